@@ -1,0 +1,2 @@
+//! `hitless`: skeleton.
+#![deny(missing_docs)]

@@ -1,0 +1,2 @@
+//! The `hitless` command.
+fn main() {}
