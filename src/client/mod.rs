@@ -1,0 +1,223 @@
+//! [`Client`]: the door for threads and runtimes other than the shards' own.
+
+mod executor;
+mod reply;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_lite::FutureExt;
+
+pub use self::reply::ClientReply;
+
+use self::executor::Executors;
+use crate::command::typed::typed_commands;
+use crate::command::{Cmd, CommandName, FromReply};
+use crate::config::{Config, Effective};
+use crate::error::{Error, ErrorKind, Result};
+use crate::proto::error::Outcome;
+use crate::proto::pool::EntryId;
+use crate::proto::resp::Encoder;
+use crate::shard::Shard;
+use crate::shard::mailbox::Letter;
+
+/// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
+///
+/// Clones are cheap, and each is bound to the next connection of the next shard, in turn: commands that are called
+/// on one clone reach the server in the order of the calls. Clone one for each task or thread to use all of them.
+/// Any runtime can await the replies; plain threads can block on them, for instance with
+/// `futures_lite::future::block_on`.
+///
+/// A call through a client crosses from one core to another and back. Code that runs on the shards themselves
+/// ([`Client::run_on_each_shard`]) does not pay for that.
+///
+/// When the last clone is dropped, the shards finish what was accepted, and end. [`Client::shutdown`] waits for
+/// that.
+pub struct Client {
+    shared: Arc<Shared>,
+    shard: usize,
+    entry: EntryId,
+}
+
+struct Shared {
+    executors: Executors,
+    effective: Effective,
+    clones: AtomicUsize,
+}
+
+impl Client {
+    /// Starts the shards. They connect in the background: commands wait for that, and [`Client::ready`] does
+    /// nothing else.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or this machine cannot run a shard: the text names the cause and the remedy.
+    pub fn start(config: Config) -> Result<Client> {
+        let effective = config.effective()?;
+        crate::shard::probe::io_uring()?;
+        let executors = Executors::start(&effective)?;
+        let shared = Shared { executors, effective, clones: AtomicUsize::new(0) };
+        Ok(Client::bound(Arc::new(shared)))
+    }
+
+    /// Waits until every connection of every shard is ready.
+    ///
+    /// # Errors
+    /// If that takes longer than `timeout`: what stood in the way of one of them.
+    pub async fn ready(&self, timeout: Duration) -> Result<()> {
+        let results = self.run_on_each_shard(move |shard| async move { shard.ready(timeout).await }).await?;
+        results.into_iter().collect()
+    }
+
+    /// Runs a closure on every shard, and the future that it returns on that shard's thread: the future needs not
+    /// be `Send`. Returns the results in the order of the shards.
+    ///
+    /// # Errors
+    /// If a shard is shut down, or the closure panics there; the shard itself, and what else runs on it, lives on.
+    pub async fn run_on_each_shard<F, Fut, T>(&self, run: F) -> Result<Vec<T>>
+    where
+        F: Fn(Shard) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        let mut started = Vec::with_capacity(self.shared.executors.len());
+        for index in 0..self.shared.executors.len() {
+            started.push(self.start_on(index, run.clone()).await?);
+        }
+        let mut results = Vec::with_capacity(started.len());
+        for receiver in started {
+            results.push(finished(receiver).await?);
+        }
+        Ok(results)
+    }
+
+    /// The same on one shard only, which is counted from 0.
+    ///
+    /// # Errors
+    /// As [`Client::run_on_each_shard`]; and if there is no such shard.
+    pub async fn run_on<F, Fut, T>(&self, shard: usize, run: F) -> Result<T>
+    where
+        F: FnOnce(Shard) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        finished(self.start_on(shard, run).await?).await
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shared.executors.len()
+    }
+
+    /// The configuration in effect, with every automatic value.
+    pub fn effective(&self) -> &Effective {
+        &self.shared.effective
+    }
+
+    /// Accepts no new command, waits until those that were accepted are answered, closes every connection, and
+    /// joins every thread. It concerns all clones.
+    ///
+    /// # Errors
+    /// If commands had to be given up because they were not answered within `grace`; each got an error of its own.
+    /// Everything is shut down all the same.
+    pub async fn shutdown(&self, grace: Duration) -> Result<()> {
+        let mut results = Vec::new();
+        let mut asked = Vec::new();
+        for index in 0..self.shared.executors.len() {
+            let (done, receiver) = oneshot::channel();
+            // A shard that is gone needs no shutting down.
+            if self.post(index, Letter::ShutDown { grace, done }).await.is_ok() {
+                asked.push(receiver);
+            }
+        }
+        for receiver in asked {
+            results.push(receiver.await.unwrap_or(Ok(())));
+        }
+        self.shared.executors.join().await;
+        results.into_iter().collect()
+    }
+
+    /// Sends any command.
+    pub fn run<T: FromReply>(&self, command: &Cmd) -> ClientReply<T> {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        self.call(command.command_name(), bytes, None)
+    }
+
+    typed_commands!(ClientReply);
+
+    #[inline]
+    fn send<T: FromReply>(
+        &self,
+        name: CommandName,
+        arguments: usize,
+        write: impl FnOnce(&mut Encoder<'_>),
+    ) -> ClientReply<T> {
+        let mut bytes = Vec::with_capacity(COMMAND_RESERVED);
+        write(&mut Encoder::command(&mut bytes, arguments));
+        self.call(name, bytes, None)
+    }
+
+    fn call<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: Option<u32>) -> ClientReply<T> {
+        let (caller, receiver) = oneshot::channel();
+        let letter = Letter::Call { bytes, batch, entry: self.entry, caller };
+        ClientReply::begin(self.shared.clone(), self.shard, letter, receiver, name)
+    }
+
+    async fn start_on<F, Fut, T>(&self, index: usize, run: F) -> Result<oneshot::Receiver<Result<T>>>
+    where
+        F: FnOnce(Shard) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let start = move |shard: Shard| {
+            let task = async move {
+                let result = AssertUnwindSafe(async move { run(shard).await }).catch_unwind().await;
+                // Whoever asked may have stopped waiting.
+                let _ = sender.send(result.map_err(|panic| panicked(&*panic)));
+            };
+            glommio::spawn_local(task).detach();
+        };
+        self.post(index, Letter::Run(Box::new(start))).await?;
+        Ok(receiver)
+    }
+
+    async fn post(&self, index: usize, letter: Letter) -> Result<()> {
+        let mailbox = self.shared.executors.mailbox(index);
+        let mailbox = mailbox.ok_or_else(|| Error::shut_down(Outcome::Unsent))?;
+        let mut letter = Some(letter);
+        match std::future::poll_fn(|context| mailbox.poll_send(&mut letter, context)).await {
+            true => Ok(()),
+            false => Err(Error::shut_down(Outcome::Unsent)),
+        }
+    }
+
+    fn bound(shared: Arc<Shared>) -> Self {
+        let number = shared.clones.fetch_add(1, Ordering::Relaxed);
+        let (shards, connections) = (shared.executors.len(), shared.effective.connections_per_shard());
+        let entry = u32::try_from((number / shards) % connections).unwrap_or(0);
+        Client { shard: number % shards, entry: EntryId(entry), shared }
+    }
+}
+
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        Client::bound(self.shared.clone())
+    }
+}
+
+async fn finished<T>(receiver: oneshot::Receiver<Result<T>>) -> Result<T> {
+    receiver.await.unwrap_or_else(|_| Err(Error::shut_down(Outcome::Ambiguous)))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    Error::new(ErrorKind::Panicked, Outcome::Ambiguous, format!("a closure on the shard panicked: {text}"))
+}
+
+/// Room for a short command, so that writing one allocates once.
+const COMMAND_RESERVED: usize = 128;

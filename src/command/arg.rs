@@ -1,0 +1,133 @@
+//! [`ToArg`]: what can be an argument of a command.
+
+use bytes::Bytes;
+
+use crate::proto::resp::Encoder;
+
+/// A value that can be an argument.
+///
+/// Implement it for your own types by pointing at what they are made of:
+///
+/// ```
+/// use hitless::{Argument, ToArg};
+///
+/// struct UserId(u64);
+/// struct Session { key: String }
+///
+/// impl ToArg for UserId {
+///     fn to_arg(&self) -> Argument<'_> { self.0.to_arg() }
+/// }
+/// impl ToArg for Session {
+///     fn to_arg(&self) -> Argument<'_> { Argument::Bytes(self.key.as_bytes()) }
+/// }
+/// ```
+pub trait ToArg {
+    /// The value as exactly one argument.
+    fn to_arg(&self) -> Argument<'_>;
+}
+
+/// One argument of a command, before it is encoded.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Argument<'a> {
+    /// Any bytes, borrowed.
+    Bytes(&'a [u8]),
+    /// A number, sent as decimal digits.
+    Integer(i64),
+    /// Bytes that had to be made for the occasion.
+    Owned(Vec<u8>),
+}
+
+impl Argument<'_> {
+    #[inline]
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        match self {
+            Argument::Bytes(bytes) => encoder.bytes(bytes),
+            Argument::Integer(number) => encoder.integer(*number),
+            Argument::Owned(bytes) => encoder.bytes(bytes),
+        }
+    }
+}
+
+macro_rules! bytes_to_arg {
+    ($($kind:ty),*) => {$(
+        impl ToArg for $kind {
+            #[inline]
+            fn to_arg(&self) -> Argument<'_> {
+                Argument::Bytes(self.as_ref())
+            }
+        }
+    )*};
+}
+
+macro_rules! integer_to_arg {
+    ($($kind:ty),*) => {$(
+        impl ToArg for $kind {
+            #[inline]
+            fn to_arg(&self) -> Argument<'_> {
+                match i64::try_from(*self) {
+                    Ok(number) => Argument::Integer(number),
+                    Err(_) => Argument::Owned(self.to_string().into_bytes()),
+                }
+            }
+        }
+    )*};
+}
+
+macro_rules! text_to_arg {
+    ($($kind:ty),*) => {$(
+        impl ToArg for $kind {
+            fn to_arg(&self) -> Argument<'_> {
+                Argument::Owned(self.to_string().into_bytes())
+            }
+        }
+    )*};
+}
+
+bytes_to_arg!(str, String, [u8], Vec<u8>, Bytes);
+integer_to_arg!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize);
+// Rust prints floating-point numbers with as many digits as it takes to read the same number back.
+text_to_arg!(f32, f64);
+
+impl<const N: usize> ToArg for [u8; N] {
+    #[inline]
+    fn to_arg(&self) -> Argument<'_> {
+        Argument::Bytes(self)
+    }
+}
+
+impl<T: ToArg + ?Sized> ToArg for &T {
+    #[inline]
+    fn to_arg(&self) -> Argument<'_> {
+        (**self).to_arg()
+    }
+}
+
+impl<T: ToArg + ToOwned + ?Sized> ToArg for std::borrow::Cow<'_, T> {
+    fn to_arg(&self) -> Argument<'_> {
+        self.as_ref().to_arg()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_become_the_text_that_redis_reads() {
+        let cases: [(&dyn ToArg, &str); 7] = [
+            (&"text", "text"),
+            (&String::from("string"), "string"),
+            (&b"bytes", "bytes"),
+            (&-5i8, "-5"),
+            (&u64::MAX, "18446744073709551615"),
+            (&1.5f64, "1.5"),
+            (&f64::NEG_INFINITY, "-inf"),
+        ];
+        for (value, text) in cases {
+            let mut out = Vec::new();
+            value.to_arg().encode(&mut Encoder::arguments(&mut out));
+            assert_eq!(String::from_utf8(out).unwrap(), format!("${}\r\n{text}\r\n", text.len()));
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! [`Config`]: what a user says, and [`Effective`]: what follows from it.
+//!
+//! A `Config` is a plain value that can be built in any order; it is checked as a whole, and every automatic value
+//! is derived, once, in [`Config::effective`].
+
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds, Secret};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::Outcome;
+use crate::proto::pool::PoolConfig;
+use crate::proto::resp::Limits;
+
+/// How to reach a server, and how much to ask of it.
+///
+/// The defaults suit a service on the same network as its server. Every setter says what it costs.
+///
+/// ```
+/// use std::time::Duration;
+/// use hitless::Config;
+///
+/// let config = Config::from_url("redis://app:s3cret@10.0.0.7:6379/2")?
+///     .connections_per_shard(4)
+///     .command_timeout(Duration::from_secs(1));
+/// println!("{}", config.effective()?);
+/// # Ok::<(), hitless::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    endpoint: Endpoint,
+    username: Option<String>,
+    password: Option<Secret>,
+    client_name: Option<String>,
+    database: u32,
+    shards: Option<usize>,
+    cores: Option<Vec<usize>>,
+    connections_per_shard: usize,
+    in_flight_max: usize,
+    queue_max: usize,
+    queue_bytes_max: usize,
+    command_timeout: Duration,
+    connect_timeout: Duration,
+    reconnect_backoff: (Duration, Duration),
+    keepalive: Duration,
+    tcp_user_timeout: Option<Duration>,
+    spin_before_park: Duration,
+    limits: Limits,
+}
+
+/// A setting that cannot work: which one, what it was, and what it may be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{knob}: {problem}")]
+pub struct ConfigError {
+    knob: String,
+    problem: String,
+}
+
+impl ConfigError {
+    /// The name of the setting, or of the part of the URL.
+    pub fn knob(&self) -> &str {
+        &self.knob
+    }
+
+    pub(crate) fn new(knob: impl Into<String>, problem: impl Into<String>) -> Self {
+        ConfigError { knob: knob.into(), problem: problem.into() }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Error::new(ErrorKind::Config, Outcome::Unsent, error.to_string())
+    }
+}
+
+impl Config {
+    /// The defaults for this endpoint.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Config {
+            endpoint,
+            username: None,
+            password: None,
+            client_name: None,
+            database: 0,
+            shards: None,
+            cores: None,
+            connections_per_shard: 4,
+            in_flight_max: 4096,
+            queue_max: 4096,
+            queue_bytes_max: 16 << 20,
+            command_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            reconnect_backoff: (Duration::from_millis(50), Duration::from_secs(2)),
+            keepalive: Duration::from_secs(15),
+            tcp_user_timeout: None,
+            spin_before_park: Duration::ZERO,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Reads `redis://[user[:password]@]host[:port][/database][?option=value&…]`; `valkey://` is the same.
+    ///
+    /// User, password and options are percent-decoded. The options are `db`, `client_name`,
+    /// `connections_per_shard`, `command_timeout` and `connect_timeout`, the last two as `500ms` or `2s`.
+    ///
+    /// # Errors
+    /// Names the part of the URL that is wrong. No error holds the password.
+    pub fn from_url(url: &str) -> Result<Self, ConfigError> {
+        url::parse(url)
+    }
+
+    /// The user to log in as. Without one, a password is that of the user `default`.
+    #[must_use]
+    pub fn username(mut self, name: impl Into<String>) -> Self {
+        self.username = Some(name.into());
+        self
+    }
+
+    /// The password to log in with. It is never printed.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(Secret(password.into()));
+        self
+    }
+
+    /// What `CLIENT LIST` on the server calls each connection. No spaces, no control characters.
+    #[must_use]
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.client_name = Some(name.into());
+        self
+    }
+
+    /// The database that each connection selects (0).
+    #[must_use]
+    pub fn database(mut self, number: u32) -> Self {
+        self.database = number;
+        self
+    }
+
+    /// How many shards a [`Client`](crate::Client) starts, 1 to 1024 (one for each core that this process may use).
+    ///
+    /// Shards share nothing: a pool, its connections and its queues exist once for each.
+    #[must_use]
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = Some(count);
+        self
+    }
+
+    /// The cores that a [`Client`](crate::Client)'s shards are pinned to, one shard for each. It takes the place of
+    /// [`Config::shards`].
+    #[must_use]
+    pub fn cores(mut self, cores: impl Into<Vec<usize>>) -> Self {
+        self.cores = Some(cores.into());
+        self
+    }
+
+    /// How many connections each shard holds, 1 to 4096 (4).
+    ///
+    /// More connections spread the load over more of the server's I/O threads and shorten the queue behind a large
+    /// value; fewer make larger batches, which cost both sides less.
+    #[must_use]
+    pub fn connections_per_shard(mut self, count: usize) -> Self {
+        self.connections_per_shard = count;
+        self
+    }
+
+    /// How many commands (a pipeline counts as one) one connection may have written and not yet got answers to, 1
+    /// to 1 Mi (4096). What comes on top waits in the queue.
+    #[must_use]
+    pub fn in_flight_max(mut self, commands: usize) -> Self {
+        self.in_flight_max = commands;
+        self
+    }
+
+    /// How many commands may be queued, unsent, for one connection, 1 to 1 Mi (4096). Callers beyond it wait for
+    /// room, and the `try_` variants fail at once.
+    #[must_use]
+    pub fn queue_max(mut self, commands: usize) -> Self {
+        self.queue_max = commands;
+        self
+    }
+
+    /// How many bytes of commands may be queued, unsent, for one connection, 1 to 4 Gi (16 MiB). A command larger
+    /// than that is let into an empty queue.
+    #[must_use]
+    pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// How long a command may take from the call to its reply, waiting included, 1 ms to 1 h (5 s).
+    ///
+    /// When it has passed, the caller gets an error; the connection lives on as long as bytes arrive on it. A
+    /// connection that is silent for this long while replies are overdue is given up as dead.
+    #[must_use]
+    pub fn command_timeout(mut self, timeout: Duration) -> Self {
+        self.command_timeout = timeout;
+        self
+    }
+
+    /// How long connecting and the handshake may take together, name resolution included, 1 ms to 1 h (5 s).
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The bounds of the wait between attempts to connect, 1 ms to 1 h (50 ms, 2 s). It doubles with each failure
+    /// and is jittered, so that many clients do not come back at the same moment.
+    #[must_use]
+    pub fn reconnect_backoff(mut self, first: Duration, most: Duration) -> Self {
+        self.reconnect_backoff = (first, most);
+        self
+    }
+
+    /// After how much silence TCP begins to probe whether an idle peer is alive, 1 s to 1 h (15 s).
+    #[must_use]
+    pub fn keepalive(mut self, idle: Duration) -> Self {
+        self.keepalive = idle;
+        self
+    }
+
+    /// How long sent bytes may stay unacknowledged before the kernel gives the connection up, 1 ms to 1 h (the
+    /// command timeout, but at least 1 s).
+    #[must_use]
+    pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
+        self.tcp_user_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a shard polls before it lets its core sleep, up to 1 s (0: not at all).
+    ///
+    /// Polling saves the time of a wake-up on each round trip and uses the whole core while it lasts.
+    #[must_use]
+    pub fn spin_before_park(mut self, time: Duration) -> Self {
+        self.spin_before_park = time;
+        self
+    }
+
+    /// What is accepted from the server.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Checks everything and derives what was left open.
+    ///
+    /// # Errors
+    /// Names the first setting that is out of its range, and the range.
+    pub fn effective(&self) -> Result<Effective, ConfigError> {
+        self.check()?;
+        let cores = match (&self.cores, self.shards) {
+            (Some(cores), _) => check_cores(cores)?.into_iter().map(Some).collect(),
+            (None, shards) => spread(shards, &allowed_cores())?,
+        };
+        let tcp_user_timeout =
+            self.tcp_user_timeout.unwrap_or_else(|| self.command_timeout.max(Duration::from_secs(1)));
+        Ok(Effective { cores, tcp_user_timeout, config: self.clone() })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        within("connections_per_shard", self.connections_per_shard, 1, 4096)?;
+        within("in_flight_max", self.in_flight_max, 1, 1 << 20)?;
+        within("queue_max", self.queue_max, 1, 1 << 20)?;
+        within("queue_bytes_max", self.queue_bytes_max, 1, 4 << 30)?;
+        let (ms, second, hour) =
+            (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(3600));
+        lasts("command_timeout", self.command_timeout, ms, hour)?;
+        lasts("connect_timeout", self.connect_timeout, ms, hour)?;
+        lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
+        lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
+        lasts("keepalive", self.keepalive, second, hour)?;
+        lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
+        if let Some(timeout) = self.tcp_user_timeout {
+            lasts("tcp_user_timeout", timeout, ms, hour)?;
+        }
+        if let Some(name) = &self.client_name
+            && !name.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            let problem = format!("{name:?} holds a space, a control character or one beyond ASCII");
+            return Err(ConfigError::new("client_name", problem));
+        }
+        if self.username.is_some() && self.password.is_none() {
+            return Err(ConfigError::new("username", "a user needs a password"));
+        }
+        within("limits.depth", self.limits.depth, 1, 1024)?;
+        within("limits.elements", self.limits.elements, 1, 1 << 30)?;
+        within("limits.bytes", self.limits.bytes, 64, 4 << 30)
+    }
+}
+
+/// A checked configuration with every automatic value filled in. It prints as one `name = value` a line, without
+/// secrets.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    config: Config,
+    cores: Vec<Option<usize>>,
+    tcp_user_timeout: Duration,
+}
+
+impl Effective {
+    /// One element for each shard: the core that it is pinned to, if any.
+    pub fn shard_cores(&self) -> &[Option<usize>] {
+        &self.cores
+    }
+
+    /// Every setting and its value, as text; passwords are left out.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let config = &self.config;
+        let secret = |is_set: bool| if is_set { "(set)" } else { "(none)" }.to_owned();
+        let none = || "(none)".to_owned();
+        let (first, most) = config.reconnect_backoff;
+        vec![
+            ("endpoint", config.endpoint.to_string()),
+            ("username", config.username.clone().unwrap_or_else(none)),
+            ("password", secret(config.password.is_some())),
+            ("client_name", config.client_name.clone().unwrap_or_else(none)),
+            ("database", config.database.to_string()),
+            ("shards", self.cores.len().to_string()),
+            ("cores", cores_text(&self.cores)),
+            ("connections_per_shard", config.connections_per_shard.to_string()),
+            ("in_flight_max", config.in_flight_max.to_string()),
+            ("queue_max", config.queue_max.to_string()),
+            ("queue_bytes_max", config.queue_bytes_max.to_string()),
+            ("command_timeout", format!("{:?}", config.command_timeout)),
+            ("connect_timeout", format!("{:?}", config.connect_timeout)),
+            ("reconnect_backoff", format!("{first:?}..{most:?}")),
+            ("keepalive", format!("{:?}", config.keepalive)),
+            ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
+            ("spin_before_park", format!("{:?}", config.spin_before_park)),
+            ("limits.depth", config.limits.depth.to_string()),
+            ("limits.elements", config.limits.elements.to_string()),
+            ("limits.bytes", config.limits.bytes.to_string()),
+        ]
+    }
+
+    /// The endpoint that is dialed.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.config.endpoint
+    }
+
+    /// Connections per shard.
+    pub fn connections_per_shard(&self) -> usize {
+        self.config.connections_per_shard
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.config.connect_timeout
+    }
+
+    pub(crate) fn command_timeout(&self) -> Duration {
+        self.config.command_timeout
+    }
+
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.config.keepalive
+    }
+
+    pub(crate) fn tcp_user_timeout(&self) -> Duration {
+        self.tcp_user_timeout
+    }
+
+    pub(crate) fn spin_before_park(&self) -> Duration {
+        self.config.spin_before_park
+    }
+
+    pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
+        let config = &self.config;
+        let greeting = Greeting {
+            username: config.username.clone(),
+            password: config.password.clone(),
+            client_name: config.client_name.clone(),
+            database: config.database,
+        };
+        PoolConfig {
+            endpoint: config.endpoint.clone(),
+            connections: config.connections_per_shard,
+            connection: ConnectionConfig {
+                greeting: Arc::new(greeting),
+                limits: config.limits,
+                in_flight_max: config.in_flight_max,
+                connect_timeout: config.connect_timeout,
+                command_timeout: config.command_timeout,
+            },
+            queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
+            backoff_first: config.reconnect_backoff.0,
+            backoff_max: config.reconnect_backoff.1,
+            seed,
+        }
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.fields() {
+            writeln!(f, "{name} = {value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn within(knob: &str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(knob, format!("{value} is not within {least} to {most}")))
+}
+
+fn lasts(knob: &str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(knob, format!("{value:?} is not within {least:?} to {most:?}")))
+}
+
+/// The cores that this process may use. Empty if the system does not say.
+pub(crate) fn allowed_cores() -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+fn check_cores(cores: &[usize]) -> Result<Vec<usize>, ConfigError> {
+    within("cores", cores.len(), 1, SHARDS_MAX)?;
+    let allowed = allowed_cores();
+    for (index, core) in cores.iter().enumerate() {
+        if !allowed.contains(core) && !allowed.is_empty() {
+            let problem = format!("this process may not use core {core}; it may use {allowed:?}");
+            return Err(ConfigError::new("cores", problem));
+        }
+        if cores.iter().take(index).any(|earlier| earlier == core) {
+            return Err(ConfigError::new("cores", format!("core {core} is listed twice")));
+        }
+    }
+    Ok(cores.to_vec())
+}
+
+/// One shard for each core, or as many as were asked for, shared out over the cores.
+fn spread(shards: Option<usize>, allowed: &[usize]) -> Result<Vec<Option<usize>>, ConfigError> {
+    let count = shards.unwrap_or(allowed.len().clamp(1, SHARDS_MAX));
+    within("shards", count, 1, SHARDS_MAX)?;
+    let mut cores = allowed.iter().cycle().copied();
+    Ok((0..count).map(|_| cores.next()).collect())
+}
+
+fn cores_text(cores: &[Option<usize>]) -> String {
+    let names = cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string()));
+    names.collect::<Vec<_>>().join(",")
+}
+
+const SHARDS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new("localhost:6379".parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused_by_name_and_range() {
+        let second = Duration::from_secs(1);
+        for (config, knob, range) in [
+            (config().connections_per_shard(0), "connections_per_shard", "1 to 4096"),
+            (config().in_flight_max(0), "in_flight_max", "1 to 1048576"),
+            (config().queue_max(2 << 20), "queue_max", "1 to 1048576"),
+            (config().shards(0), "shards", "1 to 1024"),
+            (config().cores([]), "cores", "1 to 1024"),
+            (config().command_timeout(Duration::ZERO), "command_timeout", "1ms to 3600s"),
+            (config().connect_timeout(second * 3601), "connect_timeout", "1ms to 3600s"),
+            (config().reconnect_backoff(second * 2, second), "reconnect_backoff", "1ms to 1s"),
+            (config().client_name("my app"), "client_name", "space"),
+            (config().username("app"), "username", "password"),
+        ] {
+            let error = config.effective().unwrap_err();
+            assert_eq!(error.knob(), knob);
+            assert!(error.to_string().contains(range), "{error}");
+        }
+    }
+
+    #[test]
+    fn automatic_values_are_derived_and_shown() {
+        let effective = config().command_timeout(Duration::from_millis(100)).effective().unwrap();
+        assert_eq!(effective.shard_cores().len(), allowed_cores().len());
+        let shown = effective.to_string();
+        assert!(shown.contains("tcp_user_timeout = 1s\n"), "{shown}");
+        assert!(shown.contains("queue_bytes_max = 16777216\n"), "{shown}");
+    }
+
+    #[test]
+    fn shards_are_shared_out_over_the_allowed_cores() {
+        assert_eq!(spread(None, &[2, 5]).unwrap(), [Some(2), Some(5)]);
+        assert_eq!(spread(Some(3), &[2, 5]).unwrap(), [Some(2), Some(5), Some(2)]);
+        assert_eq!(spread(Some(2), &[]).unwrap(), [None, None]);
+        assert_eq!(cores_text(&[Some(2), None]), "2,any");
+    }
+
+    #[test]
+    fn a_core_must_be_allowed_and_listed_once() {
+        let first = allowed_cores()[0];
+        assert!(config().cores([first, first]).effective().unwrap_err().to_string().contains("twice"));
+        let error = config().cores([100_000]).effective().unwrap_err();
+        assert!(error.to_string().contains("may not use core 100000"), "{error}");
+    }
+
+    #[test]
+    fn nothing_that_is_printed_holds_the_password() {
+        let config = config().username("app").password("s3cret");
+        let effective = config.effective().unwrap();
+        for text in [format!("{config:?}"), format!("{effective:?}"), effective.to_string()] {
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! [`Error`]: what failed, where, whether the command may have been executed, and what to do about it.
+
+use std::fmt;
+
+use crate::command::CommandName;
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::{CloseReason, Failure, Outcome};
+use crate::proto::resp::{Excerpt, Frame};
+
+/// What is returned by everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command, or the start of a client, failed.
+///
+/// [`Error::kind`] sorts errors for programs, [`Error::outcome`] says whether trying again is safe, and the text
+/// says what happened, where, and what to do.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    outcome: Outcome,
+    command: Option<CommandName>,
+    endpoint: Option<Endpoint>,
+    detail: String,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The configuration asks for something impossible. See [`ConfigError`](crate::ConfigError).
+    Config,
+    /// This machine, or what it allows this process, cannot run a shard: io_uring, locked memory, cores.
+    Machine,
+    /// No connection could be made, or none was ready in time.
+    Connect,
+    /// The server refused the credentials.
+    Auth,
+    /// The connection was lost after the command was written and before its reply came.
+    ConnectionLost,
+    /// The command timeout passed.
+    Timeout,
+    /// A bound was reached: too many commands wait already.
+    Overloaded,
+    /// The server answered with an error; see [`Error::code`].
+    Server,
+    /// The server's reply is not what the caller asked for.
+    ReplyType,
+    /// The shard is shutting down, or gone.
+    ShutDown,
+    /// A closure that was sent to a shard panicked there.
+    Panicked,
+}
+
+impl ErrorKind {
+    /// The kind as a word, for metrics and reports; it never changes.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Config => "config",
+            ErrorKind::Machine => "machine",
+            ErrorKind::Connect => "connect",
+            ErrorKind::Auth => "auth",
+            ErrorKind::ConnectionLost => "connection-lost",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Overloaded => "overloaded",
+            ErrorKind::Server => "server",
+            ErrorKind::ReplyType => "reply-type",
+            ErrorKind::ShutDown => "shut-down",
+            ErrorKind::Panicked => "panicked",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the command may have been executed.
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+
+    /// The command that failed, such as `GET`, if it was one. Names longer than 23 bytes are cut.
+    pub fn command(&self) -> Option<&str> {
+        self.0.command.as_ref().map(CommandName::as_str)
+    }
+
+    /// The endpoint that was talked to, or was to be.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.0.endpoint.as_ref()
+    }
+
+    /// The code that the server's answer began with, such as `WRONGTYPE`, if the server answered with an error.
+    pub fn code(&self) -> Option<&str> {
+        if self.0.kind == ErrorKind::Server { self.0.detail.split(' ').next() } else { None }
+    }
+
+    pub(crate) fn new(kind: ErrorKind, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Error(Box::new(Inner { kind, outcome, command: None, endpoint: None, detail: detail.into() }))
+    }
+
+    /// The same error, said of this command.
+    pub(crate) fn of(mut self, command: CommandName) -> Self {
+        self.0.command = Some(command);
+        self
+    }
+
+    /// The same error, said of this endpoint.
+    pub(crate) fn at(mut self, endpoint: &Endpoint) -> Self {
+        self.0.endpoint = Some(endpoint.clone());
+        self
+    }
+
+    /// What a server's error reply means.
+    pub(crate) fn from_server(reply: &[u8]) -> Self {
+        Error::new(ErrorKind::Server, Outcome::Answered, String::from_utf8_lossy(reply))
+    }
+
+    /// A reply of the wrong shape.
+    pub(crate) fn unexpected(expected: &str, reply: &Frame) -> Self {
+        let shown = match reply {
+            Frame::Bulk(bytes) | Frame::Simple(bytes) => format!("{} {:?}", reply.kind(), Excerpt(bytes)),
+            Frame::Integer(number) => format!("the integer {number}"),
+            other => other.kind().to_owned(),
+        };
+        Error::new(ErrorKind::ReplyType, Outcome::Answered, format!("expected {expected}, got {shown}"))
+    }
+
+    pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Overloaded, Outcome::Unsent, detail)
+    }
+
+    pub(crate) fn machine(detail: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Machine, Outcome::Unsent, detail)
+    }
+
+    pub(crate) fn shut_down(outcome: Outcome) -> Self {
+        Error::new(ErrorKind::ShutDown, outcome, "the shard is shut down")
+    }
+
+    /// Why a connection could not be had.
+    pub(crate) fn from_obstacle(reason: &CloseReason) -> Self {
+        let kind = match reason {
+            CloseReason::Auth(_) => ErrorKind::Auth,
+            _ => ErrorKind::Connect,
+        };
+        Error::new(kind, Outcome::Unsent, reason.to_string())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let outcome = failure.outcome();
+        match failure {
+            Failure::TimedOut { after, obstacle: Some(obstacle), .. } => {
+                let detail = format!("not sent within {after:?}, for want of a connection: {obstacle}");
+                Error::new(ErrorKind::Timeout, outcome, detail)
+            }
+            Failure::TimedOut { after, obstacle: None, .. } => {
+                Error::new(ErrorKind::Timeout, outcome, format!("no reply within {after:?}"))
+            }
+            Failure::Lost(reason) => {
+                let detail = format!("the connection was lost before the reply came: {reason}");
+                Error::new(ErrorKind::ConnectionLost, outcome, detail)
+            }
+            Failure::Refused(reason) => Error::from_obstacle(&reason),
+            Failure::ShutDown(outcome) => Error::shut_down(outcome),
+            Failure::Overloaded => Error::overloaded("too many calls are open on this shard already"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.0.command, &self.0.endpoint) {
+            (Some(command), Some(endpoint)) => write!(f, "{} at {endpoint}: ", command.as_str())?,
+            (Some(command), None) => write!(f, "{}: ", command.as_str())?,
+            (None, Some(endpoint)) => write!(f, "{endpoint}: ")?,
+            (None, None) => {}
+        }
+        f.write_str(&self.0.detail)?;
+        match (self.0.outcome, self.0.command.is_some()) {
+            (Outcome::Unsent, true) => f.write_str(" (not executed; it is safe to try again)"),
+            (Outcome::Ambiguous, true) => f.write_str(" (it may have been executed)"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}/{:?}: {self}", self.0.kind, self.0.outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn the_text_says_what_where_whether_and_why() {
+        let endpoint: Endpoint = "10.0.0.1:7001".parse().unwrap();
+        let lost = Failure::Lost(Arc::new(CloseReason::ClosedByServer));
+        let error = Error::from(lost).of(CommandName::new("INCR")).at(&endpoint);
+        assert_eq!(
+            error.to_string(),
+            "INCR at 10.0.0.1:7001: the connection was lost before the reply came: \
+             the server closed the connection (it may have been executed)"
+        );
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Ambiguous));
+        assert_eq!((error.command(), error.endpoint()), (Some("INCR"), Some(&endpoint)));
+        assert_eq!(error.code(), None);
+    }
+
+    #[test]
+    fn a_server_error_has_its_code() {
+        let error = Error::from_server(b"WRONGTYPE Operation against a key");
+        assert_eq!((error.code(), error.outcome()), (Some("WRONGTYPE"), Outcome::Answered));
+    }
+
+    #[test]
+    fn errors_cross_threads_and_are_small_in_results() {
+        fn assert_send_sync<T: Send + Sync + 'static>() {}
+        assert_send_sync::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+}

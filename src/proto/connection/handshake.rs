@@ -1,0 +1,297 @@
+//! The first exchange on a new connection: HELLO 3 with AUTH and SETNAME, then SETINFO and SELECT.
+//!
+//! [`HELLO`](https://redis.io/docs/latest/commands/hello/) is answered before anything else is sent, because a
+//! server that lacks it speaks RESP2 and has to be asked in another way; the rest is one write.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::proto::error::CloseReason;
+use crate::proto::resp::{Encoder, Frame};
+
+/// What a new connection is set up with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Greeting {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) client_name: Option<String>,
+    pub(crate) database: u32,
+}
+
+/// Text that must not be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// The version of the protocol that both sides settled on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Resp2,
+    Resp3,
+}
+
+/// The handshake of one connection: which replies are still to come, and what they mean.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    greeting: Arc<Greeting>,
+    awaited: VecDeque<Step>,
+    protocol: Protocol,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Hello,
+    Auth,
+    SetName,
+    SetInfo,
+    Select,
+}
+
+impl Handshake {
+    /// Begins a handshake by writing its first flight.
+    pub(crate) fn begin(greeting: Arc<Greeting>, out: &mut Vec<u8>) -> Self {
+        let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
+        if let Some(password) = &greeting.password {
+            hello.extend([b"AUTH", username(&greeting).as_bytes(), password.0.as_bytes()]);
+        }
+        if let Some(name) = &greeting.client_name {
+            hello.extend([b"SETNAME", name.as_bytes()]);
+        }
+        write(out, &hello);
+        Handshake { greeting, awaited: VecDeque::from([Step::Hello]), protocol: Protocol::Resp3 }
+    }
+
+    /// Takes the next reply and writes what follows from it; the protocol, once the handshake is over.
+    ///
+    /// # Errors
+    /// The reason to close the connection, if the server's answer leaves no other way.
+    pub(crate) fn handle_reply(
+        &mut self,
+        reply: Frame,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Protocol>, CloseReason> {
+        let step = self.awaited.pop_front().ok_or(CloseReason::UnaskedReply)?;
+        match (step, reply.without_attributes()) {
+            (Step::Hello, Frame::Error(reply)) if lacks_hello(&reply) => {
+                self.protocol = Protocol::Resp2;
+                self.write_resp2_login(out);
+                self.write_settings(out);
+            }
+            (Step::Hello, reply @ (Frame::Map(_) | Frame::Array(_))) => {
+                if !says_resp3(&reply) {
+                    self.protocol = Protocol::Resp2;
+                }
+                self.write_settings(out);
+            }
+            (step, Frame::Error(reply)) => step.handle_error(&reply)?,
+            (Step::Hello, other) => return Err(refused("HELLO", other.kind().as_bytes())),
+            _ => {}
+        }
+        Ok(self.awaited.is_empty().then_some(self.protocol))
+    }
+
+    /// What HELLO would have carried, for servers without it.
+    fn write_resp2_login(&mut self, out: &mut Vec<u8>) {
+        if let Some(password) = &self.greeting.password {
+            match &self.greeting.username {
+                Some(name) => write(out, &[b"AUTH", name.as_bytes(), password.0.as_bytes()]),
+                // Servers that know no users know no AUTH with two arguments either.
+                None => write(out, &[b"AUTH", password.0.as_bytes()]),
+            }
+            self.awaited.push_back(Step::Auth);
+        }
+        if let Some(name) = &self.greeting.client_name {
+            write(out, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
+            self.awaited.push_back(Step::SetName);
+        }
+    }
+
+    fn write_settings(&mut self, out: &mut Vec<u8>) {
+        write(out, &[b"CLIENT", b"SETINFO", b"LIB-NAME", env!("CARGO_PKG_NAME").as_bytes()]);
+        write(out, &[b"CLIENT", b"SETINFO", b"LIB-VER", env!("CARGO_PKG_VERSION").as_bytes()]);
+        self.awaited.extend([Step::SetInfo, Step::SetInfo]);
+        if self.greeting.database > 0 {
+            let mut encoder = Encoder::command(out, 2);
+            encoder.bytes(b"SELECT");
+            encoder.integer(self.greeting.database.into());
+            self.awaited.push_back(Step::Select);
+        }
+    }
+}
+
+impl Step {
+    fn handle_error(self, reply: &[u8]) -> Result<(), CloseReason> {
+        let is = |code: &[u8]| reply.starts_with(code);
+        match self {
+            // Servers before 7.2 lack it, and nothing depends on it.
+            Step::SetInfo => Ok(()),
+            Step::Hello | Step::Auth if is(b"WRONGPASS") || is(b"NOAUTH") || is(b"NOPERM") => {
+                Err(CloseReason::Auth(text(reply)))
+            }
+            Step::Auth => Err(CloseReason::Auth(text(reply))),
+            Step::Hello => Err(refused("HELLO", reply)),
+            Step::SetName => Err(refused("CLIENT SETNAME", reply)),
+            Step::Select => Err(refused("SELECT", reply)),
+        }
+    }
+}
+
+fn username(greeting: &Greeting) -> &str {
+    greeting.username.as_deref().unwrap_or("default")
+}
+
+fn refused(command: &'static str, reply: &[u8]) -> CloseReason {
+    CloseReason::Handshake { command, reply: text(reply) }
+}
+
+/// A server's words, short enough for a log line.
+fn text(reply: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reply.get(..REPLY_SHOWN_MAX).unwrap_or(reply));
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn lacks_hello(reply: &[u8]) -> bool {
+    let reply = reply.to_ascii_lowercase();
+    reply.starts_with(b"noproto") || memchr::memmem::find(&reply, b"unknown command").is_some()
+}
+
+fn says_resp3(reply: &Frame) -> bool {
+    let is_proto =
+        |key: &Frame| matches!(key, Frame::Bulk(name) | Frame::Simple(name) if &name[..] == b"proto");
+    match reply {
+        Frame::Map(pairs) => pairs.iter().any(|(key, value)| is_proto(key) && *value == Frame::Integer(3)),
+        Frame::Array(items) => items
+            .chunks_exact(2)
+            .any(|pair| matches!(pair, [key, value] if is_proto(key) && *value == Frame::Integer(3))),
+        _ => false,
+    }
+}
+
+fn write(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+    let mut encoder = Encoder::command(out, arguments.len());
+    for argument in arguments {
+        encoder.bytes(argument);
+    }
+}
+
+const REPLY_SHOWN_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn greeting() -> Arc<Greeting> {
+        Arc::new(Greeting {
+            username: None,
+            password: Some(Secret("s3cret".into())),
+            client_name: Some("app".into()),
+            database: 2,
+        })
+    }
+
+    fn error(text: &'static str) -> Frame {
+        Frame::Error(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn ok() -> Frame {
+        Frame::Simple(Bytes::from_static(b"OK"))
+    }
+
+    fn hello(proto: i64) -> Frame {
+        Frame::Map(vec![(Frame::Bulk(Bytes::from_static(b"proto")), Frame::Integer(proto))])
+    }
+
+    fn words(out: &mut Vec<u8>) -> String {
+        let text = String::from_utf8(std::mem::take(out)).unwrap();
+        let kept = text.split("\r\n").filter(|line| !line.starts_with(['*', '$']) && !line.is_empty());
+        kept.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn hello_comes_first_and_alone_then_the_rest_in_one_write() {
+        let mut out = Vec::new();
+        let mut handshake = Handshake::begin(greeting(), &mut out);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\ns3cret\r\n\
+             $7\r\nSETNAME\r\n$3\r\napp\r\n"
+        );
+        out.clear();
+        assert_eq!(handshake.handle_reply(hello(3), &mut out).unwrap(), None);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            words(&mut out),
+            format!("CLIENT SETINFO LIB-NAME hitless CLIENT SETINFO LIB-VER {version} SELECT 2")
+        );
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
+        assert_eq!(handshake.handle_reply(error("ERR unknown subcommand"), &mut out).unwrap(), None);
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(Protocol::Resp3));
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_server_without_hello_is_spoken_to_in_resp2() {
+        for refusal in ["ERR unknown command 'HELLO'", "NOPROTO unsupported protocol version"] {
+            let mut out = Vec::new();
+            let mut handshake = Handshake::begin(greeting(), &mut out);
+            out.clear();
+            assert_eq!(handshake.handle_reply(error(refusal), &mut out).unwrap(), None);
+            assert!(words(&mut out).starts_with("AUTH s3cret CLIENT SETNAME app CLIENT SETINFO"));
+            for _ in 0..4 {
+                assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
+            }
+            assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(Protocol::Resp2));
+        }
+    }
+
+    #[test]
+    fn a_reply_that_says_2_is_resp2_without_a_second_login() {
+        let mut out = Vec::new();
+        let mut handshake = Handshake::begin(Arc::new(Greeting::default()), &mut out);
+        assert_eq!(words(&mut out), "HELLO 3");
+        handshake.handle_reply(hello(2), &mut out).unwrap();
+        assert!(words(&mut out).starts_with("CLIENT SETINFO"));
+        handshake.handle_reply(ok(), &mut out).unwrap();
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(Protocol::Resp2));
+    }
+
+    #[test]
+    fn a_wrong_password_is_never_taken_for_an_old_server() {
+        for refusal in ["WRONGPASS invalid", "NOAUTH HELLO must be called", "NOPERM no"] {
+            let mut out = Vec::new();
+            let mut handshake = Handshake::begin(greeting(), &mut out);
+            let reason = handshake.handle_reply(error(refusal), &mut out).unwrap_err();
+            assert!(matches!(&reason, CloseReason::Auth(text) if text == refusal), "{reason:?}");
+            assert!(reason.is_refusal());
+        }
+    }
+
+    #[test]
+    fn a_loading_server_is_worth_another_try_and_an_absent_database_is_not() {
+        let mut out = Vec::new();
+        let mut handshake = Handshake::begin(greeting(), &mut out);
+        let loading = handshake.handle_reply(error("LOADING dataset"), &mut out).unwrap_err();
+        assert!(!loading.is_refusal());
+
+        let mut handshake = Handshake::begin(greeting(), &mut out);
+        for reply in [hello(3), ok(), ok()] {
+            handshake.handle_reply(reply, &mut out).unwrap();
+        }
+        let select = handshake.handle_reply(error("ERR DB index is out of range"), &mut out).unwrap_err();
+        assert_eq!(select.to_string(), "the server refused SELECT: ERR DB index is out of range");
+        assert!(select.is_refusal());
+    }
+
+    #[test]
+    fn no_debug_output_holds_the_password() {
+        assert!(!format!("{:?}", greeting()).contains("s3cret"));
+    }
+}

@@ -1,0 +1,174 @@
+//! [`InFlight`]: commands that were handed to one connection, in the order in which their replies will come.
+
+use std::collections::VecDeque;
+
+use super::queue::{Item, Position, Stamp, Ticket};
+use crate::proto::time::Instant;
+
+/// What became of a reply. RESP numbers nothing: a reply belongs to the oldest command without one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ReplyMatch {
+    /// It is for this ticket, and the last one if `last` says so.
+    Answers { ticket: Ticket, last: bool },
+    /// Its caller has left: there was a tombstone in its place.
+    Discarded,
+    /// No command had asked for it.
+    Unasked,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    items: VecDeque<Item>,
+    stamps: VecDeque<Stamp>,
+}
+
+impl InFlight {
+    /// The two queues that [`Queue::take`](super::queue::Queue::take) moves commands into.
+    pub(crate) fn incoming(&mut self) -> (&mut VecDeque<Item>, &mut VecDeque<Stamp>) {
+        (&mut self.items, &mut self.stamps)
+    }
+
+    /// Matches one reply with its command.
+    #[inline]
+    pub(crate) fn answer(&mut self) -> ReplyMatch {
+        let Some(item) = self.items.front_mut() else { return ReplyMatch::Unasked };
+        item.replies -= 1;
+        let (ticket, abandoned, last) = (item.ticket, item.abandoned, item.replies == 0);
+        if last {
+            self.items.pop_front();
+        }
+        if abandoned { ReplyMatch::Discarded } else { ReplyMatch::Answers { ticket, last } }
+    }
+
+    /// Puts a tombstone in a command's place; false if it is not here.
+    pub(crate) fn abandon(&mut self, position: Position) -> bool {
+        let found = self.items.binary_search_by_key(&position, |item| item.position);
+        match found.ok().and_then(|index| self.items.get_mut(index)) {
+            Some(item) => {
+                item.abandoned = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// When the oldest unanswered command was submitted, unless it has expired already.
+    pub(crate) fn oldest(&mut self) -> Option<Instant> {
+        let first = self.items.front()?.position;
+        while self.stamps.front().is_some_and(|stamp| stamp.last < first) {
+            self.stamps.pop_front();
+        }
+        self.stamps.front().map(|stamp| stamp.at)
+    }
+
+    /// Turns everything submitted before `until` into tombstones, and names each that somebody waited for.
+    pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
+        let mut last = None;
+        while let Some(stamp) = self.stamps.front()
+            && stamp.at <= until
+        {
+            last = Some(stamp.last);
+            self.stamps.pop_front();
+        }
+        let Some(last) = last else { return };
+        for item in self.items.iter_mut().take_while(|item| item.position <= last) {
+            if !std::mem::replace(&mut item.abandoned, true) {
+                expired(item.ticket);
+            }
+        }
+    }
+
+    /// Splits off the newest commands of which no byte was written, given how many bytes of the last write are
+    /// still here. The rest of `self` was written, at least in part.
+    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<Item>, VecDeque<Stamp>, usize) {
+        let mut whole = 0;
+        let mut count = 0;
+        for item in self.items.iter().rev() {
+            if whole + item.length > unwritten {
+                break;
+            }
+            whole += item.length;
+            count += 1;
+        }
+        let unsent = self.items.split_off(self.items.len() - count);
+        let Some(first) = unsent.front().map(|item| item.position) else {
+            return (unsent, VecDeque::new(), 0);
+        };
+        let stamps = self.stamps.iter().filter(|stamp| stamp.last >= first).copied().collect();
+        (unsent, stamps, whole)
+    }
+
+    /// Removes everything, and names each command that somebody waits for.
+    pub(crate) fn clear(&mut self, mut dropped: impl FnMut(Ticket)) {
+        for item in self.items.drain(..).filter(|item| !item.abandoned) {
+            dropped(item.ticket);
+        }
+        self.stamps.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inflight(items: &[(u64, u32)]) -> InFlight {
+        let mut inflight = InFlight::default();
+        for &(position, replies) in items {
+            let position = Position(position);
+            let ticket = Ticket(u32::try_from(position.0).unwrap());
+            inflight.items.push_back(Item { position, ticket, length: 10, replies, abandoned: false });
+            inflight.stamps.push_back(Stamp { last: position, at: Instant::from_nanos(position.0) });
+        }
+        inflight
+    }
+
+    #[test]
+    fn replies_go_to_the_oldest_and_a_batch_takes_all_of_its_own() {
+        let mut inflight = inflight(&[(1, 2), (5, 1)]);
+        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(1), last: false });
+        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(1), last: true });
+        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(5), last: true });
+        assert_eq!(inflight.answer(), ReplyMatch::Unasked);
+    }
+
+    #[test]
+    fn a_tombstone_takes_the_reply_of_the_command_that_lies_under_it() {
+        let mut inflight = inflight(&[(1, 1), (3, 2), (4, 1)]);
+        assert!(inflight.abandon(Position(3)));
+        assert!(!inflight.abandon(Position(2)));
+        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(1), last: true });
+        assert_eq!(inflight.answer(), ReplyMatch::Discarded);
+        assert_eq!(inflight.answer(), ReplyMatch::Discarded);
+        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(4), last: true });
+    }
+
+    #[test]
+    fn expiry_leaves_tombstones_and_is_told_once() {
+        let mut inflight = inflight(&[(1, 1), (2, 1), (3, 1)]);
+        inflight.abandon(Position(1));
+        let mut expired = Vec::new();
+        inflight.expire(Instant::from_nanos(2), |ticket| expired.push(ticket.0));
+        inflight.expire(Instant::from_nanos(2), |ticket| expired.push(ticket.0));
+        assert_eq!(expired, [2]);
+        assert_eq!(inflight.len(), 3);
+        assert_eq!(inflight.oldest(), Some(Instant::from_nanos(3)));
+    }
+
+    #[test]
+    fn only_what_is_wholly_unwritten_is_unsent() {
+        for (unwritten, unsent) in [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (30, 3)] {
+            let mut inflight = inflight(&[(1, 1), (2, 1), (3, 1)]);
+            let (items, stamps, bytes) = inflight.split_unsent(unwritten);
+            assert_eq!((items.len(), stamps.len(), bytes), (unsent, unsent, unsent * 10), "{unwritten}");
+            assert_eq!(inflight.len(), 3 - unsent);
+        }
+    }
+}

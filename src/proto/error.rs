@@ -1,0 +1,83 @@
+//! Why a command got no reply, and whether it may have run all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::resp::DecodeError;
+
+/// Whether a failed command may have been executed. It alone decides whether sending it again is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// No byte of it reached a socket: it was not executed, and sending it again is safe.
+    Unsent,
+    /// It was written, at least in part, and no reply came: it may have been executed, or may still be.
+    Ambiguous,
+    /// The server answered; the answer, or what was to be made of it, is the error.
+    Answered,
+}
+
+/// Why a ticket was resolved without a reply. Cheap to clone: one loss fails many tickets.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The command timeout passed. `obstacle` is what kept an unsent command from being sent, if anything did.
+    TimedOut { outcome: Outcome, after: Duration, obstacle: Option<Arc<CloseReason>> },
+    /// The connection that it was written to was lost.
+    Lost(Arc<CloseReason>),
+    /// The server turned the connection away in a way that trying again does not mend; nothing was sent.
+    Refused(Arc<CloseReason>),
+    /// The pool was shut down before the reply came.
+    ShutDown(Outcome),
+    /// So many commands are open already that this one was not accepted.
+    Overloaded,
+}
+
+impl Failure {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Failure::TimedOut { outcome, .. } | Failure::ShutDown(outcome) => *outcome,
+            Failure::Lost(_) => Outcome::Ambiguous,
+            Failure::Refused(_) | Failure::Overloaded => Outcome::Unsent,
+        }
+    }
+}
+
+/// Why a connection ended, or never came to be.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum CloseReason {
+    #[error("could not connect: {0}")]
+    Dial(String),
+    #[error("not connected and shaken hands within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error("the server closed the connection")]
+    ClosedByServer,
+    #[error("{0}")]
+    Io(String),
+    #[error("the server broke the protocol: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("the server sent a reply that no command had asked for")]
+    UnaskedReply,
+    #[error("replies were overdue and no byte had come for {0:?}")]
+    Unresponsive(Duration),
+    #[error("the server refused the credentials: {0}")]
+    Auth(String),
+    #[error("the server refused {command}: {reply}")]
+    Handshake { command: &'static str, reply: String },
+    #[error("it was closed here")]
+    Local,
+}
+
+impl CloseReason {
+    /// Whether dialing again soon is pointless: what is wrong has to be mended by a person.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            CloseReason::Auth(_) => true,
+            // A server that is still loading its data, or is full, will be fine in a while.
+            CloseReason::Handshake { reply, .. } => {
+                !["LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "ERR max number of clients"]
+                    .iter()
+                    .any(|passing| reply.starts_with(passing))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! [`Decoder`]: turns bytes, however they were cut on the way, into frames.
+//!
+//! Every byte is looked at once: what has arrived of a frame is kept as half-built values, never as text to be
+//! scanned again. Small payloads are copied out of the read buffer, which frees it for the next read at once; a
+//! payload that outgrows a read is received straight into the memory that the caller gets ([`Decoder::space`]).
+
+use bytes::Bytes;
+
+use super::frame::Frame;
+
+/// What a decoder accepts from a server before it calls the stream broken.
+///
+/// A server is untrusted input: these bounds hold whatever a length or a count on the wire announces, and memory
+/// is only ever reserved for what has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// How deep aggregates may nest (32).
+    pub depth: usize,
+    /// How many elements one frame may hold at all depths together, attributes included (16 Mi).
+    pub elements: usize,
+    /// How many bytes of payload one frame may hold (512 MiB, the server's own bound for one string).
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { depth: 32, elements: 16 << 20, bytes: 512 << 20 }
+    }
+}
+
+/// Why a stream of bytes is not RESP. The connection that it came from cannot be used any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A frame began with a byte that is no type.
+    #[error("a frame began with the byte {0:#04x}, which is no RESP type")]
+    UnknownType(u8),
+    /// A length, a count or a number was not one.
+    #[error("a `{}` header held no valid number", char::from(*.0))]
+    BadNumber(u8),
+    /// A line was longer than 64 KiB.
+    #[error("a line exceeded {LINE_MAX} bytes")]
+    LineTooLong,
+    /// A line or a payload was not followed by `\r\n`.
+    #[error("a line or a payload did not end with CR LF")]
+    MissingTerminator,
+    /// Aggregates nested deeper than [`Limits::depth`].
+    #[error("aggregates nested deeper than the limit")]
+    TooDeep,
+    /// A frame held more elements than [`Limits::elements`].
+    #[error("a frame held more elements than the limit")]
+    TooManyElements,
+    /// A frame held more payload than [`Limits::bytes`].
+    #[error("a frame held more bytes than the limit")]
+    TooLong,
+    /// A streamed string or aggregate was ended, continued or interrupted where it must not be.
+    #[error("a streamed string or aggregate was broken off")]
+    BrokenStream,
+    /// A map's streamed elements were odd in number.
+    #[error("a map held a key without a value")]
+    OddMap,
+    /// A push, or an attribute at the end of an aggregate, stood where no frame of its kind can.
+    #[error("a push or an attribute was misplaced")]
+    Misplaced,
+}
+
+/// A resumable decoder for one direction of one connection.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    limits: Limits,
+    /// The beginning of a line whose end has not arrived.
+    line: Vec<u8>,
+    /// A payload that has not arrived whole.
+    blob: Option<Blob>,
+    /// The chunks so far of a streamed string.
+    streamed: Option<Vec<u8>>,
+    /// Aggregates that have not arrived whole, outermost first.
+    open: Vec<Aggregate>,
+    /// Attributes for the frame that comes next at top level.
+    attributes: Vec<Frame>,
+    elements: usize,
+    bytes: usize,
+}
+
+impl Decoder {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Decoder {
+            limits,
+            line: Vec::new(),
+            blob: None,
+            streamed: None,
+            open: Vec::new(),
+            attributes: Vec::new(),
+            elements: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes the next frame off the front of `input`; `None` when all of it was consumed before a frame's end.
+    ///
+    /// After an error the stream has lost its meaning, and the decoder must not be used again.
+    #[inline]
+    pub(crate) fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, DecodeError> {
+        if self.between_frames()
+            && let Some(frame) = whole_bulk(input, self.limits.bytes)
+        {
+            return Ok(Some(frame));
+        }
+        self.decode_any(input)
+    }
+
+    /// Where the next bytes of the stream belong, when they are the rest of a large payload: read there, then
+    /// call [`Decoder::fill`]. `None` means: read anywhere, then call [`Decoder::decode`].
+    pub(crate) fn space(&mut self) -> Option<&mut [u8]> {
+        self.blob.as_mut()?.space()
+    }
+
+    /// Tells that `count` bytes were read into [`Decoder::space`].
+    pub(crate) fn fill(&mut self, count: usize) {
+        if let Some(blob) = &mut self.blob {
+            blob.filled = (blob.filled + count).min(blob.payload.len());
+        }
+    }
+
+    fn between_frames(&self) -> bool {
+        self.elements == 0 && self.line.is_empty()
+    }
+
+    fn decode_any(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, DecodeError> {
+        loop {
+            let element = match self.blob.take() {
+                Some(blob) => self.resume(blob, input)?,
+                None => self.element(input)?,
+            };
+            let frame = match element {
+                Element::Whole(frame) => self.place(frame)?,
+                Element::Begun => None,
+                Element::Starved => return Ok(None),
+            };
+            if let Some(frame) = frame {
+                self.elements = 0;
+                self.bytes = 0;
+                return Ok(Some(frame));
+            }
+        }
+    }
+
+    /// Reads one header line, and what follows it if that is already there.
+    fn element(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
+        if self.line.is_empty()
+            && let Some((&kind, rest)) = input.split_first()
+            && let Some(end) = memchr::memchr(b'\n', rest.get(..LINE_MAX).unwrap_or(rest))
+        {
+            let (line, after) = rest.split_at(end);
+            *input = after.get(1..).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").ok_or(DecodeError::MissingTerminator)?;
+            return self.header(kind, line, input);
+        }
+        let end = memchr::memchr(b'\n', input);
+        let (part, after) = input.split_at(end.map_or(input.len(), |end| end + 1));
+        *input = after;
+        if self.line.len() + part.len() > LINE_MAX {
+            return Err(DecodeError::LineTooLong);
+        }
+        self.line.extend_from_slice(part);
+        if let Some(&kind) = self.line.first() {
+            check_type(kind)?;
+        }
+        if end.is_none() {
+            return Ok(Element::Starved);
+        }
+        let whole = std::mem::take(&mut self.line);
+        let line = whole.strip_suffix(b"\r\n").ok_or(DecodeError::MissingTerminator)?;
+        let (&kind, line) = line.split_first().ok_or(DecodeError::UnknownType(b'\r'))?;
+        self.header(kind, line, input)
+    }
+
+    fn header(&mut self, kind: u8, line: &[u8], input: &mut &[u8]) -> Result<Element, DecodeError> {
+        check_type(kind)?;
+        if self.streamed.is_some() != (kind == b';') {
+            return Err(DecodeError::BrokenStream);
+        }
+        self.count_element()?;
+        let bad_number = DecodeError::BadNumber(kind);
+        let frame = match kind {
+            b'$' | b'!' | b'=' | b';' => return self.begin_blob(kind, line, input),
+            b'*' | b'~' | b'>' | b'%' | b'|' => return self.begin_aggregate(kind, line),
+            b'.' => return self.end_streamed(line),
+            b'+' => Frame::Simple(self.text(line)?),
+            b'-' => Frame::Error(self.text(line)?),
+            b'(' => {
+                let digits = line.strip_prefix(b"-").or(line.strip_prefix(b"+")).unwrap_or(line);
+                if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+                    return Err(bad_number);
+                }
+                Frame::BigNumber(self.text(line)?)
+            }
+            b':' => Frame::Integer(integer(line).ok_or(bad_number)?),
+            b',' => Frame::Double(double(line).ok_or(bad_number)?),
+            b'#' if line == b"t" => Frame::Boolean(true),
+            b'#' if line == b"f" => Frame::Boolean(false),
+            b'_' if line.is_empty() => Frame::Null,
+            _ => return Err(bad_number),
+        };
+        Ok(Element::Whole(frame))
+    }
+
+    fn begin_blob(&mut self, kind: u8, line: &[u8], input: &mut &[u8]) -> Result<Element, DecodeError> {
+        if kind == b'$' && line == b"-1" {
+            return Ok(Element::Whole(Frame::Null));
+        }
+        if kind == b'$' && line == b"?" {
+            self.streamed = Some(Vec::new());
+            return Ok(Element::Begun);
+        }
+        let length = count(line).ok_or(DecodeError::BadNumber(kind))?;
+        self.count_bytes(length)?;
+        if kind == b';' {
+            let chunks = self.streamed.take().unwrap_or_default();
+            if length == 0 {
+                return Ok(Element::Whole(Frame::Bulk(chunks.into())));
+            }
+            return self.resume(Blob::after(chunks, length), input);
+        }
+        if let Some((payload, rest)) = input.split_at_checked(length)
+            && let Some(rest) = rest.strip_prefix(b"\r\n")
+        {
+            *input = rest;
+            return blob_frame(kind, Bytes::copy_from_slice(payload)).map(Element::Whole);
+        }
+        self.resume(Blob::new(kind, length), input)
+    }
+
+    /// Continues a payload with what `input` holds of it.
+    fn resume(&mut self, mut blob: Blob, input: &mut &[u8]) -> Result<Element, DecodeError> {
+        if !blob.take_from(input)? {
+            self.blob = Some(blob);
+            return Ok(Element::Starved);
+        }
+        if blob.kind == b';' {
+            self.streamed = Some(blob.payload);
+            return Ok(Element::Begun);
+        }
+        blob_frame(blob.kind, blob.payload.into()).map(Element::Whole)
+    }
+
+    fn begin_aggregate(&mut self, kind: u8, line: &[u8]) -> Result<Element, DecodeError> {
+        if kind == b'*' && line == b"-1" {
+            return Ok(Element::Whole(Frame::Null));
+        }
+        if kind == b'>' && !self.open.is_empty() {
+            return Err(DecodeError::Misplaced);
+        }
+        let pairs = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
+        let missing = match line {
+            // Attributes and pushes are announced with their length: the specification streams neither.
+            b"?" if !matches!(kind, b'|' | b'>') => None,
+            _ => {
+                let count = count(line).ok_or(DecodeError::BadNumber(kind))?;
+                Some(count.checked_mul(pairs).ok_or(DecodeError::TooManyElements)?)
+            }
+        };
+        if missing.unwrap_or(0) > self.limits.elements {
+            return Err(DecodeError::TooManyElements);
+        }
+        if self.open.len() >= self.limits.depth {
+            return Err(DecodeError::TooDeep);
+        }
+        let reserved = missing.unwrap_or(0).min(RESERVED_ELEMENTS_MAX);
+        let aggregate =
+            Aggregate { kind, missing, items: Vec::with_capacity(reserved), attributes: Vec::new() };
+        if missing == Some(0) {
+            return self.close(aggregate);
+        }
+        self.open.push(aggregate);
+        Ok(Element::Begun)
+    }
+
+    fn end_streamed(&mut self, line: &[u8]) -> Result<Element, DecodeError> {
+        match self.open.pop() {
+            Some(aggregate) if aggregate.missing.is_none() && line.is_empty() => self.close(aggregate),
+            _ => Err(DecodeError::BrokenStream),
+        }
+    }
+
+    /// Puts a whole element where it belongs; gives it back if that is the top level.
+    fn place(&mut self, mut frame: Frame) -> Result<Option<Frame>, DecodeError> {
+        loop {
+            let Some(parent) = self.open.last_mut() else {
+                return Ok(Some(attributed(&mut self.attributes, frame)));
+            };
+            let frame_in_place = attributed(&mut parent.attributes, frame);
+            parent.items.push(frame_in_place);
+            let Some(missing) = &mut parent.missing else { return Ok(None) };
+            *missing -= 1;
+            if *missing > 0 {
+                return Ok(None);
+            }
+            let Some(aggregate) = self.open.pop() else { return Ok(None) };
+            match self.close(aggregate)? {
+                Element::Whole(whole) => frame = whole,
+                Element::Begun | Element::Starved => return Ok(None),
+            }
+        }
+    }
+
+    fn close(&mut self, aggregate: Aggregate) -> Result<Element, DecodeError> {
+        if !aggregate.attributes.is_empty() {
+            return Err(DecodeError::Misplaced);
+        }
+        let items = aggregate.items;
+        let frame = match aggregate.kind {
+            b'%' => Frame::Map(pairs(items).ok_or(DecodeError::OddMap)?),
+            b'~' => Frame::Set(items),
+            b'>' => Frame::Push(items),
+            b'|' => {
+                let pending = match self.open.last_mut() {
+                    Some(parent) => &mut parent.attributes,
+                    None => &mut self.attributes,
+                };
+                pending.extend(items);
+                return Ok(Element::Begun);
+            }
+            _ => Frame::Array(items),
+        };
+        Ok(Element::Whole(frame))
+    }
+
+    fn text(&mut self, line: &[u8]) -> Result<Bytes, DecodeError> {
+        self.count_bytes(line.len())?;
+        Ok(match line {
+            b"OK" => Bytes::from_static(b"OK"),
+            line => Bytes::copy_from_slice(line),
+        })
+    }
+
+    fn count_element(&mut self) -> Result<(), DecodeError> {
+        self.elements += 1;
+        // One more than the limit: the outermost aggregate is not an element of itself.
+        if self.elements > self.limits.elements.saturating_add(1) {
+            return Err(DecodeError::TooManyElements);
+        }
+        Ok(())
+    }
+
+    fn count_bytes(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.limits.bytes { Err(DecodeError::TooLong) } else { Ok(()) }
+    }
+}
+
+enum Element {
+    /// A value, complete.
+    Whole(Frame),
+    /// Something that more elements belong to.
+    Begun,
+    /// The input ended.
+    Starved,
+}
+
+#[derive(Debug)]
+struct Aggregate {
+    kind: u8,
+    /// Elements that have not arrived; `None` when only an end marker will tell.
+    missing: Option<usize>,
+    items: Vec<Frame>,
+    /// Attributes for the element that comes next.
+    attributes: Vec<Frame>,
+}
+
+/// A payload of announced length on its way in.
+#[derive(Debug)]
+struct Blob {
+    kind: u8,
+    /// Initialized memory; what has arrived is at the front.
+    payload: Vec<u8>,
+    filled: usize,
+    length: usize,
+    /// How many bytes of the `\r\n` behind the payload have arrived.
+    terminator: usize,
+}
+
+impl Blob {
+    fn new(kind: u8, length: usize) -> Self {
+        Blob { kind, payload: Vec::new(), filled: 0, length, terminator: 0 }
+    }
+
+    /// The next chunk of a streamed string.
+    fn after(chunks: Vec<u8>, length: usize) -> Self {
+        let filled = chunks.len();
+        Blob { kind: b';', payload: chunks, filled, length: filled.saturating_add(length), terminator: 0 }
+    }
+
+    /// Moves what belongs to this payload out of `input`; true when it is complete.
+    fn take_from(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
+        let wanted = (self.length - self.filled).min(input.len());
+        let (part, rest) = input.split_at(wanted);
+        self.payload.truncate(self.filled);
+        self.payload.extend_from_slice(part);
+        self.filled += part.len();
+        *input = rest;
+        while self.filled == self.length && self.terminator < 2 {
+            let Some((&byte, rest)) = input.split_first() else { return Ok(false) };
+            if Some(&byte) != b"\r\n".get(self.terminator) {
+                return Err(DecodeError::MissingTerminator);
+            }
+            self.terminator += 1;
+            *input = rest;
+        }
+        Ok(self.filled == self.length)
+    }
+
+    /// Room for the rest, grown with what has arrived rather than with what was announced.
+    fn space(&mut self) -> Option<&mut [u8]> {
+        let missing = self.length - self.filled;
+        if missing < SPACE_MIN {
+            return None;
+        }
+        let room = missing.min(self.filled.max(SPACE_FIRST));
+        self.payload.resize(self.filled + room, 0);
+        self.payload.get_mut(self.filled..)
+    }
+}
+
+/// The commonest reply, a bulk string that is there in full, without the detour through the general case.
+#[inline]
+fn whole_bulk(input: &mut &[u8], length_max: usize) -> Option<Frame> {
+    let rest = input.strip_prefix(b"$")?;
+    let mut length = 0usize;
+    let mut digits = 0;
+    for &byte in rest.iter().take(WHOLE_DIGITS_MAX) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        length = length * 10 + usize::from(digit);
+        digits += 1;
+    }
+    if digits == 0 || length > length_max {
+        return None;
+    }
+    let (payload, rest) = rest.get(digits..)?.strip_prefix(b"\r\n")?.split_at_checked(length)?;
+    let rest = rest.strip_prefix(b"\r\n")?;
+    let frame = Frame::Bulk(Bytes::copy_from_slice(payload));
+    *input = rest;
+    Some(frame)
+}
+
+fn blob_frame(kind: u8, payload: Bytes) -> Result<Frame, DecodeError> {
+    match kind {
+        b'!' => Ok(Frame::Error(payload)),
+        b'=' => match payload.first_chunk::<4>() {
+            Some(&[a, b, c, b':']) => {
+                Ok(Frame::Verbatim { format: [a, b, c], text: payload.slice(VERBATIM_PREFIX..) })
+            }
+            _ => Err(DecodeError::BadNumber(kind)),
+        },
+        _ => Ok(Frame::Bulk(payload)),
+    }
+}
+
+fn attributed(pending: &mut Vec<Frame>, frame: Frame) -> Frame {
+    if pending.is_empty() {
+        return frame;
+    }
+    let attributes = pairs(std::mem::take(pending)).unwrap_or_default();
+    Frame::Attributed { attributes, frame: Box::new(frame) }
+}
+
+fn pairs(items: Vec<Frame>) -> Option<Vec<(Frame, Frame)>> {
+    if items.len() % 2 != 0 {
+        return None;
+    }
+    let mut pairs = Vec::with_capacity(items.len() / 2);
+    let mut items = items.into_iter();
+    while let (Some(key), Some(value)) = (items.next(), items.next()) {
+        pairs.push((key, value));
+    }
+    Some(pairs)
+}
+
+fn check_type(kind: u8) -> Result<(), DecodeError> {
+    if b"$+-:*_#,(!=~%>|.;".contains(&kind) { Ok(()) } else { Err(DecodeError::UnknownType(kind)) }
+}
+
+/// A length or a count: digits only.
+fn count(line: &[u8]) -> Option<usize> {
+    if line.is_empty() || line.len() > COUNT_DIGITS_MAX {
+        return None;
+    }
+    line.iter().try_fold(0usize, |number, byte| match byte.wrapping_sub(b'0') {
+        digit @ 0..=9 => number.checked_mul(10)?.checked_add(usize::from(digit)),
+        _ => None,
+    })
+}
+
+fn integer(line: &[u8]) -> Option<i64> {
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+/// `inf`, `-inf`, `nan`, or what Rust's parser takes, which is a superset of the specification's grammar.
+fn double(line: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(line).ok()?;
+    match text.trim_start_matches(['+', '-']).bytes().next() {
+        Some(b'0'..=b'9' | b'.' | b'i' | b'n' | b'I' | b'N') => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The longest line: simple strings, errors and big numbers, and every header.
+const LINE_MAX: usize = 64 << 10;
+/// No count of more digits can be within any limit.
+const COUNT_DIGITS_MAX: usize = 18;
+/// Lengths of more digits cannot be whole within one read.
+const WHOLE_DIGITS_MAX: usize = 6;
+/// How many elements memory is reserved for before any has arrived.
+const RESERVED_ELEMENTS_MAX: usize = 1024;
+/// A rest shorter than this is copied through the read buffer, which then may hold what comes after it, too.
+const SPACE_MIN: usize = 4 << 10;
+/// How much is reserved for a payload of which little has arrived; then as much as has arrived.
+const SPACE_FIRST: usize = 1 << 20;
+/// The format and its colon.
+const VERBATIM_PREFIX: usize = 4;
+
+#[cfg(test)]
+mod tests;

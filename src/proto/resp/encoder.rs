@@ -1,0 +1,76 @@
+//! [`Encoder`]: writes commands, as arrays of bulk strings, straight into the buffer that is sent.
+
+/// Writes one command's arguments into a connection's buffer.
+///
+/// The number of arguments goes to the server before the first of them, so whoever begins a command must
+/// write exactly as many as it announced.
+#[derive(Debug)]
+pub(crate) struct Encoder<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Encoder<'a> {
+    /// Begins a command of `arguments` arguments, its name included.
+    #[inline]
+    pub(crate) fn command(out: &'a mut Vec<u8>, arguments: usize) -> Encoder<'a> {
+        header(out, b'*', arguments);
+        Encoder { out }
+    }
+
+    /// Continues a command whose number of arguments is written elsewhere.
+    pub(crate) fn arguments(out: &'a mut Vec<u8>) -> Encoder<'a> {
+        Encoder { out }
+    }
+
+    /// Writes one argument, binary-safe.
+    #[inline]
+    pub(crate) fn bytes(&mut self, argument: &[u8]) {
+        self.out.reserve(argument.len() + HEADER_MAX);
+        header(self.out, b'$', argument.len());
+        self.out.extend_from_slice(argument);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes a number as its decimal digits.
+    pub(crate) fn integer(&mut self, argument: i64) {
+        self.bytes(itoa::Buffer::new().format(argument).as_bytes());
+    }
+}
+
+/// A type byte, up to twenty digits, and `\r\n`, with room for the `\r\n` behind a payload.
+const HEADER_MAX: usize = 25;
+
+#[inline]
+fn header(out: &mut Vec<u8>, kind: u8, count: usize) {
+    if let Some(digit) = u8::try_from(count).ok().filter(|count| *count < 10) {
+        out.extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']);
+    } else {
+        out.push(kind);
+        out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_an_array_of_bulk_strings() {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::command(&mut out, 3);
+        encoder.bytes(b"SET");
+        encoder.bytes(&[b'x'; 10]);
+        encoder.integer(-12);
+        assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$10\r\nxxxxxxxxxx\r\n$3\r\n-12\r\n");
+    }
+
+    #[test]
+    fn counts_of_every_length_are_written_in_full() {
+        for count in [0, 9, 10, 99, 100, 1_000_000] {
+            let mut out = Vec::new();
+            header(&mut out, b'$', count);
+            assert_eq!(out, format!("${count}\r\n").as_bytes());
+        }
+    }
+}

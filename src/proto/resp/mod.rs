@@ -1,0 +1,13 @@
+//! The wire format: RESP3, and the nulls of RESP2.
+//!
+//! See the [RESP specification](https://redis.io/docs/latest/develop/reference/protocol-spec/).
+
+mod decoder;
+mod encoder;
+mod frame;
+
+pub(crate) use decoder::Decoder;
+pub use decoder::{DecodeError, Limits};
+pub(crate) use encoder::Encoder;
+pub(crate) use frame::Excerpt;
+pub use frame::Frame;

@@ -1,0 +1,188 @@
+//! The driver: one task per connection that moves bytes between its socket and the pool. It decides nothing.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::pilot::register;
+use super::transport::{self, Stream};
+use super::{Core, Inner};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
+use crate::proto::pool::ConnectionId;
+
+/// Dials, and drives the connection until the pool closes it.
+pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint) {
+    let inner = inner.clone();
+    let task = async move {
+        let dialed = unless_closed(&inner, id, transport::dial(&endpoint, &inner.effective)).await;
+        match dialed {
+            Some(Ok(stream)) => drive(&inner, id, stream).await,
+            Some(Err(reason)) => inner.closed(id, CloseReason::Dial(reason)),
+            None => {}
+        }
+    };
+    glommio::spawn_local(task).detach();
+}
+
+/// Waits for `future`, or for the pool to lose interest in the connection.
+async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if !inner.take_seat(id, context) {
+            return Poll::Ready(None);
+        }
+        inner.note_the_time(id);
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream) {
+    let connected = {
+        let mut core = inner.core.borrow_mut();
+        core.peers.insert(id, stream.peer().to_owned());
+        core.pool.handle_connected(id, inner.clock.now())
+    };
+    if connected {
+        let mut buffer = vec![0; READ_BUFFER];
+        poll_fn(|context| turn(inner, id, &mut stream, &mut buffer, context)).await;
+    }
+    inner.core.borrow_mut().peers.remove(id);
+}
+
+/// One turn: write what is queued, read what has come, tell the callers, and ask to be woken.
+fn turn(
+    inner: &Inner,
+    id: ConnectionId,
+    stream: &mut Stream,
+    buffer: &mut [u8],
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    if !inner.take_seat(id, context) {
+        return Poll::Ready(());
+    }
+    for _ in 0..READS_PER_TURN {
+        if let Err(error) = write(inner, id, stream, context) {
+            inner.closed(id, CloseReason::Io(error.to_string()));
+            return Poll::Ready(());
+        }
+        match read(inner, id, stream, buffer, context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Read::Alive) => {}
+            Poll::Ready(Read::Gone) => return Poll::Ready(()),
+            Poll::Ready(Read::Ended(reason)) => {
+                inner.closed(id, reason);
+                return Poll::Ready(());
+            }
+        }
+    }
+    // Others have to run, too: the callers of what was read, to begin with.
+    context.waker().wake_by_ref();
+    Poll::Pending
+}
+
+fn write(
+    inner: &Inner,
+    id: ConnectionId,
+    stream: &mut Stream,
+    context: &mut Context<'_>,
+) -> std::io::Result<()> {
+    let now = inner.clock.now();
+    let mut core = inner.core.borrow_mut();
+    let core = &mut *core;
+    while let Some(bytes) = core.pool.poll_transmit(id, now).filter(|bytes| !bytes.is_empty()) {
+        match stream.poll_write(context, bytes)? {
+            Poll::Ready(count) => core.pool.handle_written(id, count),
+            Poll::Pending => break,
+        }
+    }
+    let deadline = core.pool.next_timeout_of(id.entry);
+    core.pilot.arm(deadline);
+    Ok(())
+}
+
+enum Read {
+    /// Something was read and taken in.
+    Alive,
+    /// The pool has closed the connection because of it.
+    Gone,
+    /// The socket ended or broke.
+    Ended(CloseReason),
+}
+
+fn read(
+    inner: &Inner,
+    id: ConnectionId,
+    stream: &mut Stream,
+    buffer: &mut [u8],
+    context: &mut Context<'_>,
+) -> Poll<Read> {
+    let (due, read) = {
+        let mut core = inner.core.borrow_mut();
+        let core = &mut *core;
+        let direct = core.pool.space(id);
+        let is_direct = direct.is_some();
+        let target = direct.unwrap_or(buffer);
+        let count = match std::task::ready!(stream.poll_read(context, target)) {
+            Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),
+            Ok(count) => count,
+            Err(error) => return Poll::Ready(Read::Ended(CloseReason::Io(error.to_string()))),
+        };
+        let now = inner.clock.now();
+        let alive = if is_direct {
+            core.pool.handle_space(id, count, now, &mut core.calls)
+        } else {
+            let received = buffer.get(..count).unwrap_or_default();
+            core.pool.handle_bytes(id, received, now, &mut core.calls)
+        };
+        if core.pool.has_actions() {
+            core.pilot.wake();
+        }
+        (core.calls.take_due(), if alive { Read::Alive } else { Read::Gone })
+    };
+    inner.wake(due);
+    Poll::Ready(read)
+}
+
+impl Inner {
+    /// Takes the driver's seat of this connection; false if the connection is no more.
+    fn take_seat(&self, id: ConnectionId, context: &Context<'_>) -> bool {
+        let mut core = self.core.borrow_mut();
+        let Core { pool, drivers, .. } = &mut *core;
+        if !pool.is_current(id) {
+            return false;
+        }
+        if let Some(seat) = drivers.get_mut(id.entry.0 as usize) {
+            seat.notified = false;
+            register(&mut seat.waker, context);
+        }
+        true
+    }
+
+    /// Commands may have been submitted while there is nothing to write them to: their time runs all the same.
+    fn note_the_time(&self, id: ConnectionId) {
+        let mut core = self.core.borrow_mut();
+        let Core { pool, pilot, .. } = &mut *core;
+        pool.poll_transmit(id, self.clock.now());
+        pilot.arm(pool.next_timeout_of(id.entry));
+    }
+
+    /// A dial failed, or a socket ended.
+    fn closed(&self, id: ConnectionId, reason: CloseReason) {
+        let due = {
+            let mut core = self.core.borrow_mut();
+            let core = &mut *core;
+            core.pool.handle_closed(id, reason, self.clock.now(), &mut core.calls);
+            core.pilot.wake();
+            core.calls.take_due()
+        };
+        self.wake(due);
+    }
+}
+
+/// How much is read at once. Larger values are received straight into their own memory.
+const READ_BUFFER: usize = 32 << 10;
+/// After this many reads the driver lets other tasks run, however much there is to read.
+const READS_PER_TURN: usize = 8;

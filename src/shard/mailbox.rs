@@ -1,0 +1,148 @@
+//! [`Mailbox`]: how other threads reach a shard. A bounded lock-free queue of letters, and one wake-up for all that
+//! arrive while the shard is busy.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use concurrent_queue::{ConcurrentQueue, PopError, PushError};
+use futures_channel::oneshot;
+
+use super::Shard;
+use super::calls::Answer;
+use crate::error::Result;
+use crate::proto::error::{Failure, Outcome};
+use crate::proto::pool::EntryId;
+
+/// What another thread asks of a shard.
+pub(crate) enum Letter {
+    /// Send this command, or batch, and tell the caller how it ended.
+    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, caller: oneshot::Sender<Answer> },
+    /// Run this on the shard's thread.
+    Run(Box<dyn FnOnce(Shard) + Send>),
+    /// Drain, close, and end.
+    ShutDown { grace: Duration, done: oneshot::Sender<Result<()>> },
+}
+
+pub(crate) struct Mailbox {
+    letters: ConcurrentQueue<Letter>,
+    /// The shard that waits for letters.
+    shard: AtomicWaker,
+    /// Senders who wait for room. Each may be in it more than once, and is woken in vain then.
+    senders: ConcurrentQueue<Waker>,
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Self {
+        Mailbox {
+            letters: ConcurrentQueue::bounded(LETTERS_MAX),
+            shard: AtomicWaker::new(),
+            senders: ConcurrentQueue::unbounded(),
+        }
+    }
+
+    /// Puts a letter in, or gives it back: because there is no room, or because the shard is gone.
+    pub(crate) fn send(&self, letter: Letter) -> Result<(), PushError<Letter>> {
+        self.letters.push(letter)?;
+        self.shard.wake();
+        Ok(())
+    }
+
+    /// Puts a letter in as soon as there is room; `false` if the shard is gone. Takes the letter when it is done.
+    pub(crate) fn poll_send(&self, letter: &mut Option<Letter>, context: &Context<'_>) -> Poll<bool> {
+        // The second attempt is for room that was made before the waker was in its place.
+        for attempt in 0..2 {
+            let Some(content) = letter.take() else { return Poll::Ready(true) };
+            match self.send(content) {
+                Ok(()) => return Poll::Ready(true),
+                Err(PushError::Closed(back)) => {
+                    *letter = Some(back);
+                    return Poll::Ready(false);
+                }
+                Err(PushError::Full(back)) => *letter = Some(back),
+            }
+            if attempt == 0 && self.senders.push(context.waker().clone()).is_err() {
+                return Poll::Ready(false);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Takes no more letters. Those that are in it stay.
+    pub(crate) fn close(&self) {
+        self.letters.close();
+        self.shard.wake();
+    }
+
+    /// Takes no more letters, tells the senders of those that are in it that nothing was sent, and wakes those who
+    /// wait for room.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        self.senders.close();
+        while let Ok(letter) = self.letters.pop() {
+            if let Letter::Call { caller, .. } = letter {
+                // A caller who has left does not mind.
+                let _ = caller.send(Err(Failure::ShutDown(Outcome::Unsent)));
+            }
+        }
+        self.wake_senders();
+    }
+
+    /// The next letter; `None` once it is closed and empty.
+    async fn next(&self) -> Option<Letter> {
+        poll_fn(|context| {
+            for attempt in 0..2 {
+                match self.letters.pop() {
+                    Ok(letter) => return Poll::Ready(Some(letter)),
+                    Err(PopError::Closed) => return Poll::Ready(None),
+                    Err(PopError::Empty) if attempt == 0 => {
+                        self.wake_senders();
+                        self.shard.register(context.waker());
+                    }
+                    Err(PopError::Empty) => {}
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn wake_senders(&self) {
+        while let Ok(sender) = self.senders.pop() {
+            sender.wake();
+        }
+    }
+}
+
+/// Does what letters ask until the shard is shut down, or every client is gone.
+pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
+    let mut served = 0usize;
+    while let Some(letter) = mailbox.next().await {
+        match letter {
+            Letter::Call { bytes, batch, entry, caller } => {
+                shard.submit_foreign(entry, &bytes, batch, caller)
+            }
+            Letter::Run(run) => run(shard.clone()),
+            Letter::ShutDown { grace, done } => {
+                let result = shard.shutdown(grace).await;
+                mailbox.abandon();
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(result);
+                return;
+            }
+        }
+        served = served.wrapping_add(1);
+        if served.is_multiple_of(LETTERS_PER_TURN) {
+            // Letters may come faster than they are served: the connections have to run, too.
+            futures_lite::future::yield_now().await;
+        }
+    }
+    // Nobody is left who could ask how it went.
+    let _ = shard.shutdown(shard.inner.effective.command_timeout()).await;
+}
+
+/// How many letters may wait for their shard.
+const LETTERS_MAX: usize = 8192;
+/// How many letters are served before other tasks of the shard run.
+const LETTERS_PER_TURN: usize = 256;

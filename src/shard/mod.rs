@@ -1,0 +1,348 @@
+//! [`Shard`]: one thread, one executor, one pool, and the door to it for tasks on that thread.
+//!
+//! The layer below decides; this one moves bytes and wakes callers. Three kinds of task run on a shard beside the
+//! application's own: a [pilot](pilot) that does what the pool asks for and keeps its one timer, a
+//! [driver](driver) for each connection, and, where a [`Client`](crate::Client) started the shard, one that empties
+//! the [mailbox].
+
+mod calls;
+mod driver;
+pub(crate) mod mailbox;
+mod pilot;
+mod pipeline;
+pub(crate) mod probe;
+mod reply;
+mod resolve;
+mod stats;
+mod transport;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+
+pub use self::pipeline::Pipeline;
+pub use self::reply::Reply;
+pub use self::stats::ShardStats;
+
+pub(crate) use self::calls::Answer;
+use self::calls::Calls;
+use crate::command::typed::typed_commands;
+use crate::command::{Cmd, CommandName, FromReply};
+use crate::config::{Config, Effective};
+use crate::error::{Error, Result};
+use crate::proto::connection::{Deliver, Position, Ticket};
+use crate::proto::pool::{Action, EntryId, Pool};
+use crate::proto::resp::{Encoder, Frame};
+use crate::proto::time::Instant;
+
+/// A handle to the pool of connections on this thread.
+///
+/// Each clone is bound to the next connection of the pool, in turn; commands that are called on one handle reach the
+/// server in the order of the calls. To use all connections, clone a handle for each task. Commands that become
+/// ready in the same turn of the executor share one write.
+///
+/// A method queues its command when it is *called*; the future that it returns only waits for the reply:
+///
+/// ```no_run
+/// # async fn example(shard: &hitless::Shard) -> hitless::Result<()> {
+/// let first = shard.incr("a");                    // both are on their way
+/// let second = shard.get::<String>("b");
+/// println!("{} {}", first.await?, second.await?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Shards live on their thread: a handle is neither `Send` nor `Sync`. [`Client`](crate::Client) is both. When the
+/// last handle is dropped, the connections close once every accepted command is answered.
+pub struct Shard {
+    inner: Rc<Inner>,
+    entry: EntryId,
+}
+
+pub(crate) struct Inner {
+    core: RefCell<Core>,
+    effective: Effective,
+    clock: Clock,
+    index: usize,
+}
+
+struct Core {
+    pool: Pool,
+    calls: Calls,
+    /// One for each entry of the pool.
+    drivers: Vec<DriverSeat>,
+    pilot: pilot::PilotSeat,
+    /// Those who wait for the pool to be ready, or shut down.
+    watchers: Vec<Waker>,
+    /// How many [`Shard`]s there are. Without any, the pool shuts down.
+    handles: usize,
+    peers: stats::Peers,
+}
+
+/// How the driver of an entry's connection is reached, if there is one.
+#[derive(Default)]
+struct DriverSeat {
+    waker: Option<Waker>,
+    /// It was woken because of a command, and has not run since.
+    notified: bool,
+}
+
+/// Counts from the moment at which its shard began.
+#[derive(Clone, Copy)]
+struct Clock(std::time::Instant);
+
+impl Clock {
+    fn now(self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Shard {
+    /// Starts a pool on the glommio executor that this is called on, and waits until every connection is ready.
+    ///
+    /// The settings that say how many shards there are, and where, mean nothing here: the executor is yours.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or no connection can be made within the connect timeout.
+    pub async fn connect(config: Config) -> Result<Shard> {
+        let effective = config.effective()?;
+        let timeout = effective.connect_timeout();
+        let shard = Shard::start(effective, 0);
+        shard.ready(timeout).await?;
+        Ok(shard)
+    }
+
+    /// Starts a pool; its connections are made in the background.
+    pub(crate) fn start(effective: Effective, index: usize) -> Shard {
+        let clock = Clock(std::time::Instant::now());
+        let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
+        let entry = pool.assign();
+        let drivers = (0..effective.connections_per_shard()).map(|_| DriverSeat::default()).collect();
+        let core = Core {
+            pool,
+            calls: Calls::default(),
+            drivers,
+            pilot: pilot::PilotSeat::default(),
+            watchers: Vec::new(),
+            handles: 1,
+            peers: stats::Peers::default(),
+        };
+        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, index });
+        pilot::spawn(&inner);
+        Shard { inner, entry }
+    }
+
+    /// Waits until every connection of the pool is ready.
+    ///
+    /// # Errors
+    /// If that takes longer than `timeout`: what stood in the way of one of them. At once, if the server refuses the
+    /// credentials.
+    pub async fn ready(&self, timeout: Duration) -> Result<()> {
+        pilot::wait_until_ready(&self.inner, timeout).await
+    }
+
+    /// Accepts no new command, waits until those that were accepted are answered, and closes every connection. It
+    /// concerns all handles of this shard.
+    ///
+    /// # Errors
+    /// If that takes longer than `grace`: how many calls were given up, each of which got an error of its own.
+    pub async fn shutdown(&self, grace: Duration) -> Result<()> {
+        pilot::shut_down(&self.inner, grace).await
+    }
+
+    /// Which of its client's shards this is, from 0.
+    pub fn index(&self) -> usize {
+        self.inner.index
+    }
+
+    /// The core that this shard is pinned to by its client, if it is.
+    pub fn core(&self) -> Option<usize> {
+        self.inner.effective.shard_cores().get(self.inner.index).copied().flatten()
+    }
+
+    /// Counts of what happened on this shard so far.
+    pub fn stats(&self) -> ShardStats {
+        let mut core = self.inner.core.borrow_mut();
+        stats::collect(&mut core)
+    }
+
+    /// Sends any command.
+    #[inline]
+    pub fn run<T: FromReply>(&self, command: &Cmd) -> Reply<T> {
+        self.submit(command.command_name(), None, |out| command.encode(out))
+    }
+
+    /// Sends any command, unless it would have to wait for room in the queue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded), at once, if it would.
+    pub fn try_run<T: FromReply>(&self, command: &Cmd) -> Result<Reply<T>> {
+        let has_room = self.inner.core.borrow().pool.has_room(self.entry);
+        if !has_room {
+            let error = Error::overloaded("the queue of its connection is full");
+            return Err(error.of(command.command_name()).at(self.inner.effective.endpoint()));
+        }
+        Ok(self.run(command))
+    }
+
+    /// Begins a batch of commands that go out together.
+    pub fn pipeline(&self) -> Pipeline<'_> {
+        Pipeline::new(self)
+    }
+
+    typed_commands!(Reply);
+
+    #[inline]
+    fn send<T: FromReply>(
+        &self,
+        name: CommandName,
+        arguments: usize,
+        write: impl FnOnce(&mut Encoder<'_>),
+    ) -> Reply<T> {
+        self.submit(name, None, |out| write(&mut Encoder::command(out, arguments)))
+    }
+
+    fn submit_batch<T: FromReply>(&self, bytes: &[u8], commands: u32) -> Reply<T> {
+        const NAME: CommandName = CommandName::new("(pipeline)");
+        if commands == 0 {
+            return Reply::settled(Ok(Frame::Array(Vec::new())), NAME);
+        }
+        self.submit(NAME, Some(commands), |out| out.extend_from_slice(bytes))
+    }
+
+    #[inline]
+    fn submit<T: FromReply>(
+        &self,
+        name: CommandName,
+        batch: Option<u32>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Reply<T> {
+        let submitted = self.inner.submit(self.entry, batch, encode);
+        match submitted {
+            Ok((ticket, position)) => Reply::open(self.inner.clone(), ticket, self.entry, position, name),
+            Err(error) => Reply::settled(Err(error.at(self.inner.effective.endpoint())), name),
+        }
+    }
+
+    /// Submits what a caller on another thread has encoded.
+    pub(crate) fn submit_foreign(
+        &self,
+        entry: EntryId,
+        bytes: &[u8],
+        batch: Option<u32>,
+        caller: oneshot::Sender<Answer>,
+    ) {
+        self.inner.submit_foreign(entry, bytes, batch, caller);
+    }
+}
+
+impl Clone for Shard {
+    fn clone(&self) -> Self {
+        let mut core = self.inner.core.borrow_mut();
+        core.handles += 1;
+        Shard { inner: self.inner.clone(), entry: core.pool.assign() }
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        let is_last = {
+            let mut core = self.inner.core.borrow_mut();
+            core.handles -= 1;
+            core.handles == 0
+        };
+        if is_last {
+            // Replies may still be awaited, for as long as any reply may take.
+            pilot::begin_shutdown(&self.inner, self.inner.effective.command_timeout());
+        }
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn submit(
+        &self,
+        entry: EntryId,
+        batch: Option<u32>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(Ticket, Position)> {
+        let mut core = self.core.borrow_mut();
+        let core = &mut *core;
+        let ticket = core.calls.open(batch)?;
+        match core.pool.submit(entry, ticket, batch.unwrap_or(1), encode) {
+            Ok(position) => {
+                core.notify(entry);
+                Ok((ticket, position))
+            }
+            Err(failure) => {
+                core.calls.leave(ticket);
+                Err(failure.into())
+            }
+        }
+    }
+
+    fn submit_foreign(
+        &self,
+        entry: EntryId,
+        bytes: &[u8],
+        batch: Option<u32>,
+        caller: oneshot::Sender<Answer>,
+    ) {
+        let due = {
+            let mut core = self.core.borrow_mut();
+            let core = &mut *core;
+            if let Some(ticket) = core.calls.open_foreign(caller, batch) {
+                let encode = |out: &mut Vec<u8>| out.extend_from_slice(bytes);
+                match core.pool.submit(entry, ticket, batch.unwrap_or(1), encode) {
+                    Ok(_) => core.notify(entry),
+                    Err(failure) => core.calls.fail(ticket, failure),
+                }
+            }
+            core.calls.take_due()
+        };
+        self.wake(due);
+    }
+
+    fn cancel(&self, ticket: Ticket, entry: EntryId, position: Position) {
+        // A waker may be dropped with what is left behind: not while the core is borrowed.
+        let _left = {
+            let mut core = self.core.borrow_mut();
+            let (open, left) = core.calls.leave(ticket);
+            if open {
+                core.pool.abandon(entry, position);
+            }
+            left
+        };
+    }
+
+    fn next_action(&self) -> Option<Action> {
+        self.core.borrow_mut().pool.poll_action()
+    }
+
+    /// Wakes those whose calls were answered. Nothing may be borrowed.
+    #[inline]
+    fn wake(&self, due: Option<calls::Due>) {
+        if let Some(mut due) = due {
+            due.wake();
+            self.core.borrow_mut().calls.reuse(due);
+        }
+    }
+}
+
+impl Core {
+    /// Something was submitted for this entry: its driver has to write it, or the pilot to note the time.
+    #[inline]
+    fn notify(&mut self, entry: EntryId) {
+        let Some(seat) = self.drivers.get_mut(entry.0 as usize) else { return };
+        if !seat.notified {
+            seat.notified = true;
+            match &seat.waker {
+                Some(waker) => waker.wake_by_ref(),
+                None => self.pilot.wake(),
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The pilot: the task that does what a shard's pool asks for, and keeps the shard's one timer.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::{Inner, driver};
+use crate::error::{Error, ErrorKind, Result};
+use crate::proto::error::{CloseReason, Outcome};
+use crate::proto::pool::{Action, ConnectionId};
+use crate::proto::time::Instant;
+
+/// How the pilot is reached.
+#[derive(Default)]
+pub(super) struct PilotSeat {
+    waker: Option<Waker>,
+    notified: bool,
+    /// When it will run next by itself.
+    armed: Option<Instant>,
+}
+
+impl PilotSeat {
+    pub(super) fn wake(&mut self) {
+        self.notified = true;
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Makes sure that it runs by `deadline`.
+    #[inline]
+    pub(super) fn arm(&mut self, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline
+            && self.armed.is_none_or(|armed| deadline < armed)
+        {
+            self.wake();
+        }
+    }
+}
+
+/// Starts the pilot. It ends when the pool is shut down.
+pub(super) fn spawn(inner: &Rc<Inner>) {
+    let inner = inner.clone();
+    let fly = async move {
+        while let Turn::Sleep(time) = turn(&inner) {
+            sleep(&inner, time).await;
+        }
+    };
+    glommio::spawn_local(fly).detach();
+}
+
+enum Turn {
+    /// For this long, or until woken.
+    Sleep(Option<Duration>),
+    Done,
+}
+
+/// Lets time pass, then does what is to be done.
+fn turn(inner: &Rc<Inner>) -> Turn {
+    let now = inner.clock.now();
+    {
+        let mut core = inner.core.borrow_mut();
+        let core = &mut *core;
+        core.pilot.notified = false;
+        for seat in core.drivers.iter_mut().filter(|seat| seat.waker.is_none()) {
+            seat.notified = false;
+        }
+        core.pool.handle_timeout(now, &mut core.calls);
+    }
+    // A new task runs at once, up to its first wait: nothing may be borrowed when one is spawned.
+    while let Some(action) = inner.next_action() {
+        act(inner, action);
+    }
+    let (due, watchers, sleep, done) = {
+        let mut core = inner.core.borrow_mut();
+        let core = &mut *core;
+        let next = core.pool.next_timeout();
+        core.pilot.armed = next;
+        let sleep = next.map(|next| next.since(now).max(TICK));
+        let done = core.pool.is_shut_down();
+        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep, done)
+    };
+    inner.wake(due);
+    for watcher in watchers {
+        watcher.wake();
+    }
+    if done { Turn::Done } else { Turn::Sleep(sleep) }
+}
+
+fn act(inner: &Rc<Inner>, action: Action) {
+    let shard = inner.index;
+    match action {
+        Action::Dial { id, endpoint } => {
+            tracing::debug!(target: "hitless::shard", shard, %endpoint, ?id, "dialing");
+            driver::spawn(inner, id, endpoint);
+        }
+        Action::Ready { id } => {
+            let protocol = inner.core.borrow().pool.protocol(id);
+            tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
+        }
+        Action::Close { id, reason, unused } => {
+            log_close(inner, id, &reason, unused);
+            let waker = inner.core.borrow_mut().drivers.get_mut(id.entry.0 as usize).and_then(|seat| {
+                seat.notified = false;
+                seat.waker.take()
+            });
+            // Its driver sees that the connection is gone, and ends.
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool) {
+    let (shard, endpoint) = (inner.index, inner.effective.endpoint());
+    match reason {
+        CloseReason::Local => tracing::debug!(target: "hitless::shard", shard, ?id, "closed"),
+        reason if reason.is_refusal() => {
+            tracing::error!(target: "hitless::shard", shard, %endpoint, %reason, "turned away");
+        }
+        reason if unused => {
+            tracing::debug!(target: "hitless::shard", shard, %endpoint, %reason, "could not connect");
+        }
+        reason => tracing::warn!(target: "hitless::shard", shard, %endpoint, %reason, "lost a connection"),
+    }
+}
+
+/// Sleeps until the time has come, or somebody wakes the pilot.
+async fn sleep(inner: &Rc<Inner>, time: Option<Duration>) {
+    let mut timer = time.map(glommio::timer::Timer::new);
+    poll_fn(|context| {
+        {
+            let mut core = inner.core.borrow_mut();
+            if core.pilot.notified {
+                return Poll::Ready(());
+            }
+            register(&mut core.pilot.waker, context);
+        }
+        match &mut timer {
+            Some(timer) => pin!(timer).poll(context).map(|_| ()),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+pub(super) fn register(waker: &mut Option<Waker>, context: &Context<'_>) {
+    match waker {
+        Some(waker) if waker.will_wake(context.waker()) => {}
+        waker => *waker = Some(context.waker().clone()),
+    }
+}
+
+pub(super) async fn wait_until_ready(inner: &Rc<Inner>, timeout: Duration) -> Result<()> {
+    let mut timer = glommio::timer::Timer::new(timeout);
+    poll_fn(|context| {
+        let timed_out = pin!(&mut timer).poll(context).is_ready();
+        let mut core = inner.core.borrow_mut();
+        let (ready, wanted) = core.pool.ready();
+        if ready == wanted {
+            return Poll::Ready(Ok(()));
+        }
+        let obstacle = core.pool.obstacle();
+        let refused = obstacle.as_ref().is_some_and(|reason| reason.is_refusal());
+        if !timed_out && !refused {
+            core.watchers.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        let error = match obstacle {
+            Some(reason) => Error::from_obstacle(&reason),
+            None => {
+                let detail = format!("{ready} of {wanted} connections were ready within {timeout:?}");
+                Error::new(ErrorKind::Connect, Outcome::Unsent, detail)
+            }
+        };
+        Poll::Ready(Err(error.at(inner.effective.endpoint())))
+    })
+    .await
+}
+
+/// Accepts nothing more, and gives up what is not answered within `grace`.
+pub(super) fn begin_shutdown(inner: &Rc<Inner>, grace: Duration) {
+    let now = inner.clock.now();
+    let due = {
+        let mut core = inner.core.borrow_mut();
+        let core = &mut *core;
+        core.pool.shut_down(now, now.after(grace), &mut core.calls);
+        core.pilot.wake();
+        core.calls.take_due()
+    };
+    inner.wake(due);
+}
+
+pub(super) async fn shut_down(inner: &Rc<Inner>, grace: Duration) -> Result<()> {
+    begin_shutdown(inner, grace);
+    let given_up = poll_fn(|context| {
+        let mut core = inner.core.borrow_mut();
+        if core.pool.is_shut_down() {
+            return Poll::Ready(core.pool.counters().given_up);
+        }
+        core.watchers.push(context.waker().clone());
+        Poll::Pending
+    })
+    .await;
+    if given_up > 0 {
+        let detail = format!("{given_up} commands were not answered within {grace:?} and were given up");
+        return Err(Error::new(ErrorKind::Timeout, Outcome::Ambiguous, detail));
+    }
+    Ok(())
+}
+
+/// The coarsest that the timer is late by: it saves a wake-up for each of a burst of deadlines.
+const TICK: Duration = Duration::from_millis(1);

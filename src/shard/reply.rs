@@ -1,0 +1,87 @@
+//! [`Reply`]: the wait for a command's reply.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::Inner;
+use crate::command::{CommandName, FromReply};
+use crate::error::{Error, Result};
+use crate::proto::connection::{Position, Ticket};
+use crate::proto::error::Outcome;
+use crate::proto::pool::EntryId;
+use crate::proto::resp::Frame;
+
+/// The reply to a command that was called on a [`Shard`](super::Shard).
+///
+/// The command was queued when the method was called; this future only waits. Dropping it cancels: a command that
+/// is still queued is never sent, and the reply to one that was sent is dropped when it comes. It lives on its
+/// shard's thread.
+#[must_use = "the command was queued, and dropping its reply cancels it"]
+pub struct Reply<T> {
+    call: Call,
+    name: CommandName,
+    kind: PhantomData<fn() -> T>,
+}
+
+enum Call {
+    Open {
+        inner: Rc<Inner>,
+        ticket: Ticket,
+        entry: EntryId,
+        position: Position,
+    },
+    /// It was decided before it was queued.
+    Settled(Result<Frame>),
+    Taken,
+}
+
+impl<T> Reply<T> {
+    #[inline]
+    pub(super) fn open(
+        inner: Rc<Inner>,
+        ticket: Ticket,
+        entry: EntryId,
+        position: Position,
+        name: CommandName,
+    ) -> Self {
+        Reply { call: Call::Open { inner, ticket, entry, position }, name, kind: PhantomData }
+    }
+
+    pub(super) fn settled(result: Result<Frame>, name: CommandName) -> Self {
+        Reply { call: Call::Settled(result), name, kind: PhantomData }
+    }
+}
+
+impl<T: FromReply> Future for Reply<T> {
+    type Output = Result<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.get_mut();
+        let result = match &this.call {
+            Call::Open { inner, ticket, .. } => {
+                let (polled, _old_waker) = inner.core.borrow_mut().calls.poll(*ticket, context);
+                let answer = std::task::ready!(polled);
+                let result = answer.map_err(Error::from).and_then(T::from_reply);
+                result.map_err(|error| error.of(this.name).at(inner.effective.endpoint()))
+            }
+            Call::Settled(result) => {
+                result.clone().and_then(T::from_reply).map_err(|error| error.of(this.name))
+            }
+            Call::Taken => Err(Error::shut_down(Outcome::Answered).of(this.name)),
+        };
+        this.call = Call::Taken;
+        Poll::Ready(result)
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Call::Open { inner, ticket, entry, position } = &self.call {
+            inner.cancel(*ticket, *entry, *position);
+        }
+    }
+}
