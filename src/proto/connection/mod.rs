@@ -290,6 +290,3 @@ pub(crate) fn expired_until(now: Instant, timeout: Duration) -> Option<Instant> 
 
 /// A buffer that has grown past this is given back once it is written.
 const OUTGOING_KEPT_MAX: usize = 256 << 10;
-
-#[cfg(test)]
-mod tests;

@@ -148,39 +148,52 @@ impl Decoder {
 
     /// Reads one header line, and what follows it if that is already there.
     fn element(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
-        if self.line.is_empty()
-            && let Some((&kind, rest)) = input.split_first()
-            && let Some(end) = memchr::memchr(b'\n', rest.get(..LINE_MAX).unwrap_or(rest))
-        {
-            let (line, after) = rest.split_at(end);
-            *input = after.get(1..).unwrap_or_default();
-            let line = line.strip_suffix(b"\r").ok_or(DecodeError::MissingTerminator)?;
-            return self.header(kind, line, input);
-        }
-        let end = memchr::memchr(b'\n', input);
-        let (part, after) = input.split_at(end.map_or(input.len(), |end| end + 1));
-        *input = after;
-        if self.line.len() + part.len() > LINE_MAX {
-            return Err(DecodeError::LineTooLong);
-        }
-        self.line.extend_from_slice(part);
-        if let Some(&kind) = self.line.first() {
-            check_type(kind)?;
-        }
-        if end.is_none() {
-            return Ok(Element::Starved);
-        }
-        let whole = std::mem::take(&mut self.line);
-        let line = whole.strip_suffix(b"\r\n").ok_or(DecodeError::MissingTerminator)?;
-        let (&kind, line) = line.split_first().ok_or(DecodeError::UnknownType(b'\r'))?;
+        let whole;
+        let line = if self.line.is_empty() {
+            let Some(&kind) = input.first() else { return Ok(Element::Starved) };
+            self.check_type(kind)?;
+            match take_line(input) {
+                Some(line) => line,
+                None => return self.keep_line(input),
+            }
+        } else {
+            let mut rest = *input;
+            let Some(part) = take_line(&mut rest) else { return self.keep_line(input) };
+            *input = rest;
+            self.check_line(part.len())?;
+            self.line.extend_from_slice(part);
+            whole = std::mem::take(&mut self.line);
+            &whole[..]
+        };
+        let line = line.strip_suffix(b"\r\n").ok_or(DecodeError::MissingTerminator)?;
+        let (&kind, line) = line.split_first().ok_or(DecodeError::MissingTerminator)?;
         self.header(kind, line, input)
     }
 
-    fn header(&mut self, kind: u8, line: &[u8], input: &mut &[u8]) -> Result<Element, DecodeError> {
-        check_type(kind)?;
+    /// Keeps the beginning of a line, which is all that there is.
+    fn keep_line(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
+        self.check_line(input.len())?;
+        self.line.extend_from_slice(input);
+        *input = &[];
+        Ok(Element::Starved)
+    }
+
+    fn check_line(&self, more: usize) -> Result<(), DecodeError> {
+        if self.line.len() + more > LINE_MAX { Err(DecodeError::LineTooLong) } else { Ok(()) }
+    }
+
+    /// Whether a frame may begin with this byte, here.
+    fn check_type(&self, kind: u8) -> Result<(), DecodeError> {
+        if !b"$+-:*_#,(!=~%>|.;".contains(&kind) {
+            return Err(DecodeError::UnknownType(kind));
+        }
         if self.streamed.is_some() != (kind == b';') {
             return Err(DecodeError::BrokenStream);
         }
+        Ok(())
+    }
+
+    fn header(&mut self, kind: u8, line: &[u8], input: &mut &[u8]) -> Result<Element, DecodeError> {
         self.count_element()?;
         let bad_number = DecodeError::BadNumber(kind);
         let frame = match kind {
@@ -480,8 +493,12 @@ fn pairs(items: Vec<Frame>) -> Option<Vec<(Frame, Frame)>> {
     Some(pairs)
 }
 
-fn check_type(kind: u8) -> Result<(), DecodeError> {
-    if b"$+-:*_#,(!=~%>|.;".contains(&kind) { Ok(()) } else { Err(DecodeError::UnknownType(kind)) }
+/// The next line with its end, if that is there.
+fn take_line<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = memchr::memchr(b'\n', input.get(..LINE_MAX).unwrap_or(input))?;
+    let (line, rest) = input.split_at(end + 1);
+    *input = rest;
+    Some(line)
 }
 
 /// A length or a count: digits only.

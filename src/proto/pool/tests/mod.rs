@@ -1,0 +1,467 @@
+//! A pool in stories, told in virtual time and without a socket.
+
+mod schedule;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::proto::connection::{Greeting, Secret};
+use crate::proto::resp::{Encoder, Limits};
+
+/// What was delivered, in order.
+#[derive(Default)]
+struct Delivered {
+    replies: Vec<(u32, Frame)>,
+    failures: Vec<(u32, Failure)>,
+    pushes: usize,
+}
+
+impl Deliver for Delivered {
+    fn reply(&mut self, ticket: Ticket, frame: Frame, _last: bool) {
+        self.replies.push((ticket.0, frame));
+    }
+
+    fn fail(&mut self, ticket: Ticket, failure: Failure) {
+        self.failures.push((ticket.0, failure));
+    }
+
+    fn push(&mut self, _frame: Frame) {
+        self.pushes += 1;
+    }
+}
+
+impl Delivered {
+    fn answered(&self) -> Vec<u32> {
+        self.replies.iter().map(|(ticket, _)| *ticket).collect()
+    }
+
+    fn failed(&self) -> Vec<(u32, Outcome)> {
+        self.failures.iter().map(|(ticket, failure)| (*ticket, failure.outcome())).collect()
+    }
+}
+
+/// A pool with its driver's duties at hand.
+struct Story {
+    pool: Pool,
+    now: Instant,
+    delivered: Delivered,
+    next_ticket: u32,
+}
+
+const HELLO_OK: &[u8] = b"%1\r\n+proto\r\n:3\r\n";
+const SETINFO_OK: &[u8] = b"+OK\r\n+OK\r\n";
+const ONLY: EntryId = EntryId(0);
+
+fn config() -> PoolConfig {
+    PoolConfig {
+        endpoint: "10.0.0.1:6379".parse().unwrap(),
+        connections: 1,
+        connection: ConnectionConfig {
+            greeting: Arc::new(Greeting::default()),
+            limits: Limits::default(),
+            in_flight_max: 100,
+            connect_timeout: Duration::from_secs(2),
+            command_timeout: Duration::from_secs(1),
+        },
+        queue: QueueBounds { commands: 100, bytes: 1 << 20 },
+        backoff_first: Duration::from_millis(50),
+        backoff_max: Duration::from_secs(2),
+        seed: 1,
+    }
+}
+
+impl Story {
+    fn new(config: PoolConfig) -> Self {
+        let now = Instant::from_nanos(1_000_000_000);
+        Story { pool: Pool::new(config, now), now, delivered: Delivered::default(), next_ticket: 0 }
+    }
+
+    /// With its one connection ready.
+    fn ready(config: PoolConfig) -> (Self, ConnectionId) {
+        let mut story = Story::new(config);
+        let id = story.dialed();
+        story.shake_hands(id);
+        (story, id)
+    }
+
+    fn submit(&mut self, text: &str) -> Position {
+        self.submit_batch(text, 1)
+    }
+
+    fn submit_batch(&mut self, text: &str, replies: u32) -> Position {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
+        self.pool.submit(ONLY, ticket, replies, encode).unwrap()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        self.pool.handle_timeout(self.now, &mut self.delivered);
+    }
+
+    fn next_dial(&mut self) -> Option<ConnectionId> {
+        while let Some(action) = self.pool.poll_action() {
+            if let Action::Dial { id, .. } = action {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn dialed(&mut self) -> ConnectionId {
+        self.next_dial().expect("a dial")
+    }
+
+    fn closed(&mut self) -> Option<Arc<CloseReason>> {
+        std::iter::from_fn(|| self.pool.poll_action()).find_map(|action| match action {
+            Action::Close { reason, .. } => Some(reason),
+            _ => None,
+        })
+    }
+
+    /// Waits for the next dial as the timer would.
+    fn redial(&mut self) -> ConnectionId {
+        let at = self.pool.next_timeout().expect("a plan to dial again");
+        self.wait(at.since(self.now));
+        self.dialed()
+    }
+
+    fn shake_hands(&mut self, id: ConnectionId) {
+        assert!(self.pool.handle_connected(id, self.now));
+        assert!(self.written(id).contains("HELLO"));
+        assert!(self.receive(id, HELLO_OK));
+        assert!(self.written(id).contains("SETINFO"));
+        assert!(self.receive(id, SETINFO_OK));
+    }
+
+    fn receive(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
+        self.pool.handle_bytes(id, bytes, self.now, &mut self.delivered)
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        self.pool.handle_closed(id, CloseReason::ClosedByServer, self.now, &mut self.delivered);
+    }
+
+    /// Writes everything there is to write; the words of it.
+    fn written(&mut self, id: ConnectionId) -> String {
+        self.written_up_to(id, usize::MAX)
+    }
+
+    /// Writes so many bytes; the words of them.
+    fn written_up_to(&mut self, id: ConnectionId, mut most: usize) -> String {
+        let mut wire = Vec::new();
+        while let Some(bytes) = self.pool.poll_transmit(id, self.now).filter(|bytes| !bytes.is_empty()) {
+            let count = bytes.len().min(most);
+            wire.extend_from_slice(&bytes[..count]);
+            most -= count;
+            self.pool.handle_written(id, count);
+            if most == 0 {
+                break;
+            }
+        }
+        let text = String::from_utf8(wire).unwrap();
+        let words = text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with(['*', '$']));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn commands_wait_for_the_handshake_and_then_go_in_one_write() {
+    let mut story = Story::new(config());
+    story.submit("a");
+    let id = story.dialed();
+    story.submit("b");
+    story.shake_hands(id);
+    assert_eq!(story.written(id), "a b");
+    assert_eq!(story.written(id), "");
+    assert!(story.receive(id, b":1\r\n:2\r\n"));
+    assert_eq!(story.delivered.replies, [(1, Frame::Integer(1)), (2, Frame::Integer(2))]);
+}
+
+#[test]
+fn what_was_unsent_is_sent_later_and_what_was_written_is_ambiguous() {
+    let (mut story, id) = Story::ready(config());
+    for text in ["a", "b", "c", "d"] {
+        story.submit(text);
+    }
+    // Each is 11 bytes long: the second is cut in the middle.
+    story.written_up_to(id, 16);
+    assert!(story.receive(id, b"+one\r\n"));
+    story.submit("e");
+    story.close(id);
+    assert_eq!(story.delivered.answered(), [1]);
+    assert_eq!(story.delivered.failed(), [(2, Outcome::Ambiguous)]);
+    let next = story.redial();
+    assert_ne!(next, id);
+    story.shake_hands(next);
+    assert_eq!(story.written(next), "c d e");
+    story.receive(next, b"+3\r\n+4\r\n+5\r\n");
+    assert_eq!(story.delivered.answered(), [1, 3, 4, 5]);
+}
+
+#[test]
+fn bytes_of_a_connection_that_is_gone_are_ignored() {
+    let (mut story, id) = Story::ready(config());
+    story.close(id);
+    assert!(!story.receive(id, b"+late\r\n"));
+    assert!(story.pool.poll_transmit(id, story.now).is_none());
+    assert!(!story.pool.handle_connected(id, story.now));
+    assert_eq!(story.pool.counters().lost, 1);
+}
+
+#[test]
+fn a_cancelled_command_is_dropped_unsent_or_leaves_a_tombstone() {
+    let (mut story, id) = Story::ready(config());
+    let sent = story.submit("a");
+    assert_eq!(story.written(id), "a");
+    story.submit("b");
+    let unsent = story.submit("c");
+    story.submit("d");
+    story.pool.abandon(ONLY, sent);
+    story.pool.abandon(ONLY, unsent);
+    assert_eq!(story.written(id), "b d");
+    story.receive(id, b"+a\r\n+b\r\n+d\r\n");
+    assert_eq!(story.delivered.answered(), [2, 4]);
+}
+
+#[test]
+fn a_batch_stays_together_and_takes_its_own_replies() {
+    let (mut story, id) = Story::ready(config());
+    story.submit_batch("two", 2);
+    story.submit("one");
+    assert_eq!(story.written(id), "two one");
+    story.receive(id, b":1\r\n:2\r\n:3\r\n");
+    assert_eq!(story.delivered.answered(), [1, 1, 2]);
+}
+
+#[test]
+fn the_head_expires_first_and_its_late_reply_goes_to_nobody() {
+    let (mut story, id) = Story::ready(config());
+    story.submit("a");
+    story.written(id);
+    story.wait(SECOND / 2);
+    story.submit("b");
+    story.written(id);
+    // Bytes flow, so that the connection is alive.
+    story.receive(id, b">1\r\n+x\r\n");
+    assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND / 2)));
+    story.wait(SECOND / 2);
+    assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous)]);
+    assert!(story.receive(id, b"+a\r\n+b\r\n"));
+    assert_eq!(story.delivered.replies, [(2, Frame::Simple("b".into()))]);
+    assert_eq!(story.pool.next_timeout(), None);
+}
+
+#[test]
+fn silence_while_replies_are_overdue_is_death() {
+    let (mut story, id) = Story::ready(config());
+    story.wait(SECOND * 100);
+    assert!(story.pool.is_current(id), "an idle connection may be silent");
+    story.submit("a");
+    story.written(id);
+    story.submit("b");
+    story.wait(SECOND);
+    assert!(!story.pool.is_current(id));
+    assert!(matches!(*story.closed().unwrap(), CloseReason::Unresponsive(_)));
+    assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous)]);
+    let next = story.redial();
+    story.shake_hands(next);
+    assert_eq!(story.written(next), "b");
+}
+
+#[test]
+fn a_slow_server_is_not_taken_for_a_dead_one() {
+    let (mut story, id) = Story::ready(config());
+    story.submit("a");
+    story.submit("b");
+    story.written(id);
+    story.wait(SECOND * 9 / 10);
+    story.receive(id, b"+a\r\n");
+    story.wait(SECOND / 10);
+    assert_eq!(story.delivered.failed(), [(2, Outcome::Ambiguous)]);
+    assert!(story.pool.is_current(id));
+    // The reply is still awaited, and so is a sign of life.
+    assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 9 / 10)));
+    story.wait(SECOND);
+    assert!(!story.pool.is_current(id));
+}
+
+#[test]
+fn what_cannot_be_sent_in_time_fails_unsent_and_says_what_stood_in_the_way() {
+    let mut story = Story::new(config());
+    let id = story.dialed();
+    story.submit("a");
+    story.pool.poll_transmit(id, story.now);
+    story.pool.handle_closed(id, CloseReason::Dial("refused".into()), story.now, &mut story.delivered);
+    story.wait(SECOND);
+    assert_eq!(story.delivered.failed(), [(1, Outcome::Unsent)]);
+    match &story.delivered.failures[0].1 {
+        Failure::TimedOut { obstacle: Some(reason), .. } => {
+            assert_eq!(reason.to_string(), "could not connect: refused");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn dials_back_off_with_jitter_until_a_connection_has_held() {
+    let mut story = Story::new(config());
+    let mut id = story.dialed();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        story.pool.handle_closed(id, CloseReason::Dial("refused".into()), story.now, &mut story.delivered);
+        assert!(story.next_dial().is_none(), "not at once");
+        let before = story.now;
+        id = story.redial();
+        waits.push(story.now.since(before));
+    }
+    assert!(waits[0] <= Duration::from_millis(50), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(5) && *wait <= SECOND * 2), "{waits:?}");
+    assert!(waits[6..].iter().any(|wait| *wait > SECOND / 2), "{waits:?}");
+    assert_eq!(story.pool.counters().dial_failures, 12);
+
+    // One that breaks at once counts as another failure; one that held begins anew.
+    story.shake_hands(id);
+    story.wait(SECOND);
+    story.close(id);
+    let before = story.now;
+    story.redial();
+    assert!(story.now.since(before) <= Duration::from_millis(50));
+}
+
+#[test]
+fn a_dial_or_a_handshake_that_hangs_is_given_up() {
+    for connected in [false, true] {
+        let mut story = Story::new(config());
+        let id = story.dialed();
+        if connected {
+            story.pool.handle_connected(id, story.now);
+        }
+        assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
+        story.wait(SECOND * 2);
+        assert!(matches!(*story.closed().unwrap(), CloseReason::ConnectTimeout(_)));
+        assert!(!story.pool.handle_connected(id, story.now));
+        story.redial();
+    }
+}
+
+#[test]
+fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
+    let mut config = config();
+    let greeting = Greeting { password: Some(Secret("wrong".into())), ..Greeting::default() };
+    config.connection.greeting = Arc::new(greeting);
+    let mut story = Story::new(config);
+    story.submit("a");
+    let id = story.dialed();
+    story.pool.handle_connected(id, story.now);
+    story.written(id);
+    assert!(!story.receive(id, b"-WRONGPASS invalid\r\n"));
+    assert!(matches!(story.delivered.failures[..], [(1, Failure::Refused(_))]));
+    let refused = story.pool.submit(ONLY, Ticket(9), 1, |_| panic!("it must not be encoded"));
+    assert!(matches!(refused, Err(Failure::Refused(_))));
+    assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
+    // Once the password is mended, everything works again.
+    let next = story.redial();
+    story.shake_hands(next);
+    story.submit("b");
+    assert_eq!(story.written(next), "b");
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_ends_the_connection() {
+    let (mut story, id) = Story::ready(config());
+    assert!(story.receive(id, b">1\r\n+push\r\n"));
+    assert_eq!(story.delivered.pushes, 1);
+    assert!(!story.receive(id, b"+what\r\n"));
+    assert!(matches!(*story.closed().unwrap(), CloseReason::UnaskedReply));
+}
+
+#[test]
+fn a_push_takes_no_replys_place_wherever_it_comes() {
+    let (mut story, id) = Story::ready(config());
+    story.submit("a");
+    story.submit("b");
+    story.written(id);
+    story.receive(id, b">1\r\n+x\r\n+a\r\n>1\r\n+y\r\n+b\r\n>1\r\n+z\r\n");
+    assert_eq!(story.delivered.answered(), [1, 2]);
+    assert_eq!((story.delivered.pushes, story.pool.counters().pushes), (3, 3));
+}
+
+#[test]
+fn no_more_is_in_flight_than_may_be_and_callers_wait_in_order() {
+    let mut config = config();
+    config.connection.in_flight_max = 2;
+    config.queue.commands = 2;
+    let (mut story, id) = Story::ready(config);
+    for text in ["a", "b", "c", "d", "e"] {
+        story.submit(text);
+    }
+    assert!(!story.pool.has_room(ONLY));
+    assert_eq!(story.written(id), "a b");
+    assert_eq!(story.pool.depth(), (3, 2));
+    story.receive(id, b"+a\r\n");
+    assert_eq!(story.written(id), "c");
+    story.receive(id, b"+b\r\n+c\r\n");
+    assert_eq!(story.written(id), "d e");
+    assert!(story.pool.has_room(ONLY));
+}
+
+#[test]
+fn shutting_down_finishes_what_was_accepted_and_accepts_nothing() {
+    let (mut story, id) = Story::ready(config());
+    story.submit("a");
+    story.written(id);
+    story.submit("b");
+    story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
+    let refused = story.pool.submit(ONLY, Ticket(9), 1, |_| panic!("it must not be encoded"));
+    assert!(matches!(refused, Err(Failure::ShutDown(Outcome::Unsent))));
+    assert_eq!(story.written(id), "b");
+    assert!(story.receive(id, b"+a\r\n"));
+    assert!(!story.pool.is_shut_down());
+    assert!(!story.receive(id, b"+b\r\n"), "it closes with the last reply");
+    assert!(story.pool.is_shut_down());
+    assert_eq!(story.delivered.answered(), [1, 2]);
+    assert!(story.pool.next_timeout().is_some_and(|at| at <= story.now.after(SECOND)));
+}
+
+#[test]
+fn shutting_down_gives_up_in_time() {
+    let mut config = config();
+    config.connection.command_timeout = SECOND * 60;
+    let (mut story, id) = Story::ready(config);
+    for text in ["a", "b"] {
+        story.submit(text);
+    }
+    // Eleven bytes are the first.
+    story.written_up_to(id, 11);
+    story.submit("c");
+    story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
+    story.wait(SECOND);
+    let mut failed = story.delivered.failed();
+    failed.sort_by_key(|(ticket, _)| *ticket);
+    assert_eq!(failed, [(1, Outcome::Ambiguous), (2, Outcome::Unsent), (3, Outcome::Unsent)]);
+    assert!(story.pool.is_shut_down());
+    assert_eq!(story.pool.counters().given_up, 3);
+    assert!(story.next_dial().is_none());
+}
+
+#[test]
+fn shutting_down_without_work_closes_at_once_and_dials_no_more() {
+    let mut story = Story::new(config());
+    let id = story.dialed();
+    story.pool.handle_closed(id, CloseReason::Dial("refused".into()), story.now, &mut story.delivered);
+    story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
+    assert!(story.pool.is_shut_down());
+    story.wait(SECOND * 10);
+    assert!(story.next_dial().is_none());
+}
+
+#[test]
+fn handles_are_bound_to_each_entry_in_turn() {
+    let mut pool = Pool::new(PoolConfig { connections: 3, ..config() }, Instant::from_nanos(0));
+    let assigned: Vec<_> = (0..4).map(|_| pool.assign().0).collect();
+    assert_eq!(assigned, [0, 1, 2, 0]);
+}
