@@ -1,2 +1,5 @@
 //! `hitless`: skeleton.
 #![deny(missing_docs)]
+
+#[cfg(feature = "rehearsal")]
+pub mod rehearsal;
