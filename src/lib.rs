@@ -1,16 +1,119 @@
-//! `hitless`: skeleton.
+//! The Redis client for Linux services that cannot afford a blip.
+//!
+//! One pinned [glommio](https://docs.rs/glommio) (io_uring) executor per core, each with its own pool of connections,
+//! and no lock between cores. Commands that become ready together share one write; a reply wakes its caller
+//! directly. Every bound has a name, and every error says whether its command may have been executed.
+//!
+//! ```text
+//!    your threads / tokio tasks                    one pinned thread per core, nothing shared
+//!  ┌──────────────────────────┐   mailbox   ┌────────────── Shard (glommio executor) ──────────────┐
+//!  │ Client (Clone+Send+Sync) │ ──────────▶ │ your shard-local tasks ──▶ Pool ──▶ Connection ─ io ─┼──▶ server
+//!  └──────────────────────────┘  lock-free  └──────────────────────────────────────────────────────┘
+//! ```
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use hitless::{Client, Config};
+//!
+//! # futures_lite::future::block_on(async {
+//! let config = Config::from_url("redis://127.0.0.1:6379")?.connections_per_shard(4);
+//! let client = Client::start(config)?;                        // pinned executors, one per core
+//!
+//! client.set("greeting", "hello").await?;                     // from any thread or runtime
+//! let reply: Option<String> = client.get("greeting").await?;
+//! assert_eq!(reply.as_deref(), Some("hello"));
+//!
+//! client.run_on_each_shard(|shard| async move {               // on the shards: no hop between cores
+//!     shard.incr("visits").await
+//! }).await?;
+//! client.shutdown(Duration::from_secs(5)).await?;             // drains, then joins every thread
+//! # Ok::<(), hitless::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Which door to take
+//!
+//! | your code runs | take | a command costs |
+//! |---|---|---|
+//! | on the shards | [`Client::run_on_each_shard`], [`Client::run_on`] | no hop between cores |
+//! | on glommio executors of your own | [`Shard::connect`] | no hop between cores |
+//! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
+//!
+//! # What happens to a command
+//!
+//! A command is queued when its method is called, encoded straight into the buffer that is sent. Until a byte of it
+//! is written it belongs to no connection: a lost connection costs it nothing but time. Once written it is never sent
+//! again, and if its reply does not come the caller gets an error:
+//!
+//! | [`Error::outcome`] | it happened | sending it again |
+//! |---|---|---|
+//! | [`Outcome::Unsent`] | no connection in time, shutting down, a bound reached | is safe |
+//! | [`Outcome::Ambiguous`] | the connection was lost or silent after it was written | may run it twice |
+//! | [`Outcome::Answered`] | the server said no, or something unexpected | gets the same answer |
+//!
+//! # A newcomer's walk: the path of one `GET`
+//!
+//! 1. `command/typed.rs`: the method `get`, written once for all who can send commands.
+//! 2. `shard/mod.rs`: `Shard::submit` opens a call, submits, and wakes the connection's driver once.
+//! 3. `proto/resp/encoder.rs`: the command becomes bytes, in place.
+//! 4. `proto/connection/queue.rs`: it is queued, unsent, for the entry that the handle is bound to.
+//! 5. `shard/driver.rs`: one turn writes what is queued and reads what has come.
+//! 6. `proto/connection/mod.rs`: what is written is in flight; what comes back is matched with it.
+//! 7. `proto/resp/decoder.rs`: bytes become a frame.
+//! 8. `shard/calls.rs`: the frame fills the caller's slot, and the caller is woken.
+//! 9. `shard/reply.rs`: the caller's future takes it.
+//! 10. `command/reply.rs`: the frame becomes what was asked for.
+//!
+//! `proto/pool` decides what to dial, to close and to give up; `shard/pilot.rs` does it. Everything in `proto` is
+//! sans-IO: no socket, no clock, no executor, and time is an argument.
+//!
+//! # Features
+//!
+//! | feature | what it adds | in the default |
+//! |---|---|---|
+#![cfg_attr(
+    feature = "rehearsal",
+    doc = "| `rehearsal` | [`rehearsal`]: endpoints in the process, for tests | yes |"
+)]
+#![cfg_attr(not(feature = "rehearsal"), doc = "| `rehearsal` | endpoints in the process, for tests | yes |")]
+#![cfg_attr(feature = "load", doc = "| `load` | [`load`]: generated load, and the report of it | yes |")]
+#![cfg_attr(not(feature = "load"), doc = "| `load` | generated load, and the report of it | yes |")]
+//! | `cli` | the command `hitless`, with what it depends on | yes |
+//!
+//! To embed the client alone, take `default-features = false`.
+//!
+//! # What it needs
+//!
+//! Linux 5.8 or later, and io_uring: container engines forbid it by default, and [`Client::start`] says what to
+//! allow. Building takes a C compiler, for the liburing that glommio brings along.
+//!
+//! # Logs
+//!
+//! Through [`tracing`](https://docs.rs/tracing), target `hitless::shard`: a lost connection at `warn`, refused
+//! credentials at `error`, everything else at `debug`. No log holds a password or a value.
+
 #![deny(missing_docs)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("hitless runs on Linux only: it is built on io_uring");
+
 mod client;
 mod command;
 mod config;
 mod error;
 mod proto;
 mod shard;
+
+#[cfg(feature = "rehearsal")]
+pub mod rehearsal;
+
 pub use client::{Client, ClientReply};
 pub use command::{Argument, Cmd, FromReply, ToArg, cmd};
 pub use config::{Config, ConfigError, Effective};
 pub use error::{Error, ErrorKind, Result};
 pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;
-pub use proto::resp::{DecodeError, Frame, Limits};
+pub use proto::resp::{Frame, Limits};
 pub use shard::{Pipeline, Reply, Shard, ShardStats};

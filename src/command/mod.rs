@@ -90,11 +90,8 @@ impl CommandName {
             length -= 1;
         }
         let mut bytes = [0; NAME_MAX];
-        let mut at = 0;
-        while at < length {
-            bytes[at] = name.as_bytes()[at];
-            at += 1;
-        }
+        let (kept, _) = name.as_bytes().split_at(length);
+        bytes.split_at_mut(length).0.copy_from_slice(kept);
         CommandName { bytes, length: length as u8 }
     }
 

@@ -189,7 +189,7 @@ fn items(reply: Frame) -> Result<Vec<Frame>> {
 fn pairs(reply: Frame) -> Result<Vec<(Frame, Frame)>> {
     match checked(reply)? {
         Frame::Map(pairs) => Ok(pairs),
-        Frame::Array(items) if items.len() % 2 == 0 => {
+        Frame::Array(items) if items.len().is_multiple_of(2) => {
             let mut items = items.into_iter();
             let mut pairs = Vec::with_capacity(items.len() / 2);
             while let (Some(key), Some(value)) = (items.next(), items.next()) {

@@ -31,8 +31,7 @@ impl Default for Limits {
 
 /// Why a stream of bytes is not RESP. The connection that it came from cannot be used any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// A frame began with a byte that is no type.
     #[error("a frame began with the byte {0:#04x}, which is no RESP type")]
     UnknownType(u8),
@@ -482,7 +481,7 @@ fn attributed(pending: &mut Vec<Frame>, frame: Frame) -> Frame {
 }
 
 fn pairs(items: Vec<Frame>) -> Option<Vec<(Frame, Frame)>> {
-    if items.len() % 2 != 0 {
+    if !items.len().is_multiple_of(2) {
         return None;
     }
     let mut pairs = Vec::with_capacity(items.len() / 2);

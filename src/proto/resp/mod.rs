@@ -6,8 +6,9 @@ mod decoder;
 mod encoder;
 mod frame;
 
+pub(crate) use decoder::DecodeError;
 pub(crate) use decoder::Decoder;
-pub use decoder::{DecodeError, Limits};
+pub use decoder::Limits;
 pub(crate) use encoder::Encoder;
 pub(crate) use frame::Excerpt;
 pub use frame::Frame;

@@ -1,0 +1,155 @@
+//! Keys of any type.
+
+use super::options::Scan;
+use super::{ALL_KEYS, Command, Data, NO_KEY, ONE_KEY, Outcome, SYNTAX_ERROR, TWO_KEYS};
+use crate::rehearsal::glob;
+use crate::rehearsal::keyspace::Value;
+use crate::rehearsal::request::Args;
+
+pub(crate) const COMMANDS: &[Command] = &[
+    Command::write("del", -2, ALL_KEYS, del),
+    Command::write("unlink", -2, ALL_KEYS, del),
+    Command::read("exists", -2, ALL_KEYS, exists),
+    Command::read("touch", -2, ALL_KEYS, exists),
+    Command::read("type", 2, ONE_KEY, type_of),
+    Command::read("keys", 2, NO_KEY, keys),
+    Command::read("scan", -2, NO_KEY, scan),
+    Command::write("rename", 3, TWO_KEYS, rename),
+    Command::write("renamenx", 3, TWO_KEYS, renamenx),
+    Command::read("randomkey", 1, NO_KEY, randomkey),
+    Command::read("dbsize", 1, NO_KEY, dbsize),
+    Command::write("flushdb", -1, NO_KEY, flushdb),
+];
+
+/// Fails unless the arguments of `FLUSHDB` or `FLUSHALL` are `SYNC`, `ASYNC` or nothing.
+pub(crate) fn check_flush_mode(args: Args<'_>) -> Outcome {
+    let mode = args.at(1);
+    let is_mode = mode.eq_ignore_ascii_case(b"SYNC") || mode.eq_ignore_ascii_case(b"ASYNC");
+    match args.len() {
+        1 => Ok(()),
+        2 if is_mode => Ok(()),
+        _ => Err(SYNTAX_ERROR.into()),
+    }
+}
+
+fn del(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let removed = args.from(1).iter().filter(|key| data.db.remove(key).is_some()).count();
+    data.reply.count(removed);
+    Ok(())
+}
+
+fn exists(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let found = args.from(1).iter().filter(|key| data.db.contains(key)).count();
+    data.reply.count(found);
+    Ok(())
+}
+
+fn type_of(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let value = data.db.value(args.at(1));
+    data.reply.simple(value.map_or("none", |value| value.type_name()));
+    Ok(())
+}
+
+fn keys(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let matching = || data.db.keys().map(|(key, _)| key).filter(|key| glob::matches(args.at(1), key));
+    data.reply.array(matching().count());
+    matching().for_each(|key| data.reply.bulk(key));
+    Ok(())
+}
+
+fn scan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let options = Scan::parse(args.from(1), true)?;
+    let (entries, next) = data.db.scan(options.cursor, options.count);
+    let wanted_type = options.type_name.map(<[u8]>::to_ascii_lowercase);
+    let is_wanted =
+        |value: &Value| wanted_type.as_ref().is_none_or(|name| *name == *value.type_name().as_bytes());
+    let found: Vec<&[u8]> =
+        entries.filter(|(key, value)| is_wanted(value) && options.matches(key)).map(|(key, _)| key).collect();
+    data.reply.array(2);
+    data.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    data.reply.array(found.len());
+    found.into_iter().for_each(|key| data.reply.bulk(key));
+    Ok(())
+}
+
+fn rename(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    move_key(data, args)?;
+    data.reply.ok();
+    Ok(())
+}
+
+fn renamenx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let is_free = !data.db.contains(args.at(2));
+    if is_free || !data.db.contains(args.at(1)) {
+        move_key(data, args)?;
+    }
+    data.reply.flag(is_free);
+    Ok(())
+}
+
+fn move_key(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let (from, to) = (args.at(1), args.at(2));
+    let (value, lifetime) = data.db.remove(from).ok_or("ERR no such key")?;
+    data.db.put(to, value, lifetime);
+    Ok(())
+}
+
+fn randomkey(data: &mut Data<'_>, _: Args<'_>) -> Outcome {
+    data.reply.bulk_or_null(data.db.pick(data.random.u64(..)));
+    Ok(())
+}
+
+fn dbsize(data: &mut Data<'_>, _: Args<'_>) -> Outcome {
+    data.reply.count(data.db.len());
+    Ok(())
+}
+
+fn flushdb(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    check_flush_mode(args)?;
+    data.db.clear();
+    data.reply.ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rehearsal::commands::testing::Client;
+
+    #[test]
+    fn keys_of_any_type() {
+        Client::new().expect_all(&[
+            ("MSET a 1 b 2 c 3", "+OK\r\n"),
+            ("RPUSH l x", ":1\r\n"),
+            ("EXISTS a a none", ":2\r\n"),
+            ("TOUCH a none", ":1\r\n"),
+            ("TYPE a", "+string\r\n"),
+            ("TYPE l", "+list\r\n"),
+            ("TYPE none", "+none\r\n"),
+            ("KEYS [ab]", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+            ("DEL a none", ":1\r\n"),
+            ("UNLINK b", ":1\r\n"),
+            ("RENAME c d", "+OK\r\n"),
+            ("RENAME c d", "-ERR no such key\r\n"),
+            ("RENAMENX d l", ":0\r\n"),
+            ("RENAMENX d e", ":1\r\n"),
+            ("RENAMENX d e", "-ERR no such key\r\n"),
+            ("RENAME e e", "+OK\r\n"),
+            ("DBSIZE", ":2\r\n"),
+            ("SCAN 0 TYPE list", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nl\r\n"),
+            ("SCAN x", "-ERR invalid cursor\r\n"),
+            ("SCAN 0 COUNT 0", "-ERR syntax error\r\n"),
+            ("FLUSHDB foo", "-ERR syntax error\r\n"),
+            ("FLUSHDB ASYNC", "+OK\r\n"),
+            ("RANDOMKEY", "$-1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_renamed_key_keeps_its_time() {
+        let mut client = Client::new();
+        client.expect_all(&[("SETEX a 5 v", "+OK\r\n"), ("RENAME a b", "+OK\r\n")]);
+        client.expect("TTL b", ":5\r\n");
+        client.advance_ms(5_001);
+        client.expect("EXISTS b", ":0\r\n");
+    }
+}

@@ -1,0 +1,306 @@
+//! Lists.
+
+use super::options::integer;
+use super::{Command, Data, ONE_KEY, Outcome, SYNTAX_ERROR, TWO_KEYS};
+use crate::rehearsal::keyspace::List;
+use crate::rehearsal::reply::Failure;
+use crate::rehearsal::request::Args;
+
+pub(crate) const COMMANDS: &[Command] = &[
+    Command::write("lpush", -3, ONE_KEY, |data, args| push(data, args, End::Left, true)),
+    Command::write("rpush", -3, ONE_KEY, |data, args| push(data, args, End::Right, true)),
+    Command::write("lpushx", -3, ONE_KEY, |data, args| push(data, args, End::Left, false)),
+    Command::write("rpushx", -3, ONE_KEY, |data, args| push(data, args, End::Right, false)),
+    Command::write("lpop", -2, ONE_KEY, |data, args| pop(data, args, End::Left, "lpop")),
+    Command::write("rpop", -2, ONE_KEY, |data, args| pop(data, args, End::Right, "rpop")),
+    Command::read("llen", 2, ONE_KEY, llen),
+    Command::read("lrange", 4, ONE_KEY, lrange),
+    Command::read("lindex", 3, ONE_KEY, lindex),
+    Command::write("lset", 4, ONE_KEY, lset),
+    Command::write("ltrim", 4, ONE_KEY, ltrim),
+    Command::write("lrem", 4, ONE_KEY, lrem),
+    Command::write("linsert", 5, ONE_KEY, linsert),
+    Command::write("rpoplpush", 3, TWO_KEYS, |data, args| move_element(data, args, End::Right, End::Left)),
+    Command::write("lmove", 5, TWO_KEYS, |data, args| {
+        let (from, to) = (End::named(args.at(3))?, End::named(args.at(4))?);
+        move_element(data, args, from, to)
+    }),
+];
+
+#[derive(Clone, Copy)]
+enum End {
+    Left,
+    Right,
+}
+
+impl End {
+    fn named(name: &[u8]) -> Result<Self, Failure> {
+        if name.eq_ignore_ascii_case(b"LEFT") {
+            Ok(Self::Left)
+        } else if name.eq_ignore_ascii_case(b"RIGHT") {
+            Ok(Self::Right)
+        } else {
+            Err(SYNTAX_ERROR.into())
+        }
+    }
+
+    fn push(self, list: &mut List, element: Box<[u8]>) {
+        match self {
+            Self::Left => list.push_front(element),
+            Self::Right => list.push_back(element),
+        }
+    }
+
+    fn pop(self, list: &mut List) -> Option<Box<[u8]>> {
+        match self {
+            Self::Left => list.pop_front(),
+            Self::Right => list.pop_back(),
+        }
+    }
+}
+
+fn push(data: &mut Data<'_>, args: Args<'_>, end: End, may_create: bool) -> Outcome {
+    let key = args.at(1);
+    if !may_create && data.db.get::<List>(key)?.is_none() {
+        data.reply.count(0);
+        return Ok(());
+    }
+    let list = data.db.get_or_create::<List>(key)?;
+    args.from(2).iter().for_each(|element| end.push(list, element.into()));
+    data.reply.count(list.len());
+    data.db.changed(key);
+    Ok(())
+}
+
+fn pop(data: &mut Data<'_>, args: Args<'_>, end: End, name: &str) -> Outcome {
+    let key = args.at(1);
+    let count = match args.len() {
+        2 => None,
+        3 => {
+            let refusal = "ERR value is out of range, must be positive";
+            Some(usize::try_from(integer(args.at(2)).map_err(|_| refusal)?).map_err(|_| refusal)?)
+        }
+        _ => return Err(super::wrong_arity(name)),
+    };
+    let Some(list) = data.db.get_mut::<List>(key)? else {
+        match count {
+            None => data.reply.null(),
+            Some(_) => data.reply.null_array(),
+        }
+        return Ok(());
+    };
+    let taken = count.unwrap_or(1).min(list.len());
+    if count.is_some() {
+        data.reply.array(taken);
+    }
+    for _ in 0..taken {
+        data.reply.bulk_or_null(end.pop(list).as_deref());
+    }
+    if taken > 0 {
+        data.db.changed(key);
+    }
+    Ok(())
+}
+
+fn llen(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let len = data.db.get::<List>(args.at(1))?.map_or(0, List::len);
+    data.reply.count(len);
+    Ok(())
+}
+
+/// The part of `0..len` from `start` through `stop`, both counted from the end if negative.
+fn range(args: Args<'_>, len: usize) -> Result<std::ops::Range<usize>, Failure> {
+    let (start, stop) = bounds(args)?;
+    let from_end = |index: i64| match index < 0 {
+        true => index.saturating_add(len as i64),
+        false => index,
+    };
+    let start = usize::try_from(from_end(start).max(0)).unwrap_or(0);
+    let end = usize::try_from(from_end(stop).saturating_add(1).max(0)).unwrap_or(0).min(len);
+    Ok(if start < end { start..end } else { 0..0 })
+}
+
+fn bounds(args: Args<'_>) -> Result<(i64, i64), Failure> {
+    Ok((integer(args.at(2))?, integer(args.at(3))?))
+}
+
+fn lrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    bounds(args)?;
+    let Some(list) = data.db.get::<List>(args.at(1))? else {
+        data.reply.array(0);
+        return Ok(());
+    };
+    let range = range(args, list.len())?;
+    data.reply.array(range.len());
+    list.range(range).for_each(|element| data.reply.bulk(element));
+    Ok(())
+}
+
+/// Where element `index` of a list of `len` is, counted from the end if negative.
+fn position(index: i64, len: usize) -> Option<usize> {
+    let index = if index < 0 { index.checked_add(len as i64)? } else { index };
+    usize::try_from(index).ok().filter(|&index| index < len)
+}
+
+fn lindex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let list = data.db.get::<List>(args.at(1))?;
+    let index = integer(args.at(2))?;
+    let element = list.and_then(|list| list.get(position(index, list.len())?));
+    data.reply.bulk_or_null(element.map(|element| &**element));
+    Ok(())
+}
+
+fn lset(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let list = data.db.get_mut::<List>(args.at(1))?.ok_or("ERR no such key")?;
+    let place = position(integer(args.at(2))?, list.len());
+    let element = place.and_then(|place| list.get_mut(place)).ok_or("ERR index out of range")?;
+    *element = args.at(3).into();
+    data.db.changed(args.at(1));
+    data.reply.ok();
+    Ok(())
+}
+
+fn ltrim(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    bounds(args)?;
+    if let Some(list) = data.db.get_mut::<List>(args.at(1))? {
+        let kept = range(args, list.len())?;
+        list.truncate(kept.end);
+        list.drain(..kept.start);
+        data.db.changed(args.at(1));
+    }
+    data.reply.ok();
+    Ok(())
+}
+
+fn lrem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let (key, count, element) = (args.at(1), integer(args.at(2))?, args.at(3));
+    let mut removed = 0;
+    if let Some(list) = data.db.get_mut::<List>(key)? {
+        let equal = list.iter().filter(|other| ***other == *element).count();
+        let wanted = match usize::try_from(count.unsigned_abs()) {
+            Ok(0) | Err(_) => equal,
+            Ok(wanted) => wanted.min(equal),
+        };
+        // Counted from the right, the ones to keep come first.
+        let skipped = if count < 0 { equal - wanted } else { 0 };
+        let mut seen = 0;
+        list.retain(|other| {
+            let is_equal = **other == *element;
+            seen += usize::from(is_equal);
+            !(is_equal && seen > skipped && seen <= skipped + wanted)
+        });
+        removed = wanted;
+    }
+    if removed > 0 {
+        data.db.changed(key);
+    }
+    data.reply.count(removed);
+    Ok(())
+}
+
+fn linsert(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let (key, place, pivot) = (args.at(1), args.at(2), args.at(3));
+    let offset = if place.eq_ignore_ascii_case(b"BEFORE") {
+        0
+    } else if place.eq_ignore_ascii_case(b"AFTER") {
+        1
+    } else {
+        return Err(SYNTAX_ERROR.into());
+    };
+    let Some(list) = data.db.get_mut::<List>(key)? else {
+        data.reply.count(0);
+        return Ok(());
+    };
+    match list.iter().position(|element| **element == *pivot) {
+        None => data.reply.integer(-1),
+        Some(found) => {
+            list.insert(found + offset, args.at(4).into());
+            data.reply.count(list.len());
+            data.db.changed(key);
+        }
+    }
+    Ok(())
+}
+
+fn move_element(data: &mut Data<'_>, args: Args<'_>, from: End, to: End) -> Outcome {
+    let (source, target) = (args.at(1), args.at(2));
+    if data.db.get::<List>(source)?.is_none() {
+        data.reply.null();
+        return Ok(());
+    }
+    data.db.get::<List>(target)?;
+    if let Some(element) = data.db.get_mut::<List>(source)?.and_then(|list| from.pop(list)) {
+        data.reply.bulk(&element);
+        to.push(data.db.get_or_create::<List>(target)?, element);
+        data.db.changed(source);
+        data.db.changed(target);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rehearsal::commands::testing::Client;
+
+    const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+
+    #[test]
+    fn ends() {
+        Client::new().expect_all(&[
+            ("LPUSHX l a", ":0\r\n"),
+            ("RPUSH l a b", ":2\r\n"),
+            ("LPUSH l c d", ":4\r\n"),
+            ("RPUSHX l e", ":5\r\n"),
+            ("LRANGE l 0 -1", "*5\r\n$1\r\nd\r\n$1\r\nc\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\ne\r\n"),
+            ("LPOP l", "$1\r\nd\r\n"),
+            ("RPOP l 2", "*2\r\n$1\r\ne\r\n$1\r\nb\r\n"),
+            ("LPOP l -1", "-ERR value is out of range, must be positive\r\n"),
+            ("LPOP l 0", "*0\r\n"),
+            ("LLEN l", ":2\r\n"),
+            ("LPOP l 9", "*2\r\n$1\r\nc\r\n$1\r\na\r\n"),
+            ("EXISTS l", ":0\r\n"),
+            ("LPOP l", "$-1\r\n"),
+            ("LPOP l 1", "*-1\r\n"),
+            ("SET s v", "+OK\r\n"),
+            ("LPUSH s a", WRONG_TYPE),
+            ("LLEN s", WRONG_TYPE),
+        ]);
+    }
+
+    #[test]
+    fn middles() {
+        Client::new().expect_all(&[
+            ("RPUSH l a b a c a", ":5\r\n"),
+            ("LINDEX l -1", "$1\r\na\r\n"),
+            ("LINDEX l 5", "$-1\r\n"),
+            ("LSET l 1 B", "+OK\r\n"),
+            ("LSET l 9 B", "-ERR index out of range\r\n"),
+            ("LSET none 0 B", "-ERR no such key\r\n"),
+            ("LREM l -2 a", ":2\r\n"),
+            ("LRANGE l 0 -1", "*3\r\n$1\r\na\r\n$1\r\nB\r\n$1\r\nc\r\n"),
+            ("LINSERT l BEFORE c x", ":4\r\n"),
+            ("LINSERT l AFTER none x", ":-1\r\n"),
+            ("LTRIM l 1 -2", "+OK\r\n"),
+            ("LRANGE l -100 100", "*2\r\n$1\r\nB\r\n$1\r\nx\r\n"),
+            ("LRANGE l 1 0", "*0\r\n"),
+            ("LTRIM l 5 9", "+OK\r\n"),
+            ("EXISTS l", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn moves() {
+        Client::new().expect_all(&[
+            ("RPUSH l a b", ":2\r\n"),
+            ("RPOPLPUSH l m", "$1\r\nb\r\n"),
+            ("LMOVE l m LEFT RIGHT", "$1\r\na\r\n"),
+            ("LMOVE l m LEFT RIGHT", "$-1\r\n"),
+            ("LMOVE l m LEFT x", "-ERR syntax error\r\n"),
+            ("RPOPLPUSH m m", "$1\r\na\r\n"),
+            ("LRANGE m 0 -1", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+            ("LPOP m 1", "*1\r\n$1\r\na\r\n"),
+            ("RPOPLPUSH m m", "$1\r\nb\r\n"),
+            ("LLEN m", ":1\r\n"),
+        ]);
+    }
+}

@@ -1,0 +1,292 @@
+//! Sets.
+
+use super::options::{Scan, integer};
+use super::{ALL_KEYS, Command, Data, ONE_KEY, Outcome, TWO_KEYS, wrong_arity};
+use crate::rehearsal::keyspace::{Lifetime, Set, Value};
+use crate::rehearsal::reply::Failure;
+use crate::rehearsal::request::Args;
+
+pub(crate) const COMMANDS: &[Command] = &[
+    Command::write("sadd", -3, ONE_KEY, sadd),
+    Command::write("srem", -3, ONE_KEY, srem),
+    Command::read("sismember", 3, ONE_KEY, sismember),
+    Command::read("smismember", -3, ONE_KEY, smismember),
+    Command::read("smembers", 2, ONE_KEY, smembers),
+    Command::read("scard", 2, ONE_KEY, scard),
+    Command::write("spop", -2, ONE_KEY, spop),
+    Command::read("srandmember", -2, ONE_KEY, srandmember),
+    Command::write("smove", 4, TWO_KEYS, smove),
+    Command::read("sinter", -2, ALL_KEYS, |data, args| combine(data, args, Operation::Inter)),
+    Command::read("sunion", -2, ALL_KEYS, |data, args| combine(data, args, Operation::Union)),
+    Command::read("sdiff", -2, ALL_KEYS, |data, args| combine(data, args, Operation::Diff)),
+    Command::write("sinterstore", -3, ALL_KEYS, |data, args| store(data, args, Operation::Inter)),
+    Command::write("sunionstore", -3, ALL_KEYS, |data, args| store(data, args, Operation::Union)),
+    Command::write("sdiffstore", -3, ALL_KEYS, |data, args| store(data, args, Operation::Diff)),
+    Command::read("sscan", -3, ONE_KEY, sscan),
+];
+
+fn sadd(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let set = data.db.get_or_create::<Set>(args.at(1))?;
+    let added = args.from(2).iter().filter(|member| set.insert(member, ())).count();
+    if added > 0 {
+        data.db.changed(args.at(1));
+    }
+    data.reply.count(added);
+    Ok(())
+}
+
+fn srem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let mut removed = 0;
+    if let Some(set) = data.db.get_mut::<Set>(args.at(1))? {
+        removed = args.from(2).iter().filter(|member| set.remove(member).is_some()).count();
+    }
+    if removed > 0 {
+        data.db.changed(args.at(1));
+    }
+    data.reply.count(removed);
+    Ok(())
+}
+
+fn sismember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let is_member = data.db.get::<Set>(args.at(1))?.is_some_and(|set| set.contains(args.at(2)));
+    data.reply.flag(is_member);
+    Ok(())
+}
+
+fn smismember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let set = data.db.get::<Set>(args.at(1))?;
+    data.reply.array(args.len() - 2);
+    for member in args.from(2).iter() {
+        data.reply.flag(set.is_some_and(|set| set.contains(member)));
+    }
+    Ok(())
+}
+
+fn smembers(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let set = data.db.get::<Set>(args.at(1))?;
+    data.reply.set(set.map_or(0, Set::len));
+    set.into_iter().flat_map(Set::iter).for_each(|(member, ())| data.reply.bulk(member));
+    Ok(())
+}
+
+fn scard(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let len = data.db.get::<Set>(args.at(1))?.map_or(0, Set::len);
+    data.reply.count(len);
+    Ok(())
+}
+
+fn spop(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let key = args.at(1);
+    let count = match args.len() {
+        2 => None,
+        3 => {
+            let refusal = "ERR value is out of range, must be positive";
+            Some(usize::try_from(integer(args.at(2)).map_err(|_| refusal)?).map_err(|_| refusal)?)
+        }
+        _ => return Err("ERR syntax error".into()),
+    };
+    let Some(set) = data.db.get_mut::<Set>(key)? else {
+        match count {
+            None => data.reply.null(),
+            Some(_) => data.reply.set(0),
+        }
+        return Ok(());
+    };
+    let taken = count.unwrap_or(1).min(set.len());
+    if count.is_some() {
+        data.reply.set(taken);
+    }
+    for _ in 0..taken {
+        if let Some(member) = set.pick(data.random.u64(..)).map(|(member, ())| member.to_vec()) {
+            set.remove(&member);
+            data.reply.bulk(&member);
+        }
+    }
+    if taken > 0 {
+        data.db.changed(key);
+    }
+    Ok(())
+}
+
+fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    if args.len() > 3 {
+        return Err("ERR syntax error".into());
+    }
+    let count = args.get(2).map(integer).transpose()?;
+    let set = data.db.get::<Set>(args.at(1))?;
+    let random = &mut *data.random;
+    let (Some(count), Some(set)) = (count, set) else {
+        let member = set.and_then(|set| set.pick(random.u64(..)));
+        match count {
+            Some(_) => data.reply.array(0),
+            None => data.reply.bulk_or_null(member.map(|(member, ())| member)),
+        }
+        return Ok(());
+    };
+    if count < 0 {
+        return repeated_members(data.reply, set, random, count);
+    }
+    let mut members: Vec<&[u8]> = set.iter().map(|(member, ())| member).collect();
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    if wanted < members.len() {
+        random.shuffle(&mut members);
+        members.truncate(wanted);
+    }
+    data.reply.array(members.len());
+    members.iter().for_each(|member| data.reply.bulk(member));
+    Ok(())
+}
+
+/// A negative count: so many members, each chosen anew.
+fn repeated_members(
+    reply: &mut crate::rehearsal::reply::ReplyBuffer,
+    set: &Set,
+    random: &mut fastrand::Rng,
+    count: i64,
+) -> Outcome {
+    // Redis has no limit here but its memory; this one has to survive a typing error.
+    const REPEATED_MAX: u64 = 1 << 20;
+    let count = count.unsigned_abs();
+    if count > REPEATED_MAX {
+        return Err("ERR value is out of range".into());
+    }
+    reply.array(count as usize);
+    for _ in 0..count {
+        reply.bulk_or_null(set.pick(random.u64(..)).map(|(member, ())| member));
+    }
+    Ok(())
+}
+
+fn smove(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let (source, target, member) = (args.at(1), args.at(2), args.at(3));
+    let Some(set) = data.db.get::<Set>(source)? else {
+        data.reply.flag(false);
+        return Ok(());
+    };
+    let is_member = set.contains(member);
+    data.db.get::<Set>(target)?;
+    if is_member && source != target {
+        if let Some(set) = data.db.get_mut::<Set>(source)? {
+            set.remove(member);
+        }
+        data.db.changed(source);
+        data.db.get_or_create::<Set>(target)?.insert(member, ());
+        data.db.changed(target);
+    }
+    data.reply.flag(is_member);
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Operation {
+    Inter,
+    Union,
+    Diff,
+}
+
+fn combine(data: &mut Data<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+    let result = result_of(data, args.from(1), operation)?;
+    data.reply.set(result.len());
+    result.iter().for_each(|(member, ())| data.reply.bulk(member));
+    Ok(())
+}
+
+fn store(data: &mut Data<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+    let result = result_of(data, args.from(2), operation)?;
+    data.reply.count(result.len());
+    if result.is_empty() {
+        data.db.remove(args.at(1));
+    } else {
+        data.db.put(args.at(1), Value::Set(Box::new(result)), Lifetime::Forever);
+    }
+    Ok(())
+}
+
+fn result_of(data: &Data<'_>, keys: Args<'_>, operation: Operation) -> Result<Set, Failure> {
+    let sets: Vec<Option<&Set>> = keys.iter().map(|key| data.db.get::<Set>(key)).collect::<Result<_, _>>()?;
+    let (first, others) = match sets.split_first() {
+        Some((first, others)) => (*first, others),
+        None => return Err(wrong_arity("sinter")),
+    };
+    let mut result = Set::default();
+    let mut add = |set: Option<&Set>, keep: &dyn Fn(&[u8]) -> bool| {
+        let members = set.into_iter().flat_map(Set::iter).map(|(member, ())| member);
+        for member in members.filter(|member| keep(member)) {
+            result.insert(member, ());
+        }
+    };
+    let has = |set: &Option<&Set>, member: &[u8]| set.is_some_and(|set| set.contains(member));
+    match operation {
+        Operation::Union => sets.iter().for_each(|set| add(*set, &|_| true)),
+        Operation::Inter => add(first, &|member| others.iter().all(|set| has(set, member))),
+        Operation::Diff => add(first, &|member| !others.iter().any(|set| has(set, member))),
+    }
+    Ok(result)
+}
+
+fn sscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+    let options = Scan::parse(args.from(2), false)?;
+    let mut found: Vec<&[u8]> = Vec::new();
+    let mut next = 0;
+    if let Some(set) = data.db.get::<Set>(args.at(1))? {
+        let (elements, cursor) = set.scan_elements(options.cursor, options.count_for(set.len()));
+        next = cursor;
+        found.extend(elements.map(|(member, ())| member).filter(|member| options.matches(member)));
+    }
+    data.reply.array(2);
+    data.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    data.reply.array(found.len());
+    found.into_iter().for_each(|member| data.reply.bulk(member));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rehearsal::commands::testing::Client;
+
+    #[test]
+    fn members() {
+        Client::new().expect_all(&[
+            ("SADD s a b a", ":2\r\n"),
+            ("SADD s b", ":0\r\n"),
+            ("SISMEMBER s a", ":1\r\n"),
+            ("SMISMEMBER s a x", "*2\r\n:1\r\n:0\r\n"),
+            ("SMEMBERS s", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+            ("SCARD s", ":2\r\n"),
+            ("SMOVE s t a", ":1\r\n"),
+            ("SMOVE s t a", ":0\r\n"),
+            ("SSCAN s 0", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nb\r\n"),
+            ("SPOP s", "$1\r\nb\r\n"),
+            ("SPOP s", "$-1\r\n"),
+            ("SPOP s 2", "*0\r\n"),
+            ("EXISTS s", ":0\r\n"),
+            ("SRANDMEMBER t", "$1\r\na\r\n"),
+            ("SRANDMEMBER t -2", "*2\r\n$1\r\na\r\n$1\r\na\r\n"),
+            ("SRANDMEMBER t 2", "*1\r\n$1\r\na\r\n"),
+            ("SRANDMEMBER none 2", "*0\r\n"),
+            ("HELLO 3", ""),
+            ("SMEMBERS t", "~1\r\n$1\r\na\r\n"),
+            ("SREM t a x", ":1\r\n"),
+            ("SMEMBERS t", "~0\r\n"),
+            ("SET k v", "+OK\r\n"),
+            ("SADD k a", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn combinations() {
+        Client::new().expect_all(&[
+            ("SADD a 1 2 3", ":3\r\n"),
+            ("SADD b 2 3 4", ":3\r\n"),
+            ("SINTER a b", "*2\r\n$1\r\n2\r\n$1\r\n3\r\n"),
+            ("SINTER a none", "*0\r\n"),
+            ("SUNION none a b", "*4\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n"),
+            ("SDIFF a b", "*1\r\n$1\r\n1\r\n"),
+            ("SDIFFSTORE c a b", ":1\r\n"),
+            ("SMEMBERS c", "*1\r\n$1\r\n1\r\n"),
+            ("SINTERSTORE c a none", ":0\r\n"),
+            ("EXISTS c", ":0\r\n"),
+            ("SUNIONSTORE a a b", ":4\r\n"),
+        ]);
+    }
+}

@@ -1,0 +1,68 @@
+//! A client for the tests of the commands: a server, one session, and a clock that tests move.
+
+use crate::rehearsal::{Server, ServerConfig, SessionId};
+
+pub(crate) struct Client {
+    pub(crate) server: Server,
+    pub(crate) id: SessionId,
+    pub(crate) now_us: u64,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        Self::with(ServerConfig::default())
+    }
+
+    pub(crate) fn with(config: ServerConfig) -> Self {
+        // 1,000 s after 1970.
+        let now_us = 1_000_000_000;
+        let mut server = Server::new(config, now_us);
+        let (peer, local) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+        let id = server.open((peer, 1).into(), (local, 2).into(), now_us);
+        Self { server, id, now_us }
+    }
+
+    /// Another session of the same server.
+    pub(crate) fn open(&mut self) -> SessionId {
+        self.server.open(([127, 0, 0, 1], 3).into(), ([127, 0, 0, 2], 2).into(), self.now_us)
+    }
+
+    pub(crate) fn advance_ms(&mut self, ms: u64) {
+        self.now_us += ms * 1_000;
+    }
+
+    pub(crate) fn send(&mut self, words: &[&str]) {
+        let mut request = format!("*{}\r\n", words.len());
+        for word in words {
+            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        self.server.handle_bytes(self.id, self.now_us, request.as_bytes());
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let output = self.server.output(self.id).to_vec();
+        self.server.consume_output(self.id, output.len());
+        output
+    }
+
+    /// Sends `line`, split at spaces and with `''` for an empty word, and returns the reply.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').map(|word| if word == "''" { "" } else { word }).collect();
+        self.send(&words);
+        String::from_utf8_lossy(&self.take()).into_owned()
+    }
+
+    /// Asks, and checks the reply; an expectation of nothing means: any reply.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, line: &str, expected: &str) {
+        let reply = self.ask(line);
+        assert!(expected.is_empty() || reply == expected, "{line}: {reply:?}, not {expected:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_all(&mut self, script: &[(&str, &str)]) {
+        for (line, expected) in script {
+            self.expect(line, expected);
+        }
+    }
+}

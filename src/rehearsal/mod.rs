@@ -1,0 +1,38 @@
+//! Endpoints that live in this process: enough of a Redis server for tests, rehearsals and
+//! benchmarks.
+//!
+//! [`Server`] is pure: bytes and the current time go in, bytes come out. It holds one keyspace, and
+//! a session for each connection. [`Endpoints`] puts sockets in front of it, on one thread of its
+//! own.
+//!
+//! Nothing here shares code with the client: a mistake in the client's encoder or decoder must not
+//! be mirrored by the server that is meant to reveal it.
+//!
+//! ```no_run
+//! use hitless::rehearsal::{Endpoints, EndpointsConfig};
+//!
+//! let endpoints = Endpoints::start(EndpointsConfig {
+//!     listen: vec!["127.0.0.1:0".parse().unwrap()],
+//!     ..EndpointsConfig::default()
+//! })?;
+//! println!("serving on {}", endpoints.addresses()[0]);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod commands;
+mod dictionary;
+mod glob;
+mod inline;
+mod keyspace;
+mod listener;
+mod number;
+mod reply;
+mod request;
+mod server;
+mod session;
+
+pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
+pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
+pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
+pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};
+pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};

@@ -1,0 +1,358 @@
+//! The request parser: RESP arrays of bulk strings, and inline commands.
+//!
+//! Resumable: a request that is not complete yet is given again from its first byte, longer, and
+//! the parser goes on where it stopped. Arguments are spans of the input, and memory is only taken
+//! for bytes that have arrived, never for bytes that were announced.
+
+use super::inline;
+
+/// Most arguments of one request.
+pub const ARGUMENTS_MAX: usize = 1 << 20;
+/// Most bytes of one argument (512 MiB).
+pub const BULK_BYTES_MAX: usize = 512 << 20;
+/// Most bytes of an inline command's line (64 KiB).
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Digits, and a sign, of the longest number that can be valid.
+const NUMBER_BYTES_MAX: usize = 20;
+/// Spans kept from one request to the next; a request with more gives its memory back.
+const SPANS_KEPT_MAX: usize = 1 << 10;
+
+/// Where an argument lies: from its first byte to behind its last.
+pub(crate) type Span = (usize, usize);
+
+/// A request's arguments, the command's name first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Args<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    pub(crate) fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { bytes, spans }
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Argument `index`; empty if there is none, which the check of the arity rules out.
+    #[inline]
+    pub(crate) fn at(self, index: usize) -> &'a [u8] {
+        self.get(index).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
+        let &(start, end) = self.spans.get(index)?;
+        self.bytes.get(start..end)
+    }
+
+    /// The arguments from `index` on.
+    pub(crate) fn from(self, index: usize) -> Self {
+        Self { bytes: self.bytes, spans: self.spans.get(index..).unwrap_or_default() }
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        self.spans.iter().map(move |&(start, end)| self.bytes.get(start..end).unwrap_or_default())
+    }
+
+    /// The arguments two by two; one without a partner is left out.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        (0..self.len() / 2).map(move |pair| (self.at(2 * pair), self.at(2 * pair + 1)))
+    }
+}
+
+/// What the parser found at the head of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// More bytes are needed.
+    Incomplete,
+    /// A request without arguments, of this many bytes: nothing to do.
+    Empty(usize),
+    /// A request of this many bytes; its arguments are in [`Parser::args`].
+    Request(usize),
+    /// Not the protocol: the text behind `Protocol error: `.
+    Invalid(String),
+}
+
+/// One connection's place in its current request.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    state: State,
+    /// Bytes of the current request that need no second look.
+    cursor: usize,
+    spans: Vec<Span>,
+    /// An inline command's arguments, unquoted.
+    unquoted: Vec<u8>,
+    is_inline: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    #[default]
+    Start,
+    Inline,
+    /// So many arguments are still to come, the next one's header first.
+    Header {
+        remaining: usize,
+    },
+    /// The argument's `length` bytes, and its end of line, come next.
+    Bulk {
+        remaining: usize,
+        length: usize,
+    },
+}
+
+impl Parser {
+    /// Parses the request at the head of `input`. After [`Parsed::Incomplete`], the next call must
+    /// be given the same bytes again, and more.
+    #[inline]
+    pub(crate) fn parse(&mut self, input: &[u8]) -> Parsed {
+        match self.advance(input) {
+            Ok(Some(done)) => {
+                self.state = State::Start;
+                self.cursor = 0;
+                done
+            }
+            Ok(None) => Parsed::Incomplete,
+            Err(text) => Parsed::Invalid(text),
+        }
+    }
+
+    /// The arguments of the request that was just parsed from `input`.
+    #[inline]
+    pub(crate) fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
+        Args::new(if self.is_inline { &self.unquoted } else { input }, &self.spans)
+    }
+
+    fn advance(&mut self, input: &[u8]) -> Result<Option<Parsed>, String> {
+        loop {
+            match self.state {
+                State::Start => {
+                    let Some(&first) = input.first() else {
+                        return Ok(None);
+                    };
+                    self.spans.clear();
+                    self.spans.shrink_to(SPANS_KEPT_MAX);
+                    self.is_inline = first != b'*';
+                    if self.is_inline {
+                        self.state = State::Inline;
+                        continue;
+                    }
+                    let Some((count, end)) = read_number(input, 1, "invalid multibulk length")? else {
+                        return Ok(None);
+                    };
+                    self.cursor = end;
+                    if count <= 0 {
+                        return Ok(Some(Parsed::Empty(end)));
+                    }
+                    let remaining = usize::try_from(count).unwrap_or(usize::MAX);
+                    if remaining > ARGUMENTS_MAX {
+                        return Err("invalid multibulk length".to_owned());
+                    }
+                    self.state = State::Header { remaining };
+                }
+                State::Inline => return self.advance_inline(input),
+                State::Header { remaining } => {
+                    let Some(length) = self.advance_header(input)? else {
+                        return Ok(None);
+                    };
+                    self.state = State::Bulk { remaining, length };
+                }
+                State::Bulk { remaining, length } => {
+                    let Some(()) = self.advance_bulk(input, length)? else {
+                        return Ok(None);
+                    };
+                    if remaining == 1 {
+                        return Ok(Some(Parsed::Request(self.cursor)));
+                    }
+                    self.state = State::Header { remaining: remaining - 1 };
+                }
+            }
+        }
+    }
+
+    fn advance_header(&mut self, input: &[u8]) -> Result<Option<usize>, String> {
+        match input.get(self.cursor) {
+            None => return Ok(None),
+            Some(b'$') => {}
+            Some(&byte) => return Err(format!("expected '$', got '{}'", byte.escape_ascii())),
+        }
+        let found = read_number(input, self.cursor + 1, "invalid bulk length")?;
+        let Some((length, end)) = found else {
+            return Ok(None);
+        };
+        self.cursor = end;
+        match usize::try_from(length) {
+            Ok(length) if length <= BULK_BYTES_MAX => Ok(Some(length)),
+            _ => Err("invalid bulk length".to_owned()),
+        }
+    }
+
+    fn advance_bulk(&mut self, input: &[u8], length: usize) -> Result<Option<()>, String> {
+        let end = self.cursor + length;
+        match input.get(end..) {
+            Some([b'\r', b'\n', ..]) => {
+                self.spans.push((self.cursor, end));
+                self.cursor = end + 2;
+                Ok(Some(()))
+            }
+            // Redis skips these two bytes unseen. A client that gets them wrong should hear of it
+            // here.
+            Some([b'\r'] | []) | None => Ok(None),
+            Some(_) => Err("expected CRLF after bulk string".to_owned()),
+        }
+    }
+
+    fn advance_inline(&mut self, input: &[u8]) -> Result<Option<Parsed>, String> {
+        let unseen = input.get(self.cursor..).unwrap_or_default();
+        let Some(found) = memchr::memchr(b'\n', unseen) else {
+            self.cursor = input.len();
+            return match self.cursor > INLINE_BYTES_MAX {
+                true => Err("too big inline request".to_owned()),
+                false => Ok(None),
+            };
+        };
+        let end = self.cursor + found;
+        if end > INLINE_BYTES_MAX {
+            return Err("too big inline request".to_owned());
+        }
+        let line = input.get(..end).unwrap_or_default();
+        inline::split(line.strip_suffix(b"\r").unwrap_or(line), &mut self.unquoted, &mut self.spans)
+            .ok_or("unbalanced quotes in request")?;
+        Ok(Some(match self.spans.is_empty() {
+            true => Parsed::Empty(end + 1),
+            false => Parsed::Request(end + 1),
+        }))
+    }
+}
+
+/// Reads the number that starts at `start` and its end of line: the number, and where the next
+/// thing starts. Refuses at the first byte that cannot belong to a valid one, so that nothing long
+/// is read twice.
+#[inline]
+fn read_number(input: &[u8], start: usize, refusal: &str) -> Result<Option<(i64, usize)>, String> {
+    let tail = input.get(start..).unwrap_or_default();
+    // Nearly every header has one or two digits.
+    match tail {
+        [a @ b'1'..=b'9', b'\r', b'\n', ..] => return Ok(Some((i64::from(a - b'0'), start + 3))),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            return Ok(Some((i64::from(a - b'0') * 10 + i64::from(b - b'0'), start + 4)));
+        }
+        _ => {}
+    }
+    let digits = tail
+        .iter()
+        .take(NUMBER_BYTES_MAX + 1)
+        .take_while(|&&byte| byte.is_ascii_digit() || byte == b'-')
+        .count();
+    let number = tail.get(..digits).unwrap_or_default();
+    match tail.get(digits..) {
+        Some([b'\r', b'\n', ..]) => match super::number::parse_i64(number) {
+            Some(value) => Ok(Some((value, start + digits + 2))),
+            None => Err(refusal.to_owned()),
+        },
+        Some([] | [b'\r']) if digits <= NUMBER_BYTES_MAX => Ok(None),
+        _ => Err(refusal.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds `chunks` one after the other, as a session does, and lists what was found.
+    fn parse_chunks<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<Vec<Vec<u8>>, String>> {
+        let (mut parser, mut input, mut found) = (Parser::default(), Vec::new(), Vec::new());
+        for chunk in chunks {
+            input.extend_from_slice(chunk);
+            loop {
+                match parser.parse(&input) {
+                    Parsed::Incomplete => break,
+                    Parsed::Empty(used) => drop(input.drain(..used)),
+                    Parsed::Request(used) => {
+                        found.push(Ok(parser.args(&input).iter().map(<[u8]>::to_vec).collect()));
+                        input.drain(..used);
+                    }
+                    Parsed::Invalid(text) => {
+                        found.push(Err(text));
+                        return found;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn refusal(input: &[u8]) -> String {
+        parse_chunks([input]).pop().unwrap().unwrap_err()
+    }
+
+    const PIPELINE: &[u8] = b"*1\r\n$4\r\nPING\r\n*0\r\n\r\nGET  \"a\\x41\\n\" 'b c'\r\n*-1\r\n\
+        *3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nabc\r\n*1\r\n$1x\r\nPING\n*2\r\n$100\r\n";
+
+    #[test]
+    fn arrays_and_inline_commands() {
+        let found = parse_chunks([PIPELINE]);
+        let found: Vec<Vec<&[u8]>> = found
+            .iter()
+            .map(|request| request.as_ref().unwrap().iter().map(Vec::as_slice).collect())
+            .collect();
+        let expected: [Vec<&[u8]>; 4] = [
+            vec![b"PING"],
+            vec![b"GET", b"aA\n", b"b c"],
+            vec![b"SET", b"", b"abc\r\n*1\r\n$1x"],
+            vec![b"PING"],
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn every_split_in_two_and_every_single_byte() {
+        let whole = parse_chunks([PIPELINE]);
+        for cut in 0..PIPELINE.len() {
+            assert_eq!(parse_chunks([&PIPELINE[..cut], &PIPELINE[cut..]]), whole, "cut at {cut}");
+        }
+        assert_eq!(parse_chunks(PIPELINE.chunks(1)), whole);
+    }
+
+    #[test]
+    fn refusals_name_the_fault() {
+        assert_eq!(refusal(b"*1048577\r\n"), "invalid multibulk length");
+        assert_eq!(refusal(b"*\r\n"), "invalid multibulk length");
+        assert_eq!(refusal(b"*+1\r\n"), "invalid multibulk length");
+        assert_eq!(refusal(&[b'*'; 70_000]), "invalid multibulk length");
+        assert_eq!(refusal(b"*111111111111111111111111"), "invalid multibulk length");
+        assert_eq!(refusal(b"*1\r\n$536870913\r\n"), "invalid bulk length");
+        assert_eq!(refusal(b"*1\r\n$2147483648\r\n"), "invalid bulk length");
+        assert_eq!(refusal(b"*1\r\n$-1\r\n"), "invalid bulk length");
+        assert_eq!(refusal(b"*1\r\n:1\r\n"), "expected '$', got ':'");
+        assert_eq!(refusal(b"*1\r\n$1\r\nab\r\n"), "expected CRLF after bulk string");
+        assert_eq!(refusal(b"GET \"a\r\n"), "unbalanced quotes in request");
+        assert_eq!(refusal(&[b'x'; INLINE_BYTES_MAX + 1]), "too big inline request");
+    }
+
+    #[test]
+    fn an_announced_length_takes_no_memory() {
+        let mut parser = Parser::default();
+        let announced = b"*1048576\r\n$536870912\r\nx";
+        assert_eq!(parser.parse(announced), Parsed::Incomplete);
+        assert!(parser.spans.capacity() <= SPANS_KEPT_MAX && parser.unquoted.capacity() == 0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_split_does_not_matter(
+            input in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                prop::collection::vec(prop::sample::select(b"*$-12\r\n a\"'\\x".to_vec()), 0..200),
+            ],
+            size in 1usize..20,
+        ) {
+            prop_assert_eq!(parse_chunks(input.chunks(size)), parse_chunks([&input[..]]));
+        }
+    }
+}

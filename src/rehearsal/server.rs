@@ -1,0 +1,343 @@
+//! The server without its sockets: bytes and the time in, bytes out.
+//!
+//! Replies gather in each session until the connection takes them, whole frames always: whatever is
+//! pushed to a session from elsewhere lands between two replies, never inside one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::commands::{self, Context};
+use super::keyspace::Keyspace;
+use super::reply::{Failure, REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
+use super::request::Parsed;
+use super::session::{Session, SessionId};
+
+/// The version that the server claims to be, so that clients know what to expect of it.
+pub const REDIS_VERSION: &str = "7.2.0";
+/// Most bytes that wait for their request to be complete, before the session is closed (1 GiB).
+pub const REQUEST_BYTES_MAX: usize = 1 << 30;
+
+/// Input memory that an idle session keeps.
+const INPUT_KEPT_BYTES: usize = 256 << 10;
+
+/// How a [`Server`] behaves.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// What user `default` must give before other commands are allowed; `None`: nothing. Default:
+    /// `None`.
+    pub password: Option<String>,
+    /// How many numbered databases there are, at least one. Default: 16.
+    pub databases: usize,
+    /// Where the choices of `SPOP`, `SRANDMEMBER` and `RANDOMKEY` start: the same seed and the same
+    /// commands give the same replies. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { password: None, databases: 16, seed: 0 }
+    }
+}
+
+impl std::fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("databases", &self.databases)
+            .field("seed", &self.seed)
+            .finish()
+    }
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) keyspace: Keyspace,
+    pub(crate) config: ServerConfig,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) started_us: u64,
+    pub(crate) commands: u64,
+    pub(crate) sessions_opened: u64,
+    /// Sessions to whose output something was added, or that were ended, from outside of them.
+    pub(crate) disturbed: Vec<SessionId>,
+}
+
+/// A Redis server as a function of bytes and time: one keyspace, and a session for each connection.
+///
+/// All times are Unix time in microseconds, and should not go backwards. Nothing here blocks, reads
+/// a clock or knows a socket; memory is bounded for each session by the constants of this module,
+/// and the keyspace grows with what is stored.
+#[derive(Debug)]
+pub struct Server {
+    world: World,
+    // Boxed, so that lending one out moves a pointer.
+    sessions: BTreeMap<SessionId, Box<Session>>,
+}
+
+impl Server {
+    /// An empty server that was started at `now_us`.
+    pub fn new(config: ServerConfig, now_us: u64) -> Self {
+        let world = World {
+            keyspace: Keyspace::new(config.databases),
+            random: fastrand::Rng::with_seed(config.seed),
+            config,
+            started_us: now_us,
+            commands: 0,
+            sessions_opened: 0,
+            disturbed: Vec::new(),
+        };
+        Self { world, sessions: BTreeMap::new() }
+    }
+
+    /// A connection from `peer` to `local` begins.
+    pub fn open(&mut self, peer: SocketAddr, local: SocketAddr, now_us: u64) -> SessionId {
+        self.world.sessions_opened += 1;
+        let id = SessionId(self.world.sessions_opened);
+        let mut session = Session::new(id, peer, local, now_us);
+        session.authenticated = self.world.config.password.is_none();
+        self.sessions.insert(id, Box::new(session));
+        id
+    }
+
+    /// The connection has ended: the session, and what it watched, is forgotten.
+    pub fn end(&mut self, id: SessionId) {
+        if let Some(mut session) = self.sessions.remove(&id) {
+            session.unwatch_all(&mut self.world.keyspace);
+        }
+    }
+
+    /// Handles what arrived from the client of `id`, however it was cut. Replies are in
+    /// [`Server::output`].
+    ///
+    /// With no `bytes`, goes on with what waits: see [`Server::has_backlog`].
+    pub fn handle_bytes(&mut self, id: SessionId, now_us: u64, bytes: &[u8]) {
+        let Some(mut session) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.world.keyspace.advance(now_us / 1_000);
+        session.last_us = now_us;
+        session.is_stalled = false;
+        if session.input.is_empty() {
+            let used = self.handle_requests(&mut session, now_us, bytes);
+            session.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        } else {
+            let mut input = std::mem::take(&mut session.input);
+            input.extend_from_slice(bytes);
+            let used = self.handle_requests(&mut session, now_us, &input);
+            input.drain(..used.min(input.len()));
+            session.input = input;
+        }
+        if session.is_closing {
+            session.input = Vec::new();
+        } else if session.input.is_empty() {
+            session.input.shrink_to(INPUT_KEPT_BYTES);
+        } else if session.input.len() > REQUEST_BYTES_MAX && !session.is_stalled {
+            refuse(&mut session, "request larger than the limit");
+        }
+        self.sessions.insert(id, session);
+    }
+
+    /// Replies, and pushes, that the connection has not taken yet: in this order, from the first
+    /// byte.
+    pub fn output(&self, id: SessionId) -> &[u8] {
+        self.sessions.get(&id).map_or(&[], |session| session.reply.pending())
+    }
+
+    /// The connection has written the first `bytes` of [`Server::output`].
+    pub fn consume_output(&mut self, id: SessionId, bytes: usize) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.reply.take(bytes);
+        }
+    }
+
+    /// Whether there is room for the replies to more requests. While not, the connection must not
+    /// read: the client has to read first.
+    pub fn wants_input(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| {
+            !session.is_closing && !session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX
+        })
+    }
+
+    /// Whether requests wait that could be handled now: the connection should call
+    /// [`Server::handle_bytes`] without bytes, before it reads more.
+    pub fn has_backlog(&self, id: SessionId) -> bool {
+        self.sessions
+            .get(&id)
+            .is_some_and(|session| session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX)
+    }
+
+    /// Whether the connection must be closed, once [`Server::output`] is written. True for a
+    /// session that does not exist.
+    pub fn is_closing(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_none_or(|session| session.is_closing)
+    }
+
+    /// Adds `bytes`, which should be whole frames, to what the client of `id` is sent; between two
+    /// replies.
+    pub fn push(&mut self, id: SessionId, bytes: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.reply.raw(bytes);
+            limit_output(session);
+            self.world.disturbed.push(id);
+        }
+    }
+
+    /// Asks for the connection of `id` to be closed, once its output is written.
+    pub fn close(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.is_closing = true;
+            self.world.disturbed.push(id);
+        }
+    }
+
+    /// The sessions that exist, in the order in which they were opened.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// A session whose output or end somebody else brought about, if there is one left: its
+    /// connection should look again at [`Server::output`] and [`Server::is_closing`]. Each is named
+    /// at least once.
+    pub fn next_disturbed(&mut self) -> Option<SessionId> {
+        self.world.disturbed.pop()
+    }
+
+    /// Handles the requests at the head of `input`, and returns how many bytes they took.
+    fn handle_requests(&mut self, session: &mut Session, now_us: u64, input: &[u8]) -> usize {
+        let mut parser = std::mem::take(&mut session.parser);
+        let mut at = 0;
+        while !session.is_closing {
+            if session.reply.pending().len() >= REPLY_BYTES_MAX {
+                session.is_stalled = true;
+                break;
+            }
+            let rest = input.get(at..).unwrap_or_default();
+            match parser.parse(rest) {
+                Parsed::Incomplete => break,
+                Parsed::Empty(used) => at += used,
+                Parsed::Request(used) => {
+                    let mut context =
+                        Context { world: &mut self.world, others: &mut self.sessions, session, now_us };
+                    commands::execute(&mut context, parser.args(rest));
+                    limit_output(session);
+                    at += used;
+                }
+                Parsed::Invalid(text) => refuse(session, &text),
+            }
+        }
+        session.parser = parser;
+        at
+    }
+}
+
+/// Answers what is not the protocol, after which nothing that follows can be understood.
+fn refuse(session: &mut Session, text: &str) {
+    session.reply.error(&Failure::from(format!("ERR Protocol error: {text}")));
+    session.is_closing = true;
+}
+
+/// Ends a session whose client has left too much unread, and gives the memory back.
+fn limit_output(session: &mut Session) {
+    if session.reply.pending().len() > REPLY_OVERRUN_BYTES_MAX {
+        session.reply.clear();
+        session.is_closing = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW_US: u64 = 1_000_000_000;
+
+    fn open() -> (Server, SessionId) {
+        let mut server = Server::new(ServerConfig::default(), NOW_US);
+        let id = server.open(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), NOW_US);
+        (server, id)
+    }
+
+    fn replies_to<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let (mut server, id) = open();
+        for chunk in chunks {
+            server.handle_bytes(id, NOW_US, chunk);
+        }
+        server.output(id).escape_ascii().to_string()
+    }
+
+    const PIPELINE: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\na\r\n\r\nGET k\r\n\
+        *1\r\n$5\r\nMULTI\r\n\
+        *3\r\n$6\r\nINCRBY\r\n$1\r\nn\r\n$2\r\n10\r\nNOSUCH 'a b'\n\
+        EXEC\r\nHELLO 3\nGET none\r\n*1\r\n$9x";
+
+    #[test]
+    fn every_split_of_a_pipeline_gives_the_same_replies() {
+        let whole = replies_to([PIPELINE]);
+        assert!(whole.ends_with("-ERR Protocol error: invalid bulk length\\r\\n"), "{whole}");
+        assert!(whole.contains("_\\r\\n") && whole.contains("-EXECABORT"), "{whole}");
+        for cut in 0..PIPELINE.len() {
+            assert_eq!(replies_to([&PIPELINE[..cut], &PIPELINE[cut..]]), whole, "cut at {cut}");
+        }
+        assert_eq!(replies_to(PIPELINE.chunks(1)), whole);
+    }
+
+    #[test]
+    fn requests_wait_while_the_client_does_not_read() {
+        let (mut server, id) = open();
+        server.handle_bytes(id, NOW_US, b"SETRANGE k 33554431 x\r\n");
+        server.consume_output(id, server.output(id).len());
+        // Each reply is half of what may wait.
+        server.handle_bytes(id, NOW_US, &b"GET k\r\n".repeat(5));
+        assert!(server.output(id).len() < REPLY_BYTES_MAX + (33 << 20));
+        assert!(!server.wants_input(id) && !server.has_backlog(id));
+        let mut replies = 0;
+        while !server.output(id).is_empty() {
+            let reply = server.output(id).len().min((32 << 20) + 13);
+            server.consume_output(id, reply);
+            replies += 1;
+            if server.has_backlog(id) {
+                server.handle_bytes(id, NOW_US, &[]);
+            }
+        }
+        assert_eq!(replies, 5);
+        assert!(server.wants_input(id));
+    }
+
+    #[test]
+    fn a_push_lands_between_two_replies() {
+        let (mut server, id) = open();
+        server.handle_bytes(id, NOW_US, b"PING\r\nPI");
+        server.push(id, b">1\r\n+hi\r\n");
+        assert_eq!(server.next_disturbed(), Some(id));
+        server.handle_bytes(id, NOW_US, b"NG\r\n");
+        assert_eq!(server.output(id), b"+PONG\r\n>1\r\n+hi\r\n+PONG\r\n");
+        server.close(id);
+        assert!(server.is_closing(id) && !server.wants_input(id));
+        server.end(id);
+        server.push(id, b"x");
+        assert!(server.is_closing(id) && server.sessions().next().is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_session_ends_its_watches() {
+        let (mut server, id) = open();
+        server.handle_bytes(id, NOW_US, b"WATCH k\r\n");
+        server.end(id);
+        assert_eq!(server.world.keyspace.database(0).unwatch(b"k"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_chunks_are_survived(
+            input in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..300),
+                prop::collection::vec(
+                    prop::sample::select(b"*$0123-\r\n \"'xGETSLMULIXC".to_vec()), 0..300),
+            ],
+            size in 1usize..40,
+        ) {
+            prop_assert_eq!(replies_to(input.chunks(size)), replies_to([&input[..]]));
+        }
+    }
+}

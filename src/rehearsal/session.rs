@@ -1,0 +1,164 @@
+//! What the server keeps of one connection.
+
+use std::net::SocketAddr;
+
+use super::commands::Command;
+use super::keyspace::Keyspace;
+use super::reply::{Protocol, ReplyBuffer};
+use super::request::{Args, Parser, Span};
+
+/// Most commands that a transaction queues.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
+/// Most bytes of arguments that a transaction queues (64 MiB).
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+
+/// Names one connection for as long as its server lives. It is what `CLIENT ID` answers, and never
+/// used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub(crate) u64);
+
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) opened_us: u64,
+    pub(crate) last_us: u64,
+    pub(crate) commands: u64,
+    pub(crate) last_command: &'static str,
+
+    pub(crate) authenticated: bool,
+    pub(crate) name: Vec<u8>,
+    pub(crate) library_name: Vec<u8>,
+    pub(crate) library_version: Vec<u8>,
+    pub(crate) database: usize,
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) watches: Vec<Watch>,
+
+    pub(crate) parser: Parser,
+    /// Bytes that arrived and are not handled yet: part of a request, or requests that wait for the
+    /// client to read its replies.
+    pub(crate) input: Vec<u8>,
+    pub(crate) reply: ReplyBuffer,
+    /// Whole requests may wait in `input`.
+    pub(crate) is_stalled: bool,
+    /// Nothing more is read; the connection ends once the replies are written.
+    pub(crate) is_closing: bool,
+}
+
+/// A key, and the version at which it was watched.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) database: usize,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) version: u64,
+}
+
+/// The commands between `MULTI` and `EXEC`.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    pub(crate) queue: Vec<Queued>,
+    bytes: usize,
+    /// A command was refused while queueing: `EXEC` will refuse them all.
+    pub(crate) is_aborted: bool,
+}
+
+/// One queued command.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) command: &'static Command,
+    bytes: Box<[u8]>,
+    spans: Box<[Span]>,
+}
+
+impl Queued {
+    pub(crate) fn args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+}
+
+impl Transaction {
+    /// Queues a command, unless the transaction is too large already.
+    pub(crate) fn queue(&mut self, command: &'static Command, args: Args<'_>) -> bool {
+        let size: usize = args.iter().map(|argument| argument.len() + size_of::<Span>()).sum();
+        self.bytes += size;
+        if self.queue.len() >= TRANSACTION_COMMANDS_MAX || self.bytes > TRANSACTION_BYTES_MAX {
+            return false;
+        }
+        let mut bytes = Vec::with_capacity(size);
+        let spans = args
+            .iter()
+            .map(|argument| {
+                let start = bytes.len();
+                bytes.extend_from_slice(argument);
+                (start, bytes.len())
+            })
+            .collect();
+        self.queue.push(Queued { command, bytes: bytes.into_boxed_slice(), spans });
+        true
+    }
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, peer: SocketAddr, local: SocketAddr, now_us: u64) -> Self {
+        Self {
+            id,
+            peer,
+            local,
+            opened_us: now_us,
+            last_us: now_us,
+            commands: 0,
+            last_command: "NULL",
+            authenticated: false,
+            name: Vec::new(),
+            library_name: Vec::new(),
+            library_version: Vec::new(),
+            database: 0,
+            transaction: None,
+            watches: Vec::new(),
+            parser: Parser::default(),
+            input: Vec::new(),
+            reply: ReplyBuffer::default(),
+            is_stalled: false,
+            is_closing: false,
+        }
+    }
+
+    pub(crate) fn unwatch_all(&mut self, keyspace: &mut Keyspace) {
+        for watch in self.watches.drain(..) {
+            keyspace.database(watch.database).unwatch(&watch.key);
+        }
+    }
+
+    /// The line of `CLIENT INFO` and `CLIENT LIST`.
+    pub(crate) fn describe(&self, now_us: u64) -> String {
+        let seconds_since = |then_us: u64| now_us.saturating_sub(then_us) / 1_000_000;
+        let queued = self.transaction.as_ref().map_or(-1, |multi| multi.queue.len() as i64);
+        format!(
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 \
+             multi={queued} watch={} qbuf={} omem={} cmd={} user=default resp={} \
+             lib-name={} lib-ver={}\n",
+            self.id,
+            self.peer,
+            self.local,
+            String::from_utf8_lossy(&self.name),
+            seconds_since(self.opened_us),
+            seconds_since(self.last_us),
+            if queued >= 0 { "x" } else { "N" },
+            self.database,
+            self.watches.len(),
+            self.input.len(),
+            self.reply.pending().len(),
+            self.last_command,
+            if self.reply.protocol == Protocol::Resp3 { 3 } else { 2 },
+            String::from_utf8_lossy(&self.library_name),
+            String::from_utf8_lossy(&self.library_version),
+        )
+    }
+}

@@ -1,0 +1,175 @@
+//! The in-memory endpoint over real sockets: what its pure half cannot show.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use hitless::rehearsal::{Endpoints, EndpointsConfig};
+
+/// Far more than any of these replies takes: only a bug runs into it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start(listeners: usize) -> Endpoints {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = EndpointsConfig { listen: vec![any; listeners], ..EndpointsConfig::default() };
+    Endpoints::start(config).expect("endpoints start")
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("endpoint accepts");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn ask(stream: &mut TcpStream, request: &[u8], expected: &[u8]) {
+    stream.write_all(request).unwrap();
+    let mut reply = vec![0; expected.len()];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(reply.escape_ascii().to_string(), expected.escape_ascii().to_string());
+}
+
+/// Everything up to the end of the connection, which must come.
+fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    match stream.read_to_end(&mut all) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("not closed: {error}"),
+    }
+    all
+}
+
+#[test]
+fn listeners_share_one_keyspace() {
+    let endpoints = start(2);
+    let [first, second] = endpoints.addresses() else { panic!("two addresses") };
+    ask(&mut connect(*first), b"SET k v\r\n", b"+OK\r\n");
+    ask(&mut connect(*second), b"GET k\r\n", b"$1\r\nv\r\n");
+    endpoints.stop().unwrap();
+}
+
+#[test]
+fn a_request_may_arrive_byte_by_byte_and_many_at_once() {
+    let endpoints = start(1);
+    let mut stream = connect(endpoints.addresses()[0]);
+    stream.set_nodelay(true).unwrap();
+    for byte in b"*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n" {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    ask(&mut stream, b"", b"$5\r\nhello\r\n");
+    ask(&mut stream, &b"PING\r\n".repeat(50_000), &b"+PONG\r\n".repeat(50_000));
+}
+
+#[test]
+fn a_value_of_many_reads_survives() {
+    let endpoints = start(1);
+    let mut stream = connect(endpoints.addresses()[0]);
+    let value: Vec<u8> = (0..8_000_000u32).map(|byte| (byte % 251) as u8).collect();
+    let bulk = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+    let set = [&b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n"[..], &bulk].concat();
+    ask(&mut stream, &set, b"+OK\r\n");
+    ask(&mut stream, b"GET k\r\n", &bulk);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_from_either_and_loses_nothing() {
+    const VALUE_BYTES: usize = 1 << 20;
+    const REQUESTS: usize = 200;
+    let endpoints = start(1);
+    let mut stream = connect(endpoints.addresses()[0]);
+    ask(&mut stream, format!("SETRANGE k {} x\r\n", VALUE_BYTES - 1).as_bytes(), b":1048576\r\n");
+    // 200 MiB of replies to one small write: more than may wait, so the rest has to wait as
+    // requests.
+    stream.write_all(&b"GET k\r\n".repeat(REQUESTS)).unwrap();
+    // Others are served meanwhile.
+    ask(&mut connect(endpoints.addresses()[0]), b"PING\r\n", b"+PONG\r\n");
+    let mut reply = vec![0; VALUE_BYTES + 12];
+    for _ in 0..REQUESTS {
+        stream.read_exact(&mut reply).unwrap();
+        assert!(reply.starts_with(b"$1048576\r\n\0") && reply.ends_with(b"x\r\n"));
+    }
+    ask(&mut stream, b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn what_is_not_the_protocol_is_answered_and_ends_the_connection() {
+    let endpoints = start(1);
+    let wrong: [(&[u8], &[u8]); 4] = [
+        (b"*1\r\n$2147483648\r\n", b"-ERR Protocol error: invalid bulk length\r\n"),
+        (b"*9999999\r\n", b"-ERR Protocol error: invalid multibulk length\r\n"),
+        (b"*1\r\nx", b"-ERR Protocol error: expected '$', got 'x'\r\n"),
+        (b"'\r\n", b"-ERR Protocol error: unbalanced quotes in request\r\n"),
+    ];
+    for (request, reply) in wrong {
+        let mut stream = connect(endpoints.addresses()[0]);
+        stream.write_all(&[b"PING\r\n", request].concat()).unwrap();
+        assert_eq!(read_to_end(&mut stream), [b"+PONG\r\n", reply].concat());
+    }
+}
+
+#[test]
+fn replies_follow_the_clients_last_byte() {
+    let endpoints = start(1);
+    let mut stream = connect(endpoints.addresses()[0]);
+    stream.write_all(b"PING\r\nECHO hi\r\nGET").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut stream), b"+PONG\r\n$2\r\nhi\r\n");
+}
+
+#[test]
+fn clients_that_vanish_leave_no_session() {
+    let endpoints = start(1);
+    let address = endpoints.addresses()[0];
+    for _ in 0..50 {
+        connect(address).write_all(&b"*2\r\n$3\r\nGET\r\n$1000\r\nabc".repeat(3)).unwrap();
+    }
+    let mut stream = connect(address);
+    // Each of them ends as soon as its task runs, which asking often enough gives it the time to.
+    let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
+    let alone = (0..10_000).any(|_| {
+        stream.write_all(b"INFO clients\r\n").unwrap();
+        let mut clients = replies.by_ref().map(Result::unwrap);
+        let connected = clients.find(|line| line.starts_with("connected_clients:")).unwrap();
+        connected == "connected_clients:1"
+    });
+    assert!(alone);
+}
+
+#[test]
+fn a_killed_client_sees_the_end() {
+    let endpoints = start(1);
+    let mut victim = connect(endpoints.addresses()[0]);
+    ask(&mut victim, b"CLIENT ID\r\n", b":1\r\n");
+    ask(&mut connect(endpoints.addresses()[0]), b"CLIENT KILL ID 1\r\n", b":1\r\n");
+    assert_eq!(read_to_end(&mut victim), b"");
+}
+
+#[test]
+fn stopping_closes_connections_and_frees_the_port() {
+    let endpoints = start(1);
+    let address = endpoints.addresses()[0];
+    let mut idle = connect(address);
+    ask(&mut idle, b"PING\r\n", b"+PONG\r\n");
+    endpoints.stop().unwrap();
+    assert_eq!(read_to_end(&mut idle), b"");
+    assert!(TcpStream::connect(address).is_err());
+    let config = EndpointsConfig { listen: vec![address], ..EndpointsConfig::default() };
+    drop(Endpoints::start(config).expect("the port is free again"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_names_it() {
+    let endpoints = start(1);
+    let address = endpoints.addresses()[0];
+    let config = EndpointsConfig { listen: vec![address], ..EndpointsConfig::default() };
+    let error = Endpoints::start(config).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn a_core_that_does_not_exist_is_an_error() {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = EndpointsConfig { listen: vec![any], core: Some(9_999), ..EndpointsConfig::default() };
+    assert!(Endpoints::start(config).is_err());
+}
