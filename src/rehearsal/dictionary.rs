@@ -1,197 +1,136 @@
-//! A hash table that shows its elements in one deterministic order: that of their slots.
+//! What the server asks of a hash table beyond `indexmap`: cursors for `SCAN`, random choices, and
+//! memory that is given back.
 //!
-//! An element stays in its slot until it is removed, also when the table grows. That makes a slot
-//! number a cursor for `SCAN`: an element that was there all along is seen exactly once. The hash
-//! has no random seed, so the same commands give the same replies; nothing here defends against
-//! keys chosen to collide.
+//! Elements are shown in one deterministic order, and the hash has no random seed, so the same
+//! commands give the same replies; nothing here defends against keys chosen to collide.
 
-use slab::Slab;
+use indexmap::IndexMap;
+use indexmap::map::RawEntryApiV1;
+use indexmap::map::raw_entry_v1::RawEntryMut;
+use rustc_hash::FxBuildHasher;
 
-/// The end of a chain; also why a table holds fewer than 2³² elements.
-const NIL: u32 = u32::MAX;
-const BUCKETS_MIN: usize = 8;
+/// Capacity that is kept, however empty the table gets.
+const CAPACITY_KEPT: usize = 64;
+/// The table shrinks, to twice its elements, once it has room for this many times as many.
+const CAPACITY_EXCESS: usize = 8;
 
 /// Byte-string keys to values.
 #[derive(Debug)]
-pub(crate) struct Dictionary<V> {
-    /// First slot of each chain. The length is a power of two, or zero before the first insertion.
-    heads: Vec<u32>,
-    slots: Slab<Slot<V>>,
-}
-
-#[derive(Debug)]
-struct Slot<V> {
-    key: Box<[u8]>,
-    value: V,
-    hash: u32,
-    next: u32,
-}
+pub(crate) struct Dictionary<V>(IndexMap<Box<[u8]>, V, FxBuildHasher>);
 
 impl<V> Default for Dictionary<V> {
     fn default() -> Self {
-        Self { heads: Vec::new(), slots: Slab::new() }
+        Self(IndexMap::default())
     }
 }
 
 impl<V> Dictionary<V> {
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.0.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.0.is_empty()
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<&V> {
-        Some(&self.slots.get(self.find(key, hash(key))?)?.value)
+        self.0.get(key)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: &[u8]) -> Option<&mut V> {
-        let slot = self.find(key, hash(key))?;
-        Some(&mut self.slots.get_mut(slot)?.value)
+        self.0.get_mut(key)
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        self.find(key, hash(key)).is_some()
+        self.0.contains_key(key)
     }
 
-    /// The value of `key`, made by `make` if there is none; and whether it was made.
-    pub(crate) fn get_or_insert_with(&mut self, key: &[u8], make: impl FnOnce() -> V) -> (&mut V, bool) {
-        let hash = hash(key);
-        let found = self.find(key, hash);
-        let slot = match found {
-            Some(slot) => slot,
-            None => self.insert_new(key, hash, make()),
-        };
-        (&mut self.slots[slot].value, found.is_none())
+    /// The value of `key`, made by `make` if there is none.
+    #[inline]
+    pub(crate) fn get_or_insert_with(&mut self, key: &[u8], make: impl FnOnce() -> V) -> &mut V {
+        self.0.raw_entry_mut_v1().from_key(key).or_insert_with(|| (key.into(), make())).1
     }
 
     /// Sets `key`, and returns whether it is new.
     pub(crate) fn insert(&mut self, key: &[u8], value: V) -> bool {
-        let hash = hash(key);
-        match self.find(key, hash).and_then(|slot| self.slots.get_mut(slot)) {
-            Some(slot) => {
-                slot.value = value;
+        match self.0.raw_entry_mut_v1().from_key(key) {
+            RawEntryMut::Occupied(mut entry) => {
+                entry.insert(value);
                 false
             }
-            None => {
-                self.insert_new(key, hash, value);
+            RawEntryMut::Vacant(entry) => {
+                entry.insert(key.into(), value);
                 true
             }
         }
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<V> {
-        let hash = hash(key);
-        let slot = self.find(key, hash)?;
-        let next = self.slots.get(slot)?.next;
-        let bucket = self.bucket(hash);
-        let mut at = self.heads[bucket];
-        if at as usize == slot {
-            self.heads[bucket] = next;
-        } else {
-            while let Some(previous) = self.slots.get_mut(at as usize) {
-                if previous.next as usize == slot {
-                    previous.next = next;
-                    break;
-                }
-                at = previous.next;
-            }
-        }
-        Some(self.slots.remove(slot).value)
+        let removed = self.0.swap_remove(key);
+        self.give_memory_back();
+        removed
     }
 
-    /// All elements in the order of their slots: of insertion, as long as nothing was removed.
+    /// All elements: in the order of insertion, as long as nothing was removed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        self.slots.iter().map(|(_, slot)| (&*slot.key, &slot.value))
+        self.0.iter().map(|(key, value)| (&**key, value))
     }
 
-    /// The elements of at most `count` slots from `cursor` on, and the cursor to go on with: zero
-    /// at the end.
-    pub(crate) fn scan_elements(
-        &self,
-        cursor: u64,
-        count: usize,
-    ) -> (impl Iterator<Item = (&[u8], &V)>, u64) {
-        let end = self.slots.capacity() as u64;
-        let stop = cursor.saturating_add(count as u64).min(end);
-        let elements = (cursor..stop)
-            .filter_map(|slot| self.slots.get(slot as usize))
-            .map(|slot| (&*slot.key, &slot.value));
-        (elements, if stop < end { stop } else { 0 })
+    /// At most `count` elements from `cursor` on, and the cursor to go on with: zero at the end.
+    ///
+    /// A cursor is how many elements, from the first one, are still to be seen, so a scan walks
+    /// from the last element to the first. Whatever changes between two calls, an element that
+    /// stays only ever moves towards the front, into the place of one that was removed: from the
+    /// part already seen it may come back to be seen twice, but out of the part still to be seen it
+    /// cannot get.
+    pub(crate) fn scan(&self, cursor: u64, count: usize) -> (impl Iterator<Item = (&[u8], &V)>, u64) {
+        // Zero is also where a scan starts.
+        let end = match usize::try_from(cursor) {
+            Ok(0) | Err(_) => self.len(),
+            Ok(cursor) => cursor.min(self.len()),
+        };
+        let start = end.saturating_sub(count);
+        let elements = self.0.get_range(start..end).into_iter().flatten();
+        (elements.map(|(key, value)| (&**key, value)), start as u64)
     }
 
-    /// Some element, chosen by `random` (any number).
-    pub(crate) fn pick(&self, random: u64) -> Option<(&[u8], &V)> {
-        let end = self.slots.capacity();
-        let start = usize::try_from(random % (end as u64).max(1)).unwrap_or(0);
-        let slot = (start..end).chain(0..start).find_map(|slot| self.slots.get(slot))?;
-        Some((&slot.key, &slot.value))
+    /// Some element.
+    pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Option<(&[u8], &V)> {
+        let (key, value) = random.choice(self.0.iter())?;
+        Some((key, value))
     }
 
-    fn bucket(&self, hash: u32) -> usize {
-        hash as usize & (self.heads.len() - 1)
+    /// Some element, which is removed.
+    pub(crate) fn take(&mut self, random: &mut fastrand::Rng) -> Option<(Box<[u8]>, V)> {
+        let index = random.choice(0..self.len())?;
+        let taken = self.0.swap_remove_index(index);
+        self.give_memory_back();
+        taken
     }
 
-    #[inline]
-    fn find(&self, key: &[u8], hash: u32) -> Option<usize> {
-        if self.heads.is_empty() {
-            return None;
-        }
-        let mut at = self.heads[self.bucket(hash)];
-        while let Some(slot) = self.slots.get(at as usize) {
-            if slot.hash == hash && *slot.key == *key {
-                return Some(at as usize);
-            }
-            at = slot.next;
-        }
-        None
-    }
-
-    fn insert_new(&mut self, key: &[u8], hash: u32, value: V) -> usize {
-        if self.slots.len() >= self.heads.len() {
-            self.grow();
-        }
-        let bucket = self.bucket(hash);
-        let next = self.heads[bucket];
-        let slot = self.slots.insert(Slot { key: key.into(), value, hash, next });
-        self.heads[bucket] = slot as u32;
-        slot
-    }
-
-    fn grow(&mut self) {
-        let buckets = (self.heads.len() * 2).max(BUCKETS_MIN);
-        self.heads.clear();
-        self.heads.resize(buckets, NIL);
-        for (index, slot) in &mut self.slots {
-            let bucket = slot.hash as usize & (buckets - 1);
-            slot.next = self.heads[bucket];
-            self.heads[bucket] = index as u32;
+    fn give_memory_back(&mut self) {
+        let (len, capacity) = (self.0.len(), self.0.capacity());
+        if capacity > CAPACITY_KEPT && capacity / CAPACITY_EXCESS >= len {
+            self.0.shrink_to(2 * len);
         }
     }
-}
-
-/// Multiplies eight bytes at a time into the state (the idea of FxHash), then takes the high half,
-/// which every input bit has reached.
-#[inline]
-fn hash(key: &[u8]) -> u32 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = key.len() as u64;
-    let (words, rest) = key.as_chunks::<8>();
-    for word in words {
-        state = (state.rotate_left(26) ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
-    }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    state = (state.rotate_left(26) ^ u64::from_le_bytes(last)).wrapping_mul(FACTOR);
-    ((state ^ (state >> 29)).wrapping_mul(FACTOR) >> 32) as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn numbers(range: std::ops::Range<u32>) -> Dictionary<u32> {
+        let mut dictionary = Dictionary::default();
+        for number in range {
+            assert!(dictionary.insert(&number.to_le_bytes(), number));
+        }
+        dictionary
+    }
 
     proptest! {
         #[test]
@@ -214,37 +153,73 @@ mod tests {
             elements.sort();
             prop_assert_eq!(elements, model.into_iter().collect::<Vec<_>>());
         }
+
+        /// Between two calls of a scan, `turns` remove so many elements, chosen by the seed, and add
+        /// so many.
+        #[test]
+        fn a_scan_misses_nothing_that_stays(
+            count in 1usize..9,
+            turns in prop::collection::vec((0usize..9, 0u32..9), 1..60),
+            seed: u64,
+        ) {
+            const FIRST: u32 = 200;
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut dictionary = numbers(0..FIRST);
+            let (mut cursor, mut seen, mut added) = (0, BTreeSet::new(), FIRST);
+            for (removals, insertions) in turns.into_iter().cycle() {
+                let (elements, next) = dictionary.scan(cursor, count);
+                seen.extend(elements.map(|(_, number)| *number));
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+                (0..removals).for_each(|_| drop(dictionary.take(&mut random)));
+                for number in added..added + insertions {
+                    dictionary.insert(&number.to_le_bytes(), number);
+                }
+                added += insertions;
+            }
+            let mut stayed = dictionary.iter().map(|(_, number)| *number).filter(|number| *number < FIRST);
+            prop_assert!(stayed.all(|number| seen.contains(&number)));
+        }
     }
 
     #[test]
-    fn a_scan_sees_what_stays_exactly_once_while_the_table_grows() {
-        let mut dictionary = Dictionary::default();
-        for key in 0..100u32 {
-            dictionary.insert(&key.to_le_bytes(), key);
-        }
-        let (mut cursor, mut seen, mut turn) = (0, BTreeMap::new(), 100);
+    fn a_scan_sees_everything_once_while_nothing_is_removed() {
+        let dictionary = numbers(0..100);
+        let (mut cursor, mut seen) = (0, Vec::new());
         loop {
-            let (elements, next) = dictionary.scan_elements(cursor, 7);
-            elements.for_each(|(_, &value)| *seen.entry(value).or_insert(0) += 1);
+            let (elements, next) = dictionary.scan(cursor, 7);
+            seen.extend(elements.map(|(_, number)| *number));
             cursor = next;
-            for _ in 0..10 {
-                dictionary.insert(&u32::to_le_bytes(turn), turn);
-                turn += 1;
-            }
-            if cursor == 0 || turn > 1_000 {
+            if cursor == 0 {
                 break;
             }
         }
-        assert!((0..100).all(|key| seen[&key] == 1));
+        seen.sort_unstable();
+        assert_eq!(seen, Vec::from_iter(0..100));
+        assert_eq!(dictionary.scan(u64::MAX, usize::MAX).0.count(), 100);
     }
 
     #[test]
-    fn picks_only_what_is_there() {
-        let mut dictionary = Dictionary::default();
-        assert!(dictionary.pick(3).is_none());
-        dictionary.insert(b"a", 1);
-        dictionary.insert(b"b", 2);
-        dictionary.remove(b"a");
-        assert!((0..9).all(|random| dictionary.pick(random) == Some((&b"b"[..], &2))));
+    fn chooses_only_what_is_there() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut dictionary = numbers(0..2);
+        dictionary.remove(&0u32.to_le_bytes());
+        assert_eq!(dictionary.pick(&mut random).map(|(_, number)| *number), Some(1));
+        assert_eq!(dictionary.take(&mut random).map(|(_, number)| number), Some(1));
+        assert!(dictionary.pick(&mut random).is_none() && dictionary.take(&mut random).is_none());
+    }
+
+    #[test]
+    fn an_emptied_table_gives_its_memory_back() {
+        let mut dictionary = numbers(0..10_000);
+        for number in 0..9_990u32 {
+            dictionary.remove(&number.to_le_bytes());
+        }
+        assert!(dictionary.0.capacity() <= CAPACITY_KEPT * 2, "{}", dictionary.0.capacity());
+        let mut left: Vec<u32> = dictionary.iter().map(|(_, number)| *number).collect();
+        left.sort_unstable();
+        assert_eq!(left, Vec::from_iter(9_990..10_000));
     }
 }

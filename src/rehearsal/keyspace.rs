@@ -16,7 +16,7 @@ pub(crate) struct Keyspace {
 }
 
 impl Keyspace {
-    /// `databases` must not be zero.
+    /// So many databases, at least one.
     pub(crate) fn new(databases: usize) -> Self {
         Self { databases: (0..databases.max(1)).map(|_| Database::default()).collect() }
     }
@@ -33,6 +33,7 @@ impl Keyspace {
     }
 
     /// Database `index`, which `SELECT` has checked; a wrong one gives the first.
+    #[expect(clippy::indexing_slicing, reason = "a checked index, or 0: there is always one database")]
     pub(crate) fn database(&mut self, index: usize) -> &mut Database {
         let index = if index < self.databases.len() { index } else { 0 };
         &mut self.databases[index]
@@ -176,15 +177,14 @@ impl Database {
     /// The same, created empty if the key does not exist: whoever calls this must put something
     /// into it.
     pub(crate) fn get_or_create<K: Kind>(&mut self, key: &[u8]) -> Result<&mut K, Failure> {
-        let (entry, _) = self.entries.get_or_insert_with(key, || Entry { value: K::empty(), expires_ms: 0 });
+        let entry = self.entries.get_or_insert_with(key, || Entry { value: K::empty(), expires_ms: 0 });
         Ok(K::of_mut(&mut entry.value).ok_or(WRONG_TYPE)?)
     }
 
     /// Sets `key` to a string, whatever it held.
     #[inline]
     pub(crate) fn set_string(&mut self, key: &[u8], bytes: &[u8], lifetime: Lifetime) {
-        let (entry, _) =
-            self.entries.get_or_insert_with(key, || Entry { value: Vec::empty(), expires_ms: 0 });
+        let entry = self.entries.get_or_insert_with(key, || Entry { value: Vec::empty(), expires_ms: 0 });
         match &mut entry.value {
             // Memory of the former value is used again, unless it is far too much.
             Value::Str(former) if former.capacity() <= 2 * bytes.len() + 64 => {
@@ -200,8 +200,7 @@ impl Database {
     }
 
     pub(crate) fn put(&mut self, key: &[u8], value: Value, lifetime: Lifetime) {
-        let (entry, _) =
-            self.entries.get_or_insert_with(key, || Entry { value: Vec::empty(), expires_ms: 0 });
+        let entry = self.entries.get_or_insert_with(key, || Entry { value: Vec::empty(), expires_ms: 0 });
         entry.value = value;
         self.set_lifetime(key, lifetime);
         self.touch(key);
@@ -254,11 +253,11 @@ impl Database {
     }
 
     pub(crate) fn scan(&self, cursor: u64, count: usize) -> (impl Iterator<Item = (&[u8], &Value)>, u64) {
-        let (entries, next) = self.entries.scan_elements(cursor, count);
+        let (entries, next) = self.entries.scan(cursor, count);
         (entries.map(|(key, entry)| (key, &entry.value)), next)
     }
 
-    pub(crate) fn pick(&self, random: u64) -> Option<&[u8]> {
+    pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Option<&[u8]> {
         self.entries.pick(random).map(|(key, _)| key)
     }
 

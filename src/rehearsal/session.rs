@@ -30,7 +30,6 @@ pub(crate) struct Session {
     pub(crate) local: SocketAddr,
     pub(crate) opened_us: u64,
     pub(crate) last_us: u64,
-    pub(crate) commands: u64,
     pub(crate) last_command: &'static str,
 
     pub(crate) authenticated: bool,
@@ -113,7 +112,6 @@ impl Session {
             local,
             opened_us: now_us,
             last_us: now_us,
-            commands: 0,
             last_command: "NULL",
             authenticated: false,
             name: Vec::new(),

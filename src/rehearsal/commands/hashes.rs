@@ -167,7 +167,7 @@ fn hscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     let hash = data.db.get::<Hash>(args.at(1))?;
     if let Some(hash) = hash {
         let count = options.count_for(hash.len());
-        let (elements, cursor) = hash.scan_elements(options.cursor, count);
+        let (elements, cursor) = hash.scan(options.cursor, count);
         next = cursor;
         found.extend(
             elements

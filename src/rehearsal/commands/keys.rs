@@ -95,7 +95,7 @@ fn move_key(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn randomkey(data: &mut Data<'_>, _: Args<'_>) -> Outcome {
-    data.reply.bulk_or_null(data.db.pick(data.random.u64(..)));
+    data.reply.bulk_or_null(data.db.pick(data.random));
     Ok(())
 }
 

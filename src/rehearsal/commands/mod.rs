@@ -18,9 +18,11 @@ mod strings;
 mod testing;
 mod transactions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
+
+use rustc_hash::FxBuildHasher;
 
 use super::keyspace::Database;
 use super::reply::{Failure, REPLY_OVERRUN_BYTES_MAX, ReplyBuffer};
@@ -151,7 +153,6 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
 #[inline]
 pub(crate) fn execute(context: &mut Context<'_>, args: Args<'_>) {
     context.world.commands += 1;
-    context.session.commands += 1;
     match admit(context, args) {
         Ok(command) => match &mut context.session.transaction {
             Some(transaction) if !command.is_immediate() => {
@@ -248,38 +249,17 @@ fn lossy(bytes: &[u8], max: usize) -> std::borrow::Cow<'_, str> {
 }
 
 const NAME_BYTES_MAX: usize = 16;
-/// A power of two, several times as large as the number of commands.
-const TABLE_SLOTS: usize = 1 << 10;
 
-type Table = Box<[Option<(u128, &'static Command)>]>;
-
-/// Commands by packed name, at the first free slot from their hash on.
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut table: Table = vec![None; TABLE_SLOTS].into();
-    for command in all() {
-        let name = pack(command.name.as_bytes()).unwrap_or_default();
-        let start = slot(name);
-        let places = (start..TABLE_SLOTS).chain(0..start);
-        if let Some(place) = places.into_iter().find(|&place| table[place].is_none()) {
-            table[place] = Some((name, command));
-        }
-    }
-    table
+/// Commands by packed name.
+static TABLE: LazyLock<HashMap<u128, &'static Command, FxBuildHasher>> = LazyLock::new(|| {
+    let packed = |command: &'static Command| Some((pack(command.name.as_bytes())?, command));
+    all().filter_map(packed).collect()
 });
 
 /// Looks a command up by name in any case, without allocation.
 #[inline]
 pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
-    let name = pack(name)?;
-    let table = &**TABLE;
-    let mut place = slot(name);
-    while let Some((found, command)) = table.get(place).copied().flatten() {
-        if found == name {
-            return Some(command);
-        }
-        place = (place + 1) & (TABLE_SLOTS - 1);
-    }
-    None
+    TABLE.get(&pack(name)?).copied()
 }
 
 /// A name as one number: in upper case, padded with zeros. `None` if it is too long to be a
@@ -294,12 +274,6 @@ fn pack(name: &[u8]) -> Option<u128> {
     packed.get_mut(..name.len())?.copy_from_slice(name);
     packed.make_ascii_uppercase();
     Some(u128::from_le_bytes(packed))
-}
-
-#[inline]
-fn slot(name: u128) -> usize {
-    let folded = (name as u64) ^ ((name >> 64) as u64).rotate_left(32);
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 #[cfg(test)]

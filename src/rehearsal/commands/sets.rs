@@ -97,10 +97,8 @@ fn spop(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
         data.reply.set(taken);
     }
     for _ in 0..taken {
-        if let Some(member) = set.pick(data.random.u64(..)).map(|(member, ())| member.to_vec()) {
-            set.remove(&member);
-            data.reply.bulk(&member);
-        }
+        let member = set.take(data.random).map(|(member, ())| member);
+        data.reply.bulk_or_null(member.as_deref());
     }
     if taken > 0 {
         data.db.changed(key);
@@ -116,7 +114,7 @@ fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     let set = data.db.get::<Set>(args.at(1))?;
     let random = &mut *data.random;
     let (Some(count), Some(set)) = (count, set) else {
-        let member = set.and_then(|set| set.pick(random.u64(..)));
+        let member = set.and_then(|set| set.pick(random));
         match count {
             Some(_) => data.reply.array(0),
             None => data.reply.bulk_or_null(member.map(|(member, ())| member)),
@@ -126,14 +124,11 @@ fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     if count < 0 {
         return repeated_members(data.reply, set, random, count);
     }
-    let mut members: Vec<&[u8]> = set.iter().map(|(member, ())| member).collect();
-    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-    if wanted < members.len() {
-        random.shuffle(&mut members);
-        members.truncate(wanted);
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
+    data.reply.array(wanted);
+    for (member, ()) in random.choose_multiple(set.iter(), wanted) {
+        data.reply.bulk(member);
     }
-    data.reply.array(members.len());
-    members.iter().for_each(|member| data.reply.bulk(member));
     Ok(())
 }
 
@@ -152,7 +147,7 @@ fn repeated_members(
     }
     reply.array(count as usize);
     for _ in 0..count {
-        reply.bulk_or_null(set.pick(random.u64(..)).map(|(member, ())| member));
+        reply.bulk_or_null(set.pick(random).map(|(member, ())| member));
     }
     Ok(())
 }
@@ -229,7 +224,7 @@ fn sscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     let mut found: Vec<&[u8]> = Vec::new();
     let mut next = 0;
     if let Some(set) = data.db.get::<Set>(args.at(1))? {
-        let (elements, cursor) = set.scan_elements(options.cursor, options.count_for(set.len()));
+        let (elements, cursor) = set.scan(options.cursor, options.count_for(set.len()));
         next = cursor;
         found.extend(elements.map(|(member, ())| member).filter(|member| options.matches(member)));
     }
