@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use hitless::rehearsal::{Endpoints, EndpointsConfig};
+use hitless::rehearsal::{Endpoints, EndpointsConfig, ServerConfig};
 
 /// Far more than any of these replies takes: only a bug runs into it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -142,6 +142,42 @@ fn a_killed_client_sees_the_end() {
     ask(&mut victim, b"CLIENT ID\r\n", b":1\r\n");
     ask(&mut connect(endpoints.addresses()[0]), b"CLIENT KILL ID 1\r\n", b":1\r\n");
     assert_eq!(read_to_end(&mut victim), b"");
+}
+
+#[test]
+fn what_another_thread_pushes_reaches_an_idle_client_and_what_it_closes_ends() {
+    const PUSH: &[u8] = b">1\r\n+moving\r\n";
+    let endpoints = start(1);
+    let mut idle = connect(endpoints.addresses()[0]);
+    ask(&mut idle, b"PING\r\n", b"+PONG\r\n");
+    let sessions = endpoints.with_server(|server| {
+        let sessions: Vec<_> = server.sessions().collect();
+        sessions.iter().for_each(|id| server.push(*id, PUSH));
+        sessions
+    });
+    let [session] = sessions.unwrap()[..] else { panic!("one session") };
+    ask(&mut idle, b"", PUSH);
+    endpoints.with_server(move |server| server.close(session)).unwrap();
+    assert_eq!(read_to_end(&mut idle), b"");
+}
+
+#[test]
+fn a_call_after_the_end_of_the_endpoints_is_an_error_and_not_a_wait() {
+    let endpoints = start(1);
+    let ended = endpoints.with_server::<()>(|_| panic!("as the test wants it")).unwrap_err();
+    assert_eq!(ended.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(endpoints.with_server(|_| ()).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert!(endpoints.stop().is_err());
+}
+
+#[test]
+fn the_server_behaves_as_configured() {
+    let server = ServerConfig { password: Some("secret".into()), databases: 1, ..ServerConfig::default() };
+    let listen = vec![([127, 0, 0, 1], 0).into()];
+    let endpoints = Endpoints::start(EndpointsConfig { listen, server, ..Default::default() }).unwrap();
+    let mut stream = connect(endpoints.addresses()[0]);
+    ask(&mut stream, b"PING\r\n", b"-NOAUTH Authentication required.\r\n");
+    ask(&mut stream, b"AUTH secret\r\nSELECT 1\r\n", b"+OK\r\n-ERR DB index is out of range\r\n");
 }
 
 #[test]

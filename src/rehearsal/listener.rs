@@ -11,15 +11,13 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use atomic_waker::AtomicWaker;
-use futures_lite::{AsyncRead, AsyncWrite};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -56,13 +54,17 @@ impl Default for EndpointsConfig {
     }
 }
 
+/// Something to do with the server, on its thread.
+type Call = Box<dyn FnOnce(&mut Server) + Send>;
+
 /// In-memory Redis endpoints that run on a thread of their own until they are stopped or dropped.
 ///
 /// May be used from any thread.
 #[derive(Debug)]
 pub struct Endpoints {
     addresses: Vec<SocketAddr>,
-    signal: Arc<StopSignal>,
+    /// What the serving thread is to do with its server; closed when it is to stop.
+    calls: UnboundedSender<Call>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -79,9 +81,8 @@ impl Endpoints {
             config.listen.iter().map(|&address| bind(address)).collect::<io::Result<_>>()?;
         let addresses = sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
-        let signal = Arc::new(StopSignal::default());
+        let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
-        let stop = Arc::clone(&signal);
         let thread = std::thread::Builder::new().name("hitless-endpoint".into()).spawn(move || {
             // Made on this thread, where a failure can be seen, instead of by glommio's own
             // spawn.
@@ -92,10 +93,10 @@ impl Endpoints {
             executor.run(async move {
                 // The receiver waits for this in `start`.
                 let _ = started.send(());
-                serve(sockets, config.server, &stop).await
+                serve(sockets, config.server, calls_here).await
             })
         })?;
-        let mut endpoints = Self { addresses, signal, thread: Some(thread) };
+        let mut endpoints = Self { addresses, calls, thread: Some(thread) };
         match is_started.recv() {
             Ok(()) => Ok(endpoints),
             Err(_) => Err(match endpoints.join() {
@@ -111,6 +112,29 @@ impl Endpoints {
         &self.addresses
     }
 
+    /// Lets `f` work with the server on its thread, between two requests, and waits for the result.
+    /// Clients are sent what it pushes, and let go if it closes them, also if they are idle.
+    ///
+    /// Nobody is served while `f` runs. It must not be called on a thread that an asynchronous
+    /// runtime needs.
+    ///
+    /// # Errors
+    ///
+    /// If the thread has ended, as it does when `f` panics.
+    pub fn with_server<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Server) -> R + Send + 'static,
+    ) -> io::Result<R> {
+        let (done, is_done) = mpsc::channel();
+        let call = Box::new(move |server: &mut Server| {
+            // The receiver waits for this below.
+            let _ = done.send(f(server));
+        });
+        // A call that is refused, or that nobody takes, is dropped, and its sender with it.
+        let _ = self.calls.unbounded_send(call);
+        is_done.recv().map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the endpoints have ended"))
+    }
+
     /// Closes all listeners and connections, and waits until the thread has ended. Replies that are
     /// not written yet are lost.
     ///
@@ -122,7 +146,7 @@ impl Endpoints {
     }
 
     fn join(&mut self) -> io::Result<()> {
-        self.signal.raise();
+        self.calls.close_channel();
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(io::Error::other("the endpoints' thread panicked")),
@@ -135,28 +159,6 @@ impl Drop for Endpoints {
     fn drop(&mut self) {
         if let Err(error) = self.join() {
             tracing::warn!(%error, "in-memory endpoints ended with an error");
-        }
-    }
-}
-
-/// Asks the serving thread to stop, from another one.
-#[derive(Debug, Default)]
-struct StopSignal {
-    is_raised: AtomicBool,
-    waker: AtomicWaker,
-}
-
-impl StopSignal {
-    fn raise(&self) {
-        self.is_raised.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        self.waker.register(cx.waker());
-        match self.is_raised.load(Ordering::Acquire) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
         }
     }
 }
@@ -219,6 +221,12 @@ struct Shared {
 }
 
 impl Shared {
+    fn with_server(&self, f: impl FnOnce(&mut Server)) {
+        let mut server = self.server.borrow_mut();
+        f(&mut server);
+        self.wake_disturbed(&mut server);
+    }
+
     /// Wakes the tasks of sessions that others have changed.
     fn wake_disturbed(&self, server: &mut Server) {
         while let Some(id) = server.next_disturbed() {
@@ -267,8 +275,12 @@ impl Drop for Running {
     }
 }
 
-/// Serves until the signal is raised, then ends every task.
-async fn serve(sockets: Vec<StdListener>, config: ServerConfig, stop: &StopSignal) -> io::Result<()> {
+/// Serves until there can be no more `calls`, then ends every task.
+async fn serve(
+    sockets: Vec<StdListener>,
+    config: ServerConfig,
+    mut calls: UnboundedReceiver<Call>,
+) -> io::Result<()> {
     let clock = Clock::new();
     let shared = Rc::new(Shared {
         server: RefCell::new(Server::new(config, clock.now_us())),
@@ -288,7 +300,10 @@ async fn serve(sockets: Vec<StdListener>, config: ServerConfig, stop: &StopSigna
         let listener = unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) };
         glommio::spawn_local(accept(listener, Running::new(&shared))).detach();
     }
-    poll_fn(|cx| stop.poll(cx)).await;
+    while let Some(call) = calls.next().await {
+        shared.with_server(call);
+        glommio::executor().yield_if_needed().await;
+    }
 
     shared.is_stopping.set(true);
     for handle in &handles {

@@ -22,7 +22,6 @@ const INPUT_KEPT_BYTES: usize = 256 << 10;
 
 /// How a [`Server`] behaves.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct ServerConfig {
     /// What user `default` must give before other commands are allowed; `None`: nothing. Default:
     /// `None`.
