@@ -165,16 +165,12 @@ const SCRIPTS: &[&str] = &[
     CLIENT KILL ID x
     CLIENT KILL 1.1.1.1:1
     CLIENT KILL ID 999999
-    CLIENT UNBLOCK 999
-    CLIENT UNBLOCK x
     CLIENT NO-EVICT on
     CLIENT NO-EVICT maybe
-    CLIENT GETREDIR
     CONFIG GET save
     CONFIG GET nosuch
     CONFIG GET
     CONFIG NOSUCH
-    CONFIG RESETSTAT
     FLUSHALL foo
     FLUSHDB SYNC
     FLUSHALL ASYNC
@@ -224,7 +220,6 @@ const SCRIPTS: &[&str] = &[
     GETRANGE a -100 -50
     GETRANGE a x 1
     GETRANGE none 0 -1
-    SUBSTR a 0 1
     SETRANGE a 6 xyz
     SETRANGE a -1 xyz
     SETRANGE none 5 ''

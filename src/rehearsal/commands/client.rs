@@ -8,7 +8,7 @@ use crate::rehearsal::session::{Session, SessionId};
 
 type Subcommand = (&'static str, i32, fn(&mut Context<'_>, Args<'_>) -> Outcome);
 
-const SUBCOMMANDS: [Subcommand; 11] = [
+const SUBCOMMANDS: [Subcommand; 9] = [
     ("id", 2, |context, _| {
         let id = context.session.id.0;
         context.session.reply.integer(i64::try_from(id).unwrap_or(i64::MAX));
@@ -32,16 +32,6 @@ const SUBCOMMANDS: [Subcommand; 11] = [
     }),
     ("setinfo", 4, setinfo),
     ("kill", -3, kill),
-    ("unblock", -3, |context, args| {
-        integer(args.at(2))?;
-        // Nothing here blocks, so there is nobody to be unblocked.
-        context.session.reply.flag(false);
-        Ok(())
-    }),
-    ("getredir", 2, |context, _| {
-        context.session.reply.integer(-1);
-        Ok(())
-    }),
     ("no-evict", 3, switch),
     ("no-touch", 3, switch),
 ];
@@ -207,7 +197,6 @@ mod tests {
             ("CLIENT SETINFO LIB-NAME hitless", "+OK\r\n"),
             ("CLIENT SETINFO lib-ver 1.0", "+OK\r\n"),
             ("CLIENT SETINFO foo 1.0", "-ERR Unrecognized option 'foo'\r\n"),
-            ("CLIENT UNBLOCK 1", ":0\r\n"),
             ("CLIENT SETNAME", "-ERR wrong number of arguments for 'client|setname' command\r\n"),
             ("CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"),
         ]);

@@ -1,21 +1,21 @@
 //! Times to live.
 
 use super::options::{TimeUnit, integer};
-use super::{Command, Data, ONE_KEY, Outcome};
+use super::{Command, Data, Outcome};
 use crate::rehearsal::keyspace::Lifetime;
 use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::write("expire", -3, ONE_KEY, |data, args| expire(data, args, "expire", TimeUnit::EX)),
-    Command::write("pexpire", -3, ONE_KEY, |data, args| expire(data, args, "pexpire", TimeUnit::PX)),
-    Command::write("expireat", -3, ONE_KEY, |data, args| expire(data, args, "expireat", TimeUnit::EXAT)),
-    Command::write("pexpireat", -3, ONE_KEY, |data, args| expire(data, args, "pexpireat", TimeUnit::PXAT)),
-    Command::read("ttl", 2, ONE_KEY, |data, args| remaining(data, args, TimeUnit::EX)),
-    Command::read("pttl", 2, ONE_KEY, |data, args| remaining(data, args, TimeUnit::PX)),
-    Command::read("expiretime", 2, ONE_KEY, |data, args| remaining(data, args, TimeUnit::EXAT)),
-    Command::read("pexpiretime", 2, ONE_KEY, |data, args| remaining(data, args, TimeUnit::PXAT)),
-    Command::write("persist", 2, ONE_KEY, persist),
+    Command::data("expire", -3, |data, args| expire(data, args, "expire", TimeUnit::EX)),
+    Command::data("pexpire", -3, |data, args| expire(data, args, "pexpire", TimeUnit::PX)),
+    Command::data("expireat", -3, |data, args| expire(data, args, "expireat", TimeUnit::EXAT)),
+    Command::data("pexpireat", -3, |data, args| expire(data, args, "pexpireat", TimeUnit::PXAT)),
+    Command::data("ttl", 2, |data, args| remaining(data, args, TimeUnit::EX)),
+    Command::data("pttl", 2, |data, args| remaining(data, args, TimeUnit::PX)),
+    Command::data("expiretime", 2, |data, args| remaining(data, args, TimeUnit::EXAT)),
+    Command::data("pexpiretime", 2, |data, args| remaining(data, args, TimeUnit::PXAT)),
+    Command::data("persist", 2, persist),
 ];
 
 fn expire(data: &mut Data<'_>, args: Args<'_>, name: &str, unit: TimeUnit) -> Outcome {

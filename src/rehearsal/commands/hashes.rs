@@ -1,35 +1,35 @@
 //! Hashes.
 
 use super::options::{Scan, integer};
-use super::{Command, Data, ONE_KEY, Outcome, wrong_arity};
+use super::{Command, Data, Outcome, wrong_arity};
 use crate::rehearsal::keyspace::Hash;
 use crate::rehearsal::number::{format_f64, parse_f64, parse_i64};
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::write("hset", -4, ONE_KEY, |data, args| {
+    Command::data("hset", -4, |data, args| {
         let added = set_fields(data, args, "hset")?;
         data.reply.count(added);
         Ok(())
     }),
-    Command::write("hmset", -4, ONE_KEY, |data, args| {
+    Command::data("hmset", -4, |data, args| {
         set_fields(data, args, "hmset")?;
         data.reply.ok();
         Ok(())
     }),
-    Command::write("hsetnx", 4, ONE_KEY, hsetnx),
-    Command::read("hget", 3, ONE_KEY, hget),
-    Command::read("hmget", -3, ONE_KEY, hmget),
-    Command::read("hgetall", 2, ONE_KEY, hgetall),
-    Command::write("hdel", -3, ONE_KEY, hdel),
-    Command::read("hexists", 3, ONE_KEY, hexists),
-    Command::read("hlen", 2, ONE_KEY, hlen),
-    Command::read("hstrlen", 3, ONE_KEY, hstrlen),
-    Command::read("hkeys", 2, ONE_KEY, hkeys),
-    Command::read("hvals", 2, ONE_KEY, hvals),
-    Command::write("hincrby", 4, ONE_KEY, hincrby),
-    Command::write("hincrbyfloat", 4, ONE_KEY, hincrbyfloat),
-    Command::read("hscan", -3, ONE_KEY, hscan),
+    Command::data("hsetnx", 4, hsetnx),
+    Command::data("hget", 3, hget),
+    Command::data("hmget", -3, hmget),
+    Command::data("hgetall", 2, hgetall),
+    Command::data("hdel", -3, hdel),
+    Command::data("hexists", 3, hexists),
+    Command::data("hlen", 2, hlen),
+    Command::data("hstrlen", 3, hstrlen),
+    Command::data("hkeys", 2, hkeys),
+    Command::data("hvals", 2, hvals),
+    Command::data("hincrby", 4, hincrby),
+    Command::data("hincrbyfloat", 4, hincrbyfloat),
+    Command::data("hscan", -3, hscan),
 ];
 
 /// Sets pairs of fields and values, and returns how many fields are new.

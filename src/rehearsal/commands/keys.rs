@@ -1,24 +1,24 @@
 //! Keys of any type.
 
 use super::options::Scan;
-use super::{ALL_KEYS, Command, Data, NO_KEY, ONE_KEY, Outcome, SYNTAX_ERROR, TWO_KEYS};
+use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::glob;
 use crate::rehearsal::keyspace::Value;
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::write("del", -2, ALL_KEYS, del),
-    Command::write("unlink", -2, ALL_KEYS, del),
-    Command::read("exists", -2, ALL_KEYS, exists),
-    Command::read("touch", -2, ALL_KEYS, exists),
-    Command::read("type", 2, ONE_KEY, type_of),
-    Command::read("keys", 2, NO_KEY, keys),
-    Command::read("scan", -2, NO_KEY, scan),
-    Command::write("rename", 3, TWO_KEYS, rename),
-    Command::write("renamenx", 3, TWO_KEYS, renamenx),
-    Command::read("randomkey", 1, NO_KEY, randomkey),
-    Command::read("dbsize", 1, NO_KEY, dbsize),
-    Command::write("flushdb", -1, NO_KEY, flushdb),
+    Command::data("del", -2, del),
+    Command::data("unlink", -2, del),
+    Command::data("exists", -2, exists),
+    Command::data("touch", -2, exists),
+    Command::data("type", 2, type_of),
+    Command::data("keys", 2, keys),
+    Command::data("scan", -2, scan),
+    Command::data("rename", 3, rename),
+    Command::data("renamenx", 3, renamenx),
+    Command::data("randomkey", 1, randomkey),
+    Command::data("dbsize", 1, dbsize),
+    Command::data("flushdb", -1, flushdb),
 ];
 
 /// Fails unless the arguments of `FLUSHDB` or `FLUSHALL` are `SYNC`, `ASYNC` or nothing.

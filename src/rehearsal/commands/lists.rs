@@ -1,27 +1,27 @@
 //! Lists.
 
 use super::options::integer;
-use super::{Command, Data, ONE_KEY, Outcome, SYNTAX_ERROR, TWO_KEYS};
+use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::keyspace::List;
 use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::write("lpush", -3, ONE_KEY, |data, args| push(data, args, End::Left, true)),
-    Command::write("rpush", -3, ONE_KEY, |data, args| push(data, args, End::Right, true)),
-    Command::write("lpushx", -3, ONE_KEY, |data, args| push(data, args, End::Left, false)),
-    Command::write("rpushx", -3, ONE_KEY, |data, args| push(data, args, End::Right, false)),
-    Command::write("lpop", -2, ONE_KEY, |data, args| pop(data, args, End::Left, "lpop")),
-    Command::write("rpop", -2, ONE_KEY, |data, args| pop(data, args, End::Right, "rpop")),
-    Command::read("llen", 2, ONE_KEY, llen),
-    Command::read("lrange", 4, ONE_KEY, lrange),
-    Command::read("lindex", 3, ONE_KEY, lindex),
-    Command::write("lset", 4, ONE_KEY, lset),
-    Command::write("ltrim", 4, ONE_KEY, ltrim),
-    Command::write("lrem", 4, ONE_KEY, lrem),
-    Command::write("linsert", 5, ONE_KEY, linsert),
-    Command::write("rpoplpush", 3, TWO_KEYS, |data, args| move_element(data, args, End::Right, End::Left)),
-    Command::write("lmove", 5, TWO_KEYS, |data, args| {
+    Command::data("lpush", -3, |data, args| push(data, args, End::Left, true)),
+    Command::data("rpush", -3, |data, args| push(data, args, End::Right, true)),
+    Command::data("lpushx", -3, |data, args| push(data, args, End::Left, false)),
+    Command::data("rpushx", -3, |data, args| push(data, args, End::Right, false)),
+    Command::data("lpop", -2, |data, args| pop(data, args, End::Left, "lpop")),
+    Command::data("rpop", -2, |data, args| pop(data, args, End::Right, "rpop")),
+    Command::data("llen", 2, llen),
+    Command::data("lrange", 4, lrange),
+    Command::data("lindex", 3, lindex),
+    Command::data("lset", 4, lset),
+    Command::data("ltrim", 4, ltrim),
+    Command::data("lrem", 4, lrem),
+    Command::data("linsert", 5, linsert),
+    Command::data("rpoplpush", 3, |data, args| move_element(data, args, End::Right, End::Left)),
+    Command::data("lmove", 5, |data, args| {
         let (from, to) = (End::named(args.at(3))?, End::named(args.at(4))?);
         move_element(data, args, from, to)
     }),

@@ -58,27 +58,14 @@ pub(crate) struct Context<'a> {
     pub(crate) now_us: u64,
 }
 
-/// A command, as `COMMAND` describes it.
+/// A command: how it is named, and what it does.
 #[derive(Debug)]
 pub(crate) struct Command {
     /// In lower case.
     pub(crate) name: &'static str,
     /// How many arguments with the name; at least so many if negative.
     pub(crate) arity: i32,
-    pub(crate) access: Access,
-    /// First and last key (from the end if negative) and the step between keys; zeros if there are
-    /// none.
-    pub(crate) keys: (i32, i32, i32),
     pub(crate) call: Call,
-}
-
-/// Whether a command changes data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    Write,
-    /// Nothing to do with data.
-    Neither,
 }
 
 /// Which of the two kinds a command is.
@@ -89,22 +76,8 @@ pub(crate) enum Call {
 }
 
 impl Command {
-    const fn read(
-        name: &'static str,
-        arity: i32,
-        keys: (i32, i32, i32),
-        call: fn(&mut Data<'_>, Args<'_>) -> Outcome,
-    ) -> Self {
-        Self { name, arity, access: Access::Read, keys, call: Call::Data(call) }
-    }
-
-    const fn write(
-        name: &'static str,
-        arity: i32,
-        keys: (i32, i32, i32),
-        call: fn(&mut Data<'_>, Args<'_>) -> Outcome,
-    ) -> Self {
-        Self { name, arity, access: Access::Write, keys, call: Call::Data(call) }
+    const fn data(name: &'static str, arity: i32, call: fn(&mut Data<'_>, Args<'_>) -> Outcome) -> Self {
+        Self { name, arity, call: Call::Data(call) }
     }
 
     const fn session(
@@ -112,7 +85,7 @@ impl Command {
         arity: i32,
         call: fn(&mut Context<'_>, Args<'_>) -> Outcome,
     ) -> Self {
-        Self { name, arity, access: Access::Neither, keys: (0, 0, 0), call: Call::Session(call) }
+        Self { name, arity, call: Call::Session(call) }
     }
 
     /// Whether the command runs inside a transaction instead of being queued.
@@ -125,13 +98,6 @@ impl Command {
         matches!(self.name, "auth" | "hello" | "quit" | "reset")
     }
 }
-
-/// The key positions that most commands have.
-pub(crate) const NO_KEY: (i32, i32, i32) = (0, 0, 0);
-pub(crate) const ONE_KEY: (i32, i32, i32) = (1, 1, 1);
-pub(crate) const TWO_KEYS: (i32, i32, i32) = (1, 2, 1);
-pub(crate) const ALL_KEYS: (i32, i32, i32) = (1, -1, 1);
-pub(crate) const KEYS_AND_VALUES: (i32, i32, i32) = (1, -1, 2);
 
 /// All commands, family by family.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {

@@ -1,28 +1,28 @@
 //! Sets.
 
 use super::options::{Scan, integer};
-use super::{ALL_KEYS, Command, Data, ONE_KEY, Outcome, TWO_KEYS, wrong_arity};
+use super::{Command, Data, Outcome, wrong_arity};
 use crate::rehearsal::keyspace::{Lifetime, Set, Value};
 use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::write("sadd", -3, ONE_KEY, sadd),
-    Command::write("srem", -3, ONE_KEY, srem),
-    Command::read("sismember", 3, ONE_KEY, sismember),
-    Command::read("smismember", -3, ONE_KEY, smismember),
-    Command::read("smembers", 2, ONE_KEY, smembers),
-    Command::read("scard", 2, ONE_KEY, scard),
-    Command::write("spop", -2, ONE_KEY, spop),
-    Command::read("srandmember", -2, ONE_KEY, srandmember),
-    Command::write("smove", 4, TWO_KEYS, smove),
-    Command::read("sinter", -2, ALL_KEYS, |data, args| combine(data, args, Operation::Inter)),
-    Command::read("sunion", -2, ALL_KEYS, |data, args| combine(data, args, Operation::Union)),
-    Command::read("sdiff", -2, ALL_KEYS, |data, args| combine(data, args, Operation::Diff)),
-    Command::write("sinterstore", -3, ALL_KEYS, |data, args| store(data, args, Operation::Inter)),
-    Command::write("sunionstore", -3, ALL_KEYS, |data, args| store(data, args, Operation::Union)),
-    Command::write("sdiffstore", -3, ALL_KEYS, |data, args| store(data, args, Operation::Diff)),
-    Command::read("sscan", -3, ONE_KEY, sscan),
+    Command::data("sadd", -3, sadd),
+    Command::data("srem", -3, srem),
+    Command::data("sismember", 3, sismember),
+    Command::data("smismember", -3, smismember),
+    Command::data("smembers", 2, smembers),
+    Command::data("scard", 2, scard),
+    Command::data("spop", -2, spop),
+    Command::data("srandmember", -2, srandmember),
+    Command::data("smove", 4, smove),
+    Command::data("sinter", -2, |data, args| combine(data, args, Operation::Inter)),
+    Command::data("sunion", -2, |data, args| combine(data, args, Operation::Union)),
+    Command::data("sdiff", -2, |data, args| combine(data, args, Operation::Diff)),
+    Command::data("sinterstore", -3, |data, args| store(data, args, Operation::Inter)),
+    Command::data("sunionstore", -3, |data, args| store(data, args, Operation::Union)),
+    Command::data("sdiffstore", -3, |data, args| store(data, args, Operation::Diff)),
+    Command::data("sscan", -3, sscan),
 ];
 
 fn sadd(data: &mut Data<'_>, args: Args<'_>) -> Outcome {

@@ -1,40 +1,39 @@
 //! Strings and counters.
 
 use super::options::{TimeUnit, integer, require_pairs};
-use super::{ALL_KEYS, Command, Data, KEYS_AND_VALUES, ONE_KEY, Outcome, SYNTAX_ERROR};
+use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::keyspace::Lifetime;
 use crate::rehearsal::number::{format_f64, parse_f64};
 use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::{Args, BULK_BYTES_MAX};
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::read("get", 2, ONE_KEY, get),
-    Command::write("set", -3, ONE_KEY, set),
-    Command::write("setnx", 3, ONE_KEY, setnx),
-    Command::write("setex", 4, ONE_KEY, setex),
-    Command::write("psetex", 4, ONE_KEY, psetex),
-    Command::write("getset", 3, ONE_KEY, getset),
-    Command::write("getdel", 2, ONE_KEY, getdel),
-    Command::write("getex", -2, ONE_KEY, getex),
-    Command::read("mget", -2, ALL_KEYS, mget),
-    Command::write("mset", -3, KEYS_AND_VALUES, mset),
-    Command::write("msetnx", -3, KEYS_AND_VALUES, msetnx),
-    Command::write("append", 3, ONE_KEY, append),
-    Command::read("strlen", 2, ONE_KEY, strlen),
-    Command::read("getrange", 4, ONE_KEY, getrange),
-    Command::read("substr", 4, ONE_KEY, getrange),
-    Command::write("setrange", 4, ONE_KEY, setrange),
-    Command::write("incr", 2, ONE_KEY, |data, args| add(data, args, 1)),
-    Command::write("decr", 2, ONE_KEY, |data, args| add(data, args, -1)),
-    Command::write("incrby", 3, ONE_KEY, |data, args| {
+    Command::data("get", 2, get),
+    Command::data("set", -3, set),
+    Command::data("setnx", 3, setnx),
+    Command::data("setex", 4, setex),
+    Command::data("psetex", 4, psetex),
+    Command::data("getset", 3, getset),
+    Command::data("getdel", 2, getdel),
+    Command::data("getex", -2, getex),
+    Command::data("mget", -2, mget),
+    Command::data("mset", -3, mset),
+    Command::data("msetnx", -3, msetnx),
+    Command::data("append", 3, append),
+    Command::data("strlen", 2, strlen),
+    Command::data("getrange", 4, getrange),
+    Command::data("setrange", 4, setrange),
+    Command::data("incr", 2, |data, args| add(data, args, 1)),
+    Command::data("decr", 2, |data, args| add(data, args, -1)),
+    Command::data("incrby", 3, |data, args| {
         let delta = integer(args.at(2))?;
         add(data, args, delta)
     }),
-    Command::write("decrby", 3, ONE_KEY, |data, args| {
+    Command::data("decrby", 3, |data, args| {
         let delta = integer(args.at(2))?.checked_neg().ok_or("ERR decrement would overflow")?;
         add(data, args, delta)
     }),
-    Command::write("incrbyfloat", 3, ONE_KEY, incrbyfloat),
+    Command::data("incrbyfloat", 3, incrbyfloat),
 ];
 
 const NOT_A_FLOAT: &str = "ERR value is not a valid float";
