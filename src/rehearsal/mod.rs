@@ -22,7 +22,6 @@
 mod commands;
 mod dictionary;
 mod glob;
-mod inline;
 mod keyspace;
 mod listener;
 mod number;
@@ -35,4 +34,4 @@ pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
 pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
 pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};
-pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
+pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};

@@ -2,25 +2,9 @@
 
 /// Reads a decimal integer: no plus sign, no leading zero, no spaces, no `-0`.
 pub(crate) fn parse_i64(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    let mut value: i64 = 0;
-    for &digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        let digit = i64::from(digit - b'0');
-        // Summed on the negative side, which reaches one further than the positive one.
-        value = value.checked_mul(10)?.checked_sub(digit)?;
-    }
-    if negative { Some(value) } else { value.checked_neg() }
+    let value = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let mut canonical = itoa::Buffer::new();
+    (canonical.format(value).as_bytes() == text).then_some(value)
 }
 
 /// Reads a decimal fraction; refuses NaN and surrounding space.

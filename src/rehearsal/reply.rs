@@ -3,7 +3,7 @@
 /// Output, in bytes, from which on a session's requests wait until its client has read (64 MiB).
 pub const REPLY_BYTES_MAX: usize = 64 << 20;
 /// Output, in bytes, at which a session is closed and what it did not read is dropped (1 GiB). Only
-/// a transaction, or what others push to it, can bring a session there.
+/// a transaction, a command for many values, or what others push to it, can bring a session there.
 pub const REPLY_OVERRUN_BYTES_MAX: usize = 1 << 30;
 
 /// Output memory that an idle session keeps.
@@ -89,6 +89,10 @@ impl ReplyBuffer {
 
     #[inline]
     pub(crate) fn bulk(&mut self, bytes: &[u8]) {
+        // A command can ask for a long value many times, and its session is only ended after it.
+        if self.pending().len() > REPLY_OVERRUN_BYTES_MAX {
+            return;
+        }
         self.header(b'$', bytes.len());
         self.bytes.extend_from_slice(bytes);
         self.raw(b"\r\n");
@@ -198,6 +202,14 @@ mod tests {
             assert_eq!(written(Protocol::Resp2, write), resp2);
             assert_eq!(written(Protocol::Resp3, write), resp3);
         }
+    }
+
+    #[test]
+    fn values_are_not_added_to_an_overrun() {
+        // Zeroed memory that nobody touches costs nothing.
+        let mut reply = ReplyBuffer { bytes: vec![0; REPLY_OVERRUN_BYTES_MAX + 1], ..Default::default() };
+        reply.bulk(b"more");
+        assert_eq!(reply.pending().len(), REPLY_OVERRUN_BYTES_MAX + 1);
     }
 
     #[test]

@@ -267,7 +267,7 @@ mod tests {
 
     const PIPELINE: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\na\r\n\r\nGET k\r\n\
         *1\r\n$5\r\nMULTI\r\n\
-        *3\r\n$6\r\nINCRBY\r\n$1\r\nn\r\n$2\r\n10\r\nNOSUCH 'a b'\n\
+        *3\r\n$6\r\nINCRBY\r\n$1\r\nn\r\n$2\r\n10\r\nNOSUCH a b\n\
         EXEC\r\nHELLO 3\nGET none\r\n*1\r\n$9x";
 
     #[test]

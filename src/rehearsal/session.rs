@@ -1,5 +1,6 @@
 //! What the server keeps of one connection.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::commands::Command;
@@ -11,6 +12,9 @@ use super::request::{Args, Parser, Span};
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
 /// Most bytes of arguments that a transaction queues (64 MiB).
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+
+/// Most keys that a session watches.
+pub const WATCHES_MAX: usize = 1 << 16;
 
 /// Names one connection for as long as its server lives. It is what `CLIENT ID` answers, and never
 /// used again.
@@ -38,7 +42,8 @@ pub(crate) struct Session {
     pub(crate) library_version: Vec<u8>,
     pub(crate) database: usize,
     pub(crate) transaction: Option<Transaction>,
-    pub(crate) watches: Vec<Watch>,
+    /// Watched keys, with their databases, and the versions at which they were watched.
+    pub(crate) watches: BTreeMap<(usize, Box<[u8]>), u64>,
 
     pub(crate) parser: Parser,
     /// Bytes that arrived and are not handled yet: part of a request, or requests that wait for the
@@ -49,14 +54,6 @@ pub(crate) struct Session {
     pub(crate) is_stalled: bool,
     /// Nothing more is read; the connection ends once the replies are written.
     pub(crate) is_closing: bool,
-}
-
-/// A key, and the version at which it was watched.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    pub(crate) database: usize,
-    pub(crate) key: Box<[u8]>,
-    pub(crate) version: u64,
 }
 
 /// The commands between `MULTI` and `EXEC`.
@@ -119,7 +116,7 @@ impl Session {
             library_version: Vec::new(),
             database: 0,
             transaction: None,
-            watches: Vec::new(),
+            watches: BTreeMap::new(),
             parser: Parser::default(),
             input: Vec::new(),
             reply: ReplyBuffer::default(),
@@ -129,8 +126,8 @@ impl Session {
     }
 
     pub(crate) fn unwatch_all(&mut self, keyspace: &mut Keyspace) {
-        for watch in self.watches.drain(..) {
-            keyspace.database(watch.database).unwatch(&watch.key);
+        for (database, key) in std::mem::take(&mut self.watches).into_keys() {
+            keyspace.database(database).unwatch(&key);
         }
     }
 

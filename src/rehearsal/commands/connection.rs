@@ -1,7 +1,7 @@
 //! The connection itself: handshake, authentication, database, liveness.
 
 use super::options::integer;
-use super::{Command, Context, NOT_AN_INTEGER, Outcome, client, wrong_arity};
+use super::{Command, Context, NOT_AN_INTEGER, Outcome, SYNTAX_ERROR, client, wrong_arity};
 use crate::rehearsal::number::parse_i64;
 use crate::rehearsal::reply::{Failure, Protocol};
 use crate::rehearsal::request::Args;
@@ -123,7 +123,7 @@ fn auth(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         }
         2 => (&b"default"[..], args.at(1)),
         3 => (args.at(1), args.at(2)),
-        _ => return Err("ERR syntax error".into()),
+        _ => return Err(SYNTAX_ERROR.into()),
     };
     if !is_right(context, user, password) {
         return Err(WRONG_PASSWORD.into());

@@ -1,9 +1,10 @@
 //! Hashes.
 
-use super::options::{Scan, integer};
+use super::options::{Scan, integer, write_scan};
 use super::{Command, Data, Outcome, wrong_arity};
 use crate::rehearsal::keyspace::Hash;
 use crate::rehearsal::number::{format_f64, parse_f64, parse_i64};
+use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -33,11 +34,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 /// Sets pairs of fields and values, and returns how many fields are new.
-fn set_fields(
-    data: &mut Data<'_>,
-    args: Args<'_>,
-    name: &str,
-) -> Result<usize, crate::rehearsal::reply::Failure> {
+fn set_fields(data: &mut Data<'_>, args: Args<'_>, name: &str) -> Result<usize, Failure> {
     let pairs = args.from(2);
     if !pairs.len().is_multiple_of(2) {
         return Err(wrong_arity(name));
@@ -162,26 +159,15 @@ fn hincrbyfloat(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 
 fn hscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     let options = Scan::parse(args.from(2), false)?;
-    let mut found: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut found: Vec<&[u8]> = Vec::new();
     let mut next = 0;
-    let hash = data.db.get::<Hash>(args.at(1))?;
-    if let Some(hash) = hash {
-        let count = options.count_for(hash.len());
-        let (elements, cursor) = hash.scan(options.cursor, count);
+    if let Some(hash) = data.db.get::<Hash>(args.at(1))? {
+        let (elements, cursor) = hash.scan(options.cursor, options.count_for(hash.len()));
         next = cursor;
-        found.extend(
-            elements
-                .filter(|(field, _)| options.matches(field))
-                .map(|(field, value)| (field, value.as_slice())),
-        );
+        let wanted = elements.filter(|(field, _)| options.matches(field));
+        found.extend(wanted.flat_map(|(field, value)| [field, value]));
     }
-    data.reply.array(2);
-    data.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    data.reply.array(2 * found.len());
-    for (field, value) in found {
-        data.reply.bulk(field);
-        data.reply.bulk(value);
-    }
+    write_scan(data.reply, next, &found);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Keys of any type.
 
-use super::options::Scan;
+use super::options::{Scan, write_scan};
 use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::glob;
 use crate::rehearsal::keyspace::Value;
@@ -65,10 +65,7 @@ fn scan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
         |value: &Value| wanted_type.as_ref().is_none_or(|name| *name == *value.type_name().as_bytes());
     let found: Vec<&[u8]> =
         entries.filter(|(key, value)| is_wanted(value) && options.matches(key)).map(|(key, _)| key).collect();
-    data.reply.array(2);
-    data.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    data.reply.array(found.len());
-    found.into_iter().for_each(|key| data.reply.bulk(key));
+    write_scan(data.reply, next, &found);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Lists.
 
-use super::options::integer;
+use super::options::{count, integer};
 use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::keyspace::List;
 use crate::rehearsal::reply::Failure;
@@ -74,14 +74,10 @@ fn push(data: &mut Data<'_>, args: Args<'_>, end: End, may_create: bool) -> Outc
 
 fn pop(data: &mut Data<'_>, args: Args<'_>, end: End, name: &str) -> Outcome {
     let key = args.at(1);
-    let count = match args.len() {
-        2 => None,
-        3 => {
-            let refusal = "ERR value is out of range, must be positive";
-            Some(usize::try_from(integer(args.at(2)).map_err(|_| refusal)?).map_err(|_| refusal)?)
-        }
-        _ => return Err(super::wrong_arity(name)),
-    };
+    if args.len() > 3 {
+        return Err(super::wrong_arity(name));
+    }
+    let count = args.get(2).map(count).transpose()?;
     let Some(list) = data.db.get_mut::<List>(key)? else {
         match count {
             None => data.reply.null(),

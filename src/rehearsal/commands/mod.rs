@@ -25,7 +25,7 @@ use std::sync::LazyLock;
 use rustc_hash::FxBuildHasher;
 
 use super::keyspace::Database;
-use super::reply::{Failure, REPLY_OVERRUN_BYTES_MAX, ReplyBuffer};
+use super::reply::{Failure, ReplyBuffer};
 use super::request::Args;
 use super::server::World;
 use super::session::{Session, SessionId};
@@ -145,10 +145,6 @@ pub(crate) fn execute(context: &mut Context<'_>, args: Args<'_>) {
 pub(crate) fn call(context: &mut Context<'_>, command: &'static Command, args: Args<'_>) {
     let session = &mut *context.session;
     session.last_command = command.name;
-    // A transaction can reach this before its session is looked at again.
-    if session.reply.pending().len() > REPLY_OVERRUN_BYTES_MAX {
-        return;
-    }
     let outcome = match command.call {
         Call::Data(call) => {
             let mut data = Data {

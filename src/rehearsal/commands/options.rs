@@ -4,11 +4,17 @@ use super::{NOT_AN_INTEGER, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::glob;
 use crate::rehearsal::keyspace::Lifetime;
 use crate::rehearsal::number::parse_i64;
-use crate::rehearsal::reply::Failure;
+use crate::rehearsal::reply::{Failure, ReplyBuffer};
 use crate::rehearsal::request::Args;
 
 pub(crate) fn integer(text: &[u8]) -> Result<i64, Failure> {
     Ok(parse_i64(text).ok_or(NOT_AN_INTEGER)?)
+}
+
+/// A count that must not be negative.
+pub(crate) fn count(text: &[u8]) -> Result<usize, Failure> {
+    let count = parse_i64(text).and_then(|count| usize::try_from(count).ok());
+    Ok(count.ok_or("ERR value is out of range, must be positive")?)
 }
 
 /// How a time in an option or a command is meant.
@@ -99,6 +105,14 @@ impl<'a> Scan<'a> {
         const WHOLE_MAX: usize = 128;
         if len <= WHOLE_MAX { usize::MAX } else { self.count }
     }
+}
+
+/// Answers a scan: the cursor to go on with, and what was found.
+pub(crate) fn write_scan(reply: &mut ReplyBuffer, next: u64, found: &[&[u8]]) {
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(found.len());
+    found.iter().for_each(|element| reply.bulk(element));
 }
 
 /// Fails unless the options are pairs and there is at least one.

@@ -1,9 +1,9 @@
 //! Sets.
 
-use super::options::{Scan, integer};
-use super::{Command, Data, Outcome, wrong_arity};
+use super::options::{Scan, count, integer, write_scan};
+use super::{Command, Data, Outcome, SYNTAX_ERROR, wrong_arity};
 use crate::rehearsal::keyspace::{Lifetime, Set, Value};
-use crate::rehearsal::reply::Failure;
+use crate::rehearsal::reply::{Failure, ReplyBuffer};
 use crate::rehearsal::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -77,14 +77,10 @@ fn scard(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 
 fn spop(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     let key = args.at(1);
-    let count = match args.len() {
-        2 => None,
-        3 => {
-            let refusal = "ERR value is out of range, must be positive";
-            Some(usize::try_from(integer(args.at(2)).map_err(|_| refusal)?).map_err(|_| refusal)?)
-        }
-        _ => return Err("ERR syntax error".into()),
-    };
+    if args.len() > 3 {
+        return Err(SYNTAX_ERROR.into());
+    }
+    let count = args.get(2).map(count).transpose()?;
     let Some(set) = data.db.get_mut::<Set>(key)? else {
         match count {
             None => data.reply.null(),
@@ -108,7 +104,7 @@ fn spop(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 
 fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     if args.len() > 3 {
-        return Err("ERR syntax error".into());
+        return Err(SYNTAX_ERROR.into());
     }
     let count = args.get(2).map(integer).transpose()?;
     let set = data.db.get::<Set>(args.at(1))?;
@@ -133,12 +129,7 @@ fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// A negative count: so many members, each chosen anew.
-fn repeated_members(
-    reply: &mut crate::rehearsal::reply::ReplyBuffer,
-    set: &Set,
-    random: &mut fastrand::Rng,
-    count: i64,
-) -> Outcome {
+fn repeated_members(reply: &mut ReplyBuffer, set: &Set, random: &mut fastrand::Rng, count: i64) -> Outcome {
     // Redis has no limit here but its memory; this one has to survive a typing error.
     const REPEATED_MAX: u64 = 1 << 20;
     let count = count.unsigned_abs();
@@ -228,10 +219,7 @@ fn sscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
         next = cursor;
         found.extend(elements.map(|(member, ())| member).filter(|member| options.matches(member)));
     }
-    data.reply.array(2);
-    data.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    data.reply.array(found.len());
-    found.into_iter().for_each(|member| data.reply.bulk(member));
+    write_scan(data.reply, next, &found);
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! Transactions: `MULTI`, `EXEC`, `DISCARD`, and the watches that make `EXEC` conditional.
 
+use std::collections::btree_map::Entry;
+
 use super::{Command, Context, Outcome, call};
 use crate::rehearsal::request::Args;
-use crate::rehearsal::session::{Session, Transaction, Watch};
+use crate::rehearsal::session::{Session, Transaction, WATCHES_MAX};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::session("multi", 1, multi),
@@ -51,11 +53,12 @@ fn watch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err("ERR WATCH inside MULTI is not allowed".into());
     }
     let Session { watches, database, .. } = &mut *context.session;
+    if watches.len() + args.len() > WATCHES_MAX {
+        return Err("ERR too many watched keys".into());
+    }
     for key in args.from(1).iter() {
-        let is_watched = watches.iter().any(|watch| watch.database == *database && *watch.key == *key);
-        if !is_watched {
-            let version = context.world.keyspace.database(*database).watch(key);
-            watches.push(Watch { database: *database, key: key.into(), version });
+        if let Entry::Vacant(place) = watches.entry((*database, key.into())) {
+            place.insert(context.world.keyspace.database(*database).watch(key));
         }
     }
     context.session.reply.ok();
@@ -71,18 +74,17 @@ fn unwatch(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
 /// Ends all watches, and returns whether none of the keys has changed.
 fn end_watches(context: &mut Context<'_>) -> bool {
     let mut is_unchanged = true;
-    for watch in context.session.watches.drain(..) {
-        let version = context.world.keyspace.database(watch.database).unwatch(&watch.key);
-        is_unchanged &= version == Some(watch.version);
+    for ((database, key), version) in std::mem::take(&mut context.session.watches) {
+        is_unchanged &= context.world.keyspace.database(database).unwatch(&key) == Some(version);
     }
     is_unchanged
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::TRANSACTION_COMMANDS_MAX;
     use crate::rehearsal::commands::testing::Client;
     use crate::rehearsal::commands::{Call, all};
+    use crate::rehearsal::{TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
 
     #[test]
     fn a_transaction_is_queued_and_executed() {
@@ -172,6 +174,13 @@ mod tests {
             .filter(|name| !covered.contains(*name) && !READS.split(' ').any(|read| read == *name))
             .collect();
         assert!(missing.is_empty(), "neither known to read nor shown to be seen: {missing:?}");
+    }
+
+    #[test]
+    fn watches_are_bounded() {
+        let mut client = Client::new();
+        client.expect(&format!("WATCH{}", " k".repeat(WATCHES_MAX)), "-ERR too many watched keys\r\n");
+        client.expect("WATCH k k", "+OK\r\n");
     }
 
     #[test]
