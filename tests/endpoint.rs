@@ -146,6 +146,7 @@ fn a_killed_client_sees_the_end() {
 #[test]
 fn what_another_thread_pushes_reaches_an_idle_client_and_what_it_closes_ends() {
     const PUSH: &[u8] = b">1\r\n+moving\r\n";
+    fn is_shared_between_threads<T: Send + Sync>(_: &T) {}
     let endpoints = start(1);
     let mut idle = connect(endpoints.addresses()[0]);
     ask(&mut idle, b"PING\r\n", b"+PONG\r\n");
@@ -154,6 +155,7 @@ fn what_another_thread_pushes_reaches_an_idle_client_and_what_it_closes_ends() {
         sessions.iter().for_each(|id| server.push(*id, PUSH));
         sessions
     });
+    is_shared_between_threads(&endpoints);
     let [session] = sessions.unwrap()[..] else { panic!("one session") };
     ask(&mut idle, b"", PUSH);
     endpoints.with_server(move |server| server.close(session)).unwrap();

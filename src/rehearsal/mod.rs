@@ -3,7 +3,11 @@
 //!
 //! [`Server`] is pure: bytes and the current time go in, bytes come out. It holds one keyspace, and
 //! a session for each connection. [`Endpoints`] puts sockets in front of it, on one thread of its
-//! own.
+//! own; [`Endpoints::with_server`] reaches the server behind them, for instance to push to a client.
+//!
+//! It has strings, counters, hashes, lists and sets, expiry, transactions with watches, and what
+//! clients and `redis-cli` ask of a server about itself; it has no sorted sets, streams, scripts,
+//! publish and subscribe, and no blocking commands.
 //!
 //! Nothing here shares code with the client: a mistake in the client's encoder or decoder must not
 //! be mirrored by the server that is meant to reveal it.
