@@ -103,6 +103,8 @@ mod client;
 mod command;
 mod config;
 mod error;
+#[cfg(feature = "load")]
+pub mod load;
 mod proto;
 mod shard;
 
