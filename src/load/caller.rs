@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -240,25 +239,25 @@ impl<D: Door> Caller<D> {
 
     /// Waits for the replies of a batch, in order, and says when the last one was there.
     async fn collect(&mut self, batch: Batch) -> Instant {
-        let mut now = batch.sent;
+        let mut clock = Clock { at: batch.sent, is_due: true, is_always_due: D::ON_OTHER_THREADS };
         let mut pending = std::mem::take(&mut self.pending);
         for one in pending.drain(..) {
             match one {
                 Pending::Get { reply, index } => {
-                    let result = settle(reply, &mut now).await;
-                    self.record(&batch, now, result.as_ref().err());
+                    let result = clock.settle(reply).await;
+                    self.record(&batch, clock.at, result.as_ref().err());
                     self.got(index, result);
                 }
                 Pending::Set { reply, index, version } => {
-                    let result = settle(reply, &mut now).await;
-                    self.record(&batch, now, result.as_ref().err());
+                    let result = clock.settle(reply).await;
+                    self.record(&batch, clock.at, result.as_ref().err());
                     if let Some(verifier) = &mut self.verifier {
                         verifier.set_done(index, version, written(&result));
                     }
                 }
                 Pending::Incr { reply } => {
-                    let result = settle(reply, &mut now).await;
-                    self.record(&batch, now, result.as_ref().err());
+                    let result = clock.settle(reply).await;
+                    self.record(&batch, clock.at, result.as_ref().err());
                     if let Some(verifier) = &mut self.verifier {
                         match result {
                             Ok(count) => verifier.incr_answered(count),
@@ -267,14 +266,14 @@ impl<D: Door> Caller<D> {
                     }
                 }
                 Pending::Other { reply } => {
-                    let result = settle(reply, &mut now).await;
-                    self.record(&batch, now, result.as_ref().err());
+                    let result = clock.settle(reply).await;
+                    self.record(&batch, clock.at, result.as_ref().err());
                 }
             }
         }
         // The empty vector keeps its room for the next batch.
         self.pending = pending;
-        now
+        clock.at
     }
 
     fn got(&mut self, index: u64, result: Result<Option<Bytes>, Error>) {
@@ -320,25 +319,32 @@ impl<D: Door> Caller<D> {
     }
 }
 
-/// Waits for a reply. The clock is read only if there was anything to wait for: replies that came
-/// in together were there at the same time.
-async fn settle<T>(
-    mut reply: impl Future<Output = Result<T, Error>> + Unpin,
-    now: &mut Instant,
-) -> Result<T, Error> {
-    let mut waited = false;
-    let result = poll_fn(|cx| match Pin::new(&mut reply).poll(cx) {
-        Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending => {
-            waited = true;
-            Poll::Pending
+/// The time of the last reply. It is read as seldom as it can be: replies that came in together
+/// were there at the same time.
+struct Clock {
+    at: Instant,
+    is_due: bool,
+    is_always_due: bool,
+}
+
+impl Clock {
+    /// Waits for a reply, and notes when it was there.
+    async fn settle<T>(
+        &mut self,
+        mut reply: impl Future<Output = Result<T, Error>> + Unpin,
+    ) -> Result<T, Error> {
+        let result = poll_fn(|context| {
+            let polled = Pin::new(&mut reply).poll(context);
+            self.is_due |= polled.is_pending();
+            polled
+        })
+        .await;
+        if self.is_due || self.is_always_due {
+            self.at = Instant::now();
+            self.is_due = false;
         }
-    })
-    .await;
-    if waited {
-        *now = Instant::now();
+        result
     }
-    result
 }
 
 /// Whether a write was executed, judged by its result.

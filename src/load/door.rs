@@ -12,6 +12,10 @@ use crate::{Client, ClientReply, Cmd, FromReply, Reply, Result, Shard};
 
 /// Where a caller hands its commands in. A command is queued when its method is called.
 pub(crate) trait Door: 'static {
+    /// Whether replies come in while their caller runs. If they do not, those of a batch that were
+    /// there at the same look came at the same time.
+    const ON_OTHER_THREADS: bool;
+
     /// The wait for a reply.
     type Reply<T: FromReply>: Future<Output = Result<T>> + Unpin;
 
@@ -26,6 +30,8 @@ pub(crate) trait Door: 'static {
 }
 
 impl Door for Shard {
+    const ON_OTHER_THREADS: bool = false;
+
     type Reply<T: FromReply> = Reply<T>;
 
     #[inline]
@@ -69,6 +75,8 @@ impl ClientDoor {
 }
 
 impl Door for ClientDoor {
+    const ON_OTHER_THREADS: bool = true;
+
     type Reply<T: FromReply> = ClientReply<T>;
 
     fn get(&self, key: &[u8]) -> ClientReply<Option<Bytes>> {
