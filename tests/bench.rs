@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
+use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> Command {
@@ -174,18 +175,46 @@ fn started(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) 
     command.env("RUST_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut line = String::new();
-    while !line.contains("the run begins") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before it began");
-    }
+    wait_for(&mut stderr, "the run begins");
     (child, stderr)
+}
+
+fn wait_for(stderr: &mut impl BufRead, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before {text:?}");
+    }
 }
 
 fn signal(child: &Child, signal: i32) {
     let pid = i32::try_from(child.id()).expect("a process id");
     // SAFETY: a plain system call; the child is ours and has not been waited for.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+#[test]
+fn a_run_outlives_its_endpoint_and_says_what_failed() {
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
+    let endpoints = Endpoints::start(config).expect("endpoints");
+    let url = format!("redis://{}", endpoints.addresses()[0]);
+    let arguments = ["--url", &url, "--shards", "1", "--timeout", "300ms", "--json", "-", "--quiet"];
+    let (child, mut stderr) = started(&arguments);
+    endpoints.stop().expect("they stop");
+    wait_for(&mut stderr, "lost a connection");
+    signal(&child, libc::SIGINT);
+    // Its log must not fill the pipe.
+    let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
+    let output = child.wait_with_output().expect("it ends");
+    assert!(rest.join().is_ok_and(|read| read.is_ok()));
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let failed = number(&report, "/commands/failed");
+    assert!(failed > 0.0, "{report:#}");
+    assert_eq!(number(&report, "/commands/issued"), number(&report, "/commands/answered") + failed);
+    let errors = report.pointer("/errors").and_then(Value::as_object).expect("errors by kind");
+    assert_eq!(errors.values().filter_map(Value::as_f64).sum::<f64>(), failed);
 }
 
 #[test]
