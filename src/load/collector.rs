@@ -115,7 +115,8 @@ impl<O: FnMut(Progress)> Collector<O> {
         if let Some(answered) = self.answered.get_mut(thread) {
             *answered += interval.counts.answered;
         }
-        if let Some(slot) = self.connections.get_mut(thread) {
+        // Who hands in for the last time has nobody left to ask; the number before still stands.
+        if let (Some(slot), Some(_)) = (self.connections.get_mut(thread), connections) {
             *slot = connections;
         }
         self.recent.absorb(interval);
