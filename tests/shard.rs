@@ -23,8 +23,10 @@ fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'stat
 /// Runs the same test against both servers.
 fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clone + Send + 'static) {
     let redis = Redis::start();
-    let endpoints =
-        Endpoints::start(EndpointsConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], ..Default::default() });
+    let endpoints = Endpoints::start(EndpointsConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        ..Default::default()
+    });
     let endpoints = endpoints.unwrap();
     for url in [redis.url(), format!("redis://{}", endpoints.addresses()[0])] {
         let test = test.clone();
@@ -227,7 +229,8 @@ fn a_name_is_resolved_and_an_unknown_one_is_an_error() {
     let redis = Redis::start();
     let port = redis.port();
     run(move || async move {
-        let shard = Shard::connect(Config::from_url(&format!("redis://localhost:{port}")).unwrap()).await.unwrap();
+        let shard =
+            Shard::connect(Config::from_url(&format!("redis://localhost:{port}")).unwrap()).await.unwrap();
         shard.ping().await.unwrap();
         let config = Config::from_url("redis://no-such-host.invalid:1?connect_timeout=2s").unwrap();
         let error = Shard::connect(config).await.map(|_| ()).unwrap_err();

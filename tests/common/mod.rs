@@ -1,5 +1,9 @@
 //! A real redis-server for tests: each starts its own, on a free port, with nothing on disk, and ends it.
-#![allow(dead_code, unreachable_pub, reason = "a module of several test programs, none of which uses all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of several test programs, none of which uses all of it"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
