@@ -99,10 +99,15 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("hitless runs on Linux only: it is built on io_uring");
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod client;
 mod command;
 mod config;
 mod error;
+#[cfg(feature = "load")]
+pub mod load;
 mod proto;
 mod shard;
 

@@ -1,2 +1,5 @@
 //! The `hitless` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    hitless::cli::main()
+}

@@ -1,7 +1,7 @@
 //! [`Client`]: the door for threads and runtimes other than the shards' own.
 
-mod executor;
 mod reply;
+mod threads;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use futures_lite::FutureExt;
 
 pub use self::reply::ClientReply;
 
-use self::executor::Executors;
+use self::threads::Threads;
 use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
@@ -43,7 +43,7 @@ pub struct Client {
 }
 
 struct Shared {
-    executors: Executors,
+    threads: Threads,
     effective: Effective,
     clones: AtomicUsize,
 }
@@ -57,8 +57,8 @@ impl Client {
     pub fn start(config: Config) -> Result<Client> {
         let effective = config.effective()?;
         crate::shard::probe::io_uring()?;
-        let executors = Executors::start(&effective)?;
-        let shared = Shared { executors, effective, clones: AtomicUsize::new(0) };
+        let threads = Threads::start(&effective)?;
+        let shared = Shared { threads, effective, clones: AtomicUsize::new(0) };
         Ok(Client::bound(Arc::new(shared)))
     }
 
@@ -82,8 +82,8 @@ impl Client {
         Fut: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        let mut started = Vec::with_capacity(self.shared.executors.len());
-        for index in 0..self.shared.executors.len() {
+        let mut started = Vec::with_capacity(self.shared.threads.len());
+        for index in 0..self.shared.threads.len() {
             started.push(self.start_on(index, run.clone()).await?);
         }
         let mut results = Vec::with_capacity(started.len());
@@ -108,7 +108,7 @@ impl Client {
 
     /// How many shards there are.
     pub fn shards(&self) -> usize {
-        self.shared.executors.len()
+        self.shared.threads.len()
     }
 
     /// The configuration in effect, with every automatic value.
@@ -125,7 +125,7 @@ impl Client {
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         let mut results = Vec::new();
         let mut asked = Vec::new();
-        for index in 0..self.shared.executors.len() {
+        for index in 0..self.shared.threads.len() {
             let (done, receiver) = oneshot::channel();
             // A shard that is gone needs no shutting down.
             if self.post(index, Letter::ShutDown { grace, done }).await.is_ok() {
@@ -135,7 +135,7 @@ impl Client {
         for receiver in asked {
             results.push(receiver.await.unwrap_or(Ok(())));
         }
-        self.shared.executors.join().await;
+        self.shared.threads.join().await;
         results.into_iter().collect()
     }
 
@@ -174,19 +174,18 @@ impl Client {
     {
         let (sender, receiver) = oneshot::channel();
         let start = move |shard: Shard| {
-            let task = async move {
+            shard.clone().spawn(async move {
                 let result = AssertUnwindSafe(async move { run(shard).await }).catch_unwind().await;
                 // Whoever asked may have stopped waiting.
                 let _ = sender.send(result.map_err(|panic| panicked(&*panic)));
-            };
-            glommio::spawn_local(task).detach();
+            });
         };
         self.post(index, Letter::Run(Box::new(start))).await?;
         Ok(receiver)
     }
 
     async fn post(&self, index: usize, letter: Letter) -> Result<()> {
-        let mailbox = self.shared.executors.mailbox(index);
+        let mailbox = self.shared.threads.mailbox(index);
         let mailbox = mailbox.ok_or_else(|| Error::shut_down(Outcome::Unsent))?;
         let mut letter = Some(letter);
         match std::future::poll_fn(|context| mailbox.poll_send(&mut letter, context)).await {
@@ -197,7 +196,7 @@ impl Client {
 
     fn bound(shared: Arc<Shared>) -> Self {
         let number = shared.clones.fetch_add(1, Ordering::Relaxed);
-        let (shards, connections) = (shared.executors.len(), shared.effective.connections_per_shard());
+        let (shards, connections) = (shared.threads.len(), shared.effective.connections_per_shard());
         let entry = u32::try_from((number / shards) % connections).unwrap_or(0);
         Client { shard: number % shards, entry: EntryId(entry), shared }
     }

@@ -38,7 +38,7 @@ impl<T> ClientReply<T> {
         receiver: oneshot::Receiver<Answer>,
         name: CommandName,
     ) -> Self {
-        let letter = match shared.executors.mailbox(shard).map(|mailbox| mailbox.send(letter)) {
+        let letter = match shared.threads.mailbox(shard).map(|mailbox| mailbox.send(letter)) {
             Some(Err(PushError::Full(letter) | PushError::Closed(letter))) => Some(letter),
             Some(Ok(())) | None => None,
         };
@@ -64,7 +64,7 @@ impl<T> ClientReply<T> {
     /// The shard's answer, or what became of the command if the shard is gone.
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Outcome>> {
         if self.letter.is_some()
-            && let Some(mailbox) = self.shared.executors.mailbox(self.shard)
+            && let Some(mailbox) = self.shared.threads.mailbox(self.shard)
             && !ready!(mailbox.poll_send(&mut self.letter, context))
         {
             return Poll::Ready(Err(Outcome::Unsent));

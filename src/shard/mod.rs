@@ -7,6 +7,7 @@
 
 mod calls;
 mod driver;
+pub(crate) mod executor;
 pub(crate) mod mailbox;
 mod pilot;
 mod pipeline;
@@ -225,6 +226,11 @@ impl Shard {
             Ok((ticket, position)) => Reply::open(self.inner.clone(), ticket, self.entry, position, name),
             Err(error) => Reply::settled(Err(error.at(self.inner.effective.endpoint())), name),
         }
+    }
+
+    /// Runs a future beside what else runs on this thread. It begins at once.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        glommio::spawn_local(future).detach();
     }
 
     /// Submits what a caller on another thread has encoded.

@@ -1,0 +1,194 @@
+//! The options of `hitless bench`, as they are written on the command line.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::parse;
+use crate::load::{
+    KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, TASKS_MAX, Template, ValueSize, Via,
+    Workload,
+};
+
+/// More executors than any machine has cores.
+const SHARDS_MAX: u64 = 1024;
+const CONNECTIONS_MAX: u64 = 4096;
+
+/// Options of `hitless bench`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true, after_help = EXAMPLES)]
+pub(super) struct BenchArgs {
+    #[command(flatten)]
+    pub(super) endpoint: EndpointArgs,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Endpoint")]
+pub(super) struct EndpointArgs {
+    /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value]
+    /// [default: endpoints in this process]
+    #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
+    pub(super) url: Option<String>,
+    /// How long a command may take, e.g. 500ms [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    pub(super) timeout: Option<Duration>,
+    /// How long it may take to connect, e.g. 500ms [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    pub(super) connect_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Client")]
+pub(super) struct ClientArgs {
+    /// Executors, each a thread of its own [default: one per core that this process may use; one
+    /// core is left to the endpoints in this process if there are two or more]
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
+    #[arg(conflicts_with = "cores")]
+    pub(super) shards: Option<u64>,
+    /// The cores that executors are pinned to, one each, e.g. 1,3-5
+    #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(Cores))]
+    pub(super) cores: Option<Cores>,
+    /// Connections per shard [default: 4]
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, CONNECTIONS_MAX))]
+    pub(super) connections: Option<u64>,
+    /// Concurrent callers per shard
+    #[arg(long, value_name = "N", default_value = "64")]
+    #[arg(value_parser = |s: &str| parse::number(s, 1, TASKS_MAX as u64))]
+    tasks: u64,
+    /// Where the callers live: on the shards, or on other threads that call through Client
+    #[arg(long, value_name = "DOOR", default_value = "shard")]
+    via: ViaArg,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+struct LoadArgs {
+    /// How long to run, e.g. 500ms, 10s, 1m30s [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    #[arg(conflicts_with = "requests")]
+    duration: Option<Duration>,
+    /// Run until this many commands are done, over all shards, instead of for a time
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
+    requests: Option<u64>,
+    /// Open loop: commands per second over all shards, evenly spaced; latency counts from the
+    /// intended time of sending [default: closed loop, as fast as the replies come]
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, RATE_MAX))]
+    rate: Option<u64>,
+    /// Share of SET and GET
+    #[arg(long, value_name = "SET:GET", default_value = "1:10", value_parser = parse::ratio)]
+    ratio: Mix,
+    /// Send this command instead, with {key} and {value} filled in, e.g. 'LPUSH {key} {value}'
+    #[arg(long, value_name = "TEXT", conflicts_with = "ratio")]
+    command: Option<Template>,
+    /// How many different keys there are; they are named key:000000000000 and so on
+    #[arg(long, value_name = "N", default_value = "100000")]
+    #[arg(value_parser = |s: &str| parse::number(s, 1, KEY_SPACE_MAX))]
+    key_space: u64,
+    /// How keys are chosen: uniform, zipf:S (S is the exponent, e.g. 0.99), or sequential
+    #[arg(long, value_name = "KIND", default_value = "uniform", value_parser = parse::distribution)]
+    key_distribution: KeyDistribution,
+    /// Size of the values in bytes, or the least and the most, e.g. 64, 1KiB, 16-4096
+    #[arg(long, value_name = "N|MIN-MAX", default_value = "64", value_parser = parse::value_size)]
+    value_size: ValueSize,
+    /// Commands that a caller sends together before it waits for their replies
+    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = |s: &str| parse::number(s, 1, PIPELINE_MAX as u64))]
+    pipeline: u64,
+    /// Do not write the keys before a run that reads them
+    #[arg(long)]
+    no_load: bool,
+    /// Check every reply: a GET must return what was last written to its key, and a counter that
+    /// all callers increment must add up
+    #[arg(long)]
+    verify: bool,
+    /// Where the random choices start, to repeat a run [default: a new one each time; the report
+    /// names it]
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// Write the report as JSON to this file; with - to standard output, instead of the text
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) json: Option<String>,
+    /// No progress; and with --json no text either
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ViaArg {
+    Shard,
+    Client,
+}
+
+/// A list of cores that clap takes as one value.
+#[derive(Debug, Clone)]
+pub(super) struct Cores(pub(super) Vec<usize>);
+
+impl BenchArgs {
+    /// The endpoint's URL; an empty one, as from an emptied variable, is none.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.endpoint.url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The load that the options describe.
+    pub(super) fn workload(&self) -> Workload {
+        let load = &self.load;
+        let defaults = Workload::default();
+        Workload {
+            tasks: count(self.client.tasks),
+            via: match self.client.via {
+                ViaArg::Shard => Via::Shard,
+                ViaArg::Client => Via::Client,
+            },
+            limit: match (load.requests, load.duration) {
+                (Some(requests), _) => Limit::Requests(requests),
+                (None, Some(duration)) => Limit::Duration(duration),
+                (None, None) => defaults.limit,
+            },
+            rate: load.rate,
+            mix: match &load.command {
+                Some(template) => Mix::Command(template.clone()),
+                None => load.ratio.clone(),
+            },
+            key_space: load.key_space,
+            keys: load.key_distribution,
+            values: load.value_size,
+            pipeline: count(load.pipeline),
+            load: !load.no_load,
+            verify: load.verify,
+            seed: load.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
+        }
+    }
+}
+
+/// The options' ranges end far below this.
+pub(super) fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless bench
+      Ten seconds of load at an endpoint in this process.
+  hitless bench --url redis://127.0.0.1:6379 --connections 8 --duration 30s
+      A real server, with eight connections for each shard.
+  hitless bench --url redis://127.0.0.1:6379 --rate 50000 --json report.json
+      An open loop of 50,000 commands a second; the percentiles include the waiting time.
+  hitless bench --verify --requests 1000000 --value-size 64-1024
+      A million commands, every reply checked.
+  hitless bench --command 'LPUSH {key} {value}' --key-distribution zipf:0.99
+      A command of your own, on keys of which some are hot.
+
+Exit codes:
+  0 all well · 1 ran, but commands failed or a check did not hold · 2 usage ·
+  3 could not reach the endpoint, or this machine cannot run io_uring";

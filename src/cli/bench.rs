@@ -1,0 +1,254 @@
+//! `hitless bench`: raw options → resolved options → a run → its report.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use super::args::{self, BenchArgs};
+use super::json::{self, Document};
+use super::progress::Lines;
+use super::text::{self, Heading};
+use super::{FAILED, Failure, WELL, stop};
+use crate::load::{self, LoadError, Report, Workload};
+use crate::rehearsal::{Endpoints, EndpointsConfig};
+use crate::{Client, Config, ConfigError, Effective};
+
+/// How long the end of a run waits for connections to be closed in order.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// What the error of the last attempt to connect needs to arrive.
+const CONNECT_SLACK: Duration = Duration::from_millis(200);
+/// What the connections are called on the server.
+const NAME: &str = "hitless-bench";
+
+/// Runs the benchmark and says which code to exit with.
+pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
+    let stop = stop::on_signal().map_err(Failure::Failed)?;
+    let resolved = Resolved::new(args)?;
+    let output = Output::new(args)?;
+    let report = measure(&resolved, args, &stop)?;
+    output.write(&resolved, &report).map_err(Failure::Failed)?;
+    Ok(if report.is_clean() { WELL } else { FAILED })
+}
+
+/// The options with every default filled in, and the endpoint if it is ours.
+struct Resolved {
+    workload: Workload,
+    config: Config,
+    effective: Effective,
+    /// The endpoint, as it is shown: without secrets.
+    endpoint: String,
+    /// Serves until it is dropped.
+    _embedded: Option<Endpoints>,
+}
+
+impl Resolved {
+    fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
+        let workload = args.workload();
+        let cores = Cores::share(args, &allowed_cores());
+        let embedded = match args.url() {
+            Some(_) => None,
+            None => Some(embedded(cores.endpoint)?),
+        };
+        let address = embedded.as_ref().and_then(|endpoints| endpoints.addresses().first());
+        let url = match (args.url(), address) {
+            (Some(url), _) => url.to_owned(),
+            (None, Some(address)) => format!("redis://{address}"),
+            (None, None) => {
+                return Err(Failure::Failed(anyhow!("the endpoints in this process have no address")));
+            }
+        };
+        let (config, effective) = config(&url, args, cores.shards)?;
+        workload.check(effective.shard_cores().len()).map_err(|error| Failure::Usage(error.to_string()))?;
+        let place = if embedded.is_some() { ", in this process" } else { "" };
+        let endpoint = format!("{}{place}", effective.endpoint());
+        Ok(Resolved { workload, config, effective, endpoint, _embedded: embedded })
+    }
+}
+
+/// Which cores the shards get, if that is not left to the library, and which the endpoint.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Cores {
+    shards: Vec<usize>,
+    endpoint: Option<usize>,
+}
+
+impl Cores {
+    /// With the endpoint in this process and two cores or more, the first is left to it.
+    fn share(args: &BenchArgs, allowed: &[usize]) -> Cores {
+        let wanted = args.client.shards.map(args::count);
+        if let Some(args::Cores(cores)) = &args.client.cores {
+            let free = allowed.iter().copied().find(|core| !cores.contains(core));
+            return Cores { shards: cores.clone(), endpoint: free };
+        }
+        if args.url().is_some() {
+            return Cores::default();
+        }
+        match allowed.split_first() {
+            Some((&first, rest)) if rest.len() >= wanted.unwrap_or(1).max(1) => {
+                let shards = rest.iter().copied().take(wanted.unwrap_or(rest.len())).collect();
+                Cores { shards, endpoint: Some(first) }
+            }
+            // More shards than cores: nothing is left to set apart.
+            _ => Cores::default(),
+        }
+    }
+}
+
+fn allowed_cores() -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+fn embedded(core: Option<usize>) -> Result<Endpoints, Failure> {
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    // The second is where the first would move to.
+    Endpoints::start(EndpointsConfig { listen: vec![any, any], core, ..EndpointsConfig::default() })
+        .context("could not start the endpoints in this process")
+        .map_err(Failure::Unreachable)
+}
+
+fn config(url: &str, args: &BenchArgs, cores: Vec<usize>) -> Result<(Config, Effective), Failure> {
+    let mut config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
+    if !url.contains("client_name=") {
+        config = config.client_name(NAME);
+    }
+    if let Some(connections) = args.client.connections {
+        config = config.connections_per_shard(args::count(connections));
+    }
+    if !cores.is_empty() {
+        config = config.cores(cores);
+    } else if let Some(shards) = args.client.shards {
+        config = config.shards(args::count(shards));
+    }
+    if let Some(timeout) = args.endpoint.timeout {
+        config = config.command_timeout(timeout);
+    }
+    if let Some(timeout) = args.endpoint.connect_timeout {
+        config = config.connect_timeout(timeout);
+    }
+    let effective = config.effective().map_err(|error| usage(&error))?;
+    Ok((config, effective))
+}
+
+/// Names the option besides the library's setting.
+fn usage(error: &ConfigError) -> Failure {
+    let option = match error.knob() {
+        "command_timeout" => "--timeout",
+        "connect_timeout" => "--connect-timeout",
+        "connections_per_shard" => "--connections",
+        "shards" => "--shards",
+        "cores" => "--cores",
+        _ => "--url",
+    };
+    Failure::Usage(format!("{option}: {error}"))
+}
+
+fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
+    let client =
+        Client::start(resolved.config.clone()).map_err(|error| Failure::Unreachable(error.into()))?;
+    let patience = resolved.effective.connect_timeout() + CONNECT_SLACK;
+    let reached = match stop::unless(stop, client.ready(patience)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(Failure::Unreachable(error.into())),
+        None => Err(Failure::Failed(anyhow!("interrupted while connecting"))),
+    };
+    let mut lines = Lines::new(args.output.quiet, resolved.workload.limit);
+    let result = reached.and_then(|()| {
+        let observe = |progress| lines.observe(&progress);
+        load::run(&client, &resolved.workload, stop, observe).map_err(|error| match error {
+            LoadError::Workload(error) => Failure::Usage(error.to_string()),
+            error => Failure::Failed(error.into()),
+        })
+    });
+    // The result is there; connections that do not close in time change nothing about it.
+    if let Err(error) = futures_lite::future::block_on(client.shutdown(CLOSE_GRACE)) {
+        tracing::debug!(%error, "the client did not shut down in order");
+    }
+    result
+}
+
+/// Where the report goes.
+struct Output {
+    json: Option<Box<dyn Write>>,
+    /// `None`: nowhere.
+    text: Option<Box<dyn Write>>,
+}
+
+impl Output {
+    /// Opens the file before the run: a run whose report cannot be kept is not worth its time.
+    fn new(args: &BenchArgs) -> Result<Output, Failure> {
+        let quiet = args.output.quiet;
+        let stdout = || -> Box<dyn Write> { Box::new(io::stdout()) };
+        let (json, text) = match args.output.json.as_deref() {
+            None => (None, Some(stdout())),
+            Some("-") => {
+                let stderr: Box<dyn Write> = Box::new(io::stderr());
+                (Some(stdout()), (!quiet).then_some(stderr))
+            }
+            Some(path) => {
+                let file = File::create(path)
+                    .map_err(|error| Failure::Usage(format!("--json: cannot write to {path}: {error}")))?;
+                let file: Box<dyn Write> = Box::new(file);
+                (Some(file), (!quiet).then(stdout))
+            }
+        };
+        Ok(Output { json, text })
+    }
+
+    fn write(self, run: &Resolved, report: &Report) -> anyhow::Result<()> {
+        let Resolved { endpoint, workload, effective, .. } = run;
+        if let Some(mut out) = self.json {
+            let config = json::config(endpoint, workload, effective);
+            serde_json::to_writer_pretty(&mut out, &Document::new(config, report))
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(out))
+                .and_then(|()| out.flush())
+                .context("could not write the report as JSON")?;
+        }
+        if let Some(mut out) = self.text {
+            let shards = effective.shard_cores().len();
+            let heading = Heading::new(endpoint, workload, shards, effective.connections_per_shard());
+            out.write_all(text::report(&heading, report).as_bytes())
+                .and_then(|()| out.flush())
+                .context("could not write the report")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    fn share(arguments: &[&str], allowed: &[usize]) -> Cores {
+        let all = ["bench"].iter().chain(arguments);
+        let only = Only::try_parse_from(all).expect("options");
+        Cores::share(&only.args, allowed)
+    }
+
+    fn cores(shards: &[usize], endpoint: Option<usize>) -> Cores {
+        Cores { shards: shards.into(), endpoint }
+    }
+
+    #[test]
+    fn the_endpoint_in_this_process_gets_a_core_of_its_own_if_there_are_two() {
+        assert_eq!(share(&[], &[0, 1, 2]), cores(&[1, 2], Some(0)));
+        assert_eq!(share(&[], &[3]), Cores::default());
+        assert_eq!(share(&["--shards", "1"], &[0, 1, 2]), cores(&[1], Some(0)));
+        assert_eq!(share(&["--shards", "9"], &[0, 1, 2]), Cores::default());
+        assert_eq!(share(&["--cores", "0,2"], &[0, 1, 2]), cores(&[0, 2], Some(1)));
+        assert_eq!(share(&["--url", "redis://h"], &[0, 1, 2]), Cores::default());
+    }
+}

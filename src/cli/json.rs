@@ -1,0 +1,178 @@
+//! The report as JSON: version 1 of the published shape.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::Effective;
+use crate::load::{Limit, Mix, Report, Workload};
+
+/// The document that is written.
+#[derive(Debug, Serialize)]
+pub(super) struct Document<'a> {
+    version: u32,
+    config: Map<String, Value>,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn new(config: Map<String, Value>, report: &'a Report) -> Document<'a> {
+        Document { version: 1, config, report }
+    }
+}
+
+/// Every effective value of a run: the load's, then the client's.
+pub(super) fn config(endpoint: &str, workload: &Workload, client: &Effective) -> Map<String, Value> {
+    let mut config = Map::new();
+    let mut put = |name: &str, value: Value| drop(config.insert(name.to_owned(), value));
+    put("endpoint", endpoint.into());
+    put("shards", client.shard_cores().len().into());
+    put("cores", client.shard_cores().to_vec().into());
+    put("tasks_per_shard", workload.tasks.into());
+    put("via", workload.via.to_string().into());
+    match &workload.mix {
+        Mix::Ratio { set, get } => put("ratio", format!("{set}:{get}").into()),
+        Mix::Command(template) => put("command", template.to_string().into()),
+    }
+    match workload.limit {
+        Limit::Duration(time) => put("duration_seconds", time.as_secs_f64().into()),
+        Limit::Requests(requests) => put("requests", requests.into()),
+    }
+    if let Some(rate) = workload.rate {
+        put("rate", rate.into());
+    }
+    put("key_space", workload.key_space.into());
+    put("key_distribution", workload.keys.to_string().into());
+    put("value_size", json!({ "min": workload.values.min, "max": workload.values.max }));
+    put("pipeline", workload.pipeline.into());
+    put("load", workload.loads().into());
+    put("verify", workload.verify.into());
+    put("seed", workload.seed.into());
+    for (name, text) in client.fields() {
+        config.entry(name).or_insert_with(|| typed(text));
+    }
+    config
+}
+
+/// Numbers are numbers, and what is not set is null.
+fn typed(text: String) -> Value {
+    match (text.parse::<u64>(), text.as_str()) {
+        (_, "(none)") => Value::Null,
+        (Ok(number), _) => number.into(),
+        (_, "true") => true.into(),
+        (_, "false") => false.into(),
+        _ => text.into(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::load::{Audit, Commands, Latency, LoopKind, ShardReport, Verified};
+
+    /// A report in which everything was measured.
+    pub(in crate::cli) fn full() -> Report {
+        let latency = Latency {
+            min: 1.0,
+            mean: 2.0,
+            p50: 2.0,
+            p90: 3.0,
+            p99: 4.0,
+            p99_9: 5.0,
+            p99_99: 6.0,
+            max: 7.125,
+        };
+        Report {
+            elapsed_seconds: 10.0,
+            interrupted: false,
+            loop_kind: LoopKind::Open,
+            commands: Commands {
+                issued: 1002,
+                answered: 1000,
+                failed: 2,
+                ambiguous: 1,
+                timed_out: 1,
+                missing: 3,
+            },
+            errors: BTreeMap::from([("timeout", 2)]),
+            error_examples: BTreeMap::from([("timeout", "no reply in 1 s".to_owned())]),
+            verify: Some(Verified {
+                checked: 900,
+                mismatched: 1,
+                examples: vec!["GET key:000000000001: nothing".to_owned()],
+                audit: Audit { answered: 60, ambiguous: 1, counter: Some(61) },
+            }),
+            throughput_per_second: 100.0,
+            client_cpu_ns_per_command: Some(531.5),
+            caller_cpu_ns_per_command: Some(99.5),
+            latency_us: Some(latency),
+            service_time_us: Some(latency),
+            longest_gap_us: Some(7.5),
+            reconnects: 1,
+            connections: BTreeMap::from([("127.0.0.1:7002".to_owned(), 8)]),
+            shards: vec![ShardReport {
+                core: Some(1),
+                commands: Some(1000),
+                throughput_per_second: Some(100.0),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_document_has_the_published_shape() {
+        let report = full();
+        let document = serde_json::to_value(Document::new(Map::new(), &report)).expect("JSON");
+        for (path, number) in [
+            ("/version", 1.0),
+            ("/elapsed_seconds", 10.0),
+            ("/commands/issued", 1002.0),
+            ("/commands/answered", 1000.0),
+            ("/commands/failed", 2.0),
+            ("/commands/ambiguous", 1.0),
+            ("/commands/timed_out", 1.0),
+            ("/errors/timeout", 2.0),
+            ("/verify/checked", 900.0),
+            ("/verify/mismatched", 1.0),
+            ("/throughput_per_second", 100.0),
+            ("/client_cpu_ns_per_command", 531.5),
+            ("/latency_us/min", 1.0),
+            ("/latency_us/mean", 2.0),
+            ("/latency_us/p50", 2.0),
+            ("/latency_us/p90", 3.0),
+            ("/latency_us/p99", 4.0),
+            ("/latency_us/p99_9", 5.0),
+            ("/latency_us/p99_99", 6.0),
+            ("/latency_us/max", 7.125),
+            ("/longest_gap_us", 7.5),
+            ("/connections/127.0.0.1:7002", 8.0),
+            ("/shards/0/core", 1.0),
+            ("/shards/0/commands", 1000.0),
+            ("/shards/0/throughput_per_second", 100.0),
+        ] {
+            assert_eq!(document.pointer(path).and_then(Value::as_f64), Some(number), "{path}");
+        }
+        assert!(document.pointer("/config").is_some_and(Value::is_object));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_absent() {
+        let mut report = full();
+        report.verify = None;
+        report.latency_us = None;
+        report.client_cpu_ns_per_command = None;
+        let document = serde_json::to_value(Document::new(Map::new(), &report)).expect("JSON");
+        for name in ["verify", "latency_us", "client_cpu_ns_per_command", "maintenance"] {
+            assert_eq!(document.get(name), None);
+        }
+    }
+
+    #[test]
+    fn numbers_stay_numbers() {
+        assert_eq!(typed("4".to_owned()), Value::from(4));
+        assert_eq!(typed("true".to_owned()), Value::from(true));
+        assert_eq!(typed("(none)".to_owned()), Value::Null);
+        assert_eq!(typed("10s".to_owned()), Value::from("10s"));
+    }
+}

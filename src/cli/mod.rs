@@ -1,0 +1,137 @@
+//! The `hitless` command line. For the binary only: nothing in here is a promise to other crates.
+
+mod args;
+mod bench;
+mod json;
+mod parse;
+mod progress;
+mod stop;
+mod text;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Load generation and rehearsals for Redis endpoints, on io_uring, with a thread per core.
+#[derive(Debug, Parser)]
+#[command(name = "hitless", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Drive load at an endpoint and report throughput and latency
+    Bench(Box<args::BenchArgs>),
+}
+
+/// How a command ended that could not do what it was asked to.
+#[derive(Debug)]
+enum Failure {
+    /// The options make no sense.
+    Usage(String),
+    /// The endpoint cannot be reached, or the machine cannot run it.
+    Unreachable(anyhow::Error),
+    /// Anything else.
+    Failed(anyhow::Error),
+}
+
+/// All well.
+const WELL: u8 = 0;
+/// It ran, but commands failed or a check did not hold.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const UNREACHABLE: u8 = 3;
+
+/// Runs the command that the process's arguments ask for.
+pub fn main() -> ExitCode {
+    log_to_stderr();
+    // On nonsense this prints what is wrong, and exits with 2.
+    let Cli { command } = Cli::parse();
+    let result = match command {
+        Command::Bench(args) => bench::run(&args),
+    };
+    ExitCode::from(match result {
+        Ok(code) => code,
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            USAGE
+        }
+        Err(Failure::Unreachable(error)) => {
+            eprintln!("error: {error:#}");
+            UNREACHABLE
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("error: {error:#}");
+            FAILED
+        }
+    })
+}
+
+fn log_to_stderr() {
+    // glommio warns of locked memory that this crate has no use for.
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,glommio=error"));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !plain)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn refused(arguments: &[&str]) -> String {
+        let all = ["hitless", "bench"].iter().chain(arguments);
+        let error = Cli::try_parse_from(all).expect_err("nonsense");
+        assert_eq!(error.exit_code(), i32::from(USAGE));
+        error.to_string()
+    }
+
+    #[test]
+    fn nonsense_names_the_option_and_what_is_allowed() {
+        for (arguments, option, allowed) in [
+            (&["--tasks", "0"], "--tasks", "1 to 30000"),
+            (&["--tasks", "-1"], "--tasks", "1 to 30000"),
+            (&["--shards", "x"], "--shards", "1 to 1024"),
+            (&["--cores", "1,1"], "--cores", "none twice"),
+            (&["--rate", "0"], "--rate", "1 to"),
+            (&["--ratio", "0:0"], "--ratio", "not both 0"),
+            (&["--duration", "10"], "--duration", "with a unit"),
+            (&["--value-size", "9-1"], "--value-size", "N or MIN-MAX"),
+            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, sequential"),
+            (&["--key-space", "9999999999999"], "--key-space", "1 to 1000000000000"),
+            (&["--pipeline", "0"], "--pipeline", "1 to 10000"),
+            (&["--command", "GET {kee}"], "--command", "{kee} is not known"),
+            (&["--via", "pigeon"], "--via", "shard, client"),
+        ] {
+            let message = refused(arguments);
+            assert!(message.contains(option) && message.contains(allowed), "{message}");
+        }
+        assert!(refused(&["--duration", "1s", "--requests", "1"]).contains("--requests"));
+    }
+
+    #[test]
+    fn help_describes_every_option_and_ends_with_examples() {
+        let mut command = Cli::command();
+        let bench = command.find_subcommand_mut("bench").expect("a subcommand");
+        for argument in bench.get_arguments() {
+            assert!(argument.get_help().is_some(), "{}", argument.get_id());
+        }
+        let help = bench.render_help().to_string();
+        assert!(help.contains("Examples:") && help.contains("HITLESS_URL"), "{help}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Values of options: numbers, durations, sizes, lists of cores, mixes and distributions.
+//!
+//! Every error says what is allowed; which option it was is said by the caller.
+
+use std::time::Duration;
+
+use crate::load::{KeyDistribution, Mix, VALUE_SIZE_MAX, ValueSize, ZIPF_EXPONENT_MAX};
+
+/// The longest time that an option takes.
+const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The highest core that can be named.
+const CORE_MAX: usize = 4095;
+
+/// A whole number between `least` and `most`; `_` and `,` may part its digits.
+pub(super) fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',')).collect();
+    match digits.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ if most == u64::MAX => Err(format!("allowed: a whole number from {least}")),
+        _ => Err(format!("allowed: a whole number from {least} to {most}")),
+    }
+}
+
+/// A time above zero, with its unit: `10s`, `1m 30s`, `500ms`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let allowed = "allowed: 1ns to 365days, with a unit, e.g. 500ms, 10s, 1m30s";
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
+        _ => Err(allowed.to_owned()),
+    }
+}
+
+/// `N` or `MIN-MAX`, in bytes or with a unit.
+pub(super) fn value_size(text: &str) -> Result<ValueSize, String> {
+    let allowed = || format!("allowed: N or MIN-MAX, from 0 to {VALUE_SIZE_MAX} bytes, e.g. 1KiB");
+    let (min, max) = text.split_once('-').unwrap_or((text, text));
+    let size = ValueSize { min: bytes(min).ok_or_else(allowed)?, max: bytes(max).ok_or_else(allowed)? };
+    match size.min <= size.max && size.max <= VALUE_SIZE_MAX {
+        true => Ok(size),
+        false => Err(allowed()),
+    }
+}
+
+fn bytes(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+/// A list of cores: `1`, `1,3-5`. In the order given, none twice.
+pub(super) fn cores(text: &str) -> Result<Vec<usize>, String> {
+    let allowed = || format!("allowed: cores from 0 to {CORE_MAX}, none twice, e.g. 1,3-5");
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let core = |text: &str| text.trim().parse::<usize>().ok().filter(|&core| core <= CORE_MAX);
+        let (first, last) = core(first).zip(core(last)).ok_or_else(allowed)?;
+        if first > last || (first..=last).any(|core| cores.contains(&core)) {
+            return Err(allowed());
+        }
+        cores.extend(first..=last);
+    }
+    Ok(cores)
+}
+
+/// `SET:GET`, e.g. `1:10`.
+pub(super) fn ratio(text: &str) -> Result<Mix, String> {
+    let parts = text.split_once(':');
+    let numbers = parts.and_then(|(set, get)| set.trim().parse().ok().zip(get.trim().parse().ok()));
+    match numbers {
+        Some((set, get)) if set > 0 || get > 0 => Ok(Mix::Ratio { set, get }),
+        _ => Err(format!("allowed: SET:GET, each from 0 to {}, not both 0, e.g. 1:10", u32::MAX)),
+    }
+}
+
+/// `uniform`, `zipf:S` or `sequential`.
+pub(super) fn distribution(text: &str) -> Result<KeyDistribution, String> {
+    let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse::<f64>().ok());
+    match (text, exponent) {
+        ("uniform", _) => Ok(KeyDistribution::Uniform),
+        ("sequential", _) => Ok(KeyDistribution::Sequential),
+        (_, Some(exponent)) if exponent > 0.0 && exponent <= ZIPF_EXPONENT_MAX => {
+            Ok(KeyDistribution::Zipf { exponent })
+        }
+        _ => Err(format!(
+            "allowed: uniform, sequential, or zipf:S with S above 0, to {ZIPF_EXPONENT_MAX}, \
+             e.g. zipf:0.99"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number("1_000,000", 1, u64::MAX), Ok(1_000_000));
+        assert_eq!(number("0", 1, 9), Err("allowed: a whole number from 1 to 9".into()));
+        for text in ["", "-1", "1.5", "ten", "10"] {
+            assert!(number(text, 1, 9).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        for text in ["", "0s", "10", "-1s", "2 fortnights", "400days"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(value_size("64"), Ok(ValueSize { min: 64, max: 64 }));
+        assert_eq!(value_size("1k-2KiB"), Ok(ValueSize { min: 1024, max: 2048 }));
+        assert_eq!(value_size("0-1MB"), Ok(ValueSize { min: 0, max: 1_000_000 }));
+        for text in ["", "-", "9-1", "-5", "1x", "513MiB", "99999999999999999999k"] {
+            assert!(value_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn core_lists() {
+        assert_eq!(cores("1,3-5"), Ok(vec![1, 3, 4, 5]));
+        assert_eq!(cores("7"), Ok(vec![7]));
+        for text in ["", "a", "3-1", "1,1", "0-3,2", "1,", "0-99999999999"] {
+            assert!(cores(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mixes_and_distributions() {
+        assert_eq!(ratio("1:10"), Ok(Mix::Ratio { set: 1, get: 10 }));
+        for text in ["", "1", "0:0", "a:b", "-1:2", "1:2:3"] {
+            assert!(ratio(text).is_err(), "{text}");
+        }
+        assert_eq!(distribution("zipf:0.99"), Ok(KeyDistribution::Zipf { exponent: 0.99 }));
+        for text in ["zipf", "zipf:0", "zipf:nan", "zipf:99", "gauss", ""] {
+            assert!(distribution(text).is_err(), "{text}");
+        }
+    }
+}

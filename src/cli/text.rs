@@ -1,0 +1,281 @@
+//! The report as text, for people.
+
+use std::fmt::Write;
+
+use crate::load::{Latency, LoopKind, Report, ValueSize, Verified, Via, Workload};
+
+/// `1234567` as `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Microseconds in the unit that suits them, with three digits.
+pub(super) fn micros(micros: f64) -> String {
+    let (number, unit) = match micros {
+        x if x < 1.0 => (x * 1e3, "ns"),
+        x if x < 999.5 => (x, "µs"),
+        x if x < 999.5e3 => (x / 1e3, "ms"),
+        x => (x / 1e6, "s"),
+    };
+    let decimals = match number {
+        x if x < 9.995 => 2,
+        x if x < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{number:.decimals$} {unit}")
+}
+
+/// What is shown of the run besides its report.
+#[derive(Debug)]
+pub(super) struct Heading {
+    endpoint: String,
+    load: String,
+    keys: String,
+}
+
+impl Heading {
+    pub(super) fn new(endpoint: &str, workload: &Workload, shards: usize, each: usize) -> Heading {
+        let mut load = format!(
+            "{} · {} × {} on {}",
+            workload.mix,
+            plural(shards, "shard"),
+            plural(workload.tasks, "caller"),
+            plural(each, "connection"),
+        );
+        // Writing to a string cannot fail.
+        if workload.pipeline > 1 {
+            let _ = write!(load, " · {} commands at a time", grouped(workload.pipeline as u64));
+        }
+        if workload.via == Via::Client {
+            load.push_str(" · through Client");
+        }
+        if let Some(rate) = workload.rate {
+            let _ = write!(load, " · {} commands/s wanted", grouped(rate));
+        }
+        let values = match workload.values {
+            ValueSize { min, max } if min == max => plural(max, "byte"),
+            ValueSize { min, max } => format!("{min} to {max} bytes"),
+        };
+        Heading {
+            endpoint: endpoint.to_owned(),
+            load,
+            keys: format!(
+                "{}, {} · values of {values} · seed {}",
+                grouped(workload.key_space),
+                workload.keys,
+                workload.seed,
+            ),
+        }
+    }
+}
+
+/// `1 shard`, `2 shards`.
+fn plural(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
+/// The whole report.
+pub(super) fn report(heading: &Heading, report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut out, heading, report);
+    out
+}
+
+fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fmt::Result {
+    let commands = &report.commands;
+    if report.interrupted {
+        writeln!(out, "Interrupted; this is what was measured until then.\n")?;
+    }
+    writeln!(out, "endpoint      {}", heading.endpoint)?;
+    writeln!(out, "load          {}", heading.load)?;
+    writeln!(out, "keys          {}", heading.keys)?;
+    writeln!(out)?;
+    let throughput = grouped(report.throughput_per_second.round() as u64);
+    writeln!(out, "throughput    {throughput} commands/s")?;
+    writeln!(
+        out,
+        "answered      {} of {} in {:.2} s",
+        grouped(commands.answered),
+        grouped(commands.issued),
+        report.elapsed_seconds,
+    )?;
+    if commands.missing > 0 {
+        writeln!(out, "              {} GETs found no value", grouped(commands.missing))?;
+    }
+    if commands.failed > 0 {
+        write_failures(out, report)?;
+    }
+    if let Some(cpu) = report.client_cpu_ns_per_command {
+        write!(out, "client CPU    {cpu:.0} ns a command")?;
+        match report.caller_cpu_ns_per_command {
+            Some(callers) => writeln!(out, ", and {callers:.0} ns on the callers' threads")?,
+            None => writeln!(out)?,
+        }
+    }
+    if let Some(verify) = &report.verify {
+        write_verified(out, verify)?;
+    }
+    write_latencies(out, report)?;
+    write_places(out, report)?;
+    writeln!(out)?;
+    writeln!(out, "{}", meaning(report.loop_kind))
+}
+
+fn write_failures(out: &mut String, report: &Report) -> std::fmt::Result {
+    let commands = &report.commands;
+    writeln!(
+        out,
+        "failed        {} ({} may have been executed, {} timed out)",
+        grouped(commands.failed),
+        grouped(commands.ambiguous),
+        grouped(commands.timed_out),
+    )?;
+    for (kind, count) in &report.errors {
+        write!(out, "              {kind}: {}", grouped(*count))?;
+        match report.error_examples.get(kind) {
+            Some(example) => writeln!(out, ", e.g. {example}")?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+fn write_verified(out: &mut String, verify: &Verified) -> std::fmt::Result {
+    let outcome = match verify.mismatched {
+        0 => "all of them right".to_owned(),
+        wrong => format!("{} WRONG", grouped(wrong)),
+    };
+    writeln!(out, "verify        {} checks, {outcome}", grouped(verify.checked))?;
+    for example in &verify.examples {
+        writeln!(out, "              {example}")?;
+    }
+    let audit = &verify.audit;
+    let counter = audit.counter.map_or_else(|| "unknown".to_owned(), grouped);
+    write!(out, "              INCR audit: counter {counter}, ")?;
+    write!(out, "{} answered", grouped(audit.answered))?;
+    match audit.ambiguous {
+        0 => writeln!(out),
+        perhaps => writeln!(out, ", {} more perhaps executed", grouped(perhaps)),
+    }
+}
+
+fn write_latencies(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(latency) = &report.latency_us else {
+        return Ok(());
+    };
+    writeln!(out)?;
+    write!(out, "{:12}", "")?;
+    for name in ["min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"] {
+        write!(out, "{name:>9}")?;
+    }
+    writeln!(out)?;
+    write_row(out, "latency", latency)?;
+    if let Some(service) = &report.service_time_us {
+        write_row(out, "service time", service)?;
+    }
+    if let Some(gap) = report.longest_gap_us {
+        writeln!(out, "longest gap   {} between two completions of one caller", micros(gap))?;
+    }
+    Ok(())
+}
+
+fn write_row(out: &mut String, name: &str, row: &Latency) -> std::fmt::Result {
+    write!(out, "{name:12}")?;
+    let numbers = [row.min, row.mean, row.p50, row.p90, row.p99, row.p99_9, row.p99_99, row.max];
+    for number in numbers {
+        write!(out, "{:>9}", micros(number))?;
+    }
+    writeln!(out)
+}
+
+fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out)?;
+    for (place, (peer, count)) in report.connections.iter().enumerate() {
+        let name = if place == 0 { "connections" } else { "" };
+        writeln!(out, "{name:12}  {count} to {peer}")?;
+    }
+    if report.reconnects > 0 {
+        writeln!(out, "reconnects    {}", grouped(report.reconnects))?;
+    }
+    if report.shards.len() < 2 {
+        return Ok(());
+    }
+    for (index, shard) in report.shards.iter().enumerate() {
+        let Some(throughput) = shard.throughput_per_second else {
+            continue;
+        };
+        let core = shard.core.map_or_else(String::new, |core| format!(" on core {core}"));
+        let throughput = grouped(throughput.round() as u64);
+        writeln!(out, "shard {index:<6}  {throughput} commands/s{core}")?;
+    }
+    Ok(())
+}
+
+fn meaning(loop_kind: LoopKind) -> &'static str {
+    match loop_kind {
+        LoopKind::Closed => {
+            "Closed loop: each caller waits for its reply before it sends again, so a stall also\n\
+             keeps back the commands that would have met it, and the percentiles look better than\n\
+             what independent users would see (coordinated omission). --rate N opens the loop."
+        }
+        LoopKind::Open => {
+            "Open loop: latency counts from the time at which a command was due, so a stall shows\n\
+             in every command that was due in it; service time counts from the sending."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let all = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        let all = [0.5, 1.0, 12.34, 999.4, 999.6, 12_345.0, 1_500_000.0, 60e6].map(micros);
+        let expected = ["500 ns", "1.00 µs", "12.3 µs", "999 µs", "1.00 ms", "12.3 ms", "1.50 s", "60.0 s"];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn everything_that_was_measured_is_told() {
+        let workload = Workload { rate: Some(5000), pipeline: 8, ..Workload::default() };
+        let heading = Heading::new("127.0.0.1:7001", &workload, 1, 4);
+        let report = super::report(&heading, &crate::cli::json::tests::full());
+        for told in [
+            "endpoint      127.0.0.1:7001\n",
+            "SET:GET 1:10 · 1 shard × 64 callers on 4 connections · 8 commands at a time",
+            "5,000 commands/s wanted",
+            "100,000, uniform · values of 64 bytes · seed 1\n",
+            "throughput    100 commands/s\n",
+            "answered      1,000 of 1,002 in 10.00 s\n",
+            "3 GETs found no value",
+            "failed        2 (1 may have been executed, 1 timed out)\n",
+            "timeout: 2, e.g. no reply in 1 s\n",
+            "client CPU    532 ns a command, and 100 ns on the callers' threads\n",
+            "900 checks, 1 WRONG",
+            "INCR audit: counter 61, 60 answered, 1 more perhaps executed",
+            "service time",
+            "longest gap   7.50 µs",
+            "connections   8 to 127.0.0.1:7002\n",
+            "reconnects    1\n",
+            "Open loop",
+        ] {
+            assert!(report.contains(told), "{told:?} is missing in:\n{report}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Writes every key once before a run that reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::door::Door;
+use super::keys::KeyText;
+use super::plan::{Message, Plan};
+use super::values::{Signature, mix};
+use super::verify::{LOADED, Slice};
+use crate::Error;
+
+/// How many keys one handle has on their way at a time, and how many bytes of values.
+const BATCH: (usize, usize) = (256, 4 << 20);
+/// How often a batch is tried in all. A `SET` of the same value may be repeated at will.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Writes the keys of `slice`.
+pub(crate) async fn load(door: impl Door, plan: Arc<Plan>, slice: Slice) -> Result<(), Error> {
+    let mut loader = Loader {
+        rng: fastrand::Rng::with_seed(mix(plan.workload.seed ^ slice.first)),
+        key: KeyText::new(),
+        value: Vec::new(),
+        plan,
+    };
+    let fit = BATCH.1 / loader.plan.workload.values.max.max(1);
+    let batch = fit.clamp(1, BATCH.0) as u64;
+    let mut first = 0;
+    while first < slice.count && !loader.plan.is_stopped() {
+        let last = slice.count.min(first + batch);
+        let mut left: Vec<u64> = (first..last).map(|index| slice.key(index)).collect();
+        for tries_left in (0..TRIES).rev() {
+            match loader.write(&door, &mut left).await {
+                None => break,
+                Some(error) if tries_left == 0 => return Err(error),
+                Some(_) => door.sleep(PAUSE).await,
+            }
+        }
+        loader.plan.report(Message::Loaded(last - first));
+        first = last;
+    }
+    Ok(())
+}
+
+struct Loader {
+    plan: Arc<Plan>,
+    rng: fastrand::Rng,
+    key: KeyText,
+    value: Vec<u8>,
+}
+
+impl Loader {
+    /// Writes `keys` and leaves those that failed, with one of the errors.
+    async fn write(&mut self, door: &impl Door, keys: &mut Vec<u64>) -> Option<Error> {
+        let replies: Vec<_> = keys.drain(..).map(|key| (key, self.set(door, key))).collect();
+        let mut failure = None;
+        for (key, reply) in replies {
+            if let Err(error) = reply.await {
+                keys.push(key);
+                failure = Some(error);
+            }
+        }
+        failure
+    }
+
+    fn set<D: Door>(&mut self, door: &D, key: u64) -> D::Reply<()> {
+        let values = self.plan.workload.values;
+        if self.plan.workload.verify {
+            let signature = Signature { key, version: LOADED, run: self.plan.run };
+            signature.write(values, &mut self.value);
+            return door.set(self.key.write(key), &self.value);
+        }
+        door.set(self.key.write(key), self.plan.filler.next(&mut self.rng))
+    }
+}

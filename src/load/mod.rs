@@ -1,0 +1,49 @@
+//! Generated load, and the report of what it measured.
+//!
+//! A [`Workload`] says what to send; [`run()`] sends it through a [`Client`](crate::Client) and
+//! returns a [`Report`]. `hitless bench` is this module and a command line.
+//!
+//! # What the latencies mean
+//!
+//! In a **closed loop** (the default) each caller sends its next command when its last one is
+//! answered. The throughput is then the most that so many callers can get, but a stall of the
+//! endpoint also stops the callers, so the commands that would have suffered are never sent and
+//! are missing in the percentiles. This is known as coordinated omission.
+//!
+//! In an **open loop** ([`Workload::rate`]) commands are due at evenly spaced times, whatever the
+//! replies do, and latency counts from the intended time. A stall shows in every command that was
+//! due in it.
+//!
+//! # Costs
+//!
+//! Every shard records into its own histogram, on its own thread, without locks. A command costs
+//! a random number, a key written in place, one look at the clock, and a histogram record.
+
+mod caller;
+mod collector;
+mod crew;
+mod door;
+mod drive;
+mod gate;
+mod keys;
+mod loader;
+mod pacer;
+mod plan;
+mod recorder;
+mod report;
+mod run;
+mod template;
+mod values;
+mod verify;
+mod workload;
+
+pub use collector::{Progress, Second};
+pub use keys::{KEY_SPACE_MAX, KeyDistribution};
+pub use report::{Audit, Commands, Latency, LoopKind, Report, ShardReport, Verified};
+pub use run::{LoadError, run};
+pub use template::{Template, TemplateError};
+pub use values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
+pub use workload::{
+    Limit, Mix, PIPELINE_MAX, RATE_MAX, TASKS_MAX, VERIFIED_KEY_SPACE_MAX, Via, Workload, WorkloadError,
+    ZIPF_EXPONENT_MAX,
+};

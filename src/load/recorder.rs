@@ -1,0 +1,208 @@
+//! What one shard measures while it runs: a latency histogram and plain counters.
+//!
+//! A recorder belongs to one thread and has no locks. About once a second its content is handed
+//! to the collector as an [`Interval`], by exchange for an empty histogram: nothing is copied or
+//! cleared on the shard's own time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// The longest latency that is told apart; longer ones count as this long.
+const LATENCY_MAX: Duration = Duration::from_secs(3600);
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// An empty histogram of nanoseconds, of the one shape that all recorders use.
+pub(crate) fn histogram() -> Histogram<u64> {
+    let longest = LATENCY_MAX.as_nanos() as u64;
+    Histogram::new_with_bounds(1, longest, SIGNIFICANT_DIGITS)
+        .unwrap_or_else(|_| unreachable!("constant bounds that the crate documents as valid"))
+}
+
+/// How many commands came to which end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Commands handed to the client.
+    pub(crate) issued: u64,
+    /// Commands that got a reply that is not an error.
+    pub(crate) answered: u64,
+    /// Commands that did not: `issued` less `answered`, once the run has ended.
+    pub(crate) failed: u64,
+    /// Failed commands that may have been executed.
+    pub(crate) ambiguous: u64,
+    /// Failed commands whose reply did not come in time.
+    pub(crate) timed_out: u64,
+    /// `GET`s that found no value.
+    pub(crate) missing: u64,
+    /// Failed commands by the name of the error's kind.
+    pub(crate) errors: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Adds another recorder's counts.
+    pub(crate) fn add(&mut self, other: &Counts) {
+        self.issued += other.issued;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.ambiguous += other.ambiguous;
+        self.timed_out += other.timed_out;
+        self.missing += other.missing;
+        for (kind, count) in &other.errors {
+            *self.errors.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// How one command failed, as far as the counters care.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) kind: &'static str,
+    pub(crate) ambiguous: bool,
+    pub(crate) timed_out: bool,
+}
+
+/// What was recorded since the last interval was taken.
+#[derive(Debug)]
+pub(crate) struct Interval {
+    pub(crate) counts: Counts,
+    pub(crate) latency: Histogram<u64>,
+    /// Latency from the time of sending; only where it differs from `latency`: in an open loop.
+    pub(crate) service: Option<Histogram<u64>>,
+    pub(crate) longest_gap: Duration,
+    /// The first error of each kind, in words.
+    pub(crate) examples: BTreeMap<&'static str, String>,
+}
+
+impl Interval {
+    pub(crate) fn new(open_loop: bool) -> Interval {
+        Interval {
+            counts: Counts::default(),
+            latency: histogram(),
+            service: open_loop.then(histogram),
+            longest_gap: Duration::ZERO,
+            examples: BTreeMap::new(),
+        }
+    }
+
+    /// Adds `other` and leaves it empty, ready to be used again.
+    pub(crate) fn absorb(&mut self, other: &mut Interval) {
+        self.counts.add(&std::mem::take(&mut other.counts));
+        absorb_histogram(&mut self.latency, &mut other.latency);
+        if let (Some(own), Some(other)) = (&mut self.service, &mut other.service) {
+            absorb_histogram(own, other);
+        }
+        let gap = std::mem::take(&mut other.longest_gap);
+        self.longest_gap = self.longest_gap.max(gap);
+        for (kind, example) in std::mem::take(&mut other.examples) {
+            self.examples.entry(kind).or_insert(example);
+        }
+    }
+}
+
+fn absorb_histogram(into: &mut Histogram<u64>, from: &mut Histogram<u64>) {
+    // Both have the same bounds, so there is no value that does not fit.
+    let added = into.add(&*from);
+    debug_assert!(added.is_ok(), "histograms of one shape");
+    from.reset();
+}
+
+/// One shard's measurements.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    now: Box<Interval>,
+}
+
+impl Recorder {
+    pub(crate) fn new(open_loop: bool) -> Recorder {
+        Recorder { now: Box::new(Interval::new(open_loop)) }
+    }
+
+    /// Hands out what was recorded so far and goes on with `empty`.
+    pub(crate) fn exchange(&mut self, empty: Box<Interval>) -> Box<Interval> {
+        std::mem::replace(&mut self.now, empty)
+    }
+
+    pub(crate) fn issued(&mut self, commands: usize) {
+        self.now.counts.issued += commands as u64;
+    }
+
+    /// `latency` counts from the intended time, `service` from the time of sending.
+    pub(crate) fn answered(&mut self, latency: Duration, service: Duration) {
+        self.now.counts.answered += 1;
+        self.now.latency.saturating_record(nanos(latency));
+        if let Some(histogram) = &mut self.now.service {
+            histogram.saturating_record(nanos(service));
+        }
+    }
+
+    pub(crate) fn missing(&mut self) {
+        self.now.counts.missing += 1;
+    }
+
+    pub(crate) fn failed(&mut self, failure: Failure, error: &dyn std::fmt::Display) {
+        self.now.examples.entry(failure.kind).or_insert_with(|| error.to_string());
+        let counts = &mut self.now.counts;
+        counts.failed += 1;
+        counts.ambiguous += u64::from(failure.ambiguous);
+        counts.timed_out += u64::from(failure.timed_out);
+        *counts.errors.entry(failure.kind).or_default() += 1;
+    }
+
+    /// A caller waited this long between two completions.
+    pub(crate) fn gap(&mut self, gap: Duration) {
+        if gap > self.now.longest_gap {
+            self.now.longest_gap = gap;
+        }
+    }
+}
+
+/// Sixty-four bits of nanoseconds are 584 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(kind: &'static str, ambiguous: bool) -> Failure {
+        Failure { kind, ambiguous, timed_out: kind == "timeout" }
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_whole() {
+        let mut recorder = Recorder::new(true);
+        let mut total = Interval::new(true);
+        for round in 1..=3u64 {
+            recorder.issued(3);
+            recorder.answered(Duration::from_micros(round * 10), Duration::from_micros(5));
+            recorder.failed(failure("timeout", true), &"too late");
+            recorder.failed(failure("overloaded", false), &"full");
+            recorder.gap(Duration::from_millis(10 - round));
+            let mut taken = recorder.exchange(Box::new(Interval::new(true)));
+            total.absorb(&mut taken);
+            assert_eq!(taken.counts, Counts::default());
+            assert!(taken.latency.is_empty());
+        }
+        assert_eq!(total.counts.issued, 9);
+        assert_eq!(total.counts.issued, total.counts.answered + total.counts.failed);
+        assert_eq!((total.counts.ambiguous, total.counts.timed_out), (3, 3));
+        assert_eq!(total.counts.errors, BTreeMap::from([("overloaded", 3), ("timeout", 3)]));
+        assert_eq!(total.latency.len(), 3);
+        assert!(total.latency.max().abs_diff(30_000) < 60);
+        assert_eq!(total.service.map(|h| h.len()), Some(3));
+        assert_eq!(total.longest_gap, Duration::from_millis(9));
+        assert_eq!(total.examples.get("timeout").map(String::as_str), Some("too late"));
+    }
+
+    #[test]
+    fn what_is_too_long_to_tell_apart_is_still_counted() {
+        let mut recorder = Recorder::new(false);
+        recorder.answered(Duration::from_secs(1_000_000), Duration::ZERO);
+        recorder.answered(Duration::ZERO, Duration::ZERO);
+        let taken = recorder.exchange(Box::new(Interval::new(false)));
+        assert_eq!(taken.latency.len(), 2);
+        assert!(taken.latency.max() >= 3_600_000_000_000);
+    }
+}

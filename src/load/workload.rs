@@ -1,0 +1,306 @@
+//! What a run does: the resolved options, and the checks that hold across them.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::keys::{KEY_SPACE_MAX, KeyDistribution};
+use super::template::Template;
+use super::values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
+
+/// The load that a run generates.
+///
+/// ```
+/// use hitless::load::Workload;
+///
+/// let mut workload = Workload::default();
+/// workload.tasks = 16;
+/// workload.check(1)?;
+/// # Ok::<(), hitless::load::WorkloadError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Workload {
+    /// Concurrent callers per shard.
+    pub tasks: usize,
+    /// Commands that a caller sends together before it waits for their replies.
+    pub pipeline: usize,
+    /// Which commands are sent.
+    pub mix: Mix,
+    /// How many different keys there are.
+    pub key_space: u64,
+    /// How the keys are spread over the key space.
+    pub keys: KeyDistribution,
+    /// How large the values are.
+    pub values: ValueSize,
+    /// When the run ends.
+    pub limit: Limit,
+    /// Commands per second over all shards (an open loop); `None`: every caller sends its next
+    /// command when the last one is answered (a closed loop).
+    pub rate: Option<u64>,
+    /// Where the callers live.
+    pub via: Via,
+    /// Whether to write every key before a run that reads.
+    pub load: bool,
+    /// Whether to check every reply.
+    pub verify: bool,
+    /// Where the random choices start.
+    pub seed: u64,
+}
+
+/// Which commands a run sends.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Mix {
+    /// `SET` and `GET`, at random in this proportion.
+    Ratio {
+        /// The share of `SET`.
+        set: u32,
+        /// The share of `GET`.
+        get: u32,
+    },
+    /// A command of the user's own.
+    Command(Template),
+}
+
+impl Mix {
+    /// Whether the run means something only if the keys hold values.
+    pub fn reads(&self) -> bool {
+        match self {
+            Mix::Ratio { get, .. } => *get > 0,
+            Mix::Command(template) => template.reads_strings() && template.has_key(),
+        }
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mix::Ratio { set, get } => write!(f, "SET:GET {set}:{get}"),
+            Mix::Command(template) => template.fmt(f),
+        }
+    }
+}
+
+/// When a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// After this time.
+    Duration(Duration),
+    /// After this many commands, over all shards.
+    Requests(u64),
+}
+
+/// Where the callers of a run live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Via {
+    /// On the shards themselves: no command changes its thread.
+    Shard,
+    /// On other threads, one for each shard, through [`Client`](crate::Client).
+    Client,
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Via::Shard => "shard",
+            Via::Client => "client",
+        })
+    }
+}
+
+/// The most callers a shard may have: glommio counts a task's wakers in sixteen bits.
+pub const TASKS_MAX: usize = 30_000;
+/// The most commands that one caller may send together.
+pub const PIPELINE_MAX: usize = 10_000;
+/// The highest rate, in commands per second.
+pub const RATE_MAX: u64 = 1_000_000_000;
+/// The largest key space of a checked run, which remembers a version for each key.
+pub const VERIFIED_KEY_SPACE_MAX: u64 = 100_000_000;
+
+impl Default for Workload {
+    fn default() -> Workload {
+        Workload {
+            tasks: 64,
+            pipeline: 1,
+            mix: Mix::Ratio { set: 1, get: 10 },
+            key_space: 100_000,
+            keys: KeyDistribution::Uniform,
+            values: ValueSize { min: 64, max: 64 },
+            limit: Limit::Duration(Duration::from_secs(10)),
+            rate: None,
+            via: Via::Shard,
+            load: true,
+            verify: false,
+            seed: 1,
+        }
+    }
+}
+
+impl Workload {
+    /// Whether the key space is written before the run.
+    pub fn loads(&self) -> bool {
+        self.load && self.mix.reads()
+    }
+
+    /// Says what makes no sense about it on this many shards, if anything does.
+    pub fn check(&self, shards: usize) -> Result<(), WorkloadError> {
+        in_range("tasks", self.tasks as u64, 1, TASKS_MAX as u64)?;
+        in_range("pipeline", self.pipeline as u64, 1, PIPELINE_MAX as u64)?;
+        in_range("key-space", self.key_space, 1, KEY_SPACE_MAX)?;
+        in_range("value-size", self.values.max as u64, 0, VALUE_SIZE_MAX as u64)?;
+        in_range("value-size", self.values.min as u64, 0, self.values.max as u64)?;
+        if let Some(rate) = self.rate {
+            in_range("rate", rate, 1, RATE_MAX)?;
+        }
+        if let KeyDistribution::Zipf { exponent } = self.keys
+            && !(exponent > 0.0 && exponent <= ZIPF_EXPONENT_MAX)
+        {
+            let allowed = format!("above 0, to {ZIPF_EXPONENT_MAX}");
+            return Err(WorkloadError::Range {
+                option: "key-distribution",
+                value: exponent.to_string(),
+                allowed,
+            });
+        }
+        match self.limit {
+            Limit::Requests(requests) => in_range("requests", requests, 1, u64::MAX)?,
+            Limit::Duration(duration) if duration.is_zero() => {
+                in_range("duration", 0, 1, u64::MAX)?;
+            }
+            Limit::Duration(_) => {}
+        }
+        match self.mix {
+            Mix::Ratio { set: 0, get: 0 } => Err(WorkloadError::NoCommands),
+            _ if self.verify => self.check_verified(shards),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_verified(&self, shards: usize) -> Result<(), WorkloadError> {
+        if matches!(self.mix, Mix::Command(_)) {
+            return Err(WorkloadError::VerifyCommand);
+        }
+        if self.values.min < SIGNED_SIZE_MIN {
+            return Err(WorkloadError::VerifySize(self.values.min));
+        }
+        let callers = (shards * self.tasks) as u64;
+        if !(callers..=VERIFIED_KEY_SPACE_MAX).contains(&self.key_space) {
+            return Err(WorkloadError::VerifyKeySpace { keys: self.key_space, callers });
+        }
+        Ok(())
+    }
+}
+
+/// The steepest Zipf distribution: beyond it everything is the first key.
+pub const ZIPF_EXPONENT_MAX: f64 = 20.0;
+
+fn in_range(option: &'static str, value: u64, least: u64, most: u64) -> Result<(), WorkloadError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let allowed = match most {
+        u64::MAX => format!("{least} or more"),
+        _ => format!("{least} to {most}"),
+    };
+    Err(WorkloadError::Range { option, value: value.to_string(), allowed })
+}
+
+/// Why a workload makes no sense. The texts name the options of `hitless bench`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkloadError {
+    /// A number is out of its range.
+    #[error("--{option}: {value} is out of range; allowed: {allowed}")]
+    Range {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// The mix is `0:0`.
+    #[error("--ratio: 0:0 sends nothing; at least one of SET and GET must be above 0")]
+    NoCommands,
+    /// A user's own command cannot be checked.
+    #[error("--verify checks SET and GET, and cannot know what --command must answer: give --ratio")]
+    VerifyCommand,
+    /// The values are too small to be signed.
+    #[error(
+        "--value-size: {0} is too small for --verify, which signs the values; allowed: \
+         {SIGNED_SIZE_MIN} to {VALUE_SIZE_MAX}"
+    )]
+    VerifySize(usize),
+    /// There are fewer keys than callers, or too many to remember.
+    #[error(
+        "--key-space: {keys} does not go with --verify, which gives each of the {callers} callers \
+         keys of its own and remembers what they hold; allowed: {callers} to \
+         {VERIFIED_KEY_SPACE_MAX}"
+    )]
+    VerifyKeySpace {
+        /// The key space.
+        keys: u64,
+        /// Callers over all shards.
+        callers: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(change: impl FnOnce(&mut Workload)) -> String {
+        let mut workload = Workload::default();
+        change(&mut workload);
+        workload.check(2).expect_err("nonsense").to_string()
+    }
+
+    #[test]
+    fn the_default_makes_sense() {
+        assert_eq!(Workload::default().check(2), Ok(()));
+        assert!(Workload::default().loads());
+    }
+
+    #[test]
+    fn nonsense_names_the_option_and_the_range() {
+        assert!(message(|w| w.tasks = 0).contains("--tasks: 0 is out of range; allowed: 1 to"));
+        assert!(message(|w| w.pipeline = 1 << 20).contains("--pipeline"));
+        assert!(message(|w| w.key_space = KEY_SPACE_MAX + 1).contains("to 1000000000000"));
+        assert!(message(|w| w.values = ValueSize { min: 2, max: 1 }).contains("--value-size"));
+        assert!(message(|w| w.limit = Limit::Duration(Duration::ZERO)).contains("--duration"));
+        assert!(message(|w| w.limit = Limit::Requests(0)).contains("--requests"));
+        assert!(message(|w| w.rate = Some(0)).contains("--rate"));
+        for exponent in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let keys = KeyDistribution::Zipf { exponent };
+            assert!(message(|w| w.keys = keys).contains("--key-distribution"));
+        }
+        assert!(message(|w| w.mix = Mix::Ratio { set: 0, get: 0 }).contains("--ratio"));
+    }
+
+    #[test]
+    fn verify_has_needs_of_its_own() {
+        let verified = |change: fn(&mut Workload)| {
+            message(|w| {
+                w.verify = true;
+                change(w);
+            })
+        };
+        assert!(verified(|w| w.values.min = 8).contains("31 to"));
+        assert!(verified(|w| w.key_space = 127).contains("128 to"));
+        let template = |w: &mut Workload| {
+            w.mix = Mix::Command("PING".parse().expect("a template"));
+        };
+        assert!(verified(template).contains("--command"));
+    }
+
+    #[test]
+    fn only_a_run_that_reads_is_loaded() {
+        let loads = |mix: Mix| Workload { mix, ..Workload::default() }.loads();
+        assert!(!loads(Mix::Ratio { set: 1, get: 0 }));
+        assert!(!loads(Mix::Command("LPUSH {key} x".parse().expect("a template"))));
+        assert!(loads(Mix::Command("get {key}".parse().expect("a template"))));
+        assert!(!Workload { load: false, ..Workload::default() }.loads());
+    }
+}

@@ -1,0 +1,71 @@
+//! [`Executor`]: the pinned thread that a client's shard runs on.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use super::Shard;
+use super::mailbox::{self, Mailbox};
+use crate::config::Effective;
+use crate::error::{Error, Result};
+
+pub(crate) struct Executor(ExecutorJoinHandle<()>);
+
+impl Executor {
+    /// Waits until the thread has ended.
+    pub(crate) fn join(self) {
+        // A thread that panicked has told its callers by closing its mailbox.
+        let _ = self.0.join();
+    }
+}
+
+/// Starts the thread of the shard with this index, which serves the mailbox until it is closed.
+///
+/// # Errors
+/// If the thread, or the executor on it, cannot be had.
+pub(crate) fn start(effective: &Effective, index: usize, mailbox: Arc<Mailbox>) -> Result<Executor> {
+    let core = effective.shard_cores().get(index).copied().flatten();
+    let (started, start) = mpsc::channel();
+    let main = {
+        let effective = effective.clone();
+        move || async move {
+            let guard = Closing(mailbox);
+            let shard = Shard::start(effective, index);
+            // Whoever started this waits for it, and for nothing else.
+            let _ = started.send(());
+            mailbox::serve(&guard.0, shard).await;
+        }
+    };
+    let builder = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
+        .name(&format!("hitless-{index}"))
+        .spin_before_park(effective.spin_before_park());
+    let thread = builder.spawn(main).map_err(|error| unable(index, core, &error.to_string()))?;
+    if start.recv_timeout(START_TIMEOUT).is_ok() {
+        return Ok(Executor(thread));
+    }
+    Err(match thread.join() {
+        Err(error) => unable(index, core, &error.to_string()),
+        Ok(()) => unable(index, core, "it ended at once"),
+    })
+}
+
+fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
+    let place = core.map_or_else(String::new, |core| format!(" on core {core}"));
+    Error::machine(format!(
+        "shard {index} cannot run{place}: {why}. Each shard needs an io_uring, some locked memory (`ulimit -l`), open \
+         files (`ulimit -n`) and a core that this process may use"
+    ))
+}
+
+/// However the thread ends, nobody waits for it any longer.
+struct Closing(Arc<Mailbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// An executor is there within milliseconds, or not at all.
+const START_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,226 @@
+//! What threads and runtimes other than the shards' own see: a client through its whole life, and through its
+//! server's death.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use common::Redis;
+use futures_lite::future::block_on;
+use hitless::{Client, Config, ErrorKind, Outcome, cmd};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+fn client(url: &str) -> Client {
+    let client = Client::start(Config::from_url(url).unwrap().shards(2).connections_per_shard(2)).unwrap();
+    block_on(client.ready(GRACE)).unwrap();
+    client
+}
+
+#[test]
+fn threads_call_through_clones_and_each_keeps_its_order() {
+    let redis = Redis::start();
+    let client = client(&redis.url());
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let client = client.clone();
+            std::thread::spawn(move || {
+                let list = format!("list:{caller}");
+                let pushes: Vec<_> = (0..500).map(|n| client.rpush(&list, &[n])).collect();
+                for (index, push) in pushes.into_iter().enumerate() {
+                    assert_eq!(block_on(push).unwrap(), index as i64 + 1);
+                }
+                let found: Vec<i64> = block_on(client.lrange(&list, 0, -1)).unwrap();
+                assert_eq!(found, (0..500).collect::<Vec<_>>());
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    let stats = block_on(client.run_on_each_shard(|shard| async move { shard.stats() })).unwrap();
+    assert!(stats.iter().all(|stats| stats.calls == 0 && stats.ready == 2 && stats.bytes_sent > 10_000));
+    block_on(client.shutdown(GRACE)).unwrap();
+}
+
+#[test]
+fn a_closure_runs_on_every_shard_and_its_panic_takes_nothing_down() {
+    let redis = Redis::start();
+    let client = client(&redis.url());
+    let indices = client.run_on_each_shard(|shard| async move {
+        shard.incr("visits").await.unwrap();
+        (shard.index(), shard.core().is_some(), std::thread::current().name().map(str::to_owned))
+    });
+    let indices = block_on(indices).unwrap();
+    assert_eq!((indices[0].0, indices[1].0, indices.len()), (0, 1, 2));
+    assert!(
+        indices.iter().all(|(_, pinned, name)| *pinned && name.as_ref().unwrap().starts_with("hitless-"))
+    );
+    assert_eq!(block_on(client.get::<i64>("visits")).unwrap(), 2);
+
+    for late in [false, true] {
+        let panicking = client.run_on(1, move |shard| async move {
+            if late {
+                shard.ping().await.unwrap();
+            }
+            assert!(shard.index() == 7, "as planned");
+        });
+        let error = block_on(panicking).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Panicked);
+        assert!(error.to_string().contains("as planned"), "{error}");
+    }
+    assert_eq!(
+        block_on(client.run_on(1, |shard| async move { shard.incr("visits").await })).unwrap().unwrap(),
+        3
+    );
+    let error = block_on(client.run_on(2, |_| async {})).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
+    block_on(client.shutdown(GRACE)).unwrap();
+}
+
+#[test]
+fn shutting_down_finishes_what_was_accepted_and_refuses_the_rest() {
+    let redis = Redis::start();
+    let client = client(&redis.url());
+    let accepted: Vec<_> = (0..2000).map(|_| client.incr("counter")).collect();
+    block_on(client.shutdown(GRACE)).unwrap();
+    for reply in accepted {
+        block_on(reply).unwrap();
+    }
+    let error = block_on(client.ping()).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ShutDown, Outcome::Unsent));
+    let error = block_on(client.run_on_each_shard(|_| async {})).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
+    // Once more does no harm.
+    block_on(client.shutdown(GRACE)).unwrap();
+    let other = self::client(&redis.url());
+    assert_eq!(block_on(other.get::<i64>("counter")).unwrap(), 2000);
+}
+
+/// A server that stops answering keeps nobody longer than the grace.
+#[test]
+fn shutting_down_does_not_wait_for_a_server_that_hangs() {
+    let redis = Redis::start();
+    let client = client(&redis.url());
+    redis.signal(libc::SIGSTOP);
+    let reply = client.incr("counter");
+    let error = block_on(client.shutdown(Duration::from_millis(100))).unwrap_err();
+    assert!(error.to_string().contains("1 commands were not answered"), "{error}");
+    let error = block_on(reply).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ShutDown, Outcome::Ambiguous));
+    redis.signal(libc::SIGCONT);
+}
+
+#[test]
+fn the_last_clone_takes_the_connections_along() {
+    let redis = Redis::start();
+    let observer = client(&redis.url());
+    let connected = || -> usize {
+        let list: String = block_on(observer.run(&cmd("CLIENT").arg("LIST"))).unwrap();
+        list.lines().count()
+    };
+    assert_eq!(connected(), 4);
+    let (first, second) = (client(&redis.url()), client(&redis.url()));
+    assert_eq!(connected(), 12);
+    drop(first);
+    let pending = second.incr("counter");
+    drop(second);
+    // A reply that is awaited keeps what it needs.
+    assert_eq!(block_on(pending).unwrap(), 1);
+    while connected() > 4 {
+        std::thread::yield_now();
+    }
+}
+
+/// Callers echo numbers while the server is killed and comes back: whoever gets a reply gets its own, what was
+/// written and unanswered is ambiguous, and the rest is sent later.
+#[test]
+fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
+    const CALLERS: usize = 64;
+    let mut redis = Redis::start();
+    let client = client(&redis.url());
+    let (tell, progress) = mpsc::channel();
+    let restarted = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (client, tell, restarted) = (client.clone(), tell.clone(), restarted.clone());
+            std::thread::spawn(move || {
+                let (mut failures, mut after) = (0, 0);
+                for n in 0.. {
+                    let payload = format!("{caller}:{n}");
+                    match block_on(client.run::<String>(&cmd("ECHO").arg(&payload))) {
+                        Ok(reply) => assert_eq!(reply, payload),
+                        Err(error) => {
+                            let what = (error.kind(), error.outcome());
+                            assert_eq!(what, (ErrorKind::ConnectionLost, Outcome::Ambiguous), "{error}");
+                            failures += 1;
+                        }
+                    }
+                    if n == 20 {
+                        // Nobody may listen any more.
+                        let _ = tell.send(());
+                    }
+                    after += usize::from(restarted.load(Ordering::Relaxed));
+                    if after == 20 {
+                        break;
+                    }
+                }
+                failures
+            })
+        })
+        .collect();
+    for _ in 0..CALLERS {
+        progress.recv().unwrap();
+    }
+    redis.kill();
+    redis.restart();
+    restarted.store(true, Ordering::Relaxed);
+    let failures: Vec<i32> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    assert!(failures.iter().sum::<i32>() > 0, "nobody noticed");
+    assert!(
+        failures.iter().all(|failures| *failures <= 1),
+        "one loss, at most one failure a caller: {failures:?}"
+    );
+    let stats = block_on(client.run_on_each_shard(|shard| async move { shard.stats() })).unwrap();
+    assert_eq!(stats.iter().map(|stats| stats.lost).sum::<u64>(), 4);
+    assert!(stats.iter().all(|stats| stats.calls == 0));
+}
+
+#[test]
+fn commands_wait_for_a_server_that_is_not_there_yet() {
+    let mut redis = Redis::start();
+    redis.kill();
+    let client = Client::start(Config::from_url(&redis.url()).unwrap().shards(1)).unwrap();
+    let early: Vec<_> = (0..100).map(|_| client.incr("counter")).collect();
+    redis.restart();
+    for reply in early {
+        block_on(reply).unwrap();
+    }
+}
+
+#[test]
+fn a_command_that_nobody_takes_fails_unsent_in_time_and_says_why() {
+    let url = format!("redis://127.0.0.1:{}?command_timeout=50ms", common::free_port());
+    let client = Client::start(Config::from_url(&url).unwrap().shards(1)).unwrap();
+    let error = block_on(client.incr("counter")).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
+    assert!(error.to_string().contains("refused") && error.to_string().contains("INCR"), "{error}");
+}
+
+#[test]
+fn a_server_that_hangs_is_left_and_the_next_connection_works() {
+    let redis = Redis::start();
+    let url = format!("{}?command_timeout=300ms", redis.url());
+    let client = Client::start(Config::from_url(&url).unwrap().shards(1).connections_per_shard(1)).unwrap();
+    block_on(client.ready(GRACE)).unwrap();
+    redis.signal(libc::SIGSTOP);
+    let error = block_on(client.ping()).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Ambiguous));
+    redis.signal(libc::SIGCONT);
+    block_on(client.ready(GRACE)).unwrap();
+    block_on(client.ping()).unwrap();
+    let stats = block_on(client.run_on(0, |shard| async move { shard.stats() })).unwrap();
+    assert_eq!((stats.lost, stats.ready), (1, 1));
+}

@@ -1,0 +1,93 @@
+//! A real redis-server for tests: each starts its own, on a free port, with nothing on disk, and ends it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of several test programs, none of which uses all of it"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+pub struct Redis {
+    child: Child,
+    port: u16,
+    options: Vec<String>,
+}
+
+impl Redis {
+    pub fn start() -> Redis {
+        Redis::start_with(&[])
+    }
+
+    /// With more options than those that keep it on loopback and off the disk.
+    pub fn start_with(options: &[&str]) -> Redis {
+        let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
+        for _ in 0..20 {
+            // Between here and there somebody else may take the port: then another one is tried.
+            let port = free_port();
+            if let Some(child) = launch(port, &options) {
+                return Redis { child, port, options };
+            }
+        }
+        panic!("redis-server found no free port");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("redis-server was running");
+        self.child.wait().expect("redis-server can be waited for");
+    }
+
+    /// Starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.child = launch(self.port, &self.options).expect("its port was free a moment ago");
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let pid = self.child.id().try_into().expect("a process id");
+        // SAFETY: it sends a signal to a process of ours that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port of loopback that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A server that accepts connections, or nothing if it could not have the port.
+fn launch(port: u16, options: &[String]) -> Option<Child> {
+    let mut child = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("redis-server is on the PATH (scripts/test installs it)");
+    let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+    for line in output.lines() {
+        // What it says later goes nowhere: the pipe is closed then, which it does not mind.
+        if line.expect("its output is text").contains("Ready to accept connections") {
+            return Some(child);
+        }
+    }
+    child.wait().expect("redis-server can be waited for");
+    None
+}

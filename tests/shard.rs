@@ -1,0 +1,311 @@
+//! What an application sees of a shard, against a real redis-server and against the in-memory endpoint.
+
+mod common;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::Redis;
+use hitless::rehearsal::{Endpoints, EndpointsConfig};
+use hitless::{Config, Error, ErrorKind, Frame, Outcome, Shard, cmd};
+
+/// Runs a test's future on an executor of its own.
+fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
+    let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
+    executor.unwrap().join().unwrap();
+}
+
+/// Runs the same test against both servers.
+fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clone + Send + 'static) {
+    let redis = Redis::start();
+    let endpoints = Endpoints::start(EndpointsConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        ..Default::default()
+    });
+    let endpoints = endpoints.unwrap();
+    for url in [redis.url(), format!("redis://{}", endpoints.addresses()[0])] {
+        let test = test.clone();
+        run(move || async move {
+            let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
+            test(shard.clone()).await;
+            shard.shutdown(Duration::from_secs(5)).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn the_commonest_commands_do_what_they_say() {
+    run_on_both(|shard| async move {
+        shard.ping().await.unwrap();
+        assert_eq!(shard.get::<Option<String>>("key").await.unwrap(), None);
+        shard.set("key", "value").await.unwrap();
+        assert_eq!(shard.get::<String>("key").await.unwrap(), "value");
+        assert!(!shard.set_nx("key", "other").await.unwrap());
+        assert!(shard.set_nx("new", "other").await.unwrap());
+        shard.set_ex("soon", 100, "gone").await.unwrap();
+        assert!((99..=100).contains(&shard.ttl("soon").await.unwrap()));
+        assert_eq!(shard.ttl("key").await.unwrap(), -1);
+        assert!(shard.expire("key", 50).await.unwrap());
+        shard.mset(&[("a", 1), ("b", 2)]).await.unwrap();
+        let values: Vec<Option<i64>> = shard.mget(&["a", "none", "b"]).await.unwrap();
+        assert_eq!(values, [Some(1), None, Some(2)]);
+        assert_eq!(shard.exists(&["a", "b", "none"]).await.unwrap(), 2);
+        assert_eq!(shard.incr("a").await.unwrap(), 2);
+        assert_eq!(shard.incr_by("a", -12).await.unwrap(), -10);
+        assert_eq!(shard.del(&["a", "b", "none"]).await.unwrap(), 2);
+        assert_eq!(shard.hset("hash", &[("one", "1"), ("two", "2")]).await.unwrap(), 2);
+        assert_eq!(shard.hget::<i64>("hash", "two").await.unwrap(), 2);
+        let hash: BTreeMap<String, i64> = shard.hgetall("hash").await.unwrap();
+        assert_eq!(hash, BTreeMap::from([("one".to_owned(), 1), ("two".to_owned(), 2)]));
+        assert_eq!(shard.rpush("list", &["b", "c"]).await.unwrap(), 2);
+        assert_eq!(shard.lpush("list", &["a"]).await.unwrap(), 3);
+        assert_eq!(shard.lrange::<Vec<String>>("list", 0, -1).await.unwrap(), ["a", "b", "c"]);
+        assert_eq!(shard.sadd("set", &["x", "y", "x"]).await.unwrap(), 2);
+        let kind: String = shard.run(&cmd("TYPE").arg("set")).await.unwrap();
+        assert_eq!(kind, "set");
+    });
+}
+
+#[test]
+fn values_of_every_size_come_back_as_they_were() {
+    run_on_both(|shard| async move {
+        for size in [0, 1, 100, 4095, 32 << 10, (32 << 10) + 1, 1 << 20, 5_000_001] {
+            let value: Vec<u8> = (0..size).map(|n: u32| n.wrapping_mul(31).to_le_bytes()[1]).collect();
+            shard.set("value", &value).await.unwrap();
+            let (first, second) = (shard.get::<Bytes>("value"), shard.get::<Bytes>("value"));
+            assert!(first.await.unwrap() == value && second.await.unwrap() == value, "{size} bytes");
+        }
+    });
+}
+
+#[test]
+fn errors_say_what_the_server_said_and_that_it_answered() {
+    run_on_both(|shard| async move {
+        shard.set("key", "text").await.unwrap();
+        let error = shard.incr("key").await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Server, Outcome::Answered));
+        assert_eq!((error.command(), error.code()), (Some("INCR"), Some("ERR")));
+        assert!(error.to_string().contains("not an integer"), "{error}");
+        let error = shard.get::<i64>("key").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReplyType);
+        let error = shard.run::<()>(&cmd("NO-SUCH-COMMAND")).await.unwrap_err();
+        assert!(error.to_string().contains("unknown command"), "{error}");
+    });
+}
+
+#[test]
+fn a_pipeline_is_answered_command_by_command() {
+    run_on_both(|shard| async move {
+        let pipeline = shard.pipeline();
+        pipeline.set("key", "text").incr("key").get("key").cmd(&cmd("ECHO").arg(7));
+        assert_eq!(pipeline.len(), 4);
+        let replies: Vec<Result<Frame, Error>> = pipeline.run().await.unwrap();
+        assert!(matches!(&replies[1], Ok(Frame::Error(text)) if text.starts_with(b"ERR")));
+        assert_eq!(*replies[2].as_ref().unwrap(), Frame::Bulk("text".into()));
+        let pipeline = shard.pipeline();
+        pipeline.get("key").incr("counter");
+        let typed: (String, i64) = pipeline.run().await.unwrap();
+        assert_eq!(typed, ("text".to_owned(), 1));
+        assert_eq!(shard.pipeline().run::<Vec<Frame>>().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn one_handle_keeps_its_order_and_clones_take_the_connections_in_turn() {
+    run_on_both(|shard| async move {
+        let handle = shard.clone();
+        let pushes: Vec<_> = (0..1000).map(|n| handle.rpush("list", &[n])).collect();
+        for (index, push) in pushes.into_iter().enumerate() {
+            assert_eq!(push.await.unwrap(), index as i64 + 1);
+        }
+        let list: Vec<i64> = handle.lrange("list", 0, -1).await.unwrap();
+        assert_eq!(list, (0..1000).collect::<Vec<_>>());
+
+        let mut ids = Vec::new();
+        for _ in 0..4 {
+            ids.push(shard.clone().run::<i64>(&cmd("CLIENT").arg("ID")).await.unwrap());
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 4, "four clones, four connections");
+    });
+}
+
+/// Many tasks, most of whose futures are dropped at a random moment: every reply that is awaited is the right one,
+/// and nothing is left behind.
+#[test]
+fn cancelled_callers_leave_nothing_behind_and_nobody_elses_reply_is_taken() {
+    run_on_both(|shard| async move {
+        const CALLERS: usize = 50;
+        const CALLS: usize = 400;
+        for n in 0..100 {
+            shard.set(format!("key:{n}"), n).await.unwrap();
+        }
+        let answered = Rc::new(Cell::new(0));
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (shard, answered) = (shard.clone(), answered.clone());
+                let mut random = fastrand::Rng::with_seed(caller as u64);
+                glommio::spawn_local(async move {
+                    for _ in 0..CALLS {
+                        let mut calls: Vec<_> = (0..random.usize(1..8))
+                            .map(|_| {
+                                let n = random.i64(0..100);
+                                (n, shard.get::<i64>(format!("key:{n}")))
+                            })
+                            .collect();
+                        for _ in 0..random.usize(..4) {
+                            futures_lite::future::yield_now().await;
+                        }
+                        let kept = calls.swap_remove(random.usize(..calls.len()));
+                        drop(calls);
+                        assert_eq!(kept.1.await.unwrap(), kept.0);
+                        answered.set(answered.get() + 1);
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await;
+        }
+        assert_eq!(answered.get(), CALLERS * CALLS);
+        shard.ping().await.unwrap();
+        let stats = shard.stats();
+        assert_eq!((stats.calls, stats.queued), (0, 0));
+        assert_eq!(stats.lost, 0);
+    });
+}
+
+#[test]
+fn a_server_without_hello_is_spoken_to_in_resp2() {
+    let redis = Redis::start_with(&["--rename-command", "HELLO", "", "--requirepass", "s3cret"]);
+    let url = format!("redis://:s3cret@127.0.0.1:{}/3?client_name=old", redis.port());
+    run(move || async move {
+        let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
+        shard.hset("hash", &[("a", 1)]).await.unwrap();
+        let hash: BTreeMap<String, i64> = shard.hgetall("hash").await.unwrap();
+        assert_eq!(hash, BTreeMap::from([("a".to_owned(), 1)]));
+        let info: String = shard.run(&cmd("CLIENT").arg("INFO")).await.unwrap();
+        for part in ["name=old", "db=3", "resp=2"] {
+            assert!(info.contains(part), "{part}: {info}");
+        }
+    });
+}
+
+#[test]
+fn a_wrong_password_is_said_at_once_and_by_name() {
+    let redis = Redis::start_with(&["--requirepass", "s3cret"]);
+    for (user_info, code) in [("", "NOAUTH"), (":wrong@", "WRONGPASS"), ("nobody:s3cret@", "WRONGPASS")] {
+        let url = format!("redis://{user_info}127.0.0.1:{}", redis.port());
+        run(move || async move {
+            let connected = Shard::connect(Config::from_url(&url).unwrap()).await;
+            let error = connected.map(|_| ()).unwrap_err();
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::Auth, Outcome::Unsent));
+            assert!(error.to_string().contains(code), "{error}");
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        });
+    }
+}
+
+#[test]
+fn nobody_at_the_address_is_an_error_that_says_so() {
+    let port = common::free_port();
+    run(move || async move {
+        let config = Config::from_url(&format!("redis://127.0.0.1:{port}?connect_timeout=200ms")).unwrap();
+        let error = Shard::connect(config).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let text = error.to_string();
+        assert!(text.contains(&port.to_string()) && text.contains("refused"), "{text}");
+    });
+}
+
+#[test]
+fn a_name_is_resolved_and_an_unknown_one_is_an_error() {
+    let redis = Redis::start();
+    let port = redis.port();
+    run(move || async move {
+        let shard =
+            Shard::connect(Config::from_url(&format!("redis://localhost:{port}")).unwrap()).await.unwrap();
+        shard.ping().await.unwrap();
+        let config = Config::from_url("redis://no-such-host.invalid:1?connect_timeout=2s").unwrap();
+        let error = Shard::connect(config).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connect);
+    });
+}
+
+/// Whatever a server says, the caller gets an error in time: no panic, no hang, no reply out of thin air.
+#[test]
+fn rubbish_from_a_server_is_an_error_in_time() {
+    let cases: [&[u8]; 6] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"$536870912\r\n",
+        b"*1\r\n*1\r\n*1\r\n",
+        b"+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n",
+        b"\0\0\0\0",
+        b"",
+    ];
+    for rubbish in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            // The client dials again and again until it is told to stop, and the last dial is the test's own.
+            while let Ok((mut socket, _)) = listener.accept() {
+                let mut buffer = [0; 1024];
+                let count = socket.read(&mut buffer).unwrap_or(0);
+                if buffer[..count].starts_with(b"stop") {
+                    return;
+                }
+                let _ = socket.write_all(rubbish);
+            }
+        });
+        run(move || async move {
+            let url = format!("redis://127.0.0.1:{port}?connect_timeout=300ms&command_timeout=300ms");
+            let error = Shard::connect(Config::from_url(&url).unwrap()).await.map(|_| ()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+        });
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap().write_all(b"stop").unwrap();
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn more_calls_than_may_be_open_are_refused_unsent_and_the_others_answered() {
+    run_on_both(|shard| async move {
+        let calls: Vec<_> = (0..40_000).map(|_| shard.ping()).collect();
+        let (mut answered, mut refused) = (0, 0);
+        for call in calls {
+            match call.await {
+                Ok(()) => answered += 1,
+                Err(error) => {
+                    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::Unsent));
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((answered, refused), (30_000, 10_000));
+    });
+}
+
+#[test]
+fn try_run_fails_at_once_where_run_waits_for_room() {
+    let redis = Redis::start();
+    let url = redis.url();
+    run(move || async move {
+        let config = Config::from_url(&url).unwrap().connections_per_shard(1).queue_max(2);
+        let shard = Shard::connect(config).await.unwrap();
+        let ping = cmd("PING");
+        let (first, second) = (shard.try_run::<()>(&ping).unwrap(), shard.try_run::<()>(&ping).unwrap());
+        let error = shard.try_run::<()>(&ping).map(|_| ()).unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::Unsent));
+        let third = shard.run::<()>(&ping);
+        for reply in [first, second, third] {
+            reply.await.unwrap();
+        }
+        shard.try_run::<()>(&ping).unwrap().await.unwrap();
+    });
+}

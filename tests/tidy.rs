@@ -1,0 +1,334 @@
+//! The architecture, and the habits that a machine can check. Each rule says why it is one.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// One source file: its path from the top, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_test(&self) -> bool {
+        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("/testing.rs")
+    }
+
+    /// The lines before the unit tests, without what follows `//`, and counted from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut in_tests = false;
+        self.text.lines().enumerate().filter_map(move |(index, line)| {
+            in_tests |= line.starts_with("mod tests {");
+            (!in_tests).then(|| (index + 1, line.split("//").next().unwrap_or(line)))
+        })
+    }
+}
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let mut pending: Vec<PathBuf> = folders.iter().map(|folder| top().join(folder)).collect();
+    let mut sources = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(top()).unwrap().to_str().unwrap().to_owned();
+            sources.push(Source { path: name, text: std::fs::read_to_string(&path).unwrap() });
+        }
+    }
+    sources.sort_by(|one, other| one.path.cmp(&other.path));
+    assert!(!sources.is_empty());
+    sources
+}
+
+fn assert_none(found: &str, why: &str) {
+    assert!(found.is_empty(), "{why}:\n{found}");
+}
+
+/// What may be imported by whom: a folder or file, and the parts of the crate that it may name. The longest match
+/// counts. Everything may name itself.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("src/proto/resp", &[]),
+    ("src/proto/time", &[]),
+    ("src/proto/endpoint", &[]),
+    ("src/proto/error", &["proto::resp"]),
+    ("src/proto/connection", &["proto::resp", "proto::time", "proto::endpoint", "proto::error"]),
+    (
+        "src/proto/pool",
+        &["proto::resp", "proto::time", "proto::endpoint", "proto::error", "proto::connection"],
+    ),
+    ("src/proto/mod", &[]),
+    ("src/error", &["proto", "command"]),
+    ("src/command", &["proto", "error"]),
+    ("src/config", &["proto", "error"]),
+    ("src/shard", &["proto", "error", "command", "config"]),
+    ("src/client", &["proto", "error", "command", "config", "shard"]),
+    ("src/rehearsal", &[]),
+    ("src/load", &["client", "shard", "config", "error", "command", "rehearsal", "proto::error"]),
+    ("src/cli", &["load", "client", "shard", "config", "error", "command", "rehearsal"]),
+];
+
+/// Names at the crate's root, and where they come from: naming one is naming its home.
+const ROOT_NAMES: &[(&str, &str)] = &[
+    ("Client", "client"),
+    ("ClientReply", "client"),
+    ("Shard", "shard"),
+    ("ShardStats", "shard"),
+    ("Reply", "shard"),
+    ("Pipeline", "shard"),
+    ("Config", "config"),
+    ("ConfigError", "config"),
+    ("Effective", "config"),
+    ("Error", "error"),
+    ("ErrorKind", "error"),
+    ("Result", "error"),
+    ("Argument", "command"),
+    ("Cmd", "command"),
+    ("FromReply", "command"),
+    ("ToArg", "command"),
+    ("cmd", "command"),
+    ("Endpoint", "proto::endpoint"),
+    ("Outcome", "proto::error"),
+    ("Frame", "proto::resp"),
+    ("Limits", "proto::resp"),
+];
+
+/// A layer that imports a higher one cannot be tested, or replaced, without it. The rehearsal server shares nothing
+/// with what it is the test of.
+#[test]
+fn imports_follow_the_layers() {
+    let mut found = String::new();
+    for source in sources(&["src"]).iter().filter(|source| !source.is_test()) {
+        let place =
+            IMPORTS.iter().filter(|(place, _)| source.path.starts_with(place)).max_by_key(|(p, _)| p.len());
+        let Some((place, allowed)) = place else {
+            assert!(
+                matches!(source.path.as_str(), "src/lib.rs" | "src/main.rs"),
+                "no layer for {}",
+                source.path
+            );
+            continue;
+        };
+        let own = place.trim_start_matches("src/").trim_end_matches("/mod").replace('/', "::");
+        for (line, code) in source.code() {
+            for name in code.split("crate::").skip(1).flat_map(names) {
+                let first = name.split("::").next().unwrap_or_default();
+                let root = ROOT_NAMES.iter().find(|(root, _)| *root == first);
+                let name = root.map_or(name, |(_, home)| (*home).to_owned());
+                let mut fine = allowed.iter().copied().chain([own.as_str()]);
+                if !fine.any(|part| name == part || name.starts_with(&format!("{part}::"))) {
+                    writeln!(found, "  {}:{line}: crate::{name}", source.path).unwrap();
+                }
+            }
+        }
+    }
+    assert_none(&found, "imports against the layers (see IMPORTS in this test)");
+}
+
+/// The paths behind one `crate::`, with a group in braces taken apart.
+fn names(rest: &str) -> Vec<String> {
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
+    let (path, after) = rest.split_at(end);
+    let path = path.trim_end_matches("::");
+    match after.strip_prefix('{') {
+        Some(group) => group
+            .split('}')
+            .next()
+            .unwrap_or(group)
+            .split(',')
+            .map(|name| {
+                let name = name.trim().split_whitespace().next().unwrap_or_default();
+                if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") }
+            })
+            .filter(|name| !name.is_empty())
+            .collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
+/// Words that a part of the crate does without, and what to write instead.
+const BANNED: &[(&str, &str, &str)] = &[
+    ("src/proto", "std::time::Instant", "proto::time::Instant: time is an argument"),
+    ("src/proto", "SystemTime", "proto::time::Instant: time is an argument"),
+    ("src/proto", "std::thread", "nothing: the core runs where it is called"),
+    ("src/proto", "std::io", "proto::error: the core does no I/O"),
+    ("src/proto", "TcpStream", "bytes: the core has no sockets"),
+    ("src/proto", "async ", "a handle_ or poll_ method: the core is sans-IO"),
+    ("src/proto", "std::task", "a ticket: wakers belong to the driver"),
+    ("src/proto", "HashMap", "a Vec or a BTreeMap: the order of a simulation must not depend on hashing"),
+    ("src/proto", "HashSet", "a Vec or a BTreeSet: the order of a simulation must not depend on hashing"),
+    ("src/proto", "Rc<", "plain values: the core owns what it needs"),
+    ("src/proto", "fastrand::u", "the seeded generator of the pool"),
+    ("src/proto", "tracing", "an Action: the driver logs"),
+    ("src/client", "glommio::", "the shard's folder, so that another runtime can take its place"),
+    ("src/config", "glommio::", "the shard's folder, so that another runtime can take its place"),
+    ("src/cli", "glommio::", "the library"),
+    ("src", "todo!(", "the thing itself"),
+    ("src", "unimplemented!(", "the thing itself"),
+    ("src", "dbg!(", "tracing"),
+    ("src", " println!(", "a writer that was handed in (a closed pipe must not panic)"),
+    ("tests", "#[ignore", "a test that runs"),
+    (
+        "tests",
+        "sleep(",
+        "something to wait for: a sleep is too short on a busy machine and too long on all others",
+    ),
+];
+
+#[test]
+fn banned_words_do_not_occur() {
+    let mut found = String::new();
+    for source in sources(&["src", "tests"]).iter().filter(|source| source.path != "tests/tidy.rs") {
+        let banned = BANNED.iter().filter(|(place, ..)| source.path.starts_with(place));
+        for (_, word, instead) in banned.filter(|_| !source.is_test() || source.path.starts_with("tests/")) {
+            for (line, _) in source.code().filter(|(_, code)| code.contains(word)) {
+                writeln!(found, "  {}:{line}: {word}: use {instead}", source.path).unwrap();
+            }
+        }
+    }
+    assert_none(&found, "banned words");
+}
+
+/// Where unsafe code may be. Elsewhere there is a safe way.
+const UNSAFE: &[(&str, &str)] = &[
+    ("src/shard/probe.rs", "a system call that no crate wraps"),
+    ("src/shard/transport.rs", "the runtime's stream lends its descriptor as a bare number"),
+    ("src/rehearsal/listener.rs", "the runtime takes sockets as bare numbers; the same system call"),
+    ("src/load/drive.rs", "the thread's own clock"),
+    ("src/proto/resp/decoder/tests/allocation.rs", "a global allocator that counts"),
+];
+
+#[test]
+fn unsafe_code_is_where_it_has_to_be_and_says_why_it_is_sound() {
+    let mut found = String::new();
+    for (path, _) in UNSAFE {
+        let text = std::fs::read_to_string(top().join(path)).unwrap_or_default();
+        if !text.contains("unsafe ") {
+            writeln!(found, "  {path}: listed in UNSAFE, and needs not be any more").unwrap();
+        }
+    }
+    for source in sources(&["src"]) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or(line);
+            if !["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|form| code.contains(form)) {
+                continue;
+            }
+            let place = format!("{}:{}", source.path, index + 1);
+            if UNSAFE.iter().all(|(path, _)| *path != source.path) {
+                writeln!(found, "  {place}: not among the files of UNSAFE in this test").unwrap();
+            }
+            let before = &lines[index.saturating_sub(4)..index];
+            let explained = before.iter().any(|line| line.contains("SAFETY:"));
+            // A function of an unsafe trait is explained by its impl.
+            if !explained && !code.contains("unsafe fn") {
+                writeln!(found, "  {place}: no SAFETY comment").unwrap();
+            }
+        }
+    }
+    assert_none(&found, "unsafe code");
+}
+
+#[test]
+fn files_and_functions_are_short_and_files_say_what_they_are_for() {
+    const FILE_LINES_MAX: usize = 600;
+    const FUNCTION_LINES_MAX: usize = 70;
+    let mut found = String::new();
+    for source in sources(&["src", "tests", "benches"]) {
+        let path = &source.path;
+        let lines = source.text.lines().count();
+        if lines > FILE_LINES_MAX {
+            writeln!(found, "  {path}: {lines} lines; split it before {FILE_LINES_MAX}").unwrap();
+        }
+        if !source.text.starts_with("//!") {
+            writeln!(found, "  {path}: it does not open with what it is for").unwrap();
+        }
+        for (line, length) in functions(&source.text).filter(|(_, length)| *length > FUNCTION_LINES_MAX) {
+            writeln!(
+                found,
+                "  {path}:{line}: a function of {length} lines; one screen is {FUNCTION_LINES_MAX}"
+            )
+            .unwrap();
+        }
+    }
+    assert_none(&found, "too long to take in, or without a purpose");
+}
+
+/// Where each function begins, and how many lines it has, going by rustfmt's indentation.
+fn functions(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let begins = |line: &str| {
+        let words = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        let words =
+            words.trim_start_matches("pub(super) ").trim_start_matches("async ").trim_start_matches("const ");
+        words.starts_with("fn ")
+    };
+    let starts: Vec<usize> = (0..lines.len()).filter(|&index| begins(lines[index])).collect();
+    starts.into_iter().filter_map(move |start| {
+        let indent = lines[start].len() - lines[start].trim_start().len();
+        let closing = format!("{}}}", " ".repeat(indent));
+        let end = lines[start..].iter().position(|line| *line == closing || line.ends_with("{}"))?;
+        Some((start + 1, end + 1))
+    })
+}
+
+/// Names that say nothing, or that the standard library has taken.
+#[test]
+fn names_say_what_things_are() {
+    let mut found = String::new();
+    for source in sources(&["src", "tests", "benches"]).iter().filter(|source| source.path != "tests/tidy.rs")
+    {
+        for word in ["core", "utils", "util", "helpers", "helper", "misc", "manager"] {
+            if source.path.ends_with(&format!("/{word}.rs")) || source.path.contains(&format!("/{word}/")) {
+                writeln!(found, "  {}: a module named {word}", source.path).unwrap();
+            }
+        }
+        for (line, code) in source.code() {
+            let defines =
+                ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| code.split(kind).nth(1));
+            let name = defines
+                .and_then(|rest| rest.split(|c: char| !c.is_alphanumeric()).next())
+                .unwrap_or_default();
+            if ["Manager", "Helper", "Utils", "Impl"].iter().any(|end| name.ends_with(end)) {
+                writeln!(found, "  {}:{line}: {name}", source.path).unwrap();
+            }
+        }
+    }
+    assert_none(&found, "names");
+}
+
+/// The house is readable by its folder names, and nothing else stands in front of it.
+#[test]
+fn the_top_level_holds_what_was_agreed() {
+    let agreed =
+        ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "scripts", "README.md", "CHANGELOG.md"];
+    let mut found = String::new();
+    for entry in top().read_dir().unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let fine = agreed.contains(&name.as_str()) || name.starts_with('.') || name.starts_with("LICENSE");
+        if !fine && name != "target" {
+            writeln!(found, "  {name}").unwrap();
+        }
+    }
+    assert_none(&found, "more than was agreed at the top level");
+}
+
+/// The crate's front page promises a walk through files that exist, and few names at the door.
+#[test]
+fn the_front_page_is_true() {
+    const ROOT_NAMES_MAX: usize = 25;
+    const WALK_FILES_MAX: usize = 10;
+    let door = std::fs::read_to_string(top().join("src/lib.rs")).unwrap();
+    let walk = door.split("# A newcomer's walk").nth(1).unwrap().split("//! # ").next().unwrap();
+    let steps: Vec<&str> = walk.lines().filter_map(|line| line.split(". `").nth(1)).collect();
+    assert!((1..=WALK_FILES_MAX).contains(&steps.len()), "{} steps", steps.len());
+    for file in steps.iter().map(|step| step.split('`').next().unwrap()) {
+        assert!(top().join("src").join(file).exists(), "the walk goes through {file}");
+    }
+    let exported = door.lines().filter(|line| line.starts_with("pub use "));
+    let names: usize = exported.map(|line| line.split("::").last().unwrap().split(',').count()).sum();
+    assert!((1..=ROOT_NAMES_MAX).contains(&names), "{names} names at the root");
+}
