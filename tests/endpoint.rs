@@ -1,5 +1,7 @@
 //! The in-memory endpoint over real sockets: what its pure half cannot show.
 
+#![cfg(feature = "rehearsal")]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! Without `redis-server` on the path there is nothing to compare with: the test says so and
 //! passes.
 
+#![cfg(feature = "rehearsal")]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
