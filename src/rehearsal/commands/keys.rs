@@ -142,6 +142,26 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_that_deletes_what_it_sees_sees_everything() {
+        let mut client = Client::new();
+        for number in 0..300 {
+            client.expect(&format!("SET key:{number} v"), "+OK\r\n");
+        }
+        let mut cursor = "0".to_owned();
+        loop {
+            let reply = client.ask(&format!("SCAN {cursor} COUNT 7"));
+            for key in reply.split("\r\n").filter(|line| line.starts_with("key:")) {
+                client.expect(&format!("DEL {key}"), ":1\r\n");
+            }
+            cursor = reply.split("\r\n").nth(2).unwrap().to_owned();
+            if cursor == "0" {
+                break;
+            }
+        }
+        client.expect("DBSIZE", ":0\r\n");
+    }
+
+    #[test]
     fn a_renamed_key_keeps_its_time() {
         let mut client = Client::new();
         client.expect_all(&[("SETEX a 5 v", "+OK\r\n"), ("RENAME a b", "+OK\r\n")]);
