@@ -140,7 +140,7 @@ fn names(rest: &str) -> Vec<String> {
             .unwrap_or(group)
             .split(',')
             .map(|name| {
-                let name = name.trim().split_whitespace().next().unwrap_or_default();
+                let name = name.split_whitespace().next().unwrap_or_default();
                 if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") }
             })
             .filter(|name| !name.is_empty())

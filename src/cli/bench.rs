@@ -13,8 +13,10 @@ use super::json::{self, Document};
 use super::progress::Lines;
 use super::text::{self, Heading};
 use super::{FAILED, Failure, WELL, stop};
+use crate::config::allowed_cores;
 use crate::load::{self, LoadError, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig};
+use crate::shard::probe;
 use crate::{Client, Config, ConfigError, Effective};
 
 /// How long the end of a run waits for connections to be closed in order.
@@ -98,12 +100,9 @@ impl Cores {
     }
 }
 
-fn allowed_cores() -> Vec<usize> {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    cores.into_iter().map(|core| core.id).collect()
-}
-
 fn embedded(core: Option<usize>) -> Result<Endpoints, Failure> {
+    // The same check as the client's own, which says best what to do.
+    probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     // The second is where the first would move to.
     Endpoints::start(EndpointsConfig { listen: vec![any, any], core, ..EndpointsConfig::default() })

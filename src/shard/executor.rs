@@ -1,6 +1,7 @@
 //! [`Executor`]: the pinned thread that a client's shard runs on.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -41,13 +42,14 @@ pub(crate) fn start(effective: &Effective, index: usize, mailbox: Arc<Mailbox>) 
         .name(&format!("hitless-{index}"))
         .spin_before_park(effective.spin_before_park());
     let thread = builder.spawn(main).map_err(|error| unable(index, core, &error.to_string()))?;
-    if start.recv_timeout(START_TIMEOUT).is_ok() {
-        return Ok(Executor(thread));
+    match start.recv_timeout(START_TIMEOUT) {
+        Ok(()) => Ok(Executor(thread)),
+        Err(RecvTimeoutError::Timeout) => Err(unable(index, core, &format!("not within {START_TIMEOUT:?}"))),
+        Err(RecvTimeoutError::Disconnected) => Err(match thread.join() {
+            Err(error) => unable(index, core, &error.to_string()),
+            Ok(()) => unable(index, core, "it ended at once"),
+        }),
     }
-    Err(match thread.join() {
-        Err(error) => unable(index, core, &error.to_string()),
-        Ok(()) => unable(index, core, "it ended at once"),
-    })
 }
 
 fn unable(index: usize, core: Option<usize>, why: &str) -> Error {

@@ -56,6 +56,8 @@ use crate::proto::time::Instant;
 /// # }
 /// ```
 ///
+/// Up to 30,000 calls may be open on a shard; more are refused as [`Overloaded`](crate::ErrorKind::Overloaded), unsent.
+///
 /// Shards live on their thread: a handle is neither `Send` nor `Sync`. [`Client`](crate::Client) is both. When the
 /// last handle is dropped, the connections close once every accepted command is answered.
 pub struct Shard {

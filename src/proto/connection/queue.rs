@@ -167,8 +167,9 @@ impl Queue {
         } else {
             let before = items.len();
             items.extend(self.items.drain(..most));
-            let length: usize = items.iter().skip(before).map(|item| item.length).sum();
-            bytes.extend(self.bytes.drain(..length));
+            let length = items.iter().skip(before).map(|item| item.length).sum();
+            bytes.extend_from_slice(self.bytes.get(..length).unwrap_or_default());
+            self.bytes.drain(..length);
         }
         if let Some(last) = items.back().map(|item| item.position) {
             self.move_stamps(last, stamps);
