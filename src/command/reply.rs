@@ -47,8 +47,9 @@ impl<T: FromReply> FromReply for Result<T, Error> {
 impl<T: FromReply> FromReply for Option<T> {
     #[inline]
     fn from_reply(reply: Frame) -> Result<Self> {
-        match checked(reply)? {
+        match reply {
             Frame::Null => Ok(None),
+            Frame::Attributed { frame, .. } => Self::from_reply(*frame),
             reply => T::from_reply(reply).map(Some),
         }
     }
@@ -58,13 +59,21 @@ impl<T: FromReply> FromReply for Option<T> {
 impl FromReply for Bytes {
     #[inline]
     fn from_reply(reply: Frame) -> Result<Self> {
-        match checked(reply)? {
-            Frame::Bulk(bytes) | Frame::Simple(bytes) | Frame::BigNumber(bytes) => Ok(bytes),
-            Frame::Verbatim { text, .. } => Ok(text),
-            Frame::Integer(number) => Ok(Bytes::from(number.to_string())),
-            Frame::Double(number) => Ok(Bytes::from(number.to_string())),
-            reply => Err(Error::unexpected("a string", &reply)),
+        match reply {
+            // The commonest reply by far does not go through the general case.
+            Frame::Bulk(bytes) => Ok(bytes),
+            reply => text(reply),
         }
+    }
+}
+
+fn text(reply: Frame) -> Result<Bytes> {
+    match checked(reply)? {
+        Frame::Bulk(bytes) | Frame::Simple(bytes) | Frame::BigNumber(bytes) => Ok(bytes),
+        Frame::Verbatim { text, .. } => Ok(text),
+        Frame::Integer(number) => Ok(Bytes::from(number.to_string())),
+        Frame::Double(number) => Ok(Bytes::from(number.to_string())),
+        reply => Err(Error::unexpected("a string", &reply)),
     }
 }
 
@@ -231,6 +240,14 @@ mod tests {
         let expected = BTreeMap::from([("a".to_owned(), 1u8), ("b".to_owned(), 2)]);
         assert_eq!(BTreeMap::from_reply(flat).unwrap(), expected);
         assert_eq!(BTreeMap::from_reply(map).unwrap(), expected);
+    }
+
+    #[test]
+    fn attributes_in_front_of_a_reply_are_passed_over() {
+        let attributed = |frame| Frame::Attributed { attributes: Vec::new(), frame: Box::new(frame) };
+        assert_eq!(Option::<String>::from_reply(attributed(Frame::Null)).unwrap(), None);
+        assert_eq!(Option::<String>::from_reply(attributed(bulk("x"))).unwrap(), Some("x".into()));
+        assert_eq!(i64::from_reply(attributed(Frame::Integer(1))).unwrap(), 1);
     }
 
     #[test]
