@@ -1,4 +1,5 @@
 //! What an application sees of a shard, against a real redis-server and against the in-memory endpoint.
+#![cfg(feature = "rehearsal")]
 
 mod common;
 

@@ -3,17 +3,19 @@
 //! A `Config` is a plain value that can be built in any order; it is checked as a whole, and every automatic value
 //! is derived, once, in [`Config::effective`].
 
+mod cores;
+mod effective;
 mod url;
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::cores::allowed as allowed_cores;
+pub use self::effective::Effective;
 use crate::error::{Error, ErrorKind};
-use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds, Secret};
+use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
-use crate::proto::pool::PoolConfig;
 use crate::proto::resp::Limits;
 
 /// How to reach a server, and how much to ask of it.
@@ -254,10 +256,7 @@ impl Config {
     /// Names the first setting that is out of its range, and the range.
     pub fn effective(&self) -> Result<Effective, ConfigError> {
         self.check()?;
-        let cores = match (&self.cores, self.shards) {
-            (Some(cores), _) => check_cores(cores)?.into_iter().map(Some).collect(),
-            (None, shards) => spread(shards, &allowed_cores())?,
-        };
+        let cores = cores::resolve(self.cores.as_deref(), self.shards)?;
         let tcp_user_timeout =
             self.tcp_user_timeout.unwrap_or_else(|| self.command_timeout.max(Duration::from_secs(1)));
         Ok(Effective { cores, tcp_user_timeout, config: self.clone() })
@@ -294,116 +293,6 @@ impl Config {
     }
 }
 
-/// A checked configuration with every automatic value filled in. It prints as one `name = value` a line, without
-/// secrets.
-#[derive(Clone, Debug)]
-pub struct Effective {
-    config: Config,
-    cores: Vec<Option<usize>>,
-    tcp_user_timeout: Duration,
-}
-
-impl Effective {
-    /// One element for each shard: the core that it is pinned to, if any.
-    pub fn shard_cores(&self) -> &[Option<usize>] {
-        &self.cores
-    }
-
-    /// Every setting and its value, as text; passwords are left out.
-    pub fn fields(&self) -> Vec<(&'static str, String)> {
-        let config = &self.config;
-        let secret = |is_set: bool| if is_set { "(set)" } else { "(none)" }.to_owned();
-        let none = || "(none)".to_owned();
-        let (first, most) = config.reconnect_backoff;
-        vec![
-            ("endpoint", config.endpoint.to_string()),
-            ("username", config.username.clone().unwrap_or_else(none)),
-            ("password", secret(config.password.is_some())),
-            ("client_name", config.client_name.clone().unwrap_or_else(none)),
-            ("database", config.database.to_string()),
-            ("shards", self.cores.len().to_string()),
-            ("cores", cores_text(&self.cores)),
-            ("connections_per_shard", config.connections_per_shard.to_string()),
-            ("in_flight_max", config.in_flight_max.to_string()),
-            ("queue_max", config.queue_max.to_string()),
-            ("queue_bytes_max", config.queue_bytes_max.to_string()),
-            ("command_timeout", format!("{:?}", config.command_timeout)),
-            ("connect_timeout", format!("{:?}", config.connect_timeout)),
-            ("reconnect_backoff", format!("{first:?}..{most:?}")),
-            ("keepalive", format!("{:?}", config.keepalive)),
-            ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
-            ("spin_before_park", format!("{:?}", config.spin_before_park)),
-            ("limits.depth", config.limits.depth.to_string()),
-            ("limits.elements", config.limits.elements.to_string()),
-            ("limits.bytes", config.limits.bytes.to_string()),
-        ]
-    }
-
-    /// The endpoint that is dialed.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.config.endpoint
-    }
-
-    /// Connections per shard.
-    pub fn connections_per_shard(&self) -> usize {
-        self.config.connections_per_shard
-    }
-
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        self.config.connect_timeout
-    }
-
-    pub(crate) fn command_timeout(&self) -> Duration {
-        self.config.command_timeout
-    }
-
-    pub(crate) fn keepalive(&self) -> Duration {
-        self.config.keepalive
-    }
-
-    pub(crate) fn tcp_user_timeout(&self) -> Duration {
-        self.tcp_user_timeout
-    }
-
-    pub(crate) fn spin_before_park(&self) -> Duration {
-        self.config.spin_before_park
-    }
-
-    pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
-        let config = &self.config;
-        let greeting = Greeting {
-            username: config.username.clone(),
-            password: config.password.clone(),
-            client_name: config.client_name.clone(),
-            database: config.database,
-        };
-        PoolConfig {
-            endpoint: config.endpoint.clone(),
-            connections: config.connections_per_shard,
-            connection: ConnectionConfig {
-                greeting: Arc::new(greeting),
-                limits: config.limits,
-                in_flight_max: config.in_flight_max,
-                connect_timeout: config.connect_timeout,
-                command_timeout: config.command_timeout,
-            },
-            queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
-            backoff_first: config.reconnect_backoff.0,
-            backoff_max: config.reconnect_backoff.1,
-            seed,
-        }
-    }
-}
-
-impl fmt::Display for Effective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in self.fields() {
-            writeln!(f, "{name} = {value}")?;
-        }
-        Ok(())
-    }
-}
-
 fn within(knob: &str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
@@ -417,42 +306,6 @@ fn lasts(knob: &str, value: Duration, least: Duration, most: Duration) -> Result
     }
     Err(ConfigError::new(knob, format!("{value:?} is not within {least:?} to {most:?}")))
 }
-
-/// The cores that this process may use. Empty if the system does not say.
-pub(crate) fn allowed_cores() -> Vec<usize> {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    cores.into_iter().map(|core| core.id).collect()
-}
-
-fn check_cores(cores: &[usize]) -> Result<Vec<usize>, ConfigError> {
-    within("cores", cores.len(), 1, SHARDS_MAX)?;
-    let allowed = allowed_cores();
-    for (index, core) in cores.iter().enumerate() {
-        if !allowed.contains(core) && !allowed.is_empty() {
-            let problem = format!("this process may not use core {core}; it may use {allowed:?}");
-            return Err(ConfigError::new("cores", problem));
-        }
-        if cores.iter().take(index).any(|earlier| earlier == core) {
-            return Err(ConfigError::new("cores", format!("core {core} is listed twice")));
-        }
-    }
-    Ok(cores.to_vec())
-}
-
-/// One shard for each core, or as many as were asked for, shared out over the cores.
-fn spread(shards: Option<usize>, allowed: &[usize]) -> Result<Vec<Option<usize>>, ConfigError> {
-    let count = shards.unwrap_or(allowed.len().clamp(1, SHARDS_MAX));
-    within("shards", count, 1, SHARDS_MAX)?;
-    let mut cores = allowed.iter().cycle().copied();
-    Ok((0..count).map(|_| cores.next()).collect())
-}
-
-fn cores_text(cores: &[Option<usize>]) -> String {
-    let names = cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string()));
-    names.collect::<Vec<_>>().join(",")
-}
-
-const SHARDS_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -486,26 +339,10 @@ mod tests {
     #[test]
     fn automatic_values_are_derived_and_shown() {
         let effective = config().command_timeout(Duration::from_millis(100)).effective().unwrap();
-        assert_eq!(effective.shard_cores().len(), allowed_cores().len());
+        assert_eq!(effective.shard_cores().len(), cores::allowed().len());
         let shown = effective.to_string();
         assert!(shown.contains("tcp_user_timeout = 1s\n"), "{shown}");
         assert!(shown.contains("queue_bytes_max = 16777216\n"), "{shown}");
-    }
-
-    #[test]
-    fn shards_are_shared_out_over_the_allowed_cores() {
-        assert_eq!(spread(None, &[2, 5]).unwrap(), [Some(2), Some(5)]);
-        assert_eq!(spread(Some(3), &[2, 5]).unwrap(), [Some(2), Some(5), Some(2)]);
-        assert_eq!(spread(Some(2), &[]).unwrap(), [None, None]);
-        assert_eq!(cores_text(&[Some(2), None]), "2,any");
-    }
-
-    #[test]
-    fn a_core_must_be_allowed_and_listed_once() {
-        let first = allowed_cores()[0];
-        assert!(config().cores([first, first]).effective().unwrap_err().to_string().contains("twice"));
-        let error = config().cores([100_000]).effective().unwrap_err();
-        assert!(error.to_string().contains("may not use core 100000"), "{error}");
     }
 
     #[test]

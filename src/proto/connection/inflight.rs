@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::queue::{Item, Position, Stamp, Ticket};
+use super::queue::{Item, Position, Ticket};
+use super::stamps::Stamps;
 use crate::proto::time::Instant;
 
 /// What became of a reply. RESP numbers nothing: a reply belongs to the oldest command without one.
@@ -19,12 +20,12 @@ pub(crate) enum ReplyMatch {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     items: VecDeque<Item>,
-    stamps: VecDeque<Stamp>,
+    stamps: Stamps,
 }
 
 impl InFlight {
     /// The two queues that [`Queue::take`](super::queue::Queue::take) moves commands into.
-    pub(crate) fn incoming(&mut self) -> (&mut VecDeque<Item>, &mut VecDeque<Stamp>) {
+    pub(crate) fn incoming(&mut self) -> (&mut VecDeque<Item>, &mut Stamps) {
         (&mut self.items, &mut self.stamps)
     }
 
@@ -54,23 +55,13 @@ impl InFlight {
 
     /// When the oldest unanswered command was submitted, unless it has expired already.
     pub(crate) fn oldest(&mut self) -> Option<Instant> {
-        let first = self.items.front()?.position;
-        while self.stamps.front().is_some_and(|stamp| stamp.last < first) {
-            self.stamps.pop_front();
-        }
-        self.stamps.front().map(|stamp| stamp.at)
+        self.stamps.forget_before(self.items.front()?.position);
+        self.stamps.oldest()
     }
 
     /// Turns everything submitted before `until` into tombstones, and names each that somebody waited for.
     pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
-        let mut last = None;
-        while let Some(stamp) = self.stamps.front()
-            && stamp.at <= until
-        {
-            last = Some(stamp.last);
-            self.stamps.pop_front();
-        }
-        let Some(last) = last else { return };
+        let Some(last) = self.stamps.expire(until) else { return };
         for item in self.items.iter_mut().take_while(|item| item.position <= last) {
             if !std::mem::replace(&mut item.abandoned, true) {
                 expired(item.ticket);
@@ -80,7 +71,7 @@ impl InFlight {
 
     /// Splits off the newest commands of which no byte was written, given how many bytes of the last write are
     /// still here. The rest of `self` was written, at least in part.
-    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<Item>, VecDeque<Stamp>, usize) {
+    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<Item>, Stamps, usize) {
         let mut whole = 0;
         let mut count = 0;
         for item in self.items.iter().rev() {
@@ -91,10 +82,7 @@ impl InFlight {
             count += 1;
         }
         let unsent = self.items.split_off(self.items.len() - count);
-        let Some(first) = unsent.front().map(|item| item.position) else {
-            return (unsent, VecDeque::new(), 0);
-        };
-        let stamps = self.stamps.iter().filter(|stamp| stamp.last >= first).copied().collect();
+        let stamps = unsent.front().map(|first| self.stamps.copy_from(first.position)).unwrap_or_default();
         (unsent, stamps, whole)
     }
 
@@ -125,7 +113,7 @@ mod tests {
             let position = Position(position);
             let ticket = Ticket(u32::try_from(position.0).unwrap());
             inflight.items.push_back(Item { position, ticket, length: 10, replies, abandoned: false });
-            inflight.stamps.push_back(Stamp { last: position, at: Instant::from_nanos(position.0) });
+            inflight.stamps.note(position, Instant::from_nanos(position.0));
         }
         inflight
     }
@@ -167,7 +155,9 @@ mod tests {
         for (unwritten, unsent) in [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (30, 3)] {
             let mut inflight = inflight(&[(1, 1), (2, 1), (3, 1)]);
             let (items, stamps, bytes) = inflight.split_unsent(unwritten);
-            assert_eq!((items.len(), stamps.len(), bytes), (unsent, unsent, unsent * 10), "{unwritten}");
+            assert_eq!((items.len(), bytes), (unsent, unsent * 10), "{unwritten}");
+            let first = items.front().map(|item| Instant::from_nanos(item.position.0));
+            assert_eq!(stamps.oldest(), first, "{unwritten}");
             assert_eq!(inflight.len(), 3 - unsent);
         }
     }

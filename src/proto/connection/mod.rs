@@ -12,6 +12,7 @@
 mod handshake;
 mod inflight;
 mod queue;
+mod stamps;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use super::stamps::Stamps;
 use crate::proto::time::Instant;
 
 /// The name under which the application knows a command that it waits for.
@@ -33,16 +34,6 @@ pub(crate) struct Item {
     pub(crate) abandoned: bool,
 }
 
-/// Everything up to `last` was submitted no later than `at`.
-///
-/// Commands are stamped a batch at a time, when the driver runs: a clock read for each would cost more than
-/// encoding it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) last: Position,
-    pub(crate) at: Instant,
-}
-
 /// The bounds of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueBounds {
@@ -58,7 +49,7 @@ pub(crate) struct Queue {
     items: VecDeque<Item>,
     /// Commands of callers who wait for room.
     waiting: VecDeque<(Item, Vec<u8>)>,
-    stamps: VecDeque<Stamp>,
+    stamps: Stamps,
     abandoned: usize,
     next: Position,
 }
@@ -70,7 +61,7 @@ impl Queue {
             bytes: Vec::new(),
             items: VecDeque::new(),
             waiting: VecDeque::new(),
-            stamps: VecDeque::new(),
+            stamps: Stamps::default(),
             abandoned: 0,
             next: Position(0),
         }
@@ -136,15 +127,14 @@ impl Queue {
     /// Notes the time for everything submitted since the last call.
     pub(crate) fn stamp(&mut self, now: Instant) {
         let newest = self.waiting.back().map(|(item, _)| item).or(self.items.back());
-        let Some(last) = newest.map(|item| item.position) else { return };
-        if self.stamps.back().is_none_or(|stamp| stamp.last < last) {
-            self.stamps.push_back(Stamp { last, at: now });
+        if let Some(last) = newest.map(|item| item.position) {
+            self.stamps.note(last, now);
         }
     }
 
     /// When the oldest command here was submitted, as far as it is stamped.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        if self.is_empty() { None } else { self.stamps.front().map(|stamp| stamp.at) }
+        if self.is_empty() { None } else { self.stamps.oldest() }
     }
 
     /// Moves up to `most` commands, all of them stamped, to a connection that is about to write them.
@@ -155,7 +145,7 @@ impl Queue {
         most: usize,
         bytes: &mut Vec<u8>,
         items: &mut VecDeque<Item>,
-        stamps: &mut VecDeque<Stamp>,
+        stamps: &mut Stamps,
     ) {
         if self.abandoned > 0 {
             self.drop_abandoned();
@@ -172,13 +162,13 @@ impl Queue {
             self.bytes.drain(..length);
         }
         if let Some(last) = items.back().map(|item| item.position) {
-            self.move_stamps(last, stamps);
+            self.stamps.move_up_to(last, stamps);
         }
         self.admit();
     }
 
     /// Takes back commands that were wholly unsent when their connection ended; they are older than all here.
-    pub(crate) fn put_back(&mut self, items: VecDeque<Item>, bytes: &[u8], stamps: VecDeque<Stamp>) {
+    pub(crate) fn put_back(&mut self, items: VecDeque<Item>, bytes: &[u8], stamps: Stamps) {
         let mut all = Vec::with_capacity(bytes.len() + self.bytes.len());
         all.extend_from_slice(bytes);
         all.extend_from_slice(&self.bytes);
@@ -187,21 +177,12 @@ impl Queue {
         for item in items.into_iter().rev() {
             self.items.push_front(item);
         }
-        for stamp in stamps.into_iter().rev() {
-            self.stamps.push_front(stamp);
-        }
+        self.stamps.put_front(stamps);
     }
 
     /// Removes everything submitted before `until`, oldest first, and names each command that somebody waits for.
     pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
-        let mut last = None;
-        while let Some(stamp) = self.stamps.front()
-            && stamp.at <= until
-        {
-            last = Some(stamp.last);
-            self.stamps.pop_front();
-        }
-        let Some(last) = last else { return };
+        let Some(last) = self.stamps.expire(until) else { return };
         let old = self.items.iter().take_while(|item| item.position <= last).count();
         let mut length = 0;
         for item in self.items.drain(..old) {
@@ -261,20 +242,6 @@ impl Queue {
         self.bytes = kept;
         self.abandoned = 0;
     }
-
-    /// Moves the stamps of everything up to `last`; one that reaches further is left here, too.
-    fn move_stamps(&mut self, last: Position, stamps: &mut VecDeque<Stamp>) {
-        while let Some(&stamp) = self.stamps.front() {
-            stamps.push_back(Stamp { last: stamp.last.min(last), at: stamp.at });
-            if stamp.last > last {
-                return;
-            }
-            self.stamps.pop_front();
-            if stamp.last == last {
-                return;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -289,11 +256,11 @@ mod tests {
         queue.submit(Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
     }
 
-    fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Vec<Stamp>) {
-        let (mut bytes, mut items, mut stamps) = (Vec::new(), VecDeque::new(), VecDeque::new());
+    fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Stamps) {
+        let (mut bytes, mut items, mut stamps) = (Vec::new(), VecDeque::new(), Stamps::default());
         queue.take(most, &mut bytes, &mut items, &mut stamps);
         let tickets = items.iter().map(|item| item.ticket.0).collect();
-        (String::from_utf8(bytes).unwrap(), tickets, stamps.into())
+        (String::from_utf8(bytes).unwrap(), tickets, stamps)
     }
 
     #[test]
@@ -334,19 +301,17 @@ mod tests {
     }
 
     #[test]
-    fn stamps_follow_their_commands_also_when_a_batch_is_cut() {
+    fn stamps_follow_their_commands() {
         let mut queue = queue(10);
         let at = Instant::from_nanos;
-        let first = submit(&mut queue, 1, "a");
-        let second = submit(&mut queue, 2, "b");
+        submit(&mut queue, 1, "a");
         queue.stamp(at(5));
-        queue.stamp(at(6));
-        let third = submit(&mut queue, 3, "c");
+        submit(&mut queue, 2, "b");
         queue.stamp(at(7));
         assert_eq!(queue.oldest(), Some(at(5)));
-        assert_eq!(take(&mut queue, 1).2, [Stamp { last: first, at: at(5) }]);
-        let (_, _, stamps) = take(&mut queue, 9);
-        assert_eq!(stamps, [Stamp { last: second, at: at(5) }, Stamp { last: third, at: at(7) }]);
+        assert_eq!(take(&mut queue, 1).2.oldest(), Some(at(5)));
+        assert_eq!(queue.oldest(), Some(at(7)));
+        assert_eq!(take(&mut queue, 9).2.oldest(), Some(at(7)));
         assert_eq!(queue.oldest(), None);
     }
 
@@ -356,7 +321,7 @@ mod tests {
         let at = Instant::from_nanos;
         submit(&mut queue, 1, "a");
         queue.stamp(at(1));
-        let (mut bytes, mut items, mut stamps) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        let (mut bytes, mut items, mut stamps) = (Vec::new(), VecDeque::new(), Stamps::default());
         queue.take(9, &mut bytes, &mut items, &mut stamps);
         submit(&mut queue, 2, "b");
         queue.stamp(at(2));

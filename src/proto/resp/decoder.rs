@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::blob::Blob;
 use super::frame::Frame;
 
 /// What a decoder accepts from a server before it calls the stream broken.
@@ -118,7 +119,7 @@ impl Decoder {
     /// Tells that `count` bytes were read into [`Decoder::space`].
     pub(crate) fn fill(&mut self, count: usize) {
         if let Some(blob) = &mut self.blob {
-            blob.filled = (blob.filled + count).min(blob.payload.len());
+            blob.fill(count);
         }
     }
 
@@ -250,11 +251,13 @@ impl Decoder {
             self.blob = Some(blob);
             return Ok(Element::Starved);
         }
-        if blob.kind == b';' {
-            self.streamed = Some(blob.payload);
-            return Ok(Element::Begun);
+        match blob.into_payload() {
+            (b';', chunks) => {
+                self.streamed = Some(chunks);
+                Ok(Element::Begun)
+            }
+            (kind, payload) => blob_frame(kind, payload.into()).map(Element::Whole),
         }
-        blob_frame(blob.kind, blob.payload.into()).map(Element::Whole)
     }
 
     fn begin_aggregate(&mut self, kind: u8, line: &[u8]) -> Result<Element, DecodeError> {
@@ -381,60 +384,6 @@ struct Aggregate {
     attributes: Vec<Frame>,
 }
 
-/// A payload of announced length on its way in.
-#[derive(Debug)]
-struct Blob {
-    kind: u8,
-    /// Initialized memory; what has arrived is at the front.
-    payload: Vec<u8>,
-    filled: usize,
-    length: usize,
-    /// How many bytes of the `\r\n` behind the payload have arrived.
-    terminator: usize,
-}
-
-impl Blob {
-    fn new(kind: u8, length: usize) -> Self {
-        Blob { kind, payload: Vec::new(), filled: 0, length, terminator: 0 }
-    }
-
-    /// The next chunk of a streamed string.
-    fn after(chunks: Vec<u8>, length: usize) -> Self {
-        let filled = chunks.len();
-        Blob { kind: b';', payload: chunks, filled, length: filled.saturating_add(length), terminator: 0 }
-    }
-
-    /// Moves what belongs to this payload out of `input`; true when it is complete.
-    fn take_from(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
-        let wanted = (self.length - self.filled).min(input.len());
-        let (part, rest) = input.split_at(wanted);
-        self.payload.truncate(self.filled);
-        self.payload.extend_from_slice(part);
-        self.filled += part.len();
-        *input = rest;
-        while self.filled == self.length && self.terminator < 2 {
-            let Some((&byte, rest)) = input.split_first() else { return Ok(false) };
-            if Some(&byte) != b"\r\n".get(self.terminator) {
-                return Err(DecodeError::MissingTerminator);
-            }
-            self.terminator += 1;
-            *input = rest;
-        }
-        Ok(self.filled == self.length)
-    }
-
-    /// Room for the rest, grown with what has arrived rather than with what was announced.
-    fn space(&mut self) -> Option<&mut [u8]> {
-        let missing = self.length - self.filled;
-        if missing < SPACE_MIN {
-            return None;
-        }
-        let room = missing.min(self.filled.max(SPACE_FIRST));
-        self.payload.resize(self.filled + room, 0);
-        self.payload.get_mut(self.filled..)
-    }
-}
-
 /// The commonest reply, a bulk string that is there in full, without the detour through the general case.
 #[inline]
 fn whole_bulk(input: &mut &[u8], length_max: usize) -> Option<Frame> {
@@ -532,10 +481,6 @@ const COUNT_DIGITS_MAX: usize = 18;
 const WHOLE_DIGITS_MAX: usize = 6;
 /// How many elements memory is reserved for before any has arrived.
 const RESERVED_ELEMENTS_MAX: usize = 1024;
-/// A rest shorter than this is copied through the read buffer, which then may hold what comes after it, too.
-const SPACE_MIN: usize = 4 << 10;
-/// How much is reserved for a payload of which little has arrived; then as much as has arrived.
-const SPACE_FIRST: usize = 1 << 20;
 /// The format and its colon.
 const VERBATIM_PREFIX: usize = 4;
 

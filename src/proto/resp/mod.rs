@@ -2,6 +2,7 @@
 //!
 //! See the [RESP specification](https://redis.io/docs/latest/develop/reference/protocol-spec/).
 
+mod blob;
 mod decoder;
 mod encoder;
 mod frame;

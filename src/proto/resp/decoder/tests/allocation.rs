@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use super::*;
+use crate::proto::resp::blob::SPACE_FIRST;
 
 /// Counts what the current thread has allocated and not yet freed, and the most that it ever was.
 struct Counting;

@@ -1,0 +1,73 @@
+//! Which cores the shards are pinned to.
+
+use super::{ConfigError, within};
+
+/// One element for each shard: the core that it is pinned to, if the system says which there are.
+///
+/// # Errors
+/// If a core that was asked for may not be used, or the number of shards is out of its range.
+pub(super) fn resolve(
+    wanted: Option<&[usize]>,
+    shards: Option<usize>,
+) -> Result<Vec<Option<usize>>, ConfigError> {
+    match wanted {
+        Some(cores) => Ok(check(cores, &allowed())?.iter().copied().map(Some).collect()),
+        None => spread(shards, &allowed()),
+    }
+}
+
+/// The cores that this process may use. Empty if the system does not say.
+pub(crate) fn allowed() -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+fn check<'a>(cores: &'a [usize], allowed: &[usize]) -> Result<&'a [usize], ConfigError> {
+    within("cores", cores.len(), 1, SHARDS_MAX)?;
+    for (index, core) in cores.iter().enumerate() {
+        if !allowed.contains(core) && !allowed.is_empty() {
+            let problem = format!("this process may not use core {core}; it may use {allowed:?}");
+            return Err(ConfigError::new("cores", problem));
+        }
+        if cores.iter().take(index).any(|earlier| earlier == core) {
+            return Err(ConfigError::new("cores", format!("core {core} is listed twice")));
+        }
+    }
+    Ok(cores)
+}
+
+/// One shard for each core, or as many as were asked for, shared out over the cores.
+fn spread(shards: Option<usize>, allowed: &[usize]) -> Result<Vec<Option<usize>>, ConfigError> {
+    let count = shards.unwrap_or(allowed.len().clamp(1, SHARDS_MAX));
+    within("shards", count, 1, SHARDS_MAX)?;
+    let mut cores = allowed.iter().cycle().copied();
+    Ok((0..count).map(|_| cores.next()).collect())
+}
+
+pub(super) fn text(cores: &[Option<usize>]) -> String {
+    let names = cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string()));
+    names.collect::<Vec<_>>().join(",")
+}
+
+const SHARDS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_shared_out_over_the_allowed_cores() {
+        assert_eq!(spread(None, &[2, 5]).unwrap(), [Some(2), Some(5)]);
+        assert_eq!(spread(Some(3), &[2, 5]).unwrap(), [Some(2), Some(5), Some(2)]);
+        assert_eq!(spread(Some(2), &[]).unwrap(), [None, None]);
+        assert_eq!(text(&[Some(2), None]), "2,any");
+    }
+
+    #[test]
+    fn a_core_must_be_allowed_and_listed_once() {
+        assert_eq!(check(&[5], &[2, 5]).unwrap(), [5]);
+        assert!(check(&[2, 2], &[2, 5]).unwrap_err().to_string().contains("twice"));
+        let error = check(&[7], &[2, 5]).unwrap_err();
+        assert!(error.to_string().contains("may not use core 7; it may use [2, 5]"), "{error}");
+    }
+}

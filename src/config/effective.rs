@@ -1,0 +1,120 @@
+//! [`Effective`]: a configuration that was checked, with nothing left open.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, cores};
+use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::pool::PoolConfig;
+
+/// A checked configuration with every automatic value filled in. It prints as one `name = value` a line, without
+/// secrets.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    pub(super) config: Config,
+    pub(super) cores: Vec<Option<usize>>,
+    pub(super) tcp_user_timeout: Duration,
+}
+
+impl Effective {
+    /// One element for each shard: the core that it is pinned to, if any.
+    pub fn shard_cores(&self) -> &[Option<usize>] {
+        &self.cores
+    }
+
+    /// Every setting and its value, as text; passwords are left out.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let config = &self.config;
+        let secret = |is_set: bool| if is_set { "(set)" } else { "(none)" }.to_owned();
+        let none = || "(none)".to_owned();
+        let (first, most) = config.reconnect_backoff;
+        vec![
+            ("endpoint", config.endpoint.to_string()),
+            ("username", config.username.clone().unwrap_or_else(none)),
+            ("password", secret(config.password.is_some())),
+            ("client_name", config.client_name.clone().unwrap_or_else(none)),
+            ("database", config.database.to_string()),
+            ("shards", self.cores.len().to_string()),
+            ("cores", cores::text(&self.cores)),
+            ("connections_per_shard", config.connections_per_shard.to_string()),
+            ("in_flight_max", config.in_flight_max.to_string()),
+            ("queue_max", config.queue_max.to_string()),
+            ("queue_bytes_max", config.queue_bytes_max.to_string()),
+            ("command_timeout", format!("{:?}", config.command_timeout)),
+            ("connect_timeout", format!("{:?}", config.connect_timeout)),
+            ("reconnect_backoff", format!("{first:?}..{most:?}")),
+            ("keepalive", format!("{:?}", config.keepalive)),
+            ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
+            ("spin_before_park", format!("{:?}", config.spin_before_park)),
+            ("limits.depth", config.limits.depth.to_string()),
+            ("limits.elements", config.limits.elements.to_string()),
+            ("limits.bytes", config.limits.bytes.to_string()),
+        ]
+    }
+
+    /// The endpoint that is dialed.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.config.endpoint
+    }
+
+    /// Connections per shard.
+    pub fn connections_per_shard(&self) -> usize {
+        self.config.connections_per_shard
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.config.connect_timeout
+    }
+
+    pub(crate) fn command_timeout(&self) -> Duration {
+        self.config.command_timeout
+    }
+
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.config.keepalive
+    }
+
+    pub(crate) fn tcp_user_timeout(&self) -> Duration {
+        self.tcp_user_timeout
+    }
+
+    pub(crate) fn spin_before_park(&self) -> Duration {
+        self.config.spin_before_park
+    }
+
+    pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
+        let config = &self.config;
+        let greeting = Greeting {
+            username: config.username.clone(),
+            password: config.password.clone(),
+            client_name: config.client_name.clone(),
+            database: config.database,
+        };
+        PoolConfig {
+            endpoint: config.endpoint.clone(),
+            connections: config.connections_per_shard,
+            connection: ConnectionConfig {
+                greeting: Arc::new(greeting),
+                limits: config.limits,
+                in_flight_max: config.in_flight_max,
+                connect_timeout: config.connect_timeout,
+                command_timeout: config.command_timeout,
+            },
+            queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
+            backoff_first: config.reconnect_backoff.0,
+            backoff_max: config.reconnect_backoff.1,
+            seed,
+        }
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.fields() {
+            writeln!(f, "{name} = {value}")?;
+        }
+        Ok(())
+    }
+}
