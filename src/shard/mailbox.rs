@@ -134,7 +134,9 @@ pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
         }
         served = served.wrapping_add(1);
         if served.is_multiple_of(LETTERS_PER_TURN) {
-            // Letters may come faster than they are served: the connections have to run, too.
+            // Letters may come faster than they are served: the connections have to run, too, and senders who wait
+            // must not wait for a lull.
+            mailbox.wake_senders();
             futures_lite::future::yield_now().await;
         }
     }

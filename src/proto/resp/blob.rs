@@ -1,6 +1,6 @@
 //! [`Blob`]: a payload that arrives in more than one read.
 
-use super::decoder::DecodeError;
+use super::limits::DecodeError;
 
 /// A payload of announced length on its way in.
 #[derive(Debug)]

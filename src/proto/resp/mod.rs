@@ -6,10 +6,11 @@ mod blob;
 mod decoder;
 mod encoder;
 mod frame;
+mod limits;
 
-pub(crate) use decoder::DecodeError;
 pub(crate) use decoder::Decoder;
-pub use decoder::Limits;
 pub(crate) use encoder::Encoder;
 pub(crate) use frame::Excerpt;
 pub use frame::Frame;
+pub(crate) use limits::DecodeError;
+pub use limits::Limits;

@@ -1,0 +1,60 @@
+//! [`Limits`]: what is accepted from a server, and [`DecodeError`]: what is not.
+
+/// What a decoder accepts from a server before it calls the stream broken.
+///
+/// A server is untrusted input: these bounds hold whatever a length or a count on the wire announces, and memory
+/// is only ever reserved for what has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// How deep aggregates may nest (32).
+    pub depth: usize,
+    /// How many elements one frame may hold at all depths together, attributes included (16 Mi).
+    pub elements: usize,
+    /// How many bytes of payload one frame may hold (512 MiB, the server's own bound for one string).
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { depth: 32, elements: 16 << 20, bytes: 512 << 20 }
+    }
+}
+
+/// Why a stream of bytes is not RESP. The connection that it came from cannot be used any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    /// A frame began with a byte that is no type.
+    #[error("a frame began with the byte {0:#04x}, which is no RESP type")]
+    UnknownType(u8),
+    /// A length, a count or a number was not one.
+    #[error("a `{}` header held no valid number", char::from(*.0))]
+    BadNumber(u8),
+    /// A line was longer than 64 KiB.
+    #[error("a line exceeded {LINE_MAX} bytes")]
+    LineTooLong,
+    /// A line or a payload was not followed by `\r\n`.
+    #[error("a line or a payload did not end with CR LF")]
+    MissingTerminator,
+    /// Aggregates nested deeper than [`Limits::depth`].
+    #[error("aggregates nested deeper than the limit")]
+    TooDeep,
+    /// A frame held more elements than [`Limits::elements`].
+    #[error("a frame held more elements than the limit")]
+    TooManyElements,
+    /// A frame held more payload than [`Limits::bytes`].
+    #[error("a frame held more bytes than the limit")]
+    TooLong,
+    /// A streamed string or aggregate was ended, continued or interrupted where it must not be.
+    #[error("a streamed string or aggregate was broken off")]
+    BrokenStream,
+    /// A map's streamed elements were odd in number.
+    #[error("a map held a key without a value")]
+    OddMap,
+    /// A push, or an attribute at the end of an aggregate, stood where no frame of its kind can.
+    #[error("a push or an attribute was misplaced")]
+    Misplaced,
+}
+
+/// The longest line: simple strings, errors and big numbers, and every header.
+pub(super) const LINE_MAX: usize = 64 << 10;
