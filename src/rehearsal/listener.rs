@@ -22,6 +22,7 @@ use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::node::NodeId;
 use super::server::{Server, ServerConfig};
 use super::session::SessionId;
 
@@ -79,7 +80,9 @@ impl Endpoints {
         probe_io_uring()?;
         let sockets: Vec<StdListener> =
             config.listen.iter().map(|&address| bind(address)).collect::<io::Result<_>>()?;
-        let addresses = sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
+        let addresses: Vec<SocketAddr> =
+            sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
+        let nodes = addresses.clone();
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
         let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
@@ -93,7 +96,7 @@ impl Endpoints {
             executor.run(async move {
                 // The receiver waits for this in `start`.
                 let _ = started.send(());
-                serve(sockets, config.server, calls_here).await
+                serve(sockets, nodes, config.server, calls_here).await
             })
         })?;
         let mut endpoints = Self { addresses, calls, thread: Some(thread) };
@@ -278,12 +281,13 @@ impl Drop for Running {
 /// Serves until there can be no more `calls`, then ends every task.
 async fn serve(
     sockets: Vec<StdListener>,
+    nodes: Vec<SocketAddr>,
     config: ServerConfig,
     mut calls: UnboundedReceiver<Call>,
 ) -> io::Result<()> {
     let clock = Clock::new();
     let shared = Rc::new(Shared {
-        server: RefCell::new(Server::new(config, clock.now_us())),
+        server: RefCell::new(Server::new(config, nodes, clock.now_us())),
         tasks: RefCell::default(),
         scratch: RefCell::new(vec![0; READ_BYTES_MAX].into()),
         clock,
@@ -293,12 +297,12 @@ async fn serve(
     });
     // Kept beside the listeners: shutting a socket down ends the accept that waits in the ring.
     let mut handles = Vec::new();
-    for socket in sockets {
+    for (index, socket) in sockets.into_iter().enumerate() {
         handles.push(Socket::from(socket.try_clone()?));
         // SAFETY: the descriptor comes out of an owner that gives it up, so the listener owns it
         // alone.
         let listener = unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) };
-        glommio::spawn_local(accept(listener, Running::new(&shared))).detach();
+        glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
     }
     while let Some(call) = calls.next().await {
         shared.with_server(call);
@@ -321,11 +325,11 @@ async fn serve(
 }
 
 /// Accepts connections, and starts a task for each.
-async fn accept(listener: TcpListener, running: Running) {
+async fn accept(node: NodeId, listener: TcpListener, running: Running) {
     let shared = &running.0;
     while !shared.is_stopping.get() {
         match listener.accept().await {
-            Ok(stream) => admit(stream, shared),
+            Ok(stream) => admit(node, stream, shared),
             Err(_) if shared.is_stopping.get() => break,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -338,9 +342,9 @@ async fn accept(listener: TcpListener, running: Running) {
     }
 }
 
-fn admit(stream: TcpStream, shared: &Rc<Shared>) {
+fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     // A client that left again before this has no address any more.
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+    let Ok(peer) = stream.peer_addr() else {
         return;
     };
     if let Err(error) = stream.set_nodelay(true) {
@@ -350,7 +354,7 @@ fn admit(stream: TcpStream, shared: &Rc<Shared>) {
         refuse(&stream);
         return;
     }
-    let id = shared.server.borrow_mut().open(peer, local, shared.clock.now_us());
+    let id = shared.server.borrow_mut().open(node, peer, shared.clock.now_us());
     // Counted from here on, not from the first poll.
     shared.tasks.borrow_mut().insert(id, Waker::noop().clone());
     let mut connection = Connection { id, stream, is_at_end: false, running: Running::new(shared) };
@@ -400,7 +404,7 @@ impl Connection {
                 shared.wake_disturbed(&mut server);
                 continue;
             }
-            if is_written && (self.is_at_end || server.is_closing(self.id)) {
+            if is_written && (self.is_at_end || server.ending(self.id).is_some()) {
                 return Poll::Ready(Ok(()));
             }
             if self.is_at_end || !server.wants_input(self.id) {

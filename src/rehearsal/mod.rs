@@ -28,13 +28,16 @@ mod dictionary;
 mod glob;
 mod keyspace;
 mod listener;
+mod node;
 mod number;
 mod reply;
 mod request;
 mod server;
 mod session;
+mod upstream;
 
 pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
+pub use node::{Accept, Ending, NodeId};
 pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
 pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};

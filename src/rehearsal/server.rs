@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::commands::{self, Context};
 use super::keyspace::Keyspace;
+use super::node::{Accept, Ending, Node, NodeId};
 use super::reply::{Failure, REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 use super::request::Parsed;
 use super::session::{Session, SessionId};
@@ -31,11 +32,14 @@ pub struct ServerConfig {
     /// Where the choices of `SPOP`, `SRANDMEMBER` and `RANDOMKEY` start: the same seed and the same
     /// commands give the same replies. Default: 0.
     pub seed: u64,
+    /// Whether requests that are not about the connection or the rehearsal are forwarded to a real
+    /// Redis, instead of executed: see [`Server::upstream_output`]. Default: `false`.
+    pub upstream: bool,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { password: None, databases: 16, seed: 0 }
+        Self { password: None, databases: 16, seed: 0, upstream: false }
     }
 }
 
@@ -45,6 +49,7 @@ impl std::fmt::Debug for ServerConfig {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("databases", &self.databases)
             .field("seed", &self.seed)
+            .field("upstream", &self.upstream)
             .finish()
     }
 }
@@ -53,6 +58,7 @@ impl std::fmt::Debug for ServerConfig {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) keyspace: Keyspace,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) config: ServerConfig,
     pub(crate) random: fastrand::Rng,
     pub(crate) started_us: u64,
@@ -69,16 +75,17 @@ pub(crate) struct World {
 /// and the keyspace grows with what is stored.
 #[derive(Debug)]
 pub struct Server {
-    world: World,
+    pub(super) world: World,
     // Boxed, so that lending one out moves a pointer.
-    sessions: BTreeMap<SessionId, Box<Session>>,
+    pub(super) sessions: BTreeMap<SessionId, Box<Session>>,
 }
 
 impl Server {
-    /// An empty server that was started at `now_us`.
-    pub fn new(config: ServerConfig, now_us: u64) -> Self {
+    /// An empty server behind listeners at `nodes`, started at `now_us`.
+    pub fn new(config: ServerConfig, nodes: Vec<SocketAddr>, now_us: u64) -> Self {
         let world = World {
             keyspace: Keyspace::new(config.databases),
+            nodes: nodes.into_iter().map(Node::new).collect(),
             random: fastrand::Rng::with_seed(config.seed),
             config,
             started_us: now_us,
@@ -89,11 +96,12 @@ impl Server {
         Self { world, sessions: BTreeMap::new() }
     }
 
-    /// A connection from `peer` to `local` begins.
-    pub fn open(&mut self, peer: SocketAddr, local: SocketAddr, now_us: u64) -> SessionId {
+    /// A connection from `peer` to the listener `node` begins.
+    pub fn open(&mut self, node: NodeId, peer: SocketAddr, now_us: u64) -> SessionId {
         self.world.sessions_opened += 1;
         let id = SessionId(self.world.sessions_opened);
-        let mut session = Session::new(id, peer, local, now_us);
+        let local = self.world.nodes.get(node.0).map_or(peer, |node| node.address);
+        let mut session = Session::new(id, node, peer, local, now_us);
         session.authenticated = self.world.config.password.is_none();
         self.sessions.insert(id, Box::new(session));
         id
@@ -127,7 +135,7 @@ impl Server {
             input.drain(..used.min(input.len()));
             session.input = input;
         }
-        if session.is_closing {
+        if session.ending.is_some() {
             session.input = Vec::new();
         } else if session.input.is_empty() {
             session.input.shrink_to(INPUT_KEPT_BYTES);
@@ -154,7 +162,7 @@ impl Server {
     /// read: the client has to read first.
     pub fn wants_input(&self, id: SessionId) -> bool {
         self.sessions.get(&id).is_some_and(|session| {
-            !session.is_closing && !session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX
+            session.ending.is_none() && !session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX
         })
     }
 
@@ -166,10 +174,51 @@ impl Server {
             .is_some_and(|session| session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX)
     }
 
-    /// Whether the connection must be closed, once [`Server::output`] is written. True for a
-    /// session that does not exist.
-    pub fn is_closing(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_none_or(|session| session.is_closing)
+    /// How the connection must end, if it must. A session that does not exist ends at once.
+    pub fn ending(&self, id: SessionId) -> Option<Ending> {
+        self.sessions.get(&id).map_or(Some(Ending::AtOnce), |session| session.ending)
+    }
+
+    /// The listener that the connection of `id` came through.
+    pub fn node(&self, id: SessionId) -> Option<NodeId> {
+        self.sessions.get(&id).map(|session| session.node)
+    }
+
+    /// Whether `node` listens. While not, connects to it should be refused.
+    pub fn is_listening(&self, node: NodeId) -> bool {
+        self.world.nodes.get(node.0).is_some_and(|node| node.is_listening)
+    }
+
+    /// What `node` does with those who connect.
+    pub fn accepts(&self, node: NodeId) -> Accept {
+        self.world.nodes.get(node.0).map_or(Accept::Drop, |node| node.accept)
+    }
+
+    /// When [`Server::handle_time`] has something to do next, if ever. It may become earlier with
+    /// every call that changes the server.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        None
+    }
+
+    /// Does what was due by `now_us`: closes, held-back output, steps that were scheduled.
+    pub fn handle_time(&mut self, _now_us: u64) {}
+
+    /// Does what `REHEARSE words…` does on `node`, and returns the reply's text.
+    ///
+    /// # Errors
+    ///
+    /// The text of the error reply, without its `-ERR`.
+    pub fn rehearse(&mut self, _node: NodeId, _now_us: u64, _words: &[Vec<u8>]) -> Result<String, String> {
+        Err("not yet".to_owned())
+    }
+
+    /// Has [`Server::rehearse`] called at `at_us`; what it returns is logged.
+    pub fn schedule(&mut self, _at_us: u64, _node: NodeId, _words: Vec<Vec<u8>>) {}
+
+    /// A listener for which [`Server::is_listening`] or [`Server::accepts`] has changed, if there is
+    /// one left.
+    pub fn next_disturbed_node(&mut self) -> Option<NodeId> {
+        None
     }
 
     /// Adds `bytes`, which should be whole frames, to what the client of `id` is sent; between two
@@ -185,7 +234,7 @@ impl Server {
     /// Asks for the connection of `id` to be closed, once its output is written.
     pub fn close(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.is_closing = true;
+            session.close();
             self.world.disturbed.push(id);
         }
     }
@@ -196,7 +245,7 @@ impl Server {
     }
 
     /// A session whose output or end somebody else brought about, if there is one left: its
-    /// connection should look again at [`Server::output`] and [`Server::is_closing`]. Each is named
+    /// connection should look again at [`Server::output`] and [`Server::ending`]. Each is named
     /// at least once.
     pub fn next_disturbed(&mut self) -> Option<SessionId> {
         self.world.disturbed.pop()
@@ -206,7 +255,7 @@ impl Server {
     fn handle_requests(&mut self, session: &mut Session, now_us: u64, input: &[u8]) -> usize {
         let mut parser = std::mem::take(&mut session.parser);
         let mut at = 0;
-        while !session.is_closing {
+        while session.ending.is_none() {
             if session.reply.pending().len() >= REPLY_BYTES_MAX {
                 session.is_stalled = true;
                 break;
@@ -233,14 +282,14 @@ impl Server {
 /// Answers what is not the protocol, after which nothing that follows can be understood.
 fn refuse(session: &mut Session, text: &str) {
     session.reply.error(&Failure::from(format!("ERR Protocol error: {text}")));
-    session.is_closing = true;
+    session.close();
 }
 
 /// Ends a session whose client has left too much unread, and gives the memory back.
 fn limit_output(session: &mut Session) {
     if session.reply.pending().len() > REPLY_OVERRUN_BYTES_MAX {
         session.reply.clear();
-        session.is_closing = true;
+        session.ending = Some(Ending::AtOnce);
     }
 }
 
@@ -252,8 +301,9 @@ mod tests {
     const NOW_US: u64 = 1_000_000_000;
 
     fn open() -> (Server, SessionId) {
-        let mut server = Server::new(ServerConfig::default(), NOW_US);
-        let id = server.open(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), NOW_US);
+        let nodes = vec![([127, 0, 0, 1], 2).into()];
+        let mut server = Server::new(ServerConfig::default(), nodes, NOW_US);
+        let id = server.open(NodeId(0), ([127, 0, 0, 1], 1).into(), NOW_US);
         (server, id)
     }
 
@@ -312,10 +362,10 @@ mod tests {
         server.handle_bytes(id, NOW_US, b"NG\r\n");
         assert_eq!(server.output(id), b"+PONG\r\n>1\r\n+hi\r\n+PONG\r\n");
         server.close(id);
-        assert!(server.is_closing(id) && !server.wants_input(id));
+        assert!(server.ending(id) == Some(Ending::AfterOutput) && !server.wants_input(id));
         server.end(id);
         server.push(id, b"x");
-        assert!(server.is_closing(id) && server.sessions().next().is_none());
+        assert!(server.ending(id).is_some() && server.sessions().next().is_none());
     }
 
     #[test]

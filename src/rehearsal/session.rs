@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::commands::Command;
 use super::keyspace::Keyspace;
+use super::node::{Ending, NodeId};
 use super::reply::{Protocol, ReplyBuffer};
 use super::request::{Args, Parser, Span};
 
@@ -30,6 +31,7 @@ impl std::fmt::Display for SessionId {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
+    pub(crate) node: NodeId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) opened_us: u64,
@@ -52,8 +54,8 @@ pub(crate) struct Session {
     pub(crate) reply: ReplyBuffer,
     /// Whole requests may wait in `input`.
     pub(crate) is_stalled: bool,
-    /// Nothing more is read; the connection ends once the replies are written.
-    pub(crate) is_closing: bool,
+    /// Nothing more is handled; the connection ends like this.
+    pub(crate) ending: Option<Ending>,
 }
 
 /// The commands between `MULTI` and `EXEC`.
@@ -102,9 +104,10 @@ impl Transaction {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, peer: SocketAddr, local: SocketAddr, now_us: u64) -> Self {
+    pub(crate) fn new(id: SessionId, node: NodeId, peer: SocketAddr, local: SocketAddr, now_us: u64) -> Self {
         Self {
             id,
+            node,
             peer,
             local,
             opened_us: now_us,
@@ -121,8 +124,13 @@ impl Session {
             input: Vec::new(),
             reply: ReplyBuffer::default(),
             is_stalled: false,
-            is_closing: false,
+            ending: None,
         }
+    }
+
+    /// Asks for the end, once the output is written; an end that was asked for before stands.
+    pub(crate) fn close(&mut self) {
+        self.ending.get_or_insert(Ending::AfterOutput);
     }
 
     pub(crate) fn unwatch_all(&mut self, keyspace: &mut Keyspace) {

@@ -2,6 +2,7 @@
 
 use super::options::integer;
 use super::{Context, Outcome, SYNTAX_ERROR, fits, unknown_subcommand, wrong_arity};
+use crate::rehearsal::node::Ending;
 use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::Args;
 use crate::rehearsal::session::{Session, SessionId};
@@ -112,12 +113,12 @@ fn kill(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     for id in &matching {
         match context.others.get_mut(id) {
             Some(other) => {
-                other.is_closing = true;
                 // Dead at once: what it was to be sent is not sent any more.
+                other.ending = Some(Ending::AtOnce);
                 other.reply.clear();
                 context.world.disturbed.push(*id);
             }
-            None => context.session.is_closing = true,
+            None => context.session.close(),
         }
     }
     match is_old_form {
@@ -180,6 +181,7 @@ fn switch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use crate::rehearsal::Ending;
     use crate::rehearsal::commands::testing::Client;
 
     #[test]
@@ -229,9 +231,9 @@ mod tests {
             ("CLIENT KILL ID 1", ":0\r\n"),
             ("CLIENT KILL ID 2", ":1\r\n"),
         ]);
-        assert!(client.server.is_closing(other));
+        assert_eq!(client.server.ending(other), Some(Ending::AtOnce));
         assert_eq!(client.server.next_disturbed(), Some(other));
         client.expect("CLIENT KILL 127.0.0.1:1", "+OK\r\n");
-        assert!(client.server.is_closing(client.id));
+        assert_eq!(client.server.ending(client.id), Some(Ending::AfterOutput));
     }
 }

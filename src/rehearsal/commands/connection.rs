@@ -150,7 +150,7 @@ fn select(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn quit(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     context.session.reply.ok();
-    context.session.is_closing = true;
+    context.session.close();
     Ok(())
 }
 
