@@ -23,21 +23,33 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod agenda;
+mod audit;
 mod commands;
+mod control;
 mod dictionary;
+mod fault;
+mod gate;
 mod glob;
 mod keyspace;
 mod listener;
 mod node;
+mod notification;
 mod number;
+mod opt_in;
 mod reply;
 mod request;
 mod server;
 mod session;
+mod stage;
+mod stats;
 mod upstream;
 
+pub use agenda::AGENDA_MAX;
+pub use audit::{AUDIT_AHEAD_MAX, AUDIT_PREFIX, AUDIT_SUBMITTERS_MAX};
+pub use control::PUSH_BYTES_MAX;
 pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
-pub use node::{Accept, Ending, NodeId};
+pub use node::{Accept, Ending, NodeId, WINDOWS_MAX};
 pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
 pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};

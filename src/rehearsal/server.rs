@@ -6,12 +6,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::agenda::{Agenda, Due};
+use super::audit::Audit;
 use super::commands::{self, Context};
+use super::control;
 use super::keyspace::Keyspace;
 use super::node::{Accept, Ending, Node, NodeId};
 use super::reply::{Failure, REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 use super::request::Parsed;
 use super::session::{Session, SessionId};
+use super::stage::{Scope, Stage, tell_raw};
 
 /// The version that the server claims to be, so that clients know what to expect of it.
 pub const REDIS_VERSION: &str = "7.2.0";
@@ -66,6 +70,16 @@ pub(crate) struct World {
     pub(crate) sessions_opened: u64,
     /// Sessions to whose output something was added, or that were ended, from outside of them.
     pub(crate) disturbed: Vec<SessionId>,
+    /// Nodes that listen differently from before.
+    pub(crate) disturbed_nodes: Vec<NodeId>,
+    /// The number of the database's next maintenance event, of whatever kind.
+    pub(crate) sequence: u64,
+    /// MOVINGs so far: each close knows which one it was planned for.
+    pub(crate) moves: u64,
+    pub(crate) agenda: Agenda,
+    pub(crate) audit: Audit,
+    /// The latest time that the server was told.
+    pub(crate) now_us: u64,
 }
 
 /// A Redis server as a function of bytes and time: one keyspace, and a session for each connection.
@@ -92,6 +106,12 @@ impl Server {
             commands: 0,
             sessions_opened: 0,
             disturbed: Vec::new(),
+            disturbed_nodes: Vec::new(),
+            sequence: 0,
+            moves: 0,
+            agenda: Agenda::default(),
+            audit: Audit::default(),
+            now_us,
         };
         Self { world, sessions: BTreeMap::new() }
     }
@@ -103,6 +123,10 @@ impl Server {
         let local = self.world.nodes.get(node.0).map_or(peer, |node| node.address);
         let mut session = Session::new(id, node, peer, local, now_us);
         session.authenticated = self.world.config.password.is_none();
+        if let Some(node) = self.world.nodes.get(node.0) {
+            session.set_faults(&node.faults);
+        }
+        self.world.now_us = now_us;
         self.sessions.insert(id, Box::new(session));
         id
     }
@@ -122,47 +146,64 @@ impl Server {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
+        self.world.now_us = now_us;
         self.world.keyspace.advance(now_us / 1_000);
         session.last_us = now_us;
         session.is_stalled = false;
-        if session.input.is_empty() {
-            let used = self.handle_requests(&mut session, now_us, bytes);
-            session.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        } else {
-            let mut input = std::mem::take(&mut session.input);
-            input.extend_from_slice(bytes);
-            let used = self.handle_requests(&mut session, now_us, &input);
-            input.drain(..used.min(input.len()));
-            session.input = input;
+        session.counts.bytes_in += bytes.len() as u64;
+        let readable = session.gate.as_ref().map_or(bytes.len(), |gate| gate.readable(bytes.len()));
+        self.handle_input(&mut session, now_us, bytes.get(..readable).unwrap_or(bytes));
+        if let Some(ending) = session.gate.as_mut().and_then(|gate| gate.note_read(readable)) {
+            session.end_with(ending);
         }
-        if session.ending.is_some() {
+        if session.ending.is_some() || session.is_silent {
             session.input = Vec::new();
         } else if session.input.is_empty() {
             session.input.shrink_to(INPUT_KEPT_BYTES);
         } else if session.input.len() > REQUEST_BYTES_MAX && !session.is_stalled {
             refuse(&mut session, "request larger than the limit");
         }
+        settle(&mut self.world, &mut session, now_us);
         self.sessions.insert(id, session);
     }
 
-    /// Replies, and pushes, that the connection has not taken yet: in this order, from the first
-    /// byte.
+    fn handle_input(&mut self, session: &mut Session, now_us: u64, bytes: &[u8]) {
+        if session.input.is_empty() {
+            let used = self.handle_requests(session, now_us, bytes);
+            session.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        } else {
+            let mut input = std::mem::take(&mut session.input);
+            input.extend_from_slice(bytes);
+            let used = self.handle_requests(session, now_us, &input);
+            input.drain(..used.min(input.len()));
+            session.input = input;
+        }
+    }
+
+    /// Replies, and pushes, that the connection has not taken yet and may be sent now: in this
+    /// order, from the first byte.
     pub fn output(&self, id: SessionId) -> &[u8] {
-        self.sessions.get(&id).map_or(&[], |session| session.reply.pending())
+        self.sessions.get(&id).map_or(&[], |session| session.writable())
     }
 
     /// The connection has written the first `bytes` of [`Server::output`].
     pub fn consume_output(&mut self, id: SessionId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.reply.take(bytes);
+            session.take_output(bytes);
         }
     }
 
     /// Whether there is room for the replies to more requests. While not, the connection must not
     /// read: the client has to read first.
     pub fn wants_input(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| {
-            session.ending.is_none() && !session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX
+        self.sessions.get(&id).is_some_and(|session| match session.ending {
+            // To see the client's end: what arrives is dropped.
+            Some(ending) => ending == Ending::HalfClose,
+            None => {
+                !session.is_stalled
+                    && session.reply.pending().len() < REPLY_BYTES_MAX
+                    && session.gate.as_ref().is_none_or(|gate| !gate.is_stalled())
+            }
         })
     }
 
@@ -176,7 +217,7 @@ impl Server {
 
     /// How the connection must end, if it must. A session that does not exist ends at once.
     pub fn ending(&self, id: SessionId) -> Option<Ending> {
-        self.sessions.get(&id).map_or(Some(Ending::AtOnce), |session| session.ending)
+        self.sessions.get(&id).map_or(Some(Ending::AtOnce), |session| session.visible_ending())
     }
 
     /// The listener that the connection of `id` came through.
@@ -186,48 +227,90 @@ impl Server {
 
     /// Whether `node` listens. While not, connects to it should be refused.
     pub fn is_listening(&self, node: NodeId) -> bool {
-        self.world.nodes.get(node.0).is_some_and(|node| node.is_listening)
+        self.world.nodes.get(node.0).is_some_and(Node::is_listening)
     }
 
     /// What `node` does with those who connect.
     pub fn accepts(&self, node: NodeId) -> Accept {
-        self.world.nodes.get(node.0).map_or(Accept::Drop, |node| node.accept)
+        self.world.nodes.get(node.0).map_or(Accept::Drop, Node::accept)
     }
 
     /// When [`Server::handle_time`] has something to do next, if ever. It may become earlier with
     /// every call that changes the server.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        None
+        self.world.agenda.next_us()
     }
 
     /// Does what was due by `now_us`: closes, held-back output, steps that were scheduled.
-    pub fn handle_time(&mut self, _now_us: u64) {}
+    pub fn handle_time(&mut self, now_us: u64) {
+        self.world.now_us = now_us;
+        self.world.keyspace.advance(now_us / 1_000);
+        while let Some((at_us, due)) = self.world.agenda.take_due(now_us) {
+            let mut stage = self.stage(at_us);
+            match due {
+                Due::Step { node, words } => {
+                    let scope = Scope { nodes: vec![node], only: None };
+                    if let Err(error) = control::rehearse(&mut stage, scope, &words) {
+                        tracing::warn!(%node, %error, "a step of the rehearsal failed");
+                    }
+                }
+                Due::CloseNode { node, move_id } => stage.close_moved(node, move_id),
+                Due::CutOff { sessions } => stage.cut_off(&sessions),
+                Due::Release { session } => self.release(session, now_us),
+            }
+        }
+    }
 
     /// Does what `REHEARSE words…` does on `node`, and returns the reply's text.
     ///
     /// # Errors
     ///
     /// The text of the error reply, without its `-ERR`.
-    pub fn rehearse(&mut self, _node: NodeId, _now_us: u64, _words: &[Vec<u8>]) -> Result<String, String> {
-        Err("not yet".to_owned())
+    pub fn rehearse(&mut self, node: NodeId, now_us: u64, words: &[Vec<u8>]) -> Result<String, String> {
+        self.world.now_us = now_us;
+        if node.0 >= self.world.nodes.len() {
+            return Err(format!("there is no node {node}"));
+        }
+        let scope = Scope { nodes: vec![node], only: None };
+        control::rehearse(&mut self.stage(now_us), scope, words)
     }
 
-    /// Has [`Server::rehearse`] called at `at_us`; what it returns is logged.
-    pub fn schedule(&mut self, _at_us: u64, _node: NodeId, _words: Vec<Vec<u8>>) {}
+    /// Has [`Server::rehearse`] called at `at_us`; an error is logged. At most [`AGENDA_MAX`] steps
+    /// wait at a time, one more is dropped and logged.
+    ///
+    /// [`AGENDA_MAX`]: super::AGENDA_MAX
+    pub fn schedule(&mut self, at_us: u64, node: NodeId, words: Vec<Vec<u8>>) {
+        if !self.world.agenda.plan(at_us, Due::Step { node, words }) {
+            tracing::warn!(%node, "too many steps of the rehearsal wait");
+        }
+    }
 
-    /// A listener for which [`Server::is_listening`] or [`Server::accepts`] has changed, if there is
-    /// one left.
+    /// A listener for which [`Server::is_listening`] or [`Server::accepts`] may have changed, if
+    /// there is one left.
     pub fn next_disturbed_node(&mut self) -> Option<NodeId> {
-        None
+        self.world.disturbed_nodes.pop()
+    }
+
+    fn stage(&mut self, now_us: u64) -> Stage<'_> {
+        Stage { world: &mut self.world, others: &mut self.sessions, current: None, now_us }
+    }
+
+    fn release(&mut self, id: SessionId, now_us: u64) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if let Some(at_us) = session.gate.as_mut().and_then(|gate| gate.release(now_us)) {
+            self.world.agenda.plan(at_us, Due::Release { session: id });
+        }
+        self.world.disturbed.push(id);
     }
 
     /// Adds `bytes`, which should be whole frames, to what the client of `id` is sent; between two
     /// replies.
     pub fn push(&mut self, id: SessionId, bytes: &[u8]) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.reply.raw(bytes);
-            limit_output(session);
-            self.world.disturbed.push(id);
+            let now_us = self.world.now_us;
+            tell_raw(&mut self.world, session, bytes, now_us);
         }
     }
 
@@ -255,7 +338,7 @@ impl Server {
     fn handle_requests(&mut self, session: &mut Session, now_us: u64, input: &[u8]) -> usize {
         let mut parser = std::mem::take(&mut session.parser);
         let mut at = 0;
-        while session.ending.is_none() {
+        while session.ending.is_none() && !session.is_silent {
             if session.reply.pending().len() >= REPLY_BYTES_MAX {
                 session.is_stalled = true;
                 break;
@@ -287,9 +370,17 @@ fn refuse(session: &mut Session, text: &str) {
 
 /// Ends a session whose client has left too much unread, and gives the memory back.
 fn limit_output(session: &mut Session) {
-    if session.reply.pending().len() > REPLY_OVERRUN_BYTES_MAX {
-        session.reply.clear();
-        session.ending = Some(Ending::AtOnce);
+    if session.unread() > REPLY_OVERRUN_BYTES_MAX {
+        session.end_with(Ending::AtOnce);
+    }
+}
+
+/// Takes note of output that was added to a session.
+pub(crate) fn settle(world: &mut World, session: &mut Session, now_us: u64) {
+    limit_output(session);
+    let pending = session.reply.pending().len();
+    if let Some(at_us) = session.gate.as_mut().and_then(|gate| gate.note_output(pending, now_us)) {
+        world.agenda.plan(at_us, Due::Release { session: session.id });
     }
 }
 
