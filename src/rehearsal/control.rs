@@ -128,7 +128,10 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
     }
     let (wanted, args) = rest.split_first().ok_or("a verb is needed; see REHEARSE HELP")?;
     let found = VERBS.iter().find(|verb| wanted.eq_ignore_ascii_case(verb.name()));
-    let verb = found.ok_or_else(|| format!("unknown verb '{}'; see REHEARSE HELP", wanted.escape_debug()))?;
+    let verb = found.ok_or_else(|| {
+        let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
+        format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
+    })?;
     tracing::info!(nodes = ?scope.nodes, verb = verb.name(), ?args, "rehearse");
     (verb.call)(stage, &scope, args)
 }
