@@ -25,6 +25,7 @@
 
 mod commands;
 mod dictionary;
+mod frames;
 mod glob;
 mod keyspace;
 mod listener;
@@ -42,3 +43,4 @@ pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
 pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};
 pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
+pub use upstream::{UPSTREAM_REPLY_BYTES_MAX, UPSTREAM_REQUEST_BYTES_MAX};

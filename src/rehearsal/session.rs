@@ -8,6 +8,7 @@ use super::keyspace::Keyspace;
 use super::node::{Ending, NodeId};
 use super::reply::{Protocol, ReplyBuffer};
 use super::request::{Args, Parser, Span};
+use super::upstream::Upstream;
 
 /// Most commands that a transaction queues.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     /// client to read its replies.
     pub(crate) input: Vec<u8>,
     pub(crate) reply: ReplyBuffer,
+    /// Where requests that are not ours go, if not into the keyspace.
+    pub(crate) upstream: Option<Box<Upstream>>,
     /// Whole requests may wait in `input`.
     pub(crate) is_stalled: bool,
     /// Nothing more is handled; the connection ends like this.
@@ -123,6 +126,7 @@ impl Session {
             parser: Parser::default(),
             input: Vec::new(),
             reply: ReplyBuffer::default(),
+            upstream: None,
             is_stalled: false,
             ending: None,
         }
