@@ -122,7 +122,9 @@ impl Server {
         let id = SessionId(self.world.sessions_opened);
         let local = self.world.nodes.get(node.0).map_or(peer, |node| node.address);
         let mut session = Session::new(id, node, peer, local, now_us);
-        session.authenticated = self.world.config.password.is_none();
+        // Whoever may talk to upstream, upstream knows.
+        session.upstream = self.world.config.upstream.then(Box::default);
+        session.authenticated = self.world.config.password.is_none() || session.upstream.is_some();
         if let Some(node) = self.world.nodes.get(node.0) {
             session.set_faults(&node.faults);
         }
@@ -202,6 +204,7 @@ impl Server {
             None => {
                 !session.is_stalled
                     && session.reply.pending().len() < REPLY_BYTES_MAX
+                    && session.upstream_has_room()
                     && session.gate.as_ref().is_none_or(|gate| !gate.is_stalled())
             }
         })
@@ -210,9 +213,11 @@ impl Server {
     /// Whether requests wait that could be handled now: the connection should call
     /// [`Server::handle_bytes`] without bytes, before it reads more.
     pub fn has_backlog(&self, id: SessionId) -> bool {
-        self.sessions
-            .get(&id)
-            .is_some_and(|session| session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX)
+        self.sessions.get(&id).is_some_and(|session| {
+            session.is_stalled
+                && session.reply.pending().len() < REPLY_BYTES_MAX
+                && session.upstream_has_room()
+        })
     }
 
     /// How the connection must end, if it must. A session that does not exist ends at once.
@@ -336,6 +341,9 @@ impl Server {
 
     /// Handles the requests at the head of `input`, and returns how many bytes they took.
     fn handle_requests(&mut self, session: &mut Session, now_us: u64, input: &[u8]) -> usize {
+        if session.upstream.is_some() {
+            return self.forward_requests(session, now_us, input);
+        }
         let mut parser = std::mem::take(&mut session.parser);
         let mut at = 0;
         while session.ending.is_none() && !session.is_silent {
