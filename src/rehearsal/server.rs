@@ -154,8 +154,10 @@ impl Server {
         session.is_stalled = false;
         session.counts.bytes_in += bytes.len() as u64;
         let readable = session.gate.as_ref().map_or(bytes.len(), |gate| gate.readable(bytes.len()));
+        // Before a request among them can set another fault.
+        let ending = session.gate.as_mut().and_then(|gate| gate.note_read(readable));
         self.handle_input(&mut session, now_us, bytes.get(..readable).unwrap_or(bytes));
-        if let Some(ending) = session.gate.as_mut().and_then(|gate| gate.note_read(readable)) {
+        if let Some(ending) = ending {
             session.end_with(ending);
         }
         if session.ending.is_some() || session.is_silent {
