@@ -124,7 +124,9 @@ impl Server {
         let id = SessionId(self.world.sessions_opened);
         let local = self.world.nodes.get(node.0).map_or(peer, |node| node.address);
         let mut session = Session::new(id, node, peer, local, now_us);
-        session.authenticated = self.world.config.password.is_none();
+        // Whoever may talk to upstream, upstream knows.
+        session.upstream = self.world.config.upstream.then(Box::default);
+        session.authenticated = self.world.config.password.is_none() || session.upstream.is_some();
         if let Some(node) = self.world.nodes.get(node.0) {
             session.set_faults(&node.faults);
         }
@@ -154,8 +156,10 @@ impl Server {
         session.is_stalled = false;
         session.counts.bytes_in += bytes.len() as u64;
         let readable = session.gate.as_ref().map_or(bytes.len(), |gate| gate.readable(bytes.len()));
+        // Before a request among them can set another fault.
+        let ending = session.gate.as_mut().and_then(|gate| gate.note_read(readable));
         self.handle_input(&mut session, now_us, bytes.get(..readable).unwrap_or(bytes));
-        if let Some(ending) = session.gate.as_mut().and_then(|gate| gate.note_read(readable)) {
+        if let Some(ending) = ending {
             session.end_with(ending);
         }
         if session.ending.is_some() || session.is_silent {
@@ -204,6 +208,7 @@ impl Server {
             None => {
                 !session.is_stalled
                     && session.reply.pending().len() < REPLY_BYTES_MAX
+                    && session.upstream_has_room()
                     && session.gate.as_ref().is_none_or(|gate| !gate.is_stalled())
             }
         })
@@ -212,9 +217,11 @@ impl Server {
     /// Whether requests wait that could be handled now: the connection should call
     /// [`Server::handle_bytes`] without bytes, before it reads more.
     pub fn has_backlog(&self, id: SessionId) -> bool {
-        self.sessions
-            .get(&id)
-            .is_some_and(|session| session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX)
+        self.sessions.get(&id).is_some_and(|session| {
+            session.is_stalled
+                && session.reply.pending().len() < REPLY_BYTES_MAX
+                && session.upstream_has_room()
+        })
     }
 
     /// How the connection must end, if it must. A session that does not exist ends at once.
@@ -350,6 +357,9 @@ impl Server {
 
     /// Handles the requests at the head of `input`, and returns how many bytes they took.
     fn handle_requests(&mut self, session: &mut Session, now_us: u64, input: &[u8]) -> usize {
+        if session.upstream.is_some() {
+            return self.forward_requests(session, now_us, input);
+        }
         let mut parser = std::mem::take(&mut session.parser);
         let mut at = 0;
         while session.ending.is_none() && !session.is_silent {

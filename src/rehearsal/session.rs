@@ -11,6 +11,7 @@ use super::node::{Ending, NodeId};
 use super::opt_in::EndpointType;
 use super::reply::{Protocol, ReplyBuffer};
 use super::request::{Args, Parser, Span};
+use super::upstream::Upstream;
 
 /// Most commands that a transaction queues.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     /// client to read its replies.
     pub(crate) input: Vec<u8>,
     pub(crate) reply: ReplyBuffer,
+    /// Where requests that are not ours go, if not into the keyspace.
+    pub(crate) upstream: Option<Box<Upstream>>,
     /// Whole requests may wait in `input`.
     pub(crate) is_stalled: bool,
     /// Nothing more is handled; the connection ends like this.
@@ -66,9 +69,7 @@ pub(crate) struct Session {
     pub(crate) opt_in: Option<EndpointType>,
     /// A command is being executed: its reply goes first.
     pub(crate) is_executing: bool,
-    /// Part of a frame is in the output, and the rest of it has to follow.
-    pub(crate) is_inside_frame: bool,
-    /// Pushes that wait for the end of that reply or frame.
+    /// Pushes that wait for the end of that reply.
     deferred: Vec<u8>,
     /// A push that waits for the next one, to follow it.
     pub(crate) overtaken: Option<Vec<u8>>,
@@ -153,12 +154,12 @@ impl Session {
             parser: Parser::default(),
             input: Vec::new(),
             reply: ReplyBuffer::default(),
+            upstream: None,
             is_stalled: false,
             ending: None,
             gate: None,
             opt_in: None,
             is_executing: false,
-            is_inside_frame: false,
             deferred: Vec::new(),
             overtaken: None,
             is_silent: false,
@@ -175,18 +176,18 @@ impl Session {
             && !self.is_silent
     }
 
-    /// Adds whole frames to the output, behind a reply or a frame that is not complete yet.
+    /// Adds whole frames to the output, behind a reply that is not complete yet.
     pub(crate) fn push(&mut self, frames: &[u8]) {
-        if self.is_executing || self.is_inside_frame {
+        if self.is_executing {
             self.deferred.extend_from_slice(frames);
         } else {
             self.reply.raw(frames);
         }
     }
 
-    /// Adds the pushes that waited, if nothing is incomplete any more.
+    /// Adds the pushes that waited, if no reply is incomplete any more.
     pub(crate) fn release_pushes(&mut self) {
-        if !self.is_executing && !self.is_inside_frame && !self.deferred.is_empty() {
+        if !self.is_executing && !self.deferred.is_empty() {
             self.reply.raw(&std::mem::take(&mut self.deferred));
         }
     }

@@ -17,7 +17,7 @@ mod server;
 mod sets;
 mod strings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
