@@ -24,6 +24,8 @@
 //! ```
 
 mod commands;
+mod connection;
+mod dial;
 mod dictionary;
 mod frames;
 mod glob;
@@ -34,9 +36,12 @@ mod number;
 mod reply;
 mod request;
 mod server;
+mod serving;
 mod session;
+mod sockets;
 mod upstream;
 
+pub use dial::UpstreamConfig;
 pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
 pub use node::{Accept, Ending, NodeId};
 pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
