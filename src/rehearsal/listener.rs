@@ -22,7 +22,7 @@ use super::connection::Connection;
 use super::dial::{Dialer, UpstreamConfig};
 use super::node::{Accept, NodeId};
 use super::server::{Server, ServerConfig};
-use super::serving::{Clock, Gate, Running, Shared, keep_time};
+use super::serving::{Clock, Doorway, Running, Shared, keep_time};
 use super::sockets;
 
 /// Most connections at a time, over all listeners; one more is refused with an error.
@@ -177,12 +177,12 @@ async fn serve(
 ) -> io::Result<()> {
     let clock = Clock::new();
     let server = Server::new(config, nodes, clock.now_us());
-    let gates = sockets
+    let doorways = sockets
         .iter()
-        .map(|socket| Ok(Gate::new(Socket::from(socket.try_clone()?))))
+        .map(|socket| Ok(Doorway::new(Socket::from(socket.try_clone()?))))
         .collect::<io::Result<Vec<_>>>()?;
     let dialer = upstream.map(Dialer::new);
-    let shared = Rc::new(Shared::new(server, clock, gates, dialer, READ_BYTES_MAX));
+    let shared = Rc::new(Shared::new(server, clock, doorways, dialer, READ_BYTES_MAX));
     for (index, socket) in sockets.into_iter().enumerate() {
         let listener = sockets::listener(socket);
         glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
@@ -199,19 +199,19 @@ async fn serve(
 /// Accepts connections while the node listens, and starts a task for each.
 async fn accept(node: NodeId, listener: TcpListener, running: Running) {
     let shared = &running.0;
-    let Some(gate) = shared.gate(node) else {
+    let Some(doorway) = shared.doorway(node) else {
         return;
     };
     loop {
-        gate.opened(&shared.is_stopping).await;
+        doorway.opened(&shared.is_stopping).await;
         if shared.is_stopping.get() {
             return;
         }
-        let turns = gate.turns();
+        let turns = doorway.turns();
         match listener.accept().await {
             Ok(stream) => admit(node, stream, shared),
             // It stopped listening.
-            Err(_) if gate.turns() != turns => {}
+            Err(_) if doorway.turns() != turns => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 glommio::timer::sleep(ACCEPT_PAUSE).await;
@@ -228,7 +228,7 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     let Ok(peer) = stream.peer_addr() else {
         return;
     };
-    if !shared.gate(node).is_some_and(Gate::is_open) {
+    if !shared.doorway(node).is_some_and(Doorway::is_open) {
         sockets::reset_on_close(&stream);
         return;
     }

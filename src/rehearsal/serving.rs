@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) is_stopping: Cell<bool>,
     /// By node.
-    pub(super) gates: Vec<Gate>,
+    pub(super) doorways: Vec<Doorway>,
     /// Where connections of their own are made for clients, when there is an upstream.
     pub(super) dialer: Option<Rc<Dialer>>,
     pub(super) alarm: Alarm,
@@ -42,7 +42,7 @@ impl Shared {
     pub(super) fn new(
         server: Server,
         clock: Clock,
-        gates: Vec<Gate>,
+        doorways: Vec<Doorway>,
         dialer: Option<Dialer>,
         scratch_bytes: usize,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Shared {
             scratch: RefCell::new(vec![0; scratch_bytes].into()),
             clock,
             is_stopping: Cell::new(false),
-            gates,
+            doorways,
             dialer: dialer.map(Rc::new),
             alarm: Alarm::default(),
             running: Cell::new(0),
@@ -75,21 +75,21 @@ impl Shared {
             }
         }
         while let Some(node) = server.next_disturbed_node() {
-            if let Some(gate) = self.gates.get(node.0) {
-                gate.open(server.is_listening(node));
+            if let Some(doorway) = self.doorways.get(node.0) {
+                doorway.open(server.is_listening(node));
             }
         }
         self.alarm.set(server.next_deadline_us().unwrap_or(u64::MAX));
     }
 
-    pub(super) fn gate(&self, node: NodeId) -> Option<&Gate> {
-        self.gates.get(node.0)
+    pub(super) fn doorway(&self, node: NodeId) -> Option<&Doorway> {
+        self.doorways.get(node.0)
     }
 
     /// Has every task end, and waits until they have.
     pub(super) async fn stop(&self) {
         self.is_stopping.set(true);
-        self.gates.iter().for_each(|gate| gate.open(false));
+        self.doorways.iter().for_each(|doorway| doorway.open(false));
         self.alarm.wake();
         self.tasks.borrow().values().for_each(Waker::wake_by_ref);
         poll_fn(|cx| {
@@ -140,7 +140,7 @@ impl Drop for Running {
 
 /// One listening socket, which may stop listening, and listen again: it stays bound, so that nobody else gets its
 /// port meanwhile.
-pub(super) struct Gate {
+pub(super) struct Doorway {
     /// Beside the one that accepts: shutting it down ends the accept that waits in the ring.
     socket: Socket,
     is_open: Cell<bool>,
@@ -149,7 +149,7 @@ pub(super) struct Gate {
     opened: RefCell<Option<Waker>>,
 }
 
-impl Gate {
+impl Doorway {
     pub(super) fn new(socket: Socket) -> Self {
         Self { socket, is_open: Cell::new(true), turns: Cell::new(0), opened: RefCell::new(None) }
     }
