@@ -1,8 +1,8 @@
 //! `hitless rehearse`: endpoints that announce maintenance, until somebody ends them.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,12 +14,14 @@ use serde_json::Value;
 
 use super::scenario::{self, Scenario, Step};
 use super::{FAILED, Failure, WELL, stop};
-use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId};
+use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, UpstreamConfig};
 use crate::shard::probe;
 use crate::{Config, ConfigError};
 
 /// How long it takes at most until a signal, or the end of the scenario, is seen.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the upstream may take to accept, and to answer, when the first sign of life is asked for.
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Stands in for a port that is not known before it is bound, while a scenario is tried out.
 const STAND_IN_PORT: u16 = 50_000;
 
@@ -55,7 +57,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     check_listen(&args.listen)?;
     let mut config = EndpointsConfig { listen: args.listen.clone(), ..EndpointsConfig::default() };
     if let Some(url) = &args.upstream {
-        set_upstream(&mut config, url)?;
+        config.upstream = Some(upstream(url)?);
     }
     let scenario = match &args.script {
         Some(path) => Some(read(path, &config)?),
@@ -64,6 +66,9 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let json = open(args.json.as_deref())?;
     // It says best what to do.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
+    if let Some(upstream) = &config.upstream {
+        reach(upstream).map_err(Failure::Unreachable)?;
+    }
     let endpoints =
         Endpoints::start(config).context("could not start the endpoints").map_err(Failure::Unreachable)?;
     let addresses = endpoints.addresses().to_vec();
@@ -91,13 +96,49 @@ fn usage(option: &str, error: &str) -> Failure {
 }
 
 /// The Redis that does the work.
-fn set_upstream(config: &mut EndpointsConfig, url: &str) -> Result<(), Failure> {
+fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
     let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
     let parsed = Config::from_url(url).and_then(|config| config.effective()).map_err(wrong)?;
-    let (_user, _password, _database) = parsed.login();
-    let _endpoint = parsed.endpoint();
-    config.server.upstream = true;
-    Ok(())
+    let (username, password, database) = parsed.login();
+    Ok(UpstreamConfig {
+        host: parsed.endpoint().host().to_owned(),
+        port: parsed.endpoint().port(),
+        username: username.map(str::to_owned),
+        password: password.map(str::to_owned),
+        database,
+    })
+}
+
+/// Asks the upstream for a sign of life, as its clients will: whether it is there, and lets us in.
+fn reach(upstream: &UpstreamConfig) -> anyhow::Result<()> {
+    let address = format!("{}:{}", upstream.host, upstream.port);
+    let mut requests: Vec<Vec<&str>> = Vec::new();
+    if let Some(password) = &upstream.password {
+        requests.push(vec!["AUTH", upstream.username.as_deref().unwrap_or("default"), password]);
+    }
+    requests.push(vec!["PING"]);
+    let ask = || -> anyhow::Result<()> {
+        let resolved = (upstream.host.as_str(), upstream.port).to_socket_addrs()?;
+        let first = resolved.into_iter().next().context("it has no address")?;
+        let mut stream = TcpStream::connect_timeout(&first, REACH_TIMEOUT)?;
+        stream.set_read_timeout(Some(REACH_TIMEOUT))?;
+        for words in &requests {
+            let mut bytes = format!("*{}\r\n", words.len());
+            for word in words {
+                bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            }
+            stream.write_all(bytes.as_bytes())?;
+        }
+        let mut replies = BufReader::new(stream).lines();
+        for _ in &requests {
+            let line = replies.next().context("it closed the connection")??;
+            if line.starts_with('-') {
+                return Err(anyhow!("it says {line:?}"));
+            }
+        }
+        Ok(())
+    };
+    ask().with_context(|| format!("cannot reach the upstream at {address}"))
 }
 
 fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
