@@ -132,7 +132,8 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
         let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
         format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
     })?;
-    tracing::info!(nodes = ?scope.nodes, verb = verb.name(), ?args, "rehearse");
+    let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
+    tracing::info!(?nodes, verb = %rest.join(" ").escape_debug(), "rehearse");
     (verb.call)(stage, &scope, args)
 }
 
