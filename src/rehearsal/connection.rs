@@ -108,7 +108,11 @@ impl Connection {
                     return Poll::Ready(Ok(()));
                 }
                 Some(_) => Step::Waiting,
-                None if is_written && self.is_at_end && self.upstream.is_none() => {
+                None if is_written
+                    && self.is_at_end
+                    && self.upstream.is_none()
+                    && !server.holds_output(self.id) =>
+                {
                     return Poll::Ready(Ok(()));
                 }
                 None => self.poll_serving(cx, &shared, &mut server)?,

@@ -129,8 +129,16 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
     let (wanted, args) = rest.split_first().ok_or("a verb is needed; see REHEARSE HELP")?;
     let found = VERBS.iter().find(|verb| wanted.eq_ignore_ascii_case(verb.name()));
     let verb = found.ok_or_else(|| format!("unknown verb '{}'; see REHEARSE HELP", wanted.escape_debug()))?;
-    tracing::info!(nodes = ?scope.nodes, verb = verb.name(), ?args, "rehearse");
+    log(&scope, verb, args);
     (verb.call)(stage, &scope, args)
+}
+
+fn log(scope: &Scope, verb: &Verb, args: &[&str]) {
+    const SHOWN_MAX: usize = 200;
+    let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
+    let args = args.iter().flat_map(|arg| [" ", arg]).flat_map(str::chars);
+    let args: String = args.skip(1).take(SHOWN_MAX).collect();
+    tracing::info!(?nodes, verb = verb.name(), args, "rehearse");
 }
 
 /// Narrows the scope down to one session, on whichever node it is.
