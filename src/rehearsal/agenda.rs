@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use super::node::NodeId;
 use super::session::SessionId;
 
-/// Most things that are planned at a time.
+/// Most steps and closes that are planned at a time.
 pub const AGENDA_MAX: usize = 1 << 16;
+
+/// Most things that wait at a time, sessions with delayed output included.
+const ENTRIES_MAX: usize = 2 * AGENDA_MAX;
 
 /// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +34,13 @@ pub(crate) struct Agenda {
 impl Agenda {
     /// Plans `due`; returns whether there was room.
     pub(crate) fn plan(&mut self, at_us: u64, due: Due) -> bool {
-        // Released output is bounded by the sessions, and must not be lost.
-        if self.entries.len() >= AGENDA_MAX && matches!(due, Due::Step { .. }) {
+        let max = match due {
+            Due::Step { .. } | Due::CloseNode { .. } => AGENDA_MAX,
+            Due::Release { .. } => ENTRIES_MAX,
+            // Bounded by the sessions, each of which ends once.
+            Due::CutOff { .. } => usize::MAX,
+        };
+        if self.entries.len() >= max {
             return false;
         }
         self.planned += 1;
@@ -93,7 +101,10 @@ mod tests {
             assert!(agenda.plan(1, step(0)));
         }
         assert!(!agenda.plan(1, step(0)));
-        assert!(agenda.plan(2, release()));
+        for _ in 0..AGENDA_MAX {
+            assert!(agenda.plan(2, release()));
+        }
+        assert!(!agenda.plan(2, release()));
         agenda.clear();
         assert_eq!(agenda.take_due(2), Some((2, release())));
     }

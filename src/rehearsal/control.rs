@@ -132,9 +132,16 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
         let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
         format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
     })?;
-    let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
-    tracing::info!(?nodes, verb = %rest.join(" ").escape_debug(), "rehearse");
+    log(&scope, rest);
     (verb.call)(stage, &scope, args)
+}
+
+fn log(scope: &Scope, words: &[&str]) {
+    const SHOWN_MAX: usize = 200;
+    let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
+    let words = words.iter().flat_map(|word| [" ", word]).flat_map(str::chars);
+    let verb: String = words.skip(1).take(SHOWN_MAX).collect();
+    tracing::info!(?nodes, verb = %verb.escape_debug(), "rehearse");
 }
 
 /// Narrows the scope down to one session, on whichever node it is.

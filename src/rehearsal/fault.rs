@@ -4,8 +4,8 @@ use super::node::Ending;
 
 /// Most copies that `duplicate` makes of a push.
 pub(crate) const COPIES_MAX: usize = 1_000;
-/// Longest delay, in milliseconds: one day.
-const DELAY_MAX_MS: u64 = 86_400_000;
+/// Longest delay, in milliseconds: an hour.
+const DELAY_MAX_MS: u64 = 3_600_000;
 
 /// Something that a node does wrong to its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

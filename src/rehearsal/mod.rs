@@ -9,6 +9,14 @@
 //! clients and `redis-cli` ask of a server about itself; it has no sorted sets, streams, scripts,
 //! publish and subscribe, and no blocking commands.
 //!
+//! Redis Enterprise announces its maintenance; so do these, on demand: see `REHEARSE HELP`, which any client may
+//! send, and [`Server::rehearse`], which does the same. Each listener is a node that can move, close, refuse, and do
+//! things wrong, while all of them serve the same keys.
+//!
+//! Commands whose first key is `audit:<submitter>:<n>`, or `audit:<submitter>` with `<n>` as the last argument, are
+//! checked for order and for being executed exactly once, over all connections and nodes; submitters count from 1.
+//! `REHEARSE STATS` has the findings.
+//!
 //! Nothing here shares code with the client: a mistake in the client's encoder or decoder must not
 //! be mirrored by the server that is meant to reveal it.
 //!

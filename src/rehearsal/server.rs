@@ -192,6 +192,12 @@ impl Server {
         self.sessions.get(&id).map_or(&[], |session| session.writable())
     }
 
+    /// Whether more output waits than may be sent now: a client that has sent its last byte still
+    /// gets it.
+    pub fn holds_output(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.writable().len() < session.unread())
+    }
+
     /// The connection has written the first `bytes` of [`Server::output`].
     pub fn consume_output(&mut self, id: SessionId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -320,8 +326,11 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if let Some(at_us) = session.gate.as_mut().and_then(|gate| gate.release(now_us)) {
-            self.world.agenda.plan(at_us, Due::Release { session: id });
+        if let Some(gate) = &mut session.gate
+            && let Some(at_us) = gate.release(now_us)
+            && !self.world.agenda.plan(at_us, Due::Release { session: id })
+        {
+            gate.release(u64::MAX);
         }
         self.world.disturbed.push(id);
     }
@@ -403,8 +412,14 @@ fn limit_output(session: &mut Session) {
 pub(crate) fn settle(world: &mut World, session: &mut Session, now_us: u64) {
     limit_output(session);
     let pending = session.reply.pending().len();
-    if let Some(at_us) = session.gate.as_mut().and_then(|gate| gate.note_output(pending, now_us)) {
-        world.agenda.plan(at_us, Due::Release { session: session.id });
+    let Some(gate) = &mut session.gate else {
+        return;
+    };
+    if let Some(at_us) = gate.note_output(pending, now_us)
+        && !world.agenda.plan(at_us, Due::Release { session: session.id })
+    {
+        // Too many wait: this one does without.
+        gate.release(u64::MAX);
     }
 }
 

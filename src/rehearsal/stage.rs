@@ -71,8 +71,10 @@ impl Stage<'_> {
         self.world.moves += 1;
         let move_id = self.world.moves;
         moving.moving = Some((move_id, policy));
-        if let Some(at_us) = policy.close_us(self.now_us, grace_us) {
-            self.world.agenda.plan(at_us, Due::CloseNode { node, move_id });
+        if let Some(at_us) = policy.close_us(self.now_us, grace_us)
+            && !self.world.agenda.plan(at_us, Due::CloseNode { node, move_id })
+        {
+            tracing::warn!(%node, "too much is planned: this node will not close");
         }
     }
 
@@ -102,15 +104,18 @@ impl Stage<'_> {
         let mut closing = Vec::new();
         self.for_each(scope, |world, session| {
             tracing::info!(node = %session.node, session = %session.id, ?ending, "close");
+            let is_first = session.ending.is_none();
             if session.is_executing {
                 session.close();
             } else {
                 session.end_with(ending);
                 world.disturbed.push(session.id);
             }
-            closing.push(session.id);
+            if is_first && session.ending == Some(Ending::AfterOutput) {
+                closing.push(session.id);
+            }
         });
-        if ending == Ending::AfterOutput && !closing.is_empty() {
+        if !closing.is_empty() {
             let at_us = self.now_us.saturating_add(LINGER_US);
             self.world.agenda.plan(at_us, Due::CutOff { sessions: closing });
         }

@@ -136,8 +136,7 @@ fn kill(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         match context.others.get_mut(id) {
             Some(other) => {
                 // Dead at once: what it was to be sent is not sent any more.
-                other.ending = Some(Ending::AtOnce);
-                other.reply.clear();
+                other.end_with(Ending::AtOnce);
                 context.world.disturbed.push(*id);
             }
             None => context.session.close(),

@@ -1,5 +1,7 @@
 //! Tests of the verbs, in virtual time.
 
+use proptest::prelude::*;
+
 use super::unescape;
 use crate::rehearsal::commands::testing::Client;
 use crate::rehearsal::{Accept, Ending, NodeId, SessionId};
@@ -203,7 +205,7 @@ fn what_is_wrong_is_said() {
     for (line, complaint) in [
         ("", "a verb is needed; see REHEARSE HELP"),
         ("ALL", "a verb is needed; see REHEARSE HELP"),
-        ("NOSUCH 1", "unknown verb 'NOSUCH'; see REHEARSE HELP"),
+        ("NOSUCH 1", "unknown verb 'NOSUCH'; there are MOVING, MIGRATING, "),
         ("NODE 7 STATS", "there is no node '7'"),
         ("TO 77 CLOSE", "TO: there is no connection 77"),
         ("AFTER x STATS", "AFTER: 'x' is not a number of milliseconds"),
@@ -414,5 +416,70 @@ fn escapes_are_read() {
     assert_eq!(unescape(r"a\r\n\t\\\x00\xfF").unwrap(), b"a\r\n\t\\\x00\xff");
     for wrong in ["\\", "\\x", "\\x1", "\\xg0", "\\q"] {
         assert!(unescape(wrong).is_err(), "{wrong}");
+    }
+}
+
+const LINES: &[&str] = &[
+    "MOVING 0.2 null",
+    "MOVING 0.1 127.0.0.3:2 EARLY 0.5 UNREAD HALF",
+    "ALL MOVING 0.05 x:1 REFUSE RST",
+    "MIGRATING 2",
+    "ALL MIGRATED",
+    "SMIGRATING 1-2",
+    "SMIGRATED a b 1-2",
+    "PUSH >1\\r\\n+x\\r\\n",
+    "FAULT delay 30",
+    "FAULT duplicate 3",
+    "FAULT reorder",
+    "FAULT split",
+    "FAULT stall",
+    "FAULT off",
+    "ALL FAULT off",
+    "REPLAY off",
+    "REPLAY on",
+    "AFTER 20 MIGRATED",
+    "RESET",
+    "STATS",
+];
+
+fn whole_frames(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match redis_protocol::resp3::decode::complete::decode(bytes) {
+            Ok(Some((_, used))) => bytes = &bytes[used..],
+            _ => return false,
+        }
+    }
+    true
+}
+
+proptest! {
+    /// Whatever is rehearsed: each connection hears whole frames, in one reply for each request, and the server always
+    /// gets on with what it has planned.
+    #[test]
+    fn any_rehearsal_leaves_frames_whole_and_the_clock_moving(
+        steps in prop::collection::vec((0..LINES.len(), 0u64..100), 0..60),
+    ) {
+        let mut stand = Stand::new();
+        let connections = [stand.open_told(0, ""), stand.open_told(1, "moving-endpoint-type none")];
+        let mut heard = connections.map(|_| Vec::new());
+        for (line, ms) in steps {
+            let now_us = stand.client.now_us;
+            let words: Vec<Vec<u8>> = LINES[line].split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            stand.client.server.rehearse(NodeId(0), now_us, &words).unwrap();
+            for (id, heard) in connections.iter().zip(&mut heard) {
+                stand.client.server.handle_bytes(*id, now_us, b"ECHO hi\r\nMULTI\r\nPING\r\nEXEC\r\n");
+                let output = stand.client.server.output(*id).to_vec();
+                stand.client.server.consume_output(*id, output.len());
+                heard.extend_from_slice(&output);
+            }
+            stand.advance_ms(ms);
+            prop_assert!(stand.client.server.next_deadline_us().is_none_or(|at_us| at_us > stand.client.now_us));
+        }
+        stand.client.server.rehearse(NodeId(0), stand.client.now_us, &["ALL".into(), "FAULT".into(), "off".into()]).unwrap();
+        for (id, heard) in connections.iter().zip(&mut heard) {
+            heard.extend_from_slice(stand.client.server.output(*id));
+            let is_cut = matches!(stand.ending(*id), Some(Ending::AtOnce | Ending::Reset));
+            prop_assert!(is_cut || whole_frames(heard), "{}", heard.escape_ascii());
+        }
     }
 }
