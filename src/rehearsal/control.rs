@@ -128,7 +128,10 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
     }
     let (wanted, args) = rest.split_first().ok_or("a verb is needed; see REHEARSE HELP")?;
     let found = VERBS.iter().find(|verb| wanted.eq_ignore_ascii_case(verb.name()));
-    let verb = found.ok_or_else(|| format!("unknown verb '{}'; see REHEARSE HELP", wanted.escape_debug()))?;
+    let verb = found.ok_or_else(|| {
+        let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
+        format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
+    })?;
     log(&scope, verb, args);
     (verb.call)(stage, &scope, args)
 }
@@ -138,7 +141,7 @@ fn log(scope: &Scope, verb: &Verb, args: &[&str]) {
     let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
     let args = args.iter().flat_map(|arg| [" ", arg]).flat_map(str::chars);
     let args: String = args.skip(1).take(SHOWN_MAX).collect();
-    tracing::info!(?nodes, verb = verb.name(), args, "rehearse");
+    tracing::info!(?nodes, verb = verb.name(), args = %args.escape_debug(), "rehearse");
 }
 
 /// Narrows the scope down to one session, on whichever node it is.
