@@ -100,19 +100,13 @@ impl Connection {
                 continue;
             }
             let step = match server.ending(self.id) {
-                // Since the byte that was just written: see above.
-                Some(Ending::AtOnce | Ending::Reset) => Step::Moved,
                 Some(Ending::HalfClose) if is_written => self.poll_half_closed(cx, &shared)?,
                 Some(_) if is_written => {
                     sockets::end(&self.stream);
                     return Poll::Ready(Ok(()));
                 }
                 Some(_) => Step::Waiting,
-                None if is_written
-                    && self.is_at_end
-                    && self.upstream.is_none()
-                    && !server.holds_output(self.id) =>
-                {
+                None if is_written && self.is_at_end && self.upstream.is_none() => {
                     return Poll::Ready(Ok(()));
                 }
                 None => self.poll_serving(cx, &shared, &mut server)?,

@@ -192,12 +192,6 @@ impl Server {
         self.sessions.get(&id).map_or(&[], |session| session.writable())
     }
 
-    /// Whether more output waits than may be sent now: a client that has sent its last byte still
-    /// gets it.
-    pub fn holds_output(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| session.writable().len() < session.unread())
-    }
-
     /// The connection has written the first `bytes` of [`Server::output`].
     pub fn consume_output(&mut self, id: SessionId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(&id) {
