@@ -228,8 +228,11 @@ impl Session {
         }
     }
 
-    /// Ends the connection like this, whatever was asked for before.
+    /// Ends the connection like this, whatever was asked for before; unless it has ended already, its output dropped.
     pub(crate) fn end_with(&mut self, ending: Ending) {
+        if self.ending.is_some_and(|ending| ending.is_immediate()) {
+            return;
+        }
         self.ending = Some(ending);
         if ending.is_immediate() {
             self.reply.clear();
