@@ -168,7 +168,12 @@ impl Scenario {
                 self.at_step(step.place, span, &format!("{verb:?}: {}", error.trim_start_matches("ERR ")))
             })?;
         }
-        Ok(())
+        // What stands behind an AFTER comes to light in its time only.
+        server.handle_time(micros(AT_MAX.saturating_mul(2)));
+        match server.failed_steps() {
+            0 => Ok(()),
+            _ => Err(format!("{}: a verb behind AFTER is refused; allowed: see REHEARSE HELP", self.file)),
+        }
     }
 
     fn names(&self, listen: &[SocketAddr]) -> Result<BTreeMap<&str, usize>, String> {
@@ -360,6 +365,10 @@ mod tests {
         let error = scenario.try_out(&steps, &ServerConfig::default(), &listen()).unwrap_err();
         assert!(error.contains("step 2 (line 4)") && error.contains("MUVING"), "{error}");
         assert!(error.contains("MIGRATING"), "it says what there is: {error}");
+        let scenario = Scenario::parse("s.toml", text.replace("MUVING 15", "AFTER 5 MUVING")).unwrap();
+        let steps = scenario.steps(&listen()).unwrap();
+        let error = scenario.try_out(&steps, &ServerConfig::default(), &listen()).unwrap_err();
+        assert!(error.contains("s.toml") && error.contains("AFTER"), "{error}");
     }
 
     #[test]

@@ -132,16 +132,16 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
         let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
         format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
     })?;
-    log(&scope, verb, args);
+    log(&scope, rest);
     (verb.call)(stage, &scope, args)
 }
 
-fn log(scope: &Scope, verb: &Verb, args: &[&str]) {
+fn log(scope: &Scope, words: &[&str]) {
     const SHOWN_MAX: usize = 200;
     let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
-    let args = args.iter().flat_map(|arg| [" ", arg]).flat_map(str::chars);
-    let args: String = args.skip(1).take(SHOWN_MAX).collect();
-    tracing::info!(?nodes, verb = verb.name(), args = %args.escape_debug(), "rehearse");
+    let words = words.iter().flat_map(|word| [" ", word]).flat_map(str::chars);
+    let verb: String = words.skip(1).take(SHOWN_MAX).collect();
+    tracing::info!(?nodes, verb = %verb.escape_debug(), "rehearse");
 }
 
 /// Narrows the scope down to one session, on whichever node it is.
