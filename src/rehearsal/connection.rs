@@ -24,8 +24,6 @@ pub(super) struct Connection {
     stream: TcpStream,
     /// `None`: the server itself answers.
     upstream: Option<Link>,
-    /// Accepted, and neither read nor written.
-    is_stalled: bool,
     /// The client has sent its last byte; it may still read.
     is_at_end: bool,
     /// The client was told that nothing more will come.
@@ -52,13 +50,13 @@ enum Step {
 }
 
 impl Connection {
-    pub(super) fn new(id: SessionId, stream: TcpStream, is_stalled: bool, running: Running) -> Self {
+    pub(super) fn new(id: SessionId, stream: TcpStream, running: Running) -> Self {
         let dial = |dialer: &Rc<Dialer>| {
             let dialer = Rc::clone(dialer);
             Link::Dialing(Box::pin(async move { dialer.dial().await }))
         };
-        let upstream = running.0.dialer.as_ref().filter(|_| !is_stalled).map(dial);
-        Self { id, stream, upstream, is_stalled, is_at_end: false, is_half_closed: false, running }
+        let upstream = running.0.dialer.as_ref().map(dial);
+        Self { id, stream, upstream, is_at_end: false, is_half_closed: false, running }
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -77,23 +75,14 @@ impl Connection {
                 return Poll::Ready(Ok(()));
             }
             let mut server = shared.server.borrow_mut();
-            match server.ending(self.id) {
-                Some(Ending::AtOnce) => {
-                    sockets::end(&self.stream);
-                    return Poll::Ready(Ok(()));
-                }
-                Some(Ending::Reset) => {
-                    sockets::reset_on_close(&self.stream);
-                    return Poll::Ready(Ok(()));
-                }
-                Some(_) if self.is_stalled => {
-                    sockets::end(&self.stream);
-                    return Poll::Ready(Ok(()));
-                }
-                None if self.is_stalled => return Poll::Pending,
-                _ => {}
+            // What is to end at once is not written any more; writing may be what ends it.
+            if self.ends_at_once(&server) {
+                return Poll::Ready(Ok(()));
             }
             let is_written = self.poll_write(cx, &mut server)?.is_ready();
+            if self.ends_at_once(&server) {
+                return Poll::Ready(Ok(()));
+            }
             if server.has_backlog(self.id) {
                 server.handle_bytes(self.id, shared.clock.now_us(), &[]);
                 shared.follow(&mut server);
@@ -106,7 +95,7 @@ impl Connection {
                     return Poll::Ready(Ok(()));
                 }
                 Some(_) => Step::Waiting,
-                None if is_written && self.is_at_end && self.upstream.is_none() => {
+                None if self.is_at_end && self.upstream.is_none() && server.is_drained(self.id) => {
                     return Poll::Ready(Ok(()));
                 }
                 None => self.poll_serving(cx, &shared, &mut server)?,
@@ -121,6 +110,15 @@ impl Connection {
         // Others' turn; this one goes on after them.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn ends_at_once(&self, server: &Server) -> bool {
+        match server.ending(self.id) {
+            Some(Ending::AtOnce) => sockets::end(&self.stream),
+            Some(Ending::Reset) => sockets::reset_on_close(&self.stream),
+            Some(Ending::AfterOutput | Ending::HalfClose) | None => return false,
+        }
+        true
     }
 
     /// Reads from both sides what the server has room for.

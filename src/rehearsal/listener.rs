@@ -232,8 +232,8 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
         sockets::reset_on_close(&stream);
         return;
     }
-    let accepts = shared.server.borrow().accepts(node);
-    if accepts == Accept::Drop {
+    // A stall is the server's affair: it neither wants input nor has output.
+    if shared.server.borrow().accepts(node) == Accept::Drop {
         sockets::end(&stream);
         return;
     }
@@ -251,7 +251,7 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     };
     // Counted from here on, not from the first poll.
     shared.tasks.borrow_mut().insert(id, Waker::noop().clone());
-    let mut connection = Connection::new(id, stream, accepts == Accept::Stall, Running::new(shared));
+    let mut connection = Connection::new(id, stream, Running::new(shared));
     glommio::spawn_local(async move {
         let result = poll_fn(|cx| connection.poll(cx)).await;
         if let Err(error) = result {

@@ -192,6 +192,11 @@ impl Server {
         self.sessions.get(&id).map_or(&[], |session| session.writable())
     }
 
+    /// Whether nothing is left to write, neither now nor later.
+    pub fn is_drained(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_none_or(|session| session.unread() == 0)
+    }
+
     /// The connection has written the first `bytes` of [`Server::output`].
     pub fn consume_output(&mut self, id: SessionId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(&id) {

@@ -41,13 +41,22 @@ pub(super) fn probe_io_uring() -> io::Result<()> {
 /// Binds without SO_REUSEPORT, which glommio's own bind sets: two processes would share a port
 /// unknowingly.
 pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    let bind = || {
+    let bind_only = |address: SocketAddr| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
         socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    let bind = || {
+        let mut socket = bind_only(address)?;
+        if address.port() == 0 {
+            // A port that the kernel chose is lost when the socket stops listening; one that was asked for is not.
+            let chosen = socket.local_addr()?.as_socket().unwrap_or(address);
+            socket = bind_only(chosen)?;
+        }
         socket.listen(ACCEPT_BACKLOG)?;
         Ok(socket.into())
     };
