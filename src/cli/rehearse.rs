@@ -277,6 +277,18 @@ Examples:
   hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0 --quiet
       Free ports; standard output says which, as \"ready: ADDR ADDR\".
 
+A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) and its time:
+  exit = true                      # end after the last step and the closes it announced
+  [nodes]
+  old = 0                          # names for listeners: their place, or their address
+  new = 1
+  [[step]]
+  at = \"2s\"
+  node = \"old\"
+  do = \"MOVING 15 {new}\"           # {new} becomes the address of that listener
+  repeat = 3                       # with every: a storm
+  every = \"20s\"
+
 Exit codes:
   0 all well · 1 a step of the script failed · 2 usage ·
   3 cannot listen or reach the upstream, or this machine cannot run io_uring";
