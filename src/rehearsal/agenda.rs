@@ -52,6 +52,12 @@ impl Agenda {
         self.entries.first_key_value().map(|(&(at_us, _), _)| at_us)
     }
 
+    /// How many steps, and ends of a node's connections, are to come.
+    pub(crate) fn events(&self) -> usize {
+        let is_event = |due: &&Due| !matches!(due, Due::Release { .. });
+        self.entries.values().filter(is_event).count()
+    }
+
     /// The next thing that is due by `now_us`, and the time that it was planned for.
     pub(crate) fn take_due(&mut self, now_us: u64) -> Option<(u64, Due)> {
         let first = self.entries.first_entry()?;

@@ -128,17 +128,20 @@ pub(crate) fn rehearse(stage: &mut Stage<'_>, mut scope: Scope, words: &[Vec<u8>
     }
     let (wanted, args) = rest.split_first().ok_or("a verb is needed; see REHEARSE HELP")?;
     let found = VERBS.iter().find(|verb| wanted.eq_ignore_ascii_case(verb.name()));
-    let verb = found.ok_or_else(|| format!("unknown verb '{}'; see REHEARSE HELP", wanted.escape_debug()))?;
-    log(&scope, verb, args);
+    let verb = found.ok_or_else(|| {
+        let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
+        format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
+    })?;
+    log(&scope, rest);
     (verb.call)(stage, &scope, args)
 }
 
-fn log(scope: &Scope, verb: &Verb, args: &[&str]) {
+fn log(scope: &Scope, words: &[&str]) {
     const SHOWN_MAX: usize = 200;
     let nodes: Vec<usize> = scope.nodes.iter().map(|node| node.0).collect();
-    let args = args.iter().flat_map(|arg| [" ", arg]).flat_map(str::chars);
-    let args: String = args.skip(1).take(SHOWN_MAX).collect();
-    tracing::info!(?nodes, verb = verb.name(), args, "rehearse");
+    let words = words.iter().flat_map(|word| [" ", word]).flat_map(str::chars);
+    let verb: String = words.skip(1).take(SHOWN_MAX).collect();
+    tracing::info!(?nodes, verb = %verb.escape_debug(), "rehearse");
 }
 
 /// Narrows the scope down to one session, on whichever node it is.

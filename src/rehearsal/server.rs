@@ -77,6 +77,7 @@ pub(crate) struct World {
     /// MOVINGs so far: each close knows which one it was planned for.
     pub(crate) moves: u64,
     pub(crate) agenda: Agenda,
+    pub(crate) failed_steps: u64,
     pub(crate) audit: Audit,
     /// The latest time that the server was told.
     pub(crate) now_us: u64,
@@ -109,6 +110,7 @@ impl Server {
             disturbed_nodes: Vec::new(),
             sequence: 0,
             moves: 0,
+            failed_steps: 0,
             agenda: Agenda::default(),
             audit: Audit::default(),
             now_us,
@@ -264,6 +266,7 @@ impl Server {
                     let scope = Scope { nodes: vec![node], only: None };
                     if let Err(error) = control::rehearse(&mut stage, scope, &words) {
                         tracing::warn!(%node, %error, "a step of the rehearsal failed");
+                        stage.world.failed_steps += 1;
                     }
                 }
                 Due::CloseNode { node, move_id } => stage.close_moved(node, move_id),
@@ -294,7 +297,18 @@ impl Server {
     pub fn schedule(&mut self, at_us: u64, node: NodeId, words: Vec<Vec<u8>>) {
         if !self.world.agenda.plan(at_us, Due::Step { node, words }) {
             tracing::warn!(%node, "too many steps of the rehearsal wait");
+            self.world.failed_steps += 1;
         }
+    }
+
+    /// How many scheduled steps, and closes that a MOVING has announced, are still to come.
+    pub fn planned(&self) -> usize {
+        self.world.agenda.events()
+    }
+
+    /// How many scheduled steps were refused when their time came.
+    pub fn failed_steps(&self) -> u64 {
+        self.world.failed_steps
     }
 
     /// A listener for which [`Server::is_listening`] or [`Server::accepts`] may have changed, if

@@ -13,6 +13,9 @@ use super::session::{Session, SessionId};
 /// How long a connection that ends is given to read what is left, before it is cut off.
 const LINGER_US: u64 = 1_000_000;
 
+/// Most bytes of a push that a line of the log shows.
+const LOGGED_BYTES_MAX: usize = 256;
+
 /// Most bytes of all copies of one push to one connection, unless one copy is longer (64 MiB).
 const COPIES_BYTES_MAX: usize = 64 << 20;
 
@@ -100,6 +103,7 @@ impl Stage<'_> {
     pub(crate) fn close(&mut self, scope: &Scope, ending: Ending) {
         let mut closing = Vec::new();
         self.for_each(scope, |world, session| {
+            tracing::info!(node = %session.node, session = %session.id, ?ending, "close");
             let is_first = session.ending.is_none();
             if session.is_executing {
                 session.close();
@@ -175,6 +179,8 @@ fn push(world: &mut World, session: &mut Session, frame: &[u8], kind: usize, now
         *count += copies as u64;
     }
     session.counts.pushes += copies as u64;
+    let shown = frame.get(..LOGGED_BYTES_MAX).unwrap_or(frame).escape_ascii();
+    tracing::info!(node = %session.node, session = %session.id, copies, frame = %shown, "push");
     let frames = frame.repeat(copies);
     let reorders = node.faults.contains(&Fault::Reorder);
     match session.overtaken.take() {

@@ -52,6 +52,8 @@ pub(crate) fn maint_notifications(context: &mut Context<'_>, args: Args<'_>) -> 
         return Err(format!("ERR MAINT_NOTIFICATIONS takes ON or OFF, not '{found}'").into());
     }
     context.session.opt_in = Some(wanted);
+    let (node, session, name) = (context.session.node, context.session.id, &context.session.name);
+    tracing::info!(%node, %session, endpoint_type = wanted.name(), name = %name.escape_ascii(), "opted in");
     context.session.reply.ok();
     // They follow the +OK in the same write.
     let pending = context.world.nodes.get(context.session.node.0).map(|node| node.pending());

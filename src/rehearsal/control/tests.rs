@@ -205,7 +205,7 @@ fn what_is_wrong_is_said() {
     for (line, complaint) in [
         ("", "a verb is needed; see REHEARSE HELP"),
         ("ALL", "a verb is needed; see REHEARSE HELP"),
-        ("NOSUCH 1", "unknown verb 'NOSUCH'; see REHEARSE HELP"),
+        ("NOSUCH 1", "unknown verb 'NOSUCH'; there are MOVING, MIGRATING, "),
         ("NODE 7 STATS", "there is no node '7'"),
         ("TO 77 CLOSE", "TO: there is no connection 77"),
         ("AFTER x STATS", "AFTER: 'x' is not a number of milliseconds"),
