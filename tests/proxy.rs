@@ -286,3 +286,48 @@ fn a_client_that_leaves_takes_its_upstream_connection_along() {
     });
     assert!(is_alone);
 }
+
+#[test]
+fn a_client_that_never_reads_costs_the_others_nothing() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut hoarder = connect(&endpoints, 0);
+    ask(&mut hoarder, &set(b"k", &[b'x'; 1 << 20]), b"+OK\r\n");
+    hoarder.set_nonblocking(true).unwrap();
+    // Until neither the endpoint nor the kernel takes any more, which is looked at after each answer to another.
+    let mut other = connect(&endpoints, 0);
+    let (requests, mut blocked) = (b"GET k\r\n".repeat(10_000), 0);
+    while blocked < 50 {
+        match hoarder.write(&requests) {
+            Ok(_) => blocked = 0,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => blocked += 1,
+            Err(error) => panic!("{error}"),
+        }
+        ask(&mut other, b"PING\r\n", b"+PONG\r\n");
+    }
+    other.write_all(b"INFO memory\r\n").unwrap();
+    let mut text = String::new();
+    while !text.contains("used_memory_peak_human") {
+        let mut part = [0; 4_096];
+        let read = other.read(&mut part).unwrap();
+        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
+    }
+    let peak = text.lines().find_map(|line| line.strip_prefix("used_memory_peak:")).unwrap();
+    assert!(peak.parse::<u64>().unwrap() < 2 << 30, "upstream kept {peak} bytes");
+}
+
+#[test]
+fn noise_costs_the_others_nothing() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut other = connect(&endpoints, 0);
+    let deep = b"*1\r\n".repeat(100_000);
+    let noise: Vec<u8> =
+        (0..100_000u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for hostile in [&deep[..], &noise, &b"*1048576\r\n$536870912\r\nab"[..], &[b'a'; 200_000]] {
+        let mut stream = connect(&endpoints, 0);
+        // Upstream may be done with it before it is sent.
+        let _ = stream.write_all(hostile);
+        ask(&mut other, b"PING\r\n", b"+PONG\r\n");
+    }
+}

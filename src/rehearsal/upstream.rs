@@ -19,6 +19,10 @@ pub const UPSTREAM_REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Bytes of replies that may wait for the client to take them, before upstream is not read any more (1 MiB).
 pub const UPSTREAM_REPLY_BYTES_MAX: usize = 1 << 20;
 
+/// Requests of one session that upstream may have under way: it keeps the replies to all of them, and has no bound
+/// for that itself.
+pub const UPSTREAM_REQUESTS_MAX: u64 = 1_024;
+
 /// A request is passed on in parts from this size on.
 const WHOLE_REQUEST_BYTES_MAX: usize = 16 << 10;
 /// Request memory that an idle session keeps.
@@ -72,8 +76,11 @@ impl Upstream {
         self.requests.get(self.taken..).unwrap_or_default()
     }
 
-    fn is_full(&self) -> bool {
-        self.pending().len() >= UPSTREAM_REQUEST_BYTES_MAX
+    /// Whether no more than `more_bytes` may be passed on now. A request that was passed on in part does not count as another one.
+    fn is_full(&self, more_bytes: usize) -> bool {
+        let is_counted = self.replies == Replies::Counted && !self.is_inside_request;
+        self.pending().len() + more_bytes >= UPSTREAM_REQUEST_BYTES_MAX
+            || (is_counted && self.sent - self.answered >= UPSTREAM_REQUESTS_MAX)
     }
 
     fn take(&mut self, bytes: usize) {
@@ -232,7 +239,7 @@ impl Server {
         // Up to `copied` everything is dealt with, from there to `at` it is theirs.
         let (mut copied, mut at) = (0, 0);
         while session.ending.is_none() && !session.is_silent {
-            if upstream.is_full() {
+            if upstream.is_full(at - copied) {
                 session.is_stalled = true;
                 break;
             }
@@ -304,7 +311,7 @@ impl Session {
     pub(super) fn upstream_has_room(&self) -> bool {
         self.upstream
             .as_ref()
-            .is_none_or(|upstream| !(upstream.is_full() || upstream.is_waiting && upstream.must_wait()))
+            .is_none_or(|upstream| !(upstream.is_full(0) || upstream.is_waiting && upstream.must_wait()))
     }
 
     /// An error would have changed nothing.
@@ -482,21 +489,42 @@ mod tests {
     #[test]
     fn each_side_waits_for_the_other() {
         let (mut server, id) = open();
-        let requests = b"PING\r\n".repeat(UPSTREAM_REQUEST_BYTES_MAX / 3);
+        let size = 10_000;
+        let head = format!("*2\r\n$4\r\nECHO\r\n${size}\r\n");
+        let requests = [head.as_bytes(), &vec![b'x'; size], b"\r\n"].concat().repeat(300);
         server.handle_bytes(id, NOW_US, &requests);
         assert!(!server.wants_input(id) && !server.has_backlog(id));
-        let mut seen = take_upstream(&mut server, id).len();
-        assert!(seen <= requests.len());
+        assert!(server.upstream_output(id).len() < UPSTREAM_REQUEST_BYTES_MAX + 2 * size);
+        let mut seen = take_upstream(&mut server, id);
         while server.has_backlog(id) {
             server.handle_bytes(id, NOW_US, &[]);
-            seen += take_upstream(&mut server, id).len();
+            seen.extend(take_upstream(&mut server, id));
         }
-        assert_eq!(seen, requests.len());
+        assert!(seen == requests && server.wants_input(id));
         assert!(server.wants_upstream_input(id));
         answer(&mut server, id, &b"+PONG\r\n".repeat(UPSTREAM_REPLY_BYTES_MAX / 7 + 1));
         assert!(!server.wants_upstream_input(id));
         take(&mut server, id);
         assert!(server.wants_upstream_input(id));
+    }
+
+    #[test]
+    fn upstream_has_only_so_many_requests_under_way() {
+        let (mut server, id) = open();
+        let large = [b"*2\r\n$4\r\nECHO\r\n$100000\r\n", &[b'x'; 100_000][..], b"\r\n"].concat();
+        let most = UPSTREAM_REQUESTS_MAX as usize;
+        server.handle_bytes(id, NOW_US, &b"PING\r\n".repeat(most - 1));
+        // The last one that fits may come in parts.
+        for chunk in large.chunks(20_000) {
+            assert!(server.wants_input(id));
+            server.handle_bytes(id, NOW_US, chunk);
+        }
+        assert!(!server.wants_input(id));
+        server.handle_bytes(id, NOW_US, b"GET k\r\nGET k\r\n");
+        assert!(take_upstream(&mut server, id).ends_with(b"x\r\n"));
+        answer(&mut server, id, b"+PONG\r\n");
+        assert_eq!(take_upstream(&mut server, id), b"GET k\r\n");
+        assert!(!server.wants_input(id) && !server.has_backlog(id));
     }
 
     #[test]
