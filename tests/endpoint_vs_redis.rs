@@ -132,9 +132,9 @@ fn the_same_bytes_in_resp3() {
 }
 
 /// Left out, with the reason: `HELLO`, `INFO`, `TIME`, `CLIENT ID|INFO|LIST` and `COMMAND` describe
-/// the server, which is another; `CLIENT SETINFO` is newer than some servers; `SPOP`, `SRANDMEMBER`
-/// and
-/// `RANDOMKEY` choose at random, so they are only asked where there is one choice.
+/// the server, which is another; `CLIENT SETINFO` is newer than some servers, and only Redis Enterprise knows
+/// `CLIENT MAINT_NOTIFICATIONS`; `SPOP`, `SRANDMEMBER` and `RANDOMKEY` choose at random, so they are only asked where
+/// there is one choice.
 /// `INCRBYFLOAT` is only compared with exact sums: Redis adds in 80 bits, and shows the difference.
 const SCRIPTS: &[&str] = &[
     "PING
@@ -160,7 +160,19 @@ const SCRIPTS: &[&str] = &[
     CLIENT SETNAME ''
     CLIENT GETNAME
     CLIENT NOSUCH
-    CLIENT MAINT_NOTIFICATIONS ON
+    CLIENT UNBLOCK 999999
+    client unblock 999999 error
+    CLIENT UNBLOCK 999999 TIMEOUT
+    CLIENT UNBLOCK 999999 maybe
+    CLIENT UNBLOCK x
+    CLIENT UNBLOCK
+    CLIENT REPLY ON
+    CLIENT TRACKING OFF
+    CLIENT GETREDIR
+    READONLY
+    READWRITE
+    CLUSTER SHARDS
+    CLUSTER
     CLIENT SETNAME
     CLIENT
     CLIENT KILL ID 0

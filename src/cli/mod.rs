@@ -5,6 +5,8 @@ mod bench;
 mod json;
 mod parse;
 mod progress;
+mod rehearse;
+mod scenario;
 mod stop;
 mod text;
 
@@ -26,6 +28,8 @@ struct Cli {
 enum Command {
     /// Drive load at an endpoint and report throughput and latency
     Bench(Box<args::BenchArgs>),
+    /// Serve endpoints that announce maintenance: in memory, or in front of a real Redis
+    Rehearse(Box<rehearse::RehearseArgs>),
 }
 
 /// How a command ended that could not do what it was asked to.
@@ -48,11 +52,12 @@ const UNREACHABLE: u8 = 3;
 
 /// Runs the command that the process's arguments ask for.
 pub fn main() -> ExitCode {
-    log_to_stderr();
     // On nonsense this prints what is wrong, and exits with 2.
     let Cli { command } = Cli::parse();
+    log_to_stderr(matches!(&command, Command::Rehearse(args) if args.log));
     let result = match command {
         Command::Bench(args) => bench::run(&args),
+        Command::Rehearse(args) => rehearse::run(&args),
     };
     ExitCode::from(match result {
         Ok(code) => code,
@@ -71,10 +76,13 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn log_to_stderr() {
-    // glommio warns of locked memory that this crate has no use for.
+fn log_to_stderr(with_rehearsal: bool) {
     let filter = EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,glommio=error"));
+    // glommio warns of locked memory that this crate has no use for.
+    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,glommio=error"));
+    if with_rehearsal && let Ok(events) = "hitless::rehearsal=info".parse() {
+        filter = filter.add_directive(events);
+    }
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -127,11 +135,13 @@ mod tests {
     #[test]
     fn help_describes_every_option_and_ends_with_examples() {
         let mut command = Cli::command();
-        let bench = command.find_subcommand_mut("bench").expect("a subcommand");
-        for argument in bench.get_arguments() {
-            assert!(argument.get_help().is_some(), "{}", argument.get_id());
+        for (name, told) in [("bench", "HITLESS_URL"), ("rehearse", "redis-cli -p 7001 REHEARSE MOVING")] {
+            let command = command.find_subcommand_mut(name).expect("a subcommand");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{}", argument.get_id());
+            }
+            let help = command.render_help().to_string();
+            assert!(help.contains("Examples:") && help.contains(told), "{help}");
         }
-        let help = bench.render_help().to_string();
-        assert!(help.contains("Examples:") && help.contains("HITLESS_URL"), "{help}");
     }
 }

@@ -59,6 +59,14 @@ impl Effective {
         &self.config.endpoint
     }
 
+    /// The user, the password and the database of each connection, as they were given.
+    #[cfg(feature = "cli")]
+    pub(crate) fn login(&self) -> (Option<&str>, Option<&str>, u32) {
+        let config = &self.config;
+        let password = config.password.as_ref().map(|password| password.0.as_str());
+        (config.username.as_deref(), password, config.database)
+    }
+
     /// Connections per shard.
     pub fn connections_per_shard(&self) -> usize {
         self.config.connections_per_shard

@@ -3,35 +3,32 @@
 //! A connection's task reads as much as there is, up to [`READ_BYTES_MAX`], lets the server handle
 //! all of it, and writes all replies at once. It does not read while its client does not.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
+use futures_lite::StreamExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
+use super::connection::Connection;
+use super::dial::{Dialer, UpstreamConfig};
+use super::node::{Accept, NodeId};
 use super::server::{Server, ServerConfig};
-use super::session::SessionId;
+use super::serving::{Clock, Doorway, Running, Shared, keep_time};
+use super::sockets;
 
 /// Most connections at a time, over all listeners; one more is refused with an error.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
 const READ_BYTES_MAX: usize = 64 << 10;
-const ACCEPT_BACKLOG: i32 = 1_024;
-/// Reads that one connection may do before it lets others run.
-const ROUNDS_MAX: usize = 16;
 /// Pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -45,12 +42,16 @@ pub struct EndpointsConfig {
     pub core: Option<usize>,
     /// How the server behaves.
     pub server: ServerConfig,
+    /// A real Redis to stand in front of: each client gets a connection of its own to it, and what is
+    /// not about the rehearsal is forwarded. `None`: everything is answered from memory. It decides
+    /// over [`ServerConfig::upstream`]. Default: `None`.
+    pub upstream: Option<UpstreamConfig>,
 }
 
 impl Default for EndpointsConfig {
     fn default() -> Self {
         let listen = [7001, 7002].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        Self { listen: listen.into(), core: None, server: ServerConfig::default() }
+        Self { listen: listen.into(), core: None, server: ServerConfig::default(), upstream: None }
     }
 }
 
@@ -76,10 +77,13 @@ impl Endpoints {
     /// If an address cannot be bound (the message names it), if the kernel or the container forbids
     /// io_uring, or if the executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
-        probe_io_uring()?;
+        sockets::probe_io_uring()?;
         let sockets: Vec<StdListener> =
-            config.listen.iter().map(|&address| bind(address)).collect::<io::Result<_>>()?;
-        let addresses = sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
+            config.listen.iter().map(|&address| sockets::bind(address)).collect::<io::Result<_>>()?;
+        let addresses: Vec<SocketAddr> =
+            sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
+        let nodes = addresses.clone();
+        let server = ServerConfig { upstream: config.upstream.is_some(), ..config.server };
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
         let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
@@ -93,7 +97,7 @@ impl Endpoints {
             executor.run(async move {
                 // The receiver waits for this in `start`.
                 let _ = started.send(());
-                serve(sockets, config.server, calls_here).await
+                serve(sockets, nodes, server, config.upstream, calls_here).await
             })
         })?;
         let mut endpoints = Self { addresses, calls, thread: Some(thread) };
@@ -163,170 +167,51 @@ impl Drop for Endpoints {
     }
 }
 
-/// Asks the kernel for a ring, because glommio panics if it gets none, and blames the kernel's age.
-fn probe_io_uring() -> io::Result<()> {
-    // At least as large as the kernel's io_uring_params, which are all zero by default.
-    let mut params = [0u8; 120];
-    // SAFETY: the call reads and writes the 120 bytes of io_uring_params, which `params` holds; the
-    // descriptor that it returns belongs to nobody else.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
-    if fd >= 0 {
-        // SAFETY: `fd` was just opened and is closed once. File descriptors fit in an i32.
-        drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) });
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    let cause = match error.raw_os_error() {
-        Some(libc::ENOSYS) => "the kernel has no io_uring (5.8 or newer is needed)",
-        Some(libc::EPERM) => {
-            "io_uring is forbidden, by a seccomp filter (the default in most containers) or by the \
-             sysctl kernel.io_uring_disabled"
-        }
-        Some(libc::ENOMEM) => "io_uring gets no memory: see the locked-memory limit (ulimit -l)",
-        _ => "io_uring is not available",
-    };
-    Err(io::Error::new(error.kind(), format!("{cause}: {error}")))
-}
-
-/// Binds without SO_REUSEPORT, which glommio's own bind sets: two processes would share a port
-/// unknowingly.
-fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&address.into())?;
-        socket.listen(ACCEPT_BACKLOG)?;
-        Ok(socket.into())
-    };
-    bind().map_err(|error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })
-}
-
-/// What the tasks of one executor share. Borrowed within one poll only, never across.
-struct Shared {
-    server: RefCell<Server>,
-    /// The connections' tasks, to be woken when something other than their socket concerns them.
-    tasks: RefCell<BTreeMap<SessionId, Waker>>,
-    scratch: RefCell<Box<[u8]>>,
-    clock: Clock,
-    is_stopping: Cell<bool>,
-    /// Accepting and serving tasks that have not ended.
-    running: Cell<usize>,
-    /// Waits for the last of them.
-    last_ended: RefCell<Option<Waker>>,
-}
-
-impl Shared {
-    fn with_server(&self, f: impl FnOnce(&mut Server)) {
-        let mut server = self.server.borrow_mut();
-        f(&mut server);
-        self.wake_disturbed(&mut server);
-    }
-
-    /// Wakes the tasks of sessions that others have changed.
-    fn wake_disturbed(&self, server: &mut Server) {
-        while let Some(id) = server.next_disturbed() {
-            if let Some(waker) = self.tasks.borrow().get(&id) {
-                waker.wake_by_ref();
-            }
-        }
-    }
-}
-
-/// Unix time that never goes back: the wall clock is read once.
-struct Clock {
-    base_us: u64,
-    start: Instant,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { base_us: since_1970.as_micros() as u64, start: Instant::now() }
-    }
-
-    fn now_us(&self) -> u64 {
-        self.base_us + self.start.elapsed().as_micros() as u64
-    }
-}
-
-/// Counts a task for as long as it lives.
-struct Running(Rc<Shared>);
-
-impl Running {
-    fn new(shared: &Rc<Shared>) -> Self {
-        shared.running.set(shared.running.get() + 1);
-        Self(Rc::clone(shared))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.set(self.0.running.get().saturating_sub(1));
-        if self.0.running.get() == 0
-            && let Some(waker) = self.0.last_ended.take()
-        {
-            waker.wake();
-        }
-    }
-}
-
 /// Serves until there can be no more `calls`, then ends every task.
 async fn serve(
     sockets: Vec<StdListener>,
+    nodes: Vec<SocketAddr>,
     config: ServerConfig,
+    upstream: Option<UpstreamConfig>,
     mut calls: UnboundedReceiver<Call>,
 ) -> io::Result<()> {
     let clock = Clock::new();
-    let shared = Rc::new(Shared {
-        server: RefCell::new(Server::new(config, clock.now_us())),
-        tasks: RefCell::default(),
-        scratch: RefCell::new(vec![0; READ_BYTES_MAX].into()),
-        clock,
-        is_stopping: Cell::new(false),
-        running: Cell::new(0),
-        last_ended: RefCell::new(None),
-    });
-    // Kept beside the listeners: shutting a socket down ends the accept that waits in the ring.
-    let mut handles = Vec::new();
-    for socket in sockets {
-        handles.push(Socket::from(socket.try_clone()?));
-        // SAFETY: the descriptor comes out of an owner that gives it up, so the listener owns it
-        // alone.
-        let listener = unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) };
-        glommio::spawn_local(accept(listener, Running::new(&shared))).detach();
+    let server = Server::new(config, nodes, clock.now_us());
+    let doorways = sockets
+        .iter()
+        .map(|socket| Ok(Doorway::new(Socket::from(socket.try_clone()?))))
+        .collect::<io::Result<Vec<_>>>()?;
+    let dialer = upstream.map(Dialer::new);
+    let shared = Rc::new(Shared::new(server, clock, doorways, dialer, READ_BYTES_MAX));
+    for (index, socket) in sockets.into_iter().enumerate() {
+        let listener = sockets::listener(socket);
+        glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
     }
+    glommio::spawn_local(keep_time(Running::new(&shared))).detach();
     while let Some(call) = calls.next().await {
         shared.with_server(call);
         glommio::executor().yield_if_needed().await;
     }
-
-    shared.is_stopping.set(true);
-    for handle in &handles {
-        if let Err(error) = handle.shutdown(std::net::Shutdown::Both) {
-            tracing::warn!(%error, "cannot shut a listener down");
-        }
-    }
-    shared.tasks.borrow().values().for_each(Waker::wake_by_ref);
-    poll_fn(|cx| {
-        *shared.last_ended.borrow_mut() = Some(cx.waker().clone());
-        if shared.running.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    shared.stop().await;
     Ok(())
 }
 
-/// Accepts connections, and starts a task for each.
-async fn accept(listener: TcpListener, running: Running) {
+/// Accepts connections while the node listens, and starts a task for each.
+async fn accept(node: NodeId, listener: TcpListener, running: Running) {
     let shared = &running.0;
-    while !shared.is_stopping.get() {
+    let Some(doorway) = shared.doorway(node) else {
+        return;
+    };
+    loop {
+        doorway.opened(&shared.is_stopping).await;
+        if shared.is_stopping.get() {
+            return;
+        }
+        let turns = doorway.turns();
         match listener.accept().await {
-            Ok(stream) => admit(stream, shared),
-            Err(_) if shared.is_stopping.get() => break,
+            Ok(stream) => admit(node, stream, shared),
+            // It stopped listening.
+            Err(_) if doorway.turns() != turns => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 glommio::timer::sleep(ACCEPT_PAUSE).await;
@@ -338,111 +223,40 @@ async fn accept(listener: TcpListener, running: Running) {
     }
 }
 
-fn admit(stream: TcpStream, shared: &Rc<Shared>) {
+fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     // A client that left again before this has no address any more.
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+    let Ok(peer) = stream.peer_addr() else {
         return;
     };
+    if !shared.doorway(node).is_some_and(Doorway::is_open) {
+        sockets::reset_on_close(&stream);
+        return;
+    }
+    // A stall is the server's affair: it neither wants input nor has output.
+    if shared.server.borrow().accepts(node) == Accept::Drop {
+        sockets::end(&stream);
+        return;
+    }
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "cannot set TCP_NODELAY");
     }
     if shared.tasks.borrow().len() >= CONNECTIONS_MAX {
-        refuse(&stream);
+        sockets::refuse(&stream);
         return;
     }
-    let id = shared.server.borrow_mut().open(peer, local, shared.clock.now_us());
+    let mut id = None;
+    shared.with_server(|server| id = Some(server.open(node, peer, shared.clock.now_us())));
+    let Some(id) = id else {
+        return;
+    };
     // Counted from here on, not from the first poll.
     shared.tasks.borrow_mut().insert(id, Waker::noop().clone());
-    let mut connection = Connection { id, stream, is_at_end: false, running: Running::new(shared) };
+    let mut connection = Connection::new(id, stream, Running::new(shared));
     glommio::spawn_local(async move {
         let result = poll_fn(|cx| connection.poll(cx)).await;
         if let Err(error) = result {
-            tracing::debug!(%error, session = %connection.id, "connection lost");
+            tracing::debug!(%error, session = %connection.id(), "connection lost");
         }
     })
     .detach();
-}
-
-/// Tells a client that there are too many, as far as its socket takes it without waiting.
-fn refuse(stream: &TcpStream) {
-    const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
-    let (fd, flags) = (stream.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
-    // SAFETY: the pointer and the length are those of REFUSAL, and `stream` keeps the descriptor
-    // open.
-    unsafe { libc::send(fd, REFUSAL.as_ptr().cast(), REFUSAL.len(), flags) };
-}
-
-/// One client's socket, and its session in the server.
-struct Connection {
-    id: SessionId,
-    stream: TcpStream,
-    /// The client has sent its last byte; it may still read.
-    is_at_end: bool,
-    running: Running,
-}
-
-impl Connection {
-    /// Moves bytes between socket and server, as far as it goes without waiting. Ready when it is
-    /// over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = Rc::clone(&self.running.0);
-        if let Some(waker) = shared.tasks.borrow_mut().get_mut(&self.id) {
-            waker.clone_from(cx.waker());
-        }
-        for _ in 0..ROUNDS_MAX {
-            if shared.is_stopping.get() {
-                return Poll::Ready(Ok(()));
-            }
-            let mut server = shared.server.borrow_mut();
-            let is_written = self.poll_write(cx, &mut server)?.is_ready();
-            if server.has_backlog(self.id) {
-                server.handle_bytes(self.id, shared.clock.now_us(), &[]);
-                shared.wake_disturbed(&mut server);
-                continue;
-            }
-            if is_written && (self.is_at_end || server.is_closing(self.id)) {
-                return Poll::Ready(Ok(()));
-            }
-            if self.is_at_end || !server.wants_input(self.id) {
-                return Poll::Pending;
-            }
-            let mut scratch = shared.scratch.borrow_mut();
-            let stream = Pin::new(&mut self.stream);
-            match stream.poll_read(cx, &mut scratch)? {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(0) => self.is_at_end = true,
-                Poll::Ready(read) => {
-                    let bytes = scratch.get(..read).unwrap_or_default();
-                    server.handle_bytes(self.id, shared.clock.now_us(), bytes);
-                    shared.wake_disturbed(&mut server);
-                }
-            }
-        }
-        // Others' turn; this one goes on after them.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Writes the session's output; ready when nothing is left of it.
-    fn poll_write(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<io::Result<()>> {
-        loop {
-            let output = server.output(self.id);
-            if output.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            match Pin::new(&mut self.stream).poll_write(cx, output) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => server.consume_output(self.id, written),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.running.0.tasks.borrow_mut().remove(&self.id);
-        self.running.0.server.borrow_mut().end(self.id);
-    }
 }

@@ -9,6 +9,14 @@
 //! clients and `redis-cli` ask of a server about itself; it has no sorted sets, streams, scripts,
 //! publish and subscribe, and no blocking commands.
 //!
+//! Redis Enterprise announces its maintenance; so do these, on demand: see `REHEARSE HELP`, which any client may
+//! send, and [`Server::rehearse`], which does the same. Each listener is a node that can move, close, refuse, and do
+//! things wrong, while all of them serve the same keys.
+//!
+//! Commands whose first key is `audit:<submitter>:<n>`, or `audit:<submitter>` with `<n>` as the last argument, are
+//! checked for order and for being executed exactly once, over all connections and nodes; submitters count from 1.
+//! `REHEARSE STATS` has the findings.
+//!
 //! Nothing here shares code with the client: a mistake in the client's encoder or decoder must not
 //! be mirrored by the server that is meant to reveal it.
 //!
@@ -23,19 +31,41 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod agenda;
+mod audit;
 mod commands;
+mod connection;
+mod control;
+mod dial;
 mod dictionary;
+mod fault;
+mod frames;
+mod gate;
 mod glob;
 mod keyspace;
 mod listener;
+mod node;
+mod notification;
 mod number;
+mod opt_in;
 mod reply;
 mod request;
 mod server;
+mod serving;
 mod session;
+mod sockets;
+mod stage;
+mod stats;
+mod upstream;
 
+pub use agenda::AGENDA_MAX;
+pub use audit::{AUDIT_AHEAD_MAX, AUDIT_PREFIX, AUDIT_SUBMITTERS_MAX};
+pub use control::PUSH_BYTES_MAX;
+pub use dial::UpstreamConfig;
 pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
+pub use node::{Accept, Ending, NodeId, WINDOWS_MAX};
 pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
 pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};
 pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
+pub use upstream::{UPSTREAM_REPLY_BYTES_MAX, UPSTREAM_REQUEST_BYTES_MAX, UPSTREAM_REQUESTS_MAX};

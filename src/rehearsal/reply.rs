@@ -34,24 +34,43 @@ impl From<String> for Failure {
 }
 
 /// Replies that wait for the client to read them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReplyBuffer {
     bytes: Vec<u8>,
     /// Bytes at the head that the connection has taken.
     taken: usize,
+    /// Where a frame is open that others send in parts: what is written after it waits for its end. `usize::MAX` if
+    /// none is.
+    open_end: usize,
     pub(crate) protocol: Protocol,
+}
+
+impl Default for ReplyBuffer {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), taken: 0, open_end: usize::MAX, protocol: Protocol::default() }
+    }
 }
 
 impl ReplyBuffer {
     /// What the connection has not taken yet.
+    #[inline]
     pub(crate) fn pending(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
+        self.bytes.get(self.taken..self.bytes.len().min(self.open_end)).unwrap_or_default()
     }
 
     pub(crate) fn take(&mut self, bytes: usize) {
         self.taken += bytes;
         if self.taken >= self.bytes.len() {
+            let is_open = self.open_end != usize::MAX;
             self.clear();
+            self.open_end = if is_open { 0 } else { usize::MAX };
+        } else if self.taken >= CAPACITY_KEPT_BYTES && self.taken >= self.bytes.len() / 2 {
+            // A client that is always behind would have its whole past kept.
+            self.bytes.drain(..self.taken);
+            if self.open_end != usize::MAX {
+                self.open_end -= self.taken;
+            }
+            self.taken = 0;
         }
     }
 
@@ -59,6 +78,30 @@ impl ReplyBuffer {
         self.bytes.clear();
         self.bytes.shrink_to(CAPACITY_KEPT_BYTES);
         self.taken = 0;
+        self.open_end = usize::MAX;
+    }
+
+    /// Adds what somebody else sends in parts: `whole`, up to the end of a frame, and a `part` of the frame after it.
+    /// Until that one ends, what is written here waits.
+    pub(crate) fn pass(&mut self, whole: &[u8], part: &[u8]) {
+        if !whole.is_empty() {
+            self.insert_at_open_end(whole);
+            self.open_end = usize::MAX;
+        }
+        if !part.is_empty() {
+            self.open_end = self.insert_at_open_end(part);
+        }
+    }
+
+    /// Returns where the bytes end.
+    fn insert_at_open_end(&mut self, bytes: &[u8]) -> usize {
+        let at = self.open_end.min(self.bytes.len());
+        if at == self.bytes.len() {
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            self.bytes.splice(at..at, bytes.iter().copied());
+        }
+        at + bytes.len()
     }
 
     pub(crate) fn ok(&mut self) {
@@ -216,6 +259,26 @@ mod tests {
     fn an_error_stays_on_its_line() {
         let failure = Failure::from("ERR a\r\n+b".to_owned());
         assert_eq!(written(Protocol::Resp2, |reply| reply.error(&failure)), "-ERR a  +b\r\n");
+    }
+
+    #[test]
+    fn what_is_written_waits_for_the_end_of_an_open_frame() {
+        let mut reply = ReplyBuffer::default();
+        reply.pass(b"+a\r\n", b"$3\r\n");
+        reply.raw(b">1\r\n+x\r\n");
+        assert_eq!(reply.pending(), b"+a\r\n$3\r\n");
+        reply.take(8);
+        assert_eq!(reply.pending(), b"");
+        reply.pass(b"", b"abc");
+        assert_eq!(reply.pending(), b"abc");
+        reply.take(3);
+        reply.pass(b"\r\n+b\r\n", b"+");
+        assert_eq!(reply.pending(), b"\r\n+b\r\n>1\r\n+x\r\n+");
+        reply.take(reply.pending().len());
+        reply.ok();
+        assert_eq!(reply.pending(), b"");
+        reply.pass(b"c\r\n", b"");
+        assert_eq!(reply.pending(), b"c\r\n+OK\r\n");
     }
 
     #[test]

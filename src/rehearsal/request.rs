@@ -123,6 +123,25 @@ impl Parser {
         Args::new(input, &self.spans)
     }
 
+    /// Lets go of what has been parsed of the request at the head of `input`, which is not complete: so many bytes
+    /// need not be given again. Its arguments are lost.
+    pub(crate) fn release(&mut self, input: &[u8]) -> usize {
+        let arrived = input.len().saturating_sub(self.cursor);
+        let released = match &mut self.state {
+            State::Start | State::Inline => return 0,
+            State::Header { .. } => self.cursor,
+            State::Bulk { length, .. } => {
+                // Its end of line stays, to be checked with what follows.
+                let part = arrived.min(*length);
+                *length -= part;
+                self.cursor + part
+            }
+        };
+        self.cursor = 0;
+        self.spans.clear();
+        released
+    }
+
     fn advance(&mut self, input: &[u8]) -> Result<Option<Parsed>, String> {
         loop {
             match self.state {
@@ -331,6 +350,36 @@ mod tests {
         assert_eq!(refusal(b"*1\r\n:1\r\n"), "expected '$', got ':'");
         assert_eq!(refusal(b"*1\r\n$1\r\nab\r\n"), "expected CRLF after bulk string");
         assert_eq!(refusal(&[b'x'; INLINE_BYTES_MAX + 1]), "too big inline request");
+    }
+
+    #[test]
+    fn what_is_released_need_not_be_given_again() {
+        let request = b"*4\r\n$3\r\nSET\r\n$10\r\n0123456789\r\n$0\r\n\r\n$2\r\nNX\r\n+";
+        for size in 1..request.len() {
+            let (mut parser, mut input, mut released) = (Parser::default(), Vec::new(), 0);
+            for chunk in request.chunks(size) {
+                input.extend_from_slice(chunk);
+                match parser.parse(&input) {
+                    Parsed::Incomplete => {
+                        let part = parser.release(&input);
+                        input.drain(..part);
+                        released += part;
+                    }
+                    found => {
+                        let Parsed::Request(used) = found else { panic!("{found:?}") };
+                        assert_eq!(released + used, request.len() - 1);
+                        input.drain(..used);
+                        released = usize::MAX / 2;
+                    }
+                }
+            }
+            assert!(released >= usize::MAX / 2, "in chunks of {size}");
+        }
+        let mut parser = Parser::default();
+        let wrong = b"*1\r\n$4\r\nabcd\rX";
+        assert_eq!(parser.parse(&wrong[..12]), Parsed::Incomplete);
+        let part = parser.release(&wrong[..12]);
+        assert!(matches!(parser.parse(&wrong[part..]), Parsed::Invalid(_)));
     }
 
     #[test]

@@ -6,11 +6,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::agenda::{Agenda, Due};
+use super::audit::Audit;
 use super::commands::{self, Context};
+use super::control;
 use super::keyspace::Keyspace;
+use super::node::{Accept, Ending, Node, NodeId};
 use super::reply::{Failure, REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 use super::request::Parsed;
 use super::session::{Session, SessionId};
+use super::stage::{Scope, Stage, tell_raw};
 
 /// The version that the server claims to be, so that clients know what to expect of it.
 pub const REDIS_VERSION: &str = "7.2.0";
@@ -31,11 +36,14 @@ pub struct ServerConfig {
     /// Where the choices of `SPOP`, `SRANDMEMBER` and `RANDOMKEY` start: the same seed and the same
     /// commands give the same replies. Default: 0.
     pub seed: u64,
+    /// Whether requests that are not about the connection or the rehearsal are forwarded to a real
+    /// Redis, instead of executed: see [`Server::upstream_output`]. Default: `false`.
+    pub upstream: bool,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { password: None, databases: 16, seed: 0 }
+        Self { password: None, databases: 16, seed: 0, upstream: false }
     }
 }
 
@@ -45,6 +53,7 @@ impl std::fmt::Debug for ServerConfig {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("databases", &self.databases)
             .field("seed", &self.seed)
+            .field("upstream", &self.upstream)
             .finish()
     }
 }
@@ -53,6 +62,7 @@ impl std::fmt::Debug for ServerConfig {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) keyspace: Keyspace,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) config: ServerConfig,
     pub(crate) random: fastrand::Rng,
     pub(crate) started_us: u64,
@@ -60,6 +70,17 @@ pub(crate) struct World {
     pub(crate) sessions_opened: u64,
     /// Sessions to whose output something was added, or that were ended, from outside of them.
     pub(crate) disturbed: Vec<SessionId>,
+    /// Nodes that listen differently from before.
+    pub(crate) disturbed_nodes: Vec<NodeId>,
+    /// The number of the database's next maintenance event, of whatever kind.
+    pub(crate) sequence: u64,
+    /// MOVINGs so far: each close knows which one it was planned for.
+    pub(crate) moves: u64,
+    pub(crate) agenda: Agenda,
+    pub(crate) failed_steps: u64,
+    pub(crate) audit: Audit,
+    /// The latest time that the server was told.
+    pub(crate) now_us: u64,
 }
 
 /// A Redis server as a function of bytes and time: one keyspace, and a session for each connection.
@@ -69,32 +90,47 @@ pub(crate) struct World {
 /// and the keyspace grows with what is stored.
 #[derive(Debug)]
 pub struct Server {
-    world: World,
+    pub(super) world: World,
     // Boxed, so that lending one out moves a pointer.
-    sessions: BTreeMap<SessionId, Box<Session>>,
+    pub(super) sessions: BTreeMap<SessionId, Box<Session>>,
 }
 
 impl Server {
-    /// An empty server that was started at `now_us`.
-    pub fn new(config: ServerConfig, now_us: u64) -> Self {
+    /// An empty server behind listeners at `nodes`, started at `now_us`.
+    pub fn new(config: ServerConfig, nodes: Vec<SocketAddr>, now_us: u64) -> Self {
         let world = World {
             keyspace: Keyspace::new(config.databases),
+            nodes: nodes.into_iter().map(Node::new).collect(),
             random: fastrand::Rng::with_seed(config.seed),
             config,
             started_us: now_us,
             commands: 0,
             sessions_opened: 0,
             disturbed: Vec::new(),
+            disturbed_nodes: Vec::new(),
+            sequence: 0,
+            moves: 0,
+            failed_steps: 0,
+            agenda: Agenda::default(),
+            audit: Audit::default(),
+            now_us,
         };
         Self { world, sessions: BTreeMap::new() }
     }
 
-    /// A connection from `peer` to `local` begins.
-    pub fn open(&mut self, peer: SocketAddr, local: SocketAddr, now_us: u64) -> SessionId {
+    /// A connection from `peer` to the listener `node` begins.
+    pub fn open(&mut self, node: NodeId, peer: SocketAddr, now_us: u64) -> SessionId {
         self.world.sessions_opened += 1;
         let id = SessionId(self.world.sessions_opened);
-        let mut session = Session::new(id, peer, local, now_us);
-        session.authenticated = self.world.config.password.is_none();
+        let local = self.world.nodes.get(node.0).map_or(peer, |node| node.address);
+        let mut session = Session::new(id, node, peer, local, now_us);
+        // Whoever may talk to upstream, upstream knows.
+        session.upstream = self.world.config.upstream.then(Box::default);
+        session.authenticated = self.world.config.password.is_none() || session.upstream.is_some();
+        if let Some(node) = self.world.nodes.get(node.0) {
+            session.set_faults(&node.faults);
+        }
+        self.world.now_us = now_us;
         self.sessions.insert(id, Box::new(session));
         id
     }
@@ -114,78 +150,203 @@ impl Server {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
+        self.world.now_us = now_us;
         self.world.keyspace.advance(now_us / 1_000);
         session.last_us = now_us;
         session.is_stalled = false;
-        if session.input.is_empty() {
-            let used = self.handle_requests(&mut session, now_us, bytes);
-            session.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        } else {
-            let mut input = std::mem::take(&mut session.input);
-            input.extend_from_slice(bytes);
-            let used = self.handle_requests(&mut session, now_us, &input);
-            input.drain(..used.min(input.len()));
-            session.input = input;
+        session.counts.bytes_in += bytes.len() as u64;
+        let readable = session.gate.as_ref().map_or(bytes.len(), |gate| gate.readable(bytes.len()));
+        // Before a request among them can set another fault.
+        let ending = session.gate.as_mut().and_then(|gate| gate.note_read(readable));
+        self.handle_input(&mut session, now_us, bytes.get(..readable).unwrap_or(bytes));
+        if let Some(ending) = ending {
+            session.end_with(ending);
         }
-        if session.is_closing {
+        if session.ending.is_some() || session.is_silent {
             session.input = Vec::new();
         } else if session.input.is_empty() {
             session.input.shrink_to(INPUT_KEPT_BYTES);
         } else if session.input.len() > REQUEST_BYTES_MAX && !session.is_stalled {
             refuse(&mut session, "request larger than the limit");
         }
+        settle(&mut self.world, &mut session, now_us);
         self.sessions.insert(id, session);
     }
 
-    /// Replies, and pushes, that the connection has not taken yet: in this order, from the first
-    /// byte.
+    fn handle_input(&mut self, session: &mut Session, now_us: u64, bytes: &[u8]) {
+        if session.input.is_empty() {
+            let used = self.handle_requests(session, now_us, bytes);
+            session.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        } else {
+            let mut input = std::mem::take(&mut session.input);
+            input.extend_from_slice(bytes);
+            let used = self.handle_requests(session, now_us, &input);
+            input.drain(..used.min(input.len()));
+            session.input = input;
+        }
+    }
+
+    /// Replies, and pushes, that the connection has not taken yet and may be sent now: in this
+    /// order, from the first byte.
     pub fn output(&self, id: SessionId) -> &[u8] {
-        self.sessions.get(&id).map_or(&[], |session| session.reply.pending())
+        self.sessions.get(&id).map_or(&[], |session| session.writable())
+    }
+
+    /// Whether nothing is left to write, neither now nor later.
+    pub fn is_drained(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_none_or(|session| session.unread() == 0)
     }
 
     /// The connection has written the first `bytes` of [`Server::output`].
     pub fn consume_output(&mut self, id: SessionId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.reply.take(bytes);
+            session.take_output(bytes);
         }
     }
 
     /// Whether there is room for the replies to more requests. While not, the connection must not
     /// read: the client has to read first.
     pub fn wants_input(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| {
-            !session.is_closing && !session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX
+        self.sessions.get(&id).is_some_and(|session| match session.ending {
+            // To see the client's end: what arrives is dropped.
+            Some(ending) => ending == Ending::HalfClose,
+            None => {
+                !session.is_stalled
+                    && session.reply.pending().len() < REPLY_BYTES_MAX
+                    && session.upstream_has_room()
+                    && session.gate.as_ref().is_none_or(|gate| !gate.is_stalled())
+            }
         })
     }
 
     /// Whether requests wait that could be handled now: the connection should call
     /// [`Server::handle_bytes`] without bytes, before it reads more.
     pub fn has_backlog(&self, id: SessionId) -> bool {
-        self.sessions
-            .get(&id)
-            .is_some_and(|session| session.is_stalled && session.reply.pending().len() < REPLY_BYTES_MAX)
+        self.sessions.get(&id).is_some_and(|session| {
+            session.is_stalled
+                && session.reply.pending().len() < REPLY_BYTES_MAX
+                && session.upstream_has_room()
+        })
     }
 
-    /// Whether the connection must be closed, once [`Server::output`] is written. True for a
-    /// session that does not exist.
-    pub fn is_closing(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_none_or(|session| session.is_closing)
+    /// How the connection must end, if it must. A session that does not exist ends at once.
+    pub fn ending(&self, id: SessionId) -> Option<Ending> {
+        self.sessions.get(&id).map_or(Some(Ending::AtOnce), |session| session.visible_ending())
+    }
+
+    /// The listener that the connection of `id` came through.
+    pub fn node(&self, id: SessionId) -> Option<NodeId> {
+        self.sessions.get(&id).map(|session| session.node)
+    }
+
+    /// Whether `node` listens. While not, connects to it should be refused.
+    pub fn is_listening(&self, node: NodeId) -> bool {
+        self.world.nodes.get(node.0).is_some_and(Node::is_listening)
+    }
+
+    /// What `node` does with those who connect.
+    pub fn accepts(&self, node: NodeId) -> Accept {
+        self.world.nodes.get(node.0).map_or(Accept::Drop, Node::accept)
+    }
+
+    /// When [`Server::handle_time`] has something to do next, if ever. It may become earlier with
+    /// every call that changes the server.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.world.agenda.next_us()
+    }
+
+    /// Does what was due by `now_us`: closes, held-back output, steps that were scheduled.
+    pub fn handle_time(&mut self, now_us: u64) {
+        self.world.now_us = now_us;
+        self.world.keyspace.advance(now_us / 1_000);
+        while let Some((at_us, due)) = self.world.agenda.take_due(now_us) {
+            let mut stage = self.stage(at_us);
+            match due {
+                Due::Step { node, words } => {
+                    let scope = Scope { nodes: vec![node], only: None };
+                    if let Err(error) = control::rehearse(&mut stage, scope, &words) {
+                        tracing::warn!(%node, %error, "a step of the rehearsal failed");
+                        stage.world.failed_steps += 1;
+                    }
+                }
+                Due::CloseNode { node, move_id } => stage.close_moved(node, move_id),
+                Due::CutOff { sessions } => stage.cut_off(&sessions),
+                Due::Release { session } => self.release(session, now_us),
+            }
+        }
+    }
+
+    /// Does what `REHEARSE words…` does on `node`, and returns the reply's text.
+    ///
+    /// # Errors
+    ///
+    /// The text of the error reply, without its `-ERR`.
+    pub fn rehearse(&mut self, node: NodeId, now_us: u64, words: &[Vec<u8>]) -> Result<String, String> {
+        self.world.now_us = now_us;
+        if node.0 >= self.world.nodes.len() {
+            return Err(format!("there is no node {node}"));
+        }
+        let scope = Scope { nodes: vec![node], only: None };
+        control::rehearse(&mut self.stage(now_us), scope, words)
+    }
+
+    /// Has [`Server::rehearse`] called at `at_us`; an error is logged. At most [`AGENDA_MAX`] steps
+    /// wait at a time, one more is dropped and logged.
+    ///
+    /// [`AGENDA_MAX`]: super::AGENDA_MAX
+    pub fn schedule(&mut self, at_us: u64, node: NodeId, words: Vec<Vec<u8>>) {
+        if !self.world.agenda.plan(at_us, Due::Step { node, words }) {
+            tracing::warn!(%node, "too many steps of the rehearsal wait");
+            self.world.failed_steps += 1;
+        }
+    }
+
+    /// How many scheduled steps, and closes that a MOVING has announced, are still to come.
+    pub fn planned(&self) -> usize {
+        self.world.agenda.events()
+    }
+
+    /// How many scheduled steps were refused when their time came.
+    pub fn failed_steps(&self) -> u64 {
+        self.world.failed_steps
+    }
+
+    /// A listener for which [`Server::is_listening`] or [`Server::accepts`] may have changed, if
+    /// there is one left.
+    pub fn next_disturbed_node(&mut self) -> Option<NodeId> {
+        self.world.disturbed_nodes.pop()
+    }
+
+    fn stage(&mut self, now_us: u64) -> Stage<'_> {
+        Stage { world: &mut self.world, others: &mut self.sessions, current: None, now_us }
+    }
+
+    fn release(&mut self, id: SessionId, now_us: u64) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if let Some(gate) = &mut session.gate
+            && let Some(at_us) = gate.release(now_us)
+            && !self.world.agenda.plan(at_us, Due::Release { session: id })
+        {
+            gate.release(u64::MAX);
+        }
+        self.world.disturbed.push(id);
     }
 
     /// Adds `bytes`, which should be whole frames, to what the client of `id` is sent; between two
     /// replies.
     pub fn push(&mut self, id: SessionId, bytes: &[u8]) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.reply.raw(bytes);
-            limit_output(session);
-            self.world.disturbed.push(id);
+            let now_us = self.world.now_us;
+            tell_raw(&mut self.world, session, bytes, now_us);
         }
     }
 
     /// Asks for the connection of `id` to be closed, once its output is written.
     pub fn close(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.is_closing = true;
+            session.close();
             self.world.disturbed.push(id);
         }
     }
@@ -196,7 +357,7 @@ impl Server {
     }
 
     /// A session whose output or end somebody else brought about, if there is one left: its
-    /// connection should look again at [`Server::output`] and [`Server::is_closing`]. Each is named
+    /// connection should look again at [`Server::output`] and [`Server::ending`]. Each is named
     /// at least once.
     pub fn next_disturbed(&mut self) -> Option<SessionId> {
         self.world.disturbed.pop()
@@ -204,9 +365,12 @@ impl Server {
 
     /// Handles the requests at the head of `input`, and returns how many bytes they took.
     fn handle_requests(&mut self, session: &mut Session, now_us: u64, input: &[u8]) -> usize {
+        if session.upstream.is_some() {
+            return self.forward_requests(session, now_us, input);
+        }
         let mut parser = std::mem::take(&mut session.parser);
         let mut at = 0;
-        while !session.is_closing {
+        while session.ending.is_none() && !session.is_silent {
             if session.reply.pending().len() >= REPLY_BYTES_MAX {
                 session.is_stalled = true;
                 break;
@@ -233,14 +397,28 @@ impl Server {
 /// Answers what is not the protocol, after which nothing that follows can be understood.
 fn refuse(session: &mut Session, text: &str) {
     session.reply.error(&Failure::from(format!("ERR Protocol error: {text}")));
-    session.is_closing = true;
+    session.close();
 }
 
 /// Ends a session whose client has left too much unread, and gives the memory back.
 fn limit_output(session: &mut Session) {
-    if session.reply.pending().len() > REPLY_OVERRUN_BYTES_MAX {
-        session.reply.clear();
-        session.is_closing = true;
+    if session.unread() > REPLY_OVERRUN_BYTES_MAX {
+        session.end_with(Ending::AtOnce);
+    }
+}
+
+/// Takes note of output that was added to a session.
+pub(crate) fn settle(world: &mut World, session: &mut Session, now_us: u64) {
+    limit_output(session);
+    let pending = session.reply.pending().len();
+    let Some(gate) = &mut session.gate else {
+        return;
+    };
+    if let Some(at_us) = gate.note_output(pending, now_us)
+        && !world.agenda.plan(at_us, Due::Release { session: session.id })
+    {
+        // Too many wait: this one does without.
+        gate.release(u64::MAX);
     }
 }
 
@@ -252,8 +430,9 @@ mod tests {
     const NOW_US: u64 = 1_000_000_000;
 
     fn open() -> (Server, SessionId) {
-        let mut server = Server::new(ServerConfig::default(), NOW_US);
-        let id = server.open(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), NOW_US);
+        let nodes = vec![([127, 0, 0, 1], 2).into()];
+        let mut server = Server::new(ServerConfig::default(), nodes, NOW_US);
+        let id = server.open(NodeId(0), ([127, 0, 0, 1], 1).into(), NOW_US);
         (server, id)
     }
 
@@ -312,10 +491,10 @@ mod tests {
         server.handle_bytes(id, NOW_US, b"NG\r\n");
         assert_eq!(server.output(id), b"+PONG\r\n>1\r\n+hi\r\n+PONG\r\n");
         server.close(id);
-        assert!(server.is_closing(id) && !server.wants_input(id));
+        assert!(server.ending(id) == Some(Ending::AfterOutput) && !server.wants_input(id));
         server.end(id);
         server.push(id, b"x");
-        assert!(server.is_closing(id) && server.sessions().next().is_none());
+        assert!(server.ending(id).is_some() && server.sessions().next().is_none());
     }
 
     #[test]

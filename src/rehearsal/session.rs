@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::commands::Command;
+use super::fault::Fault;
+use super::gate::Gate;
 use super::keyspace::Keyspace;
+use super::node::{Ending, NodeId};
+use super::opt_in::EndpointType;
 use super::reply::{Protocol, ReplyBuffer};
 use super::request::{Args, Parser, Span};
+use super::upstream::Upstream;
 
 /// Most commands that a transaction queues.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
@@ -30,6 +35,7 @@ impl std::fmt::Display for SessionId {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
+    pub(crate) node: NodeId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) opened_us: u64,
@@ -50,10 +56,37 @@ pub(crate) struct Session {
     /// client to read its replies.
     pub(crate) input: Vec<u8>,
     pub(crate) reply: ReplyBuffer,
+    /// Where requests that are not ours go, if not into the keyspace.
+    pub(crate) upstream: Option<Box<Upstream>>,
     /// Whole requests may wait in `input`.
     pub(crate) is_stalled: bool,
-    /// Nothing more is read; the connection ends once the replies are written.
-    pub(crate) is_closing: bool,
+    /// Nothing more is handled; the connection ends like this.
+    pub(crate) ending: Option<Ending>,
+    /// What the output has to pass, while the node has a fault that concerns it.
+    pub(crate) gate: Option<Box<Gate>>,
+
+    /// What MOVING should name, if the connection asked for notifications.
+    pub(crate) opt_in: Option<EndpointType>,
+    /// A command is being executed: its reply goes first.
+    pub(crate) is_executing: bool,
+    /// Pushes that wait for the end of that reply.
+    deferred: Vec<u8>,
+    /// A push that waits for the next one, to follow it.
+    pub(crate) overtaken: Option<Vec<u8>>,
+    /// Whatever arrives is dropped.
+    pub(crate) is_silent: bool,
+    /// It has sent `REHEARSE`: a stall does not concern it, so that somebody can end the stall.
+    pub(crate) is_controller: bool,
+    pub(crate) counts: Counts,
+}
+
+/// What went over a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) commands: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) pushes: u64,
 }
 
 /// The commands between `MULTI` and `EXEC`.
@@ -102,9 +135,10 @@ impl Transaction {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, peer: SocketAddr, local: SocketAddr, now_us: u64) -> Self {
+    pub(crate) fn new(id: SessionId, node: NodeId, peer: SocketAddr, local: SocketAddr, now_us: u64) -> Self {
         Self {
             id,
+            node,
             peer,
             local,
             opened_us: now_us,
@@ -120,9 +154,103 @@ impl Session {
             parser: Parser::default(),
             input: Vec::new(),
             reply: ReplyBuffer::default(),
+            upstream: None,
             is_stalled: false,
-            is_closing: false,
+            ending: None,
+            gate: None,
+            opt_in: None,
+            is_executing: false,
+            deferred: Vec::new(),
+            overtaken: None,
+            is_silent: false,
+            is_controller: false,
+            counts: Counts::default(),
         }
+    }
+
+    /// Whether notifications reach it: RESP2 has no place for them.
+    pub(crate) fn is_told(&self) -> bool {
+        self.opt_in.is_some()
+            && self.reply.protocol == Protocol::Resp3
+            && self.ending.is_none()
+            && !self.is_silent
+    }
+
+    /// Adds whole frames to the output, behind a reply that is not complete yet.
+    pub(crate) fn push(&mut self, frames: &[u8]) {
+        if self.is_executing {
+            self.deferred.extend_from_slice(frames);
+        } else {
+            self.reply.raw(frames);
+        }
+    }
+
+    /// Adds the pushes that waited, if no reply is incomplete any more.
+    pub(crate) fn release_pushes(&mut self) {
+        if !self.is_executing && !self.deferred.is_empty() {
+            self.reply.raw(&std::mem::take(&mut self.deferred));
+        }
+    }
+
+    /// Bytes that wait for the client to read, pushes that are not output yet included.
+    pub(crate) fn unread(&self) -> usize {
+        self.reply.pending().len() + self.deferred.len()
+    }
+
+    /// The output that may be written now.
+    #[inline]
+    pub(crate) fn writable(&self) -> &[u8] {
+        let pending = self.reply.pending();
+        match &self.gate {
+            None => pending,
+            Some(gate) => pending.get(..gate.writable(pending.len())).unwrap_or(pending),
+        }
+    }
+
+    /// The connection has written the first `bytes` of the output.
+    #[inline]
+    pub(crate) fn take_output(&mut self, bytes: usize) {
+        self.reply.take(bytes);
+        self.counts.bytes_out += bytes as u64;
+        if let Some(ending) = self.gate.as_mut().and_then(|gate| gate.note_written(bytes)) {
+            self.end_with(ending);
+        }
+    }
+
+    /// The connection's faults are `faults` from now on.
+    pub(crate) fn set_faults(&mut self, faults: &[Fault]) {
+        let pending = self.reply.pending().len();
+        self.gate = Gate::new(faults, self.is_controller, pending);
+        if !faults.contains(&Fault::Reorder)
+            && let Some(push) = self.overtaken.take()
+        {
+            self.push(&push);
+        }
+    }
+
+    /// Ends the connection like this, whatever was asked for before; unless it has ended already, its output dropped.
+    pub(crate) fn end_with(&mut self, ending: Ending) {
+        if self.ending.is_some_and(|ending| ending.is_immediate()) {
+            return;
+        }
+        self.ending = Some(ending);
+        if ending.is_immediate() {
+            self.reply.clear();
+            self.deferred = Vec::new();
+            self.gate = None;
+        }
+    }
+
+    /// How the connection must end now. Output that is held back has to be written before.
+    pub(crate) fn visible_ending(&self) -> Option<Ending> {
+        let ending = self.ending?;
+        let is_held_back = self.writable().is_empty() && !self.reply.pending().is_empty();
+        (ending.is_immediate() || !is_held_back).then_some(ending)
+    }
+
+    /// Asks for the end, once the output is written; an end that was asked for before stands.
+    pub(crate) fn close(&mut self) {
+        self.ending.get_or_insert(Ending::AfterOutput);
     }
 
     pub(crate) fn unwatch_all(&mut self, keyspace: &mut Keyspace) {

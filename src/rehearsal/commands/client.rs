@@ -1,14 +1,16 @@
 //! `CLIENT` and its subcommands.
 
+use super::maint::maint_notifications;
 use super::options::integer;
 use super::{Context, Outcome, SYNTAX_ERROR, fits, unknown_subcommand, wrong_arity};
+use crate::rehearsal::node::Ending;
 use crate::rehearsal::reply::Failure;
 use crate::rehearsal::request::Args;
 use crate::rehearsal::session::{Session, SessionId};
 
 type Subcommand = (&'static str, i32, fn(&mut Context<'_>, Args<'_>) -> Outcome);
 
-const SUBCOMMANDS: [Subcommand; 9] = [
+const SUBCOMMANDS: [Subcommand; 14] = [
     ("id", 2, |context, _| {
         let id = context.session.id.0;
         context.session.reply.integer(i64::try_from(id).unwrap_or(i64::MAX));
@@ -34,6 +36,27 @@ const SUBCOMMANDS: [Subcommand; 9] = [
     ("kill", -3, kill),
     ("no-evict", 3, switch),
     ("no-touch", 3, switch),
+    ("maint_notifications", -3, maint_notifications),
+    // Nobody ever waits here.
+    ("unblock", -3, unblock),
+    ("reply", 3, |context, args| match args.at(2).eq_ignore_ascii_case(b"on") {
+        true => {
+            context.session.reply.ok();
+            Ok(())
+        }
+        false => Err("ERR CLIENT REPLY can only be ON here".into()),
+    }),
+    ("tracking", -3, |context, args| match args.at(2).eq_ignore_ascii_case(b"off") {
+        true => {
+            context.session.reply.ok();
+            Ok(())
+        }
+        false => Err("ERR client-side caching is not supported here".into()),
+    }),
+    ("getredir", 2, |context, _| {
+        context.session.reply.integer(-1);
+        Ok(())
+    }),
 ];
 
 pub(crate) fn client(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -112,12 +135,11 @@ fn kill(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     for id in &matching {
         match context.others.get_mut(id) {
             Some(other) => {
-                other.is_closing = true;
                 // Dead at once: what it was to be sent is not sent any more.
-                other.reply.clear();
+                other.end_with(Ending::AtOnce);
                 context.world.disturbed.push(*id);
             }
-            None => context.session.is_closing = true,
+            None => context.session.close(),
         }
     }
     match is_old_form {
@@ -168,6 +190,20 @@ impl<'a> KillFilters<'a> {
     }
 }
 
+/// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`.
+fn unblock(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let reason = args.get(3).unwrap_or(b"timeout").to_ascii_lowercase();
+    integer(args.at(2))?;
+    if args.len() > 4 {
+        return Err(SYNTAX_ERROR.into());
+    }
+    if !matches!(reason.as_slice(), b"timeout" | b"error") {
+        return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
+    }
+    context.session.reply.flag(false);
+    Ok(())
+}
+
 /// Something that would be switched on or off, and makes no difference here.
 fn switch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let value = args.at(2);
@@ -180,6 +216,7 @@ fn switch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use crate::rehearsal::Ending;
     use crate::rehearsal::commands::testing::Client;
 
     #[test]
@@ -213,11 +250,21 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_notifications_are_unknown_as_in_open_source_redis() {
-        Client::new().expect(
-            "CLIENT MAINT_NOTIFICATIONS ON",
-            "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n",
-        );
+    fn what_clients_ask_at_connect_is_answered() {
+        Client::new().expect_all(&[
+            ("CLIENT UNBLOCK 7", ":0\r\n"),
+            ("client unblock 7 Error", ":0\r\n"),
+            ("CLIENT UNBLOCK 7 maybe", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"),
+            ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range\r\n"),
+            ("CLIENT REPLY on", "+OK\r\n"),
+            ("CLIENT REPLY OFF", "-ERR CLIENT REPLY can only be ON here\r\n"),
+            ("CLIENT TRACKING off", "+OK\r\n"),
+            ("CLIENT TRACKING ON", "-ERR client-side caching is not supported here\r\n"),
+            ("CLIENT GETREDIR", ":-1\r\n"),
+            ("CLIENT NO-EVICT on", "+OK\r\n"),
+            ("READONLY", "-ERR This instance has cluster support disabled\r\n"),
+            ("CLUSTER SHARDS", "-ERR This instance has cluster support disabled\r\n"),
+        ]);
     }
 
     #[test]
@@ -229,9 +276,9 @@ mod tests {
             ("CLIENT KILL ID 1", ":0\r\n"),
             ("CLIENT KILL ID 2", ":1\r\n"),
         ]);
-        assert!(client.server.is_closing(other));
+        assert_eq!(client.server.ending(other), Some(Ending::AtOnce));
         assert_eq!(client.server.next_disturbed(), Some(other));
         client.expect("CLIENT KILL 127.0.0.1:1", "+OK\r\n");
-        assert!(client.server.is_closing(client.id));
+        assert_eq!(client.server.ending(client.id), Some(Ending::AfterOutput));
     }
 }

@@ -16,6 +16,9 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::session("quit", -1, quit),
     Command::session("reset", 1, reset),
     Command::session("client", -2, client::client),
+    Command::session("readonly", 1, no_cluster),
+    Command::session("readwrite", 1, no_cluster),
+    Command::session("cluster", -2, no_cluster),
 ];
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -148,9 +151,13 @@ fn select(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
+fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> Outcome {
+    Err("ERR This instance has cluster support disabled".into())
+}
+
 fn quit(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     context.session.reply.ok();
-    context.session.is_closing = true;
+    context.session.close();
     Ok(())
 }
 
@@ -160,6 +167,7 @@ fn reset(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     session.unwatch_all(&mut context.world.keyspace);
     session.database = 0;
     session.name.clear();
+    session.opt_in = None;
     session.authenticated = context.world.config.password.is_none();
     session.reply.protocol = Protocol::Resp2;
     session.reply.simple("RESET");

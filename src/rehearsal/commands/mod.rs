@@ -10,12 +10,14 @@ mod expiry;
 mod hashes;
 mod keys;
 mod lists;
+mod maint;
 mod options;
+mod rehearse;
 mod server;
 mod sets;
 mod strings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +31,7 @@ use super::reply::{Failure, ReplyBuffer};
 use super::request::Args;
 use super::server::World;
 use super::session::{Session, SessionId};
+use super::stage::Stage;
 
 pub(crate) type Outcome = Result<(), Failure>;
 
@@ -56,6 +59,13 @@ pub(crate) struct Context<'a> {
     pub(crate) others: &'a mut BTreeMap<SessionId, Box<Session>>,
     pub(crate) session: &'a mut Session,
     pub(crate) now_us: u64,
+}
+
+impl Context<'_> {
+    /// All sessions, this one included.
+    pub(crate) fn stage(&mut self) -> Stage<'_> {
+        Stage { world: self.world, others: self.others, current: Some(self.session), now_us: self.now_us }
+    }
 }
 
 /// A command: how it is named, and what it does.
@@ -101,7 +111,7 @@ impl Command {
 
 /// All commands, family by family.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let families: [&'static [Command]; 9] = [
+    let families: [&'static [Command]; 10] = [
         strings::COMMANDS,
         keys::COMMANDS,
         expiry::COMMANDS,
@@ -111,6 +121,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         connection::COMMANDS,
         transactions::COMMANDS,
         server::COMMANDS,
+        rehearse::COMMANDS,
     ];
     families.into_iter().flatten()
 }
@@ -119,6 +130,15 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
 #[inline]
 pub(crate) fn execute(context: &mut Context<'_>, args: Args<'_>) {
     context.world.commands += 1;
+    context.session.counts.commands += 1;
+    context.session.is_executing = true;
+    execute_or_queue(context, args);
+    context.session.is_executing = false;
+    context.session.release_pushes();
+}
+
+#[inline]
+fn execute_or_queue(context: &mut Context<'_>, args: Args<'_>) {
     match admit(context, args) {
         Ok(command) => match &mut context.session.transaction {
             Some(transaction) if !command.is_immediate() => {
@@ -147,6 +167,7 @@ pub(crate) fn call(context: &mut Context<'_>, command: &'static Command, args: A
     session.last_command = command.name;
     let outcome = match command.call {
         Call::Data(call) => {
+            context.world.audit.note(args);
             let mut data = Data {
                 db: context.world.keyspace.database(session.database),
                 reply: &mut session.reply,

@@ -1,6 +1,6 @@
 //! A client for the tests of the commands: a server, one session, and a clock that tests move.
 
-use crate::rehearsal::{Server, ServerConfig, SessionId};
+use crate::rehearsal::{NodeId, Server, ServerConfig, SessionId};
 
 pub(crate) struct Client {
     pub(crate) server: Server,
@@ -16,15 +16,15 @@ impl Client {
     pub(crate) fn with(config: ServerConfig) -> Self {
         // 1,000 s after 1970.
         let now_us = 1_000_000_000;
-        let mut server = Server::new(config, now_us);
-        let (peer, local) = ([127, 0, 0, 1], [127, 0, 0, 2]);
-        let id = server.open((peer, 1).into(), (local, 2).into(), now_us);
+        let nodes = vec![([127, 0, 0, 2], 2).into(), ([127, 0, 0, 3], 2).into()];
+        let mut server = Server::new(config, nodes, now_us);
+        let id = server.open(NodeId(0), ([127, 0, 0, 1], 1).into(), now_us);
         Self { server, id, now_us }
     }
 
     /// Another session of the same server.
     pub(crate) fn open(&mut self) -> SessionId {
-        self.server.open(([127, 0, 0, 1], 3).into(), ([127, 0, 0, 2], 2).into(), self.now_us)
+        self.server.open(NodeId(0), ([127, 0, 0, 1], 3).into(), self.now_us)
     }
 
     pub(crate) fn advance_ms(&mut self, ms: u64) {

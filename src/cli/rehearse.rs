@@ -1,0 +1,294 @@
+//! `hitless rehearse`: endpoints that announce maintenance, until somebody ends them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::Value;
+
+use super::scenario::{self, Scenario, Step};
+use super::{FAILED, Failure, WELL, stop};
+use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, UpstreamConfig};
+use crate::shard::probe;
+use crate::{Config, ConfigError};
+
+/// How long it takes at most until a signal, or the end of the scenario, is seen.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the upstream may take to accept, and to answer, when the first sign of life is asked for.
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Stands in for a port that is not known before it is bound, while a scenario is tried out.
+const STAND_IN_PORT: u16 = 50_000;
+
+/// Options of `hitless rehearse`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RehearseArgs {
+    /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.1:7002"])]
+    listen: Vec<SocketAddr>,
+    /// The Redis to stand in front of: redis://[user:password@]host[:port][/database]
+    /// [default: one keyspace in memory, behind all listeners]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// A timeline of REHEARSE verbs, as TOML
+    #[arg(long, value_name = "FILE.toml")]
+    script: Option<PathBuf>,
+    /// Log every verb, opt-in, push and close, one line each, to standard error
+    #[arg(long)]
+    pub(super) log: bool,
+    /// At the end, write the STATS of every listener as JSON to this file; with - to standard
+    /// output, and the line "ready:" goes to standard error
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<String>,
+    /// Nothing on standard error but errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Serves until Ctrl-C, or until the scenario ends it, and says which code to exit with.
+pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
+    let stop = stop::on_signal().map_err(Failure::Failed)?;
+    check_listen(&args.listen)?;
+    let mut config = EndpointsConfig { listen: args.listen.clone(), ..EndpointsConfig::default() };
+    if let Some(url) = &args.upstream {
+        config.upstream = Some(upstream(url)?);
+    }
+    let scenario = match &args.script {
+        Some(path) => Some(read(path, &config)?),
+        None => None,
+    };
+    let json = open(args.json.as_deref())?;
+    // It says best what to do.
+    probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
+    if let Some(upstream) = &config.upstream {
+        reach(upstream).map_err(Failure::Unreachable)?;
+    }
+    let endpoints =
+        Endpoints::start(config).context("could not start the endpoints").map_err(Failure::Unreachable)?;
+    let addresses = endpoints.addresses().to_vec();
+    if !args.quiet {
+        // A terminal that is gone must not end the service.
+        let _ = io::stderr().write_all(banner(args, &addresses).as_bytes());
+    }
+    let steps = match &scenario {
+        Some(scenario) => scenario.steps(&addresses).map_err(|error| usage("--script", &error))?,
+        None => Vec::new(),
+    };
+    schedule(&endpoints, steps).map_err(Failure::Failed)?;
+    say_ready(args, &addresses).map_err(Failure::Failed)?;
+    let exits = scenario.as_ref().is_some_and(Scenario::exits);
+    let failed = wait(&endpoints, exits, &stop).map_err(Failure::Failed)?;
+    if let Some(out) = json {
+        report(&endpoints, out).map_err(Failure::Failed)?;
+    }
+    endpoints.stop().context("the endpoints ended with an error").map_err(Failure::Failed)?;
+    Ok(if failed == 0 { WELL } else { FAILED })
+}
+
+fn usage(option: &str, error: &str) -> Failure {
+    Failure::Usage(format!("{option}: {error}"))
+}
+
+/// The Redis that does the work.
+fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
+    let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
+    let parsed = Config::from_url(url).and_then(|config| config.effective()).map_err(wrong)?;
+    let (username, password, database) = parsed.login();
+    Ok(UpstreamConfig {
+        host: parsed.endpoint().host().to_owned(),
+        port: parsed.endpoint().port(),
+        username: username.map(str::to_owned),
+        password: password.map(str::to_owned),
+        database,
+    })
+}
+
+/// Asks the upstream for a sign of life, as its clients will: whether it is there, and lets us in.
+fn reach(upstream: &UpstreamConfig) -> anyhow::Result<()> {
+    let address = format!("{}:{}", upstream.host, upstream.port);
+    let mut requests: Vec<Vec<&str>> = Vec::new();
+    if let Some(password) = &upstream.password {
+        requests.push(vec!["AUTH", upstream.username.as_deref().unwrap_or("default"), password]);
+    }
+    requests.push(vec!["PING"]);
+    let ask = || -> anyhow::Result<()> {
+        let resolved = (upstream.host.as_str(), upstream.port).to_socket_addrs()?;
+        let first = resolved.into_iter().next().context("it has no address")?;
+        let mut stream = TcpStream::connect_timeout(&first, REACH_TIMEOUT)?;
+        stream.set_read_timeout(Some(REACH_TIMEOUT))?;
+        for words in &requests {
+            let mut bytes = format!("*{}\r\n", words.len());
+            for word in words {
+                bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            }
+            stream.write_all(bytes.as_bytes())?;
+        }
+        let mut replies = BufReader::new(stream).lines();
+        for _ in &requests {
+            let line = replies.next().context("it closed the connection")??;
+            if line.starts_with('-') {
+                return Err(anyhow!("it says {line:?}"));
+            }
+        }
+        Ok(())
+    };
+    ask().with_context(|| format!("cannot reach the upstream at {address}"))
+}
+
+fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
+    for (index, address) in listen.iter().enumerate() {
+        if address.port() != 0 && listen.iter().take(index).any(|other| other == address) {
+            return Err(usage("--listen", &format!("{address} is given twice")));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the scenario, and tries it out: nothing has started yet that a mistake in it could end.
+fn read(path: &std::path::Path, config: &EndpointsConfig) -> Result<Scenario, Failure> {
+    let stand_in = |(index, address): (usize, &SocketAddr)| {
+        let mut address = *address;
+        if address.port() == 0 {
+            address.set_port(STAND_IN_PORT.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)));
+        }
+        address
+    };
+    let listen: Vec<SocketAddr> = config.listen.iter().enumerate().map(stand_in).collect();
+    let scenario = Scenario::read(path).map_err(|error| usage("--script", &error))?;
+    scenario
+        .steps(&listen)
+        .and_then(|steps| scenario.try_out(&steps, &config.server, &listen))
+        .map_err(|error| usage("--script", &error))?;
+    Ok(scenario)
+}
+
+/// Opens the file before anything is served: a report that cannot be kept is known at once.
+fn open(json: Option<&str>) -> Result<Option<Box<dyn Write>>, Failure> {
+    match json {
+        None => Ok(None),
+        Some("-") => Ok(Some(Box::new(io::stdout()))),
+        Some(path) => {
+            let file = File::create(path)
+                .map_err(|error| usage("--json", &format!("cannot write to {path}: {error}")))?;
+            Ok(Some(Box::new(file)))
+        }
+    }
+}
+
+fn schedule(endpoints: &Endpoints, steps: Vec<Step>) -> anyhow::Result<()> {
+    // The server's clock is Unix time, too.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    endpoints.with_server(move |server| {
+        for step in steps {
+            server.schedule(scenario::micros(now + step.at), NodeId(step.node), step.words_as_bytes());
+        }
+    })?;
+    Ok(())
+}
+
+/// One line for scripts to wait for.
+fn say_ready(args: &RehearseArgs, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    let line = format!("ready: {}\n", listed(addresses));
+    let said = match args.json.as_deref() {
+        Some("-") => io::stderr().write_all(line.as_bytes()),
+        _ => io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush()),
+    };
+    said.context("could not write the line that says ready")
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    all.join(" ")
+}
+
+/// Returns, when it is time to end, how many steps of the scenario failed.
+fn wait(endpoints: &Endpoints, exits: bool, stop: &AtomicBool) -> anyhow::Result<u64> {
+    let look = || endpoints.with_server(|server| (server.planned(), server.failed_steps()));
+    while !stop.load(Ordering::Relaxed) {
+        let (left, _) = look().context("the endpoints have ended")?;
+        if exits && left == 0 {
+            break;
+        }
+        thread::park_timeout(LOOK);
+    }
+    let (_, failed) = look().context("the endpoints have ended")?;
+    Ok(failed)
+}
+
+/// Writes down what `REHEARSE STATS` would answer: it tells of all listeners.
+fn report(endpoints: &Endpoints, mut out: Box<dyn Write>) -> anyhow::Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let words = [b"STATS".to_vec()];
+    let stats = endpoints
+        .with_server(move |server| server.rehearse(NodeId(0), scenario::micros(now), &words))?
+        .map_err(|error| anyhow!("STATS: {error}"))?;
+    let stats: Value = serde_json::from_str(&stats).context("STATS is no JSON")?;
+    serde_json::to_writer_pretty(&mut out, &stats)
+        .map_err(io::Error::from)
+        .and_then(|()| writeln!(out))
+        .and_then(|()| out.flush())
+        .context("could not write the report as JSON")
+}
+
+/// Where it listens, and how to drive it, for people.
+fn banner(args: &RehearseArgs, addresses: &[SocketAddr]) -> String {
+    let data = match &args.upstream {
+        Some(_) => "in front of the Redis of --upstream",
+        None => "one keyspace in memory",
+    };
+    let mut text = format!("listening on {} · {data}\n", listed(addresses));
+    let Some(first) = addresses.first() else {
+        return text;
+    };
+    let target = addresses.get(1).unwrap_or(first);
+    text.push_str("drive it from another terminal:\n");
+    for words in [&format!("MOVING 15 {target}"), "FAILING_OVER 2", "STATS"] {
+        text.push_str(&format!("  redis-cli{} REHEARSE {words}\n", address_options(first)));
+    }
+    text
+}
+
+/// How redis-cli is told an address.
+fn address_options(address: &SocketAddr) -> String {
+    match address.ip().to_string().as_str() {
+        "127.0.0.1" => format!(" -p {}", address.port()),
+        ip => format!(" -h {ip} -p {}", address.port()),
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless rehearse
+      Two listeners, 127.0.0.1:7001 and :7002, in front of one keyspace. From another terminal:
+        redis-cli -3 -p 7001 SET a 1
+        redis-cli -p 7001 REHEARSE MOVING 15 127.0.0.1:7002
+        redis-cli -p 7002 GET a
+        redis-cli -p 7001 REHEARSE STATS
+  hitless rehearse --upstream redis://127.0.0.1:6379
+      The same in front of a real Redis, which does the work.
+  hitless rehearse --script rolling-upgrade.toml --log --json report.json
+      A timeline of such verbs, every event logged, and the counts at the end.
+  hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0 --quiet
+      Free ports; standard output says which, as \"ready: ADDR ADDR\".
+
+A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) and its time:
+  exit = true                      # end after the last step and the closes it announced
+  [nodes]
+  old = 0                          # names for listeners: their place, or their address
+  new = 1
+  [[step]]
+  at = \"2s\"
+  node = \"old\"
+  do = \"MOVING 15 {new}\"           # {new} becomes the address of that listener
+  repeat = 3                       # with every: a storm
+  every = \"20s\"
+
+Exit codes:
+  0 all well · 1 a step of the script failed · 2 usage ·
+  3 cannot listen or reach the upstream, or this machine cannot run io_uring";

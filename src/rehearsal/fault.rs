@@ -1,0 +1,140 @@
+//! The faults that a node can be given, as data.
+
+use super::node::Ending;
+
+/// Most copies that `duplicate` makes of a push.
+pub(crate) const COPIES_MAX: usize = 1_000;
+/// Longest delay, in milliseconds: an hour.
+const DELAY_MAX_MS: u64 = 3_600_000;
+
+/// Something that a node does wrong to its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Output is held back for so long.
+    Delay { ms: u64 },
+    /// Connections are accepted and never answered; those that exist are not answered either.
+    Stall,
+    /// Each connection ends at this byte, from now on or from its first.
+    Cut { at_byte: u64, direction: Direction, ending: Ending },
+    /// Nobody listens.
+    Refuse,
+    /// Connections are accepted and closed.
+    Drop,
+    /// Each byte of output is written alone.
+    Split,
+    /// So many copies of each push.
+    Duplicate { copies: usize },
+    /// Each push to a connection waits for the one after it, and follows it.
+    Reorder,
+}
+
+/// Which bytes are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Those from the client.
+    In,
+    /// Those to the client.
+    Out,
+}
+
+pub(crate) const SYNTAX: &str = "FAULT delay ms | stall | truncate bytes | reset bytes [in|out] | \
+    close-at-byte bytes [in|out] | refuse | drop | split | duplicate copies | reorder | off";
+
+impl Fault {
+    /// Reads a kind and its arguments.
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+        let (kind, args) = words.split_first().ok_or_else(|| format!("syntax: {SYNTAX}"))?;
+        let kind = kind.to_ascii_lowercase();
+        let fault = match (kind.as_str(), args) {
+            ("delay", [ms]) => Self::Delay { ms: number("delay", ms, 0, DELAY_MAX_MS)? },
+            ("stall", []) => Self::Stall,
+            ("truncate", [at]) => Self::cut("truncate", at, None, Ending::AtOnce)?,
+            ("reset", [at]) => Self::cut("reset", at, None, Ending::Reset)?,
+            ("reset", [at, way]) => Self::cut("reset", at, Some(way), Ending::Reset)?,
+            ("close-at-byte", [at]) => Self::cut("close-at-byte", at, None, Ending::AtOnce)?,
+            ("close-at-byte", [at, way]) => Self::cut("close-at-byte", at, Some(way), Ending::AtOnce)?,
+            ("refuse", []) => Self::Refuse,
+            ("drop", []) => Self::Drop,
+            ("split", []) => Self::Split,
+            ("duplicate", [copies]) => {
+                let copies = number("duplicate", copies, 1, COPIES_MAX as u64)?;
+                Self::Duplicate { copies: usize::try_from(copies).unwrap_or(COPIES_MAX) }
+            }
+            ("reorder", []) => Self::Reorder,
+            _ => return Err(format!("unknown fault '{}'; syntax: {SYNTAX}", words.join(" "))),
+        };
+        Ok(fault)
+    }
+
+    fn cut(kind: &str, at: &str, direction: Option<&&str>, ending: Ending) -> Result<Self, String> {
+        let direction = match direction.map(|way| way.to_ascii_lowercase()).as_deref() {
+            None | Some("out") => Direction::Out,
+            Some("in") => Direction::In,
+            Some(other) => return Err(format!("{kind}: '{other}' is neither 'in' nor 'out'")),
+        };
+        Ok(Self::Cut { at_byte: number(kind, at, 1, u64::MAX)?, direction, ending })
+    }
+
+    /// Whether both are of one kind, so that the later one takes the place of the earlier.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Delay { ms } => write!(f, "delay {ms}"),
+            Self::Stall => f.write_str("stall"),
+            Self::Cut { at_byte, direction, ending } => {
+                let kind = if *ending == Ending::Reset { "reset" } else { "close-at-byte" };
+                let way = if *direction == Direction::In { "in" } else { "out" };
+                write!(f, "{kind} {at_byte} {way}")
+            }
+            Self::Refuse => f.write_str("refuse"),
+            Self::Drop => f.write_str("drop"),
+            Self::Split => f.write_str("split"),
+            Self::Duplicate { copies } => write!(f, "duplicate {copies}"),
+            Self::Reorder => f.write_str("reorder"),
+        }
+    }
+}
+
+fn number(kind: &str, text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("{kind}: '{text}' is not a whole number from {min} to {max}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_read_and_described_alike() {
+        let lines = [
+            "delay 5",
+            "stall",
+            "close-at-byte 3 out",
+            "close-at-byte 3 in",
+            "reset 9 out",
+            "refuse",
+            "drop",
+            "split",
+            "duplicate 3",
+            "reorder",
+        ];
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(Fault::parse(&words).unwrap().to_string(), line);
+        }
+        assert_eq!(Fault::parse(&["TRUNCATE", "3"]), Fault::parse(&["close-at-byte", "3"]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_fault_is_said() {
+        assert!(Fault::parse(&[]).unwrap_err().starts_with("syntax: FAULT delay ms | "));
+        assert!(Fault::parse(&["nosuch"]).unwrap_err().starts_with("unknown fault 'nosuch'; syntax: "));
+        assert!(Fault::parse(&["reset", "0"]).unwrap_err().contains("'0' is not a whole number from 1"));
+        assert!(Fault::parse(&["reset", "1", "up"]).unwrap_err().contains("neither 'in' nor 'out'"));
+    }
+}

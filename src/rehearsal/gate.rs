@@ -1,0 +1,190 @@
+//! What of a session's output may be written now, and at which byte the session ends.
+
+use std::collections::VecDeque;
+
+use super::fault::{Direction, Fault};
+use super::node::Ending;
+
+/// Most pieces of output that wait for a time of their own; more share that of the last.
+const HELD_PIECES_MAX: usize = 1_024;
+
+/// Stands between a session's output and its connection while its node has a fault that concerns
+/// either.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    is_stalled: bool,
+    is_split: bool,
+    delay_us: Option<u64>,
+    /// Bytes at the head of the output whose time has come.
+    released: usize,
+    /// When the bytes behind them may be written: from a time on, so many more.
+    held: VecDeque<(u64, usize)>,
+    cut_out: Option<Cut>,
+    cut_in: Option<Cut>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    bytes_left: u64,
+    ending: Ending,
+}
+
+impl Gate {
+    /// The gate that `faults` need, if any. The `pending` bytes of output are not concerned.
+    pub(crate) fn new(faults: &[Fault], is_controller: bool, pending: usize) -> Option<Box<Self>> {
+        let mut gate = Self {
+            is_stalled: false,
+            is_split: false,
+            delay_us: None,
+            released: pending,
+            held: VecDeque::new(),
+            cut_out: None,
+            cut_in: None,
+        };
+        let mut is_needed = false;
+        for fault in faults {
+            is_needed |= gate.add(*fault, is_controller, pending);
+        }
+        is_needed.then(|| Box::new(gate))
+    }
+
+    /// Whether `fault` concerns a gate.
+    fn add(&mut self, fault: Fault, is_controller: bool, pending: usize) -> bool {
+        match fault {
+            Fault::Delay { ms } => self.delay_us = Some(ms.saturating_mul(1_000)),
+            // Somebody must be able to end it.
+            Fault::Stall if is_controller => return false,
+            Fault::Stall => self.is_stalled = true,
+            Fault::Split => self.is_split = true,
+            Fault::Cut { at_byte, direction: Direction::Out, ending } => {
+                self.cut_out = Some(Cut { bytes_left: at_byte.saturating_add(pending as u64), ending });
+            }
+            Fault::Cut { at_byte, direction: Direction::In, ending } => {
+                self.cut_in = Some(Cut { bytes_left: at_byte, ending });
+            }
+            Fault::Refuse | Fault::Drop | Fault::Duplicate { .. } | Fault::Reorder => return false,
+        }
+        true
+    }
+
+    /// Takes note of how much output there is by now. Returns when to call [`Gate::release`], if
+    /// that was not known before.
+    pub(crate) fn note_output(&mut self, pending: usize, now_us: u64) -> Option<u64> {
+        let delay_us = self.delay_us?;
+        let known = self.released + self.held.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        let added = pending.checked_sub(known).filter(|&added| added > 0)?;
+        let at_us = now_us.saturating_add(delay_us);
+        let (is_first, is_full) = (self.held.is_empty(), self.held.len() >= HELD_PIECES_MAX);
+        match self.held.back_mut() {
+            Some((last_us, bytes)) if *last_us == at_us => *bytes += added,
+            Some((last_us, bytes)) if is_full => {
+                (*last_us, *bytes) = (at_us, *bytes + added);
+            }
+            _ => self.held.push_back((at_us, added)),
+        }
+        is_first.then_some(at_us)
+    }
+
+    /// Releases the output whose time has come, and returns when to do so again.
+    pub(crate) fn release(&mut self, now_us: u64) -> Option<u64> {
+        while let Some(&(at_us, bytes)) = self.held.front() {
+            if at_us > now_us {
+                return Some(at_us);
+            }
+            self.released += bytes;
+            self.held.pop_front();
+        }
+        None
+    }
+
+    /// How many of `pending` bytes may be written now.
+    pub(crate) fn writable(&self, pending: usize) -> usize {
+        if self.is_stalled {
+            return 0;
+        }
+        let mut writable = if self.delay_us.is_some() { pending.min(self.released) } else { pending };
+        if let Some(cut) = self.cut_out {
+            writable = writable.min(usize::try_from(cut.bytes_left).unwrap_or(usize::MAX));
+        }
+        if self.is_split { writable.min(1) } else { writable }
+    }
+
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    /// The connection has written so many bytes. Returns how it must end now, if it must.
+    pub(crate) fn note_written(&mut self, bytes: usize) -> Option<Ending> {
+        self.released = self.released.saturating_sub(bytes);
+        count(&mut self.cut_out, bytes)
+    }
+
+    /// How many of `bytes` that arrived the session is still given.
+    pub(crate) fn readable(&self, bytes: usize) -> usize {
+        self.cut_in.map_or(bytes, |cut| bytes.min(usize::try_from(cut.bytes_left).unwrap_or(usize::MAX)))
+    }
+
+    /// The session was given so many bytes. Returns how it must end now, if it must.
+    pub(crate) fn note_read(&mut self, bytes: usize) -> Option<Ending> {
+        count(&mut self.cut_in, bytes)
+    }
+}
+
+fn count(cut: &mut Option<Cut>, bytes: usize) -> Option<Ending> {
+    let cut = cut.as_mut()?;
+    cut.bytes_left = cut.bytes_left.saturating_sub(bytes as u64);
+    (cut.bytes_left == 0).then_some(cut.ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(line: &str, pending: usize) -> Gate {
+        let words: Vec<&str> = line.split(' ').collect();
+        *Gate::new(&[Fault::parse(&words).unwrap()], false, pending).unwrap()
+    }
+
+    #[test]
+    fn each_piece_of_output_waits_for_its_own_time() {
+        let mut gate = gate("delay 5", 2);
+        assert_eq!(gate.note_output(2, 0), None);
+        assert_eq!(gate.note_output(5, 1_000), Some(6_000));
+        assert_eq!(gate.note_output(9, 2_000), None);
+        assert_eq!(gate.writable(9), 2);
+        assert_eq!(gate.note_written(2), None);
+        assert_eq!((gate.release(5_999), gate.writable(7)), (Some(6_000), 0));
+        assert_eq!((gate.release(6_000), gate.writable(7)), (Some(7_000), 3));
+        assert_eq!((gate.release(7_000), gate.writable(7)), (None, 7));
+    }
+
+    #[test]
+    fn pieces_that_wait_are_bounded() {
+        let mut gate = gate("delay 5", 0);
+        for piece in 1..=2 * HELD_PIECES_MAX {
+            gate.note_output(piece, piece as u64);
+        }
+        assert_eq!(gate.held.len(), HELD_PIECES_MAX);
+        assert_eq!(gate.release(u64::MAX), None);
+        assert_eq!(gate.writable(usize::MAX), 2 * HELD_PIECES_MAX);
+    }
+
+    #[test]
+    fn a_cut_counts_from_when_it_is_made() {
+        let mut out = gate("reset 3", 2);
+        assert_eq!(out.writable(9), 5);
+        assert_eq!((out.note_written(4), out.writable(5)), (None, 1));
+        assert_eq!(out.note_written(1), Some(Ending::Reset));
+        let mut back = gate("close-at-byte 3 in", 2);
+        assert_eq!((back.readable(2), back.note_read(2)), (2, None));
+        assert_eq!((back.readable(2), back.note_read(1)), (1, Some(Ending::AtOnce)));
+    }
+
+    #[test]
+    fn faults_of_others_need_no_gate() {
+        assert!(Gate::new(&[Fault::Refuse, Fault::Drop, Fault::Reorder], false, 0).is_none());
+        assert!(Gate::new(&[Fault::Stall], true, 0).is_none());
+        assert_eq!(gate("stall", 1).writable(9), 0);
+        assert_eq!(gate("split", 1).writable(9), 1);
+    }
+}

@@ -1,0 +1,203 @@
+//! The seven maintenance notifications, as bytes.
+//!
+//! Written here by hand, and not by the client's encoder, so that a mistake in one is not made by
+//! the other.
+
+/// Which notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Moving,
+    Migrating,
+    Migrated,
+    FailingOver,
+    FailedOver,
+    Smigrating,
+    Smigrated,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Moving,
+        Self::Migrating,
+        Self::Migrated,
+        Self::FailingOver,
+        Self::FailedOver,
+        Self::Smigrating,
+        Self::Smigrated,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Moving => "MOVING",
+            Self::Migrating => "MIGRATING",
+            Self::Migrated => "MIGRATED",
+            Self::FailingOver => "FAILING_OVER",
+            Self::FailedOver => "FAILED_OVER",
+            Self::Smigrating => "SMIGRATING",
+            Self::Smigrated => "SMIGRATED",
+        }
+    }
+
+    /// What this one says the end of.
+    pub(crate) fn opener(self) -> Option<Self> {
+        match self {
+            Self::Migrated => Some(Self::Migrating),
+            Self::FailedOver => Some(Self::FailingOver),
+            Self::Smigrated => Some(Self::Smigrating),
+            Self::Moving | Self::Migrating | Self::FailingOver | Self::Smigrating => None,
+        }
+    }
+
+    /// Whether the last one of its kind is kept, and told to all who opt in after it.
+    pub(crate) fn is_retained(self) -> bool {
+        matches!(self, Self::Migrated | Self::FailedOver)
+    }
+}
+
+/// One thing that happened, of which each connection gets a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) kind: Kind,
+    pub(crate) sequence: u64,
+    /// When the announced time is over, for the kinds that announce one.
+    pub(crate) until_us: Option<i64>,
+    pub(crate) subject: Subject,
+}
+
+/// What an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Where to go instead; nobody says where if `None`.
+    Target(Option<Vec<u8>>),
+    /// Shard ids as JSON text, or slots.
+    Text(Vec<u8>),
+    /// Source, destination, slots.
+    Moves(Vec<[Vec<u8>; 3]>),
+}
+
+impl Event {
+    /// The seconds until the announced time is over, rounded up; negative when it has been over for
+    /// one.
+    pub(crate) fn remaining_s(&self, now_us: u64) -> Option<i64> {
+        let remaining_us = self.until_us?.saturating_sub_unsigned(now_us);
+        Some(remaining_us.div_euclid(1_000_000) + i64::from(remaining_us.rem_euclid(1_000_000) > 0))
+    }
+
+    /// Writes a copy. `endpoint` takes the place of the subject of a MOVING: it depends on what the
+    /// connection asked for.
+    pub(crate) fn write(&self, now_us: u64, endpoint: Option<&[u8]>, out: &mut Vec<u8>) {
+        let remaining_s = self.remaining_s(now_us);
+        header(b'>', if remaining_s.is_some() { 4 } else { 3 }, out);
+        bulk(self.kind.name().as_bytes(), out);
+        line(b':', &self.sequence.to_string(), out);
+        if let Some(seconds) = remaining_s {
+            line(b':', &seconds.to_string(), out);
+        }
+        match (&self.subject, endpoint) {
+            (Subject::Target(_), Some(endpoint)) => bulk(endpoint, out),
+            (Subject::Target(_), None) => out.extend_from_slice(b"_\r\n"),
+            (Subject::Text(text), _) => bulk(text, out),
+            (Subject::Moves(moves), _) => {
+                header(b'*', moves.len(), out);
+                for parts in moves {
+                    header(b'*', parts.len(), out);
+                    parts.iter().for_each(|part| bulk(part, out));
+                }
+            }
+        }
+    }
+}
+
+fn line(kind: u8, text: &str, out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn header(kind: u8, len: usize, out: &mut Vec<u8>) {
+    line(kind, &len.to_string(), out);
+}
+
+fn bulk(bytes: &[u8], out: &mut Vec<u8>) {
+    header(b'$', bytes.len(), out);
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_US: u64 = 1_000_000_000;
+
+    fn event(kind: Kind, sequence: u64, seconds: Option<i64>, subject: Subject) -> Event {
+        let until_us = seconds.map(|seconds| NOW_US as i64 + seconds * 1_000_000);
+        Event { kind, sequence, until_us, subject }
+    }
+
+    fn text(text: &str) -> Subject {
+        Subject::Text(text.into())
+    }
+
+    #[test]
+    fn frames_are_those_that_were_captured() {
+        let endpoint = b"54.78.247.156:12075";
+        let moves =
+            Subject::Moves(vec![["10.129.228.140:13486", "10.252.90.18:13486", "8892-8991"].map(Into::into)]);
+        let captured: [(Event, &str); 8] = [
+            (
+                event(Kind::Moving, 0, Some(15), Subject::Target(None)),
+                ">4\r\n$6\r\nMOVING\r\n:0\r\n:15\r\n_\r\n",
+            ),
+            (
+                event(Kind::Moving, 17, Some(15), Subject::Target(Some(endpoint.to_vec()))),
+                ">4\r\n$6\r\nMOVING\r\n:17\r\n:15\r\n$19\r\n54.78.247.156:12075\r\n",
+            ),
+            (
+                event(Kind::Migrating, 0, Some(2), text("[\"27\"]")),
+                ">4\r\n$9\r\nMIGRATING\r\n:0\r\n:2\r\n$6\r\n[\"27\"]\r\n",
+            ),
+            (
+                event(Kind::Migrated, 1, None, text("[\"27\"]")),
+                ">3\r\n$8\r\nMIGRATED\r\n:1\r\n$6\r\n[\"27\"]\r\n",
+            ),
+            (
+                event(Kind::FailingOver, 0, Some(2), text("[\"21\"]")),
+                ">4\r\n$12\r\nFAILING_OVER\r\n:0\r\n:2\r\n$6\r\n[\"21\"]\r\n",
+            ),
+            (
+                event(Kind::FailedOver, 1, None, text("[\"21\"]")),
+                ">3\r\n$11\r\nFAILED_OVER\r\n:1\r\n$6\r\n[\"21\"]\r\n",
+            ),
+            (
+                event(Kind::Smigrating, 18, None, text("8892-8991")),
+                ">3\r\n$10\r\nSMIGRATING\r\n:18\r\n$9\r\n8892-8991\r\n",
+            ),
+            (
+                event(Kind::Smigrated, 19, None, moves),
+                ">3\r\n$9\r\nSMIGRATED\r\n:19\r\n*1\r\n*3\r\n$20\r\n10.129.228.140:13486\r\n\
+                 $18\r\n10.252.90.18:13486\r\n$9\r\n8892-8991\r\n",
+            ),
+        ];
+        for (event, expected) in captured {
+            let mut out = Vec::new();
+            let Event { subject, .. } = &event;
+            let endpoint = match subject {
+                Subject::Target(target) => target.as_deref(),
+                Subject::Text(_) | Subject::Moves(_) => None,
+            };
+            event.write(NOW_US, endpoint, &mut out);
+            assert_eq!(out.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn the_remaining_time_is_rounded_up_and_goes_below_zero() {
+        let event = event(Kind::Moving, 0, Some(2), Subject::Target(None));
+        let remaining: Vec<_> = [0, 1, 1_000_000, 1_999_999, 2_000_000, 2_900_000, 5_000_000]
+            .iter()
+            .filter_map(|later_us| event.remaining_s(NOW_US + later_us))
+            .collect();
+        assert_eq!(remaining, [2, 2, 1, 1, 0, 0, -3]);
+    }
+}

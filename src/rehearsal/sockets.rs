@@ -1,0 +1,119 @@
+//! What is done to sockets beside reading and writing them, and what the runtime does not do itself.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::time::Duration;
+
+use glommio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+pub(super) const ACCEPT_BACKLOG: i32 = 1_024;
+/// Bytes that arrived unread and are thrown away so that an end is one, and not a reset.
+const DRAINED_BYTES_MAX: usize = 1 << 20;
+
+/// Asks the kernel for a ring, because glommio panics if it gets none, and blames the kernel's age.
+pub(super) fn probe_io_uring() -> io::Result<()> {
+    // At least as large as the kernel's io_uring_params, which are all zero by default.
+    let mut params = [0u8; 120];
+    // SAFETY: the call reads and writes the 120 bytes of io_uring_params, which `params` holds; the
+    // descriptor that it returns belongs to nobody else.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
+    if fd >= 0 {
+        // SAFETY: `fd` was just opened and is closed once. File descriptors fit in an i32.
+        drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) });
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    let cause = match error.raw_os_error() {
+        Some(libc::ENOSYS) => "the kernel has no io_uring (5.8 or newer is needed)",
+        Some(libc::EPERM) => {
+            "io_uring is forbidden, by a seccomp filter (the default in most containers) or by the \
+             sysctl kernel.io_uring_disabled"
+        }
+        Some(libc::ENOMEM) => "io_uring gets no memory: see the locked-memory limit (ulimit -l)",
+        _ => "io_uring is not available",
+    };
+    Err(io::Error::new(error.kind(), format!("{cause}: {error}")))
+}
+
+/// Binds without SO_REUSEPORT, which glommio's own bind sets: two processes would share a port
+/// unknowingly.
+pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let bind_only = |address: SocketAddr| -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    let bind = || {
+        let mut socket = bind_only(address)?;
+        if address.port() == 0 {
+            // A port that the kernel chose is lost when the socket stops listening; one that was asked for is not.
+            let chosen = socket.local_addr()?.as_socket().unwrap_or(address);
+            socket = bind_only(chosen)?;
+        }
+        socket.listen(ACCEPT_BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
+}
+
+/// The runtime's listener for a socket that listens already.
+pub(super) fn listener(socket: StdListener) -> TcpListener {
+    // SAFETY: the descriptor comes out of an owner that gives it up, so the listener owns it alone.
+    unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
+}
+
+/// Ends a connection with a FIN, after what has been written. What arrived and was not read would make it a reset,
+/// which takes the last replies away from the client.
+pub(super) fn end(stream: &TcpStream) {
+    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let socket = SockRef::from(&descriptor);
+    if socket.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let mut unread = [MaybeUninit::uninit(); 8 << 10];
+    let mut drained = 0;
+    while let Ok(read @ 1..) = socket.recv_with_flags(&mut unread, libc::MSG_DONTWAIT) {
+        drained += read;
+        if drained > DRAINED_BYTES_MAX {
+            break;
+        }
+    }
+}
+
+/// Says that nothing more will be written; reading goes on.
+pub(super) fn end_writing(stream: &TcpStream) {
+    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    if let Err(error) = SockRef::from(&descriptor).shutdown(Shutdown::Write) {
+        tracing::debug!(%error, "cannot shut a connection down");
+    }
+}
+
+/// Has the connection reset when it is closed; what is not sent by then is lost.
+pub(super) fn reset_on_close(stream: &TcpStream) {
+    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    if let Err(error) = SockRef::from(&descriptor).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "cannot set SO_LINGER");
+    }
+}
+
+/// Tells a client that there are too many, as far as its socket takes it without waiting.
+pub(super) fn refuse(stream: &TcpStream) {
+    const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
+    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // It may be gone.
+    let _ = SockRef::from(&descriptor).send_with_flags(REFUSAL, flags);
+}

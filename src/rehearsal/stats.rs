@@ -1,0 +1,232 @@
+//! What `REHEARSE STATS` answers: everything that can be counted, as JSON.
+
+use std::fmt::Write as _;
+
+use super::node::{Accept, Node, NodeId};
+use super::notification::{Event, Kind, Subject};
+use super::opt_in::EndpointType;
+use super::reply::Protocol;
+use super::session::Session;
+use super::stage::{Scope, Stage};
+
+/// Writes everything, in one line.
+pub(crate) fn write(stage: &mut Stage<'_>) -> String {
+    let mut json = Json::default();
+    json.object(|json| {
+        json.number("version", 1);
+        json.number("sequence", stage.world.sequence);
+        json.number("commands", stage.world.commands);
+        json.number("connections_opened", stage.world.sessions_opened);
+        json.number("keys", stage.world.keyspace.databases().iter().map(|db| db.len() as u64).sum());
+        json.key("nodes");
+        json.array(|json| {
+            for index in 0..stage.world.nodes.len() {
+                write_node(stage, NodeId(index), json);
+            }
+        });
+        let found = stage.world.audit.findings();
+        json.key("audit");
+        json.object(|json| {
+            json.number("submitters", found.submitters);
+            json.number("commands", found.commands);
+            json.number("duplicates", found.duplicates);
+            json.number("out_of_order", found.out_of_order);
+            json.number("missing", found.missing);
+            json.number("untracked", found.untracked);
+        });
+    });
+    json.text
+}
+
+fn write_node(stage: &mut Stage<'_>, id: NodeId, json: &mut Json) {
+    let now_us = stage.now_us;
+    json.object(|json| {
+        json.number("node", id.0 as u64);
+        if let Some(node) = stage.world.nodes.get(id.0) {
+            write_settings(node, now_us, json);
+        }
+        json.key("connections");
+        json.array(|json| {
+            let scope = Scope { nodes: vec![id], only: None };
+            stage.for_each(&scope, |_, session| write_session(session, json));
+        });
+    });
+}
+
+fn write_settings(node: &Node, now_us: u64, json: &mut Json) {
+    json.string("address", &node.address.to_string());
+    json.optional("name", node.name.as_deref());
+    json.flag("listening", node.is_listening());
+    json.string(
+        "accepts",
+        match node.accept() {
+            Accept::Serve => "serve",
+            Accept::Stall => "stall",
+            Accept::Drop => "drop",
+        },
+    );
+    json.key("faults");
+    json.array(|json| node.faults.iter().for_each(|fault| json.value(&fault.to_string())));
+    json.string("maint", node.answer.name());
+    json.flag("replays_openers", node.replays_openers);
+    json.flag("replays_closers", node.replays_closers);
+    json.key("windows");
+    json.array(|json| node.windows.iter().for_each(|event| write_event(event, now_us, json)));
+    json.key("retained");
+    match &node.retained {
+        Some(event) => write_event(event, now_us, json),
+        None => json.raw("null"),
+    }
+    json.key("pushes");
+    json.object(|json| {
+        let names = Kind::ALL.iter().map(|kind| kind.name()).chain(["raw"]);
+        names.zip(node.pushes).for_each(|(name, count)| json.number(name, count));
+    });
+}
+
+fn write_event(event: &Event, now_us: u64, json: &mut Json) {
+    json.object(|json| {
+        json.string("kind", event.kind.name());
+        json.number("seq", event.sequence);
+        if let Some(until_us) = event.until_us {
+            json.signed("remaining_ms", until_us.saturating_sub_unsigned(now_us) / 1_000);
+        }
+        match &event.subject {
+            Subject::Target(target) => {
+                json.optional("target", target.as_deref().map(lossy).as_deref());
+            }
+            Subject::Text(text) => json.string("subject", &lossy(text)),
+            Subject::Moves(moves) => json.number("moves", moves.len() as u64),
+        }
+    });
+}
+
+fn write_session(session: &Session, json: &mut Json) {
+    json.object(|json| {
+        json.number("id", session.id.0);
+        json.string("peer", &session.peer.to_string());
+        json.string("name", &lossy(&session.name));
+        json.string("lib_name", &lossy(&session.library_name));
+        json.string("lib_ver", &lossy(&session.library_version));
+        json.flag("opted_in", session.opt_in.is_some());
+        json.optional("endpoint_type", session.opt_in.map(EndpointType::name));
+        json.number("resp", if session.reply.protocol == Protocol::Resp3 { 3 } else { 2 });
+        json.flag("closing", session.ending.is_some());
+        json.number("commands", session.counts.commands);
+        json.number("bytes_in", session.counts.bytes_in);
+        json.number("bytes_out", session.counts.bytes_out);
+        json.number("pushes", session.counts.pushes);
+    });
+}
+
+fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// JSON as it grows.
+#[derive(Debug, Default)]
+struct Json {
+    text: String,
+}
+
+impl Json {
+    /// A comma, if something stands before.
+    fn separate(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with(['{', '[', ':']) {
+            self.text.push(',');
+        }
+    }
+
+    fn object(&mut self, fill: impl FnOnce(&mut Self)) {
+        self.separate();
+        self.text.push('{');
+        fill(self);
+        self.text.push('}');
+    }
+
+    fn array(&mut self, fill: impl FnOnce(&mut Self)) {
+        self.separate();
+        self.text.push('[');
+        fill(self);
+        self.text.push(']');
+    }
+
+    fn key(&mut self, key: &str) {
+        self.value(key);
+        self.text.push(':');
+    }
+
+    fn value(&mut self, text: &str) {
+        self.separate();
+        self.text.push('"');
+        for c in text.chars() {
+            match c {
+                '"' => self.text.push_str("\\\""),
+                '\\' => self.text.push_str("\\\\"),
+                // Writing to a String does not fail.
+                c if c.is_control() => drop(write!(self.text, "\\u{:04x}", u32::from(c))),
+                c => self.text.push(c),
+            }
+        }
+        self.text.push('"');
+    }
+
+    fn optional(&mut self, key: &str, text: Option<&str>) {
+        self.key(key);
+        match text {
+            Some(text) => self.value(text),
+            None => self.raw("null"),
+        }
+    }
+
+    fn string(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.value(text);
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.key(key);
+        self.raw(itoa::Buffer::new().format(number));
+    }
+
+    fn signed(&mut self, key: &str, number: i64) {
+        self.key(key);
+        self.raw(itoa::Buffer::new().format(number));
+    }
+
+    fn flag(&mut self, key: &str, flag: bool) {
+        self.key(key);
+        self.raw(if flag { "true" } else { "false" });
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.separate();
+        self.text.push_str(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_and_parts_are_separated() {
+        let mut json = Json::default();
+        json.object(|json| {
+            json.string("a\"b", "\\ \r\u{1} ü:");
+            json.key("list");
+            json.array(|json| {
+                json.value("x:");
+                json.value("");
+                json.raw("null");
+                json.object(|_| {});
+            });
+            json.signed("n", -1);
+            json.flag("f", true);
+        });
+        assert_eq!(
+            json.text,
+            "{\"a\\\"b\":\"\\\\ \\u000d\\u0001 ü:\",\"list\":[\"x:\",\"\",null,{}],\"n\":-1,\"f\":true}"
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! How endpoints end, refuse, stall and hold back, as a client's socket sees it.
+
+#![cfg(feature = "rehearsal")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use hitless::rehearsal::{Endpoints, EndpointsConfig};
+
+/// Far more than any of these replies takes: only a bug runs into it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start() -> Endpoints {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = EndpointsConfig { listen: vec![any; 2], ..EndpointsConfig::default() };
+    Endpoints::start(config).expect("endpoints start")
+}
+
+fn connect(endpoints: &Endpoints, node: usize) -> TcpStream {
+    let stream = TcpStream::connect(endpoints.addresses()[node]).expect("endpoint accepts");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A connection that is served, and not only accepted.
+fn served(endpoints: &Endpoints, node: usize) -> TcpStream {
+    let mut stream = connect(endpoints, node);
+    ask(&mut stream, "PING", "+PONG\r\n");
+    stream
+}
+
+#[track_caller]
+fn ask(stream: &mut TcpStream, line: &str, expected: &str) {
+    stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    let mut reply = vec![0; expected.len()];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(reply.escape_ascii().to_string(), expected.escape_default().to_string());
+}
+
+/// Has node 0 do something, from node 1.
+#[track_caller]
+fn rehearse(endpoints: &Endpoints, words: &str) {
+    ask(&mut connect(endpoints, 1), &format!("REHEARSE NODE 0 {words}"), "+OK\r\n");
+}
+
+/// What comes up to the end, and whether the end is a reset.
+fn read_to_end(stream: &mut TcpStream) -> (String, bool) {
+    let mut all = Vec::new();
+    let is_reset = match stream.read_to_end(&mut all) {
+        Ok(_) => false,
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => true,
+        Err(error) => panic!("not closed: {error}"),
+    };
+    (String::from_utf8(all).unwrap(), is_reset)
+}
+
+#[test]
+fn a_close_is_a_fin_also_for_who_was_not_read_to_the_end() {
+    let endpoints = start();
+    let mut idle = served(&endpoints, 0);
+    let mut busy = served(&endpoints, 0);
+    rehearse(&endpoints, "FAULT stall");
+    busy.write_all(b"PING\r\nPING\r\n").unwrap();
+    rehearse(&endpoints, "CLOSE fin");
+    assert_eq!(read_to_end(&mut idle), (String::new(), false));
+    assert_eq!(read_to_end(&mut busy), (String::new(), false));
+    // Only connections are closed.
+    rehearse(&endpoints, "FAULT off");
+    served(&endpoints, 0);
+}
+
+#[test]
+fn a_reset_is_one() {
+    let endpoints = start();
+    let mut stream = served(&endpoints, 0);
+    rehearse(&endpoints, "CLOSE rst");
+    assert_eq!(read_to_end(&mut stream), (String::new(), true));
+}
+
+#[test]
+fn a_half_closed_connection_is_read_until_the_client_ends_it() {
+    let endpoints = start();
+    let mut stream = served(&endpoints, 0);
+    rehearse(&endpoints, "CLOSE half");
+    assert_eq!(read_to_end(&mut stream), (String::new(), false));
+    // More than the socket buffers hold: somebody reads it.
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&vec![b'x'; 64 << 20]).unwrap();
+    let address = stream.local_addr().unwrap();
+    let mut other = connect(&endpoints, 1);
+    let mut is_listed = |text: &mut Vec<u8>| {
+        other.write_all(b"CLIENT LIST\r\nPING\r\n").unwrap();
+        text.clear();
+        let mut part = [0; 4_096];
+        while !text.ends_with(b"+PONG\r\n") {
+            let read = other.read(&mut part).unwrap();
+            text.extend_from_slice(&part[..read]);
+        }
+        String::from_utf8_lossy(text).contains(&format!("addr={address} "))
+    };
+    let mut text = Vec::new();
+    assert!(is_listed(&mut text));
+    drop(stream);
+    assert!((0..10_000).any(|_| !is_listed(&mut text)));
+}
+
+#[test]
+fn what_does_not_listen_refuses_and_may_listen_again() {
+    let endpoints = start();
+    for (off, on) in [("LISTEN off", "LISTEN on"), ("FAULT refuse", "FAULT off")] {
+        for _ in 0..20 {
+            let mut stays = served(&endpoints, 0);
+            rehearse(&endpoints, off);
+            let refused = TcpStream::connect(endpoints.addresses()[0]).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+            ask(&mut stays, "PING", "+PONG\r\n");
+            rehearse(&endpoints, on);
+            served(&endpoints, 0);
+        }
+    }
+    rehearse(&endpoints, "LISTEN off");
+    let address = endpoints.addresses()[0];
+    endpoints.stop().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_stalled_endpoint_accepts_and_says_nothing_until_it_may() {
+    let endpoints = start();
+    let mut before = served(&endpoints, 0);
+    rehearse(&endpoints, "FAULT stall");
+    let mut after = connect(&endpoints, 0);
+    before.write_all(b"PING\r\n").unwrap();
+    after.write_all(b"PING\r\n").unwrap();
+    // Whoever came later has been served.
+    served(&endpoints, 1);
+    for stream in [&mut before, &mut after] {
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!(stream.read(&mut [0; 9]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).unwrap();
+    }
+    rehearse(&endpoints, "FAULT off");
+    ask(&mut before, "ECHO a", "+PONG\r\n$1\r\na\r\n");
+    ask(&mut after, "ECHO a", "+PONG\r\n$1\r\na\r\n");
+}
+
+#[test]
+fn a_dropping_endpoint_accepts_and_closes() {
+    let endpoints = start();
+    rehearse(&endpoints, "FAULT drop");
+    assert_eq!(read_to_end(&mut connect(&endpoints, 0)), (String::new(), false));
+    rehearse(&endpoints, "FAULT off");
+    served(&endpoints, 0);
+}
+
+#[test]
+fn output_ends_at_the_byte() {
+    let endpoints = start();
+    rehearse(&endpoints, "FAULT close-at-byte 4");
+    let mut stream = connect(&endpoints, 0);
+    stream.write_all(b"PING\r\nPING\r\n").unwrap();
+    assert_eq!(read_to_end(&mut stream), ("+PON".to_owned(), false));
+    rehearse(&endpoints, "FAULT off");
+    rehearse(&endpoints, "FAULT reset 4");
+    let mut stream = connect(&endpoints, 0);
+    stream.write_all(b"PING\r\nPING\r\n").unwrap();
+    let (said, is_reset) = read_to_end(&mut stream);
+    // A reset overtakes what was sent before it.
+    assert!("+PON".starts_with(&said) && is_reset, "{said:?}");
+}
+
+#[test]
+fn single_bytes_are_all_of_them() {
+    let endpoints = start();
+    rehearse(&endpoints, "FAULT split");
+    let mut stream = connect(&endpoints, 0);
+    ask(&mut stream, &"ECHO abcdefgh\r\n".repeat(100), &"$8\r\nabcdefgh\r\n".repeat(100));
+}
+
+#[test]
+fn delayed_output_comes_late_in_order_and_also_after_the_clients_end() {
+    const DELAY: Duration = Duration::from_millis(30);
+    let endpoints = start();
+    rehearse(&endpoints, "FAULT delay 30");
+    let mut stream = connect(&endpoints, 0);
+    let asked = Instant::now();
+    stream.write_all(b"PING\r\nECHO a\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut stream), ("+PONG\r\n$1\r\na\r\n".to_owned(), false));
+    assert!(asked.elapsed() >= DELAY, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_moving_node_tells_who_asked_and_then_ends_everybody() {
+    let endpoints = start();
+    let mut told = connect(&endpoints, 0);
+    told.write_all(b"HELLO 3\r\nCLIENT MAINT_NOTIFICATIONS ON\r\nPING\r\n").unwrap();
+    let mut greeting = Vec::new();
+    while !greeting.ends_with(b"+OK\r\n+PONG\r\n") {
+        let mut byte = [0];
+        told.read_exact(&mut byte).unwrap();
+        greeting.push(byte[0]);
+    }
+    let mut untold = served(&endpoints, 0);
+    let mut elsewhere = served(&endpoints, 1);
+    // A step that is far away must not keep a nearer one from being noticed.
+    rehearse(&endpoints, "AFTER 1000000 CLOSE");
+    rehearse(&endpoints, "CLOSING fin delay 20 refuse");
+    let target = endpoints.addresses()[1];
+    rehearse(&endpoints, &format!("MOVING 0 {target}"));
+    let target = target.to_string();
+    let moving = format!(">4\r\n$6\r\nMOVING\r\n:0\r\n:0\r\n${}\r\n{target}\r\n", target.len());
+    assert_eq!(read_to_end(&mut told), (moving, false));
+    assert_eq!(read_to_end(&mut untold), (String::new(), false));
+    let refused = TcpStream::connect(endpoints.addresses()[0]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    ask(&mut elsewhere, "PING", "+PONG\r\n");
+}

@@ -1,0 +1,333 @@
+//! The proxy: endpoints in front of a real redis-server.
+
+#![cfg(feature = "rehearsal")]
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use common::Redis;
+use hitless::rehearsal::{Endpoints, EndpointsConfig, UpstreamConfig};
+
+/// Far more than any of these replies takes: only a bug runs into it.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PUSH: &[u8] = b">4\r\n$6\r\nMOVING\r\n:0\r\n:15\r\n_\r\n";
+
+fn start(upstream: UpstreamConfig) -> Endpoints {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = EndpointsConfig { listen: vec![any; 2], upstream: Some(upstream), ..Default::default() };
+    Endpoints::start(config).expect("endpoints start")
+}
+
+fn start_before(redis: &Redis) -> Endpoints {
+    start(UpstreamConfig { port: redis.port(), ..UpstreamConfig::default() })
+}
+
+fn connect(endpoints: &Endpoints, node: usize) -> TcpStream {
+    let stream = TcpStream::connect(endpoints.addresses()[node]).expect("endpoint accepts");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+#[track_caller]
+fn expect(stream: &mut TcpStream, expected: &[u8]) {
+    let mut reply = vec![0; expected.len()];
+    stream.read_exact(&mut reply).unwrap();
+    if reply != expected {
+        let shown = |bytes: &[u8]| bytes[..bytes.len().min(2_000)].escape_ascii().to_string();
+        assert_eq!(shown(&reply), shown(expected));
+        panic!("they differ far behind");
+    }
+}
+
+#[track_caller]
+fn ask(stream: &mut TcpStream, request: &[u8], expected: &[u8]) {
+    stream.write_all(request).unwrap();
+    expect(stream, expected);
+}
+
+fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    match stream.read_to_end(&mut all) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("not closed: {error}"),
+    }
+    all
+}
+
+fn bulk(bytes: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+fn set(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [&b"*3\r\n$3\r\nSET\r\n"[..], &bulk(key), &bulk(value)].concat()
+}
+
+#[test]
+fn all_listeners_lead_to_one_upstream() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    ask(&mut connect(&endpoints, 0), b"SET k \"a quoted value\"\r\n", b"+OK\r\n");
+    ask(&mut connect(&endpoints, 1), b"GET k\r\n", b"$14\r\na quoted value\r\n");
+    let mut direct = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
+    ask(&mut direct, b"GET k\r\n", b"$14\r\na quoted value\r\n");
+}
+
+#[test]
+fn a_pipeline_may_be_cut_at_every_byte() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    let requests = [
+        &set(b"k", b"\r\n$1\r\n\0\xff")[..],
+        b"*0\r\n\r\nGET k\n*2\r\n$3\r\nGET\r\n$4\r\nnone\r\n",
+        b"MULTI\r\nINCR n\r\nLRANGE none 0 -1\r\nEXEC\r\nNOSUCH\r\nDEL n\r\n",
+    ]
+    .concat();
+    let replies = b"+OK\r\n$8\r\n\r\n$1\r\n\0\xff\r\n$-1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n*0\r\n\
+        -ERR unknown command 'NOSUCH', with args beginning with: \r\n:1\r\n";
+    for cut in 0..requests.len() {
+        stream.write_all(&requests[..cut]).unwrap();
+        // The first part has passed through when another connection's request, sent later, is answered.
+        ask(&mut connect(&endpoints, 0), b"PING\r\n", b"+PONG\r\n");
+        ask(&mut stream, &requests[cut..], replies);
+    }
+    for byte in &requests {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    expect(&mut stream, replies);
+}
+
+#[test]
+fn values_of_any_size_and_any_bytes_pass() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    for size in [0, 1, 16 << 10, (64 << 10) - 1, 64 << 10, 1 << 20, 10 << 20] {
+        let value: Vec<u8> = (0..size).map(|index: usize| (index * 31 % 256) as u8).collect();
+        ask(&mut stream, &set(b"k", &value), b"+OK\r\n");
+        let pipeline = b"GET k\r\n".repeat(3);
+        ask(&mut stream, &pipeline, &bulk(&value).repeat(3));
+    }
+}
+
+#[test]
+fn a_client_that_reads_late_gets_everything() {
+    const REPLIES: usize = 300;
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    ask(&mut stream, &set(b"k", &[b'x'; 1 << 20]), b"+OK\r\n");
+    stream.write_all(&b"GET k\r\n".repeat(REPLIES)).unwrap();
+    // 300 MiB are more than may wait anywhere.
+    ask(&mut connect(&endpoints, 0), b"PING\r\n", b"+PONG\r\n");
+    let reply = bulk(&[b'x'; 1 << 20]);
+    for _ in 0..REPLIES {
+        expect(&mut stream, &reply);
+    }
+}
+
+#[test]
+fn pushes_land_between_the_replies_of_a_pipeline_and_nowhere_else() {
+    const REPLIES: usize = 2_000;
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    let value = vec![b'v'; 50_000];
+    ask(&mut stream, &set(b"k", &value), b"+OK\r\n");
+    stream.write_all(&b"GET k\r\n".repeat(REPLIES)).unwrap();
+    let (reply, mut pushes) = (bulk(&value), 0);
+    for index in 0..REPLIES {
+        if index % 20 == 0 {
+            let push = |server: &mut hitless::rehearsal::Server| {
+                let sessions: Vec<_> = server.sessions().collect();
+                sessions.into_iter().for_each(|session| server.push(session, PUSH));
+            };
+            endpoints.with_server(push).unwrap();
+        }
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        while first == *b">" {
+            expect(&mut stream, &PUSH[1..]);
+            pushes += 1;
+            stream.read_exact(&mut first).unwrap();
+        }
+        assert_eq!(first, *b"$");
+        expect(&mut stream, &reply[1..]);
+    }
+    stream.write_all(b"PING\r\n").unwrap();
+    while pushes < REPLIES / 20 {
+        expect(&mut stream, PUSH);
+        pushes += 1;
+    }
+    expect(&mut stream, b"+PONG\r\n");
+}
+
+#[test]
+fn ours_are_answered_in_their_place() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    let ours = b"REHEARSE NOSUCH\r\n";
+    stream.write_all(ours).unwrap();
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        reply.push(byte[0]);
+    }
+    assert!(reply.starts_with(b"-ERR"), "{}", reply.escape_ascii());
+    let requests = [b"ECHO a\r\n", &ours[..], b"ECHO b\r\nECHO c\r\n", ours, ours].concat();
+    let replies = [b"$1\r\na\r\n", &reply[..], b"$1\r\nb\r\n$1\r\nc\r\n", &reply, &reply].concat();
+    ask(&mut stream, &requests.repeat(100), &replies.repeat(100));
+}
+
+#[test]
+fn a_client_authenticates_upstream_and_is_told_what_upstream_says() {
+    let redis = Redis::start_with(&["--requirepass", "secret"]);
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    ask(&mut stream, b"GET k\r\n", b"-NOAUTH Authentication required.\r\n");
+    ask(&mut stream, b"AUTH secret\r\nGET k\r\n", b"+OK\r\n$-1\r\n");
+}
+
+#[test]
+fn the_proxys_own_credentials_and_database_come_first() {
+    let redis = Redis::start_with(&["--requirepass", "secret"]);
+    let upstream = UpstreamConfig {
+        host: "localhost".into(),
+        port: redis.port(),
+        username: Some("default".into()),
+        password: Some("secret".into()),
+        database: 3,
+    };
+    let endpoints = start(upstream.clone());
+    let mut stream = connect(&endpoints, 0);
+    ask(
+        &mut stream,
+        b"SET k v\r\nSELECT 0\r\nGET k\r\nSELECT 3\r\nGET k\r\n",
+        b"+OK\r\n+OK\r\n$-1\r\n+OK\r\n$1\r\nv\r\n",
+    );
+    let endpoints = start(UpstreamConfig { password: Some("wrong".into()), ..upstream });
+    let mut stream = connect(&endpoints, 0);
+    stream.write_all(b"GET k\r\n").unwrap();
+    assert_eq!(read_to_end(&mut stream), b"");
+}
+
+#[test]
+fn subscribers_get_their_messages_and_may_still_ask_us() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    ask(&mut stream, b"SUBSCRIBE news\r\n", b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    ask(&mut connect(&endpoints, 1), b"PUBLISH news hi\r\n", b":1\r\n");
+    expect(&mut stream, b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+    ask(&mut stream, b"REHEARSE NOSUCH\r\n", b"-ERR");
+}
+
+#[test]
+fn replies_follow_the_clients_last_byte() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    stream.write_all(b"PING\r\nECHO hi\r\nGET").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut stream), b"+PONG\r\n$2\r\nhi\r\n");
+}
+
+#[test]
+fn what_is_not_the_protocol_is_refused_by_upstream() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    for wrong in [&b"*1\r\n$2147483648\r\n"[..], b"*9999999999\r\n", b"*1\r\nx\r\n", b"*1\r\n*1\r\n"] {
+        let mut stream = connect(&endpoints, 0);
+        stream.write_all(&[b"PING\r\n", wrong].concat()).unwrap();
+        let said = read_to_end(&mut stream);
+        assert!(said.starts_with(b"+PONG\r\n-ERR Protocol error"), "{}", said.escape_ascii());
+    }
+    ask(&mut connect(&endpoints, 0), b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn an_upstream_that_dies_ends_its_clients_and_one_that_returns_is_found() {
+    let mut redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut stream = connect(&endpoints, 0);
+    ask(&mut stream, b"PING\r\n", b"+PONG\r\n");
+    redis.kill();
+    assert_eq!(read_to_end(&mut stream), b"");
+    assert_eq!(read_to_end(&mut connect(&endpoints, 0)), b"");
+    redis.restart();
+    ask(&mut connect(&endpoints, 0), b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_upstream_connection_along() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    for request in
+        [&b"PING\r\n"[..], b"*2\r\n$3\r\nGET\r\n$100\r\nabc", b"BLPOP none 0\r\n", b"SUBSCRIBE a\r\n"]
+    {
+        let mut stream = connect(&endpoints, 0);
+        stream.write_all(&[b"PING\r\n", request].concat()).unwrap();
+        expect(&mut stream, b"+PONG\r\n");
+    }
+    let mut direct = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
+    // Each of them ends as soon as both loops have turned, which asking often enough gives them the time to.
+    let mut text = vec![0; 1 << 16];
+    let is_alone = (0..10_000).any(|_| {
+        direct.write_all(b"INFO clients\r\n").unwrap();
+        let read = direct.read(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..read]).contains("connected_clients:1\r\n")
+    });
+    assert!(is_alone);
+}
+
+#[test]
+fn a_client_that_never_reads_costs_the_others_nothing() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut hoarder = connect(&endpoints, 0);
+    ask(&mut hoarder, &set(b"k", &[b'x'; 1 << 20]), b"+OK\r\n");
+    hoarder.set_nonblocking(true).unwrap();
+    // Until neither the endpoint nor the kernel takes any more, which is looked at after each answer to another.
+    let mut other = connect(&endpoints, 0);
+    let (requests, mut blocked) = (b"GET k\r\n".repeat(10_000), 0);
+    while blocked < 50 {
+        match hoarder.write(&requests) {
+            Ok(_) => blocked = 0,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => blocked += 1,
+            Err(error) => panic!("{error}"),
+        }
+        ask(&mut other, b"PING\r\n", b"+PONG\r\n");
+    }
+    other.write_all(b"INFO memory\r\n").unwrap();
+    let mut text = String::new();
+    while !text.contains("used_memory_peak_human") {
+        let mut part = [0; 4_096];
+        let read = other.read(&mut part).unwrap();
+        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
+    }
+    let peak = text.lines().find_map(|line| line.strip_prefix("used_memory_peak:")).unwrap();
+    assert!(peak.parse::<u64>().unwrap() < 2 << 30, "upstream kept {peak} bytes");
+}
+
+#[test]
+fn noise_costs_the_others_nothing() {
+    let redis = Redis::start();
+    let endpoints = start_before(&redis);
+    let mut other = connect(&endpoints, 0);
+    let deep = b"*1\r\n".repeat(100_000);
+    let noise: Vec<u8> =
+        (0..100_000u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for hostile in [&deep[..], &noise, &b"*1048576\r\n$536870912\r\nab"[..], &[b'a'; 200_000]] {
+        let mut stream = connect(&endpoints, 0);
+        // Upstream may be done with it before it is sent.
+        let _ = stream.write_all(hostile);
+        ask(&mut other, b"PING\r\n", b"+PONG\r\n");
+    }
+}

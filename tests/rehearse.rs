@@ -1,0 +1,357 @@
+//! `hitless rehearse`, run as a user runs it: the built binary, driven over RESP, by its streams and by signals.
+
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use common::Redis;
+use serde_json::Value;
+
+fn rehearse(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    command.arg("rehearse").args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// What it answers to options that end it at once.
+fn run(arguments: &[&str]) -> Output {
+    rehearse(arguments).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// A run with two listeners on free ports, which ends with the test.
+struct Rehearsal {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    listeners: Vec<SocketAddr>,
+}
+
+impl Rehearsal {
+    fn start(arguments: &[&str]) -> Rehearsal {
+        let two = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+        let mut child = rehearse(&[&two[..], arguments].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line");
+        let listeners = line
+            .strip_prefix("ready: ")
+            .map(|all| all.split_whitespace().map(|address| address.parse().expect("an address")).collect());
+        let Some(listeners) = listeners else {
+            let output = child.wait_with_output().expect("it ends");
+            panic!("not ready but {line:?}: {}", text(&output.stderr));
+        };
+        Rehearsal { child, stdout, listeners }
+    }
+
+    fn connect(&self, listener: usize) -> Client {
+        let stream = TcpStream::connect(self.listeners[listener]).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        Client(BufReader::new(stream))
+    }
+
+    /// Does a verb on a listener.
+    fn control(&self, listener: usize, words: &str) -> String {
+        self.connect(listener).ask(&format!("REHEARSE {words}"))
+    }
+
+    fn stats(&self) -> Value {
+        let reply = self.control(0, "STATS");
+        let (_, json) = reply.split_once("\r\n").expect("a bulk string");
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        // SAFETY: a plain system call; the child is ours and has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Waits for its end: the exit code, and the rest of both streams.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let mut stderr = self.child.stderr.take().expect("a pipe");
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).map(|_| log)
+        });
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("text");
+        let log = log.join().expect("no panic").expect("text");
+        (self.child.wait().expect("it ends").code(), rest, log)
+    }
+}
+
+impl Drop for Rehearsal {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that shows the bytes it gets.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn send(&mut self, words: &str) {
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut request = format!("*{}\r\n", words.len());
+        for word in words {
+            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        self.0.get_mut().write_all(request.as_bytes()).expect("it reads");
+    }
+
+    /// The bytes of the next frame, pushes included.
+    fn frame(&mut self) -> String {
+        let mut frame = Vec::new();
+        assert_ne!(self.0.read_until(b'\n', &mut frame).expect("a frame"), 0, "closed");
+        let count = || text(&frame[1..]).trim_end().parse::<i64>().expect("a length");
+        match frame[0] {
+            b'$' | b'=' if count() >= 0 => {
+                let mut body = vec![0; usize::try_from(count()).expect("a length") + 2];
+                self.0.read_exact(&mut body).expect("a body");
+                frame.extend(body);
+            }
+            kind @ (b'*' | b'>' | b'%' | b'~') => {
+                for _ in 0..count() * if kind == b'%' { 2 } else { 1 } {
+                    frame.extend(self.frame().into_bytes());
+                }
+            }
+            _ => {}
+        }
+        text(&frame).to_owned()
+    }
+
+    fn ask(&mut self, words: &str) -> String {
+        self.send(words);
+        self.frame()
+    }
+
+    /// Speaks RESP3, has a name, and wants to be told of maintenance.
+    fn opt_in(&mut self, name: &str) {
+        let hello = self.ask(&format!("HELLO 3 SETNAME {name}"));
+        assert!(hello.starts_with('%'), "{hello}");
+        let reply = self.ask("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type internal-ip");
+        assert_eq!(reply, "+OK\r\n");
+    }
+
+    fn is_closed(&mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).expect("an end in order");
+        assert_eq!(text(&rest), "");
+    }
+}
+
+fn moving(seq: u64, grace: u64, target: &SocketAddr) -> String {
+    let target = target.to_string();
+    format!(">4\r\n$6\r\nMOVING\r\n:{seq}\r\n:{grace}\r\n${}\r\n{target}\r\n", target.len())
+}
+
+#[test]
+fn a_move_is_announced_and_the_target_has_the_data() {
+    let rehearsal = Rehearsal::start(&["--quiet"]);
+    let target = rehearsal.listeners[1];
+    assert_eq!(rehearsal.connect(0).ask("SET a 1"), "+OK\r\n");
+    let (mut told, mut untold) = (rehearsal.connect(0), rehearsal.connect(0));
+    told.opt_in("told");
+    assert!(untold.ask("HELLO 3").starts_with('%'));
+    let reply = rehearsal.control(0, &format!("MOVING 60 {target}"));
+    assert!(!reply.starts_with('-'), "{reply}");
+    assert_eq!(told.frame(), moving(0, 60, &target));
+    assert_eq!(told.ask("GET a"), "$1\r\n1\r\n", "served during the grace");
+    assert_eq!(untold.ask("GET a"), "$1\r\n1\r\n", "not opted in, not told");
+    assert_eq!(rehearsal.connect(1).ask("GET a"), "$1\r\n1\r\n");
+
+    let mut late = rehearsal.connect(0);
+    late.opt_in("late");
+    let push = late.frame();
+    let left = push.split("\r\n:").nth(2).and_then(|rest| rest.split("\r\n").next());
+    let left: u64 = left.and_then(|left| left.parse().ok()).unwrap_or_else(|| panic!("{push}"));
+    assert!(left <= 60, "{push}");
+    assert_eq!(push, moving(0, left, &target), "the same event, with the time that is left");
+
+    let stats = rehearsal.stats();
+    let connections = stats["nodes"][0]["connections"].as_array().expect("connections");
+    let of = |name: &str| connections.iter().find(|connection| connection["name"] == name);
+    assert_eq!(of("told").expect("it is connected")["opted_in"], true, "{stats:#}");
+    assert!(of("late").is_some(), "{stats:#}");
+    assert_eq!(stats["nodes"][0]["pushes"]["MOVING"], 2, "{stats:#}");
+}
+
+#[test]
+fn after_the_grace_every_connection_of_the_listener_is_closed() {
+    let rehearsal = Rehearsal::start(&["--quiet"]);
+    let target = rehearsal.listeners[1];
+    let (mut told, mut untold) = (rehearsal.connect(0), rehearsal.connect(0));
+    let mut elsewhere = rehearsal.connect(1);
+    told.opt_in("told");
+    assert_eq!(untold.ask("PING"), "+PONG\r\n");
+    assert!(!rehearsal.control(0, &format!("MOVING 1 {target}")).starts_with('-'));
+    assert_eq!(told.frame(), moving(0, 1, &target));
+    told.is_closed();
+    untold.is_closed();
+    assert_eq!(elsewhere.ask("PING"), "+PONG\r\n");
+}
+
+#[test]
+fn a_scenario_is_played_and_may_end_the_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scenario.toml");
+    let scenario = "exit = true\n[nodes]\nold = 0\nnew = 1\n\
+        [[step]]\nat = \"0s\"\nnode = \"old\"\ndo = \"MOVING 60 {new} never\"\n\
+        [[step]]\nat = \"10ms\"\nnode = \"old\"\ndo = \"FAILING_OVER 2\"\nrepeat = 3\nevery = \"10ms\"\n";
+    std::fs::write(&path, scenario).expect("a file");
+    let path = path.to_str().expect("a path that is text");
+    let rehearsal = Rehearsal::start(&["--script", path, "--log"]);
+    let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
+    let (code, _, log) = rehearsal.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains(&format!("listening on {old} {new}")), "{log}");
+    let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines(&format!("MOVING 60 {new}")), 1, "{log}");
+    assert_eq!(lines("FAILING_OVER 2"), 4, "three steps, and the line that says how to: {log}");
+}
+
+#[test]
+fn the_log_has_a_line_for_all_that_happens() {
+    let rehearsal = Rehearsal::start(&["--quiet", "--log"]);
+    let target = rehearsal.listeners[1];
+    let mut told = rehearsal.connect(0);
+    told.opt_in("told");
+    rehearsal.control(0, &format!("MOVING 60 {target}"));
+    told.frame();
+    rehearsal.control(0, "CLOSE");
+    told.is_closed();
+    rehearsal.signal(libc::SIGINT);
+    let (code, _, log) = rehearsal.end();
+    assert_eq!(code, Some(0), "{log}");
+    for what in ["opted in", "push", "close", &format!("MOVING 60 {target}")] {
+        assert!(log.lines().any(|line| line.contains(what)), "{what} is missing in:\n{log}");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_in_order_with_the_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.json");
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let rehearsal = Rehearsal::start(&["--quiet", "--json", path.to_str().expect("text")]);
+        let mut client = rehearsal.connect(1);
+        client.opt_in("here");
+        let listener = rehearsal.listeners[1].to_string();
+        rehearsal.signal(signal);
+        let (code, rest, log) = rehearsal.end();
+        assert_eq!((code, rest.as_str(), log.as_str()), (Some(0), "", ""));
+        let report: Value = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+        assert_eq!(report["version"], 1);
+        assert_eq!(report["nodes"][1]["address"], listener, "{report:#}");
+        assert_eq!(report["nodes"][0]["connections"], Value::Array(Vec::new()), "{report:#}");
+        assert_eq!(report["nodes"][1]["connections"][0]["name"], "here", "{report:#}");
+    }
+}
+
+#[test]
+fn with_the_report_on_standard_output_nothing_else_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scenario.toml");
+    std::fs::write(&path, "exit = true\n[[step]]\nat = \"0s\"\ndo = \"STATS\"\n").expect("a file");
+    let path = path.to_str().expect("a path that is text");
+    let output = run(&["--listen", "127.0.0.1:0", "--quiet", "--json", "-", "--script", path]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(report["nodes"].as_array().map(|all| all.len()), Some(1));
+    assert!(text(&output.stderr).starts_with("ready: 127.0.0.1:"));
+}
+
+#[test]
+fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path.to_str().expect("a path that is text").to_owned()
+    };
+    let late =
+        script("late.toml", "[[step]]\nat = \"1s\"\ndo = \"STATS\"\n[[step]]\nat = \"2s\"\ndo = \"MUVE\"\n");
+    let torn = script("torn.toml", "[[step]]\nat = \"1s\"\ndo = \n");
+    for (arguments, named) in [
+        (&["--listen", "7001"][..], &["--listen", "7001"][..]),
+        (&["--listen", "127.0.0.1:7009", "--listen", "127.0.0.1:7009"], &["--listen", "twice"]),
+        (&["--upstream", "http://localhost"], &["--upstream", "scheme", "redis"]),
+        (&["--script", "/nonexistent/s.toml"], &["--script", "/nonexistent/s.toml"]),
+        (&["--script", &late], &["late.toml, step 2 (line 4)", "MUVE", "MOVING"]),
+        (&["--script", &torn], &["torn.toml", "line 3"]),
+        (&["--json", "/nonexistent/report.json"], &["--json"]),
+        (&["--no-such-option"], &["--no-such-option"]),
+    ] {
+        let output = run(arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(named.iter().all(|name| stderr.contains(name)), "{arguments:?}: {stderr}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn what_cannot_be_listened_on_or_reached_is_code_3() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = (taken.local_addr().expect("an address").to_string(), taken);
+    let output = run(&["--listen", &taken.0]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains(&taken.0), "{stderr}");
+
+    let nobody = format!("redis://:s3cret@127.0.0.1:{}", common::free_port());
+    let output = run(&["--listen", "127.0.0.1:0", "--upstream", &nobody]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("upstream") && !stderr.contains("s3cret"), "{stderr}");
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn in_front_of_a_real_redis_it_moves_its_clients_too() {
+    let redis = Redis::start_with(&["--requirepass", "s3cret"]);
+    let url = format!("redis://:s3cret@127.0.0.1:{}/3", redis.port());
+    let rehearsal = Rehearsal::start(&["--quiet", "--upstream", &url]);
+    let target = rehearsal.listeners[1];
+    let mut told = rehearsal.connect(0);
+    told.opt_in("told");
+    assert_eq!(told.ask("ZADD z 1 a"), ":1\r\n", "which no keyspace of ours has");
+    rehearsal.control(0, &format!("MOVING 60 {target}"));
+    assert_eq!(told.frame(), moving(0, 60, &target));
+    let mut new = rehearsal.connect(1);
+    assert_eq!(new.ask("ZCARD z"), ":1\r\n");
+    let mut direct = Command::new("redis-cli");
+    direct.args(["-p", &redis.port().to_string(), "-a", "s3cret", "-n", "3", "ZCARD", "z"]);
+    assert_eq!(text(&direct.output().expect("redis-cli runs").stdout), "1\n", "in its database 3");
+}
+
+#[test]
+fn redis_cli_drives_it() {
+    let rehearsal = Rehearsal::start(&["--quiet"]);
+    let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
+    let cli = |words: &[&str]| {
+        let output = Command::new("redis-cli").args(words).output().expect("redis-cli runs");
+        text(&output.stdout).trim_end().to_owned()
+    };
+    let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
+    assert_eq!(cli(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
+    assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), "OK");
+    assert_eq!(cli(&["-p", &new_port, "GET", "a"]), "1");
+    let stats: Value = serde_json::from_str(&cli(&["-p", &old_port, "REHEARSE", "STATS"])).expect("JSON");
+    assert!(stats.is_object());
+    assert!(cli(&["-p", &old_port, "REHEARSE", "MUVE"]).contains("MOVING"), "it says what there is");
+}
