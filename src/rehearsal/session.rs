@@ -228,8 +228,11 @@ impl Session {
         }
     }
 
-    /// Ends the connection like this, whatever was asked for before.
+    /// Ends the connection like this, whatever was asked for before; unless it is at its end already.
     pub(crate) fn end_with(&mut self, ending: Ending) {
+        if self.ending.is_some_and(Ending::is_immediate) {
+            return;
+        }
         self.ending = Some(ending);
         if ending.is_immediate() {
             self.reply.clear();
