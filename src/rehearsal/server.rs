@@ -498,6 +498,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_that_was_asked_for_is_not_softened() {
+        let (mut server, id) = open();
+        for how in ["rst", "half"] {
+            server.rehearse(NodeId(0), NOW_US, &["CLOSE".into(), how.into()]).unwrap();
+            assert_eq!(server.ending(id), Some(Ending::Reset));
+        }
+    }
+
+    #[test]
     fn the_end_of_a_session_ends_its_watches() {
         let (mut server, id) = open();
         server.handle_bytes(id, NOW_US, b"WATCH k\r\n");

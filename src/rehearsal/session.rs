@@ -228,9 +228,9 @@ impl Session {
         }
     }
 
-    /// Ends the connection like this, whatever was asked for before; unless it has ended already, its output dropped.
+    /// Ends the connection like this, whatever was asked for before; unless it is at its end already.
     pub(crate) fn end_with(&mut self, ending: Ending) {
-        if self.ending.is_some_and(|ending| ending.is_immediate()) {
+        if self.ending.is_some_and(Ending::is_immediate) {
             return;
         }
         self.ending = Some(ending);
