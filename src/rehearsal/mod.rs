@@ -31,41 +31,23 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-mod agenda;
-mod audit;
 mod commands;
-mod connection;
-mod control;
-mod dial;
-mod dictionary;
-mod fault;
-mod frames;
-mod gate;
-mod glob;
-mod keyspace;
-mod listener;
-mod node;
-mod notification;
-mod number;
-mod opt_in;
-mod reply;
-mod request;
+mod data;
+mod maintenance;
 mod server;
-mod serving;
 mod session;
 mod sockets;
-mod stage;
-mod stats;
 mod upstream;
+mod wire;
 
-pub use agenda::AGENDA_MAX;
-pub use audit::{AUDIT_AHEAD_MAX, AUDIT_PREFIX, AUDIT_SUBMITTERS_MAX};
-pub use control::PUSH_BYTES_MAX;
-pub use dial::UpstreamConfig;
-pub use listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
-pub use node::{Accept, Ending, NodeId, WINDOWS_MAX};
-pub use reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
-pub use request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
+pub use maintenance::agenda::AGENDA_MAX;
+pub use maintenance::audit::{AUDIT_AHEAD_MAX, AUDIT_PREFIX, AUDIT_SUBMITTERS_MAX};
+pub use maintenance::control::PUSH_BYTES_MAX;
+pub use maintenance::node::{Accept, Ending, NodeId, WINDOWS_MAX};
 pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};
 pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
+pub use sockets::dial::UpstreamConfig;
+pub use sockets::listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
 pub use upstream::{UPSTREAM_REPLY_BYTES_MAX, UPSTREAM_REQUEST_BYTES_MAX, UPSTREAM_REQUESTS_MAX};
+pub use wire::reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
+pub use wire::request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};

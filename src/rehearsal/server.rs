@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::agenda::{Agenda, Due};
-use super::audit::Audit;
 use super::commands::{self, Context};
-use super::control;
-use super::keyspace::Keyspace;
-use super::node::{Accept, Ending, Node, NodeId};
-use super::reply::{Failure, REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
-use super::request::Parsed;
+use super::data::keyspace::Keyspace;
+use super::maintenance::agenda::{Agenda, Due};
+use super::maintenance::audit::Audit;
+use super::maintenance::control;
+use super::maintenance::node::{Accept, Ending, Node, NodeId};
+use super::maintenance::stage::{Scope, Stage, tell_raw};
 use super::session::{Session, SessionId};
-use super::stage::{Scope, Stage, tell_raw};
+use super::wire::reply::{Failure, REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
+use super::wire::request::Parsed;
 
 /// The version that the server claims to be, so that clients know what to expect of it.
 pub const REDIS_VERSION: &str = "7.2.0";

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::commands::Command;
-use super::fault::Fault;
-use super::gate::Gate;
-use super::keyspace::Keyspace;
-use super::node::{Ending, NodeId};
-use super::opt_in::EndpointType;
-use super::reply::{Protocol, ReplyBuffer};
-use super::request::{Args, Parser, Span};
+use super::data::keyspace::Keyspace;
+use super::maintenance::fault::Fault;
+use super::maintenance::gate::Gate;
+use super::maintenance::node::{Ending, NodeId};
+use super::maintenance::opt_in::EndpointType;
 use super::upstream::Upstream;
+use super::wire::reply::{Protocol, ReplyBuffer};
+use super::wire::request::{Args, Parser, Span};
 
 /// Most commands that a transaction queues.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;

@@ -8,11 +8,11 @@
 use std::collections::VecDeque;
 
 use super::commands::{self, Context};
-use super::frames::FrameScanner;
-use super::reply::Protocol;
-use super::request::{Args, Parsed};
 use super::server::{Server, World, settle};
 use super::session::{Session, SessionId};
+use super::wire::frames::FrameScanner;
+use super::wire::reply::Protocol;
+use super::wire::request::{Args, Parsed};
 
 /// Bytes of requests that may wait for upstream to take them, before the client is not read any more (1 MiB).
 pub const UPSTREAM_REQUEST_BYTES_MAX: usize = 1 << 20;

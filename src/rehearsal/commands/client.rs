@@ -3,10 +3,10 @@
 use super::maint::maint_notifications;
 use super::options::integer;
 use super::{Context, Outcome, SYNTAX_ERROR, fits, unknown_subcommand, wrong_arity};
-use crate::rehearsal::node::Ending;
-use crate::rehearsal::reply::Failure;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::maintenance::node::Ending;
 use crate::rehearsal::session::{Session, SessionId};
+use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::request::Args;
 
 type Subcommand = (&'static str, i32, fn(&mut Context<'_>, Args<'_>) -> Outcome);
 

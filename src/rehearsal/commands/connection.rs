@@ -2,10 +2,10 @@
 
 use super::options::integer;
 use super::{Command, Context, NOT_AN_INTEGER, Outcome, SYNTAX_ERROR, client, wrong_arity};
-use crate::rehearsal::number::parse_i64;
-use crate::rehearsal::reply::{Failure, Protocol};
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::number::parse_i64;
 use crate::rehearsal::server::REDIS_VERSION;
+use crate::rehearsal::wire::reply::{Failure, Protocol};
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::session("ping", -1, ping),

@@ -2,9 +2,9 @@
 
 use super::options::{TimeUnit, integer};
 use super::{Command, Data, Outcome};
-use crate::rehearsal::keyspace::Lifetime;
-use crate::rehearsal::reply::Failure;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::keyspace::Lifetime;
+use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::data("expire", -3, |data, args| expire(data, args, "expire", TimeUnit::EX)),

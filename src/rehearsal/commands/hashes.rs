@@ -2,10 +2,10 @@
 
 use super::options::{Scan, integer, write_scan};
 use super::{Command, Data, Outcome, wrong_arity};
-use crate::rehearsal::keyspace::Hash;
-use crate::rehearsal::number::{format_f64, parse_f64, parse_i64};
-use crate::rehearsal::reply::Failure;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::keyspace::Hash;
+use crate::rehearsal::data::number::{format_f64, parse_f64, parse_i64};
+use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::data("hset", -4, |data, args| {

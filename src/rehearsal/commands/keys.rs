@@ -2,9 +2,9 @@
 
 use super::options::{Scan, write_scan};
 use super::{Command, Data, Outcome, SYNTAX_ERROR};
-use crate::rehearsal::glob;
-use crate::rehearsal::keyspace::Value;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::glob;
+use crate::rehearsal::data::keyspace::Value;
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::data("del", -2, del),

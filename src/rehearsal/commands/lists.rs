@@ -2,9 +2,9 @@
 
 use super::options::{count, integer};
 use super::{Command, Data, Outcome, SYNTAX_ERROR};
-use crate::rehearsal::keyspace::List;
-use crate::rehearsal::reply::Failure;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::keyspace::List;
+use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::data("lpush", -3, |data, args| push(data, args, End::Left, true)),

@@ -1,11 +1,11 @@
 //! `CLIENT MAINT_NOTIFICATIONS`: opting in to what the server announces, and out again.
 
 use super::{Context, Outcome, unknown_subcommand, wrong_arity};
-use crate::rehearsal::node::Ending;
-use crate::rehearsal::opt_in::{Answer, EndpointType};
-use crate::rehearsal::reply::Failure;
-use crate::rehearsal::request::Args;
-use crate::rehearsal::stage::tell;
+use crate::rehearsal::maintenance::node::Ending;
+use crate::rehearsal::maintenance::opt_in::{Answer, EndpointType};
+use crate::rehearsal::maintenance::stage::tell;
+use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::request::Args;
 
 const PARAMETER: &str = "moving-endpoint-type";
 
@@ -84,7 +84,7 @@ fn wanted_type(args: Args<'_>) -> Result<EndpointType, Failure> {
 mod tests {
     use crate::rehearsal::Ending;
     use crate::rehearsal::commands::testing::Client;
-    use crate::rehearsal::opt_in::EndpointType;
+    use crate::rehearsal::maintenance::opt_in::EndpointType;
 
     #[test]
     fn every_form_in_any_case_is_accepted() {

@@ -26,12 +26,12 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxBuildHasher;
 
-use super::keyspace::Database;
-use super::reply::{Failure, ReplyBuffer};
-use super::request::Args;
+use super::data::keyspace::Database;
+use super::maintenance::stage::Stage;
 use super::server::World;
 use super::session::{Session, SessionId};
-use super::stage::Stage;
+use super::wire::reply::{Failure, ReplyBuffer};
+use super::wire::request::Args;
 
 pub(crate) type Outcome = Result<(), Failure>;
 

@@ -1,11 +1,11 @@
 //! Options that several commands share: expiry, and the `MATCH` and `COUNT` of scans.
 
 use super::{NOT_AN_INTEGER, Outcome, SYNTAX_ERROR};
-use crate::rehearsal::glob;
-use crate::rehearsal::keyspace::Lifetime;
-use crate::rehearsal::number::parse_i64;
-use crate::rehearsal::reply::{Failure, ReplyBuffer};
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::glob;
+use crate::rehearsal::data::keyspace::Lifetime;
+use crate::rehearsal::data::number::parse_i64;
+use crate::rehearsal::wire::reply::{Failure, ReplyBuffer};
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) fn integer(text: &[u8]) -> Result<i64, Failure> {
     Ok(parse_i64(text).ok_or(NOT_AN_INTEGER)?)

@@ -1,10 +1,10 @@
 //! `REHEARSE`: remote control of what the endpoints announce and do wrong.
 
 use super::{Command, Context, Outcome};
-use crate::rehearsal::control;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::maintenance::control;
+use crate::rehearsal::maintenance::stage::Scope;
 use crate::rehearsal::server::settle;
-use crate::rehearsal::stage::Scope;
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[Command::session("rehearse", -1, rehearse)];
 

@@ -1,9 +1,9 @@
 //! The server as a whole: `INFO`, `COMMAND`, `CONFIG`, `TIME`, `FLUSHALL`.
 
 use super::{Command, Context, Outcome, all, keys, unknown_subcommand, wrong_arity};
-use crate::rehearsal::glob;
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::glob;
 use crate::rehearsal::server::REDIS_VERSION;
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::session("info", -1, info),

@@ -2,9 +2,9 @@
 
 use super::options::{Scan, count, integer, write_scan};
 use super::{Command, Data, Outcome, SYNTAX_ERROR, wrong_arity};
-use crate::rehearsal::keyspace::{Lifetime, Set, Value};
-use crate::rehearsal::reply::{Failure, ReplyBuffer};
-use crate::rehearsal::request::Args;
+use crate::rehearsal::data::keyspace::{Lifetime, Set, Value};
+use crate::rehearsal::wire::reply::{Failure, ReplyBuffer};
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::data("sadd", -3, sadd),

@@ -2,10 +2,10 @@
 
 use super::options::{TimeUnit, integer, require_pairs};
 use super::{Command, Data, Outcome, SYNTAX_ERROR};
-use crate::rehearsal::keyspace::Lifetime;
-use crate::rehearsal::number::{format_f64, parse_f64};
-use crate::rehearsal::reply::Failure;
-use crate::rehearsal::request::{Args, BULK_BYTES_MAX};
+use crate::rehearsal::data::keyspace::Lifetime;
+use crate::rehearsal::data::number::{format_f64, parse_f64};
+use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::request::{Args, BULK_BYTES_MAX};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::data("get", 2, get),

@@ -3,8 +3,8 @@
 use std::collections::btree_map::Entry;
 
 use super::{Command, Context, Outcome, call};
-use crate::rehearsal::request::Args;
 use crate::rehearsal::session::{Session, Transaction, WATCHES_MAX};
+use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::session("multi", 1, multi),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::dictionary::Dictionary;
-use super::reply::Failure;
+use crate::rehearsal::wire::reply::Failure;
 
 /// The answer to a command for another type than the key holds.
 pub(crate) const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";

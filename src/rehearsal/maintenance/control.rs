@@ -7,9 +7,9 @@ use super::fault::{self, Fault};
 use super::node::{ClosePolicy, Ending, Node, NodeId};
 use super::notification::{Kind, Subject};
 use super::opt_in::Answer;
-use super::session::SessionId;
 use super::stage::{Scope, Stage, tell_raw};
 use super::stats;
+use crate::rehearsal::session::SessionId;
 
 /// Most bytes of a raw push (16 MiB).
 pub const PUSH_BYTES_MAX: usize = 16 << 20;
@@ -307,7 +307,7 @@ fn reset(stage: &mut Stage<'_>, _: &Scope, args: &[&str]) -> Done {
     let scope = Scope { nodes: all, only: None };
     stage.for_each(&scope, |_, session| {
         session.overtaken = None;
-        session.counts = super::session::Counts::default();
+        session.counts = crate::rehearsal::session::Counts::default();
     });
     stage.apply_faults(&scope.nodes);
     done()

@@ -268,7 +268,7 @@ fn read_number(input: &[u8], start: usize, refusal: &str) -> Result<Option<(i64,
         .count();
     let number = tail.get(..digits).unwrap_or_default();
     match tail.get(digits..) {
-        Some([b'\r', b'\n', ..]) => match super::number::parse_i64(number) {
+        Some([b'\r', b'\n', ..]) => match crate::rehearsal::data::number::parse_i64(number) {
             Some(value) => Ok(Some((value, start + digits + 2))),
             None => Err(refusal.to_owned()),
         },

@@ -10,7 +10,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::TcpStream;
 use glommio::sync::Semaphore;
 
-use super::frames::FrameScanner;
+use crate::rehearsal::wire::frames::FrameScanner;
 
 /// Until a connection is made, and its greeting answered.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -258,7 +258,7 @@ pub(crate) fn endpoint_for(nodes: &[Node], target: &[u8], wanted: EndpointType) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rehearsal::notification::Subject;
+    use crate::rehearsal::maintenance::notification::Subject;
 
     fn event(kind: Kind, sequence: u64, text: &str) -> Event {
         Event { kind, sequence, until_us: None, subject: Subject::Text(text.into()) }

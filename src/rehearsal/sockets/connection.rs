@@ -10,11 +10,11 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 
 use super::dial::Dialer;
-use super::node::Ending;
-use super::server::Server;
+use super::raw;
 use super::serving::{Running, Shared};
-use super::session::SessionId;
-use super::sockets;
+use crate::rehearsal::maintenance::node::Ending;
+use crate::rehearsal::server::Server;
+use crate::rehearsal::session::SessionId;
 
 /// Reads that one connection may do before it lets others run.
 const ROUNDS_MAX: usize = 16;
@@ -91,7 +91,7 @@ impl Connection {
             let step = match server.ending(self.id) {
                 Some(Ending::HalfClose) if is_written => self.poll_half_closed(cx, &shared)?,
                 Some(_) if is_written => {
-                    sockets::end(&self.stream);
+                    raw::end(&self.stream);
                     return Poll::Ready(Ok(()));
                 }
                 Some(_) => Step::Waiting,
@@ -114,8 +114,8 @@ impl Connection {
 
     fn ends_at_once(&self, server: &Server) -> bool {
         match server.ending(self.id) {
-            Some(Ending::AtOnce) => sockets::end(&self.stream),
-            Some(Ending::Reset) => sockets::reset_on_close(&self.stream),
+            Some(Ending::AtOnce) => raw::end(&self.stream),
+            Some(Ending::Reset) => raw::reset_on_close(&self.stream),
             Some(Ending::AfterOutput | Ending::HalfClose) | None => return false,
         }
         true
@@ -170,7 +170,7 @@ impl Connection {
                     let is_last = is_at_end && *step == Step::Waiting;
                     let is_sent = server.upstream_output(self.id).is_empty() && server.wants_input(self.id);
                     if is_last && is_sent && !std::mem::replace(is_half_closed, true) {
-                        sockets::end_writing(stream);
+                        raw::end_writing(stream);
                     }
                 })
             }
@@ -188,7 +188,7 @@ impl Connection {
     fn poll_half_closed(&mut self, cx: &mut Context<'_>, shared: &Shared) -> io::Result<Step> {
         if !std::mem::replace(&mut self.is_half_closed, true) {
             self.upstream = None;
-            sockets::end_writing(&self.stream);
+            raw::end_writing(&self.stream);
         }
         if self.is_at_end {
             return Ok(Step::Waiting);

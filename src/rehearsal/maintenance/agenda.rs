@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::node::NodeId;
-use super::session::SessionId;
+use crate::rehearsal::session::SessionId;
 
 /// Most steps and closes that are planned at a time.
 pub const AGENDA_MAX: usize = 1 << 16;

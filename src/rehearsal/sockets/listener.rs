@@ -20,10 +20,10 @@ use socket2::Socket;
 
 use super::connection::Connection;
 use super::dial::{Dialer, UpstreamConfig};
-use super::node::{Accept, NodeId};
-use super::server::{Server, ServerConfig};
+use super::raw;
 use super::serving::{Clock, Doorway, Running, Shared, keep_time};
-use super::sockets;
+use crate::rehearsal::maintenance::node::{Accept, NodeId};
+use crate::rehearsal::server::{Server, ServerConfig};
 
 /// Most connections at a time, over all listeners; one more is refused with an error.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -77,9 +77,9 @@ impl Endpoints {
     /// If an address cannot be bound (the message names it), if the kernel or the container forbids
     /// io_uring, or if the executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
-        sockets::probe_io_uring()?;
+        raw::probe_io_uring()?;
         let sockets: Vec<StdListener> =
-            config.listen.iter().map(|&address| sockets::bind(address)).collect::<io::Result<_>>()?;
+            config.listen.iter().map(|&address| raw::bind(address)).collect::<io::Result<_>>()?;
         let addresses: Vec<SocketAddr> =
             sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
         let nodes = addresses.clone();
@@ -184,7 +184,7 @@ async fn serve(
     let dialer = upstream.map(Dialer::new);
     let shared = Rc::new(Shared::new(server, clock, doorways, dialer, READ_BYTES_MAX));
     for (index, socket) in sockets.into_iter().enumerate() {
-        let listener = sockets::listener(socket);
+        let listener = raw::listener(socket);
         glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
     }
     glommio::spawn_local(keep_time(Running::new(&shared))).detach();
@@ -229,19 +229,19 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
         return;
     };
     if !shared.doorway(node).is_some_and(Doorway::is_open) {
-        sockets::reset_on_close(&stream);
+        raw::reset_on_close(&stream);
         return;
     }
     // A stall is the server's affair: it neither wants input nor has output.
     if shared.server.borrow().accepts(node) == Accept::Drop {
-        sockets::end(&stream);
+        raw::end(&stream);
         return;
     }
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "cannot set TCP_NODELAY");
     }
     if shared.tasks.borrow().len() >= CONNECTIONS_MAX {
-        sockets::refuse(&stream);
+        raw::refuse(&stream);
         return;
     }
     let mut id = None;

@@ -7,8 +7,8 @@ use super::agenda::Due;
 use super::fault::Fault;
 use super::node::{ClosePolicy, Ending, NodeId, endpoint_for};
 use super::notification::{Event, Kind, Subject};
-use super::server::{World, settle};
-use super::session::{Session, SessionId};
+use crate::rehearsal::server::{World, settle};
+use crate::rehearsal::session::{Session, SessionId};
 
 /// How long a connection that ends is given to read what is left, before it is cut off.
 const LINGER_US: u64 = 1_000_000;

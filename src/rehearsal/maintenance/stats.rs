@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::node::{Accept, Node, NodeId};
 use super::notification::{Event, Kind, Subject};
 use super::opt_in::EndpointType;
-use super::reply::Protocol;
-use super::session::Session;
 use super::stage::{Scope, Stage};
+use crate::rehearsal::session::Session;
+use crate::rehearsal::wire::reply::Protocol;
 
 /// Writes everything, in one line.
 pub(crate) fn write(stage: &mut Stage<'_>) -> String {

@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::number::parse_i64;
-use super::request::Args;
+use crate::rehearsal::data::number::parse_i64;
+use crate::rehearsal::wire::request::Args;
 
 /// What the first key of a tagged command starts with.
 pub const AUDIT_PREFIX: &[u8] = b"audit:";

@@ -14,10 +14,10 @@ use glommio::timer::Timer;
 use socket2::Socket;
 
 use super::dial::Dialer;
-use super::node::NodeId;
-use super::server::Server;
-use super::session::SessionId;
-use super::sockets::ACCEPT_BACKLOG;
+use super::raw::ACCEPT_BACKLOG;
+use crate::rehearsal::maintenance::node::NodeId;
+use crate::rehearsal::server::Server;
+use crate::rehearsal::session::SessionId;
 
 /// What the tasks of one executor share. Borrowed within one poll only, never across.
 pub(super) struct Shared {

@@ -1,0 +1,5 @@
+//! RESP as this server reads and writes it.
+
+pub(crate) mod frames;
+pub(crate) mod reply;
+pub(crate) mod request;
