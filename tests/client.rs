@@ -174,6 +174,15 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
     for _ in 0..CALLERS {
         progress.recv().unwrap();
     }
+    // Stopped, it answers nobody, so that something is in flight for certain when it dies.
+    redis.signal(libc::SIGSTOP);
+    let in_flight = || -> usize {
+        let stats = block_on(client.run_on_each_shard(|shard| async move { shard.stats() })).unwrap();
+        stats.iter().map(|stats| stats.in_flight).sum()
+    };
+    while in_flight() == 0 {
+        std::thread::yield_now();
+    }
     redis.kill();
     redis.restart();
     restarted.store(true, Ordering::Relaxed);
