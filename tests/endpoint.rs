@@ -2,10 +2,13 @@
 
 #![cfg(feature = "rehearsal")]
 
+mod common;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use common::read_to_end;
 use hitless::rehearsal::{Endpoints, EndpointsConfig, ServerConfig};
 
 /// Far more than any of these replies takes: only a bug runs into it.
@@ -28,17 +31,6 @@ fn ask(stream: &mut TcpStream, request: &[u8], expected: &[u8]) {
     let mut reply = vec![0; expected.len()];
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(reply.escape_ascii().to_string(), expected.escape_ascii().to_string());
-}
-
-/// Everything up to the end of the connection, which must come.
-fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    match stream.read_to_end(&mut all) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-        Err(error) => panic!("not closed: {error}"),
-    }
-    all
 }
 
 #[test]

@@ -1,51 +1,16 @@
 //! The same commands to a real `redis-server` and to the in-memory endpoint must give the same
 //! bytes.
-//!
-//! Without `redis-server` on the path there is nothing to compare with: the test says so and
-//! passes.
 
 #![cfg(feature = "rehearsal")]
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use common::Redis;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
-
-/// A real server with nothing on disk but its working directory; ends with the test.
-struct RealServer {
-    process: Child,
-    address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl RealServer {
-    /// `None` if there is no `redis-server` here.
-    fn start() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut process = Command::new("redis-server")
-            .args(["--port", &free.port().to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).any(|line| line.contains("Ready to accept"));
-        let server = Self { process, address: free, _directory: directory };
-        assert!(ready, "redis-server ended before it was ready");
-        Some(server)
-    }
-}
-
-impl Drop for RealServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// Sends `line`, which is followed by a marker, and reads the reply up to the marker's echo.
 fn ask(stream: &mut TcpStream, line: &str) -> String {
@@ -94,13 +59,10 @@ fn comparable(line: &str, reply: String) -> String {
 }
 
 fn compare(scripts: &[&str], first: &[&str]) {
-    let Some(real) = RealServer::start() else {
-        eprintln!("no redis-server on the path: nothing compared");
-        return;
-    };
+    let real = Redis::start();
     let config = EndpointsConfig { listen: vec![([127, 0, 0, 1], 0).into()], ..EndpointsConfig::default() };
     let ours = Endpoints::start(config).unwrap();
-    let mut streams = [real.address, ours.addresses()[0]].map(|address| {
+    let mut streams = [SocketAddr::from(([127, 0, 0, 1], real.port())), ours.addresses()[0]].map(|address| {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream

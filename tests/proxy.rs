@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use common::Redis;
+use common::{Redis, read_to_end};
 use hitless::rehearsal::{Endpoints, EndpointsConfig, UpstreamConfig};
 
 /// Far more than any of these replies takes: only a bug runs into it.
@@ -47,16 +47,6 @@ fn expect(stream: &mut TcpStream, expected: &[u8]) {
 fn ask(stream: &mut TcpStream, request: &[u8], expected: &[u8]) {
     stream.write_all(request).unwrap();
     expect(stream, expected);
-}
-
-fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    match stream.read_to_end(&mut all) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-        Err(error) => panic!("not closed: {error}"),
-    }
-    all
 }
 
 fn bulk(bytes: &[u8]) -> Vec<u8> {

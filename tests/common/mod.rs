@@ -1,12 +1,13 @@
-//! A real redis-server for tests: each starts its own, on a free port, with nothing on disk, and ends it.
+//! What test programs share: a real redis-server, of which each test starts its own, on a free port, with nothing on
+//! disk, and ends it; and sockets read to their ends.
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "a module of several test programs, none of which uses all of it"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 pub struct Redis {
@@ -65,6 +66,17 @@ impl Drop for Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Everything up to the end of the connection, which must come; a reset is an end, too.
+pub fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    match stream.read_to_end(&mut all) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("not closed: {error}"),
+    }
+    all
 }
 
 /// A port of loopback that nobody listened on a moment ago.
