@@ -123,7 +123,8 @@ impl Error {
 
     /// What a server's error reply means.
     pub(crate) fn from_server(reply: &[u8]) -> Self {
-        Error::new(ErrorKind::Server, Outcome::Answered, String::from_utf8_lossy(reply))
+        let kept = reply.get(..SERVER_TEXT_MAX).unwrap_or(reply);
+        Error::new(ErrorKind::Server, Outcome::Answered, String::from_utf8_lossy(kept))
     }
 
     /// A reply of the wrong shape.
@@ -205,6 +206,9 @@ impl fmt::Debug for Error {
     }
 }
 
+/// How many bytes of a server's error are kept; what it may send is bounded by the limits of a frame only.
+const SERVER_TEXT_MAX: usize = 4 << 10;
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -230,6 +234,7 @@ mod tests {
     fn a_server_error_has_its_code() {
         let error = Error::from_server(b"WRONGTYPE Operation against a key");
         assert_eq!((error.code(), error.outcome()), (Some("WRONGTYPE"), Outcome::Answered));
+        assert_eq!(Error::from_server(&[b'x'; 10_000]).to_string().len(), SERVER_TEXT_MAX);
     }
 
     #[test]

@@ -99,6 +99,32 @@ fn shutting_down_finishes_what_was_accepted_and_refuses_the_rest() {
     assert_eq!(block_on(other.get::<i64>("counter")).unwrap(), 2000);
 }
 
+/// More commands than a mailbox holds: who finds no room waits for it, and none is lost or sent twice.
+#[test]
+fn a_full_mailbox_makes_callers_wait() {
+    let redis = Redis::start();
+    let client = Client::start(Config::from_url(&redis.url()).unwrap().shards(1)).unwrap();
+    block_on(client.ready(GRACE)).unwrap();
+    let (entered, is_in) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let busy = client.clone();
+    // The shard's thread is kept from emptying its mailbox.
+    let keeper = std::thread::spawn(move || {
+        block_on(busy.run_on(0, move |_| async move {
+            entered.send(()).unwrap();
+            released.recv().unwrap();
+        }))
+    });
+    is_in.recv().unwrap();
+    let replies: Vec<_> = (0..20_000).map(|_| client.incr("counter")).collect();
+    release.send(()).unwrap();
+    keeper.join().unwrap().unwrap();
+    for reply in replies {
+        block_on(reply).unwrap();
+    }
+    assert_eq!(block_on(client.get::<i64>("counter")).unwrap(), 20_000);
+}
+
 /// A server that stops answering keeps nobody longer than the grace.
 #[test]
 fn shutting_down_does_not_wait_for_a_server_that_hangs() {

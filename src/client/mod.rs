@@ -27,7 +27,9 @@ use crate::shard::mailbox::Letter;
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
 ///
 /// Clones are cheap, and each is bound to the next connection of the next shard, in turn: commands that are called
-/// on one clone reach the server in the order of the calls. Clone one for each task or thread to use all of them.
+/// on one clone reach the server in the order of the calls, as long as there is room in the shard's mailbox (8192
+/// commands); one that finds none is sent when its future is awaited, and later calls may pass it. Clone one for each
+/// task or thread to use all of them.
 /// Any runtime can await the replies; plain threads can block on them, for instance with
 /// `futures_lite::future::block_on`.
 ///

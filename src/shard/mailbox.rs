@@ -38,7 +38,7 @@ impl Mailbox {
         Mailbox {
             letters: ConcurrentQueue::bounded(LETTERS_MAX),
             shard: AtomicWaker::new(),
-            senders: ConcurrentQueue::unbounded(),
+            senders: ConcurrentQueue::bounded(SENDERS_MAX),
         }
     }
 
@@ -62,8 +62,13 @@ impl Mailbox {
                 }
                 Err(PushError::Full(back)) => *letter = Some(back),
             }
-            if attempt == 0 && self.senders.push(context.waker().clone()).is_err() {
-                return Poll::Ready(false);
+            if attempt == 0 {
+                match self.senders.push(context.waker().clone()) {
+                    Ok(()) => {}
+                    // With nowhere left to wait, it asks again at its next turn.
+                    Err(PushError::Full(waker)) => waker.wake(),
+                    Err(PushError::Closed(_)) => return Poll::Ready(false),
+                }
             }
         }
         Poll::Pending
@@ -146,5 +151,8 @@ pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
 
 /// How many letters may wait for their shard.
 const LETTERS_MAX: usize = 8192;
+/// How many wakers of senders who wait for room are kept: fewer than the clones of one waker that a task of an executor
+/// like the shards' own survives (see [`CALLS_MAX`](super::calls::CALLS_MAX)).
+const SENDERS_MAX: usize = 2 * LETTERS_MAX;
 /// How many letters are served before other tasks of the shard run.
 const LETTERS_PER_TURN: usize = 256;

@@ -101,8 +101,9 @@ impl Queue {
             && self.bytes.len() < self.bounds.bytes
     }
 
+    /// Whether there is nothing that somebody waits for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.waiting.is_empty()
+        self.items.len() == self.abandoned && self.waiting.is_empty()
     }
 
     /// How many commands are queued or wait for room.

@@ -449,6 +449,17 @@ fn shutting_down_gives_up_in_time() {
 }
 
 #[test]
+fn shutting_down_does_not_wait_for_what_was_cancelled() {
+    let (mut story, id) = Story::ready(config());
+    let cancelled = story.submit("a");
+    story.pool.abandon(ONLY, cancelled);
+    story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
+    assert!(story.pool.is_shut_down());
+    assert!(story.pool.poll_transmit(id, story.now).is_none());
+    assert_eq!(story.pool.counters().given_up, 0);
+}
+
+#[test]
 fn shutting_down_without_work_closes_at_once_and_dials_no_more() {
     let mut story = Story::new(config());
     let id = story.dialed();
