@@ -111,14 +111,16 @@ pub mod load;
 mod proto;
 mod shard;
 
+pub mod observe;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 
 pub use client::{Client, ClientReply};
 pub use command::{Argument, Cmd, FromReply, ToArg, cmd};
-pub use config::{Config, ConfigError, Effective};
+pub use config::{Config, ConfigError, Effective, Maintenance};
 pub use error::{Error, ErrorKind, Result};
 pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;
+pub use proto::maint::mode::EndpointType;
 pub use proto::resp::{Frame, Limits};
 pub use shard::{Pipeline, Reply, Shard, ShardStats};

@@ -18,11 +18,12 @@ use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proto::connection::Lane;
 use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::Encoder;
-use crate::shard::Shard;
 use crate::shard::mailbox::Letter;
+use crate::shard::{FOREIGN_LANES, Shard};
 
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
 ///
@@ -42,6 +43,7 @@ pub struct Client {
     shared: Arc<Shared>,
     shard: usize,
     entry: EntryId,
+    lane: Lane,
 }
 
 struct Shared {
@@ -164,7 +166,7 @@ impl Client {
 
     fn call<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: Option<u32>) -> ClientReply<T> {
         let (caller, receiver) = oneshot::channel();
-        let letter = Letter::Call { bytes, batch, entry: self.entry, caller };
+        let letter = Letter::Call { bytes, batch, entry: self.entry, lane: self.lane, caller };
         ClientReply::begin(self.shared.clone(), self.shard, letter, receiver, name)
     }
 
@@ -200,7 +202,8 @@ impl Client {
         let number = shared.clones.fetch_add(1, Ordering::Relaxed);
         let (shards, connections) = (shared.threads.len(), shared.effective.connections_per_shard());
         let entry = u32::try_from((number / shards) % connections).unwrap_or(0);
-        Client { shard: number % shards, entry: EntryId(entry), shared }
+        let lane = Lane(u32::try_from(number % FOREIGN_LANES as usize).unwrap_or(0) | FOREIGN_LANES);
+        Client { shard: number % shards, entry: EntryId(entry), lane, shared }
     }
 }
 

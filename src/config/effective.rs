@@ -30,7 +30,7 @@ impl Effective {
         let secret = |is_set: bool| if is_set { "(set)" } else { "(none)" }.to_owned();
         let none = || "(none)".to_owned();
         let (first, most) = config.reconnect_backoff;
-        vec![
+        let mut fields = vec![
             ("endpoint", config.endpoint.to_string()),
             ("username", config.username.clone().unwrap_or_else(none)),
             ("password", secret(config.password.is_some())),
@@ -51,6 +51,29 @@ impl Effective {
             ("limits.depth", config.limits.depth.to_string()),
             ("limits.elements", config.limits.elements.to_string()),
             ("limits.bytes", config.limits.bytes.to_string()),
+        ];
+        fields.extend(self.maintenance_fields());
+        fields
+    }
+
+    fn maintenance_fields(&self) -> Vec<(&'static str, String)> {
+        let maint = &self.config.maintenance.0;
+        let breaker = maint.breaker;
+        vec![
+            ("maintenance.mode", maint.mode.to_string()),
+            ("maintenance.endpoint_type", maint.endpoint_type.to_string()),
+            ("maintenance.relaxed_timeout", format!("{:?}", maint.relaxed_timeout)),
+            ("maintenance.window_max", format!("{:?}", maint.window_max)),
+            ("maintenance.post_event_relaxed", format!("{:?}", maint.post_event_relaxed)),
+            ("maintenance.post_handoff_relaxed", format!("{:?}", maint.post_handoff_relaxed)),
+            ("maintenance.handoff_timeout", format!("{:?}", maint.handoff_timeout)),
+            ("maintenance.handoff_retries_max", maint.handoff_retries_max.to_string()),
+            ("maintenance.handoff_workers", maint.handoff_workers.to_string()),
+            ("maintenance.handoff_queue", maint.handoff_queue.to_string()),
+            (
+                "maintenance.circuit_breaker",
+                format!("{} failures, {:?}, {} probes", breaker.failures, breaker.cooldown, breaker.probes),
+            ),
         ]
     }
 
@@ -111,6 +134,7 @@ impl Effective {
                 command_timeout: config.command_timeout,
             },
             queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
+            maint: config.maintenance.0.clone(),
             backoff_first: config.reconnect_backoff.0,
             backoff_max: config.reconnect_backoff.1,
             seed,

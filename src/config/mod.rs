@@ -5,6 +5,7 @@
 
 mod cores;
 mod effective;
+mod maintenance;
 mod url;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 #[cfg(feature = "cli")]
 pub(crate) use self::cores::allowed as allowed_cores;
 pub use self::effective::Effective;
+pub use self::maintenance::Maintenance;
 use crate::error::{Error, ErrorKind};
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
@@ -52,6 +54,7 @@ pub struct Config {
     tcp_user_timeout: Option<Duration>,
     spin_before_park: Duration,
     limits: Limits,
+    maintenance: Maintenance,
 }
 
 /// A setting that cannot work: which one, what it was, and what it may be.
@@ -101,13 +104,15 @@ impl Config {
             tcp_user_timeout: None,
             spin_before_park: Duration::ZERO,
             limits: Limits::default(),
+            maintenance: Maintenance::default(),
         }
     }
 
     /// Reads `redis://[user[:password]@]host[:port][/database][?option=value&…]`; `valkey://` is the same.
     ///
     /// User, password and options are percent-decoded. The options are `db`, `client_name`,
-    /// `connections_per_shard`, `command_timeout` and `connect_timeout`, the last two as `500ms` or `2s`.
+    /// `connections_per_shard`, `command_timeout` and `connect_timeout`, these two as `500ms` or `2s`, and `maint`:
+    /// `auto`, `enabled` or `disabled`.
     ///
     /// # Errors
     /// Names the part of the URL that is wrong. No error holds the password.
@@ -250,6 +255,13 @@ impl Config {
         self
     }
 
+    /// What to do about maintenance that a server announces ([`Maintenance::auto`]).
+    #[must_use]
+    pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
+        self.maintenance = maintenance;
+        self
+    }
+
     /// Checks everything and derives what was left open.
     ///
     /// # Errors
@@ -289,7 +301,8 @@ impl Config {
         }
         within("limits.depth", self.limits.depth, 1, 1024)?;
         within("limits.elements", self.limits.elements, 1, 1 << 30)?;
-        within("limits.bytes", self.limits.bytes, 64, 4 << 30)
+        within("limits.bytes", self.limits.bytes, 64, 4 << 30)?;
+        self.maintenance.check()
     }
 }
 

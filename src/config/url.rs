@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Maintenance};
 use crate::proto::endpoint::Endpoint;
 
 pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
@@ -81,10 +81,14 @@ fn with_option(config: Config, option: &str) -> Result<Config, ConfigError> {
         }
         "command_timeout" => Ok(config.command_timeout(duration(&knob, &value)?)),
         "connect_timeout" => Ok(config.connect_timeout(duration(&knob, &value)?)),
+        "maint" => {
+            let wrong = || ConfigError::new(&knob, format!("{value:?} is none of auto, enabled, disabled"));
+            Ok(config.maintenance(Maintenance::in_mode(value.parse().map_err(|()| wrong())?)))
+        }
         _ => Err(ConfigError::new(
             "url, options",
-            "there is no such option; there are db, client_name, connections_per_shard, command_timeout \
-             and connect_timeout",
+            "there is no such option; there are db, client_name, connections_per_shard, command_timeout, \
+             connect_timeout and maint",
         )),
     }
 }
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn every_part_is_read() {
         let url = "redis://ap%40p:s%3Acret%2F@[::1]:7001/3?client_name=web&command_timeout=250ms\
-                   &connect_timeout=2s&connections_per_shard=8";
+                   &connect_timeout=2s&connections_per_shard=8&maint=enabled";
         let config = parse(url).unwrap();
         assert_eq!(config.endpoint.to_string(), "[::1]:7001");
         assert_eq!(config.username.as_deref(), Some("ap@p"));
@@ -126,6 +130,7 @@ mod tests {
         assert_eq!(config.client_name.as_deref(), Some("web"));
         assert_eq!(config.command_timeout, Duration::from_millis(250));
         assert_eq!(config.connect_timeout, Duration::from_secs(2));
+        assert_eq!(config.maintenance, Maintenance::enabled());
     }
 
     #[test]
@@ -150,6 +155,7 @@ mod tests {
             ("redis://u:s3cret%ff@host", "url, password"),
             ("redis://u:s3cret@host?db=x", "url, option db"),
             ("redis://u:s3cret@host?command_timeout=5", "url, option command_timeout"),
+            ("redis://u:s3cret@host?maint=on", "url, option maint"),
             ("redis://u:s3cret@host?nonsense=1", "url, options"),
             ("redis://u:s3cret@host#x", "url"),
             ("redis://u:s3cret/x@host", "url, user and password"),

@@ -14,6 +14,7 @@
 pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod maint;
 pub(crate) mod pool;
 pub(crate) mod resp;
 pub(crate) mod time;

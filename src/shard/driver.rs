@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::pilot::register;
 use super::transport::{self, Stream};
@@ -13,10 +14,10 @@ use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
 
 /// Dials, and drives the connection until the pool closes it.
-pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint) {
+pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
     let inner = inner.clone();
     let task = async move {
-        let dialed = unless_closed(&inner, id, transport::dial(&endpoint, &inner.effective)).await;
+        let dialed = unless_closed(&inner, id, transport::dial(&endpoint, timeout, &inner.effective)).await;
         match dialed {
             Some(Ok(stream)) => drive(&inner, id, stream).await,
             Some(Err(reason)) => inner.closed(id, CloseReason::Dial(reason)),
@@ -42,8 +43,8 @@ async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Futu
 async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream) {
     let connected = {
         let mut core = inner.core.borrow_mut();
-        core.peers.insert(id, stream.peer().to_owned());
-        core.pool.handle_connected(id, inner.clock.now())
+        core.peers.insert(id, stream.peer().to_string());
+        core.pool.handle_connected(id, Some(stream.peer()), inner.clock.now())
     };
     if connected {
         let mut buffer = vec![0; READ_BUFFER];
@@ -151,7 +152,7 @@ impl Inner {
     fn take_seat(&self, id: ConnectionId, context: &Context<'_>) -> bool {
         let mut core = self.core.borrow_mut();
         let Core { pool, drivers, .. } = &mut *core;
-        if !pool.is_current(id) {
+        if !pool.is_alive(id) {
             return false;
         }
         if let Some(seat) = drivers.get_mut(id.entry.0 as usize) {

@@ -12,13 +12,14 @@ use futures_channel::oneshot;
 use super::Shard;
 use super::calls::Answer;
 use crate::error::Result;
+use crate::proto::connection::Lane;
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::EntryId;
 
 /// What another thread asks of a shard.
 pub(crate) enum Letter {
     /// Send this command, or batch, and tell the caller how it ended.
-    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, caller: oneshot::Sender<Answer> },
+    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, lane: Lane, caller: oneshot::Sender<Answer> },
     /// Run this on the shard's thread.
     Run(Box<dyn FnOnce(Shard) + Send>),
     /// Drain, close, and end.
@@ -125,8 +126,8 @@ pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
     let mut served = 0usize;
     while let Some(letter) = mailbox.next().await {
         match letter {
-            Letter::Call { bytes, batch, entry, caller } => {
-                shard.submit_foreign(entry, &bytes, batch, caller)
+            Letter::Call { bytes, batch, entry, lane, caller } => {
+                shard.submit_foreign(entry, lane, &bytes, batch, caller)
             }
             Letter::Run(run) => run(shard.clone()),
             Letter::ShutDown { grace, done } => {

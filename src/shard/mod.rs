@@ -34,7 +34,7 @@ use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
-use crate::proto::connection::{Deliver, Position, Ticket};
+use crate::proto::connection::{Deliver, Lane, Position, Ticket};
 use crate::proto::pool::{Action, EntryId, Pool};
 use crate::proto::resp::{Encoder, Frame};
 use crate::proto::time::Instant;
@@ -63,6 +63,7 @@ use crate::proto::time::Instant;
 pub struct Shard {
     inner: Rc<Inner>,
     entry: EntryId,
+    lane: Lane,
 }
 
 pub(crate) struct Inner {
@@ -82,6 +83,7 @@ struct Core {
     watchers: Vec<Waker>,
     /// How many [`Shard`]s there are. Without any, the pool shuts down.
     handles: usize,
+    next_lane: u32,
     peers: stats::Peers,
 }
 
@@ -131,11 +133,12 @@ impl Shard {
             pilot: pilot::PilotSeat::default(),
             watchers: Vec::new(),
             handles: 1,
+            next_lane: 1,
             peers: stats::Peers::default(),
         };
         let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, index });
         pilot::spawn(&inner);
-        Shard { inner, entry }
+        Shard { inner, entry, lane: Lane(0) }
     }
 
     /// Waits until every connection of the pool is ready.
@@ -223,7 +226,7 @@ impl Shard {
         batch: Option<u32>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Reply<T> {
-        let submitted = self.inner.submit(self.entry, batch, encode);
+        let submitted = self.inner.submit(self.entry, self.lane, batch, encode);
         match submitted {
             Ok((ticket, position)) => Reply::open(self.inner.clone(), ticket, self.entry, position, name),
             Err(error) => Reply::settled(Err(error.at(self.inner.effective.endpoint())), name),
@@ -239,11 +242,12 @@ impl Shard {
     pub(crate) fn submit_foreign(
         &self,
         entry: EntryId,
+        lane: Lane,
         bytes: &[u8],
         batch: Option<u32>,
         caller: oneshot::Sender<Answer>,
     ) {
-        self.inner.submit_foreign(entry, bytes, batch, caller);
+        self.inner.submit_foreign(entry, lane, bytes, batch, caller);
     }
 }
 
@@ -251,7 +255,7 @@ impl Clone for Shard {
     fn clone(&self) -> Self {
         let mut core = self.inner.core.borrow_mut();
         core.handles += 1;
-        Shard { inner: self.inner.clone(), entry: core.pool.assign() }
+        Shard { inner: self.inner.clone(), entry: core.pool.assign(), lane: core.new_lane() }
     }
 }
 
@@ -274,13 +278,14 @@ impl Inner {
     fn submit(
         &self,
         entry: EntryId,
+        lane: Lane,
         batch: Option<u32>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(Ticket, Position)> {
         let mut core = self.core.borrow_mut();
         let core = &mut *core;
         let ticket = core.calls.open(batch)?;
-        match core.pool.submit(entry, ticket, batch.unwrap_or(1), encode) {
+        match core.pool.submit(entry, lane, ticket, batch.unwrap_or(1), encode) {
             Ok(position) => {
                 core.notify(entry);
                 Ok((ticket, position))
@@ -295,6 +300,7 @@ impl Inner {
     fn submit_foreign(
         &self,
         entry: EntryId,
+        lane: Lane,
         bytes: &[u8],
         batch: Option<u32>,
         caller: oneshot::Sender<Answer>,
@@ -304,7 +310,7 @@ impl Inner {
             let core = &mut *core;
             if let Some(ticket) = core.calls.open_foreign(caller, batch) {
                 let encode = |out: &mut Vec<u8>| out.extend_from_slice(bytes);
-                match core.pool.submit(entry, ticket, batch.unwrap_or(1), encode) {
+                match core.pool.submit(entry, lane, ticket, batch.unwrap_or(1), encode) {
                     Ok(_) => core.notify(entry),
                     Err(failure) => core.calls.fail(ticket, failure),
                 }
@@ -341,6 +347,13 @@ impl Inner {
 }
 
 impl Core {
+    /// One for each handle. Those of handles on other threads have the highest bit set.
+    fn new_lane(&mut self) -> Lane {
+        let lane = Lane(self.next_lane);
+        self.next_lane = (self.next_lane + 1) & !FOREIGN_LANES;
+        lane
+    }
+
     /// Something was submitted for this entry: its driver has to write it, or the pilot to note the time.
     #[inline]
     fn notify(&mut self, entry: EntryId) {
@@ -354,3 +367,7 @@ impl Core {
         }
     }
 }
+
+/// Lanes with this bit belong to handles on other threads. Were two handles to get the same lane, all that follows is
+/// that they wait for each other at a cut-over.
+pub(crate) const FOREIGN_LANES: u32 = 1 << 31;

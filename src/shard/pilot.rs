@@ -92,14 +92,15 @@ fn turn(inner: &Rc<Inner>) -> Turn {
 fn act(inner: &Rc<Inner>, action: Action) {
     let shard = inner.index;
     match action {
-        Action::Dial { id, endpoint } => {
+        Action::Dial { id, endpoint, timeout } => {
             tracing::debug!(target: "hitless::shard", shard, %endpoint, ?id, "dialing");
-            driver::spawn(inner, id, endpoint);
+            driver::spawn(inner, id, endpoint, timeout);
         }
         Action::Ready { id } => {
             let protocol = inner.core.borrow().pool.protocol(id);
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
+        Action::Wake { .. } | Action::Announce(_) | Action::Resolve { .. } => {}
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
             let waker = inner.core.borrow_mut().drivers.get_mut(id.entry.0 as usize).and_then(|seat| {

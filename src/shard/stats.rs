@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Core;
+use crate::proto::maint::event::MaintenanceStats;
 use crate::proto::pool::ConnectionId;
 
 /// A snapshot of one shard's counters and gauges. Counters begin at 0 with the shard and never go down.
@@ -31,6 +32,8 @@ pub struct ShardStats {
     pub bytes_received: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
+    /// What maintenance did.
+    pub maintenance: MaintenanceStats,
 }
 
 /// Who is at the other end of each socket.
@@ -66,5 +69,6 @@ pub(super) fn collect(core: &mut Core) -> ShardStats {
         pushes: counters.pushes,
         bytes_received: counters.bytes_received,
         bytes_sent: counters.bytes_sent,
+        maintenance: core.pool.maintenance(),
     }
 }

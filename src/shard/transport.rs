@@ -18,13 +18,13 @@ use crate::proto::endpoint::Endpoint;
 /// A connected socket.
 pub(super) struct Stream {
     tcp: TcpStream,
-    peer: String,
+    peer: SocketAddr,
 }
 
 impl Stream {
     /// The address at the other end.
-    pub(super) fn peer(&self) -> &str {
-        &self.peer
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     #[inline]
@@ -59,18 +59,22 @@ impl Stream {
 
 /// Connects to an endpoint: resolves its name, off this thread, and tries each address in turn.
 ///
-/// The whole is bounded by whoever waits for it; each address gets its share of the connect timeout, so that one
+/// The whole is bounded by whoever waits for it; each address gets its share of `timeout`, so that one
 /// which swallows packets does not keep the next from being tried.
 ///
 /// # Errors
 /// What went wrong with each address, as text.
-pub(super) async fn dial(endpoint: &Endpoint, effective: &Effective) -> Result<Stream, String> {
+pub(super) async fn dial(
+    endpoint: &Endpoint,
+    timeout: Duration,
+    effective: &Effective,
+) -> Result<Stream, String> {
     let addresses = match endpoint.socket_addr() {
         Some(address) => vec![address],
         None => resolve::lookup(endpoint).await?,
     };
     let shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-    let share = (effective.connect_timeout() / shares).max(ADDRESS_TIMEOUT_MIN);
+    let share = (timeout / shares).max(ADDRESS_TIMEOUT_MIN);
     let mut problems = Vec::new();
     for address in addresses {
         match connect(address, share, effective).await {
@@ -98,7 +102,7 @@ async fn connect(address: SocketAddr, timeout: Duration, effective: &Effective) 
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(effective.tcp_user_timeout()))?;
-    Ok(Stream { tcp, peer: address.to_string() })
+    Ok(Stream { tcp, peer: address })
 }
 
 /// The system's own error, without the runtime's account of what it was doing.

@@ -106,13 +106,21 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::connection::Lane;
 
     fn inflight(items: &[(u64, u32)]) -> InFlight {
         let mut inflight = InFlight::default();
         for &(position, replies) in items {
             let position = Position(position);
             let ticket = Ticket(u32::try_from(position.0).unwrap());
-            inflight.items.push_back(Item { position, ticket, length: 10, replies, abandoned: false });
+            inflight.items.push_back(Item {
+                position,
+                lane: Lane(0),
+                ticket,
+                length: 10,
+                replies,
+                abandoned: false,
+            });
             inflight.stamps.note(position, Instant::from_nanos(position.0));
         }
         inflight

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use handshake::{Greeting, Protocol, Secret};
-pub(crate) use queue::{Position, Queue, QueueBounds, Ticket};
+pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};
 
 use self::handshake::Handshake;
 use self::inflight::{InFlight, ReplyMatch};

@@ -20,10 +20,16 @@ pub(crate) struct Ticket(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position(pub(crate) u64);
 
+/// One handle of the application: what is submitted on one lane reaches the server in that order. Two handles that
+/// share a lane by chance keep each other's order, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lane(pub(crate) u32);
+
 /// A command, or a batch of commands that go out together, from submission to its last reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) position: Position,
+    pub(crate) lane: Lane,
     pub(crate) ticket: Ticket,
     /// How long it is, encoded.
     pub(crate) length: usize,
@@ -71,13 +77,14 @@ impl Queue {
     #[inline]
     pub(crate) fn submit(
         &mut self,
+        lane: Lane,
         ticket: Ticket,
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Position {
         let position = self.next;
         self.next.0 += 1;
-        let mut item = Item { position, ticket, length: 0, replies, abandoned: false };
+        let mut item = Item { position, lane, ticket, length: 0, replies, abandoned: false };
         if self.has_room() {
             let before = self.bytes.len();
             encode(&mut self.bytes);
@@ -254,7 +261,7 @@ mod tests {
     }
 
     fn submit(queue: &mut Queue, ticket: u32, text: &str) -> Position {
-        queue.submit(Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
+        queue.submit(Lane(0), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
     }
 
     fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Stamps) {

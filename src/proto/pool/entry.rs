@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ConnectionId, EntryId, PoolConfig};
-use crate::proto::connection::{Connection, Deliver, Position, Queue, Ticket, expired_until};
+use crate::proto::connection::{Connection, Deliver, Lane, Position, Queue, Ticket, expired_until};
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::time::{Backoff, Instant, earliest};
 
@@ -34,6 +34,7 @@ impl Entry {
     #[inline]
     pub(super) fn submit(
         &mut self,
+        lane: Lane,
         ticket: Ticket,
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -43,7 +44,7 @@ impl Entry {
         {
             return Err(Failure::Refused(reason.clone()));
         }
-        Ok(self.queue.submit(ticket, replies, encode))
+        Ok(self.queue.submit(lane, ticket, replies, encode))
     }
 
     pub(super) fn abandon(&mut self, position: Position) {

@@ -8,13 +8,19 @@
 mod entry;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::entry::Entry;
-use super::connection::{Connection, ConnectionConfig, Deliver, Position, Protocol, QueueBounds, Ticket};
+use super::connection::{
+    Connection, ConnectionConfig, Deliver, Lane, Position, Protocol, QueueBounds, Ticket,
+};
 use super::endpoint::Endpoint;
 use super::error::{CloseReason, Failure, Outcome};
+use super::maint::event::{Event, MaintenanceStats};
+use super::maint::notification::Announcement;
+use super::maint::settings::MaintConfig;
 use super::resp::Frame;
 use super::time::{Instant, earliest};
 
@@ -25,6 +31,7 @@ pub(crate) struct PoolConfig {
     pub(crate) connections: usize,
     pub(crate) connection: ConnectionConfig,
     pub(crate) queue: QueueBounds,
+    pub(crate) maint: MaintConfig,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
     /// Where the jitter of the backoff comes from.
@@ -45,14 +52,25 @@ pub(crate) struct ConnectionId {
 /// What a driver has to do, or to tell.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Connect to this endpoint, then say [`Pool::handle_connected`] or [`Pool::handle_closed`].
-    Dial { id: ConnectionId, endpoint: Endpoint },
+    /// Connect to this endpoint, all in all within `timeout`, then say [`Pool::handle_connected`] or
+    /// [`Pool::handle_closed`].
+    Dial { id: ConnectionId, endpoint: Endpoint, timeout: Duration },
     /// The handshake is over, and commands flow.
     Ready { id: ConnectionId },
     /// The connection is no more: close the socket, if there is one, and stop driving it. `unused` says that it
     /// had never been ready.
     Close { id: ConnectionId, reason: Arc<CloseReason>, unused: bool },
+    /// This connection has something to write that no submission told of.
+    Wake { id: ConnectionId },
+    /// Tell the other shards, which say [`Pool::handle_announcement`].
+    Announce(Announcement),
+    /// Look this endpoint's name up, then say [`Pool::handle_resolved`].
+    Resolve { lookup: LookupId, endpoint: Endpoint },
 }
+
+/// One look-up of a name that a pool asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LookupId(pub(crate) u64);
 
 /// What happened in a pool since its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +88,10 @@ pub(crate) struct PoolCounters {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
 }
+
+/// A deadline that a caller set for one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeadlineId(pub(crate) u64);
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -119,6 +141,7 @@ impl Pool {
     pub(crate) fn submit(
         &mut self,
         entry: EntryId,
+        lane: Lane,
         ticket: Ticket,
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -127,7 +150,7 @@ impl Pool {
             return Err(Failure::ShutDown(Outcome::Unsent));
         }
         match self.entries.get_mut(entry.0 as usize) {
-            Some(entry) => entry.submit(ticket, replies, encode),
+            Some(entry) => entry.submit(lane, ticket, replies, encode),
             None => Err(Failure::ShutDown(Outcome::Unsent)),
         }
     }
@@ -145,10 +168,57 @@ impl Pool {
     }
 
     /// A dial succeeded; false if nobody wants the socket any more.
-    pub(crate) fn handle_connected(&mut self, id: ConnectionId, now: Instant) -> bool {
+    pub(crate) fn handle_connected(
+        &mut self,
+        id: ConnectionId,
+        _peer: Option<SocketAddr>,
+        now: Instant,
+    ) -> bool {
         let Some(entry) = entry_of(&mut self.entries, id) else { return false };
         entry.handle_connected(now, &self.config);
         true
+    }
+
+    /// Another shard has read this.
+    pub(crate) fn handle_announcement(&mut self, _announcement: Announcement, _now: Instant) {}
+
+    /// A look-up is done: every address that the name has, or why there is none.
+    pub(crate) fn handle_resolved(
+        &mut self,
+        _lookup: LookupId,
+        _result: Result<Vec<SocketAddr>, String>,
+        _now: Instant,
+    ) {
+    }
+
+    /// Gives a command a deadline of its own, which nothing relaxes.
+    pub(crate) fn set_deadline(
+        &mut self,
+        _entry: EntryId,
+        _position: Position,
+        _ticket: Ticket,
+        _at: Instant,
+    ) -> DeadlineId {
+        DeadlineId(0)
+    }
+
+    /// The command is answered, or abandoned.
+    pub(crate) fn clear_deadline(&mut self, _deadline: DeadlineId) {}
+
+    /// What happened since the last call, for those who watch.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+
+    /// The generation of the connection that an entry's commands are written to.
+    #[inline]
+    pub(crate) fn generation_in_use(&self, entry: EntryId) -> u32 {
+        self.entries.get(entry.0 as usize).map_or(0, |entry| entry.generation)
+    }
+
+    /// What maintenance did so far.
+    pub(crate) fn maintenance(&self) -> MaintenanceStats {
+        MaintenanceStats::default()
     }
 
     /// A dial failed, or a socket ended or broke.
@@ -254,8 +324,8 @@ impl Pool {
         !self.actions.is_empty()
     }
 
-    /// Whether this connection is the one that fills its entry.
-    pub(crate) fn is_current(&self, id: ConnectionId) -> bool {
+    /// Whether this connection is dialed, in use, or draining.
+    pub(crate) fn is_alive(&self, id: ConnectionId) -> bool {
         let entry = self.entries.get(id.entry.0 as usize);
         entry.is_some_and(|entry| entry.generation == id.generation && entry.active.is_some())
     }
@@ -344,7 +414,8 @@ impl Pool {
     fn dial(&mut self, index: usize, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
             let id = entry.dial(index, now, &self.config);
-            self.actions.push_back(Action::Dial { id, endpoint: self.config.endpoint.clone() });
+            let (endpoint, timeout) = (self.config.endpoint.clone(), self.config.connection.connect_timeout);
+            self.actions.push_back(Action::Dial { id, endpoint, timeout });
         }
     }
 

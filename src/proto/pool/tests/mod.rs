@@ -2,6 +2,7 @@
 
 mod schedule;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::*;
@@ -51,6 +52,7 @@ struct Story {
 const HELLO_OK: &[u8] = b"%1\r\n+proto\r\n:3\r\n";
 const SETINFO_OK: &[u8] = b"+OK\r\n+OK\r\n";
 const ONLY: EntryId = EntryId(0);
+const PEER: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 6379));
 
 fn config() -> PoolConfig {
     PoolConfig {
@@ -64,6 +66,7 @@ fn config() -> PoolConfig {
             command_timeout: Duration::from_secs(1),
         },
         queue: QueueBounds { commands: 100, bytes: 1 << 20 },
+        maint: MaintConfig::default(),
         backoff_first: Duration::from_millis(50),
         backoff_max: Duration::from_secs(2),
         seed: 1,
@@ -92,7 +95,7 @@ impl Story {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
-        self.pool.submit(ONLY, ticket, replies, encode).unwrap()
+        self.pool.submit(ONLY, Lane(0), ticket, replies, encode).unwrap()
     }
 
     fn wait(&mut self, time: Duration) {
@@ -128,7 +131,7 @@ impl Story {
     }
 
     fn shake_hands(&mut self, id: ConnectionId) {
-        assert!(self.pool.handle_connected(id, self.now));
+        assert!(self.pool.handle_connected(id, PEER, self.now));
         assert!(self.written(id).contains("HELLO"));
         assert!(self.receive(id, HELLO_OK));
         assert!(self.written(id).contains("SETINFO"));
@@ -208,7 +211,7 @@ fn bytes_of_a_connection_that_is_gone_are_ignored() {
     story.close(id);
     assert!(!story.receive(id, b"+late\r\n"));
     assert!(story.pool.poll_transmit(id, story.now).is_none());
-    assert!(!story.pool.handle_connected(id, story.now));
+    assert!(!story.pool.handle_connected(id, PEER, story.now));
     assert_eq!(story.pool.counters().lost, 1);
 }
 
@@ -259,12 +262,12 @@ fn the_head_expires_first_and_its_late_reply_goes_to_nobody() {
 fn silence_while_replies_are_overdue_is_death() {
     let (mut story, id) = Story::ready(config());
     story.wait(SECOND * 100);
-    assert!(story.pool.is_current(id), "an idle connection may be silent");
+    assert!(story.pool.is_alive(id), "an idle connection may be silent");
     story.submit("a");
     story.written(id);
     story.submit("b");
     story.wait(SECOND);
-    assert!(!story.pool.is_current(id));
+    assert!(!story.pool.is_alive(id));
     assert!(matches!(*story.closed().unwrap(), CloseReason::Unresponsive(_)));
     assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous)]);
     let next = story.redial();
@@ -282,11 +285,11 @@ fn a_slow_server_is_not_taken_for_a_dead_one() {
     story.receive(id, b"+a\r\n");
     story.wait(SECOND / 10);
     assert_eq!(story.delivered.failed(), [(2, Outcome::Ambiguous)]);
-    assert!(story.pool.is_current(id));
+    assert!(story.pool.is_alive(id));
     // The reply is still awaited, and so is a sign of life.
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 9 / 10)));
     story.wait(SECOND);
-    assert!(!story.pool.is_current(id));
+    assert!(!story.pool.is_alive(id));
 }
 
 #[test]
@@ -338,12 +341,12 @@ fn a_dial_or_a_handshake_that_hangs_is_given_up() {
         let mut story = Story::new(config());
         let id = story.dialed();
         if connected {
-            story.pool.handle_connected(id, story.now);
+            story.pool.handle_connected(id, PEER, story.now);
         }
         assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
         story.wait(SECOND * 2);
         assert!(matches!(*story.closed().unwrap(), CloseReason::ConnectTimeout(_)));
-        assert!(!story.pool.handle_connected(id, story.now));
+        assert!(!story.pool.handle_connected(id, PEER, story.now));
         story.redial();
     }
 }
@@ -356,11 +359,11 @@ fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
     let mut story = Story::new(config);
     story.submit("a");
     let id = story.dialed();
-    story.pool.handle_connected(id, story.now);
+    story.pool.handle_connected(id, PEER, story.now);
     story.written(id);
     assert!(!story.receive(id, b"-WRONGPASS invalid\r\n"));
     assert!(matches!(story.delivered.failures[..], [(1, Failure::Refused(_))]));
-    let refused = story.pool.submit(ONLY, Ticket(9), 1, |_| panic!("it must not be encoded"));
+    let refused = story.pool.submit(ONLY, Lane(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::Refused(_))));
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
     // Once the password is mended, everything works again.
@@ -416,7 +419,7 @@ fn shutting_down_finishes_what_was_accepted_and_accepts_nothing() {
     story.written(id);
     story.submit("b");
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
-    let refused = story.pool.submit(ONLY, Ticket(9), 1, |_| panic!("it must not be encoded"));
+    let refused = story.pool.submit(ONLY, Lane(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::ShutDown(Outcome::Unsent))));
     assert_eq!(story.written(id), "b");
     assert!(story.receive(id, b"+a\r\n"));

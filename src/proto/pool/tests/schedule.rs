@@ -90,7 +90,7 @@ impl World {
         self.next_ticket += 1;
         let (ticket, entry) = (self.next_ticket, EntryId(self.random.u32(..2)));
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).integer(ticket.into());
-        if let Ok(position) = self.pool.submit(entry, Ticket(ticket), 1, encode) {
+        if let Ok(position) = self.pool.submit(entry, Lane(0), Ticket(ticket), 1, encode) {
             self.open.insert(ticket, (entry, position));
         }
     }
@@ -120,7 +120,7 @@ impl World {
     fn transmit(&mut self, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         if !socket.connected {
-            socket.connected = self.pool.handle_connected(id, self.now);
+            socket.connected = self.pool.handle_connected(id, PEER, self.now);
         }
         let Some(bytes) = self.pool.poll_transmit(id, self.now) else { return };
         let count = self.random.usize(..=bytes.len());

@@ -1,0 +1,169 @@
+//! [`Maintenance`]: what a user says about maintenance notifications and handoffs.
+
+use std::time::Duration;
+
+use super::{ConfigError, lasts, within};
+use crate::proto::maint::mode::{EndpointType, Mode};
+use crate::proto::maint::settings::MaintConfig;
+
+/// Whether to ask servers for maintenance notifications, and what to do about them.
+///
+/// ```
+/// use std::time::Duration;
+/// use hitless::{Config, EndpointType, Maintenance};
+///
+/// let config = Config::from_url("redis://10.0.0.7:12000")?.maintenance(
+///     Maintenance::enabled()
+///         .endpoint_type(EndpointType::ExternalIp)
+///         .relaxed_timeout(Duration::from_secs(30)),
+/// );
+/// # config.effective()?;
+/// # Ok::<(), hitless::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maintenance(pub(super) MaintConfig);
+
+impl Maintenance {
+    /// Ask, and carry on without notifications on connections whose server does not offer them. The default.
+    pub fn auto() -> Self {
+        Maintenance::in_mode(Mode::Auto)
+    }
+
+    /// Ask, and refuse to work on connections whose server does not offer them: for services that must not run
+    /// without. It takes RESP3.
+    pub fn enabled() -> Self {
+        Maintenance::in_mode(Mode::Enabled)
+    }
+
+    /// Do not ask, and do nothing about notifications that come all the same.
+    pub fn disabled() -> Self {
+        Maintenance::in_mode(Mode::Disabled)
+    }
+
+    pub(crate) fn in_mode(mode: Mode) -> Self {
+        Maintenance(MaintConfig { mode, ..MaintConfig::default() })
+    }
+
+    /// In which form servers are asked to name new endpoints ([`EndpointType::Auto`]).
+    #[must_use]
+    pub fn endpoint_type(mut self, kind: EndpointType) -> Self {
+        self.0.endpoint_type = kind;
+        self
+    }
+
+    /// What timeouts are raised to while maintenance is announced, 1 ms to 1 h (10 s). Those that are longer stay as
+    /// they are.
+    #[must_use]
+    pub fn relaxed_timeout(mut self, timeout: Duration) -> Self {
+        self.0.relaxed_timeout = timeout;
+        self
+    }
+
+    /// How long an announcement can relax timeouts if its end is never announced, 1 ms to 1 h (60 s).
+    #[must_use]
+    pub fn window_max(mut self, time: Duration) -> Self {
+        self.0.window_max = time;
+        self
+    }
+
+    /// How long timeouts stay relaxed after the end of maintenance was announced, up to 1 h (10 s).
+    #[must_use]
+    pub fn post_event_relaxed(mut self, time: Duration) -> Self {
+        self.0.post_event_relaxed = time;
+        self
+    }
+
+    /// How long the timeouts of a connection that took over stay relaxed, up to 1 h (20 s).
+    #[must_use]
+    pub fn post_handoff_relaxed(mut self, time: Duration) -> Self {
+        self.0.post_handoff_relaxed = time;
+        self
+    }
+
+    /// How long dialing a new endpoint and shaking hands with it may take, 1 ms to 1 h (15 s); never longer than what
+    /// is left of the grace.
+    #[must_use]
+    pub fn handoff_timeout(mut self, timeout: Duration) -> Self {
+        self.0.handoff_timeout = timeout;
+        self
+    }
+
+    /// How often a handoff is tried again, 1 to 10 (3), before its connection is left to be closed by the server.
+    #[must_use]
+    pub fn handoff_retries_max(mut self, retries: u32) -> Self {
+        self.0.handoff_retries_max = retries;
+        self
+    }
+
+    /// How many connections of a shard are handed off at once, up to 4096. 0, the default, stands for a third of its
+    /// connections, at least 1 and at most 10; any other number below 10 is raised to 10.
+    #[must_use]
+    pub fn handoff_workers(mut self, count: usize) -> Self {
+        self.0.handoff_workers = count;
+        self
+    }
+
+    /// How many connections of a shard may be queued to be handed off, up to 4096; the rest serve on and are queued
+    /// later. 0, the default, stands for ten times the workers; it is never more than there are connections.
+    #[must_use]
+    pub fn handoff_queue(mut self, count: usize) -> Self {
+        self.0.handoff_queue = count;
+        self
+    }
+
+    /// After how many failures in a row a target is left alone, 1 to 1000 (5), for how long, 1 ms to 1 h (60 s), and
+    /// how many may then try it at once, 1 to 1000 (3).
+    #[must_use]
+    pub fn circuit_breaker(mut self, failures: u32, cooldown: Duration, probes: u32) -> Self {
+        self.0.breaker.failures = failures;
+        self.0.breaker.cooldown = cooldown;
+        self.0.breaker.probes = probes;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3600));
+        let config = &self.0;
+        lasts("maintenance.relaxed_timeout", config.relaxed_timeout, ms, hour)?;
+        lasts("maintenance.window_max", config.window_max, ms, hour)?;
+        lasts("maintenance.post_event_relaxed", config.post_event_relaxed, Duration::ZERO, hour)?;
+        lasts("maintenance.post_handoff_relaxed", config.post_handoff_relaxed, Duration::ZERO, hour)?;
+        lasts("maintenance.handoff_timeout", config.handoff_timeout, ms, hour)?;
+        within("maintenance.handoff_retries_max", config.handoff_retries_max as usize, 1, 10)?;
+        within("maintenance.handoff_workers", config.handoff_workers, 0, 4096)?;
+        within("maintenance.handoff_queue", config.handoff_queue, 0, 4096)?;
+        within("maintenance.circuit_breaker (failures)", config.breaker.failures as usize, 1, 1000)?;
+        lasts("maintenance.circuit_breaker (cooldown)", config.breaker.cooldown, ms, hour)?;
+        within("maintenance.circuit_breaker (probes)", config.breaker.probes as usize, 1, 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_range_is_refused_by_name_and_range() {
+        let (auto, hour) = (Maintenance::auto, Duration::from_secs(3600));
+        for (maintenance, knob, range) in [
+            (auto().relaxed_timeout(Duration::ZERO), "relaxed_timeout", "1ms to 3600s"),
+            (auto().window_max(hour * 2), "window_max", "1ms to 3600s"),
+            (auto().post_event_relaxed(hour * 2), "post_event_relaxed", "0ns to 3600s"),
+            (auto().post_handoff_relaxed(hour * 20), "post_handoff_relaxed", "0ns to 3600s"),
+            (auto().handoff_timeout(Duration::ZERO), "handoff_timeout", "1ms to 3600s"),
+            (auto().handoff_retries_max(0), "handoff_retries_max", "1 to 10"),
+            (auto().handoff_retries_max(11), "handoff_retries_max", "1 to 10"),
+            (auto().handoff_workers(5000), "handoff_workers", "0 to 4096"),
+            (auto().handoff_queue(5000), "handoff_queue", "0 to 4096"),
+            (auto().circuit_breaker(0, hour, 1), "failures", "1 to 1000"),
+            (auto().circuit_breaker(1, Duration::ZERO, 1), "cooldown", "1ms to 3600s"),
+            (auto().circuit_breaker(1, hour, 0), "probes", "1 to 1000"),
+        ] {
+            let error = maintenance.check().unwrap_err();
+            assert!(error.knob().contains(knob) && error.knob().starts_with("maintenance."), "{error}");
+            assert!(error.to_string().contains(range), "{error}");
+        }
+        let zero = auto().post_event_relaxed(Duration::ZERO).post_handoff_relaxed(Duration::ZERO);
+        assert_eq!(zero.check(), Ok(()));
+    }
+}

@@ -1,0 +1,220 @@
+//! [`Notification`]: a push frame, understood. The only place that knows what stands where in one.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::proto::endpoint::Endpoint;
+use crate::proto::resp::Frame;
+use crate::proto::time::Instant;
+
+/// What a server announced.
+///
+/// `seq` is the server's number of the event, if it could be read: all copies of one event carry the same. It is not
+/// always rising and may start again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notification {
+    /// The server leaves this endpoint, and closes every connection to it when `grace` is over.
+    Moving {
+        /// The event's number.
+        seq: Option<i64>,
+        /// How long connections are still served.
+        grace: Duration,
+        /// Where to go; without one, wherever the configured endpoint leads by then.
+        target: Option<Endpoint>,
+    },
+    /// Data is about to move between servers behind this endpoint.
+    Migrating {
+        /// The event's number.
+        seq: Option<i64>,
+        /// The announced time; what it means differs between servers.
+        time: Duration,
+        /// The ids of the server's shards, as text: `["27"]`. Empty if there were none.
+        shards: String,
+    },
+    /// The migration is over.
+    Migrated {
+        /// The event's number.
+        seq: Option<i64>,
+        /// As in [`Notification::Migrating`].
+        shards: String,
+    },
+    /// A replica is about to take over.
+    FailingOver {
+        /// The event's number.
+        seq: Option<i64>,
+        /// The announced time; what it means differs between servers.
+        time: Duration,
+        /// As in [`Notification::Migrating`].
+        shards: String,
+    },
+    /// The replica has taken over.
+    FailedOver {
+        /// The event's number.
+        seq: Option<i64>,
+        /// As in [`Notification::Migrating`].
+        shards: String,
+    },
+    /// Hash slots of a cluster begin to move.
+    SlotsMigrating {
+        /// The event's number.
+        seq: Option<i64>,
+        /// Which ones; empty if that could not be read.
+        slots: Vec<RangeInclusive<u16>>,
+    },
+    /// Hash slots of a cluster have moved.
+    SlotsMigrated {
+        /// The event's number.
+        seq: Option<i64>,
+        /// From where to where.
+        moves: Vec<SlotMove>,
+    },
+}
+
+/// Hash slots that went from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlotMove {
+    /// The node that had them; `None` if it was not named.
+    pub source: Option<Endpoint>,
+    /// The node that has them now; `None` if it was not named.
+    pub target: Option<Endpoint>,
+    /// Which ones.
+    pub slots: Vec<RangeInclusive<u16>>,
+}
+
+/// Which notification it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "they are those of Notification")]
+pub enum NotificationKind {
+    Moving,
+    Migrating,
+    Migrated,
+    FailingOver,
+    FailedOver,
+    SlotsMigrating,
+    SlotsMigrated,
+}
+
+/// What goes on on the server: an opener and a closer of one operation are paired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Operation {
+    Move,
+    Migration,
+    Failover,
+    SlotMigration,
+}
+
+impl NotificationKind {
+    const ALL: [NotificationKind; 7] = [
+        NotificationKind::Moving,
+        NotificationKind::Migrating,
+        NotificationKind::Migrated,
+        NotificationKind::FailingOver,
+        NotificationKind::FailedOver,
+        NotificationKind::SlotsMigrating,
+        NotificationKind::SlotsMigrated,
+    ];
+
+    /// The name on the wire, such as `FAILING_OVER`.
+    pub fn name(self) -> &'static str {
+        match self {
+            NotificationKind::Moving => "MOVING",
+            NotificationKind::Migrating => "MIGRATING",
+            NotificationKind::Migrated => "MIGRATED",
+            NotificationKind::FailingOver => "FAILING_OVER",
+            NotificationKind::FailedOver => "FAILED_OVER",
+            NotificationKind::SlotsMigrating => "SMIGRATING",
+            NotificationKind::SlotsMigrated => "SMIGRATED",
+        }
+    }
+
+    /// Whether it announces the end of something, rather than the beginning.
+    pub fn is_closer(self) -> bool {
+        matches!(
+            self,
+            NotificationKind::Migrated | NotificationKind::FailedOver | NotificationKind::SlotsMigrated
+        )
+    }
+
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            NotificationKind::Moving => Operation::Move,
+            NotificationKind::Migrating | NotificationKind::Migrated => Operation::Migration,
+            NotificationKind::FailingOver | NotificationKind::FailedOver => Operation::Failover,
+            NotificationKind::SlotsMigrating | NotificationKind::SlotsMigrated => Operation::SlotMigration,
+        }
+    }
+
+    /// The kind that a push of this name is of, in any case.
+    pub(crate) fn of(name: &[u8]) -> Option<NotificationKind> {
+        NotificationKind::ALL.into_iter().find(|kind| kind.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for NotificationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Notification {
+    /// Which one it is.
+    pub fn kind(&self) -> NotificationKind {
+        match self {
+            Notification::Moving { .. } => NotificationKind::Moving,
+            Notification::Migrating { .. } => NotificationKind::Migrating,
+            Notification::Migrated { .. } => NotificationKind::Migrated,
+            Notification::FailingOver { .. } => NotificationKind::FailingOver,
+            Notification::FailedOver { .. } => NotificationKind::FailedOver,
+            Notification::SlotsMigrating { .. } => NotificationKind::SlotsMigrating,
+            Notification::SlotsMigrated { .. } => NotificationKind::SlotsMigrated,
+        }
+    }
+
+    /// The event's number.
+    pub fn seq(&self) -> Option<i64> {
+        match self {
+            Notification::Moving { seq, .. }
+            | Notification::Migrating { seq, .. }
+            | Notification::Migrated { seq, .. }
+            | Notification::FailingOver { seq, .. }
+            | Notification::FailedOver { seq, .. }
+            | Notification::SlotsMigrating { seq, .. }
+            | Notification::SlotsMigrated { seq, .. } => *seq,
+        }
+    }
+}
+
+/// What a push turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// A notification, of which so many inner items could not be read and were left out.
+    Maintenance { notification: Notification, bad_items: u32 },
+    /// Named like a notification, and none.
+    Malformed(&'static str),
+    /// Something else.
+    Other,
+}
+
+/// Reads the elements of a push. `port` is that of the connection: an endpoint that is named without one has the same.
+pub(crate) fn parse(items: &[Frame], port: u16) -> Parsed {
+    let (Some(Frame::Bulk(name) | Frame::Simple(name)), _) = (items.first(), port) else {
+        return Parsed::Other;
+    };
+    match NotificationKind::of(name) {
+        Some(_) => Parsed::Malformed("not read yet"),
+        None => Parsed::Other,
+    }
+}
+
+/// What one shard tells the others: who announced what, and when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    pub(crate) peer: SocketAddr,
+    pub(crate) notification: Notification,
+    pub(crate) received: Instant,
+}
