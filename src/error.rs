@@ -23,6 +23,7 @@ struct Inner {
     outcome: Outcome,
     command: Option<CommandName>,
     endpoint: Option<Endpoint>,
+    maintenance: Option<&'static str>,
     detail: String,
 }
 
@@ -38,6 +39,12 @@ pub enum ErrorKind {
     Connect,
     /// The server refused the credentials.
     Auth,
+    /// The maintenance mode is `enabled`, and the server speaks RESP2 only.
+    Resp3NotNegotiated,
+    /// The maintenance mode is `enabled`, and the server offers no maintenance notifications.
+    MaintRefused,
+    /// The maintenance mode is `enabled`, and the user may not ask for notifications.
+    MaintDenied,
     /// The connection was lost after the command was written and before its reply came.
     ConnectionLost,
     /// The command timeout passed.
@@ -62,6 +69,9 @@ impl ErrorKind {
             ErrorKind::Machine => "machine",
             ErrorKind::Connect => "connect",
             ErrorKind::Auth => "auth",
+            ErrorKind::Resp3NotNegotiated => "resp3-not-negotiated",
+            ErrorKind::MaintRefused => "maint-refused",
+            ErrorKind::MaintDenied => "maint-denied",
             ErrorKind::ConnectionLost => "connection-lost",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Overloaded => "overloaded",
@@ -105,8 +115,14 @@ impl Error {
         if self.0.kind == ErrorKind::Server { self.0.detail.split(' ').next() } else { None }
     }
 
+    /// The maintenance that the server had announced when this happened, such as `MOVING`, if it had.
+    pub fn maintenance(&self) -> Option<&str> {
+        self.0.maintenance
+    }
+
     pub(crate) fn new(kind: ErrorKind, outcome: Outcome, detail: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, outcome, command: None, endpoint: None, detail: detail.into() }))
+        let (command, endpoint, maintenance) = (None, None, None);
+        Error(Box::new(Inner { kind, outcome, command, endpoint, maintenance, detail: detail.into() }))
     }
 
     /// The same error, said of this command.
@@ -118,6 +134,12 @@ impl Error {
     /// The same error, said of this endpoint.
     pub(crate) fn at(mut self, endpoint: &Endpoint) -> Self {
         self.0.endpoint = Some(endpoint.clone());
+        self
+    }
+
+    /// The same error, said of a time of announced maintenance.
+    fn during(mut self, maintenance: Option<&'static str>) -> Self {
+        self.0.maintenance = maintenance;
         self
     }
 
@@ -153,6 +175,9 @@ impl Error {
     pub(crate) fn from_obstacle(reason: &CloseReason) -> Self {
         let kind = match reason {
             CloseReason::Auth(_) => ErrorKind::Auth,
+            CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
+            CloseReason::MaintRefused(_) => ErrorKind::MaintRefused,
+            CloseReason::MaintDenied(_) => ErrorKind::MaintDenied,
             _ => ErrorKind::Connect,
         };
         Error::new(kind, Outcome::Unsent, reason.to_string())
@@ -163,16 +188,17 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let outcome = failure.outcome();
         match failure {
-            Failure::TimedOut { after, obstacle: Some(obstacle), .. } => {
+            Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, .. } => {
                 let detail = format!("not sent within {after:?}, for want of a connection: {obstacle}");
-                Error::new(ErrorKind::Timeout, outcome, detail)
+                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance)
             }
-            Failure::TimedOut { after, obstacle: None, .. } => {
+            Failure::TimedOut { after, obstacle: None, maintenance, .. } => {
                 Error::new(ErrorKind::Timeout, outcome, format!("no reply within {after:?}"))
+                    .during(maintenance)
             }
-            Failure::Lost(reason) => {
+            Failure::Lost { reason, maintenance } => {
                 let detail = format!("the connection was lost before the reply came: {reason}");
-                Error::new(ErrorKind::ConnectionLost, outcome, detail)
+                Error::new(ErrorKind::ConnectionLost, outcome, detail).during(maintenance)
             }
             Failure::Refused(reason) => Error::from_obstacle(&reason),
             Failure::ShutDown(outcome) => Error::shut_down(outcome),
@@ -192,6 +218,9 @@ impl fmt::Display for Error {
             (None, None) => {}
         }
         f.write_str(&self.0.detail)?;
+        if let Some(maintenance) = self.0.maintenance {
+            write!(f, ", while the server had announced {maintenance}")?;
+        }
         match (self.0.outcome, self.0.command.is_some()) {
             (Outcome::Unsent, true) => f.write_str(" (not executed; it is safe to try again)"),
             (Outcome::Ambiguous, true) => f.write_str(" (it may have been executed)"),
@@ -218,16 +247,17 @@ mod tests {
     #[test]
     fn the_text_says_what_where_whether_and_why() {
         let endpoint: Endpoint = "10.0.0.1:7001".parse().unwrap();
-        let lost = Failure::Lost(Arc::new(CloseReason::ClosedByServer));
+        let reason = Arc::new(CloseReason::ClosedByServer);
+        let lost = Failure::Lost { reason, maintenance: Some("MOVING") };
         let error = Error::from(lost).of(CommandName::new("INCR")).at(&endpoint);
         assert_eq!(
             error.to_string(),
             "INCR at 10.0.0.1:7001: the connection was lost before the reply came: \
-             the server closed the connection (it may have been executed)"
+             the server closed the connection, while the server had announced MOVING (it may have been executed)"
         );
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Ambiguous));
         assert_eq!((error.command(), error.endpoint()), (Some("INCR"), Some(&endpoint)));
-        assert_eq!(error.code(), None);
+        assert_eq!((error.code(), error.maintenance()), (None, Some("MOVING")));
     }
 
     #[test]

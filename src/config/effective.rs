@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Config, cores};
 use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
 use crate::proto::endpoint::Endpoint;
+use crate::proto::maint::queue::HandoffLimits;
 use crate::proto::pool::PoolConfig;
 
 /// A checked configuration with every automatic value filled in. It prints as one `name = value` a line, without
@@ -59,6 +60,11 @@ impl Effective {
     fn maintenance_fields(&self) -> Vec<(&'static str, String)> {
         let maint = &self.config.maintenance.0;
         let breaker = maint.breaker;
+        let limits = HandoffLimits::derive(
+            self.config.connections_per_shard,
+            maint.handoff_workers,
+            maint.handoff_queue,
+        );
         vec![
             ("maintenance.mode", maint.mode.to_string()),
             ("maintenance.endpoint_type", maint.endpoint_type.to_string()),
@@ -68,8 +74,8 @@ impl Effective {
             ("maintenance.post_handoff_relaxed", format!("{:?}", maint.post_handoff_relaxed)),
             ("maintenance.handoff_timeout", format!("{:?}", maint.handoff_timeout)),
             ("maintenance.handoff_retries_max", maint.handoff_retries_max.to_string()),
-            ("maintenance.handoff_workers", maint.handoff_workers.to_string()),
-            ("maintenance.handoff_queue", maint.handoff_queue.to_string()),
+            ("maintenance.handoff_workers", limits.workers.to_string()),
+            ("maintenance.handoff_queue", limits.queue.to_string()),
             (
                 "maintenance.circuit_breaker",
                 format!("{} failures, {:?}, {} probes", breaker.failures, breaker.cooldown, breaker.probes),
@@ -122,6 +128,9 @@ impl Effective {
             password: config.password.clone(),
             client_name: config.client_name.clone(),
             database: config.database,
+            mode: config.maintenance.0.mode,
+            endpoint_type: config.maintenance.0.endpoint_type,
+            tls: false,
         };
         PoolConfig {
             endpoint: config.endpoint.clone(),

@@ -20,9 +20,15 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The command timeout passed. `obstacle` is what kept an unsent command from being sent, if anything did.
-    TimedOut { outcome: Outcome, after: Duration, obstacle: Option<Arc<CloseReason>> },
+    /// `maintenance` is what the server had announced by then.
+    TimedOut {
+        outcome: Outcome,
+        after: Duration,
+        obstacle: Option<Arc<CloseReason>>,
+        maintenance: Option<&'static str>,
+    },
     /// The connection that it was written to was lost.
-    Lost(Arc<CloseReason>),
+    Lost { reason: Arc<CloseReason>, maintenance: Option<&'static str> },
     /// The server turned the connection away in a way that trying again does not mend; nothing was sent.
     Refused(Arc<CloseReason>),
     /// The pool was shut down before the reply came.
@@ -35,7 +41,7 @@ impl Failure {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Failure::TimedOut { outcome, .. } | Failure::ShutDown(outcome) => *outcome,
-            Failure::Lost(_) => Outcome::Ambiguous,
+            Failure::Lost { .. } => Outcome::Ambiguous,
             Failure::Refused(_) | Failure::Overloaded => Outcome::Unsent,
         }
     }
@@ -62,6 +68,27 @@ pub(crate) enum CloseReason {
     Auth(String),
     #[error("the server refused {command}: {reply}")]
     Handshake { command: &'static str, reply: String },
+    #[error(
+        "the server speaks RESP2 only, and the maintenance mode `enabled` takes RESP3: use a server of version 6 or \
+         later, or the mode `auto`"
+    )]
+    Resp3NotNegotiated,
+    #[error(
+        "the server offers no maintenance notifications, and the maintenance mode is `enabled`: {0}. Switch them on \
+         there, or use the mode `auto`"
+    )]
+    MaintRefused(String),
+    #[error(
+        "this user may not ask for maintenance notifications, and the maintenance mode is `enabled`: {0}. Allow it \
+         `client|maint_notifications`, or use the mode `auto`"
+    )]
+    MaintDenied(String),
+    #[error("another connection took its place")]
+    Replaced,
+    #[error("it leads back to the server that announced a move")]
+    LeadsBack,
+    #[error("replies were still awaited when the server's grace had long been over")]
+    Undrained,
     #[error("it was closed here")]
     Local,
 }
@@ -70,7 +97,10 @@ impl CloseReason {
     /// Whether dialing again soon is pointless: what is wrong has to be mended by a person.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            CloseReason::Auth(_) => true,
+            CloseReason::Auth(_)
+            | CloseReason::Resp3NotNegotiated
+            | CloseReason::MaintRefused(_)
+            | CloseReason::MaintDenied(_) => true,
             // A server that is still loading its data, or is full, will be fine in a while.
             CloseReason::Handshake { reply, .. } => {
                 !["LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "ERR max number of clients"]

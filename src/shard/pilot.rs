@@ -97,7 +97,7 @@ fn act(inner: &Rc<Inner>, action: Action) {
             driver::spawn(inner, id, endpoint, timeout);
         }
         Action::Ready { id } => {
-            let protocol = inner.core.borrow().pool.protocol(id);
+            let protocol = inner.core.borrow().pool.agreed(id).map(|agreed| agreed.protocol);
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
         Action::Wake { .. } | Action::Announce(_) | Action::Resolve { .. } => {}

@@ -1,13 +1,18 @@
-//! The first exchange on a new connection: HELLO 3 with AUTH and SETNAME, then SETINFO and SELECT.
+//! The first exchange on a new connection: HELLO 3 with AUTH and SETNAME, then SETINFO, the request for maintenance
+//! notifications, and SELECT.
 //!
 //! [`HELLO`](https://redis.io/docs/latest/commands/hello/) is answered before anything else is sent, because a
-//! server that lacks it speaks RESP2 and has to be asked in another way; the rest is one write.
+//! server that lacks it speaks RESP2 and has to be asked in another way; the rest is one write. Between the two the
+//! handshake may have to wait for a clearance: whether to ask for notifications at all is decided for the endpoint.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::opt_in::{self, Notifications, Verdict};
 use crate::proto::error::CloseReason;
+use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::resp::{Encoder, Frame};
 
 /// What a new connection is set up with.
@@ -17,6 +22,9 @@ pub(crate) struct Greeting {
     pub(crate) password: Option<Secret>,
     pub(crate) client_name: Option<String>,
     pub(crate) database: u32,
+    pub(crate) mode: Mode,
+    pub(crate) endpoint_type: EndpointType,
+    pub(crate) tls: bool,
 }
 
 /// Text that must not be printed.
@@ -36,12 +44,23 @@ pub(crate) enum Protocol {
     Resp3,
 }
 
+/// What a handshake ended with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    pub(crate) protocol: Protocol,
+    pub(crate) notifications: Notifications,
+}
+
 /// The handshake of one connection: which replies are still to come, and what they mean.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     greeting: Arc<Greeting>,
+    /// `None` on a socket without one, on which no server announces where to go.
+    peer: Option<IpAddr>,
     awaited: VecDeque<Step>,
-    protocol: Protocol,
+    /// HELLO is answered, and somebody has to say whether to ask for notifications.
+    awaits_clearance: bool,
+    agreed: Agreed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +69,13 @@ enum Step {
     Auth,
     SetName,
     SetInfo,
+    OptIn { named: bool },
     Select,
 }
 
 impl Handshake {
     /// Begins a handshake by writing its first flight.
-    pub(crate) fn begin(greeting: Arc<Greeting>, out: &mut Vec<u8>) -> Self {
+    pub(crate) fn begin(greeting: Arc<Greeting>, peer: Option<IpAddr>, out: &mut Vec<u8>) -> Self {
         let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
         if let Some(password) = &greeting.password {
             hello.extend([b"AUTH", username(&greeting).as_bytes(), password.0.as_bytes()]);
@@ -64,10 +84,12 @@ impl Handshake {
             hello.extend([b"SETNAME", name.as_bytes()]);
         }
         write(out, &hello);
-        Handshake { greeting, awaited: VecDeque::from([Step::Hello]), protocol: Protocol::Resp3 }
+        let agreed = Agreed { protocol: Protocol::Resp3, notifications: Notifications::Off };
+        let awaited = VecDeque::from([Step::Hello]);
+        Handshake { greeting, peer, awaited, awaits_clearance: false, agreed }
     }
 
-    /// Takes the next reply and writes what follows from it; the protocol, once the handshake is over.
+    /// Takes the next reply and writes what follows from it; what was agreed on, once the handshake is over.
     ///
     /// # Errors
     /// The reason to close the connection, if the server's answer leaves no other way.
@@ -75,25 +97,74 @@ impl Handshake {
         &mut self,
         reply: Frame,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Protocol>, CloseReason> {
+    ) -> Result<Option<Agreed>, CloseReason> {
         let step = self.awaited.pop_front().ok_or(CloseReason::UnaskedReply)?;
         match (step, reply.without_attributes()) {
             (Step::Hello, Frame::Error(reply)) if lacks_hello(&reply) => {
-                self.protocol = Protocol::Resp2;
+                self.agree_on_resp2()?;
                 self.write_resp2_login(out);
-                self.write_settings(out);
+                self.write_settings(false, out);
             }
             (Step::Hello, reply @ (Frame::Map(_) | Frame::Array(_))) => {
                 if !says_resp3(&reply) {
-                    self.protocol = Protocol::Resp2;
+                    self.agree_on_resp2()?;
                 }
-                self.write_settings(out);
+                match self.may_ask() {
+                    true => self.awaits_clearance = true,
+                    false => self.write_settings(false, out),
+                }
             }
+            (Step::OptIn { named }, reply) => self.handle_verdict(opt_in::judge(&reply, named), out)?,
             (step, Frame::Error(reply)) => step.handle_error(&reply)?,
             (Step::Hello, other) => return Err(refused("HELLO", other.kind().as_bytes())),
             _ => {}
         }
-        Ok(self.awaited.is_empty().then_some(self.protocol))
+        let is_over = self.awaited.is_empty() && !self.awaits_clearance;
+        Ok(is_over.then(|| self.agreed.clone()))
+    }
+
+    /// Whether it goes on with [`Handshake::handle_clearance`].
+    pub(crate) fn awaits_clearance(&self) -> bool {
+        self.awaits_clearance
+    }
+
+    /// Writes the second flight, with or without the request for notifications.
+    pub(crate) fn handle_clearance(&mut self, ask: bool, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.awaits_clearance) {
+            self.write_settings(ask, out);
+        }
+    }
+
+    fn may_ask(&self) -> bool {
+        self.agreed.protocol == Protocol::Resp3 && self.greeting.mode != Mode::Disabled && self.peer.is_some()
+    }
+
+    fn agree_on_resp2(&mut self) -> Result<(), CloseReason> {
+        self.agreed.protocol = Protocol::Resp2;
+        match self.greeting.mode {
+            // Pushes are RESP3's.
+            Mode::Enabled => Err(CloseReason::Resp3NotNegotiated),
+            Mode::Auto | Mode::Disabled => Ok(()),
+        }
+    }
+
+    fn handle_verdict(&mut self, verdict: Verdict, out: &mut Vec<u8>) -> Result<(), CloseReason> {
+        let notifications = match verdict {
+            Verdict::AskWithoutType => {
+                opt_in::write(out, None);
+                self.awaited.push_back(Step::OptIn { named: false });
+                return Ok(());
+            }
+            Verdict::Settled(notifications) => notifications,
+        };
+        match (self.greeting.mode, notifications) {
+            (Mode::Enabled, Notifications::Refused(text)) => Err(CloseReason::MaintRefused(text)),
+            (Mode::Enabled, Notifications::Denied(text)) => Err(CloseReason::MaintDenied(text)),
+            (_, notifications) => {
+                self.agreed.notifications = notifications;
+                Ok(())
+            }
+        }
     }
 
     /// What HELLO would have carried, for servers without it.
@@ -112,10 +183,15 @@ impl Handshake {
         }
     }
 
-    fn write_settings(&mut self, out: &mut Vec<u8>) {
+    fn write_settings(&mut self, ask: bool, out: &mut Vec<u8>) {
         write(out, &[b"CLIENT", b"SETINFO", b"LIB-NAME", env!("CARGO_PKG_NAME").as_bytes()]);
         write(out, &[b"CLIENT", b"SETINFO", b"LIB-VER", env!("CARGO_PKG_VERSION").as_bytes()]);
         self.awaited.extend([Step::SetInfo, Step::SetInfo]);
+        if let Some(peer) = self.peer.filter(|_| ask) {
+            let kind = opt_in::kind(self.greeting.endpoint_type, peer, self.greeting.tls);
+            opt_in::write(out, kind);
+            self.awaited.push_back(Step::OptIn { named: kind.is_some() });
+        }
         if self.greeting.database > 0 {
             let mut encoder = Encoder::command(out, 2);
             encoder.bytes(b"SELECT");
@@ -129,8 +205,8 @@ impl Step {
     fn handle_error(self, reply: &[u8]) -> Result<(), CloseReason> {
         let is = |code: &[u8]| reply.starts_with(code);
         match self {
-            // Servers before 7.2 lack it, and nothing depends on it.
-            Step::SetInfo => Ok(()),
+            // Servers before 7.2 lack the former, and nothing depends on it; the latter was judged before.
+            Step::SetInfo | Step::OptIn { .. } => Ok(()),
             Step::Hello | Step::Auth if is(b"WRONGPASS") || is(b"NOAUTH") || is(b"NOPERM") => {
                 Err(CloseReason::Auth(text(reply)))
             }
@@ -151,7 +227,7 @@ fn refused(command: &'static str, reply: &[u8]) -> CloseReason {
 }
 
 /// A server's words, short enough for a log line.
-fn text(reply: &[u8]) -> String {
+pub(super) fn text(reply: &[u8]) -> String {
     let text = String::from_utf8_lossy(reply.get(..REPLY_SHOWN_MAX).unwrap_or(reply));
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -184,9 +260,15 @@ const REPLY_SHOWN_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use bytes::Bytes;
 
     use super::*;
+
+    const PEER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+
+    const AGREED: Agreed = Agreed { protocol: Protocol::Resp3, notifications: Notifications::Off };
 
     fn greeting() -> Arc<Greeting> {
         Arc::new(Greeting {
@@ -194,6 +276,7 @@ mod tests {
             password: Some(Secret("s3cret".into())),
             client_name: Some("app".into()),
             database: 2,
+            ..Greeting::default()
         })
     }
 
@@ -218,7 +301,7 @@ mod tests {
     #[test]
     fn hello_comes_first_and_alone_then_the_rest_in_one_write() {
         let mut out = Vec::new();
-        let mut handshake = Handshake::begin(greeting(), &mut out);
+        let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
         assert_eq!(
             String::from_utf8_lossy(&out),
             "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\ns3cret\r\n\
@@ -226,6 +309,8 @@ mod tests {
         );
         out.clear();
         assert_eq!(handshake.handle_reply(hello(3), &mut out).unwrap(), None);
+        assert!(handshake.awaits_clearance() && out.is_empty());
+        handshake.handle_clearance(false, &mut out);
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             words(&mut out),
@@ -233,7 +318,7 @@ mod tests {
         );
         assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
         assert_eq!(handshake.handle_reply(error("ERR unknown subcommand"), &mut out).unwrap(), None);
-        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(Protocol::Resp3));
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(AGREED));
         assert!(out.is_empty());
     }
 
@@ -241,33 +326,35 @@ mod tests {
     fn a_server_without_hello_is_spoken_to_in_resp2() {
         for refusal in ["ERR unknown command 'HELLO'", "NOPROTO unsupported protocol version"] {
             let mut out = Vec::new();
-            let mut handshake = Handshake::begin(greeting(), &mut out);
+            let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
             out.clear();
             assert_eq!(handshake.handle_reply(error(refusal), &mut out).unwrap(), None);
             assert!(words(&mut out).starts_with("AUTH s3cret CLIENT SETNAME app CLIENT SETINFO"));
             for _ in 0..4 {
                 assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
             }
-            assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(Protocol::Resp2));
+            let agreed = Agreed { protocol: Protocol::Resp2, ..AGREED };
+            assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(agreed));
         }
     }
 
     #[test]
     fn a_reply_that_says_2_is_resp2_without_a_second_login() {
         let mut out = Vec::new();
-        let mut handshake = Handshake::begin(Arc::new(Greeting::default()), &mut out);
+        let mut handshake = Handshake::begin(Arc::new(Greeting::default()), PEER, &mut out);
         assert_eq!(words(&mut out), "HELLO 3");
         handshake.handle_reply(hello(2), &mut out).unwrap();
         assert!(words(&mut out).starts_with("CLIENT SETINFO"));
         handshake.handle_reply(ok(), &mut out).unwrap();
-        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(Protocol::Resp2));
+        let agreed = Agreed { protocol: Protocol::Resp2, ..AGREED };
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(agreed));
     }
 
     #[test]
     fn a_wrong_password_is_never_taken_for_an_old_server() {
         for refusal in ["WRONGPASS invalid", "NOAUTH HELLO must be called", "NOPERM no"] {
             let mut out = Vec::new();
-            let mut handshake = Handshake::begin(greeting(), &mut out);
+            let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
             let reason = handshake.handle_reply(error(refusal), &mut out).unwrap_err();
             assert!(matches!(&reason, CloseReason::Auth(text) if text == refusal), "{reason:?}");
             assert!(reason.is_refusal());
@@ -277,12 +364,14 @@ mod tests {
     #[test]
     fn a_loading_server_is_worth_another_try_and_an_absent_database_is_not() {
         let mut out = Vec::new();
-        let mut handshake = Handshake::begin(greeting(), &mut out);
+        let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
         let loading = handshake.handle_reply(error("LOADING dataset"), &mut out).unwrap_err();
         assert!(!loading.is_refusal());
 
-        let mut handshake = Handshake::begin(greeting(), &mut out);
-        for reply in [hello(3), ok(), ok()] {
+        let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
+        handshake.handle_reply(hello(3), &mut out).unwrap();
+        handshake.handle_clearance(true, &mut out);
+        for reply in [ok(), ok(), ok()] {
             handshake.handle_reply(reply, &mut out).unwrap();
         }
         let select = handshake.handle_reply(error("ERR DB index is out of range"), &mut out).unwrap_err();

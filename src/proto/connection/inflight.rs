@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::queue::{Item, Position, Ticket};
-use super::stamps::Stamps;
+use super::queue::{Item, Lane, Position, Ticket};
 use crate::proto::time::Instant;
 
 /// What became of a reply. RESP numbers nothing: a reply belongs to the oldest command without one.
@@ -20,13 +19,21 @@ pub(crate) enum ReplyMatch {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     items: VecDeque<Item>,
-    stamps: Stamps,
+    /// Positions may not rise all the way: some command had been held at a cut-over while younger ones passed it.
+    is_mixed: bool,
 }
 
 impl InFlight {
-    /// The two queues that [`Queue::take`](super::queue::Queue::take) moves commands into.
-    pub(crate) fn incoming(&mut self) -> (&mut VecDeque<Item>, &mut Stamps) {
-        (&mut self.items, &mut self.stamps)
+    /// Where [`Queue::take`](super::queue::Queue::take) moves commands to.
+    pub(crate) fn incoming(&mut self) -> &mut VecDeque<Item> {
+        self.is_mixed &= !self.items.is_empty();
+        &mut self.items
+    }
+
+    /// The same for commands among which there may be such as were held.
+    pub(crate) fn incoming_mixed(&mut self) -> &mut VecDeque<Item> {
+        self.is_mixed = true;
+        &mut self.items
     }
 
     /// Matches one reply with its command.
@@ -43,8 +50,11 @@ impl InFlight {
 
     /// Puts a tombstone in a command's place; false if it is not here.
     pub(crate) fn abandon(&mut self, position: Position) -> bool {
-        let found = self.items.binary_search_by_key(&position, |item| item.position);
-        match found.ok().and_then(|index| self.items.get_mut(index)) {
+        let mut found = self.items.binary_search_by_key(&position, |item| item.position).ok();
+        if found.is_none() && self.is_mixed {
+            found = self.items.iter().position(|item| item.position == position);
+        }
+        match found.and_then(|index| self.items.get_mut(index)) {
             Some(item) => {
                 item.abandoned = true;
                 true
@@ -53,16 +63,17 @@ impl InFlight {
         }
     }
 
-    /// When the oldest unanswered command was submitted, unless it has expired already.
-    pub(crate) fn oldest(&mut self) -> Option<Instant> {
-        self.stamps.forget_before(self.items.front()?.position);
-        self.stamps.oldest()
+    /// When the oldest unanswered command that somebody waits for was submitted.
+    #[inline]
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.items.iter().find(|item| !item.abandoned).map(|item| item.at)
     }
 
-    /// Turns everything submitted before `until` into tombstones, and names each that somebody waited for.
+    /// Turns everything submitted no later than `until` into tombstones, and names each that somebody waited for.
     pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
-        let Some(last) = self.stamps.expire(until) else { return };
-        for item in self.items.iter_mut().take_while(|item| item.position <= last) {
+        let is_mixed = self.is_mixed;
+        let overdue = |item: &&mut Item| item.at <= until;
+        for item in self.items.iter_mut().take_while(|item| is_mixed || overdue(item)).filter(overdue) {
             if !std::mem::replace(&mut item.abandoned, true) {
                 expired(item.ticket);
             }
@@ -70,8 +81,8 @@ impl InFlight {
     }
 
     /// Splits off the newest commands of which no byte was written, given how many bytes of the last write are
-    /// still here. The rest of `self` was written, at least in part.
-    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<Item>, Stamps, usize) {
+    /// still here. The rest of `self` was written, at least in part. Also says how many bytes they are.
+    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<Item>, usize) {
         let mut whole = 0;
         let mut count = 0;
         for item in self.items.iter().rev() {
@@ -81,9 +92,12 @@ impl InFlight {
             whole += item.length;
             count += 1;
         }
-        let unsent = self.items.split_off(self.items.len() - count);
-        let stamps = unsent.front().map(|first| self.stamps.copy_from(first.position)).unwrap_or_default();
-        (unsent, stamps, whole)
+        (self.items.split_off(self.items.len() - count), whole)
+    }
+
+    /// Whose replies are awaited here, for each command.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> {
+        self.items.iter().map(|item| item.lane)
     }
 
     /// Removes everything, and names each command that somebody waits for.
@@ -91,7 +105,6 @@ impl InFlight {
         for item in self.items.drain(..).filter(|item| !item.abandoned) {
             dropped(item.ticket);
         }
-        self.stamps.clear();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -106,22 +119,22 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::connection::Lane;
 
     fn inflight(items: &[(u64, u32)]) -> InFlight {
         let mut inflight = InFlight::default();
         for &(position, replies) in items {
             let position = Position(position);
             let ticket = Ticket(u32::try_from(position.0).unwrap());
+            let at = Instant::from_nanos(position.0);
             inflight.items.push_back(Item {
                 position,
+                at,
+                length: 10,
                 lane: Lane(0),
                 ticket,
-                length: 10,
                 replies,
                 abandoned: false,
             });
-            inflight.stamps.note(position, Instant::from_nanos(position.0));
         }
         inflight
     }
@@ -162,11 +175,23 @@ mod tests {
     fn only_what_is_wholly_unwritten_is_unsent() {
         for (unwritten, unsent) in [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (30, 3)] {
             let mut inflight = inflight(&[(1, 1), (2, 1), (3, 1)]);
-            let (items, stamps, bytes) = inflight.split_unsent(unwritten);
+            let (items, bytes) = inflight.split_unsent(unwritten);
             assert_eq!((items.len(), bytes), (unsent, unsent * 10), "{unwritten}");
-            let first = items.front().map(|item| Instant::from_nanos(item.position.0));
-            assert_eq!(stamps.oldest(), first, "{unwritten}");
             assert_eq!(inflight.len(), 3 - unsent);
         }
+    }
+    #[test]
+    fn what_was_held_is_found_behind_younger_commands() {
+        let mut inflight = inflight(&[(5, 1), (7, 1), (3, 1), (4, 1)]);
+        inflight.incoming_mixed();
+        assert!(inflight.abandon(Position(3)));
+        let mut expired = Vec::new();
+        inflight.expire(Instant::from_nanos(4), |ticket| expired.push(ticket.0));
+        assert_eq!(expired, [4]);
+        for _ in 0..4 {
+            inflight.answer();
+        }
+        inflight.incoming();
+        assert!(!inflight.is_mixed);
     }
 }

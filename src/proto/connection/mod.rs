@@ -1,24 +1,29 @@
 //! One socket's life, without the socket.
 //!
 //! ```text
-//! dialing ──handle_connected──▶ handshaking ──last reply──▶ ready ──drain──▶ draining
-//!    │                               │                        │                 │
-//!    └───────────────────────────────┴───── end(reason) ──────┴─────────────────┴──▶ gone
+//! dialing ──handle_connected──▶ handshaking ──last reply──▶ ready ──drain, retire──▶ draining
+//!    │                               │                        │                        │
+//!    └───────────────────────────────┴───── end(reason) ──────┴────────────────────────┴──▶ gone
 //! ```
 //!
 //! A connection takes commands out of its entry's [`Queue`] only at the moment when it can write them. What it
-//! took, and did not write a byte of, goes back there when it ends.
+//! took, and did not write a byte of, goes back there when it ends, or when another takes its place. Pushes are
+//! collected, uninterpreted, for whoever owns it.
 
 mod handshake;
 mod inflight;
+mod opt_in;
 mod queue;
-mod stamps;
+mod timer;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use handshake::{Greeting, Protocol, Secret};
+pub(crate) use handshake::{Agreed, Greeting, Secret};
+pub(crate) use opt_in::Notifications;
 pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};
+pub(crate) use timer::Allowance;
 
 use self::handshake::Handshake;
 use self::inflight::{InFlight, ReplyMatch};
@@ -42,8 +47,24 @@ pub(crate) trait Deliver {
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool);
     /// This ticket will get no (further) reply.
     fn fail(&mut self, ticket: Ticket, failure: Failure);
-    /// A message that answers no command.
+    /// A message that answers no command, and that nothing below makes use of.
     fn push(&mut self, frame: Frame);
+}
+
+/// How long replies may take, and what goes on while they do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) allowance: Allowance,
+    /// The maintenance that the server has announced.
+    pub(crate) maintenance: Option<&'static str>,
+}
+
+/// A message that came on a connection.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) frame: Frame,
+    /// The connection was ready before the bytes arrived that it came with.
+    pub(crate) is_live: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +77,7 @@ pub(crate) struct Connection {
     written: usize,
     /// It takes nothing more out of the queue.
     draining: bool,
+    pushes: Vec<Push>,
     last_received: Instant,
     bytes_received: u64,
     bytes_sent: u64,
@@ -63,33 +85,46 @@ pub(crate) struct Connection {
 
 #[derive(Debug)]
 enum Phase {
-    Dialing { until: Instant },
-    Handshaking { until: Instant, handshake: Handshake },
-    Ready { since: Instant, protocol: Protocol },
+    Dialing { until: Instant, budget: Duration },
+    Handshaking { until: Instant, budget: Duration, handshake: Handshake },
+    Ready { since: Instant, agreed: Agreed },
 }
 
 impl Connection {
-    /// A connection that somebody begins to dial now.
-    pub(crate) fn dialing(now: Instant, config: &ConnectionConfig) -> Self {
+    /// A connection that somebody begins to dial now, and that has to be ready within `budget`.
+    pub(crate) fn dialing(now: Instant, budget: Duration, config: &ConnectionConfig) -> Self {
         Connection {
-            phase: Phase::Dialing { until: now.after(config.connect_timeout) },
+            phase: Phase::Dialing { until: now.after(budget), budget },
             decoder: Decoder::new(config.limits),
             in_flight: InFlight::default(),
             outgoing: Vec::new(),
             written: 0,
             draining: false,
+            pushes: Vec::new(),
             last_received: now,
             bytes_received: 0,
             bytes_sent: 0,
         }
     }
 
-    /// The socket is connected: shake hands.
-    pub(crate) fn handle_connected(&mut self, now: Instant, config: &ConnectionConfig) {
-        if let Phase::Dialing { until } = self.phase {
-            let handshake = Handshake::begin(config.greeting.clone(), &mut self.outgoing);
-            self.phase = Phase::Handshaking { until, handshake };
+    /// The socket is connected, to this address if it has one: shake hands.
+    pub(crate) fn handle_connected(&mut self, peer: Option<IpAddr>, now: Instant, config: &ConnectionConfig) {
+        if let Phase::Dialing { until, budget } = self.phase {
+            let handshake = Handshake::begin(config.greeting.clone(), peer, &mut self.outgoing);
+            self.phase = Phase::Handshaking { until, budget, handshake };
             self.last_received = now;
+        }
+    }
+
+    /// HELLO is answered, and it has to be told whether to ask for notifications.
+    pub(crate) fn awaits_clearance(&self) -> bool {
+        matches!(&self.phase, Phase::Handshaking { handshake, .. } if handshake.awaits_clearance())
+    }
+
+    /// Goes on with the handshake, asking for notifications or not.
+    pub(crate) fn handle_clearance(&mut self, ask: bool) {
+        if let Phase::Handshaking { handshake, .. } = &mut self.phase {
+            handshake.handle_clearance(ask, &mut self.outgoing);
         }
     }
 
@@ -105,12 +140,13 @@ impl Connection {
     ) -> Result<(), CloseReason> {
         self.last_received = now;
         self.bytes_received += input.len() as u64;
+        let was_ready = matches!(self.phase, Phase::Ready { .. });
         while let Some(frame) = self.decoder.decode(&mut input)? {
             if frame.is_push() {
-                deliver.push(frame);
+                self.pushes.push(Push { frame, is_live: was_ready });
             } else if let Phase::Handshaking { handshake, .. } = &mut self.phase {
-                if let Some(protocol) = handshake.handle_reply(frame, &mut self.outgoing)? {
-                    self.phase = Phase::Ready { since: now, protocol };
+                if let Some(agreed) = handshake.handle_reply(frame, &mut self.outgoing)? {
+                    self.phase = Phase::Ready { since: now, agreed };
                 }
             } else {
                 match self.in_flight.answer() {
@@ -121,6 +157,23 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Whether something came that is no reply.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        !self.pushes.is_empty()
+    }
+
+    /// How many messages were skipped since the last call because they were too large.
+    pub(crate) fn take_skipped(&mut self) -> u64 {
+        0
+    }
+
+    /// The messages that came since the last call, in order.
+    #[inline]
+    pub(crate) fn take_pushes(&mut self) -> Vec<Push> {
+        std::mem::take(&mut self.pushes)
     }
 
     /// Where to read the next bytes to, if they belong to a large value; then call [`Connection::handle_space`].
@@ -140,28 +193,23 @@ impl Connection {
         self.handle_bytes(now, &[], deliver)
     }
 
-    /// Bytes to write next; then call [`Connection::handle_written`].
+    /// Bytes to write next; then call [`Connection::handle_written`]. The lanes in `held`, which is sorted, wait for
+    /// replies elsewhere: nothing of theirs is taken.
+    #[inline]
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
         queue: &mut Queue,
+        held: &[Lane],
         config: &ConnectionConfig,
     ) -> &[u8] {
         queue.stamp(now);
-        if self.written == self.outgoing.len() {
-            self.outgoing.clear();
-            self.written = 0;
-            if self.outgoing.capacity() > OUTGOING_KEPT_MAX {
-                self.outgoing = Vec::new();
-            }
-            if matches!(self.phase, Phase::Ready { .. }) && !self.draining {
-                let room = config.in_flight_max.saturating_sub(self.in_flight.len());
-                if room > 0 {
-                    let (items, stamps) = self.in_flight.incoming();
-                    queue.take(room, &mut self.outgoing, items, stamps);
-                }
-            }
-        }
+        self.refill(queue, held, config);
+        self.outgoing.get(self.written..).unwrap_or_default()
+    }
+
+    /// What it has taken and not yet written.
+    pub(crate) fn unwritten(&self) -> &[u8] {
         self.outgoing.get(self.written..).unwrap_or_default()
     }
 
@@ -178,26 +226,26 @@ impl Connection {
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
-        config: &ConnectionConfig,
+        patience: &Patience,
         deliver: &mut impl Deliver,
     ) -> Result<(), CloseReason> {
         match self.phase {
-            Phase::Dialing { until } | Phase::Handshaking { until, .. } if now >= until => {
-                return Err(CloseReason::ConnectTimeout(config.connect_timeout));
+            Phase::Dialing { until, budget } | Phase::Handshaking { until, budget, .. } if now >= until => {
+                return Err(CloseReason::ConnectTimeout(budget));
             }
             Phase::Dialing { .. } | Phase::Handshaking { .. } => return Ok(()),
             Phase::Ready { .. } => {}
         }
-        let after = config.command_timeout;
-        let Some(until) = expired_until(now, after) else { return Ok(()) };
+        let Some(until) = patience.allowance.expired_until(now) else { return Ok(()) };
         let overdue = match self.in_flight.oldest() {
             Some(submitted) => submitted <= until,
             None => !self.in_flight.is_empty(),
         };
         if overdue {
+            let (after, maintenance) = (patience.allowance.at(now), patience.maintenance);
             self.in_flight.expire(until, |ticket| {
                 let outcome = Outcome::Ambiguous;
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None });
+                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
             });
             // Silence for as long as a reply may take, while replies are due, is the sign of a dead peer.
             let silence = now.since(self.last_received);
@@ -209,14 +257,15 @@ impl Connection {
     }
 
     /// When [`Connection::handle_timeout`] has something to do, as far as is known now.
-    pub(crate) fn next_timeout(&mut self, config: &ConnectionConfig) -> Option<Instant> {
+    #[inline]
+    pub(crate) fn next_timeout(&self, allowance: &Allowance) -> Option<Instant> {
         match self.phase {
-            Phase::Dialing { until } | Phase::Handshaking { until, .. } => Some(until),
+            Phase::Dialing { until, .. } | Phase::Handshaking { until, .. } => Some(until),
             Phase::Ready { .. } if self.in_flight.is_empty() => None,
             Phase::Ready { .. } => {
                 // Where all replies are overdue, only silence is left to wait for.
                 let from = self.in_flight.oldest().unwrap_or(self.last_received);
-                Some(from.after(config.command_timeout))
+                Some(allowance.deadline(from))
             }
         }
     }
@@ -229,22 +278,35 @@ impl Connection {
     /// Fails everything it has taken, because nobody will wait any longer.
     pub(crate) fn give_up(&mut self, mut fail: impl FnMut(Ticket, Outcome)) {
         let unwritten = self.outgoing.len() - self.written;
-        let (unsent, ..) = self.in_flight.split_unsent(unwritten);
+        let (unsent, _) = self.in_flight.split_unsent(unwritten);
         for item in unsent.into_iter().filter(|item| !item.abandoned) {
             fail(item.ticket, Outcome::Unsent);
         }
         self.in_flight.clear(|ticket| fail(ticket, Outcome::Ambiguous));
     }
 
-    /// The socket is gone: everything unsent goes back to the queue, everything written is lost.
-    pub(crate) fn end(mut self, reason: &Arc<CloseReason>, queue: &mut Queue, deliver: &mut impl Deliver) {
-        let unwritten = self.outgoing.get(self.written..).unwrap_or_default();
-        let (items, stamps, length) = self.in_flight.split_unsent(unwritten.len());
-        if !items.is_empty() {
-            let unsent = unwritten.get(unwritten.len() - length..).unwrap_or_default();
-            queue.put_back(items, unsent, stamps);
-        }
-        self.in_flight.clear(|ticket| deliver.fail(ticket, Failure::Lost(reason.clone())));
+    /// Another connection takes over: everything unsent goes back to the queue, what is written is waited for.
+    pub(crate) fn retire(&mut self, queue: &mut Queue) {
+        self.draining = true;
+        self.return_unsent(queue);
+    }
+
+    /// The socket is gone: everything unsent goes back to the queue, everything written is lost. Says how many
+    /// commands that were.
+    pub(crate) fn end(
+        mut self,
+        reason: &Arc<CloseReason>,
+        maintenance: Option<&'static str>,
+        queue: &mut Queue,
+        deliver: &mut impl Deliver,
+    ) -> u64 {
+        self.return_unsent(queue);
+        let mut lost = 0;
+        self.in_flight.clear(|ticket| {
+            lost += 1;
+            deliver.fail(ticket, Failure::Lost { reason: reason.clone(), maintenance });
+        });
+        lost
     }
 
     /// Puts a tombstone in the place of a command that nobody waits for any more; false if it is not here.
@@ -265,11 +327,17 @@ impl Connection {
         }
     }
 
-    pub(crate) fn protocol(&self) -> Option<Protocol> {
-        match self.phase {
-            Phase::Ready { protocol, .. } => Some(protocol),
+    /// What the handshake agreed on, once it is over.
+    pub(crate) fn agreed(&self) -> Option<&Agreed> {
+        match &self.phase {
+            Phase::Ready { agreed, .. } => Some(agreed),
             _ => None,
         }
+    }
+
+    /// Whose replies are awaited, for each command.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> {
+        self.in_flight.lanes()
     }
 
     /// How many commands it has taken and got no full answer to.
@@ -281,12 +349,38 @@ impl Connection {
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.bytes_received, self.bytes_sent)
     }
-}
 
-/// What was submitted at or before this moment has expired; nothing can have if the clock is younger than that.
-pub(crate) fn expired_until(now: Instant, timeout: Duration) -> Option<Instant> {
-    let timeout = u64::try_from(timeout.as_nanos()).ok()?;
-    now.as_nanos().checked_sub(timeout).map(Instant::from_nanos)
+    /// Once everything is written: takes what may be written next.
+    #[inline]
+    fn refill(&mut self, queue: &mut Queue, held: &[Lane], config: &ConnectionConfig) {
+        if self.written < self.outgoing.len() {
+            return;
+        }
+        self.outgoing.clear();
+        self.written = 0;
+        if self.outgoing.capacity() > OUTGOING_KEPT_MAX {
+            self.outgoing = Vec::new();
+        }
+        let room = config.in_flight_max.saturating_sub(self.in_flight.len());
+        if self.draining || room == 0 || !matches!(self.phase, Phase::Ready { .. }) {
+            return;
+        }
+        if held.is_empty() {
+            queue.take(room, &mut self.outgoing, self.in_flight.incoming());
+        } else {
+            queue.take_except(held, room, &mut self.outgoing, self.in_flight.incoming_mixed());
+        }
+    }
+
+    /// Gives back the commands of which no byte was written.
+    fn return_unsent(&mut self, queue: &mut Queue) {
+        let end = self.outgoing.len();
+        let (items, length) = self.in_flight.split_unsent(end - self.written);
+        if !items.is_empty() {
+            queue.put_back(items, self.outgoing.get(end - length..).unwrap_or_default());
+            self.outgoing.truncate(end - length);
+        }
+    }
 }
 
 /// A buffer that has grown past this is given back once it is written.

@@ -9,7 +9,6 @@
 
 use std::collections::VecDeque;
 
-use super::stamps::Stamps;
 use crate::proto::time::Instant;
 
 /// The name under which the application knows a command that it waits for.
@@ -29,10 +28,13 @@ pub(crate) struct Lane(pub(crate) u32);
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) position: Position,
-    pub(crate) lane: Lane,
-    pub(crate) ticket: Ticket,
+    /// When it was submitted, or [`UNSTAMPED`]. Commands are stamped when the driver runs: a clock read for each would
+    /// cost more than encoding it.
+    pub(crate) at: Instant,
     /// How long it is, encoded.
     pub(crate) length: usize,
+    pub(crate) lane: Lane,
+    pub(crate) ticket: Ticket,
     /// How many replies it still waits for.
     pub(crate) replies: u32,
     /// Nobody waits for it any more. Written, it stays as a tombstone, since its reply will come; queued, it is
@@ -55,7 +57,6 @@ pub(crate) struct Queue {
     items: VecDeque<Item>,
     /// Commands of callers who wait for room.
     waiting: VecDeque<(Item, Vec<u8>)>,
-    stamps: Stamps,
     abandoned: usize,
     next: Position,
 }
@@ -67,7 +68,6 @@ impl Queue {
             bytes: Vec::new(),
             items: VecDeque::new(),
             waiting: VecDeque::new(),
-            stamps: Stamps::default(),
             abandoned: 0,
             next: Position(0),
         }
@@ -84,7 +84,7 @@ impl Queue {
     ) -> Position {
         let position = self.next;
         self.next.0 += 1;
-        let mut item = Item { position, lane, ticket, length: 0, replies, abandoned: false };
+        let mut item = Item { position, at: UNSTAMPED, length: 0, lane, ticket, replies, abandoned: false };
         if self.has_room() {
             let before = self.bytes.len();
             encode(&mut self.bytes);
@@ -113,6 +113,11 @@ impl Queue {
         self.items.len() == self.abandoned && self.waiting.is_empty()
     }
 
+    /// Whether there is a command of these lanes, which are sorted.
+    pub(crate) fn holds_any(&self, lanes: &[Lane]) -> bool {
+        self.items.iter().any(|item| lanes.binary_search(&item.lane).is_ok())
+    }
+
     /// How many commands are queued or wait for room.
     pub(crate) fn len(&self) -> usize {
         self.items.len() + self.waiting.len()
@@ -133,28 +138,27 @@ impl Queue {
     }
 
     /// Notes the time for everything submitted since the last call.
+    #[inline]
     pub(crate) fn stamp(&mut self, now: Instant) {
-        let newest = self.waiting.back().map(|(item, _)| item).or(self.items.back());
-        if let Some(last) = newest.map(|item| item.position) {
-            self.stamps.note(last, now);
+        for (item, _) in self.waiting.iter_mut().rev().take_while(|(item, _)| item.at == UNSTAMPED) {
+            item.at = now;
+        }
+        for item in self.items.iter_mut().rev().take_while(|item| item.at == UNSTAMPED) {
+            item.at = now;
         }
     }
 
-    /// When the oldest command here was submitted, as far as it is stamped.
+    /// When the oldest command that somebody waits for was submitted, if it is stamped.
+    #[inline]
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        if self.is_empty() { None } else { self.stamps.oldest() }
+        let mut all = self.items.iter().chain(self.waiting.iter().map(|(item, _)| item));
+        all.find(|item| !item.abandoned).map(|item| item.at).filter(|at| *at != UNSTAMPED)
     }
 
     /// Moves up to `most` commands, all of them stamped, to a connection that is about to write them.
     ///
     /// `bytes` must be empty: when everything can go, it changes places with the queue's own buffer.
-    pub(crate) fn take(
-        &mut self,
-        most: usize,
-        bytes: &mut Vec<u8>,
-        items: &mut VecDeque<Item>,
-        stamps: &mut Stamps,
-    ) {
+    pub(crate) fn take(&mut self, most: usize, bytes: &mut Vec<u8>, items: &mut VecDeque<Item>) {
         if self.abandoned > 0 {
             self.drop_abandoned();
         }
@@ -169,29 +173,57 @@ impl Queue {
             bytes.extend_from_slice(self.bytes.get(..length).unwrap_or_default());
             self.bytes.drain(..length);
         }
-        if let Some(last) = items.back().map(|item| item.position) {
-            self.stamps.move_up_to(last, stamps);
+        self.admit();
+    }
+
+    /// The same, but leaves the commands of the lanes in `held`, which is sorted, where they are.
+    pub(crate) fn take_except(
+        &mut self,
+        held: &[Lane],
+        most: usize,
+        bytes: &mut Vec<u8>,
+        items: &mut VecDeque<Item>,
+    ) {
+        if self.abandoned > 0 {
+            self.drop_abandoned();
+        }
+        self.admit();
+        let queued = std::mem::take(&mut self.items);
+        let all = std::mem::take(&mut self.bytes);
+        let mut rest = &all[..];
+        let mut taken = 0;
+        for item in queued {
+            let (command, after) = rest.split_at_checked(item.length).unwrap_or((rest, &[]));
+            rest = after;
+            if taken < most && held.binary_search(&item.lane).is_err() {
+                taken += 1;
+                bytes.extend_from_slice(command);
+                items.push_back(item);
+            } else {
+                self.bytes.extend_from_slice(command);
+                self.items.push_back(item);
+            }
         }
         self.admit();
     }
 
-    /// Takes back commands that were wholly unsent when their connection ended; they are older than all here.
-    pub(crate) fn put_back(&mut self, items: VecDeque<Item>, bytes: &[u8], stamps: Stamps) {
-        let mut all = Vec::with_capacity(bytes.len() + self.bytes.len());
-        all.extend_from_slice(bytes);
-        all.extend_from_slice(&self.bytes);
-        self.bytes = all;
+    /// Takes back commands that were wholly unsent when their connection ended, or was replaced.
+    pub(crate) fn put_back(&mut self, items: VecDeque<Item>, bytes: &[u8]) {
         self.abandoned += items.iter().filter(|item| item.abandoned).count();
-        for item in items.into_iter().rev() {
-            self.items.push_front(item);
+        let before = std::mem::take(&mut self.bytes);
+        let queued = std::mem::take(&mut self.items);
+        let mut all = with_bytes(items, bytes).chain(with_bytes(queued, &before)).collect::<Vec<_>>();
+        // They are older than all here, but for those of lanes that were held at a cut-over.
+        all.sort_by_key(|(item, _)| item.position);
+        for (item, bytes) in all {
+            self.bytes.extend_from_slice(bytes);
+            self.items.push_back(item);
         }
-        self.stamps.put_front(stamps);
     }
 
-    /// Removes everything submitted before `until`, oldest first, and names each command that somebody waits for.
+    /// Removes everything submitted no later than `until`, and names each command that somebody waits for.
     pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
-        let Some(last) = self.stamps.expire(until) else { return };
-        let old = self.items.iter().take_while(|item| item.position <= last).count();
+        let old = self.items.iter().take_while(|item| item.at <= until).count();
         let mut length = 0;
         for item in self.items.drain(..old) {
             length += item.length;
@@ -203,7 +235,7 @@ impl Queue {
         }
         self.bytes.drain(..length);
         while let Some((item, _)) = self.waiting.front()
-            && item.position <= last
+            && item.at <= until
         {
             expired(item.ticket);
             self.waiting.pop_front();
@@ -221,7 +253,6 @@ impl Queue {
             }
         }
         self.bytes = Vec::new();
-        self.stamps.clear();
         self.abandoned = 0;
     }
 
@@ -252,6 +283,18 @@ impl Queue {
     }
 }
 
+/// Each command with its bytes.
+fn with_bytes(items: VecDeque<Item>, mut bytes: &[u8]) -> impl Iterator<Item = (Item, &[u8])> {
+    items.into_iter().map(move |item| {
+        let (command, rest) = bytes.split_at_checked(item.length).unwrap_or((bytes, &[]));
+        bytes = rest;
+        (item, command)
+    })
+}
+
+/// The end of time: what was not stamped has not expired.
+pub(crate) const UNSTAMPED: Instant = Instant::from_nanos(u64::MAX);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,11 +307,11 @@ mod tests {
         queue.submit(Lane(0), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
     }
 
-    fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Stamps) {
-        let (mut bytes, mut items, mut stamps) = (Vec::new(), VecDeque::new(), Stamps::default());
-        queue.take(most, &mut bytes, &mut items, &mut stamps);
+    fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Option<Instant>) {
+        let (mut bytes, mut items) = (Vec::new(), VecDeque::new());
+        queue.take(most, &mut bytes, &mut items);
         let tickets = items.iter().map(|item| item.ticket.0).collect();
-        (String::from_utf8(bytes).unwrap(), tickets, stamps)
+        (String::from_utf8(bytes).unwrap(), tickets, items.front().map(|item| item.at))
     }
 
     #[test]
@@ -309,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_follow_their_commands() {
+    fn the_time_of_submission_goes_with_the_command() {
         let mut queue = queue(10);
         let at = Instant::from_nanos;
         submit(&mut queue, 1, "a");
@@ -317,9 +360,9 @@ mod tests {
         submit(&mut queue, 2, "b");
         queue.stamp(at(7));
         assert_eq!(queue.oldest(), Some(at(5)));
-        assert_eq!(take(&mut queue, 1).2.oldest(), Some(at(5)));
+        assert_eq!(take(&mut queue, 1).2, Some(at(5)));
         assert_eq!(queue.oldest(), Some(at(7)));
-        assert_eq!(take(&mut queue, 9).2.oldest(), Some(at(7)));
+        assert_eq!(take(&mut queue, 9).2, Some(at(7)));
         assert_eq!(queue.oldest(), None);
     }
 
@@ -329,11 +372,11 @@ mod tests {
         let at = Instant::from_nanos;
         submit(&mut queue, 1, "a");
         queue.stamp(at(1));
-        let (mut bytes, mut items, mut stamps) = (Vec::new(), VecDeque::new(), Stamps::default());
-        queue.take(9, &mut bytes, &mut items, &mut stamps);
+        let (mut bytes, mut items) = (Vec::new(), VecDeque::new());
+        queue.take(9, &mut bytes, &mut items);
         submit(&mut queue, 2, "b");
         queue.stamp(at(2));
-        queue.put_back(items, &bytes, stamps);
+        queue.put_back(items, &bytes);
         assert_eq!(queue.oldest(), Some(at(1)));
         assert_eq!(take(&mut queue, 9).0, "ab");
     }
@@ -355,5 +398,20 @@ mod tests {
         assert!(queue.is_empty());
         submit(&mut queue, 4, "4");
         assert_eq!(take(&mut queue, 9).0, "4");
+    }
+    #[test]
+    fn lanes_that_are_held_stay_and_what_comes_back_finds_its_place() {
+        let mut queue = queue(10);
+        for (ticket, lane, text) in [(0, 1, "a"), (1, 2, "bb"), (2, 1, "c"), (3, 3, "ddd"), (4, 2, "e")] {
+            queue.submit(Lane(lane), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()));
+        }
+        let (mut bytes, mut items) = (Vec::new(), VecDeque::new());
+        queue.take_except(&[Lane(1), Lane(9)], 2, &mut bytes, &mut items);
+        assert_eq!(String::from_utf8_lossy(&bytes), "bbddd");
+        assert_eq!(items.iter().map(|item| item.ticket.0).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(queue.len(), 3);
+        queue.put_back(items, &bytes);
+        let (text, tickets, _) = take(&mut queue, 9);
+        assert_eq!((text.as_str(), tickets), ("abbcddde", vec![0, 1, 2, 3, 4]));
     }
 }

@@ -19,6 +19,15 @@ pub enum Event {
         /// What it said.
         notification: Notification,
     },
+    /// A server does not offer notifications, or not to this user. Told once for each peer.
+    NotOffered {
+        /// The peer that was asked.
+        peer: SocketAddr,
+        /// The user may not ask: a mistake in its permissions, rather than a server without the feature.
+        denied: bool,
+        /// The server's words.
+        reason: String,
+    },
     /// A connection is about to be replaced: its successor is dialed while it keeps serving.
     HandoffStarted {
         /// The peer of the connection.

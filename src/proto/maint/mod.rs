@@ -5,7 +5,13 @@
 //! may move now ([`queue`]), whether a target is worth another dial ([`breaker`]), and how far one connection's
 //! move has come ([`handoff`]).
 
+pub(crate) mod breaker;
 pub(crate) mod event;
+pub(crate) mod handoff;
+pub(crate) mod ledger;
 pub(crate) mod mode;
 pub(crate) mod notification;
+pub(crate) mod queue;
+pub(crate) mod relax;
 pub(crate) mod settings;
+mod slots;

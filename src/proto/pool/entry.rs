@@ -1,22 +1,56 @@
-//! [`Entry`]: one place in a pool: its queue, its connection, and what is done when there is none.
+//! [`Entry`]: one place in a pool: its queue, its connections, and what is done when there is none.
+//!
+//! One connection at a time, the active one, takes commands out of the queue. Beside it there may be a successor that
+//! is being dialed, and predecessors that wait for the replies to what they have written.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::link::Link;
 use super::{ConnectionId, EntryId, PoolConfig};
-use crate::proto::connection::{Connection, Deliver, Lane, Position, Queue, Ticket, expired_until};
+use crate::proto::connection::{Allowance, Deliver, Lane, Position, Queue, Ticket};
+use crate::proto::endpoint::Endpoint;
 use crate::proto::error::{CloseReason, Failure, Outcome};
+use crate::proto::maint::handoff::{Handoff, MoveId};
 use crate::proto::time::{Backoff, Instant, earliest};
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) queue: Queue,
-    pub(super) active: Option<Connection>,
-    pub(super) generation: u32,
+    pub(super) active: Option<Link>,
+    pub(super) successor: Option<Link>,
+    pub(super) predecessors: Vec<Link>,
+    pub(super) handoff: Option<Handoff>,
+    /// A move that was not followed to its end: whoever dials next does not try it again.
+    pub(super) gave_up_on: Option<MoveId>,
     pub(super) redial_at: Option<Instant>,
-    backoff: Backoff,
     /// Why there is no connection, or was none until the last one became ready.
     pub(super) obstacle: Option<Arc<CloseReason>>,
+    pub(super) hold: Hold,
+    generation: u32,
+    backoff: Backoff,
+    /// How far timeouts were relaxed on the connection that was lost, until there is another.
+    relaxed: (Option<Instant>, Option<&'static str>),
+}
+
+/// What a connection was to its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Active,
+    Successor,
+    Predecessor,
+}
+
+/// The lanes whose commands wait in the queue because replies are awaited on a predecessor.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    /// Sorted.
+    lanes: Vec<Lane>,
+    /// Something was answered, or written, since the lanes were listed.
+    is_stale: bool,
+    since: Option<Instant>,
+    /// The longest that there ever was.
+    pub(super) longest: Duration,
 }
 
 impl Entry {
@@ -24,10 +58,16 @@ impl Entry {
         Entry {
             queue: Queue::new(config.queue),
             active: None,
-            generation: 0,
+            successor: None,
+            predecessors: Vec::new(),
+            handoff: None,
+            gave_up_on: None,
             redial_at: None,
-            backoff: Backoff::new(config.backoff_first, config.backoff_max),
             obstacle: None,
+            hold: Hold::default(),
+            generation: 0,
+            backoff: Backoff::new(config.backoff_first, config.backoff_max),
+            relaxed: (None, None),
         }
     }
 
@@ -47,50 +87,120 @@ impl Entry {
         Ok(self.queue.submit(lane, ticket, replies, encode))
     }
 
-    pub(super) fn abandon(&mut self, position: Position) {
-        if !self.queue.abandon(position)
-            && let Some(connection) = &mut self.active
-        {
-            connection.abandon(position);
+    /// Forgets that anybody waits for a command; how far it had come, if it was still here.
+    pub(super) fn abandon(&mut self, position: Position) -> Option<Outcome> {
+        if self.queue.abandon(position) {
+            return Some(Outcome::Unsent);
+        }
+        let mut links = self.links();
+        links.any(|link| link.connection.abandon(position)).then_some(Outcome::Ambiguous)
+    }
+
+    /// All connections, the active one first.
+    pub(super) fn links(&mut self) -> impl Iterator<Item = &mut Link> {
+        self.active.iter_mut().chain(self.successor.as_mut()).chain(&mut self.predecessors)
+    }
+
+    #[inline]
+    pub(super) fn link(&mut self, generation: u32) -> Option<&mut Link> {
+        match &mut self.active {
+            Some(link) if link.generation == generation => Some(link),
+            _ => {
+                let mut others = self.successor.iter_mut().chain(&mut self.predecessors);
+                others.find(|link| link.generation == generation)
+            }
         }
     }
 
-    pub(super) fn current(&self, index: usize) -> ConnectionId {
-        ConnectionId { entry: EntryId(u32::try_from(index).unwrap_or(u32::MAX)), generation: self.generation }
+    pub(super) fn role(&self, generation: u32) -> Option<Role> {
+        let is = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.generation == generation);
+        if is(&self.active) {
+            Some(Role::Active)
+        } else if is(&self.successor) {
+            Some(Role::Successor)
+        } else {
+            self.predecessors.iter().any(|link| link.generation == generation).then_some(Role::Predecessor)
+        }
     }
 
-    pub(super) fn dial(&mut self, index: usize, now: Instant, config: &PoolConfig) -> ConnectionId {
+    /// Removes a connection.
+    pub(super) fn take(&mut self, generation: u32) -> Option<(Role, Link)> {
+        let role = self.role(generation)?;
+        let link = match role {
+            Role::Active => self.active.take(),
+            Role::Successor => self.successor.take(),
+            Role::Predecessor => {
+                self.hold.is_stale = true;
+                let index = self.predecessors.iter().position(|link| link.generation == generation)?;
+                Some(self.predecessors.remove(index))
+            }
+        };
+        link.map(|link| (role, link))
+    }
+
+    pub(super) fn id(&self, index: usize, generation: u32) -> ConnectionId {
+        ConnectionId { entry: EntryId(u32::try_from(index).unwrap_or(u32::MAX)), generation }
+    }
+
+    pub(super) fn current(&self) -> Option<u32> {
+        self.active.as_ref().map(|link| link.generation)
+    }
+
+    /// A connection that somebody begins to dial now.
+    pub(super) fn new_link(
+        &mut self,
+        endpoint: Endpoint,
+        follows: Option<MoveId>,
+        budget: Duration,
+        now: Instant,
+        config: &PoolConfig,
+    ) -> Link {
         self.generation = self.generation.wrapping_add(1);
-        self.redial_at = None;
-        self.active = Some(Connection::dialing(now, &config.connection));
-        self.current(index)
+        Link::dialing(self.generation, endpoint, follows, budget, now, config)
     }
 
-    pub(super) fn handle_connected(&mut self, now: Instant, config: &PoolConfig) {
-        if let Some(connection) = &mut self.active {
-            connection.handle_connected(now, &config.connection);
+    /// How long connecting may take now.
+    pub(super) fn connect_budget(&self, now: Instant, config: &PoolConfig) -> Duration {
+        let (until, _) = self.relaxation();
+        Allowance::relaxed(config.connection.connect_timeout, config.maint.relaxed_timeout, until).at(now)
+    }
+
+    /// The successor takes over: everything unsent, and everything to come, is its own; its predecessor only waits for
+    /// replies, until `close_by` at the latest.
+    pub(super) fn cut_over(&mut self, close_by: Instant) {
+        let Some(successor) = self.successor.take() else { return };
+        if let Some(mut predecessor) = self.active.replace(successor) {
+            predecessor.connection.retire(&mut self.queue);
+            predecessor.close_by = Some(close_by);
+            self.predecessors.push(predecessor);
+            self.hold.is_stale = true;
         }
-    }
-
-    pub(super) fn handle_ready(&mut self) {
         self.obstacle = None;
     }
 
-    /// The connection is gone: say so to those who wait for it, and plan the next one.
+    /// The active connection is gone: say so to those who wait for it, and plan the next one. Says how many commands
+    /// were lost.
     pub(super) fn handle_end(
         &mut self,
-        connection: Connection,
+        link: Link,
         reason: &Arc<CloseReason>,
         now: Instant,
         config: &PoolConfig,
         random: &mut fastrand::Rng,
         deliver: &mut impl Deliver,
-    ) {
-        if connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
+    ) -> u64 {
+        if link.connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
             self.backoff.reset();
         }
-        connection.end(reason, &mut self.queue, deliver);
+        let maintenance = link.maintenance(now);
+        self.relaxed = (link.relaxed_until(), maintenance);
+        let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
         self.obstacle = Some(reason.clone());
+        if let Some(successor) = self.successor.take() {
+            // It is on its way already.
+            self.active = Some(successor);
+            return lost;
+        }
         let delay = if reason.is_refusal() {
             self.queue.clear(|ticket| deliver.fail(ticket, Failure::Refused(reason.clone())));
             config.backoff_max
@@ -98,28 +208,50 @@ impl Entry {
             self.backoff.next_delay(random)
         };
         self.redial_at = Some(now.after(delay));
+        lost
+    }
+
+    /// What this connection writes next; only the active one takes from the queue.
+    #[inline]
+    pub(super) fn poll_transmit(
+        &mut self,
+        generation: u32,
+        now: Instant,
+        config: &PoolConfig,
+    ) -> Option<&[u8]> {
+        if self.current() != Some(generation) {
+            self.queue.stamp(now);
+            return self.link(generation).map(|link| link.connection.unwritten());
+        }
+        if self.hold.is_stale || !self.hold.lanes.is_empty() {
+            self.hold.update(&self.predecessors, &self.queue, now);
+        }
+        let link = self.active.as_mut()?;
+        Some(link.connection.poll_transmit(now, &mut self.queue, &self.hold.lanes, &config.connection))
+    }
+
+    /// Something was answered on a predecessor.
+    pub(super) fn handle_drained(&mut self) {
+        self.hold.is_stale = true;
+    }
+
+    /// Whether the active connection has to look again what it may take.
+    pub(super) fn is_hold_due(&self) -> bool {
+        self.hold.is_stale && !self.queue.is_empty()
     }
 
     pub(super) fn expire_queued(&mut self, now: Instant, config: &PoolConfig, deliver: &mut impl Deliver) {
         self.queue.stamp(now);
-        let after = config.connection.command_timeout;
-        if let Some(until) = expired_until(now, after) {
-            let (outcome, obstacle) = (Outcome::Unsent, &self.obstacle);
+        let allowance = self.queue_allowance(config);
+        if let Some(until) = allowance.expired_until(now)
+            && self.queue.oldest().is_some_and(|oldest| oldest <= until)
+        {
+            let (outcome, after) = (Outcome::Unsent, allowance.at(now));
+            let (maintenance, obstacle) = (self.maintenance(now), self.obstacle.clone());
             self.queue.expire(until, |ticket| {
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: obstacle.clone() });
+                let obstacle = obstacle.clone();
+                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance });
             });
-        }
-    }
-
-    pub(super) fn check_connection(
-        &mut self,
-        now: Instant,
-        config: &PoolConfig,
-        deliver: &mut impl Deliver,
-    ) -> Result<(), CloseReason> {
-        match &mut self.active {
-            Some(connection) => connection.handle_timeout(now, &config.connection, deliver),
-            None => Ok(()),
         }
     }
 
@@ -131,8 +263,8 @@ impl Entry {
             deliver.fail(ticket, Failure::ShutDown(outcome));
         };
         self.queue.clear(|ticket| fail(ticket, Outcome::Unsent));
-        if let Some(connection) = &mut self.active {
-            connection.give_up(fail);
+        for link in self.links() {
+            link.connection.give_up(&mut fail);
         }
         self.redial_at = None;
         count
@@ -143,13 +275,68 @@ impl Entry {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.active.as_ref().is_some_and(|connection| connection.ready_since().is_some())
+        self.active.as_ref().is_some_and(Link::is_ready)
     }
 
-    pub(super) fn next_timeout(&mut self, config: &PoolConfig) -> Option<Instant> {
-        let queued = self.queue.oldest().map(|at| at.after(config.connection.command_timeout));
-        let connection = self.active.as_mut().and_then(|active| active.next_timeout(&config.connection));
-        earliest(queued, earliest(connection, self.redial_at))
+    /// Nothing is queued, awaited, or connected.
+    pub(super) fn is_done(&self) -> bool {
+        let links = self.active.is_some() || self.successor.is_some() || !self.predecessors.is_empty();
+        !links && self.queue.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn next_timeout(&self, config: &PoolConfig) -> Option<Instant> {
+        let queued = self.queue.oldest().map(|at| self.queue_allowance(config).deadline(at));
+        let active = self.active.as_ref().and_then(|active| active.next_timeout(config));
+        let mut next = earliest(queued, earliest(active, self.redial_at));
+        if let Some(successor) = &self.successor {
+            next = earliest(next, successor.next_timeout(config));
+        }
+        for predecessor in &self.predecessors {
+            next = earliest(next, earliest(predecessor.close_by, predecessor.next_timeout(config)));
+        }
+        earliest(next, self.handoff.as_ref().and_then(Handoff::next_timeout))
+    }
+
+    pub(super) fn maintenance(&self, now: Instant) -> Option<&'static str> {
+        let (until, name) = self.relaxation();
+        name.filter(|_| until.is_some_and(|until| now < until))
+    }
+
+    fn queue_allowance(&self, config: &PoolConfig) -> Allowance {
+        match &self.active {
+            Some(link) if link.relaxed_until() >= self.relaxed.0 => link.allowance(config),
+            _ => {
+                let normal = config.connection.command_timeout;
+                Allowance::relaxed(normal, config.maint.relaxed_timeout, self.relaxation().0)
+            }
+        }
+    }
+
+    /// Until when timeouts are relaxed, and what by. What was announced to a connection that is lost goes on until its
+    /// end: the next one need not hear of it.
+    fn relaxation(&self) -> (Option<Instant>, Option<&'static str>) {
+        let active = self.active.as_ref().map(|link| (link.relaxed_until(), link.announced()));
+        active.filter(|active| active.0 >= self.relaxed.0).unwrap_or(self.relaxed)
+    }
+}
+
+impl Hold {
+    /// Lists the lanes for which replies are awaited on predecessors, and notes for how long any command waits.
+    fn update(&mut self, predecessors: &[Link], queue: &Queue, now: Instant) {
+        if std::mem::take(&mut self.is_stale) {
+            self.lanes.clear();
+            self.lanes.extend(predecessors.iter().flat_map(|link| link.connection.lanes()));
+            self.lanes.sort_unstable();
+            self.lanes.dedup();
+        }
+        if self.lanes.is_empty() {
+            if let Some(since) = self.since.take() {
+                self.longest = self.longest.max(now.since(since));
+            }
+        } else if self.since.is_none() && queue.holds_any(&self.lanes) {
+            self.since = Some(now);
+        }
     }
 }
 

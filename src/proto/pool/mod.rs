@@ -5,23 +5,33 @@
 //! ([`Pool::next_timeout`]). Replies go straight to the [`Deliver`] that the driver hands in: there is no queue
 //! of events between a socket and a caller.
 
+mod announcements;
+mod clearance;
+mod deadlines;
 mod entry;
+mod handoffs;
+mod link;
+mod peer;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::entry::Entry;
-use super::connection::{
-    Connection, ConnectionConfig, Deliver, Lane, Position, Protocol, QueueBounds, Ticket,
-};
+pub(crate) use self::deadlines::DeadlineId;
+
+use self::deadlines::{Deadlines, Limited};
+use self::entry::{Entry, Role};
+use self::link::Link;
+use self::peer::Peers;
+use super::connection::{Agreed, Connection, ConnectionConfig, Deliver, Lane, Position, QueueBounds, Ticket};
 use super::endpoint::Endpoint;
 use super::error::{CloseReason, Failure, Outcome};
+use super::maint::breaker::Breakers;
 use super::maint::event::{Event, MaintenanceStats};
 use super::maint::notification::Announcement;
+use super::maint::queue::{HandoffLimits, HandoffQueue};
 use super::maint::settings::MaintConfig;
-use super::resp::Frame;
 use super::time::{Instant, earliest};
 
 /// What a pool is made of.
@@ -89,35 +99,50 @@ pub(crate) struct PoolCounters {
     pub(crate) bytes_sent: u64,
 }
 
-/// A deadline that a caller set for one command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DeadlineId(pub(crate) u64);
-
 #[derive(Debug)]
 pub(crate) struct Pool {
     config: PoolConfig,
     entries: Vec<Entry>,
+    peers: Peers,
+    handoffs: HandoffQueue,
+    breakers: Breakers,
+    deadlines: Deadlines,
     actions: VecDeque<Action>,
+    events: VecDeque<Event>,
     random: fastrand::Rng,
     counters: PoolCounters,
+    maintenance: MaintenanceStats,
     /// Set once no new command is accepted: when what is left is given up.
     closing: Option<Instant>,
     next_entry: u32,
+    next_move: u64,
+    next_lookup: u64,
+    /// The last time at which time passed.
+    checked_at: Instant,
 }
 
 impl Pool {
     /// A pool that begins to dial all of its connections at once.
     pub(crate) fn new(config: PoolConfig, now: Instant) -> Self {
-        let random = fastrand::Rng::with_seed(config.seed);
-        let entries = (0..config.connections).map(|_| Entry::new(&config)).collect();
+        let (workers, queue) = (config.maint.handoff_workers, config.maint.handoff_queue);
+        let limits = HandoffLimits::derive(config.connections, workers, queue);
         let mut pool = Pool {
-            config,
-            entries,
+            entries: (0..config.connections).map(|_| Entry::new(&config)).collect(),
+            peers: Peers::default(),
+            handoffs: HandoffQueue::new(limits),
+            breakers: Breakers::new(config.maint.breaker),
+            deadlines: Deadlines::default(),
             actions: VecDeque::new(),
-            random,
+            events: VecDeque::new(),
+            random: fastrand::Rng::with_seed(config.seed),
             counters: PoolCounters::default(),
+            maintenance: MaintenanceStats::default(),
             closing: None,
             next_entry: 0,
+            next_move: 0,
+            next_lookup: 0,
+            checked_at: now,
+            config,
         };
         for index in 0..pool.entries.len() {
             pool.dial(index, now);
@@ -163,62 +188,25 @@ impl Pool {
     /// Nobody waits for this command any more: unsent, it never will be; sent, its reply will be dropped.
     pub(crate) fn abandon(&mut self, entry: EntryId, position: Position) {
         if let Some(entry) = self.entries.get_mut(entry.0 as usize) {
-            entry.abandon(position);
+            // Whether it was still here makes no difference.
+            let _ = entry.abandon(position);
         }
     }
 
-    /// A dial succeeded; false if nobody wants the socket any more.
+    /// A dial succeeded, and reached this address if it has one; false if nobody wants the socket any more.
     pub(crate) fn handle_connected(
         &mut self,
         id: ConnectionId,
-        _peer: Option<SocketAddr>,
+        peer: Option<SocketAddr>,
         now: Instant,
     ) -> bool {
-        let Some(entry) = entry_of(&mut self.entries, id) else { return false };
-        entry.handle_connected(now, &self.config);
+        let Some(link) = link_of(&mut self.entries, id) else { return false };
+        link.peer = peer;
+        link.connection.handle_connected(peer.map(|peer| peer.ip()), now, &self.config.connection);
+        if let Some(known) = peer.and_then(|peer| self.peers.get(&peer)) {
+            link.relax(&known.windows, now);
+        }
         true
-    }
-
-    /// Another shard has read this.
-    pub(crate) fn handle_announcement(&mut self, _announcement: Announcement, _now: Instant) {}
-
-    /// A look-up is done: every address that the name has, or why there is none.
-    pub(crate) fn handle_resolved(
-        &mut self,
-        _lookup: LookupId,
-        _result: Result<Vec<SocketAddr>, String>,
-        _now: Instant,
-    ) {
-    }
-
-    /// Gives a command a deadline of its own, which nothing relaxes.
-    pub(crate) fn set_deadline(
-        &mut self,
-        _entry: EntryId,
-        _position: Position,
-        _ticket: Ticket,
-        _at: Instant,
-    ) -> DeadlineId {
-        DeadlineId(0)
-    }
-
-    /// The command is answered, or abandoned.
-    pub(crate) fn clear_deadline(&mut self, _deadline: DeadlineId) {}
-
-    /// What happened since the last call, for those who watch.
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        None
-    }
-
-    /// The generation of the connection that an entry's commands are written to.
-    #[inline]
-    pub(crate) fn generation_in_use(&self, entry: EntryId) -> u32 {
-        self.entries.get(entry.0 as usize).map_or(0, |entry| entry.generation)
-    }
-
-    /// What maintenance did so far.
-    pub(crate) fn maintenance(&self) -> MaintenanceStats {
-        MaintenanceStats::default()
     }
 
     /// A dial failed, or a socket ended or broke.
@@ -229,9 +217,7 @@ impl Pool {
         now: Instant,
         deliver: &mut impl Deliver,
     ) {
-        if entry_of(&mut self.entries, id).is_some() {
-            self.end(id, reason, now, deliver);
-        }
+        self.end(id, reason, now, deliver);
     }
 
     /// Takes in what a socket received; false once the connection is no more.
@@ -249,7 +235,7 @@ impl Pool {
     /// Where the next bytes of this connection are to be read to, if anywhere in particular; then call
     /// [`Pool::handle_space`].
     pub(crate) fn space(&mut self, id: ConnectionId) -> Option<&mut [u8]> {
-        entry_of(&mut self.entries, id)?.active.as_mut()?.space()
+        link_of(&mut self.entries, id)?.connection.space()
     }
 
     /// Takes in `count` bytes that were read into [`Pool::space`]; false once the connection is no more.
@@ -267,20 +253,37 @@ impl Pool {
     /// connection is no more.
     #[inline]
     pub(crate) fn poll_transmit(&mut self, id: ConnectionId, now: Instant) -> Option<&[u8]> {
-        let entry = entry_of(&mut self.entries, id)?;
-        let connection = entry.active.as_mut()?;
-        Some(connection.poll_transmit(now, &mut entry.queue, &self.config.connection))
+        self.entries.get_mut(id.entry.0 as usize)?.poll_transmit(id.generation, now, &self.config)
     }
 
     /// The socket took `count` bytes of what was to be transmitted.
     pub(crate) fn handle_written(&mut self, id: ConnectionId, count: usize) {
-        if let Some(connection) = entry_of(&mut self.entries, id).and_then(|entry| entry.active.as_mut()) {
-            connection.handle_written(count);
+        if let Some(link) = link_of(&mut self.entries, id) {
+            link.connection.handle_written(count);
         }
+    }
+
+    /// Gives a command a deadline of its own, which nothing relaxes.
+    pub(crate) fn set_deadline(
+        &mut self,
+        entry: EntryId,
+        position: Position,
+        ticket: Ticket,
+        after: Duration,
+        now: Instant,
+    ) -> DeadlineId {
+        self.deadlines.set(now.after(after), Limited { entry, position, ticket, after })
+    }
+
+    /// The command is answered, or abandoned.
+    pub(crate) fn clear_deadline(&mut self, deadline: DeadlineId) {
+        self.deadlines.clear(deadline);
     }
 
     /// Time has passed: expire what is overdue, give up what hangs, dial what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant, deliver: &mut impl Deliver) {
+        self.checked_at = now;
+        self.expire_limited(now, deliver);
         let give_up = self.closing.is_some_and(|until| now >= until);
         for index in 0..self.entries.len() {
             let Some(entry) = self.entries.get_mut(index) else { continue };
@@ -291,50 +294,53 @@ impl Pool {
             if self.closing.is_some() && entry.queue.is_empty() {
                 entry.redial_at = None;
             }
-            let id = entry.current(index);
-            let redial = entry.is_redial_due(now);
-            let checked = match give_up {
-                true => Err(CloseReason::Local),
-                false => entry.check_connection(now, &self.config, deliver),
-            };
-            if let Err(reason) = checked {
-                self.end(id, reason, now, deliver);
-            } else if redial {
+            self.check_links(index, give_up, now, deliver);
+            if self.entries.get(index).is_some_and(|entry| entry.is_redial_due(now)) {
                 self.dial(index, now);
-            } else {
-                self.close_if_drained(id, now, deliver);
             }
+            self.retry_handoff(index, now);
+            self.close_drained(index, now, deliver);
         }
+        self.check_peers(now);
+        self.start_handoffs(now);
     }
 
     /// When [`Pool::handle_timeout`] has something to do, as far as is known now.
-    pub(crate) fn next_timeout(&mut self) -> Option<Instant> {
-        let config = &self.config;
-        let entries = self.entries.iter_mut().map(|entry| entry.next_timeout(config));
-        entries.fold(self.closing, earliest)
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let entries = self.entries.iter().map(|entry| entry.next_timeout(&self.config));
+        let next = entries.fold(self.closing, earliest);
+        let maintenance = earliest(self.handoffs.next_timeout(), self.peers.next_timeout());
+        earliest(next, earliest(maintenance, self.deadlines.next()))
     }
 
     /// The same for one entry: what the driver of a connection asks after each turn.
-    pub(crate) fn next_timeout_of(&mut self, entry: EntryId) -> Option<Instant> {
-        self.entries.get_mut(entry.0 as usize)?.next_timeout(&self.config)
+    #[inline]
+    pub(crate) fn next_timeout_of(&self, entry: EntryId) -> Option<Instant> {
+        self.entries.get(entry.0 as usize)?.next_timeout(&self.config)
     }
 
-    /// Whether [`Pool::poll_action`] has something.
+    /// Whether [`Pool::poll_action`] or [`Pool::poll_event`] has something.
+    #[inline]
     pub(crate) fn has_actions(&self) -> bool {
-        !self.actions.is_empty()
+        !self.actions.is_empty() || !self.events.is_empty()
     }
 
     /// Whether this connection is dialed, in use, or draining.
+    #[inline]
     pub(crate) fn is_alive(&self, id: ConnectionId) -> bool {
-        let entry = self.entries.get(id.entry.0 as usize);
-        entry.is_some_and(|entry| entry.generation == id.generation && entry.active.is_some())
+        self.entries.get(id.entry.0 as usize).is_some_and(|entry| entry.role(id.generation).is_some())
     }
 
-    /// The protocol that a ready connection speaks.
-    pub(crate) fn protocol(&self, id: ConnectionId) -> Option<Protocol> {
-        let entry =
-            self.entries.get(id.entry.0 as usize).filter(|entry| entry.generation == id.generation)?;
-        entry.active.as_ref()?.protocol()
+    /// The generation of the connection that an entry's commands are written to.
+    #[inline]
+    pub(crate) fn generation_in_use(&self, entry: EntryId) -> Option<u32> {
+        self.entries.get(entry.0 as usize)?.current()
+    }
+
+    /// What the handshake of a ready connection agreed on.
+    pub(crate) fn agreed(&self, id: ConnectionId) -> Option<&Agreed> {
+        let active = self.entries.get(id.entry.0 as usize)?.active.as_ref()?;
+        active.connection.agreed().filter(|_| active.generation == id.generation)
     }
 
     /// What the driver has to do next.
@@ -342,16 +348,21 @@ impl Pool {
         self.actions.pop_front()
     }
 
+    /// What happened since the last call, for those who watch.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
     /// Accept no new command; finish what was accepted, until `until` at the latest.
     pub(crate) fn shut_down(&mut self, now: Instant, until: Instant, deliver: &mut impl Deliver) {
         self.closing = Some(self.closing.map_or(until, |earlier| earlier.min(until)));
+        self.abandon_handoffs(now);
         self.handle_timeout(now, deliver);
     }
 
     /// After [`Pool::shut_down`]: every command is resolved and every connection closed.
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.closing.is_some()
-            && self.entries.iter().all(|entry| entry.active.is_none() && entry.queue.is_empty())
+        self.closing.is_some() && self.entries.iter().all(Entry::is_done)
     }
 
     /// How many connections commands can be sent on, of how many.
@@ -365,21 +376,34 @@ impl Pool {
     }
 
     /// Commands queued, and commands in flight.
-    pub(crate) fn depth(&self) -> (usize, usize) {
-        self.entries.iter().fold((0, 0), |(queued, in_flight), entry| {
-            let written = entry.active.as_ref().map_or(0, |connection| connection.in_flight());
+    pub(crate) fn depth(&mut self) -> (usize, usize) {
+        self.entries.iter_mut().fold((0, 0), |(queued, in_flight), entry| {
+            let written: usize = entry.links().map(|link| link.connection.in_flight()).sum();
             (queued + entry.queue.len(), in_flight + written)
         })
     }
 
-    pub(crate) fn counters(&self) -> PoolCounters {
+    pub(crate) fn counters(&mut self) -> PoolCounters {
         let mut counters = self.counters;
-        for connection in self.entries.iter().filter_map(|entry| entry.active.as_ref()) {
-            let (received, sent) = connection.traffic();
+        for link in self.entries.iter_mut().flat_map(Entry::links) {
+            let (received, sent) = link.connection.traffic();
             counters.bytes_received += received;
             counters.bytes_sent += sent;
         }
         counters
+    }
+
+    /// What maintenance did so far.
+    pub(crate) fn maintenance(&self) -> MaintenanceStats {
+        MaintenanceStats {
+            handoffs_queued: self.handoffs.depth(),
+            permits_in_use: self.handoffs.in_use(),
+            permits_in_use_max: self.handoffs.in_use_max(),
+            windows_open: self.peers.iter().map(|(_, peer)| peer.windows.open_count(self.checked_at)).sum(),
+            draining: self.entries.iter().map(|entry| entry.predecessors.len()).sum(),
+            hold_max: self.entries.iter().map(|entry| entry.hold.longest).max().unwrap_or_default(),
+            ..self.maintenance.clone()
+        }
     }
 
     #[inline]
@@ -388,100 +412,181 @@ impl Pool {
         id: ConnectionId,
         now: Instant,
         deliver: &mut D,
-        receive: impl FnOnce(&mut Connection, &mut Counted<'_, D>) -> Result<(), CloseReason>,
+        receive: impl FnOnce(&mut Connection, &mut D) -> Result<(), CloseReason>,
     ) -> bool {
-        let Some(entry) = entry_of(&mut self.entries, id) else { return false };
-        let Some(connection) = entry.active.as_mut() else { return false };
-        let was_ready = connection.ready_since().is_some();
-        let mut counted = Counted { deliver, pushes: 0 };
-        let received = receive(connection, &mut counted);
-        self.counters.pushes += counted.pushes;
-        if !was_ready && connection.ready_since().is_some() {
-            entry.handle_ready();
-            self.counters.connected += 1;
-            self.actions.push_back(Action::Ready { id });
+        let Some(entry) = self.entries.get_mut(id.entry.0 as usize) else { return false };
+        let is_alone = entry.predecessors.is_empty();
+        let Some(link) = entry.link(id.generation) else { return false };
+        let was_ready = link.is_ready();
+        let received = receive(&mut link.connection, deliver);
+        if received.is_ok() && was_ready && is_alone && !link.connection.has_news() && self.closing.is_none()
+        {
+            return true;
         }
+        self.settle(id, was_ready, received, now, deliver);
+        self.is_alive(id)
+    }
+
+    /// What follows from bytes other than replies.
+    #[inline(never)]
+    fn settle(
+        &mut self,
+        id: ConnectionId,
+        was_ready: bool,
+        received: Result<(), CloseReason>,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        self.take_in_pushes(id, now, deliver);
         if let Err(reason) = received {
             self.end(id, reason, now, deliver);
-            return false;
+            return;
         }
-        if self.closing.is_some() {
-            return !self.close_if_drained(id, now, deliver);
+        let Some(link) = link_of(&mut self.entries, id) else { return };
+        if !was_ready && link.is_ready() {
+            self.handle_ready(id, now, deliver);
+        } else if link.connection.awaits_clearance() {
+            self.seek_clearance(id, now);
         }
-        true
+        self.handle_drained(id, now, deliver);
+        self.close_drained(id.entry.0 as usize, now, deliver);
     }
 
+    /// The handshake is over.
+    fn handle_ready(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
+        self.note_offer(id, now);
+        let Some(entry) = self.entries.get_mut(id.entry.0 as usize) else { return };
+        let role = entry.role(id.generation);
+        let Some(link) = entry.link(id.generation) else { return };
+        let (peer, leads_back) = (link.peer, link.leads_back);
+        if link.follows.is_some() {
+            self.breakers.of(&link.endpoint).succeeded();
+        }
+        if role == Some(Role::Successor) && leads_back {
+            self.end(id, CloseReason::LeadsBack, now, deliver);
+            return;
+        }
+        self.counters.connected += 1;
+        self.actions.push_back(Action::Ready { id });
+        self.events.push_back(Event::Connected { peer });
+        match role {
+            Some(Role::Successor) => self.cut_over(id, now, deliver),
+            _ => {
+                entry.obstacle = None;
+                self.consider_handoff(id.entry.0 as usize, now);
+                self.start_handoffs(now);
+            }
+        }
+    }
+
+    fn check_links(&mut self, index: usize, give_up: bool, now: Instant, deliver: &mut impl Deliver) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let mut ends = Vec::new();
+        for link in entry.links() {
+            let checked = match link.close_by {
+                _ if give_up => Err(CloseReason::Local),
+                Some(close_by) if now >= close_by => Err(CloseReason::Undrained),
+                _ => {
+                    let patience = link.patience(now, &self.config);
+                    link.connection.handle_timeout(now, &patience, deliver)
+                }
+            };
+            if let Err(reason) = checked {
+                ends.push((link.generation, reason));
+            }
+        }
+        for (generation, reason) in ends {
+            let entry = EntryId(u32::try_from(index).unwrap_or(u32::MAX));
+            self.end(ConnectionId { entry, generation }, reason, now, deliver);
+        }
+    }
+
+    /// Fails the commands whose callers wait no longer.
+    fn expire_limited(&mut self, now: Instant, deliver: &mut impl Deliver) {
+        while let Some(Limited { entry, position, ticket, after }) = self.deadlines.pop(now) {
+            let Some(entry) = self.entries.get_mut(entry.0 as usize) else { continue };
+            let maintenance = entry.maintenance(now);
+            if let Some(outcome) = entry.abandon(position) {
+                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
+            }
+        }
+    }
+
+    /// Dials where commands of this entry are to go now.
     fn dial(&mut self, index: usize, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(index) {
-            let id = entry.dial(index, now, &self.config);
-            let (endpoint, timeout) = (self.config.endpoint.clone(), self.config.connection.connect_timeout);
-            self.actions.push_back(Action::Dial { id, endpoint, timeout });
-        }
+        let (endpoint, follows) = self.route(index, now);
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.redial_at = None;
+        let timeout = entry.connect_budget(now, &self.config);
+        let link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
+        let id = entry.id(index, link.generation);
+        entry.active = Some(link);
+        self.actions.push_back(Action::Dial { id, endpoint, timeout });
     }
 
+    /// A connection is no more.
     fn end(&mut self, id: ConnectionId, reason: CloseReason, now: Instant, deliver: &mut impl Deliver) {
-        let Some(entry) = entry_of(&mut self.entries, id) else { return };
-        let Some(connection) = entry.active.take() else { return };
-        let (received, sent) = connection.traffic();
+        let index = id.entry.0 as usize;
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let Some((role, link)) = entry.take(id.generation) else { return };
+        let (received, sent) = link.connection.traffic();
         self.counters.bytes_received += received;
         self.counters.bytes_sent += sent;
-        let unused = connection.ready_since().is_none();
+        let unused = !link.is_ready();
         let reason = Arc::new(reason);
         if unused {
             self.counters.dial_failures += 1;
-        } else if !matches!(*reason, CloseReason::Local) {
+        } else if !matches!(*reason, CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack) {
             self.counters.lost += 1;
         }
-        entry.handle_end(connection, &reason, now, &self.config, &mut self.random, deliver);
+        let (peer, followed) = (link.peer, link.follows.is_some().then(|| link.endpoint.clone()));
+        let maintenance = link.maintenance(now);
+        let lost = match role {
+            Role::Active => entry.handle_end(link, &reason, now, &self.config, &mut self.random, deliver),
+            _ => link.connection.end(&reason, maintenance, &mut entry.queue, deliver),
+        };
+        if maintenance.is_some() {
+            self.maintenance.orphaned += lost;
+        }
         if self.closing.is_some() && entry.queue.is_empty() {
             entry.redial_at = None;
         }
-        self.actions.push_back(Action::Close { id, reason, unused });
+        if let Some(target) = followed.filter(|_| unused) {
+            self.breakers.of(&target).failed(now);
+        }
+        self.events.push_back(Event::Disconnected { peer, reason: reason.to_string() });
+        self.actions.push_back(Action::Close { id, reason: reason.clone(), unused });
+        self.forget_connection(id, peer, now);
+        match role {
+            Role::Active => self.handle_loss(index, now),
+            Role::Successor => self.handle_failed_handoff(index, &reason, now),
+            Role::Predecessor => self.wake_held(index),
+        }
     }
 
-    /// While shutting down: closes a connection that has nothing left to do. True if it did.
-    fn close_if_drained(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) -> bool {
-        let Some(entry) = entry_of(&mut self.entries, id) else { return false };
-        if self.closing.is_none() || !entry.queue.is_empty() {
-            return false;
+    /// While shutting down: closes what has nothing left to do.
+    fn close_drained(&mut self, index: usize, now: Instant, deliver: &mut impl Deliver) {
+        if self.closing.is_none() {
+            return;
         }
-        let ready = entry.is_ready();
-        let Some(connection) = entry.active.as_mut() else { return false };
-        connection.drain();
-        let done = connection.is_idle() || !ready;
-        if done {
-            self.end(id, CloseReason::Local, now, deliver);
+        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.queue.is_empty()) else { return };
+        let mut done = Vec::new();
+        for link in entry.links() {
+            link.connection.drain();
+            if link.connection.is_idle() || !link.is_ready() {
+                done.push(link.generation);
+            }
         }
-        done
+        for generation in done {
+            let entry = EntryId(u32::try_from(index).unwrap_or(u32::MAX));
+            self.end(ConnectionId { entry, generation }, CloseReason::Local, now, deliver);
+        }
     }
 }
 
 #[inline]
-fn entry_of(entries: &mut [Entry], id: ConnectionId) -> Option<&mut Entry> {
-    let entry = entries.get_mut(id.entry.0 as usize)?;
-    (entry.generation == id.generation && entry.active.is_some()).then_some(entry)
-}
-
-/// Counts pushes on their way.
-struct Counted<'a, D> {
-    deliver: &'a mut D,
-    pushes: u64,
-}
-
-impl<D: Deliver> Deliver for Counted<'_, D> {
-    #[inline]
-    fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
-        self.deliver.reply(ticket, frame, last);
-    }
-
-    fn fail(&mut self, ticket: Ticket, failure: Failure) {
-        self.deliver.fail(ticket, failure);
-    }
-
-    fn push(&mut self, frame: Frame) {
-        self.pushes += 1;
-        self.deliver.push(frame);
-    }
+fn link_of(entries: &mut [Entry], id: ConnectionId) -> Option<&mut Link> {
+    entries.get_mut(id.entry.0 as usize)?.link(id.generation)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::proto::connection::{Greeting, Secret};
-use crate::proto::resp::{Encoder, Limits};
+use crate::proto::resp::{Encoder, Frame, Limits};
 
 /// What was delivered, in order.
 #[derive(Default)]
@@ -50,7 +50,8 @@ struct Story {
 }
 
 const HELLO_OK: &[u8] = b"%1\r\n+proto\r\n:3\r\n";
-const SETINFO_OK: &[u8] = b"+OK\r\n+OK\r\n";
+/// SETINFO twice, and the request for notifications.
+const SETTINGS_OK: &[u8] = b"+OK\r\n+OK\r\n+OK\r\n";
 const ONLY: EntryId = EntryId(0);
 const PEER: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 6379));
 
@@ -135,7 +136,7 @@ impl Story {
         assert!(self.written(id).contains("HELLO"));
         assert!(self.receive(id, HELLO_OK));
         assert!(self.written(id).contains("SETINFO"));
-        assert!(self.receive(id, SETINFO_OK));
+        assert!(self.receive(id, SETTINGS_OK));
     }
 
     fn receive(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {

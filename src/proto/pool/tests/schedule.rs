@@ -169,12 +169,12 @@ impl World {
                 Action::Close { id, .. } => {
                     self.sockets.remove(&id);
                 }
-                Action::Ready { .. } => {}
+                _ => {}
             }
         }
     }
 
-    fn check_bounds(&self) {
+    fn check_bounds(&mut self) {
         let (_, in_flight) = self.pool.depth();
         assert!(in_flight <= 2 * 8, "{in_flight} in flight");
     }

@@ -1,0 +1,259 @@
+//! [`Move`]: an announced move of one peer; and [`Handoff`]: how far one connection has come in following it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::event::{Event, HandoffResult};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::time::{Backoff, Instant};
+
+/// A move's place among all that a pool has learned of: later ones have higher numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MoveId(pub(crate) u64);
+
+/// What a peer announced: that it will close its connections, and where they can go.
+#[derive(Clone, Debug)]
+pub(crate) struct Move {
+    pub(crate) id: MoveId,
+    /// Where to go, as far as that is known already.
+    pub(crate) to: Option<Endpoint>,
+    /// The address may front another server by the time when it is dialed, or may not: a successor that is told of the
+    /// same move proves that it does not.
+    pub(crate) is_redial: bool,
+    /// When the first connection may go.
+    pub(crate) from_then: Instant,
+    pub(crate) deadline: Instant,
+}
+
+impl Move {
+    /// A move that was announced at `received`, with `grace` to follow it.
+    ///
+    /// `target` is where the server says to go; without one, connections go to `configured` if that is an address,
+    /// and otherwise wherever its name leads once half of the grace is over. `spread` is a random share of 1 that keeps
+    /// the shards of many clients from dialing at the same moment.
+    pub(crate) fn announced(
+        id: MoveId,
+        peer: SocketAddr,
+        (received, grace): (Instant, Duration),
+        target: Option<&Endpoint>,
+        configured: &Endpoint,
+        spread: f64,
+    ) -> Move {
+        let deadline = received.after(grace);
+        let leads_back = |endpoint: &Endpoint| endpoint.is_same(&Endpoint::from(peer));
+        match target {
+            Some(target) if !leads_back(target) => {
+                let jitter =
+                    if grace <= JITTER_GRACE_MIN { Duration::ZERO } else { (grace / 10).min(JITTER_MAX) };
+                let from_then = received.after(jitter.mul_f64(spread.clamp(0.0, 1.0)));
+                Move { id, to: Some(target.clone()), is_redial: false, from_then, deadline }
+            }
+            _ => {
+                let known = target.or(Some(configured).filter(|endpoint| endpoint.socket_addr().is_some()));
+                let from_then = received.after(grace / 2);
+                Move { id, to: known.cloned(), is_redial: known.is_some(), from_then, deadline }
+            }
+        }
+    }
+
+    pub(crate) fn is_live(&self, now: Instant) -> bool {
+        now < self.deadline
+    }
+}
+
+/// One connection on its way to its successor.
+#[derive(Debug)]
+pub(crate) struct Handoff {
+    pub(crate) move_id: MoveId,
+    pub(crate) from: SocketAddr,
+    pub(crate) to: Endpoint,
+    pub(crate) deadline: Instant,
+    /// It holds one of the permits.
+    pub(crate) has_permit: bool,
+    phase: Phase,
+    attempts: u32,
+    began: Option<Instant>,
+    backoff: Backoff,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    /// In the queue, or on the way there.
+    Waiting,
+    Dialing,
+    BackingOff {
+        until: Instant,
+    },
+}
+
+/// What follows from a failed attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It will be tried again.
+    Again,
+    /// It is over, and the old connection serves until its server closes it.
+    Over(HandoffResult),
+}
+
+impl Handoff {
+    pub(crate) fn new(from: SocketAddr, followed: &Move, to: Endpoint) -> Self {
+        Handoff {
+            move_id: followed.id,
+            from,
+            to,
+            deadline: followed.deadline,
+            has_permit: false,
+            phase: Phase::Waiting,
+            attempts: 0,
+            began: None,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
+        }
+    }
+
+    /// Begins an attempt: how long it may take, or `None` if the grace is over.
+    pub(crate) fn dial(&mut self, now: Instant, handoff_timeout: Duration) -> Option<Duration> {
+        let budget = self.deadline.since(now).min(handoff_timeout);
+        if budget.is_zero() {
+            return None;
+        }
+        self.attempts += 1;
+        self.phase = Phase::Dialing;
+        self.began.get_or_insert(now);
+        Some(budget)
+    }
+
+    /// An attempt came to nothing. `is_final` says that another would, too.
+    pub(crate) fn failed(
+        &mut self,
+        why: &str,
+        is_final: bool,
+        now: Instant,
+        retries_max: u32,
+        random: &mut fastrand::Rng,
+    ) -> Failed {
+        if is_final || self.attempts > retries_max {
+            return Failed::Over(HandoffResult::GaveUp(why.to_owned()));
+        }
+        let until = now.after(self.backoff.next_delay(random));
+        if until >= self.deadline {
+            return Failed::Over(HandoffResult::Deadline);
+        }
+        self.phase = Phase::BackingOff { until };
+        Failed::Again
+    }
+
+    /// Whether the next attempt is due.
+    pub(crate) fn is_retry_due(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::BackingOff { until } if now >= until)
+    }
+
+    /// When the next attempt is due, if one is planned.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::BackingOff { until } => Some(until),
+            Phase::Waiting | Phase::Dialing => None,
+        }
+    }
+
+    /// Whether it was ever dialed: only then does anybody hear of it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.began.is_some()
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The story of one that was begun.
+    pub(crate) fn ended(self, result: HandoffResult, now: Instant) -> Event {
+        let duration = self.began.map_or(Duration::ZERO, |began| now.since(began));
+        Event::HandoffEnded { from: self.from, to: self.to, result, duration, attempts: self.attempts }
+    }
+}
+
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// With no more grace than this there is no time to lose.
+const JITTER_GRACE_MIN: Duration = Duration::from_secs(2);
+const JITTER_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn endpoint(text: &str) -> Endpoint {
+        text.parse().unwrap()
+    }
+
+    fn announced(grace_s: u64, target: Option<&str>, configured: &str, spread: f64) -> Move {
+        let target = target.map(endpoint);
+        let times = (at(1000), Duration::from_secs(grace_s));
+        let peer = "10.0.0.1:6379".parse().unwrap();
+        Move::announced(MoveId(1), peer, times, target.as_ref(), &endpoint(configured), spread)
+    }
+
+    #[test]
+    fn a_named_target_is_dialed_at_once_but_not_by_all_at_the_same_moment() {
+        for (grace_s, spread, latest_ms) in [(30, 1.0, 1000), (5, 1.0, 500), (5, 0.5, 250), (2, 1.0, 0)] {
+            let found = announced(grace_s, Some("10.0.0.2:6379"), "redis.example:6379", spread);
+            assert_eq!(found.from_then, at(1000 + latest_ms), "{grace_s} {spread}");
+            assert_eq!((found.to, found.is_redial), (Some(endpoint("10.0.0.2:6379")), false));
+            assert_eq!(found.deadline, at(1000 + grace_s * 1000));
+        }
+    }
+
+    #[test]
+    fn without_a_target_nothing_is_dialed_before_half_of_the_grace() {
+        let by_name = announced(15, None, "redis.example:6379", 1.0);
+        assert_eq!((by_name.to, by_name.from_then), (None, at(8500)));
+        let by_address = announced(1, None, "10.0.0.1:6379", 1.0);
+        assert_eq!((by_address.to, by_address.from_then), (Some(endpoint("10.0.0.1:6379")), at(1500)));
+        assert!(by_address.is_redial);
+        let back = announced(4, Some("10.0.0.1:6379"), "redis.example:6379", 1.0);
+        assert_eq!(
+            (back.to, back.from_then, back.is_redial),
+            (Some(endpoint("10.0.0.1:6379")), at(3000), true)
+        );
+    }
+
+    #[test]
+    fn attempts_are_bounded_in_number_and_by_the_deadline() {
+        let followed = announced(10, Some("10.0.0.2:6379"), "10.0.0.1:6379", 0.0);
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut handoff =
+            Handoff::new("10.0.0.1:6379".parse().unwrap(), &followed, endpoint("10.0.0.2:6379"));
+        assert!(!handoff.is_begun());
+        let mut now = at(1000);
+        for _ in 0..3 {
+            assert_eq!(handoff.dial(now, Duration::from_secs(5)), Some(Duration::from_secs(5)));
+            assert_eq!(handoff.failed("refused", false, now, 3, &mut random), Failed::Again);
+            now = handoff.next_timeout().unwrap();
+            assert!(handoff.is_retry_due(now));
+        }
+        handoff.dial(now, Duration::from_secs(5)).unwrap();
+        let over = handoff.failed("refused", false, now, 3, &mut random);
+        assert_eq!(over, Failed::Over(HandoffResult::GaveUp("refused".into())));
+
+        let mut late = Handoff::new("10.0.0.1:6379".parse().unwrap(), &followed, endpoint("10.0.0.2:6379"));
+        assert_eq!(late.dial(at(10_999), Duration::from_secs(5)), Some(Duration::from_millis(1)));
+        assert_eq!(
+            late.failed("refused", false, at(10_999), 3, &mut random),
+            Failed::Over(HandoffResult::Deadline)
+        );
+        assert_eq!(late.dial(at(11_000), Duration::from_secs(5)), None);
+    }
+
+    #[test]
+    fn what_cannot_be_mended_is_not_tried_again() {
+        let followed = announced(10, Some("10.0.0.2:6379"), "10.0.0.1:6379", 0.0);
+        let mut handoff =
+            Handoff::new("10.0.0.1:6379".parse().unwrap(), &followed, endpoint("10.0.0.2:6379"));
+        handoff.dial(at(1000), Duration::from_secs(5)).unwrap();
+        let over = handoff.failed("WRONGPASS", true, at(1001), 3, &mut fastrand::Rng::with_seed(1));
+        assert_eq!(over, Failed::Over(HandoffResult::GaveUp("WRONGPASS".into())));
+    }
+}

@@ -1,0 +1,344 @@
+//! What follows from a notification: windows, moves, look-ups, and word to the other shards.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::entry::Role;
+use super::peer::{Watch, WatchFor};
+use super::{Action, ConnectionId, LookupId, Pool};
+use crate::proto::connection::{Deliver, Push};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::maint::event::Event;
+use crate::proto::maint::handoff::{Move, MoveId};
+use crate::proto::maint::ledger::News;
+use crate::proto::maint::mode::Mode;
+use crate::proto::maint::notification::{Announcement, Notification, Operation, Parsed, parse};
+use crate::proto::maint::relax::{Opening, window_length};
+use crate::proto::resp::Frame;
+use crate::proto::time::Instant;
+
+impl Pool {
+    /// Another shard has read this.
+    pub(crate) fn handle_announcement(&mut self, announcement: Announcement, now: Instant) {
+        let Announcement { peer, notification, received } = announcement;
+        if self.config.maint.mode == Mode::Disabled || self.closing.is_some() {
+            return;
+        }
+        if matches!(self.news_of(peer, &notification, now), News::New | News::Conflict) {
+            self.take_in(peer, &notification, received, None, now);
+        }
+    }
+
+    /// A look-up is done: every address that the name has, or why there is none.
+    pub(crate) fn handle_resolved(
+        &mut self,
+        lookup: LookupId,
+        result: Result<Vec<SocketAddr>, String>,
+        now: Instant,
+    ) {
+        let is_asked = |watch: &Option<Watch>| watch.is_some_and(|watch| watch.pending == Some(lookup));
+        let Some((&address, peer)) = self.peers.iter_mut().find(|(_, peer)| is_asked(&peer.watch)) else {
+            return;
+        };
+        let Some(watch) = &mut peer.watch else { return };
+        watch.pending = None;
+        // No answer, and an empty one, say nothing about where anybody is.
+        let addresses = result.unwrap_or_default();
+        let elsewhere = addresses.iter().find(|found| !is_same(**found, address)).copied();
+        match (watch.reason, elsewhere) {
+            (WatchFor::Target, Some(target)) => {
+                watch.next = watch.until;
+                if let Some(moving) = peer.moving.as_mut().filter(|moving| moving.is_live(now)) {
+                    moving.to = Some(target.into());
+                    moving.from_then = now;
+                }
+                peer.watch = None;
+                self.follow(now);
+            }
+            (WatchFor::Removal, Some(target)) if !addresses.iter().any(|found| is_same(*found, address)) => {
+                let id = self.new_move();
+                let deadline = now.after(self.config.maint.handoff_timeout);
+                let peer = self.peers.of(address, now);
+                peer.watch = None;
+                let to = Some(target.into());
+                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, deadline });
+                self.follow(now);
+            }
+            (WatchFor::Target, None) => watch.next = now.after(TARGET_POLL),
+            (WatchFor::Removal, _) => watch.next = now.after(REMOVAL_POLL),
+        }
+    }
+
+    /// Takes in what came on a connection and was no reply.
+    pub(super) fn take_in_pushes(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
+        let Some(link) = self.link(id) else { return };
+        if !link.connection.has_news() {
+            return;
+        }
+        self.maintenance.oversized += link.connection.take_skipped();
+        // What came first may end the connection; what came with it was read all the same.
+        let Some(pushes) = self.link(id).map(|link| link.connection.take_pushes()) else { return };
+        for push in pushes {
+            self.counters.pushes += 1;
+            self.take_in_push(id, push, now, deliver);
+        }
+    }
+
+    fn take_in_push(&mut self, id: ConnectionId, push: Push, now: Instant, deliver: &mut impl Deliver) {
+        let Push { frame, is_live } = push;
+        let items = match &frame {
+            Frame::Push(items) => items,
+            Frame::Attributed { frame, .. } => match &**frame {
+                Frame::Push(items) => items,
+                _ => return,
+            },
+            _ => return,
+        };
+        let peer = self.link(id).and_then(|link| link.peer);
+        let notification = match parse(items, peer.map_or(0, |peer| peer.port())) {
+            Parsed::Other => return deliver.push(frame),
+            _ if self.config.maint.mode == Mode::Disabled => {
+                self.maintenance.ignored += 1;
+                return;
+            }
+            Parsed::Malformed(_) => {
+                self.maintenance.malformed += 1;
+                return;
+            }
+            Parsed::Maintenance { notification, bad_items } => {
+                self.maintenance.malformed += u64::from(bad_items);
+                notification
+            }
+        };
+        if let Some(peer) = peer {
+            self.take_in_copy(id, peer, notification, is_live, now);
+        }
+    }
+
+    /// One copy of a notification, of which there may be one for each connection.
+    fn take_in_copy(
+        &mut self,
+        id: ConnectionId,
+        peer: SocketAddr,
+        notification: Notification,
+        is_live: bool,
+        now: Instant,
+    ) {
+        // The server repeats the last end of maintenance to everybody who asks, hours after it.
+        if notification.kind().is_closer() && !is_live {
+            return;
+        }
+        self.maintenance.notifications += 1;
+        let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
+        if role == Some(Role::Predecessor) || (!is_live && leads_to(&notification, peer)) {
+            self.maintenance.stale += 1;
+            return;
+        }
+        match self.news_of(peer, &notification, now) {
+            News::Stale => {
+                self.maintenance.stale += 1;
+                return;
+            }
+            News::Duplicate => {
+                self.maintenance.duplicates += 1;
+                self.note_repetition(id, peer, &notification);
+                return;
+            }
+            News::Conflict => self.maintenance.conflicts += 1,
+            News::New => {}
+        }
+        let reporter = Some(reporter(id));
+        if self.take_in(peer, &notification, now, reporter, now) {
+            self.actions.push_back(Action::Announce(Announcement { peer, notification, received: now }));
+        }
+    }
+
+    /// A successor that is told of the very move that it follows has reached the same server again.
+    fn note_repetition(&mut self, id: ConnectionId, peer: SocketAddr, notification: &Notification) {
+        let moving = self.peers.get(&peer).and_then(|peer| peer.moving.as_ref()).map(|moving| moving.id);
+        let Some(link) = self.link(id) else { return };
+        if matches!(notification, Notification::Moving { .. }) && !link.is_ready() && link.follows == moving {
+            link.leads_back = true;
+        }
+    }
+
+    fn news_of(&mut self, address: SocketAddr, notification: &Notification, now: Instant) -> News {
+        let configured = &self.config.endpoint;
+        let peer = self.peers.of(address, now);
+        // Without a number, a move that goes on already to the same target is the same one.
+        if let (Notification::Moving { seq: None, target, .. }, Some(moving)) = (notification, &peer.moving) {
+            let same = match (target, &moving.to) {
+                (Some(target), Some(to)) => target.is_same(to),
+                (None, to) => to.as_ref().is_none_or(|to| to.is_same(configured)),
+                (Some(_), None) => false,
+            };
+            if moving.is_live(now) && same {
+                return News::Duplicate;
+            }
+        }
+        peer.ledger.record(notification, now)
+    }
+
+    /// Acts on something new; false if it was the end of nothing.
+    fn take_in(
+        &mut self,
+        address: SocketAddr,
+        notification: &Notification,
+        received: Instant,
+        reporter: Option<u64>,
+        now: Instant,
+    ) -> bool {
+        let tail = self.config.maint.post_event_relaxed;
+        let length = window_length(notification, &self.config.maint);
+        let kind = notification.kind();
+        let scope = scope(notification);
+        let windows = &mut self.peers.of(address, now).windows;
+        if let Some(length) = length {
+            let (operation, until) = (kind.operation(), received.after(length));
+            let seq = notification.seq();
+            windows.open(Opening { operation, kind, seq, shards: scope, until, reporter }, now);
+        } else {
+            let was_open = windows.close(kind.operation(), notification.seq(), &scope, now, tail);
+            // Slots have moved, whether or not anybody had heard that they would.
+            if !was_open && kind.operation() != Operation::SlotMigration {
+                return false;
+            }
+        }
+        self.events.push_back(Event::Announced { peer: address, notification: notification.clone() });
+        self.relax(address, now);
+        match notification {
+            Notification::Moving { grace, target, .. } => {
+                self.take_in_move(address, (received, (*grace).max(GRACE_MIN)), target.as_ref(), now);
+            }
+            Notification::Migrated { .. } | Notification::FailedOver { .. } => {
+                self.watch_removal(address, now)
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn take_in_move(
+        &mut self,
+        address: SocketAddr,
+        times: (Instant, Duration),
+        target: Option<&Endpoint>,
+        now: Instant,
+    ) {
+        let (id, spread) = (self.new_move(), self.random.f64());
+        let moving = Move::announced(id, address, times, target, &self.config.endpoint, spread);
+        if let Some(to) = &moving.to {
+            self.breakers.of(to).half_open();
+            // Whatever this address announced before, connections are to go to it now.
+            let back = to.socket_addr().filter(|back| !is_same(*back, address));
+            if let Some(peer) = back.and_then(|back| self.peers.get_mut(&back)) {
+                peer.moving = None;
+                peer.watch = None;
+            }
+        }
+        let peer = self.peers.of(address, now);
+        let (next, until, reason) = (moving.from_then, moving.deadline, WatchFor::Target);
+        peer.watch = moving.to.is_none().then_some(Watch { reason, next, until, pending: None });
+        peer.moving = Some(moving);
+        self.follow(now);
+    }
+
+    /// Servers that only shrink leave DNS, and close their sockets, without announcing it.
+    fn watch_removal(&mut self, address: SocketAddr, now: Instant) {
+        let is_address = self.config.endpoint.socket_addr().is_some();
+        let peer = self.peers.of(address, now);
+        if !is_address && peer.watch.is_none() {
+            let until = now.after(REMOVAL_WATCHED);
+            peer.watch = Some(Watch { reason: WatchFor::Removal, next: now, until, pending: None });
+        }
+    }
+
+    /// Ends what is over and asks for the look-ups that are due.
+    pub(super) fn check_peers(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for (address, peer) in self.peers.iter_mut() {
+            peer.windows.expire(now);
+            let Some(watch) = &mut peer.watch else { continue };
+            if now >= watch.until || self.closing.is_some() {
+                peer.watch = None;
+            } else if now >= watch.next && watch.pending.is_none() {
+                due.push(*address);
+            }
+        }
+        for address in due {
+            let lookup = LookupId(self.next_lookup);
+            self.next_lookup += 1;
+            if let Some(watch) = self.peers.get_mut(&address).and_then(|peer| peer.watch.as_mut()) {
+                watch.pending = Some(lookup);
+            }
+            let endpoint = self.config.endpoint.clone();
+            self.actions.push_back(Action::Resolve { lookup, endpoint });
+        }
+    }
+
+    /// A connection is gone: what it alone has reported, and whom it kept waiting.
+    pub(super) fn forget_connection(&mut self, id: ConnectionId, peer: Option<SocketAddr>, now: Instant) {
+        let Some(address) = peer else { return };
+        self.forget_asking(id, address, now);
+        if let Some(peer) = self.peers.get_mut(&address).filter(|peer| !peer.windows.is_empty()) {
+            peer.windows.forget_reporter(reporter(id));
+            self.relax(address, now);
+        }
+    }
+
+    /// Every connection to this peer learns how far its timeouts are relaxed.
+    fn relax(&mut self, address: SocketAddr, now: Instant) {
+        let Some(peer) = self.peers.get(&address) else { return };
+        for link in self.entries.iter_mut().flat_map(|entry| entry.links()) {
+            if link.peer == Some(address) {
+                link.relax(&peer.windows, now);
+            }
+        }
+    }
+
+    fn new_move(&mut self) -> MoveId {
+        self.next_move += 1;
+        MoveId(self.next_move)
+    }
+}
+
+/// What pairs an announcement with that of its end.
+fn scope(notification: &Notification) -> String {
+    match notification {
+        Notification::Moving { .. } => String::new(),
+        Notification::Migrating { shards, .. }
+        | Notification::Migrated { shards, .. }
+        | Notification::FailingOver { shards, .. }
+        | Notification::FailedOver { shards, .. } => shards.clone(),
+        Notification::SlotsMigrating { slots, .. } => format!("{slots:?}"),
+        Notification::SlotsMigrated { moves, .. } => {
+            let slots: Vec<_> = moves.iter().flat_map(|moved| moved.slots.iter().cloned()).collect();
+            format!("{slots:?}")
+        }
+    }
+}
+
+/// Whether a move leads to the very peer that tells of it: one that was reached because of it, most likely.
+fn leads_to(notification: &Notification, peer: SocketAddr) -> bool {
+    match notification {
+        Notification::Moving { target: Some(target), .. } => target.is_same(&Endpoint::from(peer)),
+        _ => false,
+    }
+}
+
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+}
+
+/// A connection as one number.
+fn reporter(id: ConnectionId) -> u64 {
+    u64::from(id.entry.0) << 32 | u64::from(id.generation)
+}
+
+/// A grace that is over, or was never given, still leaves the time that servers take to close their sockets.
+const GRACE_MIN: Duration = Duration::from_secs(1);
+/// How often a name is asked for an address other than that of a server that leaves.
+const TARGET_POLL: Duration = Duration::from_secs(1);
+/// How often, and for how long, a name is asked whether a server is gone from it.
+const REMOVAL_POLL: Duration = Duration::from_secs(2);
+const REMOVAL_WATCHED: Duration = Duration::from_secs(30);

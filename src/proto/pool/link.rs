@@ -1,0 +1,109 @@
+//! [`Link`]: a connection, and what the pool knows about it that it does not know itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::PoolConfig;
+use crate::proto::connection::{Allowance, Connection, Notifications, Patience};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::maint::handoff::MoveId;
+use crate::proto::maint::relax::Windows;
+use crate::proto::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) generation: u32,
+    pub(super) connection: Connection,
+    /// What was dialed,
+    pub(super) endpoint: Endpoint,
+    /// and who was reached.
+    pub(super) peer: Option<SocketAddr>,
+    /// The newest move that was known when it was dialed to where that move leads.
+    pub(super) follows: Option<MoveId>,
+    /// It was told of the move that it follows: it leads nowhere new.
+    pub(super) leads_back: bool,
+    /// While it drains: when it is closed whatever it waits for.
+    pub(super) close_by: Option<Instant>,
+    /// It took over from another one, which relaxes its timeouts for some time.
+    taken_over_until: Option<Instant>,
+    relaxed_until: Option<Instant>,
+    maintenance: Option<&'static str>,
+}
+
+impl Link {
+    pub(super) fn dialing(
+        generation: u32,
+        endpoint: Endpoint,
+        follows: Option<MoveId>,
+        budget: Duration,
+        now: Instant,
+        config: &PoolConfig,
+    ) -> Self {
+        Link {
+            generation,
+            connection: Connection::dialing(now, budget, &config.connection),
+            endpoint,
+            peer: None,
+            follows,
+            leads_back: false,
+            close_by: None,
+            taken_over_until: None,
+            relaxed_until: None,
+            maintenance: None,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.connection.ready_since().is_some()
+    }
+
+    /// Whether notifications come on it.
+    pub(super) fn is_opted_in(&self) -> bool {
+        self.connection.agreed().is_some_and(|agreed| agreed.notifications == Notifications::On)
+    }
+
+    /// It succeeds another connection, or will: its timeouts are relaxed for so long at least.
+    pub(super) fn relax_as_successor(&mut self, until: Instant) {
+        self.taken_over_until = Some(until);
+        self.relaxed_until = self.relaxed_until.max(Some(until));
+        self.maintenance.get_or_insert("MOVING");
+    }
+
+    /// The windows of its peer have changed.
+    pub(super) fn relax(&mut self, windows: &Windows, now: Instant) {
+        let taken_over = self.taken_over_until.filter(|until| now < *until);
+        self.relaxed_until = windows.until(now).max(taken_over);
+        let announced = windows.in_effect(now).map(|kind| kind.name());
+        self.maintenance = announced.or(taken_over.map(|_| "MOVING"));
+    }
+
+    pub(super) fn relaxed_until(&self) -> Option<Instant> {
+        self.relaxed_until
+    }
+
+    /// The last maintenance that was announced to it, over or not.
+    pub(super) fn announced(&self) -> Option<&'static str> {
+        self.maintenance
+    }
+
+    /// How long its replies may take.
+    #[inline]
+    pub(super) fn allowance(&self, config: &PoolConfig) -> Allowance {
+        let relaxed = config.maint.relaxed_timeout;
+        Allowance::relaxed(config.connection.command_timeout, relaxed, self.relaxed_until)
+    }
+
+    /// The maintenance that goes on at its peer.
+    pub(super) fn maintenance(&self, now: Instant) -> Option<&'static str> {
+        self.maintenance.filter(|_| self.relaxed_until.is_some_and(|until| now < until))
+    }
+
+    pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> Patience {
+        Patience { allowance: self.allowance(config), maintenance: self.maintenance(now) }
+    }
+
+    #[inline]
+    pub(super) fn next_timeout(&self, config: &PoolConfig) -> Option<Instant> {
+        self.connection.next_timeout(&self.allowance(config))
+    }
+}
