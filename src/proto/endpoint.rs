@@ -62,6 +62,69 @@ impl Endpoint {
         self.port
     }
 
+    /// Reads an endpoint as servers name it in notifications; `None` if they say that there is none.
+    ///
+    /// `port` is that of an endpoint that names none. An address of IPv6 may lack its brackets: the last group is
+    /// then taken for a port wherever what stands before it is an address by itself, because servers name ports.
+    /// So `2001:db8::7:6379`, which could be an address as a whole, is port 6379 of `2001:db8::7`; and the last
+    /// group of `2001:db8::7` is part of the address, because `2001:db8:` is none.
+    ///
+    /// # Errors
+    /// If a host or a port is there and cannot be one.
+    pub(crate) fn from_wire(text: &str, port: u16) -> Result<Option<Self>, EndpointError> {
+        let text = text.trim_ascii();
+        let wrong = |problem| EndpointError { text: text.to_owned(), problem };
+        let (host, digits) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a bracket is missing"))?;
+            if !host.is_empty() && host.parse::<Ipv6Addr>().is_err() {
+                return Err(wrong("what stands in brackets is no IPv6 address"));
+            }
+            match rest.strip_prefix(':') {
+                None if !rest.is_empty() => return Err(wrong("the port needs a colon")),
+                digits => (host, digits.unwrap_or_default()),
+            }
+        } else {
+            match text.rsplit_once(':') {
+                Some((host, digits)) if is_port_apart(text, host, digits) => (host, digits),
+                _ => (text, ""),
+            }
+        };
+        let named = match digits {
+            "" => port,
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().map_err(|_| wrong("the port must be 1 to 65535"))?
+            }
+            _ => return Err(wrong("the port must be 1 to 65535")),
+        };
+        if is_null_host(host) || named == 0 {
+            return Ok(None);
+        }
+        Endpoint::new(host, named).map(Some).map_err(|error| wrong(error.problem))
+    }
+
+    /// The name that a server's certificate is asked for: the host without its trailing dot; `None` for addresses,
+    /// which are no names.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        let name = without_dot(&self.host);
+        (self.ip().is_none() && !name.is_empty()).then_some(name)
+    }
+
+    /// Whether both are one place: one port, and one address, however it is written, or one name in any case and
+    /// with or without its trailing dot. A name is never the same as an address, because no resolver is asked.
+    pub(crate) fn is_same(&self, other: &Endpoint) -> bool {
+        self.port == other.port
+            && match (self.ip(), other.ip()) {
+                (Some(one), Some(other)) => one == other,
+                (None, None) => without_dot(&self.host).eq_ignore_ascii_case(without_dot(&other.host)),
+                _ => false,
+            }
+    }
+
+    /// The host as an address, that of IPv4 in the form of IPv6 as one of IPv4.
+    fn ip(&self) -> Option<IpAddr> {
+        Some(self.host.parse::<IpAddr>().ok()?.to_canonical())
+    }
+
     /// The socket address, if the host is an address rather than a name.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port))
@@ -118,6 +181,22 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Whether the last colon of an endpoint without brackets stands before a port, rather than within an address.
+fn is_port_apart(text: &str, host: &str, digits: &str) -> bool {
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit());
+    !is_address(text) || (is_decimal && is_address(host))
+}
+
+/// How servers write that they name no host.
+fn is_null_host(host: &str) -> bool {
+    matches!(host, "" | "-" | "?") || host.eq_ignore_ascii_case("null")
+}
+
+fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
 /// Letters, digits and what else occurs in names; anything beyond ASCII is left to the resolver.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') || !byte.is_ascii()
@@ -169,6 +248,68 @@ mod tests {
         ] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert!(error.to_string().contains(problem), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn servers_may_leave_out_ports_and_brackets() {
+        for (text, host, port) in [
+            ("54.78.247.156:12075", "54.78.247.156", 12075),
+            ("10.0.0.1", "10.0.0.1", 7),
+            ("db.example.com.:12075", "db.example.com.", 12075),
+            ("db.example.com:", "db.example.com", 7),
+            ("[2001:db8::7]:12075", "2001:db8::7", 12075),
+            ("[2001:db8::7]", "2001:db8::7", 7),
+            ("2001:db8::7:12075", "2001:db8::7", 12075),
+            ("2001:db8::7:6379", "2001:db8::7", 6379),
+            ("2001:db8::7", "2001:db8::7", 7),
+            ("2001:db8::7:beef", "2001:db8::7:beef", 7),
+            ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", 7),
+            ("1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8", 9),
+            ("::1", "::1", 7),
+            ("::ffff:10.0.0.1:80", "::ffff:10.0.0.1", 80),
+            (" 10.0.0.1:1 ", "10.0.0.1", 1),
+        ] {
+            assert_eq!(Endpoint::from_wire(text, 7), Endpoint::new(host, port).map(Some), "{text}");
+        }
+        for text in ["", " ", "?", "-", "null", "NULL", ":0", ":80", "host:0", "?:80", "[]:80", "[::1]:0"] {
+            assert_eq!(Endpoint::from_wire(text, 7), Ok(None), "{text}");
+        }
+        assert_eq!(Endpoint::from_wire("host", 0), Ok(None), "a connection without a port has none to lend");
+        for text in ["a b:1", "host:65536", "host:+1", "[::1", "[::1]1", "[host]:1", "1:2:3:1", "a/b"] {
+            assert!(Endpoint::from_wire(text, 7).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_place_has_many_spellings() {
+        let endpoint = |host: &str| Endpoint::new(host, 7).unwrap();
+        for (one, other) in [
+            ("db.example.com.", "DB.example.COM"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("2001:db8:0:0:0:0:0:7", "2001:DB8::7"),
+        ] {
+            assert!(
+                endpoint(one).is_same(&endpoint(other)) && endpoint(other).is_same(&endpoint(one)),
+                "{one}"
+            );
+            assert!(!endpoint(one).is_same(&Endpoint::new(other, 8).unwrap()), "{one}");
+        }
+        for (one, other) in [("10.0.0.1", "10.0.0.2"), ("a", "b"), ("10.0.0.1", "name"), ("a..", "a")] {
+            assert!(!endpoint(one).is_same(&endpoint(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_asked_for_by_name_only() {
+        for (host, name) in [
+            ("db.example.com.", Some("db.example.com")),
+            ("db", Some("db")),
+            ("10.0.0.1", None),
+            ("::1", None),
+            (".", None),
+        ] {
+            assert_eq!(Endpoint::new(host, 7).unwrap().server_name(), name);
         }
     }
 

@@ -9,3 +9,4 @@ pub(crate) mod event;
 pub(crate) mod mode;
 pub(crate) mod notification;
 pub(crate) mod settings;
+pub(crate) mod slots;

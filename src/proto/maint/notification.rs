@@ -1,12 +1,14 @@
-//! [`Notification`]: a push frame, understood. The only place that knows what stands where in one.
+//! [`Notification`]: a push frame, understood.
+
+mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub(crate) use self::wire::parse;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::resp::Frame;
 use crate::proto::time::Instant;
 
 /// What a server announced.
@@ -20,7 +22,7 @@ pub enum Notification {
     Moving {
         /// The event's number.
         seq: Option<i64>,
-        /// How long connections are still served.
+        /// How long connections are still served; zero if that is over or was not said.
         grace: Duration,
         /// Where to go; without one, wherever the configured endpoint leads by then.
         target: Option<Endpoint>,
@@ -29,9 +31,9 @@ pub enum Notification {
     Migrating {
         /// The event's number.
         seq: Option<i64>,
-        /// The announced time; what it means differs between servers.
+        /// The announced time, zero if it is over or was not said; what it means differs between servers.
         time: Duration,
-        /// The ids of the server's shards, as text: `["27"]`. Empty if there were none.
+        /// The ids of the server's shards, as text: `["27"]`. Empty if there were none; cut after 4 KiB.
         shards: String,
     },
     /// The migration is over.
@@ -45,7 +47,7 @@ pub enum Notification {
     FailingOver {
         /// The event's number.
         seq: Option<i64>,
-        /// The announced time; what it means differs between servers.
+        /// The announced time, zero if it is over or was not said; what it means differs between servers.
         time: Duration,
         /// As in [`Notification::Migrating`].
         shards: String,
@@ -68,7 +70,7 @@ pub enum Notification {
     SlotsMigrated {
         /// The event's number.
         seq: Option<i64>,
-        /// From where to where.
+        /// From where to where; empty if that could not be read.
         moves: Vec<SlotMove>,
     },
 }
@@ -77,7 +79,8 @@ pub enum Notification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotMove {
-    /// The node that had them; `None` if it was not named.
+    /// The node that had them; `None` if it was not named. Some servers never name it, and mean themselves: where
+    /// every move of a notification lacks one, it is the peer that the notification came from.
     pub source: Option<Endpoint>,
     /// The node that has them now; `None` if it was not named.
     pub target: Option<Endpoint>,
@@ -200,17 +203,6 @@ pub(crate) enum Parsed {
     Other,
 }
 
-/// Reads the elements of a push. `port` is that of the connection: an endpoint that is named without one has the same.
-pub(crate) fn parse(items: &[Frame], port: u16) -> Parsed {
-    let (Some(Frame::Bulk(name) | Frame::Simple(name)), _) = (items.first(), port) else {
-        return Parsed::Other;
-    };
-    match NotificationKind::of(name) {
-        Some(_) => Parsed::Malformed("not read yet"),
-        None => Parsed::Other,
-    }
-}
-
 /// What one shard tells the others: who announced what, and when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
@@ -218,3 +210,6 @@ pub(crate) struct Announcement {
     pub(crate) notification: Notification,
     pub(crate) received: Instant,
 }
+
+#[cfg(test)]
+mod tests;
