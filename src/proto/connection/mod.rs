@@ -162,12 +162,12 @@ impl Connection {
     /// Whether something came that is no reply.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        !self.pushes.is_empty()
+        !self.pushes.is_empty() || self.decoder.has_skipped()
     }
 
     /// How many messages were skipped since the last call because they were too large.
     pub(crate) fn take_skipped(&mut self) -> u64 {
-        0
+        self.decoder.take_skipped()
     }
 
     /// The messages that came since the last call, in order.

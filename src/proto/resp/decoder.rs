@@ -3,17 +3,29 @@
 //! Every byte is looked at once: what has arrived of a frame is kept as half-built values, never as text to be
 //! scanned again. Small payloads are copied out of the read buffer, which frees it for the next read at once; a
 //! payload that outgrows a read is received straight into the memory that the caller gets ([`Decoder::space`]).
+//!
+//! A push answers nothing, and can therefore be missed: one that exceeds its own, lower limits, or holds what is no
+//! value, is read to its end, counted, and not kept. A reply of that kind ends the connection, since its caller would
+//! wait for ever.
 
 use bytes::Bytes;
 
 use super::blob::Blob;
 use super::frame::Frame;
-use super::limits::{DecodeError, LINE_MAX, Limits};
+use super::limits::{DecodeError, LINE_MAX, Limits, PUSH_LIMITS};
+use super::skip::{Skip, TYPES};
 
 /// A resumable decoder for one direction of one connection.
 #[derive(Debug)]
 pub(crate) struct Decoder {
+    /// Those of the frame that is being read: a push has others than all else.
     limits: Limits,
+    reply_limits: Limits,
+    push_limits: Limits,
+    in_push: bool,
+    /// The rest of a push that is not kept.
+    skip: Option<Skip>,
+    skipped: u64,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
     /// A payload that has not arrived whole.
@@ -32,6 +44,11 @@ impl Decoder {
     pub(crate) fn new(limits: Limits) -> Self {
         Decoder {
             limits,
+            reply_limits: limits,
+            push_limits: limits.least(PUSH_LIMITS),
+            in_push: false,
+            skip: None,
+            skipped: 0,
             line: Vec::new(),
             blob: None,
             streamed: None,
@@ -68,11 +85,26 @@ impl Decoder {
         }
     }
 
+    /// Whether pushes were skipped that nobody was told of yet.
+    #[inline]
+    pub(crate) fn has_skipped(&self) -> bool {
+        self.skipped > 0
+    }
+
+    /// How many pushes were skipped since the last call, because they exceeded their limits or held what is no value.
+    pub(crate) fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
+    }
+
     fn between_frames(&self) -> bool {
+        // What is skipped has had elements.
         self.elements == 0 && self.line.is_empty()
     }
 
     fn decode_any(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, DecodeError> {
+        if self.skip.is_some() && !self.skip_on(input)? {
+            return Ok(None);
+        }
         loop {
             let element = match self.blob.take() {
                 Some(blob) => self.resume(blob, input)?,
@@ -82,13 +114,47 @@ impl Decoder {
                 Element::Whole(frame) => self.place(frame)?,
                 Element::Begun => None,
                 Element::Starved => return Ok(None),
+                Element::Skipped if self.skip_on(input)? => None,
+                Element::Skipped => return Ok(None),
             };
             if let Some(frame) = frame {
-                self.elements = 0;
-                self.bytes = 0;
+                self.end_frame();
                 return Ok(Some(frame));
             }
         }
+    }
+
+    /// What was counted of a frame is not counted for the next.
+    #[inline]
+    fn end_frame(&mut self) {
+        self.elements = 0;
+        self.bytes = 0;
+        if self.in_push {
+            self.in_push = false;
+            self.limits = self.reply_limits;
+        }
+    }
+
+    /// Begins to skip a push, between two of its elements.
+    #[cold]
+    fn begin_skip(&mut self) -> Skip {
+        self.attributes.clear();
+        let aggregates: Vec<_> = std::mem::take(&mut self.open);
+        let open = aggregates.iter().map(|aggregate| (aggregate.kind == b'|', aggregate.missing));
+        Skip::within(open, self.streamed.take().is_some())
+    }
+
+    /// Takes what is to be skipped out of `input`; true when that was all.
+    #[cold]
+    fn skip_on(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
+        let Some(skip) = &mut self.skip else { return Ok(true) };
+        if !skip.take_from(input)? {
+            return Ok(false);
+        }
+        self.skip = None;
+        self.skipped += 1;
+        self.end_frame();
+        Ok(true)
     }
 
     /// Reads one header line, and what follows it if that is already there.
@@ -104,23 +170,47 @@ impl Decoder {
         } else {
             let mut rest = *input;
             let Some(part) = take_line(&mut rest) else { return self.keep_line(input) };
+            if let Err(error) = self.check_line(part.len()) {
+                return self.skip_line(error, input.first().copied().unwrap_or_default());
+            }
             *input = rest;
-            self.check_line(part.len())?;
             self.line.extend_from_slice(part);
             whole = std::mem::take(&mut self.line);
             &whole[..]
         };
         let line = line.strip_suffix(b"\r\n").ok_or(DecodeError::MissingTerminator)?;
         let (&kind, line) = line.split_first().ok_or(DecodeError::MissingTerminator)?;
-        self.header(kind, line, input)
+        match self.header(kind, line, input) {
+            Err(error) if self.in_push && is_about_content(error) => {
+                let mut skip = self.begin_skip();
+                skip.line(kind, line)?;
+                self.skip = Some(skip);
+                Ok(Element::Skipped)
+            }
+            element => element,
+        }
     }
 
     /// Keeps the beginning of a line, which is all that there is.
     fn keep_line(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
-        self.check_line(input.len())?;
+        if let Err(error) = self.check_line(input.len()) {
+            return self.skip_line(error, input.first().copied().unwrap_or_default());
+        }
         self.line.extend_from_slice(input);
         *input = &[];
         Ok(Element::Starved)
+    }
+
+    /// A line is too long to be kept, which is the end of a push, or of everything.
+    #[cold]
+    fn skip_line(&mut self, error: DecodeError, first: u8) -> Result<Element, DecodeError> {
+        let line = std::mem::take(&mut self.line);
+        let kind = line.first().copied().unwrap_or(first);
+        if !self.in_push || !b"+-(".contains(&kind) {
+            return Err(error);
+        }
+        self.skip = Some(self.begin_skip().in_line(&line));
+        Ok(Element::Skipped)
     }
 
     fn check_line(&self, more: usize) -> Result<(), DecodeError> {
@@ -129,7 +219,7 @@ impl Decoder {
 
     /// Whether a frame may begin with this byte, here.
     fn check_type(&self, kind: u8) -> Result<(), DecodeError> {
-        if !b"$+-:*_#,(!=~%>|.;".contains(&kind) {
+        if !TYPES.contains(&kind) {
             return Err(DecodeError::UnknownType(kind));
         }
         if self.streamed.is_some() != (kind == b';') {
@@ -185,7 +275,7 @@ impl Decoder {
             && let Some(rest) = rest.strip_prefix(b"\r\n")
         {
             *input = rest;
-            return blob_frame(kind, Bytes::copy_from_slice(payload)).map(Element::Whole);
+            return self.whole_blob(kind, Bytes::copy_from_slice(payload));
         }
         self.resume(Blob::new(kind, length), input)
     }
@@ -201,8 +291,22 @@ impl Decoder {
                 self.streamed = Some(chunks);
                 Ok(Element::Begun)
             }
-            (kind, payload) => blob_frame(kind, payload.into()).map(Element::Whole),
+            (kind, payload) => self.whole_blob(kind, payload.into()),
         }
+    }
+
+    fn whole_blob(&mut self, kind: u8, payload: Bytes) -> Result<Element, DecodeError> {
+        match blob_frame(kind, payload) {
+            Err(_) if self.in_push => Ok(self.skip_after_element()),
+            frame => frame.map(Element::Whole),
+        }
+    }
+
+    /// An element of a push is there, and is no value.
+    #[cold]
+    fn skip_after_element(&mut self) -> Element {
+        self.skip = Some(self.begin_skip().after_element());
+        Element::Skipped
     }
 
     fn begin_aggregate(&mut self, kind: u8, line: &[u8]) -> Result<Element, DecodeError> {
@@ -211,6 +315,10 @@ impl Decoder {
         }
         if kind == b'>' && !self.open.is_empty() {
             return Err(DecodeError::Misplaced);
+        }
+        if kind == b'>' {
+            self.in_push = true;
+            self.limits = self.push_limits;
         }
         let pairs = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
         let missing = match line {
@@ -239,7 +347,12 @@ impl Decoder {
 
     fn end_streamed(&mut self, line: &[u8]) -> Result<Element, DecodeError> {
         match self.open.pop() {
-            Some(aggregate) if aggregate.missing.is_none() && line.is_empty() => self.close(aggregate),
+            Some(aggregate) if aggregate.missing.is_none() && line.is_empty() => {
+                match self.close(aggregate) {
+                    Err(_) if self.in_push => Ok(self.skip_after_element()),
+                    element => element,
+                }
+            }
             _ => Err(DecodeError::BrokenStream),
         }
     }
@@ -260,7 +373,7 @@ impl Decoder {
             let Some(aggregate) = self.open.pop() else { return Ok(None) };
             match self.close(aggregate)? {
                 Element::Whole(whole) => frame = whole,
-                Element::Begun | Element::Starved => return Ok(None),
+                Element::Begun | Element::Starved | Element::Skipped => return Ok(None),
             }
         }
     }
@@ -317,6 +430,8 @@ enum Element {
     Begun,
     /// The input ended.
     Starved,
+    /// The rest of the push is to be skipped.
+    Skipped,
 }
 
 #[derive(Debug)]
@@ -366,6 +481,15 @@ fn blob_frame(kind: u8, payload: Bytes) -> Result<Frame, DecodeError> {
     }
 }
 
+/// Whether all is well but for what an element holds, or how much there is: its end is known.
+fn is_about_content(error: DecodeError) -> bool {
+    match error {
+        DecodeError::TooDeep | DecodeError::TooManyElements | DecodeError::TooLong => true,
+        DecodeError::BadNumber(kind) => b":,#_(".contains(&kind),
+        _ => false,
+    }
+}
+
 fn attributed(pending: &mut Vec<Frame>, frame: Frame) -> Frame {
     if pending.is_empty() {
         return frame;
@@ -395,7 +519,7 @@ fn take_line<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// A length or a count: digits only.
-fn count(line: &[u8]) -> Option<usize> {
+pub(super) fn count(line: &[u8]) -> Option<usize> {
     if line.is_empty() || line.len() > COUNT_DIGITS_MAX {
         return None;
     }

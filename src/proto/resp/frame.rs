@@ -81,6 +81,15 @@ impl Frame {
         }
     }
 
+    /// The elements of a push, with or without attributes in front of it; `None` if it is something else.
+    pub(crate) fn push_items(&self) -> Option<&[Frame]> {
+        match self {
+            Frame::Push(items) => Some(items),
+            Frame::Attributed { frame, .. } => frame.push_items(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_push(&self) -> bool {
         match self {
             Frame::Push(_) => true,

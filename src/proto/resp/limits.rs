@@ -3,7 +3,8 @@
 /// What a decoder accepts from a server before it calls the stream broken.
 ///
 /// A server is untrusted input: these bounds hold whatever a length or a count on the wire announces, and memory
-/// is only ever reserved for what has arrived.
+/// is only ever reserved for what has arrived. Messages that answer nothing are held to 4 levels, 64 Ki elements and
+/// 1 MiB as well; those that exceed that are left out, and do not break the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -20,6 +21,21 @@ impl Default for Limits {
         Limits { depth: 32, elements: 16 << 20, bytes: 512 << 20 }
     }
 }
+
+impl Limits {
+    /// The lower of both in each respect.
+    pub(super) fn least(self, other: Limits) -> Limits {
+        Limits {
+            depth: self.depth.min(other.depth),
+            elements: self.elements.min(other.elements),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+}
+
+/// What is kept of a push at most: 4 levels, 64 Ki elements, 1 MiB of payload. Nobody asked for it, so that it
+/// cannot be worth more memory than that.
+pub(super) const PUSH_LIMITS: Limits = Limits { depth: 4, elements: 64 << 10, bytes: 1 << 20 };
 
 /// Why a stream of bytes is not RESP. The connection that it came from cannot be used any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

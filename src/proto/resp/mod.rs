@@ -7,6 +7,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod limits;
+mod skip;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::Encoder;

@@ -1,5 +1,7 @@
 //! Pushes as servers, proxies and clients' tests have written them, through the decoder.
 
+mod hostile;
+
 use super::wire::parse;
 use super::*;
 use crate::proto::resp::{Decoder, Frame, Limits};

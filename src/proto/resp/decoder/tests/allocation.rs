@@ -42,7 +42,7 @@ fn count(bytes: isize) {
 }
 
 /// The most that `run` has allocated at any time.
-fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
+pub(super) fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);
     let result = run();

@@ -3,6 +3,7 @@
 mod allocation;
 mod generate;
 mod oracle;
+mod skip;
 
 use bytes::Bytes;
 use proptest::prelude::*;
