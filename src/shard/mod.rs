@@ -14,11 +14,13 @@ mod pipeline;
 pub(crate) mod probe;
 mod reply;
 mod resolve;
+mod seats;
 mod stats;
 mod transport;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ pub use self::stats::ShardStats;
 
 pub(crate) use self::calls::Answer;
 use self::calls::Calls;
+use self::seats::Seats;
 use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
@@ -76,8 +79,7 @@ pub(crate) struct Inner {
 struct Core {
     pool: Pool,
     calls: Calls,
-    /// One for each entry of the pool.
-    drivers: Vec<DriverSeat>,
+    seats: Seats,
     pilot: pilot::PilotSeat,
     /// Those who wait for the pool to be ready, or shut down.
     watchers: Vec<Waker>,
@@ -87,19 +89,16 @@ struct Core {
     peers: stats::Peers,
 }
 
-/// How the driver of an entry's connection is reached, if there is one.
-#[derive(Default)]
-struct DriverSeat {
-    waker: Option<Waker>,
-    /// It was woken because of a command, and has not run since.
-    notified: bool,
-}
-
-/// Counts from the moment at which its shard began.
+/// Counts from the same moment on all shards of the process: what one of them reads, others are told of.
 #[derive(Clone, Copy)]
 struct Clock(std::time::Instant);
 
 impl Clock {
+    fn of_process() -> Self {
+        static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+        Clock(*ORIGIN.get_or_init(std::time::Instant::now))
+    }
+
     fn now(self) -> Instant {
         Instant::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
@@ -122,14 +121,14 @@ impl Shard {
 
     /// Starts a pool; its connections are made in the background.
     pub(crate) fn start(effective: Effective, index: usize) -> Shard {
-        let clock = Clock(std::time::Instant::now());
+        let clock = Clock::of_process();
         let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
         let entry = pool.assign();
-        let drivers = (0..effective.connections_per_shard()).map(|_| DriverSeat::default()).collect();
+        let seats = Seats::new(effective.connections_per_shard());
         let core = Core {
             pool,
             calls: Calls::default(),
-            drivers,
+            seats,
             pilot: pilot::PilotSeat::default(),
             watchers: Vec::new(),
             handles: 1,
@@ -327,6 +326,7 @@ impl Inner {
             let (open, left) = core.calls.leave(ticket);
             if open {
                 core.pool.abandon(entry, position);
+                core.ask_pilot();
             }
             left
         };
@@ -354,16 +354,19 @@ impl Core {
         lane
     }
 
+    /// Wakes the pilot if there is something for it to do.
+    #[inline]
+    fn ask_pilot(&mut self) {
+        if self.pool.has_actions() {
+            self.pilot.wake();
+        }
+    }
+
     /// Something was submitted for this entry: its driver has to write it, or the pilot to note the time.
     #[inline]
     fn notify(&mut self, entry: EntryId) {
-        let Some(seat) = self.drivers.get_mut(entry.0 as usize) else { return };
-        if !seat.notified {
-            seat.notified = true;
-            match &seat.waker {
-                Some(waker) => waker.wake_by_ref(),
-                None => self.pilot.wake(),
-            }
+        if self.seats.tell(entry, self.pool.generation_in_use(entry)) {
+            self.pilot.wake();
         }
     }
 }

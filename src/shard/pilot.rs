@@ -64,9 +64,7 @@ fn turn(inner: &Rc<Inner>) -> Turn {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
         core.pilot.notified = false;
-        for seat in core.drivers.iter_mut().filter(|seat| seat.waker.is_none()) {
-            seat.notified = false;
-        }
+        core.seats.pilot_runs();
         core.pool.handle_timeout(now, &mut core.calls);
     }
     // A new task runs at once, up to its first wait: nothing may be borrowed when one is spawned.
@@ -100,15 +98,12 @@ fn act(inner: &Rc<Inner>, action: Action) {
             let protocol = inner.core.borrow().pool.protocol(id);
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
-        Action::Wake { .. } | Action::Announce(_) | Action::Resolve { .. } => {}
+        Action::Wake { id } => inner.core.borrow_mut().seats.wake(id),
+        Action::Announce(_) | Action::Resolve { .. } => {}
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
-            let waker = inner.core.borrow_mut().drivers.get_mut(id.entry.0 as usize).and_then(|seat| {
-                seat.notified = false;
-                seat.waker.take()
-            });
             // Its driver sees that the connection is gone, and ends.
-            if let Some(waker) = waker {
+            if let Some(waker) = inner.empty_seat(id) {
                 waker.wake();
             }
         }
@@ -148,7 +143,7 @@ async fn sleep(inner: &Rc<Inner>, time: Option<Duration>) {
     .await;
 }
 
-pub(super) fn register(waker: &mut Option<Waker>, context: &Context<'_>) {
+fn register(waker: &mut Option<Waker>, context: &Context<'_>) {
     match waker {
         Some(waker) if waker.will_wake(context.waker()) => {}
         waker => *waker = Some(context.waker().clone()),
