@@ -123,4 +123,4 @@ pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;
 pub use proto::maint::mode::EndpointType;
 pub use proto::resp::{Frame, Limits};
-pub use shard::{Pipeline, Reply, Shard, ShardStats};
+pub use shard::{Pipeline, Reply, Shard, ShardGroup, ShardStats};

@@ -5,6 +5,7 @@
 //! [driver](driver) for each connection, and, where a [`Client`](crate::Client) started the shard, one that empties
 //! the [mailbox].
 
+mod broadcast;
 mod calls;
 mod driver;
 pub(crate) mod executor;
@@ -26,10 +27,12 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
+pub use self::broadcast::ShardGroup;
 pub use self::pipeline::Pipeline;
 pub use self::reply::Reply;
 pub use self::stats::ShardStats;
 
+pub(crate) use self::broadcast::Member;
 pub(crate) use self::calls::Answer;
 use self::calls::Calls;
 use self::seats::Seats;
@@ -73,7 +76,8 @@ pub(crate) struct Inner {
     core: RefCell<Core>,
     effective: Effective,
     clock: Clock,
-    index: usize,
+    member: Member,
+    pinned_to: Option<usize>,
 }
 
 struct Core {
@@ -87,6 +91,7 @@ struct Core {
     handles: usize,
     next_lane: u32,
     peers: stats::Peers,
+    broadcasts_dropped: u64,
 }
 
 /// Counts from the same moment on all shards of the process: what one of them reads, others are told of.
@@ -107,20 +112,29 @@ impl Clock {
 impl Shard {
     /// Starts a pool on the glommio executor that this is called on, and waits until every connection is ready.
     ///
-    /// The settings that say how many shards there are, and where, mean nothing here: the executor is yours.
+    /// The settings that say how many shards there are, and where, mean nothing here: the executor is yours. If there
+    /// are several, [`Shard::connect_in`] a group.
     ///
     /// # Errors
     /// If the configuration is wrong, or no connection can be made within the connect timeout.
     pub async fn connect(config: Config) -> Result<Shard> {
+        Shard::connect_in(&ShardGroup::new(1), config).await
+    }
+
+    /// The same for one of several shards, on as many executors, which tell each other what their server announces.
+    ///
+    /// # Errors
+    /// As [`Shard::connect`]; and if the group was made for fewer shards.
+    pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
         let effective = config.effective()?;
         let timeout = effective.connect_timeout();
-        let shard = Shard::start(effective, 0);
+        let shard = Shard::start(effective, group.join()?, None);
         shard.ready(timeout).await?;
         Ok(shard)
     }
 
     /// Starts a pool; its connections are made in the background.
-    pub(crate) fn start(effective: Effective, index: usize) -> Shard {
+    pub(crate) fn start(effective: Effective, member: Member, pinned_to: Option<usize>) -> Shard {
         let clock = Clock::of_process();
         let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
         let entry = pool.assign();
@@ -134,9 +148,11 @@ impl Shard {
             handles: 1,
             next_lane: 1,
             peers: stats::Peers::default(),
+            broadcasts_dropped: 0,
         };
-        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, index });
+        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, member, pinned_to });
         pilot::spawn(&inner);
+        pilot::spawn_listener(&inner);
         Shard { inner, entry, lane: Lane(0) }
     }
 
@@ -158,14 +174,14 @@ impl Shard {
         pilot::shut_down(&self.inner, grace).await
     }
 
-    /// Which of its client's shards this is, from 0.
+    /// Which of its client's shards this is, or which of its group's, from 0.
     pub fn index(&self) -> usize {
-        self.inner.index
+        self.inner.member.index()
     }
 
     /// The core that this shard is pinned to by its client, if it is.
     pub fn core(&self) -> Option<usize> {
-        self.inner.effective.shard_cores().get(self.inner.index).copied().flatten()
+        self.inner.pinned_to
     }
 
     /// Counts of what happened on this shard so far.

@@ -47,8 +47,22 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
         while let Turn::Sleep(time) = turn(&inner) {
             sleep(&inner, time).await;
         }
+        inner.member.leave();
     };
     glommio::spawn_local(fly).detach();
+}
+
+/// Starts the task that takes in what other shards of the group have read. It ends with the pilot.
+pub(super) fn spawn_listener(inner: &Rc<Inner>) {
+    let inner = inner.clone();
+    let listen = async move {
+        while let Some(announcement) = inner.member.next().await {
+            let mut core = inner.core.borrow_mut();
+            core.pool.handle_announcement(announcement, inner.clock.now());
+            core.pilot.wake();
+        }
+    };
+    glommio::spawn_local(listen).detach();
 }
 
 enum Turn {
@@ -88,7 +102,7 @@ fn turn(inner: &Rc<Inner>) -> Turn {
 }
 
 fn act(inner: &Rc<Inner>, action: Action) {
-    let shard = inner.index;
+    let shard = inner.member.index();
     match action {
         Action::Dial { id, endpoint, timeout } => {
             tracing::debug!(target: "hitless::shard", shard, %endpoint, ?id, "dialing");
@@ -99,7 +113,11 @@ fn act(inner: &Rc<Inner>, action: Action) {
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
         Action::Wake { id } => inner.core.borrow_mut().seats.wake(id),
-        Action::Announce(_) | Action::Resolve { .. } => {}
+        Action::Announce(announcement) => {
+            let dropped = inner.member.announce(&announcement);
+            inner.core.borrow_mut().broadcasts_dropped += dropped;
+        }
+        Action::Resolve { .. } => {}
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
             // Its driver sees that the connection is gone, and ends.
@@ -111,7 +129,7 @@ fn act(inner: &Rc<Inner>, action: Action) {
 }
 
 fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool) {
-    let (shard, endpoint) = (inner.index, inner.effective.endpoint());
+    let (shard, endpoint) = (inner.member.index(), inner.effective.endpoint());
     match reason {
         CloseReason::Local => tracing::debug!(target: "hitless::shard", shard, ?id, "closed"),
         reason if reason.is_refusal() => {
