@@ -112,6 +112,10 @@ mod proto;
 mod shard;
 
 pub mod observe;
+/// What finds the addresses of names, for those who bring their own.
+pub mod net {
+    pub use crate::config::Resolve;
+}
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 

@@ -74,6 +74,14 @@ impl ShardGroup {
             && (0..=member).find(|index| here(*index)) == Some(member)
     }
 
+    /// This member takes no more announcements, and tells of none.
+    pub(crate) fn leave(&self, member: usize) {
+        if let Some(inbox) = self.0.inboxes.get(member) {
+            inbox.announcements.close();
+            inbox.shard.wake();
+        }
+    }
+
     /// Takes the next seat.
     ///
     /// # Errors
@@ -162,10 +170,11 @@ impl Member {
 
     /// Takes no more announcements, and tells of none.
     pub(crate) fn leave(&self) {
-        if let Some(inbox) = self.group.0.inboxes.get(self.index) {
-            inbox.announcements.close();
-            inbox.shard.wake();
-        }
+        self.group.leave(self.index);
+    }
+
+    pub(crate) fn group(&self) -> &ShardGroup {
+        &self.group
     }
 }
 

@@ -191,6 +191,6 @@ impl Inner {
 }
 
 /// How much is read at once. Larger values are received straight into their own memory.
-const READ_BUFFER: usize = 32 << 10;
+pub(super) const READ_BUFFER: usize = 32 << 10;
 /// After this many reads the driver lets other tasks run, however much there is to read.
 const READS_PER_TURN: usize = 8;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::mailbox::{self, Mailbox};
-use super::{Member, Shard};
+use super::{Member, Shard, ShardGroup};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 
@@ -32,11 +32,11 @@ pub(crate) fn start(effective: &Effective, member: Member, mailbox: Arc<Mailbox>
     let main = {
         let effective = effective.clone();
         move || async move {
-            let guard = Closing(mailbox);
+            let guard = Closing { mailbox, group: member.group().clone(), member: index };
             let shard = Shard::start(effective, member, core);
             // Whoever started this waits for it, and for nothing else.
             let _ = started.send(());
-            mailbox::serve(&guard.0, shard).await;
+            mailbox::serve(&guard.mailbox, shard).await;
         }
     };
     let builder = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
@@ -62,11 +62,16 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
 }
 
 /// However the thread ends, nobody waits for it any longer.
-struct Closing(Arc<Mailbox>);
+struct Closing {
+    mailbox: Arc<Mailbox>,
+    group: ShardGroup,
+    member: usize,
+}
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.group.leave(self.member);
+        self.mailbox.abandon();
     }
 }
 

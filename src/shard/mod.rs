@@ -13,6 +13,7 @@ pub(crate) mod mailbox;
 mod pilot;
 mod pipeline;
 pub(crate) mod probe;
+mod pushes;
 mod reply;
 mod resolve;
 mod seats;
@@ -35,13 +36,15 @@ pub use self::stats::ShardStats;
 pub(crate) use self::broadcast::Member;
 pub(crate) use self::calls::Answer;
 use self::calls::Calls;
+use self::pushes::Handler;
 use self::seats::Seats;
 use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
 use crate::proto::connection::{Deliver, Lane, Position, Ticket};
-use crate::proto::pool::{Action, EntryId, Pool};
+use crate::proto::error::Outcome;
+use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
 use crate::proto::resp::{Encoder, Frame};
 use crate::proto::time::Instant;
 
@@ -190,6 +193,34 @@ impl Shard {
         stats::collect(&mut core)
     }
 
+    /// Calls `handler` for each push with this name, in any case, that a connection of this shard receives: with what
+    /// follows the name. It runs between other tasks of this thread, and must not block.
+    ///
+    /// A later handler for the same name takes the place of an earlier one; a panic in it is caught, and logged once.
+    /// It is kept until the shard is shut down: one that holds a [`Shard`] keeps the shard from ending by itself.
+    ///
+    /// ```no_run
+    /// # fn example(shard: &hitless::Shard) -> hitless::Result<()> {
+    /// shard.on_push("invalidate", |items| println!("gone: {items:?}"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the name is one of those by which servers announce maintenance, which the shard handles itself, or there are
+    /// handlers for 64 names already, or the shard is shut down.
+    pub fn on_push(&self, name: &str, handler: impl FnMut(&[Frame]) + 'static) -> Result<()> {
+        let handler = Handler::new(name, handler)?;
+        let mut core = self.inner.core.borrow_mut();
+        let inserted = match core.pool.is_shut_down() {
+            true => Err(Error::shut_down(Outcome::Unsent)),
+            false => core.calls.pushes.insert(handler.clone()),
+        };
+        // Handlers may run code when they are dropped, the one before as well as one that was refused.
+        drop(core);
+        inserted.map(drop)
+    }
+
     /// Sends any command.
     #[inline]
     pub fn run<T: FromReply>(&self, command: &Cmd) -> Reply<T> {
@@ -282,6 +313,8 @@ impl Drop for Shard {
             core.handles == 0
         };
         if is_last {
+            // The executor may end before the pilot does.
+            self.inner.member.leave();
             // Replies may still be awaited, for as long as any reply may take.
             pilot::begin_shutdown(&self.inner, self.inner.effective.command_timeout());
         }
@@ -335,10 +368,13 @@ impl Inner {
         self.wake(due);
     }
 
-    fn cancel(&self, ticket: Ticket, entry: EntryId, position: Position) {
+    fn cancel(&self, ticket: Ticket, entry: EntryId, position: Position, deadline: Option<DeadlineId>) {
         // A waker may be dropped with what is left behind: not while the core is borrowed.
         let _left = {
             let mut core = self.core.borrow_mut();
+            if let Some(deadline) = deadline {
+                core.pool.clear_deadline(deadline);
+            }
             let (open, left) = core.calls.leave(ticket);
             if open {
                 core.pool.abandon(entry, position);
@@ -348,15 +384,36 @@ impl Inner {
         };
     }
 
+    /// Gives an open call a deadline of its own, which takes the place of `earlier`.
+    fn set_deadline(
+        &self,
+        call: (Ticket, EntryId, Position),
+        time: Duration,
+        earlier: Option<DeadlineId>,
+    ) -> Option<DeadlineId> {
+        let (ticket, entry, position) = call;
+        let at = self.clock.now().after(time);
+        let mut core = self.core.borrow_mut();
+        if let Some(earlier) = earlier {
+            core.pool.clear_deadline(earlier);
+        }
+        if !core.calls.is_open(ticket) {
+            return None;
+        }
+        let deadline = core.pool.set_deadline(entry, position, ticket, at);
+        core.pilot.arm(Some(at));
+        Some(deadline)
+    }
+
     fn next_action(&self) -> Option<Action> {
         self.core.borrow_mut().pool.poll_action()
     }
 
-    /// Wakes those whose calls were answered. Nothing may be borrowed.
+    /// Wakes those whose calls were answered, and hands out pushes. Nothing may be borrowed.
     #[inline]
     fn wake(&self, due: Option<calls::Due>) {
         if let Some(mut due) = due {
-            due.wake();
+            due.settle();
             self.core.borrow_mut().calls.reuse(due);
         }
     }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Inner, driver};
+use super::{Inner, driver, resolve};
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{self, Event};
 use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::pool::{Action, ConnectionId};
 use crate::proto::time::Instant;
@@ -48,6 +49,8 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
             sleep(&inner, time).await;
         }
         inner.member.leave();
+        // What they hold may hold this shard.
+        let _handlers = inner.core.borrow_mut().calls.pushes.clear();
     };
     glommio::spawn_local(fly).detach();
 }
@@ -85,20 +88,25 @@ fn turn(inner: &Rc<Inner>) -> Turn {
     while let Some(action) = inner.next_action() {
         act(inner, action);
     }
-    let (due, watchers, sleep, done) = {
+    let (due, watchers, sleep) = {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
         let next = core.pool.next_timeout();
         core.pilot.armed = next;
         let sleep = next.map(|next| next.since(now).max(TICK));
-        let done = core.pool.is_shut_down();
-        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep, done)
+        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep)
     };
     inner.wake(due);
     for watcher in watchers {
         watcher.wake();
     }
-    if done { Turn::Done } else { Turn::Sleep(sleep) }
+    tell_events(inner);
+    let mut core = inner.core.borrow_mut();
+    core.ask_pilot();
+    match core.pool.is_shut_down() && !core.pool.has_actions() {
+        true => Turn::Done,
+        false => Turn::Sleep(sleep),
+    }
 }
 
 fn act(inner: &Rc<Inner>, action: Action) {
@@ -117,7 +125,7 @@ fn act(inner: &Rc<Inner>, action: Action) {
             let dropped = inner.member.announce(&announcement);
             inner.core.borrow_mut().broadcasts_dropped += dropped;
         }
-        Action::Resolve { .. } => {}
+        Action::Resolve { lookup, endpoint } => resolve::spawn(inner, lookup, endpoint),
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
             // Its driver sees that the connection is gone, and ends.
@@ -125,6 +133,22 @@ fn act(inner: &Rc<Inner>, action: Action) {
                 waker.wake();
             }
         }
+    }
+}
+
+/// Tells those who watch what happened; if it was very much, the rest in the next turn. Nothing may be borrowed, and everybody who waits has been woken: a hook is the
+/// application's.
+fn tell_events(inner: &Inner) {
+    let shard = inner.member.index();
+    for _ in 0..EVENTS_PER_TURN {
+        let event = inner.core.borrow_mut().pool.poll_event();
+        let Some(event) = event else { return };
+        // Every shard of a group learns of it.
+        if matches!(event, Event::Announced { .. }) && !inner.member.is_teller() {
+            continue;
+        }
+        observe::log::log(shard, &event);
+        inner.effective.hook().tell(shard, &event);
     }
 }
 
@@ -226,5 +250,7 @@ pub(super) async fn shut_down(inner: &Rc<Inner>, grace: Duration) -> Result<()> 
     Ok(())
 }
 
+/// How many events are told before other tasks of the shard run.
+const EVENTS_PER_TURN: usize = 256;
 /// The coarsest that the timer is late by: it saves a wake-up for each of a burst of deadlines.
 const TICK: Duration = Duration::from_millis(1);
