@@ -212,7 +212,7 @@ impl Shard {
     pub fn on_push(&self, name: &str, handler: impl FnMut(&[Frame]) + 'static) -> Result<()> {
         let handler = Handler::new(name, handler)?;
         let mut core = self.inner.core.borrow_mut();
-        let inserted = match core.pool.is_shut_down() {
+        let inserted = match core.pilot.landed {
             true => Err(Error::shut_down(Outcome::Unsent)),
             false => core.calls.pushes.insert(handler.clone()),
         };

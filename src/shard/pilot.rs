@@ -20,6 +20,8 @@ pub(super) struct PilotSeat {
     notified: bool,
     /// When it will run next by itself.
     armed: Option<Instant>,
+    /// The pool is shut down, and everybody knows.
+    pub(super) landed: bool,
 }
 
 impl PilotSeat {
@@ -48,11 +50,24 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
         while let Turn::Sleep(time) = turn(&inner) {
             sleep(&inner, time).await;
         }
-        inner.member.leave();
-        // What they hold may hold this shard.
-        let _handlers = inner.core.borrow_mut().calls.pushes.clear();
+        land(&inner);
     };
     glommio::spawn_local(fly).detach();
+}
+
+/// Lets go of what a shard that is shut down needs no more.
+fn land(inner: &Inner) {
+    inner.member.leave();
+    let (handlers, watchers) = {
+        let mut core = inner.core.borrow_mut();
+        core.pilot.landed = true;
+        (core.calls.pushes.clear(), std::mem::take(&mut core.watchers))
+    };
+    // What they hold may hold this shard.
+    drop(handlers);
+    for watcher in watchers {
+        watcher.wake();
+    }
 }
 
 /// Starts the task that takes in what other shards of the group have read. It ends with the pilot.
@@ -236,7 +251,7 @@ pub(super) async fn shut_down(inner: &Rc<Inner>, grace: Duration) -> Result<()> 
     begin_shutdown(inner, grace);
     let given_up = poll_fn(|context| {
         let mut core = inner.core.borrow_mut();
-        if core.pool.is_shut_down() {
+        if core.pilot.landed {
             return Poll::Ready(core.pool.counters().given_up);
         }
         core.watchers.push(context.waker().clone());

@@ -15,9 +15,11 @@ use crate::proto::resp::{Excerpt, Frame};
 #[derive(Default)]
 pub(super) struct Pushes(Vec<Rc<Handler>>);
 
+type Handle = dyn FnMut(&[Frame]);
+
 pub(super) struct Handler {
     name: Box<[u8]>,
-    handle: RefCell<Box<dyn FnMut(&[Frame])>>,
+    handle: RefCell<Box<Handle>>,
     has_panicked: Cell<bool>,
 }
 

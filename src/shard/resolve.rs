@@ -46,7 +46,7 @@ async fn resolve_in_time(inner: &Inner, endpoint: &Endpoint) -> Option<Result<Ve
             return Poll::Ready(Some(Err(problem)));
         }
         let mut core = inner.core.borrow_mut();
-        if core.pool.is_shut_down() {
+        if core.pilot.landed {
             return Poll::Ready(None);
         }
         core.watchers.push(context.waker().clone());
