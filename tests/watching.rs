@@ -124,6 +124,21 @@ fn the_shards_of_a_group_have_its_seats_and_the_first_that_is_there_tells() {
 }
 
 #[test]
+fn a_shard_that_cannot_connect_leaves_its_seat_to_the_next_attempt() {
+    let (_endpoints, config) = endpoints();
+    let nobody = format!("redis://127.0.0.1:{}?connect_timeout=50ms", common::free_port());
+    run(move || async move {
+        let group = ShardGroup::new(1);
+        let error =
+            Shard::connect_in(&group, Config::from_url(&nobody).unwrap()).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let shard = Shard::connect_in(&group, config).await.unwrap();
+        assert_eq!(shard.index(), 0);
+        shard.ping().await.unwrap();
+    });
+}
+
+#[test]
 fn names_are_looked_up_by_the_applications_resolver_beside_the_executor() {
     let (endpoints, _) = endpoints();
     let address = endpoints.addresses()[0];

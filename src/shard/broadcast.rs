@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
-use concurrent_queue::{ConcurrentQueue, PopError, PushError};
+use concurrent_queue::ConcurrentQueue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
@@ -39,14 +39,11 @@ use crate::proto::maint::notification::Announcement;
 ///
 /// Shards without a group, or in different ones, each rely on what their own connections are told.
 #[derive(Clone)]
-pub struct ShardGroup(Arc<Seats>);
-
-struct Seats {
-    inboxes: Box<[Inbox]>,
-    claimed: AtomicUsize,
-}
+pub struct ShardGroup(Arc<[Inbox]>);
 
 struct Inbox {
+    /// How often somebody has taken or left this seat: it is taken while that is odd.
+    changes: AtomicUsize,
     announcements: ConcurrentQueue<Announcement>,
     /// The shard that waits for them.
     shard: AtomicWaker,
@@ -55,52 +52,38 @@ struct Inbox {
 }
 
 impl ShardGroup {
-    /// A group for so many shards, at most 1024. Each that starts in it takes one of the seats, for good.
+    /// A group for so many shards at a time, at most 1024. Each takes a seat when it starts, and leaves it when it is
+    /// shut down, or gone.
     pub fn new(members: usize) -> Self {
-        let inboxes = (0..members.min(MEMBERS_MAX)).map(|_| Inbox::new()).collect();
-        ShardGroup(Arc::new(Seats { inboxes, claimed: AtomicUsize::new(0) }))
+        ShardGroup((0..members.min(MEMBERS_MAX)).map(|_| Inbox::new()).collect())
     }
 
     /// For how many shards it is.
     pub fn members(&self) -> usize {
-        self.0.inboxes.len()
+        self.0.len()
     }
 
     /// Whether this member is the one that tells the application what a server announced, which all members know: the
-    /// first of those that are still there.
+    /// first of those that are there.
     pub fn is_teller(&self, member: usize) -> bool {
-        let here = |index: usize| self.0.inboxes.get(index).is_some_and(Inbox::is_open);
-        member < self.0.claimed.load(Ordering::Acquire)
-            && (0..=member).find(|index| here(*index)) == Some(member)
+        self.0.iter().position(|inbox| inbox.owner().is_some()) == Some(member)
     }
 
-    /// This member takes no more announcements, and tells of none.
-    pub(crate) fn leave(&self, member: usize) {
-        if let Some(inbox) = self.0.inboxes.get(member) {
-            inbox.announcements.close();
-            inbox.shard.wake();
-        }
-    }
-
-    /// Takes the next seat.
+    /// Takes the first free seat.
     ///
     /// # Errors
-    /// If all of them are taken.
+    /// If there is none.
     pub(crate) fn join(&self) -> Result<Member> {
-        let members = self.members();
-        let taken = self.0.claimed.fetch_update(Ordering::AcqRel, Ordering::Acquire, |claimed| {
-            (claimed < members).then_some(claimed + 1)
-        });
-        match taken {
-            Ok(index) => Ok(Member { group: self.clone(), index }),
-            Err(_) => {
-                let problem = format!(
-                    "all {members} seats of this ShardGroup are taken: make it for as many shards as will ever start \
-                     in it (1 to {MEMBERS_MAX})"
-                );
-                Err(Error::new(ErrorKind::Config, Outcome::Unsent, problem))
+        for (index, inbox) in self.0.iter().enumerate() {
+            if let Some(claim) = inbox.claim() {
+                return Ok(Member { group: self.clone(), index, claim });
             }
         }
+        let problem = format!(
+            "all {} seats of this ShardGroup are taken: make it for as many shards as there will be (1 to {MEMBERS_MAX})",
+            self.members()
+        );
+        Err(Error::new(ErrorKind::Config, Outcome::Unsent, problem))
     }
 }
 
@@ -114,6 +97,8 @@ impl std::fmt::Debug for ShardGroup {
 pub(crate) struct Member {
     group: ShardGroup,
     index: usize,
+    /// What [`Inbox::changes`] is for as long as this shard has the seat.
+    claim: usize,
 }
 
 impl Member {
@@ -123,18 +108,19 @@ impl Member {
     }
 
     pub(crate) fn is_teller(&self) -> bool {
-        self.group.is_teller(self.index)
+        self.inbox().is_some() && self.group.is_teller(self.index)
     }
 
     /// Tells every other member, and says how many had no room for it. Each of those hears from the server, too.
     pub(crate) fn announce(&self, announcement: &Announcement) -> u64 {
-        let others = self.group.0.inboxes.iter().enumerate().filter(|(index, _)| *index != self.index);
-        let claimed = self.group.0.claimed.load(Ordering::Acquire);
         let mut dropped = 0;
-        for (member, inbox) in others.take_while(|(index, _)| *index < claimed) {
+        let inboxes = self.group.0.iter().enumerate();
+        for (member, inbox) in
+            inboxes.filter(|(index, inbox)| *index != self.index && inbox.owner().is_some())
+        {
             if !inbox.put(announcement.clone()) {
                 dropped += 1;
-                // Once for each time that the inbox fills up: whoever sends this many would fill the log as well.
+                // Once for each time that the inbox fills up: whoever announces this much would fill the log as well.
                 if !inbox.overrun.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         target: "hitless::shard",
@@ -149,18 +135,17 @@ impl Member {
 
     /// What another member has read; `None` once this one has left.
     pub(crate) async fn next(&self) -> Option<Announcement> {
-        let inbox = self.group.0.inboxes.get(self.index)?;
         poll_fn(|context| {
             // The second attempt is for what came before the waker was in its place.
             for attempt in 0..2 {
+                let Some(inbox) = self.inbox() else { return Poll::Ready(None) };
                 match inbox.announcements.pop() {
                     Ok(announcement) => return Poll::Ready(Some(announcement)),
-                    Err(PopError::Closed) => return Poll::Ready(None),
-                    Err(PopError::Empty) if attempt == 0 => {
+                    Err(_) if attempt == 0 => {
                         inbox.overrun.store(false, Ordering::Relaxed);
                         inbox.shard.register(context.waker());
                     }
-                    Err(PopError::Empty) => {}
+                    Err(_) => {}
                 }
             }
             Poll::Pending
@@ -168,13 +153,16 @@ impl Member {
         .await
     }
 
-    /// Takes no more announcements, and tells of none.
+    /// Hears no more, and tells of nothing. Once more does no harm, even if somebody else has the seat by then.
     pub(crate) fn leave(&self) {
-        self.group.leave(self.index);
+        if let Some(inbox) = self.group.0.get(self.index) {
+            inbox.give_up(self.claim);
+        }
     }
 
-    pub(crate) fn group(&self) -> &ShardGroup {
-        &self.group
+    /// The seat's inbox, for as long as the seat is this shard's.
+    fn inbox(&self) -> Option<&Inbox> {
+        self.group.0.get(self.index).filter(|inbox| inbox.owner() == Some(self.claim))
     }
 }
 
@@ -187,27 +175,47 @@ impl Drop for Member {
 impl Inbox {
     fn new() -> Self {
         Inbox {
+            changes: AtomicUsize::new(0),
             announcements: ConcurrentQueue::bounded(INBOX_MAX),
             shard: AtomicWaker::new(),
             overrun: AtomicBool::new(false),
         }
     }
 
-    fn is_open(&self) -> bool {
-        !self.announcements.is_closed()
+    /// The claim of whoever has this seat.
+    fn owner(&self) -> Option<usize> {
+        Some(self.changes.load(Ordering::Acquire)).filter(|changes| !changes.is_multiple_of(2))
     }
 
-    /// False if there was no room. Those who have left need none.
-    fn put(&self, announcement: Announcement) -> bool {
-        match self.announcements.push(announcement) {
-            Ok(()) => {
-                // Those that follow before the shard runs find nobody left to wake.
-                self.shard.wake();
-                true
-            }
-            Err(PushError::Closed(_)) => true,
-            Err(PushError::Full(_)) => false,
+    /// Takes the seat if it is free.
+    fn claim(&self) -> Option<usize> {
+        let changes = self.changes.load(Ordering::Acquire);
+        let claim = changes.wrapping_add(1);
+        let free = changes.is_multiple_of(2);
+        let exchange = || self.changes.compare_exchange(changes, claim, Ordering::AcqRel, Ordering::Relaxed);
+        if !free || exchange().is_err() {
+            return None;
         }
+        // What the one before had not taken is not for this one.
+        while self.announcements.pop().is_ok() {}
+        Some(claim)
+    }
+
+    fn give_up(&self, claim: usize) {
+        let free = claim.wrapping_add(1);
+        if self.changes.compare_exchange(claim, free, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.shard.wake();
+        }
+    }
+
+    /// False if there was no room.
+    fn put(&self, announcement: Announcement) -> bool {
+        let fits = self.announcements.push(announcement).is_ok();
+        if fits {
+            // Those that follow before the shard runs find nobody left to wake.
+            self.shard.wake();
+        }
+        fits
     }
 }
 
@@ -301,13 +309,14 @@ mod tests {
     #[test]
     fn whoever_has_left_hears_nothing_and_costs_nobody_anything() {
         let (_, [first, second, third]) = group();
-        first.announce(&announcement(1));
+        let (wakes, announced) = (Arc::new(Wakes::default()), announcement(1));
+        let waker = Waker::from(wakes.clone());
+        assert!(pin!(second.next()).poll(&mut Context::from_waker(&waker)).is_pending());
         second.leave();
-        assert_eq!(block_on(second.next()), Some(announcement(1)), "it came before");
-        assert_eq!(block_on(second.next()), None);
-        for seq in 0..INBOX_MAX as i64 {
-            assert_eq!(first.announce(&announcement(seq)), 0);
-            assert!(block_on(third.next()).is_some());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "it is woken to see that it has left");
+        for _ in 0..=INBOX_MAX {
+            assert_eq!(first.announce(&announced), 0);
+            assert_eq!(block_on(third.next()).as_ref(), Some(&announced));
         }
         assert_eq!(block_on(second.next()), None);
     }
@@ -327,17 +336,27 @@ mod tests {
     }
 
     #[test]
-    fn seats_are_claimed_once_and_more_than_declared_is_an_error_that_says_so() {
-        let group = ShardGroup::new(2);
-        assert!(!group.is_teller(0), "nobody is there");
-        let members = [group.join().unwrap(), group.join().unwrap()];
-        assert_eq!(members.each_ref().map(Member::index), [0, 1]);
+    fn more_members_than_declared_is_an_error_that_says_so() {
+        let (group, _members) = group::<2>();
         let error = group.join().map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("all 2 seats"), "{error}");
-        drop(members);
-        assert!(group.join().is_err(), "a seat is taken for good");
         assert!(ShardGroup::new(0).join().is_err());
         assert_eq!(ShardGroup::new(usize::MAX).members(), MEMBERS_MAX);
+    }
+
+    /// A shard whose server is not there yet fails to start, and is started again.
+    #[test]
+    fn a_seat_that_was_left_is_taken_again_by_one_who_hears_only_what_comes_then() {
+        let (group, [first, second]) = group();
+        assert!(!ShardGroup::new(1).is_teller(0), "nobody is there");
+        second.announce(&announcement(1));
+        first.leave();
+        let next = group.join().unwrap();
+        assert_eq!((next.index(), next.is_teller(), first.is_teller()), (0, true, false));
+        drop(first);
+        assert!(next.is_teller(), "only who has the seat can leave it");
+        second.announce(&announcement(2));
+        assert_eq!(block_on(next.next()), Some(announcement(2)));
     }
 }

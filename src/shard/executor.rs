@@ -7,7 +7,7 @@ use std::time::Duration;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::mailbox::{self, Mailbox};
-use super::{Member, Shard, ShardGroup};
+use super::{Member, Shard};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 
@@ -26,13 +26,13 @@ impl Executor {
 /// # Errors
 /// If the thread, or the executor on it, cannot be had.
 pub(crate) fn start(effective: &Effective, member: Member, mailbox: Arc<Mailbox>) -> Result<Executor> {
-    let index = member.index();
+    let (index, member) = (member.index(), Arc::new(member));
     let core = effective.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
     let main = {
         let effective = effective.clone();
         move || async move {
-            let guard = Closing { mailbox, group: member.group().clone(), member: index };
+            let guard = Closing { mailbox, member: member.clone() };
             let shard = Shard::start(effective, member, core);
             // Whoever started this waits for it, and for nothing else.
             let _ = started.send(());
@@ -64,13 +64,12 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
 /// However the thread ends, nobody waits for it any longer.
 struct Closing {
     mailbox: Arc<Mailbox>,
-    group: ShardGroup,
-    member: usize,
+    member: Arc<Member>,
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.group.leave(self.member);
+        self.member.leave();
         self.mailbox.abandon();
     }
 }

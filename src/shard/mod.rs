@@ -22,7 +22,7 @@ mod transport;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub(crate) struct Inner {
     core: RefCell<Core>,
     effective: Effective,
     clock: Clock,
-    member: Member,
+    member: Arc<Member>,
     pinned_to: Option<usize>,
 }
 
@@ -127,17 +127,17 @@ impl Shard {
     /// The same for one of several shards, on as many executors, which tell each other what their server announces.
     ///
     /// # Errors
-    /// As [`Shard::connect`]; and if the group was made for fewer shards.
+    /// As [`Shard::connect`]; and if the group was made for fewer shards. One that failed has left its seat again.
     pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
         let effective = config.effective()?;
         let timeout = effective.connect_timeout();
-        let shard = Shard::start(effective, group.join()?, None);
+        let shard = Shard::start(effective, Arc::new(group.join()?), None);
         shard.ready(timeout).await?;
         Ok(shard)
     }
 
     /// Starts a pool; its connections are made in the background.
-    pub(crate) fn start(effective: Effective, member: Member, pinned_to: Option<usize>) -> Shard {
+    pub(crate) fn start(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
         let clock = Clock::of_process();
         let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
         let entry = pool.assign();
