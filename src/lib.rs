@@ -7,8 +7,11 @@
 //! ```text
 //!    your threads / tokio tasks                    one pinned thread per core, nothing shared
 //!  ┌──────────────────────────┐   mailbox   ┌────────────── Shard (glommio executor) ──────────────┐
-//!  │ Client (Clone+Send+Sync) │ ──────────▶ │ your shard-local tasks ──▶ Pool ──▶ Connection ─ io ─┼──▶ server
-//!  └──────────────────────────┘  lock-free  └──────────────────────────────────────────────────────┘
+//!  │ Client (Clone+Send+Sync) │ ──────────▶ │ your shard-local tasks ──▶ Pool ──▶ Connection ─ io ─┼──▶ endpoint A
+//!  └──────────────────────────┘  lock-free  │                             │ handoff queue           │
+//!                                           │                             └ successor connection ───┼──▶ endpoint B
+//!                                           └───────▲───────────────────────────────┬──────────────┘
+//!                                                   └────────── broadcast ──────────┘   (every other shard)
 //! ```
 //!
 //! ```no_run
@@ -36,7 +39,8 @@
 //! | your code runs | take | a command costs |
 //! |---|---|---|
 //! | on the shards | [`Client::run_on_each_shard`], [`Client::run_on`] | no hop between cores |
-//! | on glommio executors of your own | [`Shard::connect`] | no hop between cores |
+//! | on a glommio executor of your own | [`Shard::connect`] | no hop between cores |
+//! | on several of them | [`Shard::connect_in`] a [`ShardGroup`], so that all know what one is told | no hop between cores |
 //! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
 //!
 //! # What happens to a command
@@ -67,6 +71,34 @@
 //! `proto/pool` decides what to dial, to close and to give up; `shard/pilot.rs` does it. Everything in `proto` is
 //! sans-IO: no socket, no clock, no executor, and time is an argument.
 //!
+//! # Life of a MOVING
+//!
+//! A server that leaves an endpoint says so with a push, `MOVING`, and closes every connection to it some seconds later.
+//!
+//! 1. `proto/resp/decoder.rs` yields a push. It never takes a reply's place.
+//! 2. `proto/connection/mod.rs` passes it on, uninterpreted.
+//! 3. `proto/pool/mod.rs` has it read (`proto/maint/notification.rs`), drops copies of what is known, and relaxes
+//!    timeouts while it lasts.
+//! 4. `shard/broadcast.rs` tells every other shard, whose pool takes it from here as if it had read it itself.
+//! 5. Every connection to that peer, idle ones too, joins the pool's queue of handoffs (`proto/maint`).
+//! 6. A permit is free: `shard/pilot.rs` has the successor dialed, while the old connection goes on serving.
+//! 7. `proto/connection/handshake.rs`: the successor shakes hands, and asks to be told of maintenance in its turn.
+//! 8. `proto/pool/entry.rs` cuts over between two commands: what is unwritten, and everything new, goes to the
+//!    successor. `shard/seats.rs` wakes its driver from then on.
+//! 9. The predecessor waits for the replies that it owes, then closes. Nobody saw an error, and nobody waited for a
+//!    dial.
+//!
+//! # Watching
+//!
+//! | what | where |
+//! |---|---|
+//! | what servers announce, how handoffs end, connections that come and go | [`Config::on_event`], as an [`observe::Event`] |
+//! | how often, and what is going on now | [`Shard::stats`], [`Client::stats`] |
+//! | other messages that the server pushes, by name | [`Shard::on_push`] |
+//!
+//! An event that concerns a whole [`Client`] or [`ShardGroup`] is told once, by one of its shards. Hooks and handlers
+//! run on the shard's thread after callers have been woken, must not block, and cannot take the shard down.
+//!
 //! # Features
 //!
 //! | feature | what it adds | in the default |
@@ -89,8 +121,13 @@
 //!
 //! # Logs
 //!
-//! Through [`tracing`](https://docs.rs/tracing), target `hitless::shard`: a lost connection at `warn`, refused
-//! credentials at `error`, everything else at `debug`. No log holds a password or a value.
+//! Through [`tracing`](https://docs.rs/tracing). No log holds a password or a value.
+//!
+//! | target | what it says |
+//! |---|---|
+//! | `hitless::shard` | a lost connection at `warn`, refused credentials at `error`, everything else at `debug` or below |
+//! | `hitless::maintenance` | what servers announce, once for each event, at `info` |
+//! | `hitless::handoff` | a connection that was handed off at `info`, one that was not at `warn`, each that begins at `debug` |
 
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -112,6 +149,10 @@ mod proto;
 mod shard;
 
 pub mod observe;
+/// What finds the addresses of names, for those who bring their own.
+pub mod net {
+    pub use crate::config::Resolve;
+}
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 
@@ -123,4 +164,4 @@ pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;
 pub use proto::maint::mode::EndpointType;
 pub use proto::resp::{Frame, Limits};
-pub use shard::{Pipeline, Reply, Shard, ShardStats};
+pub use shard::{Pipeline, Reply, Shard, ShardGroup, ShardStats};

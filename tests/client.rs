@@ -40,7 +40,7 @@ fn threads_call_through_clones_and_each_keeps_its_order() {
     for caller in callers {
         caller.join().unwrap();
     }
-    let stats = block_on(client.run_on_each_shard(|shard| async move { shard.stats() })).unwrap();
+    let stats = block_on(client.stats()).unwrap();
     assert!(stats.iter().all(|stats| stats.calls == 0 && stats.ready == 2 && stats.bytes_sent > 10_000));
     block_on(client.shutdown(GRACE)).unwrap();
 }
@@ -93,6 +93,7 @@ fn shutting_down_finishes_what_was_accepted_and_refuses_the_rest() {
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::ShutDown, Outcome::Unsent));
     let error = block_on(client.run_on_each_shard(|_| async {})).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ShutDown);
+    assert_eq!(block_on(client.stats()).unwrap_err().kind(), ErrorKind::ShutDown);
     // Once more does no harm.
     block_on(client.shutdown(GRACE)).unwrap();
     let other = self::client(&redis.url());
@@ -203,7 +204,7 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
     // Stopped, it answers nobody, so that something is in flight for certain when it dies.
     redis.signal(libc::SIGSTOP);
     let in_flight = || -> usize {
-        let stats = block_on(client.run_on_each_shard(|shard| async move { shard.stats() })).unwrap();
+        let stats = block_on(client.stats()).unwrap();
         stats.iter().map(|stats| stats.in_flight).sum()
     };
     while in_flight() == 0 {
@@ -218,7 +219,7 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
         failures.iter().all(|failures| *failures <= 1),
         "one loss, at most one failure a caller: {failures:?}"
     );
-    let stats = block_on(client.run_on_each_shard(|shard| async move { shard.stats() })).unwrap();
+    let stats = block_on(client.stats()).unwrap();
     assert_eq!(stats.iter().map(|stats| stats.lost).sum::<u64>(), 4);
     assert!(stats.iter().all(|stats| stats.calls == 0));
 }

@@ -89,6 +89,7 @@ const ROOT_NAMES: &[(&str, &str)] = &[
     ("ClientReply", "client"),
     ("Shard", "shard"),
     ("ShardStats", "shard"),
+    ("ShardGroup", "shard"),
     ("Reply", "shard"),
     ("Pipeline", "shard"),
     ("Config", "config"),

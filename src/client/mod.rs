@@ -23,7 +23,7 @@ use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::Encoder;
 use crate::shard::mailbox::Letter;
-use crate::shard::{FOREIGN_LANES, Shard};
+use crate::shard::{FOREIGN_LANES, Shard, ShardStats};
 
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
 ///
@@ -108,6 +108,14 @@ impl Client {
         T: Send + 'static,
     {
         finished(self.start_on(shard, run).await?).await
+    }
+
+    /// Counts of what happened on each shard so far, in the order of the shards.
+    ///
+    /// # Errors
+    /// If a shard is shut down.
+    pub async fn stats(&self) -> Result<Vec<ShardStats>> {
+        self.run_on_each_shard(|shard| async move { shard.stats() }).await
     }
 
     /// How many shards there are.

@@ -7,6 +7,7 @@ use futures_channel::oneshot;
 
 use crate::config::Effective;
 use crate::error::Result;
+use crate::shard::ShardGroup;
 use crate::shard::executor::{self, Executor};
 use crate::shard::mailbox::Mailbox;
 
@@ -23,10 +24,12 @@ impl Threads {
     /// If one of them cannot run: those that could are ended again.
     pub(super) fn start(effective: &Effective) -> Result<Self> {
         let mut threads = Threads { mailboxes: Vec::new(), executors: Mutex::default() };
-        for index in 0..effective.shard_cores().len() {
+        let shards = effective.shard_cores().len();
+        let group = ShardGroup::new(shards);
+        for _ in 0..shards {
             let mailbox = Arc::new(Mailbox::new());
             threads.mailboxes.push(mailbox.clone());
-            let executor = executor::start(effective, index, mailbox)?;
+            let executor = executor::start(effective, group.join()?, mailbox)?;
             threads.executors.get_mut().unwrap_or_else(PoisonError::into_inner).push(executor);
         }
         Ok(threads)

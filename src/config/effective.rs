@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, cores};
+use super::{Config, Hook, Resolver, cores};
 use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::queue::HandoffLimits;
@@ -119,6 +119,14 @@ impl Effective {
 
     pub(crate) fn spin_before_park(&self) -> Duration {
         self.config.spin_before_park
+    }
+
+    pub(crate) fn hook(&self) -> &Hook {
+        &self.config.hook
+    }
+
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.config.resolver
     }
 
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {

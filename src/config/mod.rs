@@ -5,7 +5,9 @@
 
 mod cores;
 mod effective;
+mod hook;
 mod maintenance;
+mod resolver;
 mod url;
 
 use std::time::Duration;
@@ -13,11 +15,15 @@ use std::time::Duration;
 #[cfg(feature = "cli")]
 pub(crate) use self::cores::allowed as allowed_cores;
 pub use self::effective::Effective;
+pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
+pub use self::resolver::Resolve;
+pub(crate) use self::resolver::Resolver;
 use crate::error::{Error, ErrorKind};
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
+use crate::proto::maint::event::Event;
 use crate::proto::resp::Limits;
 
 /// How to reach a server, and how much to ask of it.
@@ -55,6 +61,8 @@ pub struct Config {
     spin_before_park: Duration,
     limits: Limits,
     maintenance: Maintenance,
+    hook: Hook,
+    resolver: Resolver,
 }
 
 /// A setting that cannot work: which one, what it was, and what it may be.
@@ -105,6 +113,8 @@ impl Config {
             spin_before_park: Duration::ZERO,
             limits: Limits::default(),
             maintenance: Maintenance::default(),
+            hook: Hook::default(),
+            resolver: Resolver::default(),
         }
     }
 
@@ -259,6 +269,50 @@ impl Config {
     #[must_use]
     pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
         self.maintenance = maintenance;
+        self
+    }
+
+    /// Whom to tell what happens: with the number of the shard, and what it was.
+    ///
+    /// What a server announces is told once, by one of the shards of a client or a
+    /// [`ShardGroup`](crate::ShardGroup), however many copies of it they read; everything else is told by the shard on
+    /// which it happens. It is called on that shard's thread, after the callers of what was answered before it are
+    /// woken, and keeps that thread from everything else: it must not block. A panic in it is caught, and logged once.
+    ///
+    /// ```
+    /// use hitless::{Config, observe::Event};
+    ///
+    /// let config = Config::from_url("redis://10.0.0.7:12000")?.on_event(|shard, event| {
+    ///     if let Event::HandoffEnded { from, to, result, duration, .. } = event {
+    ///         println!("shard {shard}: {from} to {to}: {result} after {duration:?}");
+    ///     }
+    /// });
+    /// # config.effective()?;
+    /// # Ok::<(), hitless::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn on_event(mut self, hook: impl Fn(usize, &Event) + Send + Sync + 'static) -> Self {
+        self.hook = Hook::new(hook);
+        self
+    }
+
+    /// What finds the addresses of names, of the configured endpoint and of those that a server says to move to (the
+    /// system's resolver).
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use hitless::Config;
+    ///
+    /// let config = Config::from_url("redis://cache.internal:6379")?.resolver(|host: &str, port: u16| {
+    ///     assert_eq!(host, "cache.internal");
+    ///     Ok(vec![SocketAddr::from(([10, 0, 0, 7], port))])
+    /// });
+    /// # config.effective()?;
+    /// # Ok::<(), hitless::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Resolver::new(resolver);
         self
     }
 

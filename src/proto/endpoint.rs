@@ -115,7 +115,10 @@ impl Endpoint {
         self.port == other.port
             && match (self.ip(), other.ip()) {
                 (Some(one), Some(other)) => one == other,
-                (None, None) => without_dot(&self.host).eq_ignore_ascii_case(without_dot(&other.host)),
+                (None, None) => match (self.server_name(), other.server_name()) {
+                    (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+                    _ => false,
+                },
                 _ => false,
             }
     }

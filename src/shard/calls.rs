@@ -4,13 +4,15 @@
 //! caller takes the reply, or leaves. Nothing is allocated for a command at steady state.
 //!
 //! Wakers and foreign callers are never called from in here, where everything is borrowed: waking may run code that
-//! submits or cancels. What is due is collected, and [`Calls::take_due`] hands it out.
+//! submits or cancels. What is due is collected, pushes that somebody handles among it, and [`Calls::take_due`] hands
+//! it out.
 
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 use slab::Slab;
 
+use super::pushes::{Collected, Pushes};
 use crate::proto::connection::{Deliver, Ticket};
 use crate::proto::error::Failure;
 use crate::proto::resp::Frame;
@@ -21,14 +23,16 @@ pub(crate) type Answer = Result<Frame, Failure>;
 #[derive(Default)]
 pub(super) struct Calls {
     slots: Slab<Slot>,
+    pub(super) pushes: Pushes,
     due: Due,
 }
 
-/// Who is to be woken, once nothing is borrowed any more.
+/// Who is to be woken, and which pushes are to be handled after that, once nothing is borrowed any more.
 #[derive(Default)]
 pub(super) struct Due {
     wakers: Vec<Waker>,
     foreign: Vec<(oneshot::Sender<Answer>, Answer)>,
+    pushes: Vec<Collected>,
 }
 
 pub(super) struct Slot {
@@ -98,6 +102,12 @@ impl Calls {
         (slot.as_ref().is_some_and(|slot| !matches!(slot.state, State::Answered(_))), slot)
     }
 
+    /// Whether this call has not been answered yet.
+    pub(super) fn is_open(&self, ticket: Ticket) -> bool {
+        let slot = self.slots.get(ticket.0 as usize);
+        slot.is_some_and(|slot| !matches!(slot.state, State::Answered(_)))
+    }
+
     /// How many calls are open.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
@@ -106,7 +116,7 @@ impl Calls {
     /// Those who are to be woken; give it back to [`Calls::reuse`] when that is done.
     #[inline]
     pub(super) fn take_due(&mut self) -> Option<Due> {
-        if self.due.wakers.is_empty() && self.due.foreign.is_empty() {
+        if self.due.wakers.is_empty() && self.due.foreign.is_empty() && self.due.pushes.is_empty() {
             return None;
         }
         Some(std::mem::take(&mut self.due))
@@ -149,9 +159,9 @@ impl Calls {
 }
 
 impl Due {
-    /// Wakes everybody.
+    /// Wakes everybody, then hands the pushes out.
     #[inline]
-    pub(super) fn wake(&mut self) {
+    pub(super) fn settle(&mut self) {
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
@@ -159,6 +169,7 @@ impl Due {
             // A caller who has left does not mind.
             let _ = caller.send(answer);
         }
+        self.pushes.drain(..).for_each(Collected::hand_out);
     }
 }
 
@@ -184,7 +195,7 @@ impl Deliver for Calls {
     }
 
     fn push(&mut self, frame: Frame) {
-        tracing::debug!(target: "hitless::shard", ?frame, "a push that nothing handles");
+        self.pushes.collect(frame, &mut self.due.pushes);
     }
 }
 
@@ -243,7 +254,7 @@ mod tests {
         let (sender, mut receiver) = oneshot::channel();
         let ticket = calls.open_foreign(sender, None).unwrap();
         calls.reply(ticket, integer(7), true);
-        calls.take_due().unwrap().wake();
+        calls.take_due().unwrap().settle();
         assert_eq!(receiver.try_recv().unwrap().unwrap().unwrap(), integer(7));
         assert_eq!(calls.len(), 0);
     }

@@ -3,12 +3,11 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::pilot::register;
+use super::Inner;
 use super::transport::{self, Stream};
-use super::{Core, Inner};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
@@ -44,7 +43,9 @@ async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream) {
     let connected = {
         let mut core = inner.core.borrow_mut();
         core.peers.insert(id, stream.peer().to_string());
-        core.pool.handle_connected(id, Some(stream.peer()), inner.clock.now())
+        let connected = core.pool.handle_connected(id, Some(stream.peer()), inner.clock.now());
+        core.ask_pilot();
+        connected
     };
     if connected {
         let mut buffer = vec![0; READ_BUFFER];
@@ -101,6 +102,7 @@ fn write(
     }
     let deadline = core.pool.next_timeout_of(id.entry);
     core.pilot.arm(deadline);
+    core.ask_pilot();
     Ok(())
 }
 
@@ -138,9 +140,7 @@ fn read(
             let received = buffer.get(..count).unwrap_or_default();
             core.pool.handle_bytes(id, received, now, &mut core.calls)
         };
-        if core.pool.has_actions() {
-            core.pilot.wake();
-        }
+        core.ask_pilot();
         (core.calls.take_due(), if alive { Read::Alive } else { Read::Gone })
     };
     inner.wake(due);
@@ -151,23 +151,30 @@ impl Inner {
     /// Takes the driver's seat of this connection; false if the connection is no more.
     fn take_seat(&self, id: ConnectionId, context: &Context<'_>) -> bool {
         let mut core = self.core.borrow_mut();
-        let Core { pool, drivers, .. } = &mut *core;
-        if !pool.is_alive(id) {
-            return false;
+        let alive = core.pool.is_alive(id);
+        if alive {
+            core.seats.take(id, context);
         }
-        if let Some(seat) = drivers.get_mut(id.entry.0 as usize) {
-            seat.notified = false;
-            register(&mut seat.waker, context);
+        alive
+    }
+
+    /// Nobody drives this connection any more: what a driver was told of is the pilot's to see to.
+    pub(super) fn empty_seat(&self, id: ConnectionId) -> Option<Waker> {
+        let mut core = self.core.borrow_mut();
+        let (waker, untold) = core.seats.clear(id);
+        if untold {
+            core.pilot.wake();
         }
-        true
+        waker
     }
 
     /// Commands may have been submitted while there is nothing to write them to: their time runs all the same.
     fn note_the_time(&self, id: ConnectionId) {
         let mut core = self.core.borrow_mut();
-        let Core { pool, pilot, .. } = &mut *core;
-        pool.poll_transmit(id, self.clock.now());
-        pilot.arm(pool.next_timeout_of(id.entry));
+        core.pool.poll_transmit(id, self.clock.now());
+        let deadline = core.pool.next_timeout_of(id.entry);
+        core.pilot.arm(deadline);
+        core.ask_pilot();
     }
 
     /// A dial failed, or a socket ended.
@@ -184,6 +191,6 @@ impl Inner {
 }
 
 /// How much is read at once. Larger values are received straight into their own memory.
-const READ_BUFFER: usize = 32 << 10;
+pub(super) const READ_BUFFER: usize = 32 << 10;
 /// After this many reads the driver lets other tasks run, however much there is to read.
 const READS_PER_TURN: usize = 8;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
-use super::Shard;
 use super::mailbox::{self, Mailbox};
+use super::{Member, Shard};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 
@@ -21,21 +21,22 @@ impl Executor {
     }
 }
 
-/// Starts the thread of the shard with this index, which serves the mailbox until it is closed.
+/// Starts the thread of the shard that has this seat, which serves the mailbox until it is closed.
 ///
 /// # Errors
 /// If the thread, or the executor on it, cannot be had.
-pub(crate) fn start(effective: &Effective, index: usize, mailbox: Arc<Mailbox>) -> Result<Executor> {
+pub(crate) fn start(effective: &Effective, member: Member, mailbox: Arc<Mailbox>) -> Result<Executor> {
+    let (index, member) = (member.index(), Arc::new(member));
     let core = effective.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
     let main = {
         let effective = effective.clone();
         move || async move {
-            let guard = Closing(mailbox);
-            let shard = Shard::start(effective, index);
+            let guard = Closing { mailbox, member: member.clone() };
+            let shard = Shard::start(effective, member, core);
             // Whoever started this waits for it, and for nothing else.
             let _ = started.send(());
-            mailbox::serve(&guard.0, shard).await;
+            mailbox::serve(&guard.mailbox, shard).await;
         }
     };
     let builder = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
@@ -61,11 +62,15 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
 }
 
 /// However the thread ends, nobody waits for it any longer.
-struct Closing(Arc<Mailbox>);
+struct Closing {
+    mailbox: Arc<Mailbox>,
+    member: Arc<Member>,
+}
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.member.leave();
+        self.mailbox.abandon();
     }
 }
 

@@ -5,6 +5,7 @@
 //! [driver](driver) for each connection, and, where a [`Client`](crate::Client) started the shard, one that empties
 //! the [mailbox].
 
+mod broadcast;
 mod calls;
 mod driver;
 pub(crate) mod executor;
@@ -12,30 +13,38 @@ pub(crate) mod mailbox;
 mod pilot;
 mod pipeline;
 pub(crate) mod probe;
+mod pushes;
 mod reply;
 mod resolve;
+mod seats;
 mod stats;
 mod transport;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
 use futures_channel::oneshot;
 
+pub use self::broadcast::ShardGroup;
 pub use self::pipeline::Pipeline;
 pub use self::reply::Reply;
 pub use self::stats::ShardStats;
 
+pub(crate) use self::broadcast::Member;
 pub(crate) use self::calls::Answer;
 use self::calls::Calls;
+use self::pushes::Handler;
+use self::seats::Seats;
 use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
 use crate::proto::connection::{Deliver, Lane, Position, Ticket};
-use crate::proto::pool::{Action, EntryId, Pool};
+use crate::proto::error::Outcome;
+use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
 use crate::proto::resp::{Encoder, Frame};
 use crate::proto::time::Instant;
 
@@ -70,14 +79,14 @@ pub(crate) struct Inner {
     core: RefCell<Core>,
     effective: Effective,
     clock: Clock,
-    index: usize,
+    member: Arc<Member>,
+    pinned_to: Option<usize>,
 }
 
 struct Core {
     pool: Pool,
     calls: Calls,
-    /// One for each entry of the pool.
-    drivers: Vec<DriverSeat>,
+    seats: Seats,
     pilot: pilot::PilotSeat,
     /// Those who wait for the pool to be ready, or shut down.
     watchers: Vec<Waker>,
@@ -85,21 +94,19 @@ struct Core {
     handles: usize,
     next_lane: u32,
     peers: stats::Peers,
+    broadcasts_dropped: u64,
 }
 
-/// How the driver of an entry's connection is reached, if there is one.
-#[derive(Default)]
-struct DriverSeat {
-    waker: Option<Waker>,
-    /// It was woken because of a command, and has not run since.
-    notified: bool,
-}
-
-/// Counts from the moment at which its shard began.
+/// Counts from the same moment on all shards of the process: what one of them reads, others are told of.
 #[derive(Clone, Copy)]
 struct Clock(std::time::Instant);
 
 impl Clock {
+    fn of_process() -> Self {
+        static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+        Clock(*ORIGIN.get_or_init(std::time::Instant::now))
+    }
+
     fn now(self) -> Instant {
         Instant::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
@@ -108,36 +115,47 @@ impl Clock {
 impl Shard {
     /// Starts a pool on the glommio executor that this is called on, and waits until every connection is ready.
     ///
-    /// The settings that say how many shards there are, and where, mean nothing here: the executor is yours.
+    /// The settings that say how many shards there are, and where, mean nothing here: the executor is yours. If there
+    /// are several, [`Shard::connect_in`] a group.
     ///
     /// # Errors
     /// If the configuration is wrong, or no connection can be made within the connect timeout.
     pub async fn connect(config: Config) -> Result<Shard> {
+        Shard::connect_in(&ShardGroup::new(1), config).await
+    }
+
+    /// The same for one of several shards, on as many executors, which tell each other what their server announces.
+    ///
+    /// # Errors
+    /// As [`Shard::connect`]; and if the group was made for fewer shards. One that failed has left its seat again.
+    pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
         let effective = config.effective()?;
         let timeout = effective.connect_timeout();
-        let shard = Shard::start(effective, 0);
+        let shard = Shard::start(effective, Arc::new(group.join()?), None);
         shard.ready(timeout).await?;
         Ok(shard)
     }
 
     /// Starts a pool; its connections are made in the background.
-    pub(crate) fn start(effective: Effective, index: usize) -> Shard {
-        let clock = Clock(std::time::Instant::now());
+    pub(crate) fn start(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
+        let clock = Clock::of_process();
         let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
         let entry = pool.assign();
-        let drivers = (0..effective.connections_per_shard()).map(|_| DriverSeat::default()).collect();
+        let seats = Seats::new(effective.connections_per_shard());
         let core = Core {
             pool,
             calls: Calls::default(),
-            drivers,
+            seats,
             pilot: pilot::PilotSeat::default(),
             watchers: Vec::new(),
             handles: 1,
             next_lane: 1,
             peers: stats::Peers::default(),
+            broadcasts_dropped: 0,
         };
-        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, index });
+        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, member, pinned_to });
         pilot::spawn(&inner);
+        pilot::spawn_listener(&inner);
         Shard { inner, entry, lane: Lane(0) }
     }
 
@@ -159,20 +177,48 @@ impl Shard {
         pilot::shut_down(&self.inner, grace).await
     }
 
-    /// Which of its client's shards this is, from 0.
+    /// Which of its client's shards this is, or which of its group's, from 0.
     pub fn index(&self) -> usize {
-        self.inner.index
+        self.inner.member.index()
     }
 
     /// The core that this shard is pinned to by its client, if it is.
     pub fn core(&self) -> Option<usize> {
-        self.inner.effective.shard_cores().get(self.inner.index).copied().flatten()
+        self.inner.pinned_to
     }
 
     /// Counts of what happened on this shard so far.
     pub fn stats(&self) -> ShardStats {
         let mut core = self.inner.core.borrow_mut();
         stats::collect(&mut core)
+    }
+
+    /// Calls `handler` for each push with this name, in any case, that a connection of this shard receives: with what
+    /// follows the name. It runs between other tasks of this thread, and must not block.
+    ///
+    /// A later handler for the same name takes the place of an earlier one; a panic in it is caught, and logged once.
+    /// It is kept until the shard is shut down: one that holds a [`Shard`] keeps the shard from ending by itself.
+    ///
+    /// ```no_run
+    /// # fn example(shard: &hitless::Shard) -> hitless::Result<()> {
+    /// shard.on_push("invalidate", |items| println!("gone: {items:?}"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the name is one of those by which servers announce maintenance, which the shard handles itself, or there are
+    /// handlers for 64 names already, or the shard is shut down.
+    pub fn on_push(&self, name: &str, handler: impl FnMut(&[Frame]) + 'static) -> Result<()> {
+        let handler = Handler::new(name, handler)?;
+        let mut core = self.inner.core.borrow_mut();
+        let inserted = match core.pilot.landed {
+            true => Err(Error::shut_down(Outcome::Unsent)),
+            false => core.calls.pushes.insert(handler.clone()),
+        };
+        // Handlers may run code when they are dropped, the one before as well as one that was refused.
+        drop(core);
+        inserted.map(drop)
     }
 
     /// Sends any command.
@@ -267,6 +313,8 @@ impl Drop for Shard {
             core.handles == 0
         };
         if is_last {
+            // The executor may end before the pilot does.
+            self.inner.member.leave();
             // Replies may still be awaited, for as long as any reply may take.
             pilot::begin_shutdown(&self.inner, self.inner.effective.command_timeout());
         }
@@ -320,27 +368,52 @@ impl Inner {
         self.wake(due);
     }
 
-    fn cancel(&self, ticket: Ticket, entry: EntryId, position: Position) {
+    fn cancel(&self, ticket: Ticket, entry: EntryId, position: Position, deadline: Option<DeadlineId>) {
         // A waker may be dropped with what is left behind: not while the core is borrowed.
         let _left = {
             let mut core = self.core.borrow_mut();
+            if let Some(deadline) = deadline {
+                core.pool.clear_deadline(deadline);
+            }
             let (open, left) = core.calls.leave(ticket);
             if open {
                 core.pool.abandon(entry, position);
+                core.ask_pilot();
             }
             left
         };
+    }
+
+    /// Gives an open call a deadline of its own, which takes the place of `earlier`.
+    fn set_deadline(
+        &self,
+        call: (Ticket, EntryId, Position),
+        time: Duration,
+        earlier: Option<DeadlineId>,
+    ) -> Option<DeadlineId> {
+        let (ticket, entry, position) = call;
+        let now = self.clock.now();
+        let mut core = self.core.borrow_mut();
+        if let Some(earlier) = earlier {
+            core.pool.clear_deadline(earlier);
+        }
+        if !core.calls.is_open(ticket) {
+            return None;
+        }
+        let deadline = core.pool.set_deadline(entry, position, ticket, time, now);
+        core.pilot.arm(Some(now.after(time)));
+        Some(deadline)
     }
 
     fn next_action(&self) -> Option<Action> {
         self.core.borrow_mut().pool.poll_action()
     }
 
-    /// Wakes those whose calls were answered. Nothing may be borrowed.
+    /// Wakes those whose calls were answered, and hands out pushes. Nothing may be borrowed.
     #[inline]
     fn wake(&self, due: Option<calls::Due>) {
         if let Some(mut due) = due {
-            due.wake();
+            due.settle();
             self.core.borrow_mut().calls.reuse(due);
         }
     }
@@ -354,16 +427,21 @@ impl Core {
         lane
     }
 
+    /// Wakes the pilot if there is something for it to do.
+    #[inline]
+    fn ask_pilot(&mut self) {
+        if self.pool.has_actions() {
+            self.pilot.wake();
+        }
+    }
+
     /// Something was submitted for this entry: its driver has to write it, or the pilot to note the time.
     #[inline]
     fn notify(&mut self, entry: EntryId) {
-        let Some(seat) = self.drivers.get_mut(entry.0 as usize) else { return };
-        if !seat.notified {
-            seat.notified = true;
-            match &seat.waker {
-                Some(waker) => waker.wake_by_ref(),
-                None => self.pilot.wake(),
-            }
+        // No connection has the generation 0: without one, the pilot is told.
+        let generation = self.pool.generation_in_use(entry).unwrap_or(0);
+        if self.seats.tell(entry, generation) {
+            self.pilot.wake();
         }
     }
 }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Inner, driver};
+use super::{Inner, driver, resolve};
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{self, Event};
 use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::pool::{Action, ConnectionId};
 use crate::proto::time::Instant;
@@ -19,6 +20,8 @@ pub(super) struct PilotSeat {
     notified: bool,
     /// When it will run next by itself.
     armed: Option<Instant>,
+    /// The pool is shut down, and everybody knows.
+    pub(super) landed: bool,
 }
 
 impl PilotSeat {
@@ -47,8 +50,37 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
         while let Turn::Sleep(time) = turn(&inner) {
             sleep(&inner, time).await;
         }
+        land(&inner);
     };
     glommio::spawn_local(fly).detach();
+}
+
+/// Lets go of what a shard that is shut down needs no more.
+fn land(inner: &Inner) {
+    inner.member.leave();
+    let (handlers, watchers) = {
+        let mut core = inner.core.borrow_mut();
+        core.pilot.landed = true;
+        (core.calls.pushes.clear(), std::mem::take(&mut core.watchers))
+    };
+    // What they hold may hold this shard.
+    drop(handlers);
+    for watcher in watchers {
+        watcher.wake();
+    }
+}
+
+/// Starts the task that takes in what other shards of the group have read. It ends with the pilot.
+pub(super) fn spawn_listener(inner: &Rc<Inner>) {
+    let inner = inner.clone();
+    let listen = async move {
+        while let Some(announcement) = inner.member.next().await {
+            let mut core = inner.core.borrow_mut();
+            core.pool.handle_announcement(announcement, inner.clock.now());
+            core.pilot.wake();
+        }
+    };
+    glommio::spawn_local(listen).detach();
 }
 
 enum Turn {
@@ -64,33 +96,36 @@ fn turn(inner: &Rc<Inner>) -> Turn {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
         core.pilot.notified = false;
-        for seat in core.drivers.iter_mut().filter(|seat| seat.waker.is_none()) {
-            seat.notified = false;
-        }
+        core.seats.pilot_runs();
         core.pool.handle_timeout(now, &mut core.calls);
     }
     // A new task runs at once, up to its first wait: nothing may be borrowed when one is spawned.
     while let Some(action) = inner.next_action() {
         act(inner, action);
     }
-    let (due, watchers, sleep, done) = {
+    let (due, watchers, sleep) = {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
         let next = core.pool.next_timeout();
         core.pilot.armed = next;
         let sleep = next.map(|next| next.since(now).max(TICK));
-        let done = core.pool.is_shut_down();
-        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep, done)
+        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep)
     };
     inner.wake(due);
     for watcher in watchers {
         watcher.wake();
     }
-    if done { Turn::Done } else { Turn::Sleep(sleep) }
+    tell_events(inner);
+    let mut core = inner.core.borrow_mut();
+    core.ask_pilot();
+    match core.pool.is_shut_down() && !core.pool.has_actions() {
+        true => Turn::Done,
+        false => Turn::Sleep(sleep),
+    }
 }
 
 fn act(inner: &Rc<Inner>, action: Action) {
-    let shard = inner.index;
+    let shard = inner.member.index();
     match action {
         Action::Dial { id, endpoint, timeout } => {
             tracing::debug!(target: "hitless::shard", shard, %endpoint, ?id, "dialing");
@@ -100,25 +135,44 @@ fn act(inner: &Rc<Inner>, action: Action) {
             let protocol = inner.core.borrow().pool.agreed(id).map(|agreed| agreed.protocol);
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
-        Action::Wake { .. } | Action::Announce(_) | Action::Resolve { .. } => {}
+        Action::Wake { id } => inner.core.borrow_mut().seats.wake(id),
+        Action::Announce(announcement) => {
+            let dropped = inner.member.announce(&announcement);
+            inner.core.borrow_mut().broadcasts_dropped += dropped;
+        }
+        Action::Resolve { lookup, endpoint } => resolve::spawn(inner, lookup, endpoint),
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
-            let waker = inner.core.borrow_mut().drivers.get_mut(id.entry.0 as usize).and_then(|seat| {
-                seat.notified = false;
-                seat.waker.take()
-            });
             // Its driver sees that the connection is gone, and ends.
-            if let Some(waker) = waker {
+            if let Some(waker) = inner.empty_seat(id) {
                 waker.wake();
             }
         }
     }
 }
 
+/// Tells those who watch what happened; if it was very much, the rest in the next turn. Nothing may be borrowed, and
+/// everybody who waits has been woken: a hook is the application's.
+fn tell_events(inner: &Inner) {
+    let shard = inner.member.index();
+    for _ in 0..EVENTS_PER_TURN {
+        let event = inner.core.borrow_mut().pool.poll_event();
+        let Some(event) = event else { return };
+        // Every shard of a group learns of it.
+        if matches!(event, Event::Announced { .. }) && !inner.member.is_teller() {
+            continue;
+        }
+        observe::log::log(shard, &event);
+        inner.effective.hook().tell(shard, &event);
+    }
+}
+
 fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool) {
-    let (shard, endpoint) = (inner.index, inner.effective.endpoint());
+    let (shard, endpoint) = (inner.member.index(), inner.effective.endpoint());
     match reason {
-        CloseReason::Local => tracing::debug!(target: "hitless::shard", shard, ?id, "closed"),
+        CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack => {
+            tracing::debug!(target: "hitless::shard", shard, ?id, %reason, "closed")
+        }
         reason if reason.is_refusal() => {
             tracing::error!(target: "hitless::shard", shard, %endpoint, %reason, "turned away");
         }
@@ -148,7 +202,7 @@ async fn sleep(inner: &Rc<Inner>, time: Option<Duration>) {
     .await;
 }
 
-pub(super) fn register(waker: &mut Option<Waker>, context: &Context<'_>) {
+fn register(waker: &mut Option<Waker>, context: &Context<'_>) {
     match waker {
         Some(waker) if waker.will_wake(context.waker()) => {}
         waker => *waker = Some(context.waker().clone()),
@@ -199,7 +253,7 @@ pub(super) async fn shut_down(inner: &Rc<Inner>, grace: Duration) -> Result<()> 
     begin_shutdown(inner, grace);
     let given_up = poll_fn(|context| {
         let mut core = inner.core.borrow_mut();
-        if core.pool.is_shut_down() {
+        if core.pilot.landed {
             return Poll::Ready(core.pool.counters().given_up);
         }
         core.watchers.push(context.waker().clone());
@@ -213,5 +267,7 @@ pub(super) async fn shut_down(inner: &Rc<Inner>, grace: Duration) -> Result<()> 
     Ok(())
 }
 
+/// How many events are told before other tasks of the shard run.
+const EVENTS_PER_TURN: usize = 256;
 /// The coarsest that the timer is late by: it saves a wake-up for each of a burst of deadlines.
 const TICK: Duration = Duration::from_millis(1);

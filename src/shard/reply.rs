@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Inner;
 use crate::command::{CommandName, FromReply};
 use crate::error::{Error, Result};
 use crate::proto::connection::{Position, Ticket};
 use crate::proto::error::Outcome;
-use crate::proto::pool::EntryId;
+use crate::proto::pool::{DeadlineId, EntryId};
 use crate::proto::resp::Frame;
 
 /// The reply to a command that was called on a [`Shard`](super::Shard).
@@ -31,6 +32,8 @@ enum Call {
         ticket: Ticket,
         entry: EntryId,
         position: Position,
+        /// The caller's own, if it set one.
+        deadline: Option<DeadlineId>,
     },
     /// It was decided before it was queued.
     Settled(Result<Frame>),
@@ -46,11 +49,33 @@ impl<T> Reply<T> {
         position: Position,
         name: CommandName,
     ) -> Self {
-        Reply { call: Call::Open { inner, ticket, entry, position }, name, kind: PhantomData }
+        Reply { call: Call::Open { inner, ticket, entry, position, deadline: None }, name, kind: PhantomData }
     }
 
     pub(super) fn settled(result: Result<Frame>, name: CommandName) -> Self {
         Reply { call: Call::Settled(result), name, kind: PhantomData }
+    }
+
+    /// The same reply, but no later than this from now: then the call fails with
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and is cancelled.
+    ///
+    /// The command timeout goes on to apply, and is relaxed while a server announces maintenance. This deadline is the
+    /// caller's own and never relaxed. A later one takes its place.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # async fn example(shard: &hitless::Shard) -> hitless::Result<()> {
+    /// let price: Option<i64> = shard.get("price").within(Duration::from_millis(20)).await?;
+    /// # let _ = price;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn within(mut self, time: Duration) -> Self {
+        if let Call::Open { inner, ticket, entry, position, deadline } = &mut self.call {
+            *deadline = inner.set_deadline((*ticket, *entry, *position), time, deadline.take());
+        }
+        self
     }
 }
 
@@ -61,9 +86,12 @@ impl<T: FromReply> Future for Reply<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
         let result = match &this.call {
-            Call::Open { inner, ticket, .. } => {
+            Call::Open { inner, ticket, deadline, .. } => {
                 let (polled, _old_waker) = inner.core.borrow_mut().calls.poll(*ticket, context);
                 let answer = std::task::ready!(polled);
+                if let Some(deadline) = *deadline {
+                    inner.core.borrow_mut().pool.clear_deadline(deadline);
+                }
                 let result = answer.map_err(Error::from).and_then(T::from_reply);
                 result.map_err(|error| error.of(this.name).at(inner.effective.endpoint()))
             }
@@ -80,8 +108,8 @@ impl<T: FromReply> Future for Reply<T> {
 impl<T> Drop for Reply<T> {
     #[inline]
     fn drop(&mut self) {
-        if let Call::Open { inner, ticket, entry, position } = &self.call {
-            inner.cancel(*ticket, *entry, *position);
+        if let Call::Open { inner, ticket, entry, position, deadline } = &self.call {
+            inner.cancel(*ticket, *entry, *position, *deadline);
         }
     }
 }

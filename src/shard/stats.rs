@@ -32,6 +32,8 @@ pub struct ShardStats {
     pub bytes_received: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
+    /// Announcements for other shards that those had no room for; they hear them from their server, too.
+    pub broadcasts_dropped: u64,
     /// What maintenance did.
     pub maintenance: MaintenanceStats,
 }
@@ -69,6 +71,7 @@ pub(super) fn collect(core: &mut Core) -> ShardStats {
         pushes: counters.pushes,
         bytes_received: counters.bytes_received,
         bytes_sent: counters.bytes_sent,
+        broadcasts_dropped: core.broadcasts_dropped,
         maintenance: core.pool.maintenance(),
     }
 }

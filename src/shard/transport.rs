@@ -71,7 +71,7 @@ pub(super) async fn dial(
 ) -> Result<Stream, String> {
     let addresses = match endpoint.socket_addr() {
         Some(address) => vec![address],
-        None => resolve::lookup(endpoint).await?,
+        None => resolve::look_up(endpoint, effective.resolver()).await?,
     };
     let shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let share = (timeout / shares).max(ADDRESS_TIMEOUT_MIN);

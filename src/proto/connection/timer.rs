@@ -19,10 +19,6 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    pub(crate) fn strict(normal: Duration) -> Self {
-        Allowance::relaxed(normal, normal, None)
-    }
-
     /// `relaxed`, if that is longer, before `until`.
     pub(crate) fn relaxed(normal: Duration, relaxed: Duration, until: Option<Instant>) -> Self {
         Allowance { normal, relaxed: normal.max(relaxed), until }
@@ -94,7 +90,7 @@ mod tests {
             (allowance.expired_until(at(59)), allowance.expired_until(at(60))),
             (Some(at(49)), Some(at(59)))
         );
-        let strict = Allowance::strict(seconds(1));
+        let strict = Allowance::relaxed(seconds(1), seconds(1), None);
         assert_eq!((strict.at(at(0)), strict.deadline(at(5))), (seconds(1), at(6)));
         assert_eq!(strict.expired_until(Instant::from_nanos(5)), None);
     }
@@ -120,7 +116,7 @@ mod tests {
             let allowance = Allowance::relaxed(normal, relaxed, until.map(Instant::from_nanos));
             let deadline = allowance.deadline(from);
             prop_assert_eq!(allowance.expired_until(now).is_some_and(|until| from <= until), deadline <= now);
-            prop_assert!(deadline >= Allowance::strict(normal).deadline(from), "relaxing never shortens");
+            prop_assert!(deadline >= Allowance::relaxed(normal, normal, None).deadline(from), "relaxing never shortens");
         }
     }
 }

@@ -91,6 +91,7 @@ impl Breaker {
     }
 
     /// When it will let somebody try, if it waits for a time.
+    #[cfg(test)]
     pub(crate) fn reopens_at(&self) -> Option<Instant> {
         match self.state {
             State::Open { until } => Some(until),

@@ -103,10 +103,6 @@ impl HandoffQueue {
         }
     }
 
-    pub(crate) fn limits(&self) -> HandoffLimits {
-        self.limits
-    }
-
     /// An entry is to be handed off, from `ready_at` on and before `deadline`. One that is here already gets new times,
     /// and keeps its place if it has one: an announcement that comes again must not send it to the end.
     pub(crate) fn push(&mut self, entry: u32, ready_at: Instant, now: Instant, deadline: Instant) {
@@ -180,6 +176,7 @@ impl HandoffQueue {
         self.in_use_max
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(&self, entry: u32) -> bool {
         self.waits.contains_key(&entry)
     }

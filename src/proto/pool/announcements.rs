@@ -14,7 +14,6 @@ use crate::proto::maint::ledger::News;
 use crate::proto::maint::mode::Mode;
 use crate::proto::maint::notification::{Announcement, Notification, Operation, Parsed, parse};
 use crate::proto::maint::relax::{Opening, window_length};
-use crate::proto::resp::Frame;
 use crate::proto::time::Instant;
 
 impl Pool {
@@ -86,14 +85,7 @@ impl Pool {
 
     fn take_in_push(&mut self, id: ConnectionId, push: Push, now: Instant, deliver: &mut impl Deliver) {
         let Push { frame, is_live } = push;
-        let items = match &frame {
-            Frame::Push(items) => items,
-            Frame::Attributed { frame, .. } => match &**frame {
-                Frame::Push(items) => items,
-                _ => return,
-            },
-            _ => return,
-        };
+        let Some(items) = frame.push_items() else { return };
         let peer = self.link(id).and_then(|link| link.peer);
         let notification = match parse(items, peer.map_or(0, |peer| peer.port())) {
             Parsed::Other => return deliver.push(frame),

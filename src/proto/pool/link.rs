@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::PoolConfig;
-use crate::proto::connection::{Allowance, Connection, Notifications, Patience};
+use crate::proto::connection::{Allowance, Connection, Patience};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::handoff::MoveId;
 use crate::proto::maint::relax::Windows;
@@ -55,11 +55,6 @@ impl Link {
 
     pub(super) fn is_ready(&self) -> bool {
         self.connection.ready_since().is_some()
-    }
-
-    /// Whether notifications come on it.
-    pub(super) fn is_opted_in(&self) -> bool {
-        self.connection.agreed().is_some_and(|agreed| agreed.notifications == Notifications::On)
     }
 
     /// It succeeds another connection, or will: its timeouts are relaxed for so long at least.

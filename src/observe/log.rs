@@ -1,0 +1,41 @@
+//! Events as lines of the log.
+
+use super::{Event, HandoffResult};
+
+/// Logs what happened on a shard. Connections are left out: the shard logs them where it handles them.
+pub(crate) fn log(shard: usize, event: &Event) {
+    match event {
+        Event::Announced { peer, notification } => {
+            let kind = notification.kind();
+            tracing::info!(target: "hitless::maintenance", shard, %peer, %kind, ?notification, "announced");
+        }
+        Event::NotOffered { peer, denied: true, reason } => {
+            tracing::warn!(
+                target: "hitless::maintenance",
+                shard, %peer, %reason,
+                "this user may not ask for maintenance notifications: allow it `client|maint_notifications`"
+            );
+        }
+        Event::NotOffered { peer, denied: false, reason } => {
+            tracing::debug!(target: "hitless::maintenance", shard, %peer, %reason, "no notifications here");
+        }
+        Event::HandoffStarted { from, to } => {
+            tracing::debug!(target: "hitless::handoff", shard, %from, %to, "handing a connection off");
+        }
+        Event::HandoffEnded { from, to, result: HandoffResult::Succeeded, duration, attempts } => {
+            tracing::info!(
+                target: "hitless::handoff",
+                shard, %from, %to, ?duration, attempts,
+                "handed a connection off"
+            );
+        }
+        Event::HandoffEnded { from, to, result, duration, attempts } => {
+            tracing::warn!(
+                target: "hitless::handoff",
+                shard, %from, %to, %result, ?duration, attempts,
+                "a connection was not handed off"
+            );
+        }
+        Event::Connected { .. } | Event::Disconnected { .. } => {}
+    }
+}

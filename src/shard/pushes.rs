@@ -1,0 +1,204 @@
+//! [`Pushes`]: messages that answer no command, and the application's handlers for them, by name.
+//!
+//! A push is read where everything is borrowed, and a handler may do anything: what has a handler is collected, and
+//! handed out with the answers that are due, after their callers are woken.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::proto::error::Outcome;
+use crate::proto::maint::notification::NotificationKind;
+use crate::proto::resp::{Excerpt, Frame};
+
+#[derive(Default)]
+pub(super) struct Pushes(Vec<Rc<Handler>>);
+
+type Handle = dyn FnMut(&[Frame]);
+
+pub(super) struct Handler {
+    name: Box<[u8]>,
+    handle: RefCell<Box<Handle>>,
+    has_panicked: Cell<bool>,
+}
+
+/// A push on its way to its handler.
+pub(super) struct Collected {
+    handler: Rc<Handler>,
+    items: Vec<Frame>,
+}
+
+impl Handler {
+    /// # Errors
+    /// If no push of the application's can have this name.
+    pub(super) fn new(name: &str, handle: impl FnMut(&[Frame]) + 'static) -> Result<Rc<Self>> {
+        if NotificationKind::of(name.as_bytes()).is_some() {
+            let problem = "maintenance is handled by the shard itself; Config::on_event tells of it";
+            return Err(refusal(name, problem));
+        }
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(refusal(name, &format!("a name has 1 to {NAME_BYTES_MAX} bytes")));
+        }
+        Ok(Rc::new(Handler {
+            name: name.as_bytes().into(),
+            handle: RefCell::new(Box::new(handle)),
+            has_panicked: Cell::new(false),
+        }))
+    }
+
+    fn is_for(&self, name: &[u8]) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+impl Pushes {
+    /// Adds a handler; the one that had its name until now is returned, to be dropped where nothing is borrowed.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub(super) fn insert(&mut self, handler: Rc<Handler>) -> Result<Option<Rc<Handler>>> {
+        if let Some(place) = self.0.iter_mut().find(|place| place.is_for(&handler.name)) {
+            return Ok(Some(std::mem::replace(place, handler)));
+        }
+        if self.0.len() >= PUSH_HANDLERS_MAX {
+            let name = String::from_utf8_lossy(&handler.name);
+            return Err(refusal(&name, &format!("there are {PUSH_HANDLERS_MAX} handlers already")));
+        }
+        self.0.push(handler);
+        Ok(None)
+    }
+
+    /// Takes all handlers out, to be dropped where nothing is borrowed.
+    pub(super) fn clear(&mut self) -> Vec<Rc<Handler>> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Adds a push to those that are to be handed out, if it has a handler.
+    pub(super) fn collect(&self, frame: Frame, collected: &mut Vec<Collected>) {
+        let Frame::Push(mut items) = frame.without_attributes() else { return };
+        let Some(Frame::Bulk(name) | Frame::Simple(name)) = items.first() else {
+            tracing::trace!(target: "hitless::shard", "a push without a name");
+            return;
+        };
+        let Some(handler) = self.0.iter().find(|handler| handler.is_for(name)) else {
+            tracing::trace!(target: "hitless::shard", name = ?Excerpt(name), "a push that nothing handles");
+            return;
+        };
+        if collected.len() < COLLECTED_MAX {
+            items.remove(0);
+            collected.push(Collected { handler: handler.clone(), items });
+        }
+    }
+}
+
+impl Collected {
+    /// Calls the handler. Nothing may be borrowed. A panic ends here: it would take down everything that runs on the
+    /// shard.
+    pub(super) fn hand_out(self) {
+        let Collected { handler, items } = self;
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            // A handler that is running cannot be reached by way of itself.
+            if let Ok(mut handle) = handler.handle.try_borrow_mut() {
+                handle(&items);
+            }
+        }));
+        if handled.is_err() && !handler.has_panicked.replace(true) {
+            let name = Excerpt(&handler.name);
+            tracing::error!(target: "hitless::shard", ?name, "the handler of a push panicked");
+        }
+    }
+}
+
+fn refusal(name: &str, problem: &str) -> Error {
+    Error::new(ErrorKind::Config, Outcome::Unsent, format!("no handler for pushes named {name:?}: {problem}"))
+}
+
+/// How many names can have a handler: they are compared with the name of each push, one after the other.
+const PUSH_HANDLERS_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 256;
+/// More than one read brings: a push with a name has at least eight bytes. They are handed out after each read.
+const COLLECTED_MAX: usize = super::driver::READ_BUFFER / 8 + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(items: &[&'static str]) -> Frame {
+        Frame::Push(items.iter().map(|item| Frame::Bulk((*item).into())).collect())
+    }
+
+    /// A handler that notes what it gets.
+    fn noting(name: &str, noted: &Rc<RefCell<Vec<Vec<Frame>>>>) -> Rc<Handler> {
+        let noted = noted.clone();
+        Handler::new(name, move |items: &[Frame]| noted.borrow_mut().push(items.to_vec())).unwrap()
+    }
+
+    fn deliver(pushes: &Pushes, frame: Frame) {
+        let mut collected = Vec::new();
+        pushes.collect(frame, &mut collected);
+        collected.into_iter().for_each(Collected::hand_out);
+    }
+
+    #[test]
+    fn a_push_goes_to_the_handler_of_its_name_without_the_name() {
+        let (mut pushes, noted) = (Pushes::default(), Rc::default());
+        pushes.insert(noting("Hello", &noted)).unwrap();
+        deliver(&pushes, push(&["hello", "a"]));
+        deliver(&pushes, push(&["other", "b"]));
+        deliver(&pushes, Frame::Push(vec![Frame::Simple("HELLO".into()), Frame::Integer(1)]));
+        deliver(&pushes, Frame::Push(vec![Frame::Integer(1)]));
+        deliver(&pushes, Frame::Push(Vec::new()));
+        let attributed = Frame::Attributed { attributes: Vec::new(), frame: Box::new(push(&["hello"])) };
+        deliver(&pushes, attributed);
+        let a = Frame::Bulk("a".into());
+        assert_eq!(*noted.borrow(), [vec![a], vec![Frame::Integer(1)], vec![]]);
+    }
+
+    #[test]
+    fn a_later_handler_takes_the_place_of_an_earlier_one() {
+        let (mut pushes, first, second) = (Pushes::default(), Rc::default(), Rc::default());
+        assert!(pushes.insert(noting("hello", &first)).unwrap().is_none());
+        assert!(pushes.insert(noting("HELLO", &second)).unwrap().is_some());
+        deliver(&pushes, push(&["hello"]));
+        assert_eq!((first.borrow().len(), second.borrow().len()), (0, 1));
+    }
+
+    #[test]
+    fn a_handler_that_panics_is_called_again() {
+        let (mut pushes, calls) = (Pushes::default(), Rc::new(Cell::new(0)));
+        let count = calls.clone();
+        let handler = Handler::new("hello", move |_| {
+            count.set(count.get() + 1);
+            assert!(count.get() > 1, "as planned");
+        });
+        pushes.insert(handler.unwrap()).unwrap();
+        deliver(&pushes, push(&["hello"]));
+        deliver(&pushes, push(&["hello"]));
+        assert_eq!(calls.get(), 2);
+    }
+
+    #[test]
+    fn names_of_maintenance_and_too_many_names_are_refused() {
+        for name in ["MOVING", "migrating", "Smigrated", "", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            let error = Handler::new(name, |_| {}).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        }
+        let mut pushes = Pushes::default();
+        for n in 0..PUSH_HANDLERS_MAX {
+            pushes.insert(Handler::new(&n.to_string(), |_| {}).unwrap()).unwrap();
+        }
+        let error = pushes.insert(Handler::new("one more", |_| {}).unwrap()).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("one more") && error.kind() == ErrorKind::Config, "{error}");
+    }
+
+    #[test]
+    fn what_is_collected_is_bounded() {
+        let (mut pushes, mut collected) = (Pushes::default(), Vec::new());
+        pushes.insert(Handler::new("hello", |_| {}).unwrap()).unwrap();
+        for _ in 0..2 * COLLECTED_MAX {
+            pushes.collect(push(&["hello"]), &mut collected);
+        }
+        assert_eq!(collected.len(), COLLECTED_MAX);
+    }
+}
