@@ -255,7 +255,9 @@ fn assert_no_maintenance(report: &Value) {
 #[test]
 fn maintenance_is_counted_also_where_there_is_none() {
     let disabled = ["--maint", "disabled", "--duration", "200ms"];
-    for (more, mode) in [(&disabled[..], "disabled"), (&["--requests", "200"], "auto")] {
+    let stays = ["--no-moving", "--duration", "200ms"];
+    for (more, mode) in [(&disabled[..], "disabled"), (&["--requests", "200"], "auto"), (&stays[..], "auto")]
+    {
         let report = report(&[more, &["--key-space", "100", "--shards", "1"]].concat(), 0);
         assert_no_maintenance(&report);
         assert_eq!(report.pointer("/maintenance/movings"), None);

@@ -128,6 +128,10 @@ pub(super) struct MaintenanceArgs {
     /// --requests or --maint disabled]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     moving_at: Vec<Duration>,
+    /// The endpoints in this process stay where they are, e.g. to compare with a run in which they
+    /// move
+    #[arg(long, conflicts_with = "moving_at")]
+    no_moving: bool,
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +186,10 @@ impl BenchArgs {
         self.maintenance.maint != Some(MaintArg::Disabled)
     }
 
+    fn moves_by_default(&self) -> bool {
+        self.url().is_none() && self.follows() && !self.maintenance.no_moving
+    }
+
     /// When the endpoints in this process move, in order.
     pub(super) fn moves(&self, limit: Limit) -> Result<Vec<Duration>, String> {
         let given = &self.maintenance.moving_at;
@@ -201,7 +209,7 @@ impl BenchArgs {
                 let (last, end) = (humantime::format_duration(last), humantime::format_duration(end));
                 Err(format!("--moving-at: {last} is not before the end, which is after {end} (--duration)"))
             }
-            (Limit::Duration(end), None) if self.url().is_none() && self.follows() => Ok(vec![end / 2]),
+            (Limit::Duration(end), None) if self.moves_by_default() => Ok(vec![end / 2]),
             _ => Ok(at),
         }
     }
@@ -289,6 +297,7 @@ mod tests {
         assert_eq!(moves(&["--maint", "disabled"]), nothing);
         assert_eq!(moves(&["--requests", "100"]), nothing);
         assert_eq!(moves(&["--url", "redis://localhost"]), nothing);
+        assert_eq!(moves(&["--no-moving"]), nothing);
         assert_eq!(moves(&["--moving-at", "3s", "--moving-at", "1s"]), Ok(vec![second, second * 3]));
         assert_eq!(moves(&["--moving-at", "1s", "--maint", "disabled"]), Ok(vec![second]));
         assert_eq!(moves(&["--moving-at", "1h", "--requests", "100"]), Ok(vec![second * 3600]));

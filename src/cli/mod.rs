@@ -132,6 +132,7 @@ mod tests {
             assert!(message.contains(option) && message.contains(allowed), "{message}");
         }
         assert!(refused(&["--duration", "1s", "--requests", "1"]).contains("--requests"));
+        assert!(refused(&["--no-moving", "--moving-at", "1s"]).contains("--moving-at"));
     }
 
     #[test]
