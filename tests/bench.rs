@@ -143,6 +143,10 @@ fn nonsense_is_a_usage_error_that_names_the_option() {
         (&["--verify", "--key-space", "3"], &["--key-space", "allowed"]),
         (&["--verify", "--command", "PING"], &["--verify", "--command"]),
         (&["--url", "http://localhost"], &["--url"]),
+        (&["--url", "redis://localhost", "--moving-at", "1s"], &["--moving-at", "hitless rehearse"]),
+        (&["--moving-at", "10s"], &["--moving-at", "before the end", "--duration"]),
+        (&["--moving-at", "1s", "--moving-at", "1000ms"], &["--moving-at", "1s is there twice"]),
+        (&["--maint", "perhaps"], &["--maint", "auto, enabled, disabled"]),
         (&["--json", "/nonexistent/report.json"], &["--json"]),
         (&["--no-such-option"], &["--no-such-option"]),
     ] {
@@ -232,4 +236,127 @@ fn ctrl_c_still_gives_the_report() {
         assert_eq!(number(&report, "/verify/mismatched"), 0.0);
         assert_eq!(number(&report, "/commands/answered"), number(&report, "/commands/issued"));
     }
+}
+
+/// What every run that saw no maintenance has to say about it.
+fn assert_no_maintenance(report: &Value) {
+    for count in ["notifications", "duplicates", "malformed"] {
+        assert_eq!(number(report, &format!("/maintenance/{count}")), 0.0);
+    }
+    for count in ["started", "succeeded", "failed", "superseded"] {
+        assert_eq!(number(report, &format!("/maintenance/handoffs/{count}")), 0.0);
+    }
+    for absent in ["/latency_during_handoff_us", "/maintenance/handoff_duration_us"] {
+        assert_eq!(report.pointer(absent), None, "absent means not measured");
+    }
+    assert_eq!(report.pointer("/maintenance/handoffs/expected"), None, "none was asked for");
+}
+
+#[test]
+fn maintenance_is_counted_also_where_there_is_none() {
+    let disabled = ["--maint", "disabled", "--duration", "200ms"];
+    let stays = ["--no-moving", "--duration", "200ms"];
+    for (more, mode) in [(&disabled[..], "disabled"), (&["--requests", "200"], "auto"), (&stays[..], "auto")]
+    {
+        let report = report(&[more, &["--key-space", "100", "--shards", "1"]].concat(), 0);
+        assert_no_maintenance(&report);
+        assert_eq!(report.pointer("/maintenance/movings"), None);
+        assert_eq!(report.pointer("/config/moving_at_seconds"), Some(&Value::Array(Vec::new())));
+        let config = report.pointer("/config/maintenance.mode").and_then(Value::as_str);
+        assert_eq!(config, Some(mode));
+    }
+}
+
+#[test]
+fn nobody_follows_a_moving_that_nobody_asked_to_hear_of() {
+    let move_at_once = ["--maint", "disabled", "--moving-at", "1ms", "--duration", "300ms"];
+    let common = ["--key-space", "100", "--shards", "1", "--connections", "2"];
+    let arguments = [&move_at_once[..], &common].concat();
+    let report = report(&arguments, 0);
+    assert_no_maintenance(&report);
+    let from = report.pointer("/maintenance/movings/0/from").and_then(Value::as_str).expect("an address");
+    assert_ne!(report.pointer("/maintenance/movings/0/to").and_then(Value::as_str), Some(from));
+    assert!(number(&report, "/maintenance/movings/0/at_seconds") >= 0.001);
+    assert_eq!(report.pointer("/connections"), Some(&serde_json::json!({ from: 2 })));
+
+    let output = run(&arguments);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("maintenance   MOVING at ") && stdout.contains("1 s of grace"), "{stdout}");
+}
+
+#[test]
+fn moves_that_are_still_to_come_do_not_hold_up_the_end() {
+    let moves = ["--moving-at", "1ms", "--moving-at", "30m", "--maint", "disabled"];
+    let arguments = [&moves[..], &["--key-space", "100", "--shards", "1", "--json", "-", "--quiet"]].concat();
+    let (child, mut stderr) = started(&arguments);
+    wait_for(&mut stderr, "MOVING");
+    signal(&child, libc::SIGINT);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(true)));
+    let movings = report.pointer("/maintenance/movings").and_then(Value::as_array).expect("one move");
+    assert_eq!((movings.len(), number(&report, "/maintenance/movings/0/grace_seconds")), (1, 5.0));
+}
+
+/// Every connection has followed each of these moves, and no caller has noticed.
+fn assert_followed(report: &Value, moves: usize) {
+    for count in ["failed", "ambiguous", "timed_out"] {
+        assert_eq!(number(report, &format!("/commands/{count}")), 0.0, "{report:#}");
+    }
+    assert_eq!(number(report, "/verify/mismatched"), 0.0, "{report:#}");
+    let movings = report.pointer("/maintenance/movings").and_then(Value::as_array).expect("moves");
+    assert_eq!(movings.len(), moves);
+    let connections = number(report, "/config/shards") * number(report, "/config/connections_per_shard");
+    let handoffs = ["expected", "started", "succeeded"].map(|name| {
+        let count = number(report, &format!("/maintenance/handoffs/{name}"));
+        assert_eq!(count, connections * moves as f64, "{name} in {report:#}");
+        count
+    });
+    assert!(number(report, "/maintenance/notifications") >= handoffs[0]);
+    assert_eq!(number(report, "/maintenance/handoffs/failed"), 0.0);
+    assert_eq!(number(report, "/reconnects"), 0.0, "a successor is not made after a loss");
+    let last = movings[moves - 1].pointer("/to").and_then(Value::as_str).expect("an address");
+    assert_eq!(report.pointer("/connections"), Some(&serde_json::json!({ last: connections as u64 })));
+    let quantiles = ["p50", "p99", "p99_9", "max"];
+    let latencies = quantiles.map(|name| number(report, &format!("/latency_during_handoff_us/{name}")));
+    assert!(latencies.is_sorted() && latencies[0] > 0.0, "{latencies:?}");
+    let took = ["p50", "max"].map(|name| number(report, &format!("/maintenance/handoff_duration_us/{name}")));
+    assert!(took.is_sorted() && took[0] > 0.0, "{took:?}");
+}
+
+#[test]
+fn a_moving_half_way_hands_every_connection_off() {
+    for via in ["shard", "client"] {
+        let common = ["--verify", "--key-space", "1000", "--connections", "3", "--via", via];
+        let report = report(&[&common[..], &["--duration", "2s"]].concat(), 0);
+        assert_followed(&report, 1);
+        assert!(number(&report, "/maintenance/movings/0/at_seconds") >= 1.0);
+        assert_eq!(report.pointer("/config/moving_at_seconds"), Some(&serde_json::json!([1.0])));
+    }
+}
+
+#[test]
+fn connections_go_there_and_back_while_the_last_grace_still_runs() {
+    let at = ["300ms", "600ms", "900ms", "1200ms", "1500ms", "1800ms", "2100ms", "2400ms", "2700ms"];
+    let moves: Vec<&str> = at.iter().flat_map(|at| ["--moving-at", at]).collect();
+    let common = ["--verify", "--key-space", "1000", "--ratio", "1:1", "--duration", "4s"];
+    assert_followed(&report(&[&common[..], &moves].concat(), 0), 9);
+}
+
+#[test]
+fn a_run_that_is_stopped_at_a_moving_still_sees_it_through() {
+    let common = ["--verify", "--key-space", "1000", "--moving-at", "1ms", "--json", "-", "--quiet"];
+    let (child, mut stderr) = started(&common);
+    wait_for(&mut stderr, "MOVING");
+    signal(&child, libc::SIGINT);
+    let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
+    let output = child.wait_with_output().expect("it ends");
+    assert!(rest.join().is_ok_and(|read| read.is_ok()));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        number(&report, "/maintenance/handoffs/succeeded"),
+        number(&report, "/maintenance/handoffs/expected")
+    );
 }

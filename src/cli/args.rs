@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::parse;
+use crate::Maintenance;
 use crate::load::{
     KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, TASKS_MAX, Template, ValueSize, Via,
     Workload,
@@ -24,6 +25,8 @@ pub(super) struct BenchArgs {
     pub(super) client: ClientArgs,
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    pub(super) maintenance: MaintenanceArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -114,6 +117,24 @@ struct LoadArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Maintenance")]
+pub(super) struct MaintenanceArgs {
+    /// Whether the client asks for maintenance notifications, and hands its connections off when a
+    /// server says that it moves [default: auto, or what the URL says]
+    #[arg(long, value_name = "MODE")]
+    pub(super) maint: Option<MaintArg>,
+    /// When, after the start, the endpoint in use announces that it moves to the other one, of the
+    /// two in this process; may be given often [default: half way through --duration; never with
+    /// --requests or --maint disabled]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    moving_at: Vec<Duration>,
+    /// The endpoints in this process stay where they are, e.g. to compare with a run in which they
+    /// move
+    #[arg(long, conflicts_with = "moving_at")]
+    no_moving: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputArgs {
     /// Write the report as JSON to this file; with - to standard output, instead of the text
@@ -130,6 +151,26 @@ enum ViaArg {
     Client,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MaintArg {
+    /// Use what the server offers
+    Auto,
+    /// Fail if the server does not offer them
+    Enabled,
+    /// Do not ask
+    Disabled,
+}
+
+impl MaintArg {
+    pub(super) fn setting(self) -> Maintenance {
+        match self {
+            MaintArg::Auto => Maintenance::auto(),
+            MaintArg::Enabled => Maintenance::enabled(),
+            MaintArg::Disabled => Maintenance::disabled(),
+        }
+    }
+}
+
 /// A list of cores that clap takes as one value.
 #[derive(Debug, Clone)]
 pub(super) struct Cores(pub(super) Vec<usize>);
@@ -138,6 +179,39 @@ impl BenchArgs {
     /// The endpoint's URL; an empty one, as from an emptied variable, is none.
     pub(super) fn url(&self) -> Option<&str> {
         self.endpoint.url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// Whether connections follow a `MOVING` of the endpoints in this process.
+    pub(super) fn follows(&self) -> bool {
+        self.maintenance.maint != Some(MaintArg::Disabled)
+    }
+
+    fn moves_by_default(&self) -> bool {
+        self.url().is_none() && self.follows() && !self.maintenance.no_moving
+    }
+
+    /// When the endpoints in this process move, in order.
+    pub(super) fn moves(&self, limit: Limit) -> Result<Vec<Duration>, String> {
+        let given = &self.maintenance.moving_at;
+        if self.url().is_some() && !given.is_empty() {
+            return Err("--moving-at: only the endpoints in this process can be told to move, and --url names \
+                        another; put `hitless rehearse --upstream URL` in front of it, and send REHEARSE MOVING \
+                        there"
+                .to_owned());
+        }
+        let mut at = given.clone();
+        at.sort_unstable();
+        if let Some((twice, _)) = at.iter().zip(at.iter().skip(1)).find(|(one, next)| one == next) {
+            return Err(format!("--moving-at: {} is there twice", humantime::format_duration(*twice)));
+        }
+        match (limit, at.last()) {
+            (Limit::Duration(end), Some(&last)) if last >= end => {
+                let (last, end) = (humantime::format_duration(last), humantime::format_duration(end));
+                Err(format!("--moving-at: {last} is not before the end, which is after {end} (--duration)"))
+            }
+            (Limit::Duration(end), None) if self.moves_by_default() => Ok(vec![end / 2]),
+            _ => Ok(at),
+        }
     }
 
     /// The load that the options describe.
@@ -179,7 +253,9 @@ pub(super) fn count(number: u64) -> usize {
 const EXAMPLES: &str = "\
 Examples:
   hitless bench
-      Ten seconds of load at an endpoint in this process.
+      Ten seconds of load at an endpoint in this process, which moves away half way.
+  hitless bench --verify --moving-at 2s --moving-at 4s --moving-at 6s
+      There and back and there again, with every reply checked.
   hitless bench --url redis://127.0.0.1:6379 --connections 8 --duration 30s
       A real server, with eight connections for each shard.
   hitless bench --url redis://127.0.0.1:6379 --rate 50000 --json report.json
@@ -190,5 +266,53 @@ Examples:
       A command of your own, on keys of which some are hot.
 
 Exit codes:
-  0 all well · 1 ran, but commands failed or a check did not hold · 2 usage ·
+  0 all well · 1 ran, but commands failed or a check did not hold: of a reply, or that every
+  connection was handed off at a rehearsed MOVING · 2 usage ·
   3 could not reach the endpoint, or this machine cannot run io_uring";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    fn moves(arguments: &[&str]) -> Result<Vec<Duration>, String> {
+        let all = ["bench"].iter().chain(arguments);
+        let args = Only::try_parse_from(all).expect("options").args;
+        args.moves(args.workload().limit)
+    }
+
+    #[test]
+    fn endpoints_in_this_process_move_half_way_if_nothing_else_is_said() {
+        let (second, nothing) = (Duration::from_secs(1), Ok(Vec::new()));
+        assert_eq!(moves(&[]), Ok(vec![second * 5]));
+        assert_eq!(moves(&["--duration", "4s"]), Ok(vec![second * 2]));
+        assert_eq!(moves(&["--maint", "enabled"]), Ok(vec![second * 5]));
+        assert_eq!(moves(&["--maint", "disabled"]), nothing);
+        assert_eq!(moves(&["--requests", "100"]), nothing);
+        assert_eq!(moves(&["--url", "redis://localhost"]), nothing);
+        assert_eq!(moves(&["--no-moving"]), nothing);
+        assert_eq!(moves(&["--moving-at", "3s", "--moving-at", "1s"]), Ok(vec![second, second * 3]));
+        assert_eq!(moves(&["--moving-at", "1s", "--maint", "disabled"]), Ok(vec![second]));
+        assert_eq!(moves(&["--moving-at", "1h", "--requests", "100"]), Ok(vec![second * 3600]));
+    }
+
+    #[test]
+    fn moves_that_cannot_happen_are_refused() {
+        for (arguments, why) in [
+            (&["--moving-at", "1s", "--url", "redis://h"][..], "hitless rehearse --upstream"),
+            (&["--moving-at", "10s"], "10s is not before the end, which is after 10s (--duration)"),
+            (&["--moving-at", "2s", "--duration", "1s"], "2s is not before"),
+            (&["--moving-at", "2s", "--moving-at", "1s", "--moving-at", "2s"], "2s is there twice"),
+        ] {
+            let error = moves(arguments).expect_err("cannot happen");
+            assert!(error.starts_with("--moving-at: ") && error.contains(why), "{error}");
+        }
+    }
+}

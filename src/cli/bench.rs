@@ -14,7 +14,7 @@ use super::progress::Lines;
 use super::text::{self, Heading};
 use super::{FAILED, Failure, WELL, stop};
 use crate::config::allowed_cores;
-use crate::load::{self, LoadError, Report, Workload};
+use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig};
 use crate::shard::probe;
 use crate::{Client, Config, ConfigError, Effective};
@@ -39,17 +39,20 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
 /// The options with every default filled in, and the endpoint if it is ours.
 struct Resolved {
     workload: Workload,
+    /// When the endpoints in this process move, in order.
+    moves: Vec<Duration>,
     config: Config,
     effective: Effective,
     /// The endpoint, as it is shown: without secrets.
     endpoint: String,
-    /// Serves until it is dropped.
-    _embedded: Option<Endpoints>,
+    /// Serve until they are dropped.
+    embedded: Option<Endpoints>,
 }
 
 impl Resolved {
     fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
         let workload = args.workload();
+        let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());
         let embedded = match args.url() {
             Some(_) => None,
@@ -67,7 +70,7 @@ impl Resolved {
         workload.check(effective.shard_cores().len()).map_err(|error| Failure::Usage(error.to_string()))?;
         let place = if embedded.is_some() { ", in this process" } else { "" };
         let endpoint = format!("{}{place}", effective.endpoint());
-        Ok(Resolved { workload, config, effective, endpoint, _embedded: embedded })
+        Ok(Resolved { workload, moves, config, effective, endpoint, embedded })
     }
 }
 
@@ -104,7 +107,7 @@ fn embedded(core: Option<usize>) -> Result<Endpoints, Failure> {
     // The same check as the client's own, which says best what to do.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    // The second is where the first would move to.
+    // The second is where the first moves to.
     Endpoints::start(EndpointsConfig { listen: vec![any, any], core, ..EndpointsConfig::default() })
         .context("could not start the endpoints in this process")
         .map_err(Failure::Unreachable)
@@ -129,6 +132,9 @@ fn config(url: &str, args: &BenchArgs, cores: Vec<usize>) -> Result<(Config, Eff
     if let Some(timeout) = args.endpoint.connect_timeout {
         config = config.connect_timeout(timeout);
     }
+    if let Some(mode) = args.maintenance.maint {
+        config = config.maintenance(mode.setting());
+    }
     let effective = config.effective().map_err(|error| usage(&error))?;
     Ok((config, effective))
 }
@@ -147,8 +153,10 @@ fn usage(error: &ConfigError) -> Failure {
 }
 
 fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
-    let client =
-        Client::start(resolved.config.clone()).map_err(|error| Failure::Unreachable(error.into()))?;
+    let watch = Arc::new(HandoffWatch::new(resolved.effective.shard_cores().len()));
+    let listener = watch.clone();
+    let config = resolved.config.clone().on_event(move |shard, event| listener.note(shard, event));
+    let client = Client::start(config).map_err(|error| Failure::Unreachable(error.into()))?;
     let patience = resolved.effective.connect_timeout() + CONNECT_SLACK;
     let reached = match stop::unless(stop, client.ready(patience)) {
         Some(Ok(())) => Ok(()),
@@ -158,7 +166,10 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
     let mut lines = Lines::new(args.output.quiet, resolved.workload.limit);
     let result = reached.and_then(|()| {
         let observe = |progress| lines.observe(&progress);
-        load::run(&client, &resolved.workload, stop, observe).map_err(|error| match error {
+        let moves = resolved.embedded.as_ref();
+        let moves = moves.map(|endpoints| Moves::new(endpoints, resolved.moves.clone(), args.follows()));
+        let run = load::run(&client, &resolved.workload, &watch, moves.as_ref(), stop, observe);
+        run.map_err(|error| match error {
             LoadError::Workload(error) => Failure::Usage(error.to_string()),
             error => Failure::Failed(error.into()),
         })
@@ -199,9 +210,9 @@ impl Output {
     }
 
     fn write(self, run: &Resolved, report: &Report) -> anyhow::Result<()> {
-        let Resolved { endpoint, workload, effective, .. } = run;
+        let Resolved { endpoint, workload, moves, effective, .. } = run;
         if let Some(mut out) = self.json {
-            let config = json::config(endpoint, workload, effective);
+            let config = json::config(endpoint, workload, moves, effective);
             serde_json::to_writer_pretty(&mut out, &Document::new(config, report))
                 .map_err(io::Error::from)
                 .and_then(|()| writeln!(out))

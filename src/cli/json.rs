@@ -1,5 +1,7 @@
 //! The report as JSON: version 1 of the published shape.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -22,7 +24,12 @@ impl<'a> Document<'a> {
 }
 
 /// Every effective value of a run: the load's, then the client's.
-pub(super) fn config(endpoint: &str, workload: &Workload, client: &Effective) -> Map<String, Value> {
+pub(super) fn config(
+    endpoint: &str,
+    workload: &Workload,
+    moves: &[Duration],
+    client: &Effective,
+) -> Map<String, Value> {
     let mut config = Map::new();
     let mut put = |name: &str, value: Value| drop(config.insert(name.to_owned(), value));
     put("endpoint", endpoint.into());
@@ -48,6 +55,7 @@ pub(super) fn config(endpoint: &str, workload: &Workload, client: &Effective) ->
     put("load", workload.loads().into());
     put("verify", workload.verify.into());
     put("seed", workload.seed.into());
+    put("moving_at_seconds", moves.iter().map(Duration::as_secs_f64).collect());
     for (name, text) in client.fields() {
         config.entry(name).or_insert_with(|| typed(text));
     }
@@ -70,7 +78,9 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::load::{Audit, Commands, Latency, LoopKind, ShardReport, Verified};
+    use crate::load::{
+        Audit, Commands, Handoffs, Latency, LoopKind, Moving, Observed, ShardReport, Spread, Verified,
+    };
 
     /// A report in which everything was measured.
     pub(in crate::cli) fn full() -> Report {
@@ -108,8 +118,22 @@ pub(super) mod tests {
             client_cpu_ns_per_command: Some(531.5),
             caller_cpu_ns_per_command: Some(99.5),
             latency_us: Some(latency),
+            latency_during_handoff_us: Some(latency),
             service_time_us: Some(latency),
             longest_gap_us: Some(7.5),
+            maintenance: Observed {
+                notifications: 16,
+                duplicates: 14,
+                malformed: 1,
+                handoffs: Handoffs { expected: Some(9), started: 8, succeeded: 6, failed: 1, superseded: 1 },
+                handoff_duration_us: Some(Spread { p50: 800.0, max: 1500.0 }),
+                movings: vec![Moving {
+                    at_seconds: 5.0,
+                    from: ([127, 0, 0, 1], 7001).into(),
+                    to: ([127, 0, 0, 1], 7002).into(),
+                    grace_seconds: 2,
+                }],
+            },
             reconnects: 1,
             connections: BTreeMap::from([("127.0.0.1:7002".to_owned(), 8)]),
             shards: vec![ShardReport {
@@ -145,7 +169,23 @@ pub(super) mod tests {
             ("/latency_us/p99_9", 5.0),
             ("/latency_us/p99_99", 6.0),
             ("/latency_us/max", 7.125),
+            ("/latency_during_handoff_us/p50", 2.0),
+            ("/latency_during_handoff_us/p99", 4.0),
+            ("/latency_during_handoff_us/p99_9", 5.0),
+            ("/latency_during_handoff_us/max", 7.125),
             ("/longest_gap_us", 7.5),
+            ("/maintenance/notifications", 16.0),
+            ("/maintenance/duplicates", 14.0),
+            ("/maintenance/malformed", 1.0),
+            ("/maintenance/handoffs/expected", 9.0),
+            ("/maintenance/handoffs/started", 8.0),
+            ("/maintenance/handoffs/succeeded", 6.0),
+            ("/maintenance/handoffs/failed", 1.0),
+            ("/maintenance/handoffs/superseded", 1.0),
+            ("/maintenance/handoff_duration_us/p50", 800.0),
+            ("/maintenance/handoff_duration_us/max", 1500.0),
+            ("/maintenance/movings/0/at_seconds", 5.0),
+            ("/maintenance/movings/0/grace_seconds", 2.0),
             ("/connections/127.0.0.1:7002", 8.0),
             ("/shards/0/core", 1.0),
             ("/shards/0/commands", 1000.0),
@@ -162,10 +202,16 @@ pub(super) mod tests {
         report.verify = None;
         report.latency_us = None;
         report.client_cpu_ns_per_command = None;
+        report.latency_during_handoff_us = None;
+        report.maintenance = Observed::default();
         let document = serde_json::to_value(Document::new(Map::new(), &report)).expect("JSON");
-        for name in ["verify", "latency_us", "client_cpu_ns_per_command", "maintenance"] {
+        for name in ["verify", "latency_us", "latency_during_handoff_us", "client_cpu_ns_per_command"] {
             assert_eq!(document.get(name), None);
         }
+        // What was counted is there, also where it is nothing.
+        let handoffs = json!({ "started": 0, "succeeded": 0, "failed": 0, "superseded": 0 });
+        let nothing = json!({ "notifications": 0, "duplicates": 0, "malformed": 0, "handoffs": handoffs });
+        assert_eq!(document.get("maintenance"), Some(&nothing));
     }
 
     #[test]

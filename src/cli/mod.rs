@@ -125,11 +125,14 @@ mod tests {
             (&["--pipeline", "0"], "--pipeline", "1 to 10000"),
             (&["--command", "GET {kee}"], "--command", "{kee} is not known"),
             (&["--via", "pigeon"], "--via", "shard, client"),
+            (&["--maint", "maybe"], "--maint", "auto, enabled, disabled"),
+            (&["--moving-at", "5"], "--moving-at", "with a unit"),
         ] {
             let message = refused(arguments);
             assert!(message.contains(option) && message.contains(allowed), "{message}");
         }
         assert!(refused(&["--duration", "1s", "--requests", "1"]).contains("--requests"));
+        assert!(refused(&["--no-moving", "--moving-at", "1s"]).contains("--moving-at"));
     }
 
     #[test]

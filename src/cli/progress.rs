@@ -60,6 +60,12 @@ fn running(second: &Second, limit: Limit) -> String {
         latency(second.p99),
         grouped(second.failed),
     );
+    if let Some(moving) = second.moving {
+        line.push_str(&format!("   MOVING → {}", moving.to));
+        if moving.connections > 0 {
+            line.push_str(&format!(" · {}/{} handed off", moving.handed_off, moving.connections));
+        }
+    }
     if let Some(connections) = second.connections {
         line.push_str(&format!("   connections {connections}"));
     }
@@ -69,6 +75,7 @@ fn running(second: &Second, limit: Limit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Following;
 
     #[test]
     fn a_line_says_how_far_and_how_fast() {
@@ -82,12 +89,19 @@ mod tests {
             throughput_per_second: 812_345.6,
             p50: Some(Duration::from_nanos(78_100)),
             p99: Some(Duration::from_micros(1200)),
+            moving: None,
             connections: Some(4),
         };
         assert_eq!(
             line(&Progress::Running(second), limit),
             "   3s of 10s       812,345/s   p50  78.1 µs   p99  1.20 ms   failed 7   connections 4"
         );
+        let mut moving = Following { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
+        let told = |moving| line(&Progress::Running(Second { moving: Some(moving), ..second }), limit);
+        let told_of = told(moving);
+        assert!(told_of.contains("   MOVING → 127.0.0.1:7002 · 8/8 handed off   conn"), "{told_of}");
+        moving.connections = 0;
+        assert!(told(moving).contains("   MOVING → 127.0.0.1:7002   connections"), "nobody follows");
         let silent = Second { p50: None, p99: None, connections: None, ..second };
         let line = line(&Progress::Running(silent), Limit::Requests(5_000_000));
         assert!(line.starts_with("2,500,000 of 5,000,000") && line.ends_with("failed 7"), "{line}");

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::load::{Latency, LoopKind, Report, ValueSize, Verified, Via, Workload};
+use crate::load::{Latency, LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
+
+/// Most rehearsed moves that are told one by one.
+const MOVINGS_TOLD_MAX: usize = 10;
 
 /// `1234567` as `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
@@ -124,6 +127,9 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fm
     if let Some(verify) = &report.verify {
         write_verified(out, verify)?;
     }
+    if !report.maintenance.is_empty() {
+        write_maintenance(out, &report.maintenance)?;
+    }
     write_latencies(out, report)?;
     write_places(out, report)?;
     writeln!(out)?;
@@ -168,6 +174,50 @@ fn write_verified(out: &mut String, verify: &Verified) -> std::fmt::Result {
     }
 }
 
+fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
+    writeln!(out)?;
+    let mut name = "maintenance";
+    let mut label = || std::mem::take(&mut name);
+    for moving in seen.movings.iter().take(MOVINGS_TOLD_MAX) {
+        let (from, to, grace) = (moving.from, moving.to, moving.grace_seconds);
+        let at = moving.at_seconds;
+        writeln!(out, "{:12}  MOVING at {at:.2} s: {from} → {to}, {grace} s of grace", label())?;
+    }
+    match seen.movings.len().saturating_sub(MOVINGS_TOLD_MAX) {
+        0 => {}
+        more => writeln!(out, "{:12}  and {more} more, there and back", label())?,
+    }
+    let handoffs = &seen.handoffs;
+    match handoffs.expected {
+        Some(expected) => {
+            let (done, all) = (grouped(handoffs.succeeded), grouped(expected));
+            write!(out, "{:12}  {done} of {all} connections handed off", label())?;
+        }
+        None => write!(out, "{:12}  {} handoffs succeeded", label(), grouped(handoffs.succeeded))?,
+    }
+    let (failed, superseded) = (handoffs.failed, handoffs.superseded);
+    for (count, what) in [(failed, "failed"), (superseded, "overtaken by a newer announcement")] {
+        if count > 0 {
+            write!(out, ", {} {what}", grouped(count))?;
+        }
+    }
+    match &seen.handoff_duration_us {
+        Some(took) => writeln!(out, " · {} in the median, {} at most", micros(took.p50), micros(took.max))?,
+        None => writeln!(out)?,
+    }
+    if !handoffs.are_complete() {
+        writeln!(out, "{:12}  NOT ALL: a connection that stays behind is closed by its server", "")?;
+    }
+    writeln!(
+        out,
+        "{:12}  {} notifications, {} of them copies, {} malformed",
+        "",
+        grouped(seen.notifications),
+        grouped(seen.duplicates),
+        grouped(seen.malformed),
+    )
+}
+
 fn write_latencies(out: &mut String, report: &Report) -> std::fmt::Result {
     let Some(latency) = &report.latency_us else {
         return Ok(());
@@ -179,6 +229,9 @@ fn write_latencies(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out)?;
     write_row(out, "latency", latency)?;
+    if let Some(during) = &report.latency_during_handoff_us {
+        write_row(out, "in handoffs", during)?;
+    }
     if let Some(service) = &report.service_time_us {
         write_row(out, "service time", service)?;
     }
@@ -269,6 +322,12 @@ mod tests {
             "client CPU    532 ns a command, and 100 ns on the callers' threads\n",
             "900 checks, 1 WRONG",
             "INCR audit: counter 61, 60 answered, 1 more perhaps executed",
+            "maintenance   MOVING at 5.00 s: 127.0.0.1:7001 → 127.0.0.1:7002, 2 s of grace\n",
+            "              6 of 9 connections handed off, 1 failed, 1 overtaken by a newer announcement · \
+             800 µs in the median, 1.50 ms at most\n",
+            "              NOT ALL: a connection",
+            "              16 notifications, 14 of them copies, 1 malformed\n",
+            "in handoffs   1.00 µs",
             "service time",
             "longest gap   7.50 µs",
             "connections   8 to 127.0.0.1:7002\n",
@@ -277,5 +336,20 @@ mod tests {
         ] {
             assert!(report.contains(told), "{told:?} is missing in:\n{report}");
         }
+    }
+
+    #[test]
+    fn maintenance_is_told_if_there_was_any() {
+        let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
+        let mut report = crate::cli::json::tests::full();
+        let moving = report.maintenance.movings[0].clone();
+        report.maintenance.movings = vec![moving; 12];
+        report.maintenance.handoffs.succeeded = 9;
+        let text = super::report(&heading, &report);
+        assert!(text.contains("and 2 more, there and back\n") && !text.contains("NOT ALL"), "{text}");
+        report.maintenance = Observed::default();
+        report.latency_during_handoff_us = None;
+        let text = super::report(&heading, &report);
+        assert!(!text.contains("handed off") && !text.contains("in handoffs"), "{text}");
     }
 }

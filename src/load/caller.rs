@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::door::Door;
 use super::gate::Gate;
+use super::handoffs::Overlap;
 use super::keys::{KeyChooser, KeyText};
 use super::plan::Plan;
 use super::recorder::{Failure, Recorder};
@@ -34,6 +35,7 @@ pub(crate) struct Common {
     pub(crate) plan: Arc<Plan>,
     pub(crate) gate: Rc<Gate>,
     pub(crate) recorder: Rc<RefCell<Recorder>>,
+    pub(crate) overlap: Overlap,
 }
 
 /// What a caller brings home.
@@ -290,6 +292,9 @@ impl<D: Door> Caller<D> {
         let Some(error) = error else {
             let latency = now.saturating_duration_since(batch.intended);
             recorder.answered(latency, now.saturating_duration_since(batch.sent));
+            if self.common.overlap.holds(batch.intended) {
+                recorder.in_handoff(latency);
+            }
             recorder.gap(now.saturating_duration_since(self.waiting_since));
             self.waiting_since = now;
             self.losing = false;

@@ -1,9 +1,12 @@
 //! Where the threads of a run report to: adds up intervals, and tells an observer every second.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::plan::{Message, TICK};
+use super::handoffs::HandoffWatch;
+use super::plan::{Message, Plan, TICK};
 use super::recorder::{Counts, Interval};
 
 /// How far a run is; handed to the observer of [`run`](super::run()).
@@ -37,8 +40,22 @@ pub struct Second {
     pub p50: Option<Duration>,
     /// The 99th percentile, of late.
     pub p99: Option<Duration>,
+    /// The last `MOVING`, until all connections have followed it.
+    pub moving: Option<Following>,
     /// Live connections, where callers know of them.
     pub connections: Option<usize>,
+}
+
+/// How far the connections have followed a `MOVING`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Following {
+    /// The endpoint that it named.
+    pub to: SocketAddr,
+    /// Connections that were handed off since.
+    pub handed_off: u64,
+    /// Connections that there are; 0 if none is expected to follow.
+    pub connections: u64,
 }
 
 /// Everything that was recorded.
@@ -61,6 +78,11 @@ pub(crate) struct Collector<O> {
     recent: Interval,
     answered: Vec<u64>,
     connections: Vec<Option<usize>>,
+    watch: Arc<HandoffWatch>,
+    /// Connections that follow a `MOVING`.
+    following: u64,
+    /// Where the last one went to, and how many handoffs had succeeded before.
+    moving: Option<(SocketAddr, u64)>,
     begin: Option<Instant>,
     /// When the last second was reported.
     last: Instant,
@@ -68,15 +90,20 @@ pub(crate) struct Collector<O> {
 }
 
 impl<O: FnMut(Progress)> Collector<O> {
-    pub(crate) fn new(observe: O, keys: u64, threads: usize, open_loop: bool) -> Collector<O> {
+    /// `following` connections are expected to be handed off at each `MOVING`.
+    pub(crate) fn new(observe: O, plan: &Plan, watch: Arc<HandoffWatch>, following: u64) -> Collector<O> {
+        let open_loop = plan.workload.rate.is_some();
         Collector {
             observe,
-            keys,
+            keys: plan.workload.key_space,
             loaded: 0,
             total: Interval::new(open_loop),
             recent: Interval::new(open_loop),
-            answered: vec![0; threads],
-            connections: vec![None; threads],
+            answered: vec![0; plan.shards],
+            connections: vec![None; plan.shards],
+            watch,
+            following,
+            moving: None,
             begin: None,
             last: Instant::now(),
             handed_in: 0,
@@ -93,6 +120,7 @@ impl<O: FnMut(Progress)> Collector<O> {
                     self.begin = Some(begin);
                     self.last = begin;
                 }
+                Ok(Message::Moving { to, handed_off }) => self.moving = Some((to, handed_off)),
                 Ok(Message::Recorded { thread, mut interval, back, connections }) => {
                     self.recorded(thread, &mut interval, connections);
                     // The thread may be gone; then the interval is, too.
@@ -138,6 +166,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             return;
         }
         self.last = now;
+        let moving = self.following();
         let recent = &self.recent;
         let quantile = |at| {
             let nanos = || Duration::from_nanos(recent.latency.value_at_quantile(at));
@@ -154,47 +183,92 @@ impl<O: FnMut(Progress)> Collector<O> {
             throughput_per_second: answered as f64 / since_last.as_secs_f64().max(1e-3),
             p50,
             p99,
+            moving,
             connections: self.connections.iter().copied().sum(),
         }));
+    }
+
+    /// Tells of the last `MOVING` until it was told that all have followed.
+    fn following(&mut self) -> Option<Following> {
+        let (to, before) = self.moving?;
+        let handed_off = self.watch.succeeded().saturating_sub(before).min(self.following);
+        if handed_off == self.following {
+            self.moving = None;
+        }
+        Some(Following { to, handed_off, connections: self.following })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc;
 
     use super::*;
+    use crate::load::Workload;
     use crate::load::recorder::Recorder;
+    use crate::observe::{Event, HandoffResult};
+
+    /// What an observer is told of these messages, about two threads with eight connections between them.
+    fn observed(
+        messages: impl IntoIterator<Item = Message>,
+        watch: HandoffWatch,
+    ) -> (Vec<Progress>, Collected) {
+        let (desk, inbox) = mpsc::channel();
+        let workload = Workload { key_space: 100, ..Workload::default() };
+        let plan = Plan::new(workload, 2, Arc::new(AtomicBool::new(false)), desk.clone());
+        for message in messages.into_iter().chain([Message::End]) {
+            assert!(desk.send(message).is_ok());
+        }
+        let mut seen = Vec::new();
+        let collector = Collector::new(|progress| seen.push(progress), &plan, Arc::new(watch), 8);
+        let collected = collector.run(inbox);
+        (seen, collected)
+    }
+
+    fn begin() -> Message {
+        Message::Begin(Instant::now() - TICK)
+    }
+
+    fn hand_in(thread: usize, answered: u64, back: &mpsc::Sender<Box<Interval>>) -> Message {
+        let mut recorder = Recorder::new(false);
+        recorder.issued(answered as usize);
+        for _ in 0..answered {
+            recorder.answered(Duration::from_micros(50), Duration::ZERO);
+        }
+        let interval = recorder.exchange(Box::new(Interval::new(false)));
+        Message::Recorded { thread, interval, back: back.clone(), connections: Some(4) }
+    }
 
     #[test]
     fn seconds_are_told_when_all_have_handed_in_and_everything_adds_up() {
-        let (desk, messages) = mpsc::channel();
         let (back, returned) = mpsc::channel();
-        let hand_in = |thread, answered: u64| {
-            let mut recorder = Recorder::new(false);
-            recorder.issued(answered as usize);
-            for _ in 0..answered {
-                recorder.answered(Duration::from_micros(50), Duration::ZERO);
-            }
-            let interval = recorder.exchange(Box::new(Interval::new(false)));
-            let connections = Some(4);
-            desk.send(Message::Recorded { thread, interval, back: back.clone(), connections })
-        };
-        assert!(desk.send(Message::Loaded(3)).is_ok());
-        assert!(desk.send(Message::Begin(Instant::now() - TICK)).is_ok());
-        for (thread, answered) in [(0, 10), (1, 20), (0, 5)] {
-            assert!(hand_in(thread, answered).is_ok());
-        }
-        assert!(desk.send(Message::End).is_ok());
-        let mut seen = Vec::new();
-        let collector = Collector::new(|progress| seen.push(progress), 100, 2, false);
-        let collected = collector.run(messages);
+        let recorded = [(0, 10), (1, 20), (0, 5)].map(|(thread, answered)| hand_in(thread, answered, &back));
+        let messages = [Message::Loaded(3), begin()].into_iter().chain(recorded);
+        let (seen, collected) = observed(messages, HandoffWatch::new(2));
         assert_eq!(collected.answered, [15, 20]);
         assert_eq!(collected.total.counts.answered, 35);
         assert_eq!(collected.total.latency.len(), 35);
         assert_eq!(seen.first(), Some(&Progress::Loading { done: 3, all: 100 }));
         let Some(Progress::Running(second)) = seen.get(1) else { panic!("{seen:?}") };
-        assert_eq!((second.issued, second.connections), (30, Some(8)));
+        assert_eq!((second.issued, second.connections, second.moving), (30, Some(8), None));
         assert!(returned.recv().is_ok_and(|interval| interval.latency.is_empty()));
+    }
+
+    #[test]
+    fn a_second_tells_how_many_have_followed_a_moving() {
+        let (back, _returned) = mpsc::channel();
+        let (from, to) = (([127, 0, 0, 1], 1).into(), SocketAddr::from(([127, 0, 0, 1], 2)));
+        let watch = HandoffWatch::new(2);
+        for shard in [0, 0, 1] {
+            let (to, duration) = (to.to_string().parse().unwrap(), Duration::ZERO);
+            let result = HandoffResult::Succeeded;
+            watch.note(shard, &Event::HandoffEnded { from, to, result, duration, attempts: 1 });
+        }
+        let recorded = [0, 1].map(|thread| hand_in(thread, 1, &back));
+        let moving = Message::Moving { to, handed_off: 1 };
+        let (seen, _) = observed([begin(), moving].into_iter().chain(recorded), watch);
+        let Some(Progress::Running(second)) = seen.first() else { panic!("{seen:?}") };
+        assert_eq!(second.moving, Some(Following { to, handed_off: 2, connections: 8 }));
     }
 }

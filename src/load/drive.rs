@@ -9,6 +9,7 @@ use super::caller::{Caller, Common, Finished};
 use super::crew::{self, Timers};
 use super::door::{ClientDoor, Door};
 use super::gate::Gate;
+use super::handoffs::{HandoffWatch, Overlap};
 use super::plan::{LOOK, Message, Plan, TICK};
 use super::recorder::{Interval, Recorder};
 use super::verify::Findings;
@@ -25,8 +26,14 @@ pub(crate) struct Driven {
 }
 
 /// Runs the callers of one shard, on it.
-pub(crate) async fn on_shard(shard: Shard, plan: Arc<Plan>, begin: Instant) -> Driven {
-    let crew = Crew::new(plan, shard.index(), begin);
+pub(crate) async fn on_shard(
+    shard: Shard,
+    plan: Arc<Plan>,
+    watch: Arc<HandoffWatch>,
+    begin: Instant,
+) -> Driven {
+    let overlap = watch.overlap(Some(shard.index()));
+    let crew = Crew::new(plan, overlap, shard.index(), begin);
     let before = thread_cpu();
     let callers: Vec<_> = (0..crew.plan().workload.tasks)
         // A clone of the handle is bound to the next connection of the pool.
@@ -42,8 +49,15 @@ pub(crate) async fn on_shard(shard: Shard, plan: Arc<Plan>, begin: Instant) -> D
 }
 
 /// Runs the callers of one thread outside the shards, on the calling thread.
-pub(crate) fn on_thread(client: &Client, plan: Arc<Plan>, thread: usize, begin: Instant) -> Driven {
-    let crew = Crew::new(plan, thread, begin);
+pub(crate) fn on_thread(
+    client: &Client,
+    plan: Arc<Plan>,
+    watch: &HandoffWatch,
+    thread: usize,
+    begin: Instant,
+) -> Driven {
+    // Each handle is bound to a shard of its own, which only the client knows.
+    let crew = Crew::new(plan, watch.overlap(None), thread, begin);
     let before = thread_cpu();
     let timers = Timers::default();
     let door = || ClientDoor::new(client.clone(), timers.clone());
@@ -64,12 +78,13 @@ struct Crew {
 }
 
 impl Crew {
-    fn new(plan: Arc<Plan>, thread: usize, begin: Instant) -> Crew {
+    fn new(plan: Arc<Plan>, overlap: Overlap, thread: usize, begin: Instant) -> Crew {
         let workload = &plan.workload;
         let open_loop = workload.rate.is_some();
         let common = Common {
             gate: Rc::new(Gate::new(workload, begin, thread, plan.shards)),
             recorder: Rc::new(RefCell::new(Recorder::new(open_loop))),
+            overlap,
             plan,
         };
         if common.plan.is_stopped() {

@@ -1,5 +1,6 @@
 //! What every thread of a run knows: the workload, and where to report to.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -29,6 +30,8 @@ pub(crate) enum Message {
     Loaded(u64),
     /// The callers start, at this time.
     Begin(Instant),
+    /// The endpoint in use has announced that it moves; that many handoffs had succeeded before.
+    Moving { to: SocketAddr, handed_off: u64 },
     /// What one thread of callers has recorded; the interval goes back when it is emptied.
     Recorded {
         thread: usize,

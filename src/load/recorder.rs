@@ -67,6 +67,8 @@ pub(crate) struct Failure {
 pub(crate) struct Interval {
     pub(crate) counts: Counts,
     pub(crate) latency: Histogram<u64>,
+    /// Latency of those that overlapped a handoff.
+    pub(crate) in_handoff: Histogram<u64>,
     /// Latency from the time of sending; only where it differs from `latency`: in an open loop.
     pub(crate) service: Option<Histogram<u64>>,
     pub(crate) longest_gap: Duration,
@@ -79,6 +81,7 @@ impl Interval {
         Interval {
             counts: Counts::default(),
             latency: histogram(),
+            in_handoff: histogram(),
             service: open_loop.then(histogram),
             longest_gap: Duration::ZERO,
             examples: BTreeMap::new(),
@@ -89,6 +92,7 @@ impl Interval {
     pub(crate) fn absorb(&mut self, other: &mut Interval) {
         self.counts.add(&std::mem::take(&mut other.counts));
         absorb_histogram(&mut self.latency, &mut other.latency);
+        absorb_histogram(&mut self.in_handoff, &mut other.in_handoff);
         if let (Some(own), Some(other)) = (&mut self.service, &mut other.service) {
             absorb_histogram(own, other);
         }
@@ -101,6 +105,9 @@ impl Interval {
 }
 
 fn absorb_histogram(into: &mut Histogram<u64>, from: &mut Histogram<u64>) {
+    if from.is_empty() {
+        return;
+    }
     // Both have the same bounds, so there is no value that does not fit.
     let added = into.add(&*from);
     debug_assert!(added.is_ok(), "histograms of one shape");
@@ -136,6 +143,12 @@ impl Recorder {
         }
     }
 
+    /// A command that was answered had overlapped a handoff.
+    #[cold]
+    pub(crate) fn in_handoff(&mut self, latency: Duration) {
+        self.now.in_handoff.saturating_record(nanos(latency));
+    }
+
     pub(crate) fn missing(&mut self) {
         self.now.counts.missing += 1;
     }
@@ -158,7 +171,7 @@ impl Recorder {
 }
 
 /// Sixty-four bits of nanoseconds are 584 years.
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -180,6 +193,9 @@ mod tests {
             recorder.failed(failure("timeout", true), &"too late");
             recorder.failed(failure("overloaded", false), &"full");
             recorder.gap(Duration::from_millis(10 - round));
+            if round == 2 {
+                recorder.in_handoff(Duration::from_micros(20));
+            }
             let mut taken = recorder.exchange(Box::new(Interval::new(true)));
             total.absorb(&mut taken);
             assert_eq!(taken.counts, Counts::default());
@@ -192,6 +208,7 @@ mod tests {
         assert_eq!(total.latency.len(), 3);
         assert!(total.latency.max().abs_diff(30_000) < 60);
         assert_eq!(total.service.map(|h| h.len()), Some(3));
+        assert_eq!((total.in_handoff.len(), total.in_handoff.max() / 1000), (1, 20));
         assert_eq!(total.longest_gap, Duration::from_millis(9));
         assert_eq!(total.examples.get("timeout").map(String::as_str), Some("too late"));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::moves::Moving;
 use super::recorder::{Counts, Interval};
 use super::verify::Findings;
 
@@ -43,12 +44,17 @@ pub struct Report {
     /// From the intended time (open loop) or the time of sending (closed loop) to the reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
+    /// The same of the commands that overlapped a handoff of their shard, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_during_handoff_us: Option<Latency>,
     /// From the time of sending; only in an open loop, where it is less than the latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_time_us: Option<Latency>,
     /// The longest time that any one caller waited between two completions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_gap_us: Option<f64>,
+    /// What was announced, and what became of it.
+    pub maintenance: Observed,
     /// Connections that were made again after a loss.
     pub reconnects: u64,
     /// Live connections by peer at the end.
@@ -149,6 +155,74 @@ impl Latency {
     }
 }
 
+/// The maintenance that a run has seen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Observed {
+    /// Notifications received, every copy counted.
+    pub notifications: u64,
+    /// Of these, copies of one that was known already.
+    pub duplicates: u64,
+    /// Pushes named like a notification that could not be read.
+    pub malformed: u64,
+    /// Connections that were replaced, or not, before their server closed them.
+    pub handoffs: Handoffs,
+    /// How long those that succeeded took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handoff_duration_us: Option<Spread>,
+    /// What the endpoints in this process announced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub movings: Vec<Moving>,
+}
+
+impl Observed {
+    /// Whether there is anything to tell.
+    pub fn is_empty(&self) -> bool {
+        *self == Observed::default()
+    }
+}
+
+/// How many handoffs came to which end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Handoffs {
+    /// All connections at each `MOVING` that was rehearsed; absent if none was, or none is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<u64>,
+    /// Handoffs whose successor was dialed.
+    pub started: u64,
+    /// Those whose successor took over.
+    pub succeeded: u64,
+    /// Those that ended otherwise.
+    pub failed: u64,
+    /// Those that a newer announcement took the place of, which are not among the failed.
+    pub superseded: u64,
+}
+
+impl Handoffs {
+    /// Whether each that was expected has succeeded.
+    pub fn are_complete(&self) -> bool {
+        self.expected.is_none_or(|expected| self.succeeded >= expected)
+    }
+}
+
+/// The median and the most of some times, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each name is its own description")]
+pub struct Spread {
+    pub p50: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Spread> {
+        let median = || micros(histogram.value_at_quantile(0.5));
+        (!histogram.is_empty()).then(|| Spread { p50: median(), max: micros(histogram.max()) })
+    }
+}
+
 /// What one shard did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -174,6 +248,7 @@ pub(crate) struct Measured {
     pub(crate) verify: Option<(Findings, Option<u64>)>,
     pub(crate) shard_cpu: Option<Duration>,
     pub(crate) caller_cpu: Option<Duration>,
+    pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
     pub(crate) connections: BTreeMap<String, usize>,
     /// For each shard its core, and the commands answered to callers on it.
@@ -203,21 +278,24 @@ impl Report {
             client_cpu_ns_per_command: measured.shard_cpu.and_then(each),
             caller_cpu_ns_per_command: measured.caller_cpu.and_then(each),
             latency_us: Latency::of(&total.latency),
+            latency_during_handoff_us: Latency::of(&total.in_handoff),
             service_time_us: total.service.as_ref().and_then(Latency::of),
             longest_gap_us: (!gap.is_zero()).then(|| round(gap.as_nanos() as f64 / 1e3, 3)),
             verify: measured.verify.map(|(findings, counter)| verified(findings, counter)),
             errors: counts.errors,
             error_examples: total.examples,
+            maintenance: measured.maintenance,
             reconnects: measured.reconnects,
             connections: measured.connections,
             shards: measured.shards.into_iter().map(shard).collect(),
         }
     }
 
-    /// Whether every command was answered and every check held.
+    /// Whether every command was answered, every check held, and every connection followed each
+    /// `MOVING` that was rehearsed.
     pub fn is_clean(&self) -> bool {
         let mismatched = self.verify.as_ref().is_some_and(|verify| verify.mismatched > 0);
-        self.commands.failed == 0 && !mismatched
+        self.commands.failed == 0 && !mismatched && self.maintenance.handoffs.are_complete()
     }
 }
 
@@ -278,6 +356,7 @@ mod tests {
             verify: None,
             shard_cpu: Some(Duration::from_micros(3)),
             caller_cpu: None,
+            maintenance: Observed::default(),
             reconnects: 0,
             connections: BTreeMap::new(),
             shards: vec![(Some(1), Some(2))],
@@ -309,7 +388,28 @@ mod tests {
         let report = Report::new(measured(|_| {}));
         assert_eq!((report.latency_us, report.client_cpu_ns_per_command), (None, None));
         assert_eq!((report.longest_gap_us, report.service_time_us), (None, None));
+        assert_eq!((report.latency_during_handoff_us, report.maintenance.is_empty()), (None, true));
         assert!(report.is_clean());
+    }
+
+    #[test]
+    fn what_overlapped_a_handoff_is_told_apart() {
+        let report = Report::new(measured(|recorder| {
+            recorder.answered(Duration::from_micros(100), Duration::ZERO);
+            recorder.in_handoff(Duration::from_micros(300));
+        }));
+        let during = report.latency_during_handoff_us.expect("latencies");
+        assert!((during.p50 - 300.0).abs() < 0.5 && (during.max - 300.0).abs() < 0.5, "{during:?}");
+        assert!(report.latency_us.is_some_and(|latency| latency.max < 101.0));
+    }
+
+    #[test]
+    fn a_connection_that_was_left_behind_is_a_check_that_does_not_hold() {
+        let mut report = Report::new(measured(|_| {}));
+        for (expected, succeeded, clean) in [(None, 0, true), (Some(8), 8, true), (Some(8), 7, false)] {
+            report.maintenance.handoffs = Handoffs { expected, succeeded, ..Handoffs::default() };
+            assert_eq!(report.is_clean(), clean);
+        }
     }
 
     #[test]

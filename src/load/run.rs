@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 
 use super::collector::{Collected, Collector, Progress};
 use super::drive::{self, Driven};
+use super::handoffs::HandoffWatch;
 use super::loader;
+use super::moves::{Moves, Moving};
 use super::plan::{Message, Plan};
-use super::report::{LoopKind, Measured, Report};
+use super::report::{Handoffs, LoopKind, Measured, Observed, Report, Spread};
 use super::verify::{Findings, Slice};
 use super::workload::{Via, Workload, WorkloadError};
-use crate::{Client, Error, Shard};
+use crate::{Client, Error, Shard, ShardStats};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,9 @@ pub enum LoadError {
     /// The client broke down.
     #[error("the client broke down")]
     Client(#[from] Error),
+    /// The endpoints in this process did not do what was to be rehearsed.
+    #[error("could not rehearse a MOVING: {0}")]
+    Rehearsing(String),
     /// A thread of the run panicked.
     #[error("a thread of the run panicked; this is a bug")]
     Panicked,
@@ -40,17 +45,23 @@ pub enum LoadError {
 const LEAD: Duration = Duration::from_millis(20);
 /// The first timer of an executor is slow; it is to be over before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(1);
+/// How long a run waits for what a `MOVING` began late in it, and how often it looks.
+const SETTLING_MAX: Duration = Duration::from_secs(2);
+const SETTLING_LOOK: Duration = Duration::from_millis(5);
 /// How many handles of a shard load keys side by side.
 const LOADERS: u64 = 4;
 
 /// Runs `workload` through `client` and reports what was measured. Blocks the calling thread until
 /// the run has ended, or a little longer than `stop` becomes true. `observe` is told how far the
-/// run is, about once a second.
+/// run is, about once a second; `watch` is told the client's events by its
+/// [hook](crate::Config::on_event).
 ///
 /// Commands that fail are counted and do not end the run.
 pub fn run(
     client: &Client,
     workload: &Workload,
+    watch: &Arc<HandoffWatch>,
+    moves: Option<&Moves<'_>>,
     stop: &Arc<AtomicBool>,
     observe: impl FnMut(Progress) + Send,
 ) -> Result<Report, LoadError> {
@@ -58,16 +69,41 @@ pub fn run(
     workload.check(shards)?;
     let (desk, messages) = mpsc::channel();
     let plan = Arc::new(Plan::new(workload.clone(), shards, stop.clone(), desk));
-    let open_loop = workload.rate.is_some();
-    let collector = Collector::new(observe, workload.key_space, shards, open_loop);
+    let connections = (shards * client.effective().connections_per_shard()) as u64;
+    let following = if moves.is_some_and(Moves::are_followed) { connections } else { 0 };
+    let collector = Collector::new(observe, &plan, watch.clone(), following);
     let (outcome, collected) = thread::scope(|scope| {
         let collecting = scope.spawn(move || collector.run(messages));
-        let outcome = block_on(drive_all(client, &plan));
+        let (begin, begins) = mpsc::channel();
+        let plan = &plan;
+        let moving = moves.map(|moves| scope.spawn(move || moves.conduct(plan, watch, &begins)));
+        let conductor = Conductor { begin, moving };
+        let outcome = block_on(drive_all(client, plan, watch, conductor, following));
         plan.report(Message::End);
         (outcome, collecting.join())
     });
     let collected = collected.map_err(|_| LoadError::Panicked)?;
-    Ok(report(&plan, outcome?, collected))
+    Ok(report(&plan, outcome?, collected, watch))
+}
+
+/// The thread that orders the `MOVING`s, if there are any.
+struct Conductor<'scope> {
+    begin: mpsc::Sender<Instant>,
+    moving: Option<ScopedJoinHandle<'scope, Result<Vec<Moving>, String>>>,
+}
+
+impl Conductor<'_> {
+    fn begin(&self, begin: Instant) {
+        // Without anything to order, nobody listens.
+        let _ = self.begin.send(begin);
+    }
+
+    /// Orders no more, and says what was.
+    fn end(self) -> Result<Vec<Moving>, LoadError> {
+        drop(self.begin);
+        let Some(moving) = self.moving else { return Ok(Vec::new()) };
+        moving.join().map_err(|_| LoadError::Panicked)?.map_err(LoadError::Rehearsing)
+    }
 }
 
 /// What driving the load gave.
@@ -75,11 +111,23 @@ struct Outcome {
     elapsed: Duration,
     findings: Option<(Findings, Option<u64>)>,
     caller_cpu: Option<Duration>,
+    movings: Vec<Moving>,
+    /// Handoffs that the moves ask for.
+    expected: u64,
     before: Vec<Sample>,
+    /// When the last reply was there.
     after: Vec<Sample>,
+    /// When the handoffs were over, too.
+    settled: Vec<Sample>,
 }
 
-async fn drive_all(client: &Client, plan: &Arc<Plan>) -> Result<Outcome, LoadError> {
+async fn drive_all(
+    client: &Client,
+    plan: &Arc<Plan>,
+    watch: &Arc<HandoffWatch>,
+    conductor: Conductor<'_>,
+    following: u64,
+) -> Result<Outcome, LoadError> {
     if plan.workload.loads() {
         load(client, plan).await?;
     }
@@ -89,15 +137,20 @@ async fn drive_all(client: &Client, plan: &Arc<Plan>) -> Result<Outcome, LoadErr
     let before = client.run_on_each_shard(sample).await?;
     let begin = Instant::now() + LEAD;
     plan.report(Message::Begin(begin));
+    conductor.begin(begin);
     tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
     let driven = match plan.workload.via {
         Via::Shard => {
-            let plan = plan.clone();
-            client.run_on_each_shard(move |shard| drive::on_shard(shard, plan.clone(), begin)).await?
+            let (plan, watch) = (plan.clone(), watch.clone());
+            let drive = move |shard| drive::on_shard(shard, plan.clone(), watch.clone(), begin);
+            client.run_on_each_shard(drive).await?
         }
-        Via::Client => on_threads(client, plan, begin)?,
+        Via::Client => on_threads(client, plan, watch, begin)?,
     };
     let after = client.run_on_each_shard(sample).await?;
+    let movings = conductor.end()?;
+    let expected = following * movings.len() as u64;
+    let settled = settle(client, &before, expected / plan.shards.max(1) as u64).await?;
     let mut end = begin;
     let mut findings: Option<Findings> = None;
     let mut caller_cpu = Duration::ZERO;
@@ -116,8 +169,11 @@ async fn drive_all(client: &Client, plan: &Arc<Plan>) -> Result<Outcome, LoadErr
         elapsed: end - begin,
         findings,
         caller_cpu: (plan.workload.via == Via::Client).then_some(caller_cpu),
+        movings,
+        expected,
         before,
         after,
+        settled,
     })
 }
 
@@ -147,10 +203,15 @@ async fn load(client: &Client, plan: &Arc<Plan>) -> Result<(), LoadError> {
 }
 
 /// As many threads as there are shards, each with the callers of one.
-fn on_threads(client: &Client, plan: &Arc<Plan>, begin: Instant) -> Result<Vec<Driven>, LoadError> {
+fn on_threads(
+    client: &Client,
+    plan: &Arc<Plan>,
+    watch: &HandoffWatch,
+    begin: Instant,
+) -> Result<Vec<Driven>, LoadError> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..plan.shards)
-            .map(|number| scope.spawn(move || drive::on_thread(client, plan.clone(), number, begin)))
+            .map(|number| scope.spawn(move || drive::on_thread(client, plan.clone(), watch, number, begin)))
             .collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined.map(|result| result.map_err(|_| LoadError::Panicked)).collect()
@@ -167,35 +228,69 @@ async fn audit(client: &Client, plan: &Plan) -> Option<u64> {
 }
 
 /// What a shard says of itself.
+#[derive(Debug)]
 struct Sample {
     core: Option<usize>,
     cpu: Duration,
-    connected: u64,
-    connections: BTreeMap<String, usize>,
+    stats: ShardStats,
 }
 
 async fn sample(shard: Shard) -> Sample {
-    let stats = shard.stats();
-    Sample {
-        core: shard.core(),
-        cpu: drive::thread_cpu(),
-        connected: stats.connected,
-        connections: stats.connections,
-    }
+    Sample { core: shard.core(), cpu: drive::thread_cpu(), stats: shard.stats() }
 }
 
 async fn warm_up(_shard: Shard) {
     glommio::timer::sleep(WARM_UP).await;
 }
 
-fn report(plan: &Plan, outcome: Outcome, collected: Collected) -> Report {
+/// Waits until `handoffs` more of each shard than before have ended, and no connection waits to be closed because it
+/// was replaced; but not for long: a run that ends on a `MOVING` is reported as it is then.
+async fn settle(client: &Client, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, Error> {
+    let goals: Arc<[u64]> = before.iter().map(|sample| ended(&sample.stats) + handoffs).collect();
+    let connections = client.effective().connections_per_shard();
+    let settle = move |shard: Shard| {
+        let goals = goals.clone();
+        async move {
+            let goal = goals.get(shard.index()).copied().unwrap_or_default();
+            let until = Instant::now() + SETTLING_MAX;
+            while !is_settled(&shard.stats(), goal, connections) && Instant::now() < until {
+                glommio::timer::sleep(SETTLING_LOOK).await;
+            }
+            sample(shard).await
+        }
+    };
+    client.run_on_each_shard(settle).await
+}
+
+fn ended(stats: &ShardStats) -> u64 {
+    let maintenance = &stats.maintenance;
+    maintenance.handoffs_succeeded + maintenance.handoffs_failed + maintenance.handoffs_superseded
+}
+
+fn is_settled(stats: &ShardStats, goal: u64, connections: usize) -> bool {
+    let maintenance = &stats.maintenance;
+    let busy = maintenance.handoffs_queued + maintenance.permits_in_use + maintenance.draining;
+    ended(stats) >= goal && busy == 0 && stats.connections.values().sum::<usize>() <= connections
+}
+
+fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWatch) -> Report {
     let cpu = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).sum::<Duration>();
-    let connected = |samples: &[Sample]| samples.iter().map(|sample| sample.connected).sum::<u64>();
-    let Outcome { before, after, .. } = outcome;
+    let Outcome { before, after, settled, .. } = outcome;
+    let sum = |number: fn(&ShardStats) -> u64| {
+        let all = |samples: &[Sample]| samples.iter().map(|sample| number(&sample.stats)).sum::<u64>();
+        all(&settled).saturating_sub(all(&before))
+    };
     let mut connections = BTreeMap::new();
-    for (peer, count) in after.iter().flat_map(|sample| &sample.connections) {
+    for (peer, count) in settled.iter().flat_map(|sample| &sample.stats.connections) {
         *connections.entry(peer.clone()).or_default() += count;
     }
+    let handoffs = Handoffs {
+        expected: (outcome.expected > 0).then_some(outcome.expected),
+        started: sum(|stats| stats.maintenance.handoffs_started),
+        succeeded: sum(|stats| stats.maintenance.handoffs_succeeded),
+        failed: sum(|stats| stats.maintenance.handoffs_failed),
+        superseded: sum(|stats| stats.maintenance.handoffs_superseded),
+    };
     let on_shards = plan.workload.via == Via::Shard;
     let commands = collected.answered.iter().map(|&answered| on_shards.then_some(answered));
     Report::new(Measured {
@@ -206,7 +301,16 @@ fn report(plan: &Plan, outcome: Outcome, collected: Collected) -> Report {
         verify: outcome.findings,
         shard_cpu: Some(cpu(&after).saturating_sub(cpu(&before))),
         caller_cpu: outcome.caller_cpu,
-        reconnects: connected(&after).saturating_sub(connected(&before)),
+        // A successor is no connection that was made again after a loss.
+        reconnects: sum(|stats| stats.connected).saturating_sub(handoffs.succeeded),
+        maintenance: Observed {
+            notifications: sum(|stats| stats.maintenance.notifications),
+            duplicates: sum(|stats| stats.maintenance.duplicates),
+            malformed: sum(|stats| stats.maintenance.malformed),
+            handoffs,
+            handoff_duration_us: Spread::of(&watch.durations()),
+            movings: outcome.movings,
+        },
         connections,
         shards: after.iter().map(|sample| sample.core).zip(commands).collect(),
     })

@@ -59,6 +59,11 @@ const VERBS: &[Verb] = &[
     verb("SMIGRATED src dst slots [src dst slots ...]", "announce that slots have moved", smigrated),
     verb("PUSH text", "send raw bytes to every connection here; \\r \\n \\t \\\\ \\xNN are read", push),
     verb(fault::SYNTAX, "do something wrong, from now on; faults of several kinds add up", fault),
+    verb(
+        "RETURN",
+        "this node is there again: later connections are not told of its MOVING, and outlive its close",
+        come_back,
+    ),
     verb("CLOSE [fin|rst|half]", "close all connections here, unannounced", close),
     verb("STATS", "connections, counts, windows and audits as JSON", |stage, _, args| {
         none(args)?;
@@ -201,6 +206,14 @@ fn moving(stage: &mut Stage<'_>, scope: &Scope, args: &[&str]) -> Done {
     stage.announce(scope, Kind::Moving, Some(until_us), Subject::Target(target));
     for (node, policy) in plans {
         stage.plan_close(node, policy, u64::try_from(grace_us).unwrap_or(0));
+    }
+    done()
+}
+
+fn come_back(stage: &mut Stage<'_>, scope: &Scope, args: &[&str]) -> Done {
+    none(args)?;
+    for node in &scope.nodes {
+        stage.come_back(*node);
     }
     done()
 }

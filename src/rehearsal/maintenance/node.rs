@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::fault::Fault;
 use super::notification::{Event, Kind};
 use super::opt_in::{Answer, EndpointType};
+use crate::rehearsal::session::SessionId;
 
 /// One listener, a "node" in the words of the protocol: the index of its address among those that
 /// were given to `Server::new`.
@@ -30,6 +31,16 @@ pub enum Ending {
     /// The direction to the client is shut down once the output is written; the connection goes on
     /// reading, and is closed when the client closes.
     HalfClose,
+}
+
+/// The close that a MOVING has planned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Departure {
+    /// Which MOVING it was.
+    pub(crate) move_id: u64,
+    pub(crate) policy: ClosePolicy,
+    /// The last connection that it concerns; `None`: all that there are by then.
+    pub(crate) last: Option<SessionId>,
 }
 
 /// What a listener does with those who connect.
@@ -154,8 +165,8 @@ pub(crate) struct Node {
     pub(crate) windows: VecDeque<Event>,
     /// The last MIGRATED or FAILED_OVER.
     pub(crate) retained: Option<Event>,
-    /// The MOVING that the node will close for, and how.
-    pub(crate) moving: Option<(u64, ClosePolicy)>,
+    /// The MOVING that the node will close for.
+    pub(crate) moving: Option<Departure>,
     /// Copies sent, by kind, in the order of [`Kind::ALL`]; raw ones last.
     pub(crate) pushes: [u64; Kind::ALL.len() + 1],
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::agenda::Due;
 use super::fault::Fault;
-use super::node::{ClosePolicy, Ending, NodeId, endpoint_for};
+use super::node::{ClosePolicy, Departure, Ending, NodeId, endpoint_for};
 use super::notification::{Event, Kind, Subject};
 use crate::rehearsal::server::{World, settle};
 use crate::rehearsal::session::{Session, SessionId};
@@ -70,11 +70,24 @@ impl Stage<'_> {
         };
         self.world.moves += 1;
         let move_id = self.world.moves;
-        moving.moving = Some((move_id, policy));
+        moving.moving = Some(Departure { move_id, policy, last: None });
         if let Some(at_us) = policy.close_us(self.now_us, grace_us)
             && !self.world.agenda.plan(at_us, Due::CloseNode { node, move_id })
         {
             tracing::warn!(%node, "too much is planned: this node will not close");
+        }
+    }
+
+    /// `node` is there again before it has closed for its MOVING: connections from now on are not told of that,
+    /// and outlive the close.
+    pub(crate) fn come_back(&mut self, node: NodeId) {
+        let last = SessionId(self.world.sessions_opened);
+        let Some(node) = self.world.nodes.get_mut(node.0) else {
+            return;
+        };
+        node.windows.retain(|window| window.kind != Kind::Moving);
+        if let Some(departure) = &mut node.moving {
+            departure.last.get_or_insert(last);
         }
     }
 
@@ -83,9 +96,13 @@ impl Stage<'_> {
         let Some(moved) = self.world.nodes.get_mut(node.0) else {
             return;
         };
-        let Some((_, policy)) = moved.moving.take_if(|(latest, _)| *latest == move_id) else {
+        let Some(Departure { policy, last, .. }) = moved.moving.take_if(|latest| latest.move_id == move_id)
+        else {
             return;
         };
+        if let Some(last) = last {
+            return self.close_up_to(&Scope { nodes: vec![node], only: None }, last, policy.ending);
+        }
         let event = moved.windows.iter().find(|window| window.kind == Kind::Moving).cloned();
         moved.windows.retain(|window| window.kind != Kind::Moving);
         if policy.refuses_after {
@@ -101,8 +118,16 @@ impl Stage<'_> {
 
     /// Ends the connections of `scope`. The one that asks for it gets its reply before.
     pub(crate) fn close(&mut self, scope: &Scope, ending: Ending) {
+        self.close_up_to(scope, SessionId(u64::MAX), ending);
+    }
+
+    /// The same, but for those that were opened after `last`.
+    fn close_up_to(&mut self, scope: &Scope, last: SessionId, ending: Ending) {
         let mut closing = Vec::new();
         self.for_each(scope, |world, session| {
+            if session.id > last {
+                return;
+            }
             tracing::info!(node = %session.node, session = %session.id, ?ending, "close");
             let is_first = session.ending.is_none();
             if session.is_executing {

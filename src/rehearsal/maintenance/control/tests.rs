@@ -110,6 +110,32 @@ fn a_moving_is_told_to_whom_it_concerns_and_closes_everybody() {
 }
 
 #[test]
+fn a_node_that_returns_closes_those_who_were_there_before() {
+    let mut stand = Stand::new();
+    let before = stand.open_told(0, "");
+    stand.rehearse("MOVING 1 127.0.0.3:2");
+    assert_eq!(stand.hear(before), moving(0, 1, "127.0.0.3:2"));
+    let told_late = stand.open(0, &["HELLO 3"]);
+    assert_eq!(stand.ask(told_late, ON), format!("+OK\r\n{}", moving(0, 1, "127.0.0.3:2")));
+    stand.advance_ms(1_000);
+    stand.rehearse("RETURN");
+    let back = stand.open(0, &["HELLO 3"]);
+    assert_eq!(stand.ask(back, ON), "+OK\r\n");
+    stand.rehearse("RETURN");
+    stand.advance_ms(700);
+    assert_eq!(
+        [before, told_late, back].map(|id| stand.ending(id)),
+        [Some(Ending::AfterOutput), Some(Ending::AfterOutput), None]
+    );
+    // It may leave again, and is not back then until it is said so.
+    stand.controller = stand.open(0, &[]);
+    stand.rehearse("MOVING 1 127.0.0.3:2");
+    assert_eq!(stand.hear(back), moving(1, 1, "127.0.0.3:2"));
+    stand.advance_ms(1_700);
+    assert_eq!(stand.ending(back), Some(Ending::AfterOutput));
+}
+
+#[test]
 fn who_does_not_read_is_cut_off_after_the_close() {
     let mut stand = Stand::new();
     let id = stand.open_told(0, "");
@@ -221,6 +247,7 @@ fn what_is_wrong_is_said() {
         ("REPLAY maybe", "REPLAY: 'maybe' is neither 'on' nor 'off'"),
         ("LISTEN", "syntax: REHEARSE LISTEN on|off"),
         ("STATS now", "takes no arguments"),
+        ("RETURN 1", "takes no arguments"),
     ] {
         let mut stand = Stand::new();
         let controller = stand.controller;
@@ -438,6 +465,7 @@ const LINES: &[&str] = &[
     "REPLAY off",
     "REPLAY on",
     "AFTER 20 MIGRATED",
+    "RETURN",
     "RESET",
     "STATS",
 ];

@@ -1,0 +1,188 @@
+//! When connections are handed off, as the shards' events tell it: which commands overlapped that, and how long each
+//! handoff took.
+//!
+//! A command overlapped a handoff if it was sent before the end of the last one and answered after it had begun:
+//! those that were in flight on the old connection are among them, and so are those that were held at the cut-over.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::recorder::{histogram, nanos};
+use crate::observe::{Event, HandoffResult};
+
+/// Listens to the events of a client's shards; see [`Config::on_event`](crate::Config::on_event).
+///
+/// Give each event to [`HandoffWatch::note`], and the watch to [`run`](super::run()).
+#[derive(Debug)]
+pub struct HandoffWatch {
+    epoch: Instant,
+    /// For each shard, and in the end for all of them, until when commands overlap a handoff: nanoseconds since the
+    /// epoch. 0: there was none so far; [`OPEN`]: one goes on.
+    until: Vec<Arc<AtomicU64>>,
+    tally: Mutex<Tally>,
+}
+
+const OPEN: u64 = u64::MAX;
+
+#[derive(Debug)]
+struct Tally {
+    /// Handoffs that go on: those of each shard, and in the end all.
+    open: Vec<usize>,
+    succeeded: u64,
+    /// Of those that succeeded, in nanoseconds.
+    durations: Histogram<u64>,
+}
+
+impl HandoffWatch {
+    /// A watch over a client with so many shards.
+    pub fn new(shards: usize) -> HandoffWatch {
+        HandoffWatch {
+            epoch: Instant::now(),
+            until: (0..=shards).map(|_| Arc::default()).collect(),
+            tally: Mutex::new(Tally { open: vec![0; shards + 1], succeeded: 0, durations: histogram() }),
+        }
+    }
+
+    /// Something happened on a shard.
+    pub fn note(&self, shard: usize, event: &Event) {
+        let all = self.until.len() - 1;
+        if shard >= all {
+            return;
+        }
+        match event {
+            Event::HandoffStarted { .. } => {
+                let mut tally = self.tally();
+                [shard, all].into_iter().for_each(|place| self.begin(&mut tally, place));
+            }
+            Event::HandoffEnded { result, duration, .. } => {
+                let mut tally = self.tally();
+                if *result == HandoffResult::Succeeded {
+                    tally.succeeded += 1;
+                    tally.durations.saturating_record(nanos(*duration));
+                }
+                [shard, all].into_iter().for_each(|place| self.end(&mut tally, place));
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&self, tally: &mut Tally, place: usize) {
+        if let (Some(open), Some(until)) = (tally.open.get_mut(place), self.until.get(place)) {
+            *open += 1;
+            until.store(OPEN, Ordering::Relaxed);
+        }
+    }
+
+    fn end(&self, tally: &mut Tally, place: usize) {
+        if let (Some(open), Some(until)) = (tally.open.get_mut(place), self.until.get(place)) {
+            *open = open.saturating_sub(1);
+            // Stored under the lock: otherwise the end of one shard's could hide the beginning of another's.
+            if *open == 0 {
+                until.store(nanos(self.epoch.elapsed()).max(1), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Handoffs that succeeded so far.
+    pub(crate) fn succeeded(&self) -> u64 {
+        self.tally().succeeded
+    }
+
+    /// How long those that succeeded took, in nanoseconds.
+    pub(crate) fn durations(&self) -> Histogram<u64> {
+        self.tally().durations.clone()
+    }
+
+    /// For callers on this shard, or, without one, for callers whose commands go to any.
+    pub(crate) fn overlap(&self, shard: Option<usize>) -> Overlap {
+        let place = shard.unwrap_or(self.until.len() - 1);
+        Overlap { epoch: self.epoch, until: self.until.get(place).cloned().unwrap_or_default() }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the commands that overlapped a handoff.
+#[derive(Debug, Clone)]
+pub(crate) struct Overlap {
+    epoch: Instant,
+    until: Arc<AtomicU64>,
+}
+
+impl Overlap {
+    /// Whether a command did that was sent, or due, at `since` and is answered now.
+    #[inline]
+    pub(crate) fn holds(&self, since: Instant) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until != 0 && since.saturating_duration_since(self.epoch) <= Duration::from_nanos(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started() -> Event {
+        Event::HandoffStarted { from: ([127, 0, 0, 1], 1).into(), to: "127.0.0.1:2".parse().unwrap() }
+    }
+
+    fn ended(result: HandoffResult, millis: u64) -> Event {
+        Event::HandoffEnded {
+            from: ([127, 0, 0, 1], 1).into(),
+            to: "127.0.0.1:2".parse().unwrap(),
+            result,
+            duration: Duration::from_millis(millis),
+            attempts: 1,
+        }
+    }
+
+    fn later() -> Instant {
+        // Later than everything that was noted, whatever the resolution of the clock.
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    #[test]
+    fn commands_overlap_from_the_first_beginning_to_the_last_end() {
+        let watch = HandoffWatch::new(2);
+        let (mine, others, all) = (watch.overlap(Some(0)), watch.overlap(Some(1)), watch.overlap(None));
+        let before = Instant::now();
+        assert!(![&mine, &others, &all].map(|overlap| overlap.holds(before)).contains(&true));
+        watch.note(0, &started());
+        watch.note(0, &started());
+        watch.note(0, &ended(HandoffResult::Succeeded, 3));
+        assert_eq!([&mine, &others, &all].map(|overlap| overlap.holds(later())), [true, false, true]);
+        watch.note(1, &started());
+        watch.note(0, &ended(HandoffResult::Deadline, 9));
+        assert_eq!([&mine, &others, &all].map(|overlap| overlap.holds(later())), [false, true, true]);
+        assert!(mine.holds(before), "it was in flight when the handoff ended");
+        watch.note(1, &ended(HandoffResult::Succeeded, 5));
+        assert_eq!([&mine, &others, &all].map(|overlap| overlap.holds(later())), [false; 3]);
+    }
+
+    #[test]
+    fn durations_are_those_of_handoffs_that_succeeded() {
+        let watch = HandoffWatch::new(1);
+        for (result, millis) in [(HandoffResult::Succeeded, 3), (HandoffResult::Superseded, 90)] {
+            watch.note(0, &started());
+            watch.note(0, &ended(result, millis));
+        }
+        assert_eq!((watch.succeeded(), watch.durations().len()), (1, 1));
+        assert!(watch.durations().max().abs_diff(3_000_000) < 3_000);
+    }
+
+    #[test]
+    fn events_of_nowhere_and_ends_of_nothing_change_nothing() {
+        let watch = HandoffWatch::new(1);
+        watch.note(7, &started());
+        assert!(!watch.overlap(None).holds(Instant::now()));
+        assert!(!watch.overlap(Some(7)).holds(Instant::now()));
+        watch.note(0, &ended(HandoffResult::Abandoned, 1));
+        watch.note(0, &started());
+        assert!(watch.overlap(Some(0)).holds(later()));
+    }
+}
