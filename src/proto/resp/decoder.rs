@@ -106,16 +106,19 @@ impl Decoder {
             return Ok(None);
         }
         loop {
+            let before = *input;
             let element = match self.blob.take() {
-                Some(blob) => self.resume(blob, input)?,
-                None => self.element(input)?,
+                Some(blob) => self.resume(blob, input),
+                None => self.element(input),
             };
             let frame = match element {
-                Element::Whole(frame) => self.place(frame)?,
-                Element::Begun => None,
-                Element::Starved => return Ok(None),
-                Element::Skipped if self.skip_on(input)? => None,
-                Element::Skipped => return Ok(None),
+                Ok(Element::Whole(frame)) => self.place(frame)?,
+                Ok(Element::Begun) => None,
+                Ok(Element::Starved) => return Ok(None),
+                Err(error) => match self.skip_after(error, before, input)? {
+                    true => None,
+                    false => return Ok(None),
+                },
             };
             if let Some(frame) = frame {
                 self.end_frame();
@@ -135,82 +138,48 @@ impl Decoder {
         }
     }
 
-    /// Begins to skip a push, between two of its elements.
-    #[cold]
-    fn begin_skip(&mut self) -> Skip {
-        self.attributes.clear();
-        let aggregates: Vec<_> = std::mem::take(&mut self.open);
-        let open = aggregates.iter().map(|aggregate| (aggregate.kind == b'|', aggregate.missing));
-        Skip::within(open, self.streamed.take().is_some())
-    }
-
-    /// Takes what is to be skipped out of `input`; true when that was all.
-    #[cold]
-    fn skip_on(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
-        let Some(skip) = &mut self.skip else { return Ok(true) };
-        if !skip.take_from(input)? {
-            return Ok(false);
-        }
-        self.skip = None;
-        self.skipped += 1;
-        self.end_frame();
-        Ok(true)
-    }
-
     /// Reads one header line, and what follows it if that is already there.
     fn element(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
-        let whole;
-        let line = if self.line.is_empty() {
-            let Some(&kind) = input.first() else { return Ok(Element::Starved) };
-            self.check_type(kind)?;
-            match take_line(input) {
-                Some(line) => line,
-                None => return self.keep_line(input),
-            }
-        } else {
-            let mut rest = *input;
-            let Some(part) = take_line(&mut rest) else { return self.keep_line(input) };
-            if let Err(error) = self.check_line(part.len()) {
-                return self.skip_line(error, input.first().copied().unwrap_or_default());
-            }
-            *input = rest;
-            self.line.extend_from_slice(part);
-            whole = std::mem::take(&mut self.line);
-            &whole[..]
-        };
+        if !self.line.is_empty() {
+            return self.rest_of_line(input);
+        }
+        let Some(&kind) = input.first() else { return Ok(Element::Starved) };
+        self.check_type(kind)?;
+        match take_line(input) {
+            Some(line) => self.line_of(line, input),
+            None => self.keep_line(input),
+        }
+    }
+
+    /// The same for a line whose beginning has been kept. It still is after an error.
+    #[inline(never)]
+    fn rest_of_line(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
+        let mut rest = *input;
+        let Some(part) = take_line(&mut rest) else { return self.keep_line(input) };
+        self.check_line(part.len())?;
+        *input = rest;
+        self.line.extend_from_slice(part);
+        let line = std::mem::take(&mut self.line);
+        let element = self.line_of(&line, input);
+        if element.is_err() {
+            self.line = line;
+        }
+        element
+    }
+
+    #[inline]
+    fn line_of(&mut self, line: &[u8], input: &mut &[u8]) -> Result<Element, DecodeError> {
         let line = line.strip_suffix(b"\r\n").ok_or(DecodeError::MissingTerminator)?;
         let (&kind, line) = line.split_first().ok_or(DecodeError::MissingTerminator)?;
-        match self.header(kind, line, input) {
-            Err(error) if self.in_push && is_about_content(error) => {
-                let mut skip = self.begin_skip();
-                skip.line(kind, line)?;
-                self.skip = Some(skip);
-                Ok(Element::Skipped)
-            }
-            element => element,
-        }
+        self.header(kind, line, input)
     }
 
     /// Keeps the beginning of a line, which is all that there is.
     fn keep_line(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
-        if let Err(error) = self.check_line(input.len()) {
-            return self.skip_line(error, input.first().copied().unwrap_or_default());
-        }
+        self.check_line(input.len())?;
         self.line.extend_from_slice(input);
         *input = &[];
         Ok(Element::Starved)
-    }
-
-    /// A line is too long to be kept, which is the end of a push, or of everything.
-    #[cold]
-    fn skip_line(&mut self, error: DecodeError, first: u8) -> Result<Element, DecodeError> {
-        let line = std::mem::take(&mut self.line);
-        let kind = line.first().copied().unwrap_or(first);
-        if !self.in_push || !b"+-(".contains(&kind) {
-            return Err(error);
-        }
-        self.skip = Some(self.begin_skip().in_line(&line));
-        Ok(Element::Skipped)
     }
 
     fn check_line(&self, more: usize) -> Result<(), DecodeError> {
@@ -275,7 +244,7 @@ impl Decoder {
             && let Some(rest) = rest.strip_prefix(b"\r\n")
         {
             *input = rest;
-            return self.whole_blob(kind, Bytes::copy_from_slice(payload));
+            return blob_frame(kind, Bytes::copy_from_slice(payload)).map(Element::Whole);
         }
         self.resume(Blob::new(kind, length), input)
     }
@@ -291,22 +260,8 @@ impl Decoder {
                 self.streamed = Some(chunks);
                 Ok(Element::Begun)
             }
-            (kind, payload) => self.whole_blob(kind, payload.into()),
+            (kind, payload) => blob_frame(kind, payload.into()).map(Element::Whole),
         }
-    }
-
-    fn whole_blob(&mut self, kind: u8, payload: Bytes) -> Result<Element, DecodeError> {
-        match blob_frame(kind, payload) {
-            Err(_) if self.in_push => Ok(self.skip_after_element()),
-            frame => frame.map(Element::Whole),
-        }
-    }
-
-    /// An element of a push is there, and is no value.
-    #[cold]
-    fn skip_after_element(&mut self) -> Element {
-        self.skip = Some(self.begin_skip().after_element());
-        Element::Skipped
     }
 
     fn begin_aggregate(&mut self, kind: u8, line: &[u8]) -> Result<Element, DecodeError> {
@@ -347,12 +302,7 @@ impl Decoder {
 
     fn end_streamed(&mut self, line: &[u8]) -> Result<Element, DecodeError> {
         match self.open.pop() {
-            Some(aggregate) if aggregate.missing.is_none() && line.is_empty() => {
-                match self.close(aggregate) {
-                    Err(_) if self.in_push => Ok(self.skip_after_element()),
-                    element => element,
-                }
-            }
+            Some(aggregate) if aggregate.missing.is_none() && line.is_empty() => self.close(aggregate),
             _ => Err(DecodeError::BrokenStream),
         }
     }
@@ -373,7 +323,7 @@ impl Decoder {
             let Some(aggregate) = self.open.pop() else { return Ok(None) };
             match self.close(aggregate)? {
                 Element::Whole(whole) => frame = whole,
-                Element::Begun | Element::Starved | Element::Skipped => return Ok(None),
+                Element::Begun | Element::Starved => return Ok(None),
             }
         }
     }
@@ -423,6 +373,61 @@ impl Decoder {
     }
 }
 
+/// What becomes of a push that is not kept. None of it concerns replies.
+impl Decoder {
+    /// Something is wrong with the element that began with what is kept of a line, or else with `before`: the end of
+    /// a push, or of everything. True when the push has been skipped, false when the input ended first.
+    #[cold]
+    fn skip_after(
+        &mut self,
+        error: DecodeError,
+        mut before: &[u8],
+        input: &mut &[u8],
+    ) -> Result<bool, DecodeError> {
+        if !self.in_push {
+            return Err(error);
+        }
+        let kept = std::mem::take(&mut self.line);
+        let line = if kept.is_empty() { take_line(&mut before).unwrap_or(before) } else { &kept[..] };
+        let kind = line.first().copied().unwrap_or_default();
+        let skip = match error {
+            DecodeError::LineTooLong if b"+-(".contains(&kind) => self.begin_skip().in_line(&kept),
+            DecodeError::BadVerbatim | DecodeError::OddMap => self.begin_skip().after_element(),
+            DecodeError::Misplaced if kind == b'.' => self.begin_skip().after_element(),
+            error if is_about_content(error) => {
+                let content = line.get(1..).and_then(|line| line.strip_suffix(b"\r\n")).ok_or(error)?;
+                let mut skip = self.begin_skip();
+                skip.line(kind, content)?;
+                skip
+            }
+            error => return Err(error),
+        };
+        self.skip = Some(skip);
+        self.skip_on(input)
+    }
+
+    /// Forgets what there is of the push.
+    fn begin_skip(&mut self) -> Skip {
+        self.attributes.clear();
+        let aggregates = std::mem::take(&mut self.open);
+        let open = aggregates.iter().map(|aggregate| (aggregate.kind == b'|', aggregate.missing));
+        Skip::within(open, self.streamed.take().is_some())
+    }
+
+    /// Takes what is to be skipped out of `input`; true when that was all.
+    #[cold]
+    fn skip_on(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
+        let Some(skip) = &mut self.skip else { return Ok(true) };
+        if !skip.take_from(input)? {
+            return Ok(false);
+        }
+        self.skip = None;
+        self.skipped += 1;
+        self.end_frame();
+        Ok(true)
+    }
+}
+
 enum Element {
     /// A value, complete.
     Whole(Frame),
@@ -430,8 +435,6 @@ enum Element {
     Begun,
     /// The input ended.
     Starved,
-    /// The rest of the push is to be skipped.
-    Skipped,
 }
 
 #[derive(Debug)]
@@ -475,7 +478,7 @@ fn blob_frame(kind: u8, payload: Bytes) -> Result<Frame, DecodeError> {
             Some(&[a, b, c, b':']) => {
                 Ok(Frame::Verbatim { format: [a, b, c], text: payload.slice(VERBATIM_PREFIX..) })
             }
-            _ => Err(DecodeError::BadNumber(kind)),
+            _ => Err(DecodeError::BadVerbatim),
         },
         _ => Ok(Frame::Bulk(payload)),
     }

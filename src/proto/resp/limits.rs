@@ -46,6 +46,9 @@ pub(crate) enum DecodeError {
     /// A length, a count or a number was not one.
     #[error("a `{}` header held no valid number", char::from(*.0))]
     BadNumber(u8),
+    /// A verbatim string did not begin with its format.
+    #[error("a verbatim string did not begin with its format")]
+    BadVerbatim,
     /// A line was longer than 64 KiB.
     #[error("a line exceeded {LINE_MAX} bytes")]
     LineTooLong,

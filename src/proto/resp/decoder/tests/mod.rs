@@ -111,7 +111,7 @@ fn what_breaks_the_protocol_is_named() {
         (b",infinite\r\n", BadNumber(b',')),
         (b"(12a\r\n", BadNumber(b'(')),
         (b"(-\r\n", BadNumber(b'(')),
-        (b"=3\r\ntxt\r\n", BadNumber(b'=')),
+        (b"=3\r\ntxt\r\n", BadVerbatim),
         (b"+OK\n", MissingTerminator),
         (b"$1\r\nabc", MissingTerminator),
         (b"$1\r\na\rb", MissingTerminator),
