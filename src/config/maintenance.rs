@@ -121,6 +121,11 @@ impl Maintenance {
         self
     }
 
+    /// The longest that a reply is waited for because of it.
+    pub(super) fn relaxed(&self) -> Duration {
+        if self.0.mode == Mode::Disabled { Duration::ZERO } else { self.0.relaxed_timeout }
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3600));
         let config = &self.0;

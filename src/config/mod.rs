@@ -242,7 +242,7 @@ impl Config {
     }
 
     /// How long sent bytes may stay unacknowledged before the kernel gives the connection up, 1 ms to 1 h (the
-    /// command timeout, but at least 1 s).
+    /// longer of the command timeout and the relaxed timeout, and at least 1 s).
     #[must_use]
     pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
         self.tcp_user_timeout = Some(timeout);
@@ -323,8 +323,9 @@ impl Config {
     pub fn effective(&self) -> Result<Effective, ConfigError> {
         self.check()?;
         let cores = cores::resolve(self.cores.as_deref(), self.shards)?;
-        let tcp_user_timeout =
-            self.tcp_user_timeout.unwrap_or_else(|| self.command_timeout.max(Duration::from_secs(1)));
+        // The kernel must not cut off what the relaxed timeouts wait for.
+        let patience = self.command_timeout.max(self.maintenance.relaxed()).max(Duration::from_secs(1));
+        let tcp_user_timeout = self.tcp_user_timeout.unwrap_or(patience);
         Ok(Effective { cores, tcp_user_timeout, config: self.clone() })
     }
 
@@ -408,7 +409,7 @@ mod tests {
         let effective = config().command_timeout(Duration::from_millis(100)).effective().unwrap();
         assert_eq!(effective.shard_cores().len(), cores::allowed().len());
         let shown = effective.to_string();
-        assert!(shown.contains("tcp_user_timeout = 1s\n"), "{shown}");
+        assert!(shown.contains("tcp_user_timeout = 10s\n"), "{shown}");
         assert!(shown.contains("queue_bytes_max = 16777216\n"), "{shown}");
     }
 

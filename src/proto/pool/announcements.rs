@@ -196,7 +196,10 @@ impl Pool {
                 return false;
             }
         }
-        self.events.push_back(Event::Announced { peer: address, notification: notification.clone() });
+        // Where there are so many that nobody can follow, they are only counted.
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(Event::Announced { peer: address, notification: notification.clone() });
+        }
         self.relax(address, now);
         match notification {
             Notification::Moving { grace, target, .. } => {
@@ -222,10 +225,8 @@ impl Pool {
         if let Some(to) = &moving.to {
             self.breakers.of(to).half_open();
             // Whatever this address announced before, connections are to go to it now.
-            let back = to.socket_addr().filter(|back| !is_same(*back, address));
-            if let Some(peer) = back.and_then(|back| self.peers.get_mut(&back)) {
-                peer.moving = None;
-                peer.watch = None;
+            if let Some(back) = to.socket_addr().filter(|back| !is_same(*back, address)) {
+                self.stay_at(back, now);
             }
         }
         let peer = self.peers.of(address, now);
@@ -233,6 +234,17 @@ impl Pool {
         peer.watch = moving.to.is_none().then_some(Watch { reason, next, until, pending: None });
         peer.moving = Some(moving);
         self.follow(now);
+    }
+
+    /// This address is a target: connections to it stay, whatever it announced before.
+    fn stay_at(&mut self, address: SocketAddr, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        peer.watch = None;
+        if peer.moving.take().is_some() {
+            for index in 0..self.entries.len() {
+                self.call_off_handoff(index, address, now);
+            }
+        }
     }
 
     /// Servers that only shrink leave DNS, and close their sockets, without announcing it.
@@ -334,3 +346,5 @@ const TARGET_POLL: Duration = Duration::from_secs(1);
 /// How often, and for how long, a name is asked whether a server is gone from it.
 const REMOVAL_POLL: Duration = Duration::from_secs(2);
 const REMOVAL_WATCHED: Duration = Duration::from_secs(30);
+/// How many events may wait to be told.
+const EVENTS_MAX: usize = 1024;

@@ -1,5 +1,6 @@
 //! Make before break: who moves, when, and what becomes of the old connection.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::entry::Role;
@@ -197,6 +198,14 @@ impl Pool {
     pub(super) fn handle_loss(&mut self, index: usize, now: Instant) {
         self.finish_handoff(index, HandoffResult::Abandoned, now);
         self.start_handoffs(now);
+    }
+
+    /// A connection to this address stays where it is.
+    pub(super) fn call_off_handoff(&mut self, index: usize, from: SocketAddr, now: Instant) {
+        let handoff = self.entries.get(index).and_then(|entry| entry.handoff.as_ref());
+        if handoff.is_some_and(|handoff| handoff.from == from) {
+            self.finish_handoff(index, HandoffResult::Superseded, now);
+        }
     }
 
     /// Nothing is handed off any more.
