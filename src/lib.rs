@@ -77,10 +77,11 @@
 //!
 //! 1. `proto/resp/decoder.rs` yields a push. It never takes a reply's place.
 //! 2. `proto/connection/mod.rs` passes it on, uninterpreted.
-//! 3. `proto/pool/mod.rs` has it read (`proto/maint/notification.rs`), drops copies of what is known, and relaxes
-//!    timeouts while it lasts.
+//! 3. `proto/pool/announcements.rs` has it read (`proto/maint/notification.rs`), drops copies of what is known
+//!    (`ledger.rs`), and relaxes timeouts while it lasts (`relax.rs`).
 //! 4. `shard/broadcast.rs` tells every other shard, whose pool takes it from here as if it had read it itself.
-//! 5. Every connection to that peer, idle ones too, joins the pool's queue of handoffs (`proto/maint`).
+//! 5. Every connection to that peer, idle ones too, joins the queue of `proto/pool/handoffs.rs`
+//!    (`proto/maint/queue.rs`).
 //! 6. A permit is free: `shard/pilot.rs` has the successor dialed, while the old connection goes on serving.
 //! 7. `proto/connection/handshake.rs`: the successor shakes hands, and asks to be told of maintenance in its turn.
 //! 8. `proto/pool/entry.rs` cuts over between two commands: what is unwritten, and everything new, goes to the

@@ -74,13 +74,13 @@ pub(crate) enum CloseReason {
     )]
     Resp3NotNegotiated,
     #[error(
-        "the server offers no maintenance notifications, and the maintenance mode is `enabled`: {0}. Switch them on \
-         there, or use the mode `auto`"
+        "the server offers no maintenance notifications, and the maintenance mode is `enabled` (switch them on there, or \
+         use the mode `auto`); it said: {0}"
     )]
     MaintRefused(String),
     #[error(
-        "this user may not ask for maintenance notifications, and the maintenance mode is `enabled`: {0}. Allow it \
-         `client|maint_notifications`, or use the mode `auto`"
+        "this user may not ask for maintenance notifications, and the maintenance mode is `enabled` (allow it \
+         `client|maint_notifications`, or use the mode `auto`); the server said: {0}"
     )]
     MaintDenied(String),
     #[error("another connection took its place")]
