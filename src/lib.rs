@@ -148,6 +148,8 @@ mod error;
 pub mod load;
 mod proto;
 mod shard;
+#[cfg(feature = "sim")]
+mod sim;
 
 pub mod observe;
 /// What finds the addresses of names, for those who bring their own.

@@ -35,7 +35,7 @@ pub(super) struct Entry {
 
 /// What a connection was to its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Active,
     Successor,
     Predecessor,

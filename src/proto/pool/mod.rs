@@ -6,6 +6,8 @@
 //! of events between a socket and a caller.
 
 mod announcements;
+#[cfg(feature = "sim")]
+mod census;
 mod clearance;
 mod deadlines;
 mod entry;
@@ -18,10 +20,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "sim")]
+pub(crate) use self::census::{Census, Role};
 pub(crate) use self::deadlines::DeadlineId;
 
 use self::deadlines::{Deadlines, Limited};
-use self::entry::{Entry, Role};
+use self::entry::Entry;
+#[cfg(not(feature = "sim"))]
+use self::entry::Role;
 use self::link::Link;
 use self::peer::Peers;
 use super::connection::{Agreed, Connection, ConnectionConfig, Deliver, Lane, Position, QueueBounds, Ticket};

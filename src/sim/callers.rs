@@ -1,0 +1,110 @@
+//! [`Caller`]: somebody who holds a handle: submits, sometimes in batches, and leaves, sometimes early.
+
+use std::time::Duration;
+
+use super::outcomes::{Case, End, Outcomes};
+use crate::proto::connection::{Lane, Ticket};
+use crate::proto::pool::{EntryId, Pool};
+use crate::proto::resp::Encoder;
+use crate::proto::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) shard: usize,
+    lane: Lane,
+    entry: EntryId,
+}
+
+impl Caller {
+    pub(super) fn new(shard: usize, number: usize, pool: &mut Pool) -> Self {
+        Caller { shard, lane: Lane(u32::try_from(number).unwrap_or(0)), entry: pool.assign() }
+    }
+
+    /// Does one thing; when it will do the next.
+    pub(super) fn act(
+        &self,
+        pool: &mut Pool,
+        outcomes: &mut Outcomes,
+        next_ticket: &mut u32,
+        random: &mut fastrand::Rng,
+        now: Instant,
+    ) -> Duration {
+        match random.u32(..20) {
+            0 => self.leave(pool, outcomes, random),
+            _ => self.submit(pool, outcomes, next_ticket, random, now),
+        }
+        // In bursts: most are close together.
+        match random.u32(..10) {
+            0..5 => Duration::from_micros(random.u64(..200)),
+            5..8 => Duration::from_millis(random.u64(..100)),
+            _ => Duration::from_millis(random.u64(..900)),
+        }
+    }
+
+    fn submit(
+        &self,
+        pool: &mut Pool,
+        outcomes: &mut Outcomes,
+        next_ticket: &mut u32,
+        random: &mut fastrand::Rng,
+        now: Instant,
+    ) {
+        let ticket = *next_ticket;
+        *next_ticket += 1;
+        let commands = if random.u32(..8) == 0 { random.u32(2..5) } else { 1 };
+        let key = list(self.shard, self.lane);
+        let encode = |out: &mut Vec<u8>| {
+            for number in 0..commands {
+                let mut encoder = Encoder::command(out, 3);
+                encoder.bytes(b"RPUSH");
+                encoder.bytes(key.as_bytes());
+                encoder.bytes(value(ticket, number).to_string().as_bytes());
+            }
+        };
+        let Ok(position) = pool.submit(self.entry, self.lane, Ticket(ticket), commands, encode) else {
+            return;
+        };
+        let own = (random.u32(..12) == 0).then(|| Duration::from_millis(random.u64(1..800)));
+        let deadline = own.map(|time| {
+            (pool.set_deadline(self.entry, position, Ticket(ticket), time, now), now.after(time))
+        });
+        let (lane, entry) = (self.lane, self.entry);
+        let (replies, end) = (Vec::new(), End::Open);
+        let case = Case { lane, entry, position, submitted: now, deadline, commands, replies, end };
+        outcomes.cases.insert(ticket, case);
+    }
+
+    fn leave(&self, pool: &mut Pool, outcomes: &mut Outcomes, random: &mut fastrand::Rng) {
+        let is_open = |case: &Case| case.end == End::Open && case.lane == self.lane;
+        let open: Vec<u32> =
+            outcomes.cases.iter().filter(|(_, case)| is_open(case)).map(|(t, _)| *t).collect();
+        if open.is_empty() {
+            return;
+        }
+        let ticket = open[random.usize(..open.len())];
+        if let Some(case) = outcomes.cases.get_mut(&ticket) {
+            case.end = End::Cancelled;
+            pool.abandon(case.entry, case.position);
+            if let Some((deadline, _)) = case.deadline {
+                pool.clear_deadline(deadline);
+            }
+        }
+    }
+}
+
+/// Where a lane's commands leave their mark: the order of this list is the order of their execution.
+pub(super) fn list(shard: usize, lane: Lane) -> String {
+    format!("lane:{shard}:{}", lane.0)
+}
+
+/// What marks one command of a ticket.
+pub(super) fn value(ticket: u32, number: u32) -> u64 {
+    u64::from(ticket) * COMMANDS_MAX + u64::from(number)
+}
+
+/// The ticket of a mark.
+pub(super) fn ticket_of(value: u64) -> u32 {
+    u32::try_from(value / COMMANDS_MAX).unwrap_or(u32::MAX)
+}
+
+const COMMANDS_MAX: u64 = 8;
