@@ -20,6 +20,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use handshake::Protocol;
 pub(crate) use handshake::{Agreed, Greeting, Secret};
 pub(crate) use opt_in::Notifications;
 pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};

@@ -1,5 +1,6 @@
 //! A pool in stories, told in virtual time and without a socket.
 
+mod handshake;
 mod schedule;
 mod story;
 
