@@ -247,7 +247,8 @@ impl Entry {
             && self.queue.oldest().is_some_and(|oldest| oldest <= until)
         {
             let (outcome, after) = (Outcome::Unsent, allowance.at(now));
-            let (maintenance, obstacle) = (self.maintenance(now), self.obstacle.clone());
+            let maintenance = self.relaxation().1.filter(|_| allowance.was_relaxed(now));
+            let obstacle = self.obstacle.clone();
             self.queue.expire(until, |ticket| {
                 let obstacle = obstacle.clone();
                 deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance });
@@ -295,6 +296,8 @@ impl Entry {
         for predecessor in &self.predecessors {
             next = earliest(next, earliest(predecessor.close_by, predecessor.next_timeout(config)));
         }
+        // What may take for ever needs no timer.
+        let next = next.filter(|at| *at < Instant::END);
         earliest(next, self.handoff.as_ref().and_then(Handoff::next_timeout))
     }
 
