@@ -57,7 +57,7 @@ pub(crate) trait Deliver {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) allowance: Allowance,
-    /// The maintenance that the server has announced.
+    /// The maintenance that was announced while what is overdue has waited.
     pub(crate) maintenance: Option<&'static str>,
 }
 

@@ -1,6 +1,8 @@
 //! A pool in stories, told in virtual time and without a socket.
 
 mod handshake;
+mod observed;
+mod relaxed;
 mod schedule;
 mod story;
 
