@@ -159,9 +159,14 @@ impl Entry {
         Link::dialing(self.generation, endpoint, follows, budget, now, config)
     }
 
-    /// How long connecting may take now.
-    pub(super) fn connect_budget(&self, now: Instant, config: &PoolConfig) -> Duration {
-        let (until, _) = self.relaxation();
+    /// How long connecting may take now. Something is `announced` until then, to others if not to this entry.
+    pub(super) fn connect_budget(
+        &self,
+        announced: Option<Instant>,
+        now: Instant,
+        config: &PoolConfig,
+    ) -> Duration {
+        let until = self.relaxation().0.max(announced);
         Allowance::relaxed(config.connection.connect_timeout, config.maint.relaxed_timeout, until).at(now)
     }
 
@@ -193,7 +198,10 @@ impl Entry {
             self.backoff.reset();
         }
         let maintenance = link.maintenance(now);
-        self.relaxed = (link.relaxed_until(), maintenance);
+        // One that was never connected knows of nothing, and ends nothing.
+        if link.relaxed_until() >= self.relaxed.0 {
+            self.relaxed = (link.relaxed_until(), maintenance);
+        }
         let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
         self.obstacle = Some(reason.clone());
         if let Some(successor) = self.successor.take() {

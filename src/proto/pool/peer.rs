@@ -107,6 +107,11 @@ impl Peers {
         moves.filter(|known| known.is_live(now) && known.to.is_some()).max_by_key(|known| known.id)
     }
 
+    /// Until when something goes on at any of them.
+    pub(super) fn relaxed_until(&self, now: Instant) -> Option<Instant> {
+        self.table.values().filter_map(|peer| peer.windows.until(now)).max()
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.table.values().fold(None, |next, peer| {
             let look_up = peer.watch.and_then(|watch| match watch.pending {

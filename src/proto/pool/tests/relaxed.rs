@@ -107,6 +107,36 @@ fn a_connection_that_is_made_within_a_window_is_given_time_from_its_dial_on() {
 }
 
 #[test]
+fn who_was_not_connected_when_it_was_announced_is_given_time_too() {
+    let (mut story, told, other) = two();
+    story.close(other);
+    let dial = story.redial();
+    story.receive(told, opens("FAILING_OVER", 6, 20, "1"));
+    story.fail(dial, CloseReason::Dial("refused".into()));
+    let at = story.pool.next_timeout().unwrap();
+    story.run(at.since(story.now));
+    let (_, _, timeout) = story.dial().unwrap();
+    assert_eq!(timeout, SECOND * 10);
+}
+
+#[test]
+fn dials_that_fail_within_a_window_do_not_end_it() {
+    let (mut story, id) = Story::ready(config());
+    story.receive(id, opens("FAILING_OVER", 6, 20, "1"));
+    story.close(id);
+    story.submit("a");
+    let end = story.now.after(SECOND * 9);
+    while story.now < end {
+        let dial = story.redial();
+        story.fail(dial, CloseReason::Dial("refused".into()));
+    }
+    assert_eq!(story.delivered.failed(), [], "it waits as long as it would have with a connection");
+    let next = story.redial();
+    story.shake_hands(next);
+    assert_eq!(story.written(next), "a");
+}
+
+#[test]
 fn rt_lost_closer() {
     let (mut story, told, _) = two();
     story.receive(told, opens("MIGRATING", 5, 1000, "1"));
