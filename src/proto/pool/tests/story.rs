@@ -295,21 +295,29 @@ impl Story {
             assert!(self.pool.handle_connected(id, Some(peer), self.now));
             ids.push(id);
         }
-        while ids.iter().any(|id| !self.serve(*id, server).is_empty()) {}
+        self.serve_all(&ids, server);
         ids
     }
 
     /// The server answers whatever is written, until nothing more is; what was written, each command as its words.
     pub(super) fn serve(&mut self, id: ConnectionId, server: &Server) -> Vec<String> {
+        self.serve_all(&[id], server)
+    }
+
+    /// The same on several connections at the same time: everybody's first words are answered before anybody's second.
+    pub(super) fn serve_all(&mut self, ids: &[ConnectionId], server: &Server) -> Vec<String> {
         let mut all = Vec::new();
         loop {
-            let written = self.commands(id);
-            if written.is_empty() {
-                return all;
+            let before = all.len();
+            for id in ids {
+                let written = self.commands(*id);
+                let replies: Vec<u8> = written.iter().flat_map(|command| server.answer(command)).collect();
+                all.extend(written);
+                if !replies.is_empty() {
+                    self.receive(*id, &replies);
+                }
             }
-            let replies: Vec<u8> = written.iter().flat_map(|command| server.answer(command)).collect();
-            all.extend(written);
-            if !self.receive(id, &replies) {
+            if all.len() == before {
                 return all;
             }
         }
