@@ -316,7 +316,7 @@ impl Drop for Shard {
             // The executor may end before the pilot does.
             self.inner.member.leave();
             // Replies may still be awaited, for as long as any reply may take.
-            pilot::begin_shutdown(&self.inner, self.inner.effective.command_timeout());
+            pilot::begin_shutdown(&self.inner, self.inner.effective.last_replies());
         }
     }
 }

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn rt_stale_opener() {
+    fn a_closer_outdates_the_openers_before_it() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.record(&slots_migrated(19), at(0)), News::New);
         assert_eq!(ledger.record(&slots_migrating(18), at(1)), News::Stale);

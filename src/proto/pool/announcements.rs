@@ -23,8 +23,12 @@ impl Pool {
         if self.config.maint.mode == Mode::Disabled || self.closing.is_some() {
             return;
         }
-        if matches!(self.news_of(peer, &notification, now), News::New | News::Conflict) {
-            self.take_in(peer, &notification, received, None, now);
+        match self.news_of(peer, &notification, now) {
+            News::New | News::Conflict => {
+                self.take_in(peer, &notification, received, None, now);
+            }
+            News::Duplicate => self.confirm(peer, &notification, None, now),
+            News::Stale => {}
         }
     }
 
@@ -133,6 +137,7 @@ impl Pool {
             }
             News::Duplicate => {
                 self.maintenance.duplicates += 1;
+                self.confirm(peer, &notification, Some(reporter(id)), now);
                 self.note_repetition(id, peer, &notification);
                 return;
             }
@@ -143,6 +148,18 @@ impl Pool {
         if self.take_in(peer, &notification, now, reporter, now) {
             self.actions.push_back(Action::Announce(Announcement { peer, notification, received: now }));
         }
+    }
+
+    /// Somebody else has read the same: a window no longer hangs on the connection that reported it first.
+    fn confirm(
+        &mut self,
+        address: SocketAddr,
+        notification: &Notification,
+        reporter: Option<u64>,
+        now: Instant,
+    ) {
+        let windows = &mut self.peers.of(address, now).windows;
+        windows.confirm(notification.kind(), notification.seq(), &scope(notification), reporter);
     }
 
     /// A successor that is told of the very move that it follows has reached the same server again.
@@ -259,9 +276,11 @@ impl Pool {
 
     /// Ends what is over and asks for the look-ups that are due.
     pub(super) fn check_peers(&mut self, now: Instant) {
-        let mut due = Vec::new();
+        let (mut due, mut expired) = (Vec::new(), Vec::new());
         for (address, peer) in self.peers.iter_mut() {
-            peer.windows.expire(now);
+            if peer.windows.expire(now) {
+                expired.push(*address);
+            }
             let Some(watch) = &mut peer.watch else { continue };
             if now >= watch.until || self.closing.is_some() {
                 peer.watch = None;
@@ -269,6 +288,8 @@ impl Pool {
                 due.push(*address);
             }
         }
+        // What goes on is another operation by now.
+        expired.into_iter().for_each(|address| self.relax(address, now));
         for address in due {
             let lookup = LookupId(self.next_lookup);
             self.next_lookup += 1;

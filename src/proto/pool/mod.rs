@@ -517,7 +517,7 @@ impl Pool {
         let (endpoint, follows) = self.route(index, now);
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.redial_at = None;
-        let timeout = entry.connect_budget(now, &self.config);
+        let timeout = entry.connect_budget(self.peers.relaxed_until(now), now, &self.config);
         let link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
         let id = entry.id(index, link.generation);
         entry.active = Some(link);
