@@ -142,6 +142,11 @@ impl Handoff {
         Failed::Again
     }
 
+    /// It goes back to the queue.
+    pub(crate) fn wait(&mut self) {
+        self.phase = Phase::Waiting;
+    }
+
     /// Whether the next attempt is due.
     pub(crate) fn is_retry_due(&self, now: Instant) -> bool {
         matches!(self.phase, Phase::BackingOff { until } if now >= until)
