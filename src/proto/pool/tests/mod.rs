@@ -1,6 +1,7 @@
 //! A pool in stories, told in virtual time and without a socket.
 
 mod handshake;
+mod moving;
 mod observed;
 mod relaxed;
 mod schedule;
