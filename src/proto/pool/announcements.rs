@@ -64,7 +64,7 @@ impl Pool {
                 let peer = self.peers.of(address, now);
                 peer.watch = None;
                 let to = Some(target.into());
-                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, deadline });
+                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, half: now, deadline });
                 self.follow(now);
             }
             (WatchFor::Target, None) => watch.next = now.after(TARGET_POLL),

@@ -85,23 +85,23 @@ impl Pool {
             match drained {
                 true => self.attempt_handoff(index, now),
                 // The oldest has to have some time.
-                false => self.put_off(index, now),
+                false => self.put_off(index, now.after(PUT_OFF), now),
             }
         }
     }
 
-    /// Queues a handoff that cannot go on now to be asked again soon.
-    fn put_off(&mut self, index: usize, now: Instant) {
+    /// Queues a handoff that cannot go on now to be asked again then.
+    fn put_off(&mut self, index: usize, then: Instant, now: Instant) {
         let Some(handoff) = self.entries.get_mut(index).and_then(|entry| entry.handoff.as_mut()) else {
             return;
         };
         handoff.wait();
-        let (soon, deadline) = (now.after(PUT_OFF), handoff.deadline);
+        let deadline = handoff.deadline;
         if std::mem::take(&mut handoff.has_permit) {
             self.handoffs.release();
         }
-        if soon < deadline {
-            self.handoffs.push(key(index), soon, now, deadline);
+        if then < deadline {
+            self.handoffs.push(key(index), then, now, deadline);
         } else {
             self.finish_handoff(index, HandoffResult::Deadline, now);
         }
@@ -123,7 +123,7 @@ impl Pool {
         if !breaker.allows(now) {
             match breaker.is_half_open() {
                 // Others find out whether the target is there: that is worth waiting for.
-                true => self.put_off(index, now),
+                true => self.put_off(index, now.after(PUT_OFF), now),
                 false => self.finish_handoff(index, HandoffResult::BreakerOpen, now),
             }
             return;
@@ -198,7 +198,13 @@ impl Pool {
         let Some(handoff) = self.entries.get_mut(index).and_then(|entry| entry.handoff.as_mut()) else {
             return;
         };
-        let is_final = reason.is_refusal() || matches!(reason, CloseReason::LeadsBack);
+        let leads_back = matches!(reason, CloseReason::LeadsBack);
+        if let Some(half) = handoff.led_back(now).filter(|_| leads_back) {
+            self.put_off(index, half, now);
+            self.start_handoffs(now);
+            return;
+        }
+        let is_final = reason.is_refusal() || leads_back;
         let failed = handoff.failed(&reason.to_string(), is_final, now, retries_max, &mut self.random);
         if let Failed::Over(result) = failed {
             self.finish_handoff(index, result, now);

@@ -127,6 +127,30 @@ fn mv_to_same_endpoint() {
     }
 }
 
+/// A name that is announced may lead to the old server for some time yet.
+#[test]
+fn a_named_target_that_leads_back_is_tried_once_more_at_half_of_the_grace() {
+    let name = "redis.example:6379";
+    for flips in [true, false] {
+        let mut world = World::ready(named(4));
+        let start = world.now;
+        world.announce(A, &moving(0, 15, Some(name)));
+        world.run_until(start, ms(7_499));
+        assert_eq!(world.dials.len(), 4, "once each");
+        assert!(
+            world.all_at(A) && world.take_dials(start).iter().all(|(at, to)| *at <= ms(1_100) && to == name)
+        );
+        assert_eq!(world.pool.maintenance().permits_in_use, 0, "while it waits it keeps nobody waiting");
+        if flips {
+            world.dns = Ok(vec![B]);
+        }
+        world.run_until(start, SECOND * 15);
+        assert!(world.all_at(if flips { B } else { A }));
+        assert_eq!(world.take_dials(start).len(), 4, "once more");
+        assert_eq!(world.take_results(), [if flips { "ok" } else { "gave_up" }; 4]);
+    }
+}
+
 /// The times are those of a real server that shrank: it says that a migration begins and ends, leaves DNS, and closes
 /// its connections without another word.
 #[test]
