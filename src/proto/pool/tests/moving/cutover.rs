@@ -226,6 +226,30 @@ fn mv_session_state_carried() {
 }
 
 #[test]
+fn shutting_down_ends_handoffs_at_once_and_waits_for_what_is_written() {
+    let mut world = World::of(2);
+    world.server(A).is_stalled = true;
+    world.server(B).door = Door::Silent;
+    world.submit(0, 0, "slow");
+    world.push(A, &moving_to(0, 15, B));
+    world.run(SECOND * 2);
+    assert_eq!(world.connected_to(B), [(0, 2)], "it is being dialed, and the other has no permit");
+    let now = world.now;
+    world.pool.shut_down(now, now.after(SECOND), &mut world.outcomes);
+    world.run(ms(0));
+    assert!(world.connected_to(B).is_empty() && !world.pool.is_shut_down());
+    assert_eq!(world.connected_to(A), [(0, 1)]);
+    let stats = world.pool.maintenance();
+    assert_eq!((stats.permits_in_use, stats.handoffs_queued), (0, 0));
+    world.run(ms(500));
+    world.reply_at_last(A);
+    world.run(ms(1));
+    assert!(world.pool.is_shut_down());
+    world.assert_unharmed();
+    assert_eq!((world.dials.len(), world.take_results()), (1, vec!["abandoned"]));
+}
+
+#[test]
 fn mv_client_close_mid_handoff() {
     type Prepare = fn(&mut World);
     let scenes: [(&str, Prepare); 6] = [
@@ -243,9 +267,7 @@ fn mv_client_close_mid_handoff() {
         ("backing off", |world| {
             world.server(B).door = Door::Refusing;
             world.push(A, &moving_to(0, 2, B));
-            while world.dials.len() < 2 {
-                world.run(ms(1));
-            }
+            world.run_until_dials(2);
         }),
         ("looking up", |world| {
             world.push(A, &moving_somewhere(0, 15));

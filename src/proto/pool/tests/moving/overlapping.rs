@@ -195,9 +195,7 @@ fn mv_connect_race() {
         for resends in [false, true] {
             let mut world = World::of(2);
             world.lose((1, 1));
-            while world.dials.is_empty() {
-                world.run(Duration::from_micros(10));
-            }
+            world.run_until_dials(1);
             world.submit(1, 0, "waits");
             let dialed = world.dials[0].at;
             world.run_until(dialed, Duration::from_micros(step).max(world.now.since(dialed)));

@@ -95,10 +95,7 @@ fn mv_queue_full_defers() {
     let mut world = World::ready(config);
     let start = world.now;
     world.push_on((0, 1), &moving_to(0, 15, B));
-    while world.dials.len() < 400 {
-        world.run(ms(1));
-        assert!(world.now.since(start) < SECOND * 2);
-    }
+    world.run_until_dials(400);
     assert!(world.pool.maintenance().handoffs_queued > 100 + 10, "most found no place");
     for entry in 0..1000 {
         world.submit(entry, 0, &entry.to_string());

@@ -320,6 +320,15 @@ impl World {
         self.run(end.since(self.now));
     }
 
+    /// Until so many dials were begun, which has to be soon.
+    pub(super) fn run_until_dials(&mut self, count: usize) {
+        let start = self.now;
+        while self.dials.len() < count {
+            self.run(LATENCY / 10);
+            assert!(self.now.since(start) < ms(5_000), "{} dials", self.dials.len());
+        }
+    }
+
     fn plan(&mut self, after: Duration, due: Due) {
         self.due.insert((self.now.after(after), self.next_due), due);
         self.next_due += 1;
