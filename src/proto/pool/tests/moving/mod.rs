@@ -4,6 +4,7 @@ mod cutover;
 mod failing;
 mod null;
 mod overlapping;
+mod random;
 mod storm;
 mod world;
 

@@ -411,7 +411,7 @@ impl World {
         self.in_progress.insert(key);
         self.most_in_progress = self.most_in_progress.max(self.in_progress.len());
         let named = || self.dns.as_ref().ok().and_then(|found| found.first().copied());
-        let peer = endpoint.socket_addr().or_else(named).expect("somewhere to go");
+        let peer = endpoint.socket_addr().or_else(named).unwrap_or(NOWHERE);
         let socket = Socket {
             id,
             peer,
@@ -423,7 +423,7 @@ impl World {
             held: Vec::new(),
         };
         self.sockets.insert(key, socket);
-        match self.server(peer).door {
+        match self.servers.get(&peer).map_or(Door::Refusing, |server| server.door) {
             Door::Open => self.plan(LATENCY, Due::Connected(key)),
             Door::Refusing => self.plan(LATENCY, Due::Failed(key, CloseReason::Dial("refused".into()))),
             Door::Silent => {}
@@ -482,6 +482,9 @@ impl World {
         }
     }
 }
+
+/// Where a name leads that leads to nobody.
+const NOWHERE: SocketAddr = super::server(0);
 
 pub(super) fn key(id: ConnectionId) -> Key {
     (id.entry.0, id.generation)
