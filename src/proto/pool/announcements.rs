@@ -64,7 +64,7 @@ impl Pool {
                 let peer = self.peers.of(address, now);
                 peer.watch = None;
                 let to = Some(target.into());
-                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, deadline });
+                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, half: now, deadline });
                 self.follow(now);
             }
             (WatchFor::Target, None) => watch.next = now.after(TARGET_POLL),
@@ -128,6 +128,7 @@ impl Pool {
         let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
         if role == Some(Role::Predecessor) || (!is_live && leads_to(&notification, peer)) {
             self.maintenance.stale += 1;
+            self.note_repetition(id, peer, &notification, is_live);
             return;
         }
         match self.news_of(peer, &notification, now) {
@@ -138,7 +139,7 @@ impl Pool {
             News::Duplicate => {
                 self.maintenance.duplicates += 1;
                 self.confirm(peer, &notification, Some(reporter(id)), now);
-                self.note_repetition(id, peer, &notification);
+                self.note_repetition(id, peer, &notification, is_live);
                 return;
             }
             News::Conflict => self.maintenance.conflicts += 1,
@@ -163,10 +164,17 @@ impl Pool {
     }
 
     /// A successor that is told of the very move that it follows has reached the same server again.
-    fn note_repetition(&mut self, id: ConnectionId, peer: SocketAddr, notification: &Notification) {
+    fn note_repetition(
+        &mut self,
+        id: ConnectionId,
+        peer: SocketAddr,
+        notification: &Notification,
+        is_live: bool,
+    ) {
         let moving = self.peers.get(&peer).and_then(|peer| peer.moving.as_ref()).map(|moving| moving.id);
         let Some(link) = self.link(id) else { return };
-        if matches!(notification, Notification::Moving { .. }) && !link.is_ready() && link.follows == moving {
+        // It may have come with the last reply of the handshake: the connection itself is ready by then.
+        if matches!(notification, Notification::Moving { .. }) && !is_live && link.follows == moving {
             link.leads_back = true;
         }
     }
@@ -208,6 +216,10 @@ impl Pool {
             windows.open(Opening { operation, kind, seq, shards: scope, until, reporter }, now);
         } else {
             let was_open = windows.close(kind.operation(), notification.seq(), &scope, now, tail);
+            // A server can be busy for longer than it said: what has just ended need not be what is known to be open.
+            if kind.operation() != Operation::SlotMigration {
+                self.watch_removal(address, now);
+            }
             // Slots have moved, whether or not anybody had heard that they would.
             if !was_open && kind.operation() != Operation::SlotMigration {
                 return false;
@@ -218,14 +230,8 @@ impl Pool {
             self.events.push_back(Event::Announced { peer: address, notification: notification.clone() });
         }
         self.relax(address, now);
-        match notification {
-            Notification::Moving { grace, target, .. } => {
-                self.take_in_move(address, (received, (*grace).max(GRACE_MIN)), target.as_ref(), now);
-            }
-            Notification::Migrated { .. } | Notification::FailedOver { .. } => {
-                self.watch_removal(address, now)
-            }
-            _ => {}
+        if let Notification::Moving { grace, target, .. } = notification {
+            self.take_in_move(address, (received, (*grace).max(GRACE_MIN)), target.as_ref(), now);
         }
         true
     }
@@ -268,7 +274,9 @@ impl Pool {
     fn watch_removal(&mut self, address: SocketAddr, now: Instant) {
         let is_address = self.config.endpoint.socket_addr().is_some();
         let peer = self.peers.of(address, now);
-        if !is_address && peer.watch.is_none() {
+        // One that says where to go leaves no question.
+        let is_moving = peer.moving.as_ref().is_some_and(|moving| moving.is_live(now));
+        if !is_address && !is_moving && peer.watch.is_none() {
             let until = now.after(REMOVAL_WATCHED);
             peer.watch = Some(Watch { reason: WatchFor::Removal, next: now, until, pending: None });
         }

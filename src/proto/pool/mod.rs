@@ -307,6 +307,9 @@ impl Pool {
 
     /// When [`Pool::handle_timeout`] has something to do, as far as is known now.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        if self.is_shut_down() {
+            return None;
+        }
         let entries = self.entries.iter().map(|entry| entry.next_timeout(&self.config));
         let next = entries.fold(self.closing, earliest);
         let maintenance = earliest(self.handoffs.next_timeout(), self.peers.next_timeout());
