@@ -1,0 +1,9 @@
+//! Maintenance over real sockets, end to end: endpoints that announce it, and clients that nobody must hear of it from.
+#![cfg(feature = "cli")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod failures;
+mod load;
+mod moves;
