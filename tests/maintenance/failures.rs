@@ -149,12 +149,12 @@ fn mv_target_refused_then_ok_on_sockets() {
     assert_eq!((stage.events.count(tried), stage.events.results().len()), (1, 1));
 }
 
-/// Four connections and a target that is dead: they stop trying before each has tried for itself.
+/// Six connections and a target that is dead: they stop trying before each has tried for itself.
 #[test]
 fn mv_target_dead_on_sockets() {
     let stage = Stage::new(2);
     let client = stage.client_with(|config| {
-        config.shards(1).connections_per_shard(6).maintenance(impatient().circuit_breaker(2, PATIENCE, 1))
+        config.shards(1).connections_per_shard(6).maintenance(impatient().circuit_breaker(2, PATIENCE, 6))
     });
     stage.rehearse(1, "FAULT refuse");
     stage.announce("20", "never");
@@ -178,8 +178,8 @@ fn mv_server_closes_early_on_sockets() {
     let client = stage.client(1, 1);
     let old = stage.address(0);
     stage.rehearse(1, "FAULT stall");
-    // Far too early.
-    stage.announce("60", "early 0.005");
+    // After two of twenty seconds.
+    stage.announce("20", "early 0.1");
     stage.events.wait("the successor is dialed", 1, |event| matches!(event, Event::HandoffStarted { .. }));
     stage.rehearse(0, "FAULT stall");
     let written = client.run::<i64>(&cmd("INCRBY").arg("counter").arg(100));
