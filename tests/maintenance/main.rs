@@ -6,4 +6,7 @@ mod common;
 
 mod failures;
 mod load;
+mod modes;
 mod moves;
+mod names;
+mod timeouts;
