@@ -101,38 +101,44 @@ impl Stage {
 
 /// What a client told, in order, with the shard that told it.
 #[derive(Clone, Default)]
-pub struct Events(Arc<(Mutex<Vec<(usize, Event)>>, Condvar)>);
+pub struct Events(Arc<Told>);
+
+#[derive(Default)]
+struct Told {
+    events: Mutex<Vec<(usize, Event)>>,
+    more: Condvar,
+}
 
 impl Events {
     /// The same configuration, with its events told here.
     pub fn watch(&self, config: Config) -> Config {
         let told = self.0.clone();
         config.on_event(move |shard, event| {
-            told.0.lock().expect("no panic").push((shard, event.clone()));
-            told.1.notify_all();
+            told.events.lock().expect("no panic").push((shard, event.clone()));
+            told.more.notify_all();
         })
     }
 
     pub fn all(&self) -> Vec<(usize, Event)> {
-        self.0.0.lock().expect("no panic").clone()
+        self.0.events.lock().expect("no panic").clone()
     }
 
     /// Forgets what was told so far.
     pub fn clear(&self) {
-        self.0.0.lock().expect("no panic").clear();
+        self.0.events.lock().expect("no panic").clear();
     }
 
     pub fn count(&self, is_it: impl Fn(&Event) -> bool) -> usize {
-        self.0.0.lock().expect("no panic").iter().filter(|(_, event)| is_it(event)).count()
+        self.0.events.lock().expect("no panic").iter().filter(|(_, event)| is_it(event)).count()
     }
 
     /// Waits until so many were told that are it.
     #[track_caller]
     pub fn wait(&self, what: &str, count: usize, is_it: impl Fn(&Event) -> bool) {
-        let told = self.0.0.lock().expect("no panic");
+        let told = self.0.events.lock().expect("no panic");
         let too_few =
             |told: &mut Vec<(usize, Event)>| told.iter().filter(|(_, event)| is_it(event)).count() < count;
-        let waited = self.0.1.wait_timeout_while(told, PATIENCE, too_few);
+        let waited = self.0.more.wait_timeout_while(told, PATIENCE, too_few);
         let (told, timeout) = waited.expect("no panic");
         let found = told.iter().filter(|(_, event)| is_it(event)).count();
         let last = told[told.len().saturating_sub(20)..].to_vec();

@@ -10,4 +10,5 @@ mod load;
 mod modes;
 mod moves;
 mod names;
+mod returns;
 mod timeouts;
