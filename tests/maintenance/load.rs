@@ -34,8 +34,10 @@ pub(crate) struct Sums {
 
 /// How many calls a task has open.
 const DEPTH: usize = 8;
-/// Of so many tasks, one sends pipelines.
-const PIPELINES: usize = 4;
+/// Of so many tasks, one sends pipelines, and one sends much: so much that a part of it is still on its way when what
+/// follows could be there by another.
+const KINDS: usize = 4;
+const MUCH: usize = 4 << 20;
 
 impl Load {
     /// So many tasks on each shard, each with a handle of its own.
@@ -51,10 +53,10 @@ impl Load {
                             let name = format!("audit:{}.{task}", shard.index());
                             let (shard, shared) = (shard.clone(), shared.clone());
                             glommio::spawn_local(async move {
-                                if task % PIPELINES == PIPELINES - 1 {
-                                    send_pipelines(shard, &shared, name).await
-                                } else {
-                                    send(shard, &shared, name).await
+                                match task % KINDS {
+                                    0 => send_pipelines(shard, &shared, name).await,
+                                    1 => send(shard, &shared, name, &vec![b'x'; MUCH]).await,
+                                    _ => send(shard, &shared, name, b"x").await,
                                 }
                             })
                         })
@@ -106,13 +108,16 @@ impl Sums {
     }
 }
 
-async fn send(shard: Shard, shared: &Shared, name: String) -> Sums {
+/// What is sent is of the given size every now and then.
+async fn send(shard: Shard, shared: &Shared, name: String, payload: &[u8]) -> Sums {
     let (mut sums, mut open) = (Sums::default(), VecDeque::new());
     while shared.goes_on() || !open.is_empty() {
         while shared.goes_on() && open.len() < DEPTH {
             sums.tagged += 1;
             sums.counted += 1;
-            let tagged = shard.run::<()>(&cmd("SET").arg(&name).arg(sums.tagged));
+            let payload = if sums.tagged % DEPTH as u64 == 1 { payload } else { b"" };
+            let tagged = cmd("HSET").arg(&name).arg("payload").arg(payload).arg("number").arg(sums.tagged);
+            let tagged = shard.run::<i64>(&tagged);
             open.push_back((tagged, shard.incr("counter")));
         }
         if let Some((tagged, counted)) = open.pop_front() {
