@@ -50,6 +50,21 @@ impl Drop for Rubbish {
     }
 }
 
+/// Tests each of these, at the same time: most of it is waiting for a grace to end.
+fn side_by_side<T: Copy + Send + Sync>(cases: &[T], test: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for &case in cases {
+            let test = &test;
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
+/// A client with one connection, that soon gives up a target.
+fn lone_client(stage: &Stage) -> Client {
+    stage.client_with(|config| config.shards(1).connections_per_shard(1).maintenance(impatient()))
+}
+
 fn incr(client: &Client) -> i64 {
     block_on(client.incr("counter")).expect("nobody gets an error")
 }
@@ -83,10 +98,7 @@ fn assert_serves_and_reconnects(stage: &Stage, client: &Client, target: SocketAd
 
 fn assert_bad_target(fault: &str) {
     let stage = Stage::new(2);
-    let client = stage.client_with(|config| {
-        let config = config.shards(1).connections_per_shard(1);
-        config.maintenance(impatient())
-    });
+    let client = lone_client(&stage);
     stage.rehearse(1, &format!("FAULT {fault}"));
     assert_serves_and_reconnects(&stage, &client, stage.address(1));
 }
@@ -113,17 +125,14 @@ fn a_target_that_closes_at_once_is_given_up() {
 
 #[test]
 fn a_target_that_is_no_redis_is_given_up() {
-    for rubbish in
-        [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"$-9\r\n", b"+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n"]
-    {
+    const SAID: [&[u8]; 3] =
+        [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$-9\r\n", b"+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n"];
+    side_by_side(&SAID, |rubbish| {
         let stage = Stage::new(1);
-        let client = stage.client_with(|config| {
-            let config = config.shards(1).connections_per_shard(1);
-            config.maintenance(impatient())
-        });
+        let client = lone_client(&stage);
         let target = Rubbish::start(rubbish);
         assert_serves_and_reconnects(&stage, &client, target.address);
-    }
+    });
 }
 
 #[test]
@@ -223,45 +232,60 @@ fn mv_server_closes_late_on_sockets() {
     assert_eq!(stats(&client)[0].lost, 0);
 }
 
-/// In whichever way a server ends its connections: those that have gone do not mind.
+/// In whichever way a server ends its connections: those that have gone do not mind, and one that still waited for a
+/// reply loses that.
 #[test]
-fn however_the_old_server_ends_those_that_have_gone_do_not_mind() {
-    for ending in ["fin", "rst", "half", "never", "unread", "refuse", "rst unread early 0.5", "half delay 0"]
-    {
-        let stage = Stage::new(2);
-        let client = stage.client(1, 3);
-        stage.announce("1", ending);
-        stage.events.wait("handed off", 3, is_handed_off);
-        eventually("the server has ended all there were", || stage.connections(0).is_empty());
-        for expected in 1..=10 {
-            assert_eq!(incr(&client), expected, "{ending}");
-        }
-        assert_eq!((connected_to(&client, stage.address(1)), stats(&client)[0].lost), (3, 0), "{ending}");
-    }
+fn however_the_old_server_ends_only_what_it_still_owed_is_lost() {
+    let redis = Redis::start();
+    side_by_side(&["fin", "rst", "half", "unread"], |ending| {
+        let upstream = UpstreamConfig { port: redis.port(), ..UpstreamConfig::default() };
+        let stage = Stage::before(2, Some(upstream));
+        let client = stage.client(1, 2);
+        let (waiting, other) = (client.clone(), client.clone());
+        let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("nothing").arg(0));
+        eventually("it is written", || stats(&client)[0].in_flight == 1);
+        stage.announce("1", &format!("{ending} delay 100"));
+        stage.events.wait("handed off", 2, is_handed_off);
+        let behind = waiting.incr(ending);
+        let error = block_on(popped).expect_err("it was in flight");
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (ErrorKind::ConnectionLost, Outcome::Ambiguous),
+            "{error}"
+        );
+        assert_eq!(error.maintenance(), Some("MOVING"), "{error}");
+        assert_eq!(block_on(behind).expect("it was not sent yet"), 1);
+        assert_eq!(block_on(other.incr(ending)).expect("it has gone"), 2);
+        let stats = &stats(&client)[0];
+        assert_eq!(
+            (stats.lost, stats.maintenance.orphaned, stats.maintenance.draining),
+            (1, 1, 0),
+            "{ending}"
+        );
+        assert_eq!(connected_to(&client, stage.address(1)), 2);
+    });
 }
 
-/// Nor do those that could not go, beyond a reconnect.
+/// Those that could not go connect again, and nobody who asks later gets an error.
 #[test]
 fn however_the_old_server_ends_those_that_could_not_go_connect_again() {
-    for ending in ["fin", "rst", "half", "unread", "early 0.5 rst"] {
+    side_by_side(&["fin", "rst", "half", "unread", "early 0.5 rst"], |ending| {
         let stage = Stage::new(2);
-        let client =
-            stage.client_with(|config| config.shards(1).connections_per_shard(1).maintenance(impatient()));
+        let client = lone_client(&stage);
         stage.rehearse(1, "FAULT refuse");
         stage.announce("1.2", ending);
         stage.events.wait("it gave up", 1, is_ended);
         stage.events.wait("its server has ended it", 1, is_gone(stage.address(0)));
         assert_eq!(incr(&client), 1, "{ending}");
         assert_eq!((connected_to(&client, stage.address(0)), stats(&client)[0].lost), (1, 1), "{ending}");
-    }
+    });
 }
 
 /// A server that never does what it announced: one that could not go stays where it is.
 #[test]
 fn a_server_that_never_closes_keeps_those_that_could_not_go() {
     let stage = Stage::new(2);
-    let client =
-        stage.client_with(|config| config.shards(1).connections_per_shard(1).maintenance(impatient()));
+    let client = lone_client(&stage);
     let id = || block_on(client.run::<i64>(&cmd("CLIENT").arg("ID"))).expect("it serves");
     let before = id();
     stage.rehearse(1, "FAULT refuse");
