@@ -30,6 +30,7 @@ impl Effective {
         let config = &self.config;
         let secret = |is_set: bool| if is_set { "(set)" } else { "(none)" }.to_owned();
         let none = || "(none)".to_owned();
+        let limit = |time: Duration| if time == Duration::MAX { none() } else { format!("{time:?}") };
         let (first, most) = config.reconnect_backoff;
         let mut fields = vec![
             ("endpoint", config.endpoint.to_string()),
@@ -43,7 +44,7 @@ impl Effective {
             ("in_flight_max", config.in_flight_max.to_string()),
             ("queue_max", config.queue_max.to_string()),
             ("queue_bytes_max", config.queue_bytes_max.to_string()),
-            ("command_timeout", format!("{:?}", config.command_timeout)),
+            ("command_timeout", limit(config.command_timeout)),
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
             ("keepalive", format!("{:?}", config.keepalive)),
@@ -105,8 +106,12 @@ impl Effective {
         self.config.connect_timeout
     }
 
-    pub(crate) fn command_timeout(&self) -> Duration {
-        self.config.command_timeout
+    /// For how long replies are still awaited when nobody is left who could send another command.
+    pub(crate) fn last_replies(&self) -> Duration {
+        match self.config.command_timeout {
+            Duration::MAX => LAST_REPLIES_MAX,
+            timeout => timeout,
+        }
     }
 
     pub(crate) fn keepalive(&self) -> Duration {
@@ -158,6 +163,9 @@ impl Effective {
         }
     }
 }
+
+/// Where commands may wait for ever: a shard that nobody holds must end all the same.
+const LAST_REPLIES_MAX: Duration = Duration::from_secs(60);
 
 impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -213,6 +213,9 @@ impl Config {
     ///
     /// When it has passed, the caller gets an error; the connection lives on as long as bytes arrive on it. A
     /// connection that is silent for this long while replies are overdue is given up as dead.
+    ///
+    /// [`Duration::MAX`] stands for no timeout: commands wait for as long as it takes, and only TCP finds out that a
+    /// peer is dead.
     #[must_use]
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout;
@@ -242,7 +245,7 @@ impl Config {
     }
 
     /// How long sent bytes may stay unacknowledged before the kernel gives the connection up, 1 ms to 1 h (the
-    /// longer of the command timeout and the relaxed timeout, and at least 1 s).
+    /// longer of the command timeout, or 15 s if there is none, and the relaxed timeout; at least 1 s).
     #[must_use]
     pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
         self.tcp_user_timeout = Some(timeout);
@@ -323,9 +326,12 @@ impl Config {
     pub fn effective(&self) -> Result<Effective, ConfigError> {
         self.check()?;
         let cores = cores::resolve(self.cores.as_deref(), self.shards)?;
+        let patience = match self.command_timeout {
+            Duration::MAX => TCP_USER_TIMEOUT_ALONE,
+            timeout => timeout.max(Duration::from_secs(1)),
+        };
         // The kernel must not cut off what the relaxed timeouts wait for.
-        let patience = self.command_timeout.max(self.maintenance.relaxed()).max(Duration::from_secs(1));
-        let tcp_user_timeout = self.tcp_user_timeout.unwrap_or(patience);
+        let tcp_user_timeout = self.tcp_user_timeout.unwrap_or(patience.max(self.maintenance.relaxed()));
         Ok(Effective { cores, tcp_user_timeout, config: self.clone() })
     }
 
@@ -336,7 +342,9 @@ impl Config {
         within("queue_bytes_max", self.queue_bytes_max, 1, 4 << 30)?;
         let (ms, second, hour) =
             (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(3600));
-        lasts("command_timeout", self.command_timeout, ms, hour)?;
+        if self.command_timeout != Duration::MAX {
+            lasts("command_timeout", self.command_timeout, ms, hour)?;
+        }
         lasts("connect_timeout", self.connect_timeout, ms, hour)?;
         lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
@@ -375,6 +383,10 @@ fn lasts(knob: &str, value: Duration, least: Duration, most: Duration) -> Result
     Err(ConfigError::new(knob, format!("{value:?} is not within {least:?} to {most:?}")))
 }
 
+/// Where no command times out, nothing else finds out that a peer is gone: as soon as keepalive finds it on an idle
+/// connection, and later than a path takes that is mended by itself.
+const TCP_USER_TIMEOUT_ALONE: Duration = Duration::from_secs(15);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +405,7 @@ mod tests {
             (config().shards(0), "shards", "1 to 1024"),
             (config().cores([]), "cores", "1 to 1024"),
             (config().command_timeout(Duration::ZERO), "command_timeout", "1ms to 3600s"),
+            (config().command_timeout(second * 3601), "command_timeout", "1ms to 3600s"),
             (config().connect_timeout(second * 3601), "connect_timeout", "1ms to 3600s"),
             (config().reconnect_backoff(second * 2, second), "reconnect_backoff", "1ms to 1s"),
             (config().client_name("my app"), "client_name", "space"),
@@ -411,6 +424,19 @@ mod tests {
         let shown = effective.to_string();
         assert!(shown.contains("tcp_user_timeout = 10s\n"), "{shown}");
         assert!(shown.contains("queue_bytes_max = 16777216\n"), "{shown}");
+    }
+
+    #[test]
+    fn commands_may_wait_for_ever_and_nothing_else_does() {
+        let effective = config().command_timeout(Duration::MAX).effective().unwrap();
+        assert_eq!(effective.pool(0).connection.command_timeout, Duration::MAX);
+        assert_eq!(effective.tcp_user_timeout(), Duration::from_secs(15));
+        assert_eq!(effective.last_replies(), Duration::from_secs(60));
+        let shown = effective.to_string();
+        assert!(shown.contains("command_timeout = (none)\n"), "{shown}");
+        let hour = Duration::from_secs(3600);
+        let longest = config().command_timeout(hour).effective().unwrap();
+        assert_eq!((longest.tcp_user_timeout(), longest.last_replies()), (hour, hour));
     }
 
     #[test]

@@ -150,6 +150,8 @@ mod tests {
             ("http://localhost", "url, scheme"),
             ("rediss://localhost", "url, scheme"),
             ("unix:///run/redis.sock", "url, scheme"),
+            // No server announces where to go on a socket without an address.
+            ("unix:///x?maint=enabled", "url, scheme"),
             ("redis://u:s3cret@host:port/0", "url, host and port"),
             ("redis://u:s3cret@host/zero", "url, database"),
             ("redis://u:s3cret%ff@host", "url, password"),

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub(crate) struct Instant(u64);
 
 impl Instant {
+    /// The end of time, which no clock reaches.
+    pub(crate) const END: Instant = Instant(u64::MAX);
+
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Instant(nanos)
     }

@@ -48,20 +48,13 @@ async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream) {
         connected
     };
     if connected {
-        let mut buffer = vec![0; READ_BUFFER];
-        poll_fn(|context| turn(inner, id, &mut stream, &mut buffer, context)).await;
+        poll_fn(|context| turn(inner, id, &mut stream, context)).await;
     }
     inner.core.borrow_mut().peers.remove(id);
 }
 
 /// One turn: write what is queued, read what has come, tell the callers, and ask to be woken.
-fn turn(
-    inner: &Inner,
-    id: ConnectionId,
-    stream: &mut Stream,
-    buffer: &mut [u8],
-    context: &mut Context<'_>,
-) -> Poll<()> {
+fn turn(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
     if !inner.take_seat(id, context) {
         return Poll::Ready(());
     }
@@ -70,7 +63,7 @@ fn turn(
             inner.closed(id, CloseReason::Io(error.to_string()));
             return Poll::Ready(());
         }
-        match read(inner, id, stream, buffer, context) {
+        match read(inner, id, stream, context) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Read::Alive) => {}
             Poll::Ready(Read::Gone) => return Poll::Ready(()),
@@ -115,19 +108,13 @@ enum Read {
     Ended(CloseReason),
 }
 
-fn read(
-    inner: &Inner,
-    id: ConnectionId,
-    stream: &mut Stream,
-    buffer: &mut [u8],
-    context: &mut Context<'_>,
-) -> Poll<Read> {
+fn read(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Read> {
     let (due, read) = {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
         let direct = core.pool.space(id);
         let is_direct = direct.is_some();
-        let target = direct.unwrap_or(buffer);
+        let target = direct.unwrap_or(&mut core.read_buffer);
         let count = match std::task::ready!(stream.poll_read(context, target)) {
             Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),
             Ok(count) => count,
@@ -137,7 +124,7 @@ fn read(
         let alive = if is_direct {
             core.pool.handle_space(id, count, now, &mut core.calls)
         } else {
-            let received = buffer.get(..count).unwrap_or_default();
+            let received = core.read_buffer.get(..count).unwrap_or_default();
             core.pool.handle_bytes(id, received, now, &mut core.calls)
         };
         core.ask_pilot();

@@ -147,7 +147,7 @@ pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
         }
     }
     // Nobody is left who could ask how it went.
-    let _ = shard.shutdown(shard.inner.effective.command_timeout()).await;
+    let _ = shard.shutdown(shard.inner.effective.last_replies()).await;
 }
 
 /// How many letters may wait for their shard.

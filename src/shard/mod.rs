@@ -87,6 +87,8 @@ struct Core {
     pool: Pool,
     calls: Calls,
     seats: Seats,
+    /// What a socket received, for as long as it is taken in: one driver runs at a time.
+    read_buffer: Box<[u8]>,
     pilot: pilot::PilotSeat,
     /// Those who wait for the pool to be ready, or shut down.
     watchers: Vec<Waker>,
@@ -146,6 +148,7 @@ impl Shard {
             pool,
             calls: Calls::default(),
             seats,
+            read_buffer: vec![0; driver::READ_BUFFER].into_boxed_slice(),
             pilot: pilot::PilotSeat::default(),
             watchers: Vec::new(),
             handles: 1,
@@ -316,7 +319,7 @@ impl Drop for Shard {
             // The executor may end before the pilot does.
             self.inner.member.leave();
             // Replies may still be awaited, for as long as any reply may take.
-            pilot::begin_shutdown(&self.inner, self.inner.effective.command_timeout());
+            pilot::begin_shutdown(&self.inner, self.inner.effective.last_replies());
         }
     }
 }

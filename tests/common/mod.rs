@@ -10,6 +10,9 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+#[cfg(feature = "cli")]
+pub mod stage;
+
 pub struct Redis {
     child: Child,
     port: u16,

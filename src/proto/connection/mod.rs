@@ -20,6 +20,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use handshake::Protocol;
 pub(crate) use handshake::{Agreed, Greeting, Secret};
 pub(crate) use opt_in::Notifications;
 pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};
@@ -55,7 +57,7 @@ pub(crate) trait Deliver {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) allowance: Allowance,
-    /// The maintenance that the server has announced.
+    /// The maintenance that was announced while what is overdue has waited.
     pub(crate) maintenance: Option<&'static str>,
 }
 

@@ -293,7 +293,7 @@ fn with_bytes(items: VecDeque<Item>, mut bytes: &[u8]) -> impl Iterator<Item = (
 }
 
 /// The end of time: what was not stamped has not expired.
-pub(crate) const UNSTAMPED: Instant = Instant::from_nanos(u64::MAX);
+pub(crate) const UNSTAMPED: Instant = Instant::END;
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,11 @@ impl Allowance {
         if self.until.is_some_and(|until| now < until) { self.relaxed } else { self.normal }
     }
 
+    /// Whether what expires at `now` had begun before the window was over: at `until` expires what the window had kept.
+    pub(crate) fn was_relaxed(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until.after(self.normal))
+    }
+
     /// When something begun at `from` expires, if nothing changes: after the window what has had its normal time
     /// expires at once, and within it what has had its relaxed time.
     pub(crate) fn deadline(&self, from: Instant) -> Instant {
@@ -41,9 +46,8 @@ impl Allowance {
     /// It is [`Allowance::deadline`] turned around: begun at `from`, something has expired if and only if its deadline
     /// is not after `now`.
     pub(crate) fn expired_until(&self, now: Instant) -> Option<Instant> {
-        let end_of_time = Instant::from_nanos(u64::MAX);
-        if now == end_of_time {
-            return Some(end_of_time);
+        if now == Instant::END {
+            return Some(Instant::END);
         }
         let allowed = u64::try_from(self.at(now).as_nanos()).ok()?;
         now.as_nanos().checked_sub(allowed).map(Instant::from_nanos)
@@ -90,6 +94,8 @@ mod tests {
             (allowance.expired_until(at(59)), allowance.expired_until(at(60))),
             (Some(at(49)), Some(at(59)))
         );
+        assert!(allowance.was_relaxed(at(60)), "what expires now began at 59 or before");
+        assert!(!allowance.was_relaxed(at(61)), "what began at 60 owes it nothing");
         let strict = Allowance::relaxed(seconds(1), seconds(1), None);
         assert_eq!((strict.at(at(0)), strict.deadline(at(5))), (seconds(1), at(6)));
         assert_eq!(strict.expired_until(Instant::from_nanos(5)), None);

@@ -57,6 +57,11 @@ impl Breaker {
         }
     }
 
+    /// Whether what its few probes find out decides.
+    pub(crate) fn is_half_open(&self) -> bool {
+        matches!(self.state, State::HalfOpen { .. })
+    }
+
     /// A dial that was allowed failed.
     pub(crate) fn failed(&mut self, now: Instant) {
         match self.state {

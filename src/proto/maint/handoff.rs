@@ -22,6 +22,8 @@ pub(crate) struct Move {
     pub(crate) is_redial: bool,
     /// When the first connection may go.
     pub(crate) from_then: Instant,
+    /// When half of the grace is over.
+    pub(crate) half: Instant,
     pub(crate) deadline: Instant,
 }
 
@@ -39,19 +41,18 @@ impl Move {
         configured: &Endpoint,
         spread: f64,
     ) -> Move {
-        let deadline = received.after(grace);
+        let (half, deadline) = (received.after(grace / 2), received.after(grace));
         let leads_back = |endpoint: &Endpoint| endpoint.is_same(&Endpoint::from(peer));
         match target {
             Some(target) if !leads_back(target) => {
                 let jitter =
                     if grace <= JITTER_GRACE_MIN { Duration::ZERO } else { (grace / 10).min(JITTER_MAX) };
                 let from_then = received.after(jitter.mul_f64(spread.clamp(0.0, 1.0)));
-                Move { id, to: Some(target.clone()), is_redial: false, from_then, deadline }
+                Move { id, to: Some(target.clone()), is_redial: false, from_then, half, deadline }
             }
             _ => {
                 let known = target.or(Some(configured).filter(|endpoint| endpoint.socket_addr().is_some()));
-                let from_then = received.after(grace / 2);
-                Move { id, to: known.cloned(), is_redial: known.is_some(), from_then, deadline }
+                Move { id, to: known.cloned(), is_redial: known.is_some(), from_then: half, half, deadline }
             }
         }
     }
@@ -67,6 +68,7 @@ pub(crate) struct Handoff {
     pub(crate) move_id: MoveId,
     pub(crate) from: SocketAddr,
     pub(crate) to: Endpoint,
+    half: Instant,
     pub(crate) deadline: Instant,
     /// It holds one of the permits.
     pub(crate) has_permit: bool,
@@ -101,6 +103,7 @@ impl Handoff {
             move_id: followed.id,
             from,
             to,
+            half: followed.half,
             deadline: followed.deadline,
             has_permit: false,
             phase: Phase::Waiting,
@@ -140,6 +143,18 @@ impl Handoff {
         }
         self.phase = Phase::BackingOff { until };
         Failed::Again
+    }
+
+    /// Its target led back to the server that is about to close: when it may lead elsewhere, if ever. The names of
+    /// servers change late; they are tried once more when half of the grace is over.
+    pub(crate) fn led_back(&self, now: Instant) -> Option<Instant> {
+        let is_name = self.to.socket_addr().is_none();
+        (is_name && now < self.half).then_some(self.half)
+    }
+
+    /// It goes back to the queue.
+    pub(crate) fn wait(&mut self) {
+        self.phase = Phase::Waiting;
     }
 
     /// Whether the next attempt is due.

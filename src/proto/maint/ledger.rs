@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn mv_seq_zero_and_restart() {
+    fn zero_is_a_number_like_others_and_numbers_may_restart() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.record(&moving(0, "b:1"), at(0)), News::New);
         assert_eq!(ledger.record(&moving(0, "b:1"), at(0)), News::Duplicate);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn rt_stale_opener() {
+    fn a_closer_outdates_the_openers_before_it() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.record(&slots_migrated(19), at(0)), News::New);
         assert_eq!(ledger.record(&slots_migrating(18), at(1)), News::Stale);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn mv_same_seq_other_target() {
+    fn one_number_with_two_targets_is_a_conflict() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.record(&moving(5, "b:1"), at(0)), News::New);
         assert_eq!(ledger.record(&moving(5, "c:1"), at(0)), News::Conflict);

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn mv_queue_full_defers() {
+    fn a_full_queue_defers_and_loses_nobody() {
         let mut queue = HandoffQueue::new(HandoffLimits::derive(1000, 0, 100));
         for entry in 0..1000 {
             queue.push(entry, at(1), at(0), at(600));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn mv_deadline_bypass() {
+    fn who_is_close_to_its_deadline_needs_no_permit() {
         let mut queue = queue(1, 1);
         queue.push(0, at(0), at(0), at(60));
         assert_eq!(queue.pop(at(0)), Some((0, Admission::Permit)));

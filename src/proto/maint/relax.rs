@@ -60,6 +60,23 @@ impl Windows {
         }
     }
 
+    /// Takes in a copy of what opened a window: it lives on when the connection dies that reported it first. It gets
+    /// no longer by copies, which servers send to whoever comes.
+    pub(crate) fn confirm(
+        &mut self,
+        kind: NotificationKind,
+        seq: Option<i64>,
+        shards: &str,
+        reporter: Option<u64>,
+    ) {
+        let is_it =
+            |record: &&mut Opening| (record.kind, record.seq, record.shards.as_str()) == (kind, seq, shards);
+        if let Some(record) = self.records.iter_mut().find(is_it).filter(|record| record.reporter != reporter)
+        {
+            record.reporter = None;
+        }
+    }
+
     /// Takes in a closer: closes the one record that it is the end of, and says whether there was one. Timeouts stay
     /// relaxed for the length of `tail` then.
     pub(crate) fn close(
@@ -106,10 +123,13 @@ impl Windows {
         record.map(|record| record.kind).or_else(|| self.live_tail(now).map(|tail| tail.kind))
     }
 
-    /// Drops what is past its end. Nothing told that these operations are over: they get no tail.
-    pub(crate) fn expire(&mut self, now: Instant) {
+    /// Drops what is past its end, and says whether there was any. Nothing told that these operations are over: they
+    /// get no tail.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.next_expiry();
         self.records.retain(|record| record.until > now);
         self.tail = self.live_tail(now);
+        before.is_some_and(|before| before <= now)
     }
 
     /// When [`Windows::expire`] has something to drop.
@@ -212,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn rt_lost_closer() {
+    fn a_window_that_nobody_closes_ends_at_its_cap() {
         let mut windows = announced(&migrating(1000));
         assert_eq!(windows.until(at(59)), Some(at(60)));
         assert_eq!(windows.until(at(60)), None);
@@ -239,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn rt_stray_closer_noop() {
+    fn a_closer_of_nothing_closes_nothing() {
         let mut windows = Windows::default();
         assert!(!windows.close(Operation::Failover, Some(3), r#"["1"]"#, at(1), TAIL));
         assert!(windows.is_empty() && windows.until(at(1)).is_none(), "it has no tail either");

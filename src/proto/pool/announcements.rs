@@ -23,8 +23,12 @@ impl Pool {
         if self.config.maint.mode == Mode::Disabled || self.closing.is_some() {
             return;
         }
-        if matches!(self.news_of(peer, &notification, now), News::New | News::Conflict) {
-            self.take_in(peer, &notification, received, None, now);
+        match self.news_of(peer, &notification, now) {
+            News::New | News::Conflict => {
+                self.take_in(peer, &notification, received, None, now);
+            }
+            News::Duplicate => self.confirm(peer, &notification, None, now),
+            News::Stale => {}
         }
     }
 
@@ -60,7 +64,7 @@ impl Pool {
                 let peer = self.peers.of(address, now);
                 peer.watch = None;
                 let to = Some(target.into());
-                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, deadline });
+                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, half: now, deadline });
                 self.follow(now);
             }
             (WatchFor::Target, None) => watch.next = now.after(TARGET_POLL),
@@ -124,6 +128,7 @@ impl Pool {
         let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
         if role == Some(Role::Predecessor) || (!is_live && leads_to(&notification, peer)) {
             self.maintenance.stale += 1;
+            self.note_repetition(id, peer, &notification, is_live);
             return;
         }
         match self.news_of(peer, &notification, now) {
@@ -133,7 +138,8 @@ impl Pool {
             }
             News::Duplicate => {
                 self.maintenance.duplicates += 1;
-                self.note_repetition(id, peer, &notification);
+                self.confirm(peer, &notification, Some(reporter(id)), now);
+                self.note_repetition(id, peer, &notification, is_live);
                 return;
             }
             News::Conflict => self.maintenance.conflicts += 1,
@@ -145,11 +151,30 @@ impl Pool {
         }
     }
 
+    /// Somebody else has read the same: a window no longer hangs on the connection that reported it first.
+    fn confirm(
+        &mut self,
+        address: SocketAddr,
+        notification: &Notification,
+        reporter: Option<u64>,
+        now: Instant,
+    ) {
+        let windows = &mut self.peers.of(address, now).windows;
+        windows.confirm(notification.kind(), notification.seq(), &scope(notification), reporter);
+    }
+
     /// A successor that is told of the very move that it follows has reached the same server again.
-    fn note_repetition(&mut self, id: ConnectionId, peer: SocketAddr, notification: &Notification) {
+    fn note_repetition(
+        &mut self,
+        id: ConnectionId,
+        peer: SocketAddr,
+        notification: &Notification,
+        is_live: bool,
+    ) {
         let moving = self.peers.get(&peer).and_then(|peer| peer.moving.as_ref()).map(|moving| moving.id);
         let Some(link) = self.link(id) else { return };
-        if matches!(notification, Notification::Moving { .. }) && !link.is_ready() && link.follows == moving {
+        // It may have come with the last reply of the handshake: the connection itself is ready by then.
+        if matches!(notification, Notification::Moving { .. }) && !is_live && link.follows == moving {
             link.leads_back = true;
         }
     }
@@ -191,6 +216,10 @@ impl Pool {
             windows.open(Opening { operation, kind, seq, shards: scope, until, reporter }, now);
         } else {
             let was_open = windows.close(kind.operation(), notification.seq(), &scope, now, tail);
+            // A server can be busy for longer than it said: what has just ended need not be what is known to be open.
+            if kind.operation() != Operation::SlotMigration {
+                self.watch_removal(address, now);
+            }
             // Slots have moved, whether or not anybody had heard that they would.
             if !was_open && kind.operation() != Operation::SlotMigration {
                 return false;
@@ -201,14 +230,8 @@ impl Pool {
             self.events.push_back(Event::Announced { peer: address, notification: notification.clone() });
         }
         self.relax(address, now);
-        match notification {
-            Notification::Moving { grace, target, .. } => {
-                self.take_in_move(address, (received, (*grace).max(GRACE_MIN)), target.as_ref(), now);
-            }
-            Notification::Migrated { .. } | Notification::FailedOver { .. } => {
-                self.watch_removal(address, now)
-            }
-            _ => {}
+        if let Notification::Moving { grace, target, .. } = notification {
+            self.take_in_move(address, (received, (*grace).max(GRACE_MIN)), target.as_ref(), now);
         }
         true
     }
@@ -251,7 +274,9 @@ impl Pool {
     fn watch_removal(&mut self, address: SocketAddr, now: Instant) {
         let is_address = self.config.endpoint.socket_addr().is_some();
         let peer = self.peers.of(address, now);
-        if !is_address && peer.watch.is_none() {
+        // One that says where to go leaves no question.
+        let is_moving = peer.moving.as_ref().is_some_and(|moving| moving.is_live(now));
+        if !is_address && !is_moving && peer.watch.is_none() {
             let until = now.after(REMOVAL_WATCHED);
             peer.watch = Some(Watch { reason: WatchFor::Removal, next: now, until, pending: None });
         }
@@ -259,9 +284,11 @@ impl Pool {
 
     /// Ends what is over and asks for the look-ups that are due.
     pub(super) fn check_peers(&mut self, now: Instant) {
-        let mut due = Vec::new();
+        let (mut due, mut expired) = (Vec::new(), Vec::new());
         for (address, peer) in self.peers.iter_mut() {
-            peer.windows.expire(now);
+            if peer.windows.expire(now) {
+                expired.push(*address);
+            }
             let Some(watch) = &mut peer.watch else { continue };
             if now >= watch.until || self.closing.is_some() {
                 peer.watch = None;
@@ -269,6 +296,8 @@ impl Pool {
                 due.push(*address);
             }
         }
+        // What goes on is another operation by now.
+        expired.into_iter().for_each(|address| self.relax(address, now));
         for address in due {
             let lookup = LookupId(self.next_lookup);
             self.next_lookup += 1;

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::peer::Offer;
+use super::peer::{Offer, Refusal};
 use super::{Action, ConnectionId, Pool};
 use crate::proto::connection::Notifications;
 use crate::proto::maint::event::Event;
@@ -47,13 +47,16 @@ impl Pool {
                 peer.offer = Offer::Offered;
                 None
             }
-            Notifications::Refused(reason) => Some((false, reason)),
-            Notifications::Denied(reason) => Some((true, reason)),
+            Notifications::Refused(reason) => Some((Refusal::NotOffered, reason)),
+            Notifications::Denied(reason) => Some((Refusal::Denied, reason)),
         };
-        if let Some((denied, reason)) = refusal {
+        if let Some((refusal, reason)) = refusal {
             self.maintenance.refused += 1;
             peer.offer = Offer::Refused { until: now.after(REFUSAL_KEPT) };
-            if !std::mem::replace(&mut peer.refusal_told, true) {
+            // A user that lacks a permission is news even of a server that was too old before.
+            if peer.refusal_told < Some(refusal) {
+                peer.refusal_told = Some(refusal);
+                let denied = refusal == Refusal::Denied;
                 self.events.push_back(Event::NotOffered { peer: address, denied, reason });
             }
         }

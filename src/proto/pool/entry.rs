@@ -159,9 +159,14 @@ impl Entry {
         Link::dialing(self.generation, endpoint, follows, budget, now, config)
     }
 
-    /// How long connecting may take now.
-    pub(super) fn connect_budget(&self, now: Instant, config: &PoolConfig) -> Duration {
-        let (until, _) = self.relaxation();
+    /// How long connecting may take now. Something is `announced` until then, to others if not to this entry.
+    pub(super) fn connect_budget(
+        &self,
+        announced: Option<Instant>,
+        now: Instant,
+        config: &PoolConfig,
+    ) -> Duration {
+        let until = self.relaxation().0.max(announced);
         Allowance::relaxed(config.connection.connect_timeout, config.maint.relaxed_timeout, until).at(now)
     }
 
@@ -193,7 +198,10 @@ impl Entry {
             self.backoff.reset();
         }
         let maintenance = link.maintenance(now);
-        self.relaxed = (link.relaxed_until(), maintenance);
+        // One that was never connected knows of nothing, and ends nothing.
+        if link.relaxed_until() >= self.relaxed.0 {
+            self.relaxed = (link.relaxed_until(), maintenance);
+        }
         let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
         self.obstacle = Some(reason.clone());
         if let Some(successor) = self.successor.take() {
@@ -247,7 +255,8 @@ impl Entry {
             && self.queue.oldest().is_some_and(|oldest| oldest <= until)
         {
             let (outcome, after) = (Outcome::Unsent, allowance.at(now));
-            let (maintenance, obstacle) = (self.maintenance(now), self.obstacle.clone());
+            let maintenance = self.relaxation().1.filter(|_| allowance.was_relaxed(now));
+            let obstacle = self.obstacle.clone();
             self.queue.expire(until, |ticket| {
                 let obstacle = obstacle.clone();
                 deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance });
@@ -295,6 +304,8 @@ impl Entry {
         for predecessor in &self.predecessors {
             next = earliest(next, earliest(predecessor.close_by, predecessor.next_timeout(config)));
         }
+        // What may take for ever needs no timer.
+        let next = next.filter(|at| *at < Instant::END);
         earliest(next, self.handoff.as_ref().and_then(Handoff::next_timeout))
     }
 

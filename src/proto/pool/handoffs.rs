@@ -83,20 +83,28 @@ impl Pool {
                 continue;
             };
             handoff.has_permit = admission == Admission::Permit;
-            if drained {
-                self.attempt_handoff(index, now);
-            } else {
-                // It is asked again when the oldest has had some time.
-                let deadline = handoff.deadline;
-                if std::mem::take(&mut handoff.has_permit) {
-                    self.handoffs.release();
-                }
-                if now.after(DRAIN_POLL) < deadline {
-                    self.handoffs.push(key(index), now.after(DRAIN_POLL), now, deadline);
-                } else {
-                    self.finish_handoff(index, HandoffResult::Deadline, now);
-                }
+            match drained {
+                true => self.attempt_handoff(index, now),
+                // The oldest has to have some time.
+                false => self.put_off(index, now.after(PUT_OFF), now),
             }
+        }
+    }
+
+    /// Queues a handoff that cannot go on now to be asked again then.
+    fn put_off(&mut self, index: usize, then: Instant, now: Instant) {
+        let Some(handoff) = self.entries.get_mut(index).and_then(|entry| entry.handoff.as_mut()) else {
+            return;
+        };
+        handoff.wait();
+        let deadline = handoff.deadline;
+        if std::mem::take(&mut handoff.has_permit) {
+            self.handoffs.release();
+        }
+        if then < deadline {
+            self.handoffs.push(key(index), then, now, deadline);
+        } else {
+            self.finish_handoff(index, HandoffResult::Deadline, now);
         }
     }
 
@@ -112,8 +120,13 @@ impl Pool {
         let config = &self.config;
         let Some(entry) = self.entries.get_mut(index) else { return };
         let Some(handoff) = &mut entry.handoff else { return };
-        if !self.breakers.of(&handoff.to).allows(now) {
-            self.finish_handoff(index, HandoffResult::BreakerOpen, now);
+        let breaker = self.breakers.of(&handoff.to);
+        if !breaker.allows(now) {
+            match breaker.is_half_open() {
+                // Others find out whether the target is there: that is worth waiting for.
+                true => self.put_off(index, now.after(PUT_OFF), now),
+                false => self.finish_handoff(index, HandoffResult::BreakerOpen, now),
+            }
             return;
         }
         let Some(budget) = handoff.dial(now, config.maint.handoff_timeout) else {
@@ -186,7 +199,13 @@ impl Pool {
         let Some(handoff) = self.entries.get_mut(index).and_then(|entry| entry.handoff.as_mut()) else {
             return;
         };
-        let is_final = reason.is_refusal() || matches!(reason, CloseReason::LeadsBack);
+        let leads_back = matches!(reason, CloseReason::LeadsBack);
+        if let Some(half) = handoff.led_back(now).filter(|_| leads_back) {
+            self.put_off(index, half, now);
+            self.start_handoffs(now);
+            return;
+        }
+        let is_final = reason.is_refusal() || leads_back;
         let failed = handoff.failed(&reason.to_string(), is_final, now, retries_max, &mut self.random);
         if let Failed::Over(result) = failed {
             self.finish_handoff(index, result, now);
@@ -251,7 +270,7 @@ fn key(index: usize) -> u32 {
 
 /// How many connections of one entry may drain at the same time.
 const PREDECESSORS_MAX: usize = 8;
-/// How soon a handoff is tried again that found too many of them.
-const DRAIN_POLL: Duration = Duration::from_millis(100);
+/// How soon a handoff is asked again that could not go on.
+const PUT_OFF: Duration = Duration::from_millis(100);
 /// For how long after the grace replies are still read: servers close their sockets late.
 const DRAIN_MAX: Duration = Duration::from_secs(5);

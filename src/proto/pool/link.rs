@@ -67,7 +67,12 @@ impl Link {
     /// The windows of its peer have changed.
     pub(super) fn relax(&mut self, windows: &Windows, now: Instant) {
         let taken_over = self.taken_over_until.filter(|until| now < *until);
-        self.relaxed_until = windows.until(now).max(taken_over);
+        let Some(until) = windows.until(now).max(taken_over) else {
+            // It is over: what has waited through it still fails on its account.
+            self.relaxed_until = self.relaxed_until.map(|until| until.min(now));
+            return;
+        };
+        self.relaxed_until = Some(until);
         let announced = windows.in_effect(now).map(|kind| kind.name());
         self.maintenance = announced.or(taken_over.map(|_| "MOVING"));
     }
@@ -94,7 +99,8 @@ impl Link {
     }
 
     pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> Patience {
-        Patience { allowance: self.allowance(config), maintenance: self.maintenance(now) }
+        let allowance = self.allowance(config);
+        Patience { allowance, maintenance: self.maintenance.filter(|_| allowance.was_relaxed(now)) }
     }
 
     #[inline]

@@ -313,6 +313,9 @@ impl Pool {
 
     /// When [`Pool::handle_timeout`] has something to do, as far as is known now.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        if self.is_shut_down() {
+            return None;
+        }
         let entries = self.entries.iter().map(|entry| entry.next_timeout(&self.config));
         let next = entries.fold(self.closing, earliest);
         let maintenance = earliest(self.handoffs.next_timeout(), self.peers.next_timeout());
@@ -523,7 +526,7 @@ impl Pool {
         let (endpoint, follows) = self.route(index, now);
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.redial_at = None;
-        let timeout = entry.connect_budget(now, &self.config);
+        let timeout = entry.connect_budget(self.peers.relaxed_until(now), now, &self.config);
         let link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
         let id = entry.id(index, link.generation);
         entry.active = Some(link);

@@ -24,8 +24,8 @@ pub(super) struct Peer {
     /// The newest move that it announced.
     pub(super) moving: Option<Move>,
     pub(super) offer: Offer,
-    /// The watchers were told that it offers no notifications.
-    pub(super) refusal_told: bool,
+    /// The watchers were told that it offers no notifications, or, which is worse, that it denies them to this user.
+    pub(super) refusal_told: Option<Refusal>,
     /// Its name is looked up from time to time: to find where it moves to, or whether it is gone.
     pub(super) watch: Option<Watch>,
     /// When somebody last spoke of it.
@@ -44,6 +44,13 @@ pub(super) enum Offer {
     Refused {
         until: Instant,
     },
+}
+
+/// What a peer said about not offering them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refusal {
+    NotOffered,
+    Denied,
 }
 
 /// Why, and until when, a name is looked up again and again.
@@ -98,6 +105,11 @@ impl Peers {
     pub(super) fn newest_move(&self, now: Instant) -> Option<&Move> {
         let moves = self.table.values().filter_map(|peer| peer.moving.as_ref());
         moves.filter(|known| known.is_live(now) && known.to.is_some()).max_by_key(|known| known.id)
+    }
+
+    /// Until when something goes on at any of them.
+    pub(super) fn relaxed_until(&self, now: Instant) -> Option<Instant> {
+        self.table.values().filter_map(|peer| peer.windows.until(now)).max()
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

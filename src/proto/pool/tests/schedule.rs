@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::*;
+use crate::proto::resp::Encoder;
 
 /// The world around a pool: its tickets, and one server process behind each of its connections.
 struct World {

@@ -1,0 +1,506 @@
+//! The handshake as servers see it, old ones and new ones, and what becomes of a connection by their answers.
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::proto::connection::{Notifications, Protocol};
+use crate::proto::maint::mode::{EndpointType, Mode};
+
+const UNKNOWN: &str = "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.";
+const NOPERM: &str = "NOPERM this user has no permissions to run the 'client|maint_notifications' command";
+const A: &str = "10.0.0.1:6379";
+const B: &str = "10.0.0.2:6379";
+
+fn full() -> Greeting {
+    Greeting {
+        password: Some(Secret("s3cret".into())),
+        client_name: Some("app".into()),
+        database: 2,
+        ..Greeting::default()
+    }
+}
+
+fn in_mode(mode: Mode) -> Greeting {
+    Greeting { mode, ..Greeting::default() }
+}
+
+fn error(text: &str) -> Vec<u8> {
+    format!("-{text}\r\n").into_bytes()
+}
+
+fn asks(commands: &[String]) -> usize {
+    commands.iter().filter(|command| command.starts_with("CLIENT MAINT_NOTIFICATIONS")).count()
+}
+
+fn refusals(story: &mut Story) -> Vec<(SocketAddr, bool, String)> {
+    let told = |event| match event {
+        Event::NotOffered { peer, denied, reason } => Some((peer, denied, reason)),
+        _ => None,
+    };
+    story.events().into_iter().filter_map(told).collect()
+}
+
+/// Whether a command gets its own reply.
+fn assert_works(story: &mut Story, id: ConnectionId, server: &Server) {
+    let before = story.delivered.replies.len();
+    story.submit_to(id.entry, Lane(0), "ECHO", 1);
+    assert_eq!(story.serve(id, server), ["ECHO"]);
+    assert_eq!(story.delivered.replies[before..], [(story.next_ticket, Frame::Simple("ECHO".into()))]);
+}
+
+#[test]
+fn hs_order() {
+    let mut story = Story::new(config_with(full()));
+    let id = story.dialed();
+    story.submit("early");
+    assert_eq!(story.wire(id, usize::MAX), b"", "nobody is there yet");
+    story.connect(id, A);
+    assert_eq!(
+        String::from_utf8_lossy(&story.wire(id, usize::MAX)),
+        "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\ns3cret\r\n\
+         $7\r\nSETNAME\r\n$3\r\napp\r\n"
+    );
+    let (last, all_but) = HELLO_OK.split_last().unwrap();
+    story.receive(id, all_but);
+    assert_eq!(story.wire(id, usize::MAX), b"", "HELLO is not answered yet");
+    story.receive(id, [*last]);
+    let version = env!("CARGO_PKG_VERSION");
+    let second = format!(
+        "*4\r\n$6\r\nCLIENT\r\n$7\r\nSETINFO\r\n$8\r\nLIB-NAME\r\n$7\r\nhitless\r\n\
+         *4\r\n$6\r\nCLIENT\r\n$7\r\nSETINFO\r\n$7\r\nLIB-VER\r\n${}\r\n{version}\r\n\
+         *5\r\n$6\r\nCLIENT\r\n$19\r\nMAINT_NOTIFICATIONS\r\n$2\r\nON\r\n\
+         $20\r\nmoving-endpoint-type\r\n$11\r\ninternal-ip\r\n\
+         *2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n",
+        version.len()
+    );
+    // The rest is one write.
+    assert_eq!(String::from_utf8_lossy(story.pool.poll_transmit(id, story.now).unwrap()), second);
+    story.pool.handle_written(id, second.len());
+    for _ in 0..3 {
+        story.receive(id, b"+OK\r\n");
+        assert_eq!(story.wire(id, usize::MAX), b"", "no command before the last reply");
+    }
+    story.receive(id, b"+OK\r\n");
+    assert_eq!(story.written(id), "early");
+
+    // Without a password and a name, HELLO carries none.
+    let mut bare = Story::new(config());
+    let id = bare.dialed();
+    bare.connect(id, A);
+    assert_eq!(bare.wire(id, usize::MAX), b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
+}
+
+#[test]
+fn hs_bare_on_in_cluster() {
+    let greeting = Greeting { endpoint_type: EndpointType::ServerDefault, ..Greeting::default() };
+    let mut story = Story::new(config_with(greeting));
+    let id = story.dialed();
+    story.connect(id, A);
+    story.wire(id, usize::MAX);
+    story.receive(id, HELLO_OK);
+    let second = String::from_utf8(story.wire(id, usize::MAX)).unwrap();
+    assert!(second.ends_with("*3\r\n$6\r\nCLIENT\r\n$19\r\nMAINT_NOTIFICATIONS\r\n$2\r\nON\r\n"), "{second}");
+    story.receive(id, SETTINGS_OK);
+    assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::On);
+}
+
+#[test]
+fn hs_disabled_sends_nothing() {
+    let mut story = Story::new(config_with(in_mode(Mode::Disabled)));
+    let id = story.dialed();
+    let said = story.accept(id, A, &Server::new());
+    assert_eq!(asks(&said), 0, "{said:?}");
+    story.events();
+    assert!(story.receive(id, moving(1, 15, Some(B))));
+    story.run(SECOND * 15);
+    assert!(story.dial().is_none() && story.announcement().is_none());
+    assert!(story.events().is_empty());
+    let stats = story.pool.maintenance();
+    assert_eq!((stats.ignored, stats.notifications, stats.windows_open), (1, 0, 0));
+    assert_eq!(story.delivered.pushes, 0, "nobody else takes it for theirs");
+    assert_works(&mut story, id, &Server::new());
+}
+
+#[test]
+fn hs_auto_hello_unknown_resp2() {
+    for (hello, login) in [
+        ("-ERR unknown command 'HELLO', with args beginning with: '3'\r\n", true),
+        ("-NOPROTO unsupported protocol version\r\n", true),
+        // It took the credentials, and answered in the old protocol.
+        ("*2\r\n$5\r\nproto\r\n:2\r\n", false),
+    ] {
+        let server = Server { hello: hello.into(), ..Server::new() };
+        let mut story = Story::new(config_with(full()));
+        let id = story.dialed();
+        let said = story.accept(id, A, &server);
+        let logins = ["AUTH s3cret", "CLIENT SETNAME app"].map(|word| said.iter().any(|said| said == word));
+        assert_eq!((logins, asks(&said)), ([login; 2], 0), "{said:?}");
+        let agreed = story.pool.agreed(id).unwrap();
+        assert_eq!((agreed.protocol, &agreed.notifications), (Protocol::Resp2, &Notifications::Off));
+        assert_works(&mut story, id, &server);
+    }
+}
+
+#[test]
+fn hs_enabled_hello_unknown_fails() {
+    for hello in ["-ERR unknown command 'HELLO'\r\n", "-NOPROTO no\r\n", "*2\r\n$5\r\nproto\r\n:2\r\n"] {
+        let server = Server { hello: hello.into(), ..Server::new() };
+        let mut story = Story::new(config_with(Greeting { mode: Mode::Enabled, ..full() }));
+        story.submit("a");
+        let id = story.dialed();
+        let said = story.accept(id, A, &server);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(matches!(*story.closed().unwrap(), CloseReason::Resp3NotNegotiated));
+        let [(1, Failure::Refused(reason))] = &story.delivered.failures[..] else {
+            panic!("{:?}", story.delivered.failures)
+        };
+        assert!(matches!(**reason, CloseReason::Resp3NotNegotiated));
+        assert!(story.next_dial().is_none(), "one attempt is enough to say so");
+    }
+}
+
+#[test]
+fn hs_wrongpass_not_masked() {
+    for mode in [Mode::Disabled, Mode::Auto, Mode::Enabled] {
+        for refusal in ["WRONGPASS invalid username-password pair", "NOAUTH HELLO must be called with AUTH"] {
+            let server = Server { hello: error(refusal), ..Server::new() };
+            let mut story = Story::new(config_with(Greeting { mode, ..full() }));
+            let id = story.dialed();
+            let said = story.accept(id, A, &server);
+            assert_eq!(said, ["HELLO 3 AUTH default s3cret SETNAME app"], "nothing is tried in RESP2");
+            let reason = story.closed().unwrap();
+            assert!(matches!(&*reason, CloseReason::Auth(text) if text == refusal), "{reason:?}");
+            let next = story.redial();
+            story.connect(next, A);
+            assert!(story.written(next).starts_with("HELLO 3 AUTH"));
+        }
+    }
+}
+
+#[test]
+fn hs_auto_unknown_subcommand() {
+    for reply in [
+        format!("-{UNKNOWN}\r\n"),
+        "-ERR wrong number of arguments for 'client|maint_notifications' command\r\n".into(),
+        "-ERR maintenance notifications are disabled on this server\r\n".into(),
+        "+QUEUED\r\n".into(),
+        ":1\r\n".into(),
+        "*0\r\n".into(),
+    ] {
+        let server = Server::with_maint(&reply);
+        let mut story = Story::new(config_of(3));
+        let [a, b, c] = [story.dialed(), story.dialed(), story.dialed()];
+        assert_eq!(asks(&story.accept(a, A, &server)), 1);
+        assert_works(&mut story, a, &server);
+        let told = refusals(&mut story);
+        let [(peer, false, reason)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(peer.to_string(), A);
+        assert!(
+            !reply.starts_with('-') || reply.contains(reason.as_str()),
+            "in the server's words: {reason}"
+        );
+        // Nobody else has to ask here,
+        assert_eq!(asks(&story.accept(b, A, &server)), 0);
+        assert_works(&mut story, b, &server);
+        // but what this server says is not said of others.
+        assert_eq!(asks(&story.accept(c, B, &Server::new())), 1);
+        assert_eq!(story.pool.agreed(c).unwrap().notifications, Notifications::On);
+        let mut id = b;
+        for (waited, asked) in [(0, 0), (59, 0), (2, 1), (0, 0)] {
+            story.run(SECOND * waited);
+            story.close(id);
+            id = story.redial();
+            assert_eq!(asks(&story.accept(id, A, &server)), asked, "{waited} s later");
+            assert_works(&mut story, id, &server);
+        }
+        assert_eq!(refusals(&mut story), [], "once for each endpoint");
+    }
+}
+
+#[test]
+fn a_type_that_the_server_does_not_know_is_left_out() {
+    for mode in [Mode::Auto, Mode::Enabled] {
+        let mut story = Story::new(config_with(Greeting { database: 2, ..in_mode(mode) }));
+        let id = story.dialed();
+        let named = Server::with_maint("-ERR Invalid moving-endpoint-type 'internal-ip'\r\n");
+        story.connect(id, A);
+        story.written(id);
+        story.receive(id, HELLO_OK);
+        let replies: Vec<_> = story.commands(id).iter().flat_map(|command| named.answer(command)).collect();
+        story.receive(id, replies);
+        assert_eq!(story.commands(id), ["CLIENT MAINT_NOTIFICATIONS ON"]);
+        story.receive(id, b"+OK\r\n");
+        assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::On);
+        assert_works(&mut story, id, &Server::new());
+    }
+}
+
+#[test]
+fn hs_enabled_unknown_subcommand() {
+    for (reply, told) in [
+        (error(UNKNOWN), UNKNOWN),
+        (error("ERR maintenance notifications are disabled"), "ERR maintenance notifications are disabled"),
+        (b":1\r\n".to_vec(), "neither OK nor an error"),
+    ] {
+        let mut story = Story::new(config_with(in_mode(Mode::Enabled)));
+        story.submit("a");
+        let id = story.dialed();
+        assert_eq!(asks(&story.accept(id, A, &Server::with_maint(reply))), 1);
+        assert!(!story.pool.is_alive(id));
+        let [(1, Failure::Refused(reason))] = &story.delivered.failures[..] else {
+            panic!("{:?}", story.delivered.failures)
+        };
+        assert!(matches!(&**reason, CloseReason::MaintRefused(text) if text.contains(told)), "{reason}");
+        // The next attempt asks again: it was told to insist.
+        let next = story.redial();
+        assert_eq!(asks(&story.accept(next, A, &Server::new())), 1);
+        assert_works(&mut story, next, &Server::new());
+    }
+}
+
+#[test]
+fn hs_noperm_auto_warns_once() {
+    let server = Server::with_maint(error(NOPERM));
+    let mut story = Story::new(config_of(10));
+    let mut ids = story.accept_all(&server);
+    assert_eq!(ids.len(), 10);
+    let told = refusals(&mut story);
+    assert_eq!(told, [(A.parse().unwrap(), true, NOPERM.to_owned())]);
+    // Nor is it told again when each of them has been refused by itself.
+    for id in &mut ids {
+        story.run(SECOND * 61);
+        story.close(*id);
+        *id = story.redial();
+        assert_eq!(asks(&story.accept(*id, A, &server)), 1);
+    }
+    assert_eq!(story.pool.maintenance().refused, 11);
+    assert_eq!(refusals(&mut story), []);
+    for id in ids {
+        assert_works(&mut story, id, &server);
+    }
+}
+
+#[test]
+fn a_mistake_in_permissions_is_told_of_a_server_that_was_too_old_before() {
+    let (mut story, mut id) = (Story::new(config()), None);
+    for reply in [error(UNKNOWN), error(NOPERM), error(UNKNOWN), error(NOPERM)] {
+        if let Some(id) = id {
+            story.run(SECOND * 61);
+            story.close(id);
+        }
+        let next = if id.is_some() { story.redial() } else { story.dialed() };
+        story.accept(next, A, &Server::with_maint(reply));
+        id = Some(next);
+    }
+    let told: Vec<_> = refusals(&mut story).into_iter().map(|(_, denied, _)| denied).collect();
+    assert_eq!(told, [false, true]);
+}
+
+#[test]
+fn hs_noperm_enabled_fails() {
+    let server = Server::with_maint(error(NOPERM));
+    let mut story = Story::new(config_with(in_mode(Mode::Enabled)));
+    story.submit("a");
+    let mut id = story.dialed();
+    let mut attempts = Vec::new();
+    while story.now < Instant::from_nanos(31_000_000_000) {
+        attempts.push(story.now);
+        assert_eq!(asks(&story.accept(id, A, &server)), 1);
+        let reason = story.closed().unwrap();
+        assert!(matches!(&*reason, CloseReason::MaintDenied(text) if text == NOPERM), "{reason:?}");
+        assert!(reason.to_string().contains("client|maint_notifications"), "it says what to allow");
+        id = story.redial();
+    }
+    assert!(matches!(&story.delivered.failures[..], [(1, Failure::Refused(_))]));
+    let apart = attempts.windows(2).map(|pair| pair[1].since(pair[0])).min().unwrap();
+    assert!(apart >= SECOND * 2, "no storm: {apart:?}");
+}
+
+#[test]
+fn hs_maint_eof_or_timeout_fails_conn() {
+    for mode in [Mode::Auto, Mode::Enabled] {
+        for (answered, hangs) in [(0, false), (1, false), (2, false), (0, true), (2, true)] {
+            let mut story = Story::new(config_with(in_mode(mode)));
+            story.submit("a");
+            let id = story.dialed();
+            story.connect(id, A);
+            story.written(id);
+            story.receive(id, HELLO_OK);
+            assert!(story.written(id).contains("MAINT_NOTIFICATIONS"));
+            story.receive(id, &b"+OK\r\n+OK\r\n"[..answered * 5]);
+            // Half of an answer is none.
+            story.receive(id, b"+O");
+            match hangs {
+                true => story.wait(SECOND * 2),
+                false => story.close(id),
+            }
+            assert!(story.closed().is_some());
+            assert!(!story.receive(id, b"K\r\n+OK\r\n"), "what comes late answers nothing");
+            assert!(story.pool.poll_transmit(id, story.now).is_none());
+            assert_eq!(refusals(&mut story), [], "silence is no refusal");
+            let next = story.redial();
+            story.submit("b");
+            let said = story.accept(next, A, &Server::new());
+            assert_eq!(asks(&said), 1, "it is asked anew");
+            assert_eq!(said.last().unwrap(), "b");
+            assert!(story.delivered.answered().contains(&2));
+        }
+    }
+}
+
+#[test]
+fn hs_auto_never_promotes() {
+    let mut story = Story::new(config_of(4));
+    let ids = [story.dialed(), story.dialed(), story.dialed(), story.dialed()];
+    let hello_unknown = Server { hello: error("ERR unknown command 'HELLO'"), ..Server::new() };
+    for (id, peer, server) in [
+        (ids[0], A, Server::new()),
+        (ids[1], B, Server::without_maint()),
+        (ids[2], "10.0.0.3:6379", hello_unknown),
+        (ids[3], "10.0.0.4:6379", Server::new()),
+    ] {
+        story.accept(id, peer, &server);
+        assert_works(&mut story, id, &server);
+    }
+    let on = ids.map(|id| story.pool.agreed(id).unwrap().notifications == Notifications::On);
+    assert_eq!(on, [true, false, false, true], "nor does a refusal disarm anybody else");
+    // Where it was offered once, it may be refused the next time.
+    story.close(ids[0]);
+    let again = story.redial();
+    story.accept(again, A, &Server::without_maint());
+    assert_works(&mut story, again, &Server::new());
+}
+
+/// The whole exchange, with a push before and after each reply, is read in two pieces for each flight.
+#[test]
+fn hs_push_between_replies() {
+    let push = format!(">2\r\n+x\r\n:7\r\n{}", opens("MIGRATING", 5, 2, "1"));
+    let flight = |replies: &[&[u8]]| {
+        let mut wire = push.clone().into_bytes();
+        for reply in replies {
+            wire.extend_from_slice(reply);
+            wire.extend_from_slice(push.as_bytes());
+        }
+        wire
+    };
+    let first = flight(&[HELLO_OK]);
+    let second = flight(&[&b"+OK\r\n"[..]; 4]);
+    let assert_shaken = |story: &mut Story, id| {
+        assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::On);
+        assert_eq!(story.delivered.pushes, 7, "those that are nobody's own");
+        let stats = story.pool.maintenance();
+        assert_eq!((stats.notifications, stats.duplicates, stats.malformed), (7, 6, 0));
+        assert_eq!(story.announced().len(), 1);
+        assert_works(story, id, &Server::new());
+    };
+    let begin = || {
+        let mut story = Story::new(config_with(full()));
+        let id = story.dialed();
+        story.connect(id, A);
+        assert!(story.written(id).starts_with("HELLO"));
+        (story, id)
+    };
+    for split in 0..first.len().max(second.len()) {
+        let (mut story, id) = begin();
+        let (start, end) = first.split_at(split.min(first.len()));
+        assert!(story.receive(id, start) && story.receive(id, end));
+        assert!(story.written(id).ends_with("SELECT 2"));
+        let (start, end) = second.split_at(split.min(second.len()));
+        assert!(story.receive(id, start) && story.receive(id, end));
+        assert_shaken(&mut story, id);
+    }
+    let (mut story, id) = begin();
+    assert!(first.iter().all(|byte| story.receive(id, [*byte])));
+    assert!(story.written(id).ends_with("SELECT 2"));
+    assert!(second.iter().all(|byte| story.receive(id, [*byte])));
+    assert_shaken(&mut story, id);
+}
+
+#[test]
+fn hs_retained_completion_is_history() {
+    let retained =
+        [closes("MIGRATED", 1, "27"), closes("FAILED_OVER", 1, "21"), smigrated(19, &[[A, B, "1-5"]])];
+    for (push, database) in retained.iter().flat_map(|push| [(push, 0), (push, 2)]) {
+        let maint = format!("+OK\r\n{push}");
+        let mut config = config_with(Greeting { database, ..Greeting::default() });
+        // A name: nobody asks DNS about what is history.
+        config.endpoint = "redis.example:6379".parse().unwrap();
+        let mut story = Story::new(config);
+        let id = story.dialed();
+        story.accept(id, A, &Server::with_maint(&maint));
+        let events = story.events();
+        assert!(matches!(&events[..], [Event::Connected { .. }]), "{events:?}");
+        let stats = MaintenanceStats { opted_in: 1, ..MaintenanceStats::default() };
+        assert_eq!(story.pool.maintenance(), stats);
+        assert_eq!(story.delivered.pushes, 0);
+        assert!(story.lookup().is_none() && story.announcement().is_none());
+        story.submit("a");
+        story.written(id);
+        assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)), "nothing is relaxed");
+        // It was not recorded either: the same number means something when it is live.
+        story.receive(id, opens("MIGRATING", 0, 2, "27"));
+        assert_eq!((story.announced().len(), story.pool.maintenance().windows_open), (1, 1));
+    }
+}
+
+#[test]
+fn hs_unix_socket_skips() {
+    let mut story = Story::new(config_with(full()));
+    let id = story.dialed();
+    assert!(story.pool.handle_connected(id, None, story.now));
+    let said = story.serve(id, &Server::without_maint());
+    assert_eq!((asks(&said), said.last().map(String::as_str)), (0, Some("SELECT 2")), "{said:?}");
+    assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::Off);
+    assert_eq!(refusals(&mut story), []);
+    assert_works(&mut story, id, &Server::new());
+    // What comes all the same is of no consequence.
+    assert!(story.receive(id, moving(1, 15, Some(B))));
+    assert!(story.dial().is_none());
+    assert_works(&mut story, id, &Server::new());
+}
+
+#[test]
+fn hs_socket_dies_mid_handshake() {
+    let mut steps: Vec<&[u8]> = vec![b"", HELLO_OK];
+    steps.extend([&b"+OK\r\n"[..]; 3]);
+    for died_after in 0..=steps.len() {
+        let mut story = Story::new(config_with(full()));
+        story.submit("a");
+        let id = story.dialed();
+        if died_after > 0 {
+            story.connect(id, A);
+        }
+        for reply in &steps[..died_after] {
+            story.written(id);
+            assert!(story.receive(id, reply));
+        }
+        story.close(id);
+        assert!(matches!(*story.closed().expect("it is told at once"), CloseReason::ClosedByServer));
+        assert!(!story.pool.is_alive(id));
+        let at = story.pool.next_timeout().unwrap();
+        assert!(at.since(story.now) <= Duration::from_millis(50), "the loop goes on");
+        let next = story.redial();
+        assert_eq!(story.accept(next, A, &Server::new()).last().unwrap(), "a");
+        assert_eq!((story.delivered.answered(), story.delivered.failed()), (vec![1], vec![]));
+    }
+}
+
+#[test]
+fn who_waits_for_anothers_answer_does_not_wait_for_the_dead() {
+    let mut story = Story::new(config_of(3));
+    let [a, b, c] = [story.dialed(), story.dialed(), story.dialed()];
+    for id in [a, b, c] {
+        story.connect(id, A);
+        story.written(id);
+        story.receive(id, HELLO_OK);
+    }
+    assert!(story.written(a).contains("MAINT_NOTIFICATIONS"));
+    assert_eq!((story.written(b), story.written(c)), (String::new(), String::new()));
+    story.close(a);
+    assert!(story.written(b).contains("MAINT_NOTIFICATIONS"), "the next in line");
+    assert_eq!(story.written(c), "");
+    story.receive(b, SETTINGS_OK);
+    assert!(story.written(c).contains("MAINT_NOTIFICATIONS"));
+    story.receive(c, SETTINGS_OK);
+    assert_eq!(story.pool.ready(), (2, 3));
+}

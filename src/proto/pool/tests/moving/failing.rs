@@ -1,0 +1,144 @@
+//! Targets that are not there, servers that close early, and what is done when the grace is over.
+
+use super::*;
+
+#[test]
+fn mv_fallback_after_grace() {
+    let mut world = World::of(1);
+    let start = world.now;
+    world.push(A, &moving_to(0, 15, B));
+    world.run(SECOND * 2);
+    assert!(world.all_at(B));
+    world.take_dials(start);
+    // While the grace lasts, new connections go where the announcement says.
+    world.hang_up(B);
+    world.run(SECOND);
+    assert!(world.all_at(B));
+    assert_eq!(world.take_dials(start)[0].1, B.to_string());
+    world.run_until(start, ms(14_999));
+    world.hang_up(B);
+    world.run(ms(0));
+    assert_eq!(world.take_dials(start), [], "it backs off");
+    world.run(SECOND);
+    assert!(world.all_at(A), "the grace was over when it was dialed");
+    assert_eq!(world.take_dials(start)[0].1, A.to_string());
+    world.hang_up(A);
+    world.run(SECOND);
+    assert!(world.all_at(A));
+}
+
+#[test]
+fn mv_target_refused_then_ok() {
+    let mut world = World::of(1);
+    world.server(B).door = Door::Refusing;
+    let start = world.now;
+    world.push(A, &moving_to(0, 15, B));
+    for number in 0..200 {
+        if world.dials.len() == 3 {
+            world.server(B).door = Door::Open;
+        }
+        world.submit(0, 0, &number.to_string());
+        world.run(ms(10));
+    }
+    assert!(world.all_at(B));
+    world.run(SECOND);
+    world.assert_unharmed();
+    let stats = world.pool.maintenance();
+    assert_eq!((stats.handoffs_started, stats.handoff_retries, stats.handoffs_succeeded), (1, 3, 1));
+    let dials = world.take_dials(start);
+    assert!(dials.iter().all(|(at, to)| *at <= ms(1400) && *to == B.to_string()), "{dials:?}");
+    assert!(dials.windows(2).all(|pair| pair[1].0 - pair[0].0 >= ms(5)), "it backs off: {dials:?}");
+    assert_eq!(world.take_results(), ["ok"]);
+}
+
+#[test]
+fn mv_target_dead() {
+    let mut world = World::of(40);
+    world.server(B).door = Door::Refusing;
+    let start = world.now;
+    world.push(A, &moving_to(0, 15, B));
+    world.run(SECOND * 10);
+    let dials = world.dials.len();
+    assert!(
+        (5..=15).contains(&dials),
+        "{dials}: ten had a permit when the fifth failed, and nobody tried again"
+    );
+    assert!(world.pool.breakers.is_open(&B.into(), world.now));
+    let results = world.take_results();
+    assert_eq!(results.len(), 40);
+    assert!(results.iter().all(|result| ["gave_up", "breaker_open"].contains(result)), "{results:?}");
+    assert!(results.contains(&"breaker_open"));
+    // The old server serves to its end.
+    assert!(world.all_at(A));
+    world.run_until(start, SECOND * 14);
+    for entry in 0..40 {
+        world.submit(entry, 0, "still here");
+    }
+    world.run_until(start, ms(15_500));
+    world.assert_unharmed();
+    world.take_dials(start);
+    world.hang_up(A);
+    world.run(SECOND * 2);
+    assert!(world.all_at(A), "the configured address is what is left");
+    assert!(world.take_dials(start).iter().all(|(_, to)| *to == A.to_string()));
+    // After its cooldown, and with the target back, all of them can go there, though few are let in at first.
+    world.run_until(start, SECOND * 70);
+    assert!(!world.pool.breakers.is_open(&B.into(), world.now));
+    world.server(B).door = Door::Open;
+    world.push(A, &moving_to(1, 15, B));
+    world.run(SECOND * 5);
+    assert!(world.all_at(B), "{:?}", world.take_results());
+}
+
+#[test]
+fn one_connection_tries_a_dead_target_so_often_and_not_more() {
+    let mut world = World::of(1);
+    world.server(B).door = Door::Refusing;
+    let start = world.now;
+    world.push(A, &moving_to(0, 15, B));
+    world.run(SECOND * 14);
+    assert_eq!(world.take_dials(start).len(), 1 + 3, "once, and three retries");
+    assert_eq!((world.take_results(), world.all_at(A)), (vec!["gave_up"], true));
+    world.hang_up(A);
+    world.run(ms(500));
+    assert_eq!(world.take_dials(start)[0].1, A.to_string(), "what led nowhere is not tried again");
+}
+
+#[test]
+fn mv_server_closes_early() {
+    // Before the first dial, while the target is silent, and while it keeps its replies.
+    for (closes_at, door, is_stalled) in
+        [(ms(5), Door::Open, false), (SECOND * 5, Door::Silent, false), (SECOND * 5, Door::Open, true)]
+    {
+        let mut world = World::of(1);
+        world.server(A).is_stalled = true;
+        *world.server(B) = super::world::Server { door, is_stalled, ..Default::default() };
+        let start = world.now;
+        world.push(A, &moving_to(0, 15, B));
+        // The first is written, the second is not.
+        world.take_more((0, 1), 11);
+        world.run_until(start, closes_at - ms(1));
+        let (written, unwritten) = (world.submit(0, 0, "a"), world.submit(0, 0, "b"));
+        world.run(ms(1));
+        assert_eq!(world.ran(A), ["a"]);
+        world.hang_up(A);
+        world.run(ms(0));
+        let [(ticket, failure)] = &world.outcomes.failed[..] else { panic!("{:?}", world.outcomes.failed) };
+        assert_eq!((*ticket, failure.outcome()), (written, Outcome::Ambiguous));
+        assert!(matches!(failure, Failure::Lost { maintenance: Some("MOVING"), .. }), "{failure:?}");
+        world.server(B).door = Door::Open;
+        world.reply_at_last(B);
+        world.run_until(start, SECOND * 14);
+        if door == Door::Silent {
+            // That dial hangs until the grace is over; nothing tells it from one that takes its time.
+            world.run(SECOND * 2);
+        } else {
+            assert!(world.all_at(B), "{closes_at:?}");
+            assert_eq!(world.outcomes.tickets(), [unwritten]);
+            assert_eq!((world.ran(A), world.ran(B)), (vec!["a"], vec!["b"]));
+            assert!(world.take_dials(start).iter().all(|(_, to)| *to == B.to_string()));
+        }
+        assert_eq!(world.outcomes.answered.len() + world.outcomes.failed.len(), 2);
+        assert_eq!(world.pool.maintenance().permits_in_use, 0);
+    }
+}

@@ -1,0 +1,40 @@
+//! What `MOVING` makes a pool do, as stories in virtual time. The names of tests are conformance ids.
+
+mod cutover;
+mod failing;
+mod null;
+mod overlapping;
+mod random;
+mod storm;
+mod world;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use self::world::{Door, World, ms};
+use super::super::*;
+use super::story::{SECOND, closes, config, config_of, moving, opens};
+
+/// Whom the configuration leads to, and two others.
+const A: SocketAddr = server(1);
+const B: SocketAddr = server(2);
+const C: SocketAddr = server(3);
+
+const fn server(number: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 6379)
+}
+
+/// A pool of so many whose server is known by name.
+fn named(connections: usize) -> PoolConfig {
+    PoolConfig { endpoint: "redis.example:6379".parse().unwrap(), ..config_of(connections) }
+}
+
+/// `MOVING` with a target.
+fn moving_to(seq: i64, grace_s: i64, target: SocketAddr) -> String {
+    moving(seq, grace_s, Some(&target.to_string()))
+}
+
+/// `MOVING` with none.
+fn moving_somewhere(seq: i64, grace_s: i64) -> String {
+    moving(seq, grace_s, None)
+}

@@ -1,0 +1,323 @@
+//! Timeouts while maintenance is announced: who gets more time, how much, and when it is over.
+
+use super::*;
+
+const A: &str = "10.0.0.1:6379";
+const B: &str = "10.0.0.2:6379";
+const X: EntryId = EntryId(0);
+const Y: EntryId = EntryId(1);
+
+/// Two connections to one peer, whose handshakes nobody remembers.
+fn two() -> (Story, ConnectionId, ConnectionId) {
+    let (mut story, ids) = Story::all_ready(config_of(2));
+    story.events();
+    (story, ids[0], ids[1])
+}
+
+/// How long a command that is written now waits in vain, and what its failure is laid to.
+fn patience(story: &mut Story, entry: EntryId) -> (Duration, Option<&'static str>) {
+    story.submit_to(entry, Lane(0), "PATIENCE", 1);
+    let generation = story.pool.generation_in_use(entry).unwrap();
+    let id = ConnectionId { entry, generation };
+    assert_eq!(story.written(id), "PATIENCE");
+    let (ticket, since) = (story.next_ticket, story.now);
+    for _ in 0..100 {
+        let at = story.pool.next_timeout().expect("an end to its patience");
+        story.now = story.now.max(at);
+        // The connection is alive, but for this reply.
+        assert!(story.receive(id, b">1\r\n+x\r\n"));
+        story.wait(Duration::ZERO);
+        if let Some((_, failure)) = story.delivered.failures.iter().find(|(failed, _)| *failed == ticket) {
+            let Failure::TimedOut { outcome: Outcome::Ambiguous, maintenance, .. } = failure else {
+                panic!("{failure:?}")
+            };
+            let told = (story.now.since(since), *maintenance);
+            assert!(story.receive(id, b"+late\r\n"));
+            return told;
+        }
+    }
+    panic!("its timer fires and it does not fail");
+}
+
+const NORMAL: (Duration, Option<&str>) = (SECOND, None);
+
+#[test]
+fn rt_inflight_and_queued_covered() {
+    let mut config = config();
+    config.connection.in_flight_max = 1;
+    let (mut story, id) = Story::ready(config);
+    story.submit("sent");
+    story.submit("queued");
+    assert_eq!(story.written(id), "sent");
+    story.run(SECOND / 2);
+    story.receive(id, opens("MIGRATING", 5, 2, "1"));
+    story.run(SECOND * 7 / 2);
+    assert_eq!(story.delivered.failed(), []);
+    story.receive(id, b"+sent\r\n");
+    assert_eq!(story.written(id), "queued");
+    story.receive(id, b"+queued\r\n");
+    assert_eq!(story.delivered.answered(), [1, 2]);
+
+    // More time is not all the time in the world.
+    story.submit("sent");
+    story.submit("queued");
+    assert_eq!(story.written(id), "sent");
+    story.receive(id, opens("FAILING_OVER", 6, 20, "1"));
+    story.run(Duration::from_millis(9_999));
+    assert_eq!(story.delivered.failed(), []);
+    story.run(Duration::from_millis(1));
+    assert_eq!(story.delivered.failed(), [(4, Outcome::Unsent), (3, Outcome::Ambiguous)]);
+    for (_, failure) in &story.delivered.failures {
+        let Failure::TimedOut { after, maintenance, .. } = failure else { panic!("{failure:?}") };
+        assert_eq!((*after, *maintenance), (SECOND * 10, Some("FAILING_OVER")));
+    }
+}
+
+#[test]
+fn rt_idle_connection_opens_window() {
+    let (mut story, told, untold) = two();
+    story.run(SECOND * 100);
+    assert!(story.receive(told, moving(1, 15, None)));
+    story.run(SECOND);
+    for id in [told, untold] {
+        story.submit_to(id.entry, Lane(0), "next", 1);
+        assert_eq!(story.written(id), "next");
+    }
+    story.run(SECOND * 4);
+    assert_eq!(story.delivered.failed(), []);
+    for id in [told, untold] {
+        assert!(story.receive(id, b"+next\r\n"));
+    }
+    assert_eq!(story.delivered.answered(), [1, 2]);
+}
+
+#[test]
+fn a_connection_that_is_made_within_a_window_is_given_time_from_its_dial_on() {
+    let (mut story, told, other) = two();
+    story.receive(told, opens("FAILING_OVER", 6, 20, "1"));
+    story.close(other);
+    let at = story.pool.next_timeout().unwrap();
+    story.run(at.since(story.now));
+    let (next, _, timeout) = story.dial().unwrap();
+    assert_eq!((next.entry, timeout), (other.entry, SECOND * 10));
+    story.run(SECOND * 5);
+    assert!(story.connect(next, A));
+    story.run(SECOND * 4);
+    story.serve(next, &Server::new());
+    assert_eq!(patience(&mut story, other.entry).1, Some("FAILING_OVER"));
+}
+
+#[test]
+fn who_was_not_connected_when_it_was_announced_is_given_time_too() {
+    let (mut story, told, other) = two();
+    story.close(other);
+    let dial = story.redial();
+    story.receive(told, opens("FAILING_OVER", 6, 20, "1"));
+    story.fail(dial, CloseReason::Dial("refused".into()));
+    let at = story.pool.next_timeout().unwrap();
+    story.run(at.since(story.now));
+    let (_, _, timeout) = story.dial().unwrap();
+    assert_eq!(timeout, SECOND * 10);
+}
+
+#[test]
+fn dials_that_fail_within_a_window_do_not_end_it() {
+    let (mut story, id) = Story::ready(config());
+    story.receive(id, opens("FAILING_OVER", 6, 20, "1"));
+    story.close(id);
+    story.submit("a");
+    let end = story.now.after(SECOND * 9);
+    while story.now < end {
+        let dial = story.redial();
+        story.fail(dial, CloseReason::Dial("refused".into()));
+    }
+    assert_eq!(story.delivered.failed(), [], "it waits as long as it would have with a connection");
+    let next = story.redial();
+    story.shake_hands(next);
+    assert_eq!(story.written(next), "a");
+}
+
+#[test]
+fn rt_lost_closer() {
+    let (mut story, told, _) = two();
+    story.receive(told, opens("MIGRATING", 5, 1000, "1"));
+    story.run(SECOND * 40);
+    assert_eq!(patience(&mut story, Y), (SECOND * 10, Some("MIGRATING")));
+    // At 50: there are 10 s left. What is sent shortly before its end has until then, or its own normal time.
+    story.run(SECOND * 5);
+    assert_eq!(patience(&mut story, X), (SECOND * 5, Some("MIGRATING")));
+    assert_eq!(story.pool.maintenance().windows_open, 0);
+    assert_eq!([patience(&mut story, X), patience(&mut story, Y)], [NORMAL; 2], "there is no tail");
+    assert_eq!(story.announced().len(), 1, "nor is it said that it had ended");
+    // Its end comes after all, and is the end of nothing.
+    story.receive(told, closes("MIGRATED", 6, "1"));
+    assert_eq!(patience(&mut story, X), NORMAL);
+}
+
+#[test]
+fn the_end_that_was_announced_has_a_tail() {
+    let (mut story, told, _) = two();
+    story.receive(told, opens("MIGRATING", 5, 30, "1"));
+    story.run(SECOND);
+    story.receive(told, closes("MIGRATED", 6, "1"));
+    assert_eq!(story.pool.maintenance().windows_open, 0);
+    story.run(SECOND / 2);
+    assert_eq!(patience(&mut story, Y), (SECOND * 19 / 2, Some("MIGRATING")));
+    assert_eq!(patience(&mut story, X), NORMAL);
+}
+
+#[test]
+fn a_failure_is_laid_to_what_still_goes_on() {
+    let (mut story, told, _) = two();
+    story.receive(told, opens("MIGRATING", 5, 50, "1"));
+    story.receive(told, opens("FAILING_OVER", 6, 12, "1"));
+    assert_eq!(patience(&mut story, X), (SECOND * 10, Some("FAILING_OVER")));
+    story.run(SECOND * 3);
+    assert_eq!(patience(&mut story, X), (SECOND * 10, Some("MIGRATING")));
+}
+
+#[test]
+fn rt_stray_closer_noop() {
+    let (mut story, told, _) = two();
+    story.run(SECOND);
+    story.receive(told, closes("FAILED_OVER", 3, "21"));
+    assert_eq!(story.announced(), []);
+    assert!(story.announcement().is_none(), "other shards need not hear of it");
+    assert_eq!(story.pool.maintenance().windows_open, 0);
+    assert_eq!(patience(&mut story, X), NORMAL);
+    story.receive(told, opens("FAILING_OVER", 4, 2, "21"));
+    assert_eq!(story.pool.maintenance().windows_open, 1);
+    assert_eq!(patience(&mut story, Y), (SECOND * 10, Some("FAILING_OVER")));
+    assert_eq!(story.announced().len(), 1);
+}
+
+#[test]
+fn rt_stale_opener() {
+    let (mut story, a, b) = two();
+    story.receive(a, smigrated(19, &[[A, B, "1-5"]]));
+    assert_eq!(story.announced().len(), 1, "the end alone is news of where slots are");
+    story.receive(b, smigrating(18, "1-5"));
+    assert_eq!(story.announced(), []);
+    let stats = story.pool.maintenance();
+    assert_eq!((stats.windows_open, stats.stale, stats.notifications), (0, 1, 2));
+    assert_eq!([patience(&mut story, X), patience(&mut story, Y)], [NORMAL; 2]);
+    // The next one is not stale,
+    story.receive(b, smigrating(20, "1-5"));
+    assert_eq!(patience(&mut story, X), (SECOND * 10, Some("SMIGRATING")));
+    // and, in the order in which they were sent, neither is the first.
+    let (mut story, a, b) = two();
+    story.receive(b, smigrating(18, "1-5"));
+    assert_eq!(story.pool.maintenance().windows_open, 1);
+    story.receive(a, smigrated(19, &[[A, B, "1-5"]]));
+    assert_eq!(story.pool.maintenance().windows_open, 0);
+}
+
+#[test]
+fn a_window_outlives_a_connection_unless_it_alone_reported_it() {
+    // (who is told, who dies, whether the other one stays relaxed)
+    for (told, dies, relaxed) in
+        [(&[0][..], 0, false), (&[0, 1], 0, true), (&[0, 1], 1, true), (&[1, 0, 1], 1, true)]
+    {
+        let (mut story, ids) = Story::all_ready(config_of(3));
+        let opener = opens("MIGRATING", 5, 30, "1");
+        for index in told {
+            story.receive(ids[*index], &opener);
+        }
+        story.close(ids[dies]);
+        let (_, maintenance) = patience(&mut story, ids[2].entry);
+        assert_eq!(maintenance.is_some(), relaxed, "{told:?} are told, {dies} dies");
+        assert_eq!(story.announced().len(), 1);
+    }
+}
+
+#[test]
+fn a_copy_that_comes_after_the_end_opens_nothing() {
+    let (mut story, a, b) = two();
+    story.receive(a, opens("MIGRATING", 5, 30, "1"));
+    story.receive(a, closes("MIGRATED", 6, "1"));
+    story.run(SECOND * 10);
+    story.receive(b, opens("MIGRATING", 5, 30, "1"));
+    story.receive(b, closes("MIGRATED", 6, "1"));
+    assert_eq!(story.pool.maintenance().windows_open, 0);
+    assert_eq!(patience(&mut story, Y), NORMAL);
+}
+
+#[test]
+fn rt_post_handoff_window() {
+    for target in [Some(B), None] {
+        let mut config = config();
+        config.endpoint = "redis.example:6379".parse().unwrap();
+        let (mut story, old) = Story::ready(config);
+        story.receive(old, moving(1, 30, target));
+        if target.is_none() {
+            story.run(SECOND * 15);
+            story.resolve(&[A, B]);
+        }
+        story.run(SECOND);
+        let (new, endpoint, timeout) = story.dial().unwrap();
+        assert_eq!(endpoint.to_string(), B);
+        assert!(timeout >= SECOND * 14, "{timeout:?}");
+        // Connecting, and each step of the handshake, may take longer than they normally do.
+        story.run(SECOND * 3);
+        assert!(story.connect(new, B));
+        for replies in [HELLO_OK, SETTINGS_OK] {
+            assert!(!story.written(new).is_empty());
+            story.run(SECOND * 3);
+            assert!(story.receive(new, replies), "at {:?}", story.now);
+        }
+        assert_eq!(story.pool.generation_in_use(ONLY), Some(new.generation));
+        // From here on 20 s.
+        story.run(SECOND * 5);
+        assert_eq!(patience(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
+        assert_eq!(patience(&mut story, ONLY), (SECOND * 5, Some("MOVING")), "until the end");
+        assert_eq!(patience(&mut story, ONLY), NORMAL);
+    }
+}
+
+#[test]
+fn rt_user_deadline_wins() {
+    let mut config = config();
+    config.connection.in_flight_max = 1;
+    let (mut story, id) = Story::ready(config);
+    story.receive(id, opens("MIGRATING", 5, 30, "1"));
+    let after = Duration::from_millis(500);
+    for text in ["sent", "queued"] {
+        let position = story.submit(text);
+        let ticket = Ticket(story.next_ticket);
+        story.pool.set_deadline(ONLY, position, ticket, after, story.now);
+    }
+    assert_eq!(story.written(id), "sent");
+    story.submit("patient");
+    story.run(Duration::from_millis(499));
+    assert_eq!(story.delivered.failed(), []);
+    assert_eq!(story.pool.next_timeout(), Some(story.now.after(Duration::from_millis(1))));
+    story.run(Duration::from_millis(1));
+    assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous), (2, Outcome::Unsent)]);
+    for (_, failure) in &story.delivered.failures {
+        let Failure::TimedOut { after: told, maintenance, .. } = failure else { panic!("{failure:?}") };
+        assert_eq!((*told, *maintenance), (after, Some("MIGRATING")));
+    }
+    story.receive(id, b"+sent\r\n");
+    assert_eq!(story.written(id), "patient", "nobody waits for the other any more");
+    story.receive(id, b"+patient\r\n");
+    assert_eq!(story.delivered.answered(), [3]);
+}
+
+#[test]
+fn what_may_take_for_ever_still_may_within_a_window_and_after_it() {
+    let mut config = config();
+    config.connection.command_timeout = Duration::MAX;
+    config.connection.in_flight_max = 1;
+    let (mut story, id) = Story::ready(config);
+    story.submit("sent");
+    story.submit("queued");
+    assert_eq!(story.written(id), "sent");
+    assert_eq!(story.pool.next_timeout(), None);
+    story.receive(id, opens("MIGRATING", 5, 30, "1"));
+    story.run(SECOND * 3600);
+    assert_eq!(story.delivered.failed(), []);
+    story.receive(id, b"+sent\r\n");
+    assert_eq!(story.written(id), "queued");
+    story.receive(id, b"+queued\r\n");
+    assert_eq!(story.delivered.answered(), [1, 2]);
+}

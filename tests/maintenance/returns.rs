@@ -1,0 +1,140 @@
+//! Moves that lead back, or are over: nobody goes in circles, and connections that are made later find their way.
+
+use std::time::{Duration, Instant};
+
+use futures_lite::future::block_on;
+use hitless::observe::{Event, HandoffResult};
+use hitless::{Frame, cmd};
+
+use crate::common::stage::{
+    PATIENCE, Stage, connected_to, eventually, is_announced, is_ended, is_gone, is_handed_off, stats, sum,
+};
+
+/// A move to the very address that announced it, said outright or meant by naming none: it is dialed once, in case that
+/// somebody else is behind it by then, and nobody goes in circles. Says how the handoffs ended.
+fn redial(target: &str) -> Vec<HandoffResult> {
+    let stage = Stage::new(1);
+    let client = stage.client(1, 2);
+    let begin = Instant::now();
+    stage.rehearse(0, &format!("MOVING 2 {} never", target.replace("self", &stage.address(0).to_string())));
+    stage.events.wait("both have ended", 2, is_ended);
+    assert!(begin.elapsed() >= Duration::from_secs(1), "not before half of the grace: {:?}", begin.elapsed());
+    eventually("the grace is over", || {
+        block_on(client.incr("counter")).expect("it serves");
+        begin.elapsed() > Duration::from_millis(2500)
+    });
+    eventually("there are as many as there were", || stage.connections(0).len() == 2);
+    assert_eq!((stage.events.results().len(), stage.events.count(is_announced)), (2, 1));
+    assert_eq!(stats(&client)[0].lost, 0);
+    stage.events.results()
+}
+
+#[test]
+fn mv_to_same_endpoint_on_sockets() {
+    for target in ["self", "null"] {
+        assert_eq!(redial(target).len(), 2, "{target}");
+    }
+}
+
+/// A new connection to the old server is told of the same move, too, which is no reason to move again.
+#[test]
+fn mv_resend_on_new_connection_no_loop_on_sockets() {
+    let stage = Stage::new(2);
+    let client = stage.client(2, 3);
+    // The new node tells whoever asks of the move that led there.
+    let target = stage.address(1);
+    stage.rehearse(0, &format!("ALL MOVING 20 {target} never"));
+    stage.events.wait("handed off", 6, is_handed_off);
+    eventually("the old ones are gone", || connected_to(&client, stage.address(0)) == 0);
+    for handle in [client.clone(), client.clone()] {
+        block_on(handle.incr("counter")).expect("it serves");
+    }
+    assert_eq!((stage.connections(1).len(), stage.events.results().len()), (6, 6));
+    assert!(sum(&client, |sums| sums.stale + sums.duplicates) >= 6);
+}
+
+/// While a move goes on, connections that are made anew follow it; afterwards they go where they always went.
+#[test]
+fn mv_fallback_after_grace_on_sockets() {
+    let stage = Stage::new(2);
+    let client = stage.client(1, 2);
+    let [old, new] = [stage.address(0), stage.address(1)];
+    let begin = Instant::now();
+    stage.announce("3", "never");
+    stage.events.wait("handed off", 2, is_handed_off);
+    stage.events.clear();
+    stage.rehearse(1, "CLOSE");
+    stage.events.wait("lost", 2, is_gone(new));
+    stage
+        .events
+        .wait("connected to the target again", 2, |event| *event == Event::Connected { peer: Some(new) });
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    eventually("the grace is over", || begin.elapsed() > Duration::from_millis(3100));
+    stage.rehearse(1, "CLOSE");
+    stage.events.wait("connected as configured", 2, |event| *event == Event::Connected { peer: Some(old) });
+    block_on(client.incr("counter")).expect("it serves");
+}
+
+/// The life of two shards, as one who watches is told it.
+#[test]
+fn what_happens_is_told_in_order_by_the_shard_on_which_it_happens() {
+    let stage = Stage::new(2);
+    let client = stage.client(2, 1);
+    stage.announce("10", "");
+    stage.events.wait("the old ones are closed", 2, is_gone(stage.address(0)));
+    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
+    let events = stage.events.all();
+    let [old, new] = [stage.address(0), stage.address(1)];
+    for shard in 0..2 {
+        let own: Vec<_> = events.iter().filter(|(on, _)| *on == shard).map(|(_, event)| event).collect();
+        let own: Vec<_> = own.into_iter().filter(|event| !is_announced(event)).collect();
+        let is_told = matches!(
+            own[..],
+            [
+                Event::Connected { peer: Some(first) },
+                Event::HandoffStarted { from: begun, to },
+                Event::Connected { peer: Some(second) },
+                Event::HandoffEnded { from, result: HandoffResult::Succeeded, attempts: 1, .. },
+                Event::Disconnected { peer: Some(third), .. },
+                Event::Disconnected { peer: Some(last), .. },
+            ] if [*first, *begun, *from, *third] == [old; 4] && [*second, *last] == [new; 2]
+                && to.socket_addr() == Some(new)
+        );
+        assert!(is_told, "{own:#?}");
+    }
+    let announced: Vec<_> = events.iter().filter(|(_, event)| is_announced(event)).collect();
+    assert_eq!(announced.len(), 1, "{announced:?}");
+}
+
+/// A transaction that is sent as a pipeline is executed whole by one server.
+#[test]
+fn mv_multi_not_split_on_sockets() {
+    let stage = Stage::new(2);
+    let client = stage.client(1, 1);
+    let (own, done) = (client.clone(), stage.events.clone());
+    let pipelines = std::thread::spawn(move || {
+        block_on(own.run_on(0, |shard| async move {
+            let mut before = 0;
+            while done.count(is_handed_off) == 0 {
+                let pipeline = shard.pipeline();
+                pipeline.cmd(&cmd("MULTI"));
+                for _ in 0..20 {
+                    pipeline.incr("counter");
+                }
+                pipeline.cmd(&cmd("EXEC"));
+                let replies: Vec<Frame> = pipeline.run().await.expect("no error");
+                before += 20;
+                assert_eq!(replies.len(), 22);
+                let last = replies.last().and_then(|frame| match frame {
+                    Frame::Array(items) => items.last().cloned(),
+                    _ => None,
+                });
+                assert_eq!(last, Some(Frame::Integer(before)), "nobody else counted in between");
+            }
+            before
+        }))
+    });
+    stage.announce("10", "");
+    let executed = pipelines.join().expect("no panic").expect("no panic");
+    assert_eq!(block_on(client.get::<i64>("counter")).expect("a number"), executed);
+}

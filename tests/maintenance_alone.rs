@@ -1,0 +1,206 @@
+//! What can only be measured in a process that does nothing else: descriptors, threads, memory, the log.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::fs;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::Redis;
+use common::stage::{
+    Events, PATIENCE, Stage, connected_to, eventually, is_announced, is_handed_off, pause, stats, sum,
+};
+use futures_lite::future::block_on;
+use hitless::observe::Event;
+use hitless::{Client, Config, cmd};
+use tracing_subscriber::filter::LevelFilter;
+
+/// One test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the descriptors of this process lead to, and the names of its threads but for those of the tests themselves.
+fn held() -> Vec<String> {
+    let paths = |path: &str| fs::read_dir(path).expect("Linux").filter_map(|entry| Some(entry.ok()?.path()));
+    // What was there a moment ago, and is no more, is left out.
+    let targets = paths("/proc/self/fd").filter_map(|path| fs::read_link(path).ok());
+    let targets = targets.map(|target| target.to_string_lossy().into_owned());
+    // The runtime never closes the eventfd of an executor.
+    let targets = targets.filter(|target| !target.contains("eventfd"));
+    let names = paths("/proc/self/task").filter_map(|path| fs::read_to_string(path.join("comm")).ok());
+    targets.chain(names.filter(|name| !name.starts_with("mv_") && !name.starts_with("ob_"))).collect()
+}
+
+/// What is held now, and was not before.
+fn left_over(before: &[String]) -> Vec<String> {
+    let (mut left, mut now) = (before.to_vec(), held());
+    now.retain(|one| match left.iter().position(|other| other == one) {
+        Some(place) => {
+            left.swap_remove(place);
+            false
+        }
+        None => true,
+    });
+    now
+}
+
+/// Memory in use, and the most since it was last asked, in KiB.
+fn memory() -> (i64, i64) {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+        line.trim_end_matches("kB").trim().parse().expect("a number")
+    };
+    // Not every kernel lets a process do that: the most is that of its whole life then.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// As many descriptors as this process may have.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: plain system calls that read and write a value of ours.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+    }
+}
+
+#[test]
+fn mv_client_close_mid_handoff_on_sockets() {
+    let _alone = alone();
+    let stage = Stage::new(2);
+    // What is made once for the whole process is made by now.
+    block_on(stage.client(2, 2).shutdown(PATIENCE)).expect("nothing is open");
+    eventually("the server has seen it go", || stage.connections(0).is_empty());
+    let before = held();
+    let client = stage.client(2, 6);
+    stage.rehearse(1, "FAULT stall");
+    stage.announce("60", "");
+    stage.events.wait("dialed", 4, |event| matches!(event, Event::HandoffStarted { .. }));
+    eventually("they wait for the first answer", || stage.connections(1).len() == 4);
+    let begin = Instant::now();
+    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(stage.events.results().iter().all(|result| result.name() == "abandoned"));
+    assert_eq!(stage.events.results().len(), 4);
+    // A server that stalls does not see that they have gone, either.
+    stage.rehearse(1, "FAULT off");
+    let mut left = Vec::new();
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        left = left_over(&before);
+        if left.is_empty() {
+            break;
+        }
+        pause();
+    }
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+/// Every connection of two shards is told three times that it is to move, all at once; and that three times.
+#[test]
+fn mv_storm_1000_on_sockets() {
+    let _alone = alone();
+    raise_descriptor_limit();
+    let connections: usize =
+        std::env::var("HITLESS_STORM").map_or(500, |count| count.parse().expect("a number"));
+    let stage = Stage::new(2);
+    let client = stage.client(2, connections);
+    stage.rehearse(0, "ALL FAULT duplicate 3");
+    let mut after = Vec::new();
+    for round in 0..3 {
+        let (from, to) = (round % 2, (round + 1) % 2);
+        stage.events.clear();
+        let (resting, _) = memory();
+        let begin = Instant::now();
+        stage.moves((from, to), "10", "");
+        stage.events.wait("handed off", 2 * connections, is_handed_off);
+        let taken = begin.elapsed();
+        assert!(taken < Duration::from_secs(10), "before the deadline: {taken:?}");
+        eventually("the old ones are gone", || connected_to(&client, stage.address(from)) == 0);
+        assert_eq!(connected_to(&client, stage.address(to)), 2 * connections);
+        assert_eq!(stage.events.count(is_announced), 1);
+        assert_eq!(stage.events.results().len(), 2 * connections);
+        let (rests, most) = memory();
+        println!(
+            "{} connections in {taken:?}; memory {resting} KiB, at most {} KiB more, {} KiB more after it",
+            2 * connections,
+            most - resting,
+            rests - resting
+        );
+        after.push(rests);
+    }
+    // A third of its connections, but no more than ten: that is how many a shard hands off at once.
+    let most = stats(&client).iter().map(|stats| stats.maintenance.permits_in_use_max).max();
+    assert!(most.is_some_and(|most| (1..=10).contains(&most)), "{most:?} at once");
+    let heard = sum(&client, |sums| sums.notifications) as usize;
+    println!("{heard} copies read");
+    assert!(heard > 2 * connections, "{heard}");
+    assert!(stats(&client).iter().all(|stats| stats.lost == 0 && stats.dial_failures == 0));
+    // What one storm leaves behind, the next does not leave again.
+    let growth = after[2] - after[0];
+    assert!(growth < 16 << 10, "{growth} KiB more after the third than after the first: {after:?}");
+    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
+}
+
+/// What was logged at `warn` and above.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The number behind `count=` of a server's statistics of errors.
+fn errors(client: &Client, code: &str) -> u64 {
+    let info: String = block_on(client.run(&cmd("INFO").arg("errorstats"))).expect("it answers");
+    let line = info.lines().find_map(|line| line.strip_prefix(&format!("errorstat_{code}:count=")));
+    line.map_or(0, |count| count.trim().parse().expect("a number"))
+}
+
+/// A server that knows nothing of notifications hears of them once from each shard, and the log says nothing.
+#[test]
+fn ob_quiet_on_oss_redis_on_sockets() {
+    let _alone = alone();
+    let log = Log::default();
+    let writer = log.clone();
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_ansi(false);
+    builder.with_writer(move || writer.clone()).try_init().expect("nobody else logs here");
+    let redis = Redis::start();
+    let events = Events::default();
+    let start = |config: Config| {
+        let client = Client::start(events.watch(config)).expect("it starts");
+        block_on(client.ready(PATIENCE)).expect("it is ready");
+        client
+    };
+    let url = Config::from_url(&redis.url()).expect("a URL");
+    let disabled = url.clone().maintenance(hitless::Maintenance::disabled());
+    let observer = start(disabled.clone().shards(1).connections_per_shard(1));
+    let before = errors(&observer, "ERR");
+    // Such a server may be too old for the names of libraries, too: that makes errors that are not looked at here.
+    let quiet = start(disabled.shards(2).connections_per_shard(50));
+    let unrelated = errors(&observer, "ERR") - before;
+    let before = errors(&observer, "ERR");
+    let client = start(url.shards(2).connections_per_shard(50));
+    assert_eq!(errors(&observer, "ERR") - before, unrelated + 2, "each shard has asked once");
+    assert_eq!(sum(&client, |sums| sums.refused), 2);
+    assert_eq!(events.count(|event| matches!(event, Event::NotOffered { denied: false, .. })), 2);
+    for client in [client, quiet, observer] {
+        block_on(client.shutdown(PATIENCE)).expect("nothing is open");
+    }
+    let logged = log.0.lock().expect("no panic").clone();
+    assert_eq!(String::from_utf8_lossy(&logged), "");
+}
