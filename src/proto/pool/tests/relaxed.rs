@@ -275,6 +275,23 @@ fn rt_post_handoff_window() {
 }
 
 #[test]
+fn a_successor_that_has_to_take_over_before_it_is_ready_is_given_time_too() {
+    let (mut story, old) = Story::ready(config());
+    // What the window of the move is good for is over soon.
+    story.pool.config.maint.window_max = SECOND;
+    story.receive(old, moving(1, 15, Some(B)));
+    story.run(SECOND);
+    let new = story.dialed();
+    story.close(old);
+    story.submit("a");
+    story.run(SECOND * 5);
+    assert_eq!(story.delivered.failed(), []);
+    story.accept(new, B, &Server::new());
+    assert_eq!(story.delivered.answered(), [1]);
+    assert_eq!(patience(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
+}
+
+#[test]
 fn rt_user_deadline_wins() {
     let mut config = config();
     config.connection.in_flight_max = 1;
