@@ -197,7 +197,7 @@ impl Entry {
         if link.connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
             self.backoff.reset();
         }
-        let maintenance = link.maintenance(now);
+        let maintenance = link.lost_to(now);
         // One that was never connected knows of nothing, and ends nothing.
         if link.relaxed_until() >= self.relaxed.0 {
             self.relaxed = (link.relaxed_until(), maintenance);

@@ -543,7 +543,7 @@ impl Pool {
             self.counters.lost += 1;
         }
         let (peer, followed) = (link.peer, link.follows.is_some().then(|| link.endpoint.clone()));
-        let maintenance = link.maintenance(now);
+        let maintenance = link.lost_to(now);
         let lost = match role {
             Role::Active => entry.handle_end(link, &reason, now, &self.config, &mut self.random, deliver),
             _ => link.connection.end(&reason, maintenance, &mut entry.queue, deliver),
