@@ -542,6 +542,9 @@ impl Pool {
         } else if !matches!(*reason, CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack) {
             self.counters.lost += 1;
         }
+        if role == Role::Active && unused {
+            entry.detour = link.follows;
+        }
         let (peer, followed) = (link.peer, link.follows.is_some().then(|| link.endpoint.clone()));
         let maintenance = link.lost_to(now);
         let lost = match role {
