@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::entry::Role;
-use super::{Action, ConnectionId, EntryId, Pool, link_of};
+use super::{Action, ConnectionId, EntryId, Pool};
 use crate::proto::connection::Deliver;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
@@ -14,10 +14,6 @@ use crate::proto::maint::queue::Admission;
 use crate::proto::time::Instant;
 
 impl Pool {
-    pub(super) fn link(&mut self, id: ConnectionId) -> Option<&mut super::Link> {
-        link_of(&mut self.entries, id)
-    }
-
     /// Where a connection of this entry is dialed to: while a move goes on, where it leads, unless that has proved to
     /// be of no use; then that and the configured address in turn.
     pub(super) fn route(&mut self, index: usize, now: Instant) -> (Endpoint, Option<MoveId>) {
