@@ -7,7 +7,7 @@ use hitless::observe::{Event, HandoffResult};
 use hitless::{Frame, cmd};
 
 use crate::common::stage::{
-    PATIENCE, Stage, connected_to, eventually, is_announced, is_ended, is_gone, is_handed_off, stats, sum,
+    Stage, connected_to, eventually, is_announced, is_ended, is_gone, is_handed_off, stats, sum,
 };
 
 /// A move to the very address that announced it, said outright or meant by naming none: it is dialed once, in case that
@@ -73,37 +73,6 @@ fn mv_fallback_after_grace_on_sockets() {
     stage.rehearse(1, "CLOSE");
     stage.events.wait("connected as configured", 2, |event| *event == Event::Connected { peer: Some(old) });
     block_on(client.incr("counter")).expect("it serves");
-}
-
-/// The life of two shards, as one who watches is told it.
-#[test]
-fn what_happens_is_told_in_order_by_the_shard_on_which_it_happens() {
-    let stage = Stage::new(2);
-    let client = stage.client(2, 1);
-    stage.announce("10", "");
-    stage.events.wait("the old ones are closed", 2, is_gone(stage.address(0)));
-    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
-    let events = stage.events.all();
-    let [old, new] = [stage.address(0), stage.address(1)];
-    for shard in 0..2 {
-        let own: Vec<_> = events.iter().filter(|(on, _)| *on == shard).map(|(_, event)| event).collect();
-        let own: Vec<_> = own.into_iter().filter(|event| !is_announced(event)).collect();
-        let is_told = matches!(
-            own[..],
-            [
-                Event::Connected { peer: Some(first) },
-                Event::HandoffStarted { from: begun, to },
-                Event::Connected { peer: Some(second) },
-                Event::HandoffEnded { from, result: HandoffResult::Succeeded, attempts: 1, .. },
-                Event::Disconnected { peer: Some(third), .. },
-                Event::Disconnected { peer: Some(last), .. },
-            ] if [*first, *begun, *from, *third] == [old; 4] && [*second, *last] == [new; 2]
-                && to.socket_addr() == Some(new)
-        );
-        assert!(is_told, "{own:#?}");
-    }
-    let announced: Vec<_> = events.iter().filter(|(_, event)| is_announced(event)).collect();
-    assert_eq!(announced.len(), 1, "{announced:?}");
 }
 
 /// A transaction that is sent as a pipeline is executed whole by one server.
