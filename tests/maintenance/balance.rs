@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use hitless::observe::Event;
-use hitless::{ErrorKind, Maintenance};
+use hitless::{Client, ErrorKind, Maintenance};
 
-use crate::common::stage::{PATIENCE, Stage, eventually, pause, stats};
+use crate::common::stage::{PATIENCE, Stage, connected_to, eventually, pause, stats};
 use crate::load::Load;
 
 const NODES: usize = 3;
@@ -50,6 +50,17 @@ fn act(stage: &Stage, random: &mut fastrand::Rng) {
     }
 }
 
+/// Nothing is left open, and every connection can be used.
+fn assert_quiet(client: &Client) {
+    eventually("all is quiet again", || {
+        stats(client).iter().all(|stats| {
+            let sums = &stats.maintenance;
+            let open = (sums.windows_open, sums.permits_in_use, sums.handoffs_queued, sums.draining);
+            open == (0, 0, 0, 0) && stats.ready == 5
+        })
+    });
+}
+
 #[test]
 fn ob_metrics_balance() {
     let stage = Stage::new(NODES);
@@ -66,13 +77,15 @@ fn ob_metrics_balance() {
     }
     stage.rehearse(0, "ALL FAULT off");
     stage.rehearse(0, "ALL RETURN");
-    eventually("all is quiet again", || {
-        stats(&client).iter().all(|stats| {
-            let sums = &stats.maintenance;
-            let open = (sums.windows_open, sums.permits_in_use, sums.handoffs_queued, sums.draining);
-            open == (0, 0, 0, 0) && stats.ready == 5
-        })
-    });
+    eventually("every close that was announced is over", || stage.planned() == 0);
+    assert_quiet(&client);
+    // Whatever there was, it goes on as if there had been nothing.
+    for (from, to) in [(1, 0), (2, 0), (0, 1)] {
+        stage.moves((from, to), "5", "never");
+        eventually("all have gone", || connected_to(&client, stage.address(from)) == 0);
+    }
+    assert_eq!(connected_to(&client, stage.address(1)), 10);
+    assert_quiet(&client);
     load.goes_on(100);
     let sums = load.stop();
     for error in &sums.errors {
