@@ -79,8 +79,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/shard", &["proto", "error", "command", "config", "observe"]),
     ("src/client", &["proto", "error", "command", "config", "shard", "observe"]),
     ("src/rehearsal", &[]),
+    ("src/sim", &["proto", "rehearsal"]),
     ("src/load", &["client", "shard", "config", "error", "command", "rehearsal", "observe", "proto::error"]),
-    ("src/cli", &["load", "client", "shard", "config", "error", "command", "rehearsal", "observe"]),
+    ("src/cli", &["load", "client", "shard", "config", "error", "command", "rehearsal", "observe", "sim"]),
 ];
 
 /// Names at the crate's root, and where they come from: naming one is naming its home.

@@ -7,6 +7,7 @@ mod parse;
 mod progress;
 mod rehearse;
 mod scenario;
+mod simulate;
 mod stop;
 mod text;
 
@@ -30,6 +31,8 @@ enum Command {
     Bench(Box<args::BenchArgs>),
     /// Serve endpoints that announce maintenance: in memory, or in front of a real Redis
     Rehearse(Box<rehearse::RehearseArgs>),
+    /// Run whole worlds in virtual time, and see whether every invariant holds
+    Simulate(simulate::SimulateArgs),
 }
 
 /// How a command ended that could not do what it was asked to.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Bench(args) => bench::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
     };
     ExitCode::from(match result {
         Ok(code) => code,

@@ -185,6 +185,11 @@ fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool
 
 /// Sleeps until the time has come, or somebody wakes the pilot.
 async fn sleep(inner: &Rc<Inner>, time: Option<Duration>) {
+    let is_woken = inner.core.borrow().pilot.notified;
+    if is_woken {
+        // Others have to run, too.
+        return futures_lite::future::yield_now().await;
+    }
     let mut timer = time.map(glommio::timer::Timer::new);
     poll_fn(|context| {
         {

@@ -76,12 +76,8 @@ impl Caller {
 
     fn leave(&self, pool: &mut Pool, outcomes: &mut Outcomes, random: &mut fastrand::Rng) {
         let is_open = |case: &Case| case.end == End::Open && case.lane == self.lane;
-        let open: Vec<u32> =
-            outcomes.cases.iter().filter(|(_, case)| is_open(case)).map(|(t, _)| *t).collect();
-        if open.is_empty() {
-            return;
-        }
-        let ticket = open[random.usize(..open.len())];
+        let open = outcomes.cases.iter().filter(|(_, case)| is_open(case)).map(|(ticket, _)| *ticket);
+        let Some(ticket) = random.choice(open.collect::<Vec<u32>>()) else { return };
         if let Some(case) = outcomes.cases.get_mut(&ticket) {
             case.end = End::Cancelled;
             pool.abandon(case.entry, case.position);

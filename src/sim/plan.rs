@@ -75,7 +75,7 @@ impl Plan {
             relaxed_timeout: Duration::from_millis(random.u64(100..4000)),
             in_flight_max: random.usize(1..20),
             queue_max: random.usize(1..20),
-            latency_us: [50, 500, 5_000, 60_000][random.usize(..4)],
+            latency_us: random.choice([50, 500, 5_000, 60_000]).unwrap_or(50),
         };
         let mut deeds: Vec<Deed> = (0..random.usize(1..16)).flat_map(|_| deeds(&mut random)).collect();
         if random.u32(..20) == 0 {
@@ -118,7 +118,7 @@ fn announcements(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
     let words = match random.u32(..12) {
         0..6 => {
             let target = if random.u32(..5) == 0 { "null".to_owned() } else { address(other) };
-            let close = ["", " fin", " rst", " half", " never"][random.usize(..5)];
+            let close = random.choice(["", " fin", " rst", " half", " never"]).unwrap_or("");
             let delay = if close == " never" || random.bool() {
                 String::new()
             } else {

@@ -76,6 +76,11 @@ impl Stage {
         self.rehearse(from, words.trim_end());
     }
 
+    /// How many closes that were announced are still to come.
+    pub fn planned(&self) -> usize {
+        self.endpoints.with_server(|server| server.planned()).expect("endpoints")
+    }
+
     pub fn stats(&self) -> Value {
         serde_json::from_str(&self.rehearse(0, "STATS")).expect("JSON")
     }

@@ -163,7 +163,7 @@ fn mv_target_refused_then_ok_on_sockets() {
 fn mv_target_dead_on_sockets() {
     let stage = Stage::new(2);
     let client = stage.client_with(|config| {
-        config.shards(1).connections_per_shard(6).maintenance(impatient().circuit_breaker(2, PATIENCE, 6))
+        config.shards(1).connections_per_shard(6).maintenance(impatient().circuit_breaker(2, PATIENCE, 1))
     });
     stage.rehearse(1, "FAULT refuse");
     stage.announce("20", "never");

@@ -11,4 +11,5 @@ mod modes;
 mod moves;
 mod names;
 mod returns;
+mod telling;
 mod timeouts;

@@ -109,6 +109,18 @@ fn assert_tells_once(answer: &str, is_denied: bool) {
     assert_eq!(sum(&other, |sums| sums.opted_in), 2);
 }
 
+/// A server that knows the request, and not the type of endpoint, is asked once more without one.
+#[test]
+fn a_server_that_knows_no_types_is_asked_without_one() {
+    for mode in [Maintenance::auto(), Maintenance::enabled()] {
+        let stage = Stage::new(1);
+        stage.rehearse(0, "MAINT syntax");
+        let client =
+            stage.client_with(|config| config.shards(1).connections_per_shard(2).maintenance(mode.clone()));
+        assert_eq!((sum(&client, |sums| sums.opted_in), sum(&client, |sums| sums.refused)), (2, 0));
+    }
+}
+
 /// Each connection asks for itself, whatever another endpoint has answered.
 #[test]
 fn hs_auto_never_promotes_on_sockets() {

@@ -1,6 +1,6 @@
 //! Moves that go well: nobody gets an error, nothing is sent twice, and every connection goes.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
@@ -75,7 +75,7 @@ fn mv_cross_core_broadcast_on_sockets() {
             let executor = glommio::LocalExecutorBuilder::default().spawn(move || async move {
                 let shard = Shard::connect_in(&group, config).await.expect("connected");
                 connected.send(()).expect("somebody waits");
-                while told.try_recv().is_err() {
+                while told.try_recv() == Err(TryRecvError::Empty) {
                     futures_lite::future::yield_now().await;
                 }
                 let stats = shard.stats();

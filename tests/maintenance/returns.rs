@@ -31,9 +31,15 @@ fn redial(target: &str) -> Vec<HandoffResult> {
 
 #[test]
 fn mv_to_same_endpoint_on_sockets() {
-    for target in ["self", "null"] {
-        assert_eq!(redial(target).len(), 2, "{target}");
-    }
+    let results = redial("self");
+    assert!(results.iter().all(|result| matches!(result, HandoffResult::GaveUp(_))), "{results:?}");
+}
+
+/// Who reaches the same server, and is told the same by it, stays.
+#[test]
+fn a_redial_that_reaches_the_same_server_is_given_up() {
+    let results = redial("null");
+    assert!(results.iter().all(|result| matches!(result, HandoffResult::GaveUp(_))), "{results:?}");
 }
 
 /// A new connection to the old server is told of the same move, too, which is no reason to move again.
@@ -75,37 +81,6 @@ fn mv_fallback_after_grace_on_sockets() {
     block_on(client.incr("counter")).expect("it serves");
 }
 
-/// The life of two shards, as one who watches is told it.
-#[test]
-fn what_happens_is_told_in_order_by_the_shard_on_which_it_happens() {
-    let stage = Stage::new(2);
-    let client = stage.client(2, 1);
-    stage.announce("10", "");
-    stage.events.wait("the old ones are closed", 2, is_gone(stage.address(0)));
-    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
-    let events = stage.events.all();
-    let [old, new] = [stage.address(0), stage.address(1)];
-    for shard in 0..2 {
-        let own: Vec<_> = events.iter().filter(|(on, _)| *on == shard).map(|(_, event)| event).collect();
-        let own: Vec<_> = own.into_iter().filter(|event| !is_announced(event)).collect();
-        let is_told = matches!(
-            own[..],
-            [
-                Event::Connected { peer: Some(first) },
-                Event::HandoffStarted { from: begun, to },
-                Event::Connected { peer: Some(second) },
-                Event::HandoffEnded { from, result: HandoffResult::Succeeded, attempts: 1, .. },
-                Event::Disconnected { peer: Some(third), .. },
-                Event::Disconnected { peer: Some(last), .. },
-            ] if [*first, *begun, *from, *third] == [old; 4] && [*second, *last] == [new; 2]
-                && to.socket_addr() == Some(new)
-        );
-        assert!(is_told, "{own:#?}");
-    }
-    let announced: Vec<_> = events.iter().filter(|(_, event)| is_announced(event)).collect();
-    assert_eq!(announced.len(), 1, "{announced:?}");
-}
-
 /// A transaction that is sent as a pipeline is executed whole by one server.
 #[test]
 fn mv_multi_not_split_on_sockets() {
@@ -114,8 +89,9 @@ fn mv_multi_not_split_on_sockets() {
     let (own, done) = (client.clone(), stage.events.clone());
     let pipelines = std::thread::spawn(move || {
         block_on(own.run_on(0, |shard| async move {
-            let mut before = 0;
+            let (mut before, begin) = (0, Instant::now());
             while done.count(is_handed_off) == 0 {
+                assert!(begin.elapsed() < PATIENCE, "it is not handed off");
                 let pipeline = shard.pipeline();
                 pipeline.cmd(&cmd("MULTI"));
                 for _ in 0..20 {

@@ -59,7 +59,9 @@ pub(super) fn kind(chosen: EndpointType, peer: std::net::IpAddr, tls: bool) -> O
 fn is_about_the_type(text: &[u8]) -> bool {
     let text = text.to_ascii_lowercase();
     let holds = |word: &[u8]| memchr::memmem::find(&text, word).is_some();
-    !holds(b"unknown") && (holds(b"syntax") || holds(b"endpoint-type") || holds(b"endpoint type"))
+    !holds(b"unknown subcommand")
+        && !holds(b"unknown command")
+        && (holds(b"syntax") || holds(b"endpoint-type") || holds(b"endpoint type"))
 }
 
 #[cfg(test)]
@@ -91,7 +93,11 @@ mod tests {
             };
             assert_eq!(judge(&error(text), named), Verdict::Settled(expected));
         }
-        for text in ["ERR syntax error", "ERR Invalid moving-endpoint-type 'internal-ip'"] {
+        for text in [
+            "ERR syntax error",
+            "ERR Invalid moving-endpoint-type 'internal-ip'",
+            "ERR syntax error: unknown parameter 'moving-endpoint-type'",
+        ] {
             assert_eq!(judge(&error(text), true), Verdict::AskWithoutType);
         }
         assert!(matches!(judge(&Frame::Integer(1), true), Verdict::Settled(Notifications::Refused(_))));

@@ -123,7 +123,7 @@ impl NotificationKind {
     ];
 
     /// The name on the wire, such as `FAILING_OVER`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             NotificationKind::Moving => "MOVING",
             NotificationKind::Migrating => "MIGRATING",

@@ -273,10 +273,12 @@ impl Pool {
     /// Servers that only shrink leave DNS, and close their sockets, without announcing it.
     fn watch_removal(&mut self, address: SocketAddr, now: Instant) {
         let is_address = self.config.endpoint.socket_addr().is_some();
+        let mut links = self.entries.iter_mut().flat_map(|entry| entry.links());
+        let is_reached = links.any(|link| link.peer == Some(address));
         let peer = self.peers.of(address, now);
         // One that says where to go leaves no question.
         let is_moving = peer.moving.as_ref().is_some_and(|moving| moving.is_live(now));
-        if !is_address && !is_moving && peer.watch.is_none() {
+        if !is_address && is_reached && !is_moving && peer.watch.is_none() {
             let until = now.after(REMOVAL_WATCHED);
             peer.watch = Some(Watch { reason: WatchFor::Removal, next: now, until, pending: None });
         }

@@ -9,7 +9,6 @@ pub(crate) struct Census {
     pub(crate) id: ConnectionId,
     pub(crate) role: Role,
     pub(crate) in_flight: usize,
-    pub(crate) is_ready: bool,
 }
 
 impl Pool {
@@ -17,13 +16,11 @@ impl Pool {
     pub(crate) fn census(&mut self) -> Vec<Census> {
         let mut census = Vec::new();
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            let links: Vec<_> = entry
-                .links()
-                .map(|link| (link.generation, link.connection.in_flight(), link.is_ready()))
-                .collect();
-            for (generation, in_flight, is_ready) in links {
+            let links: Vec<_> =
+                entry.links().map(|link| (link.generation, link.connection.in_flight())).collect();
+            for (generation, in_flight) in links {
                 let id = entry.id(index, generation);
-                census.extend(entry.role(generation).map(|role| Census { id, role, in_flight, is_ready }));
+                census.extend(entry.role(generation).map(|role| Census { id, role, in_flight }));
             }
         }
         census

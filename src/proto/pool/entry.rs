@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) handoff: Option<Handoff>,
     /// A move that was not followed to its end: whoever dials next does not try it again.
     pub(super) gave_up_on: Option<MoveId>,
+    /// The last dial to where this move leads came to nothing: the next one goes to the configured address.
+    pub(super) detour: Option<MoveId>,
     pub(super) redial_at: Option<Instant>,
     /// Why there is no connection, or was none until the last one became ready.
     pub(super) obstacle: Option<Arc<CloseReason>>,
@@ -62,6 +64,7 @@ impl Entry {
             predecessors: Vec::new(),
             handoff: None,
             gave_up_on: None,
+            detour: None,
             redial_at: None,
             obstacle: None,
             hold: Hold::default(),
@@ -197,7 +200,7 @@ impl Entry {
         if link.connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
             self.backoff.reset();
         }
-        let maintenance = link.maintenance(now);
+        let maintenance = link.lost_to(now);
         // One that was never connected knows of nothing, and ends nothing.
         if link.relaxed_until() >= self.relaxed.0 {
             self.relaxed = (link.relaxed_until(), maintenance);

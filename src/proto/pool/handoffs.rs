@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::entry::Role;
-use super::{Action, ConnectionId, EntryId, Pool, link_of};
+use super::{Action, ConnectionId, EntryId, Pool};
 use crate::proto::connection::Deliver;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
@@ -14,18 +14,15 @@ use crate::proto::maint::queue::Admission;
 use crate::proto::time::Instant;
 
 impl Pool {
-    pub(super) fn link(&mut self, id: ConnectionId) -> Option<&mut super::Link> {
-        link_of(&mut self.entries, id)
-    }
-
     /// Where a connection of this entry is dialed to: while a move goes on, where it leads, unless that has proved to
-    /// be of no use.
+    /// be of no use; then that and the configured address in turn.
     pub(super) fn route(&mut self, index: usize, now: Instant) -> (Endpoint, Option<MoveId>) {
         let configured = || self.config.endpoint.clone();
         let Some(newest) = self.peers.newest_move(now) else { return (configured(), None) };
-        let gave_up = self.entries.get(index).is_some_and(|entry| entry.gave_up_on == Some(newest.id));
+        let entry = self.entries.get(index);
+        let is_no_use = entry.is_some_and(|entry| entry.gave_up_on.max(entry.detour) == Some(newest.id));
         match &newest.to {
-            Some(to) if !newest.is_redial && !gave_up && !self.breakers.is_open(to, now) => {
+            Some(to) if !newest.is_redial && !is_no_use && !self.breakers.is_open(to, now) => {
                 (to.clone(), Some(newest.id))
             }
             _ => (configured(), None),

@@ -7,6 +7,7 @@ use super::PoolConfig;
 use crate::proto::connection::{Allowance, Connection, Patience};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::handoff::MoveId;
+use crate::proto::maint::notification::NotificationKind;
 use crate::proto::maint::relax::Windows;
 use crate::proto::time::Instant;
 
@@ -61,7 +62,7 @@ impl Link {
     pub(super) fn relax_as_successor(&mut self, until: Instant) {
         self.taken_over_until = Some(until);
         self.relaxed_until = self.relaxed_until.max(Some(until));
-        self.maintenance.get_or_insert("MOVING");
+        self.maintenance.get_or_insert(MOVING);
     }
 
     /// The windows of its peer have changed.
@@ -74,7 +75,7 @@ impl Link {
         };
         self.relaxed_until = Some(until);
         let announced = windows.in_effect(now).map(|kind| kind.name());
-        self.maintenance = announced.or(taken_over.map(|_| "MOVING"));
+        self.maintenance = announced.or(taken_over.map(|_| MOVING));
     }
 
     pub(super) fn relaxed_until(&self) -> Option<Instant> {
@@ -93,9 +94,10 @@ impl Link {
         Allowance::relaxed(config.connection.command_timeout, relaxed, self.relaxed_until)
     }
 
-    /// The maintenance that goes on at its peer.
-    pub(super) fn maintenance(&self, now: Instant) -> Option<&'static str> {
-        self.maintenance.filter(|_| self.relaxed_until.is_some_and(|until| now < until))
+    /// What its loss is laid to: servers that leave close their sockets later than they said.
+    pub(super) fn lost_to(&self, now: Instant) -> Option<&'static str> {
+        let late = if self.maintenance == Some(MOVING) { CLOSED_LATE_MAX } else { Duration::ZERO };
+        self.maintenance.filter(|_| self.relaxed_until.is_some_and(|until| now < until.after(late)))
     }
 
     pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> Patience {
@@ -108,3 +110,7 @@ impl Link {
         self.connection.next_timeout(&self.allowance(config))
     }
 }
+
+const MOVING: &str = NotificationKind::Moving.name();
+/// By how much servers were seen to be late, and some.
+const CLOSED_LATE_MAX: Duration = Duration::from_secs(5);

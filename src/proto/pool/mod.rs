@@ -13,6 +13,7 @@ mod deadlines;
 mod entry;
 mod handoffs;
 mod link;
+mod lives;
 mod peer;
 
 use std::collections::VecDeque;
@@ -26,11 +27,9 @@ pub(crate) use self::deadlines::DeadlineId;
 
 use self::deadlines::{Deadlines, Limited};
 use self::entry::Entry;
-#[cfg(not(feature = "sim"))]
-use self::entry::Role;
-use self::link::Link;
+use self::lives::link_of;
 use self::peer::Peers;
-use super::connection::{Agreed, Connection, ConnectionConfig, Deliver, Lane, Position, QueueBounds, Ticket};
+use super::connection::{Agreed, ConnectionConfig, Deliver, Lane, Position, QueueBounds, Ticket};
 use super::endpoint::Endpoint;
 use super::error::{CloseReason, Failure, Outcome};
 use super::maint::breaker::Breakers;
@@ -414,188 +413,6 @@ impl Pool {
             ..self.maintenance.clone()
         }
     }
-
-    #[inline]
-    fn receive<D: Deliver>(
-        &mut self,
-        id: ConnectionId,
-        now: Instant,
-        deliver: &mut D,
-        receive: impl FnOnce(&mut Connection, &mut D) -> Result<(), CloseReason>,
-    ) -> bool {
-        let Some(entry) = self.entries.get_mut(id.entry.0 as usize) else { return false };
-        let is_alone = entry.predecessors.is_empty();
-        let Some(link) = entry.link(id.generation) else { return false };
-        let was_ready = link.is_ready();
-        let received = receive(&mut link.connection, deliver);
-        if received.is_ok() && was_ready && is_alone && !link.connection.has_news() && self.closing.is_none()
-        {
-            return true;
-        }
-        self.settle(id, was_ready, received, now, deliver);
-        self.is_alive(id)
-    }
-
-    /// What follows from bytes other than replies.
-    #[inline(never)]
-    fn settle(
-        &mut self,
-        id: ConnectionId,
-        was_ready: bool,
-        received: Result<(), CloseReason>,
-        now: Instant,
-        deliver: &mut impl Deliver,
-    ) {
-        self.take_in_pushes(id, now, deliver);
-        if let Err(reason) = received {
-            self.end(id, reason, now, deliver);
-            return;
-        }
-        let Some(link) = link_of(&mut self.entries, id) else { return };
-        if !was_ready && link.is_ready() {
-            self.handle_ready(id, now, deliver);
-        } else if link.connection.awaits_clearance() {
-            self.seek_clearance(id, now);
-        }
-        self.handle_drained(id, now, deliver);
-        self.close_drained(id.entry.0 as usize, now, deliver);
-    }
-
-    /// The handshake is over.
-    fn handle_ready(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
-        self.note_offer(id, now);
-        let Some(entry) = self.entries.get_mut(id.entry.0 as usize) else { return };
-        let role = entry.role(id.generation);
-        let Some(link) = entry.link(id.generation) else { return };
-        let (peer, leads_back) = (link.peer, link.leads_back);
-        if link.follows.is_some() {
-            self.breakers.of(&link.endpoint).succeeded();
-        }
-        if role == Some(Role::Successor) && leads_back {
-            self.end(id, CloseReason::LeadsBack, now, deliver);
-            return;
-        }
-        self.counters.connected += 1;
-        self.actions.push_back(Action::Ready { id });
-        self.events.push_back(Event::Connected { peer });
-        match role {
-            Some(Role::Successor) => self.cut_over(id, now, deliver),
-            _ => {
-                entry.obstacle = None;
-                self.consider_handoff(id.entry.0 as usize, now);
-                self.start_handoffs(now);
-            }
-        }
-    }
-
-    fn check_links(&mut self, index: usize, give_up: bool, now: Instant, deliver: &mut impl Deliver) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        let mut ends = Vec::new();
-        for link in entry.links() {
-            let checked = match link.close_by {
-                _ if give_up => Err(CloseReason::Local),
-                Some(close_by) if now >= close_by => Err(CloseReason::Undrained),
-                _ => {
-                    let patience = link.patience(now, &self.config);
-                    link.connection.handle_timeout(now, &patience, deliver)
-                }
-            };
-            if let Err(reason) = checked {
-                ends.push((link.generation, reason));
-            }
-        }
-        for (generation, reason) in ends {
-            let entry = EntryId(u32::try_from(index).unwrap_or(u32::MAX));
-            self.end(ConnectionId { entry, generation }, reason, now, deliver);
-        }
-    }
-
-    /// Fails the commands whose callers wait no longer.
-    fn expire_limited(&mut self, now: Instant, deliver: &mut impl Deliver) {
-        while let Some(Limited { entry, position, ticket, after }) = self.deadlines.pop(now) {
-            let Some(entry) = self.entries.get_mut(entry.0 as usize) else { continue };
-            let maintenance = entry.maintenance(now);
-            if let Some(outcome) = entry.abandon(position) {
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
-            }
-        }
-    }
-
-    /// Dials where commands of this entry are to go now.
-    fn dial(&mut self, index: usize, now: Instant) {
-        let (endpoint, follows) = self.route(index, now);
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        entry.redial_at = None;
-        let timeout = entry.connect_budget(self.peers.relaxed_until(now), now, &self.config);
-        let link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
-        let id = entry.id(index, link.generation);
-        entry.active = Some(link);
-        self.actions.push_back(Action::Dial { id, endpoint, timeout });
-    }
-
-    /// A connection is no more.
-    fn end(&mut self, id: ConnectionId, reason: CloseReason, now: Instant, deliver: &mut impl Deliver) {
-        let index = id.entry.0 as usize;
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        let Some((role, link)) = entry.take(id.generation) else { return };
-        let (received, sent) = link.connection.traffic();
-        self.counters.bytes_received += received;
-        self.counters.bytes_sent += sent;
-        let unused = !link.is_ready();
-        let reason = Arc::new(reason);
-        if unused {
-            self.counters.dial_failures += 1;
-        } else if !matches!(*reason, CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack) {
-            self.counters.lost += 1;
-        }
-        let (peer, followed) = (link.peer, link.follows.is_some().then(|| link.endpoint.clone()));
-        let maintenance = link.maintenance(now);
-        let lost = match role {
-            Role::Active => entry.handle_end(link, &reason, now, &self.config, &mut self.random, deliver),
-            _ => link.connection.end(&reason, maintenance, &mut entry.queue, deliver),
-        };
-        if maintenance.is_some() {
-            self.maintenance.orphaned += lost;
-        }
-        if self.closing.is_some() && entry.queue.is_empty() {
-            entry.redial_at = None;
-        }
-        if let Some(target) = followed.filter(|_| unused) {
-            self.breakers.of(&target).failed(now);
-        }
-        self.events.push_back(Event::Disconnected { peer, reason: reason.to_string() });
-        self.actions.push_back(Action::Close { id, reason: reason.clone(), unused });
-        self.forget_connection(id, peer, now);
-        match role {
-            Role::Active => self.handle_loss(index, now),
-            Role::Successor => self.handle_failed_handoff(index, &reason, now),
-            Role::Predecessor => self.wake_held(index),
-        }
-    }
-
-    /// While shutting down: closes what has nothing left to do.
-    fn close_drained(&mut self, index: usize, now: Instant, deliver: &mut impl Deliver) {
-        if self.closing.is_none() {
-            return;
-        }
-        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.queue.is_empty()) else { return };
-        let mut done = Vec::new();
-        for link in entry.links() {
-            link.connection.drain();
-            if link.connection.is_idle() || !link.is_ready() {
-                done.push(link.generation);
-            }
-        }
-        for generation in done {
-            let entry = EntryId(u32::try_from(index).unwrap_or(u32::MAX));
-            self.end(ConnectionId { entry, generation }, CloseReason::Local, now, deliver);
-        }
-    }
-}
-
-#[inline]
-fn link_of(entries: &mut [Entry], id: ConnectionId) -> Option<&mut Link> {
-    entries.get_mut(id.entry.0 as usize)?.link(id.generation)
 }
 
 #[cfg(test)]

@@ -33,15 +33,16 @@ pub(in crate::sim) fn check(outcomes: &Outcomes, lists: &BTreeMap<Lane, Vec<u64>
 fn check_order(outcomes: &Outcomes, list: &[u64]) -> Result<(), Violation> {
     let answered =
         |value: &&u64| outcomes.cases.get(&ticket_of(**value)).is_some_and(|case| case.end == End::Answered);
-    let order: Vec<&u64> = list.iter().filter(answered).collect();
-    match order.windows(2).find(|pair| pair[0] >= pair[1]) {
-        Some(pair) => {
-            let (first, second) = (ticket_of(*pair[0]), ticket_of(*pair[1]));
+    let mut before = None;
+    for value in list.iter().filter(answered) {
+        if let Some(before) = before.filter(|before| *before >= *value) {
+            let (first, second) = (ticket_of(before), ticket_of(*value));
             let what = format!("ticket {second} was submitted before {first}, and executed after it");
-            Err(Violation::new("one caller's commands keep their order", what))
+            return Err(Violation::new("one caller's commands keep their order", what));
         }
-        None => Ok(()),
+        before = Some(*value);
     }
+    Ok(())
 }
 
 fn check_case(ticket: u32, case: &Case, executed: &BTreeMap<u64, (Lane, usize)>) -> Result<(), Violation> {

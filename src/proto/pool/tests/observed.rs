@@ -119,7 +119,7 @@ fn any_push(random: &mut fastrand::Rng) -> String {
 }
 
 #[test]
-fn ob_metrics_balance() {
+fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
     let mut begun = 0;
     for seed in 0..100 {
         let mut random = fastrand::Rng::with_seed(seed);

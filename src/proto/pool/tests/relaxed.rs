@@ -275,6 +275,52 @@ fn rt_post_handoff_window() {
 }
 
 #[test]
+fn a_successor_that_has_to_take_over_before_it_is_ready_is_given_time_too() {
+    let (mut story, old) = Story::ready(config());
+    // What the window of the move is good for is over soon.
+    story.pool.config.maint.window_max = SECOND;
+    story.receive(old, moving(1, 15, Some(B)));
+    story.run(SECOND);
+    let new = story.dialed();
+    story.close(old);
+    story.submit("a");
+    story.run(SECOND * 5);
+    assert_eq!(story.delivered.failed(), []);
+    story.accept(new, B, &Server::new());
+    assert_eq!(story.delivered.answered(), [1]);
+    assert_eq!(patience(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
+}
+
+#[test]
+fn a_loss_is_laid_to_the_move_although_the_server_closes_late() {
+    for (closes_at, moved, maintenance) in [
+        (9, false, Some("MOVING")),
+        (17, false, Some("MOVING")),
+        (17, true, Some("MOVING")),
+        (21, false, None),
+    ] {
+        let mut config = config();
+        config.connection.command_timeout = SECOND * 20;
+        let (mut story, old) = Story::ready(config);
+        story.receive(old, moving(1, 15, Some(B)));
+        story.run(SECOND * 2);
+        story.submit("a");
+        assert_eq!(story.written(old), "a");
+        if moved {
+            let new = story.dialed();
+            story.accept(new, B, &Server::new());
+        }
+        story.run(SECOND * (closes_at - 2));
+        story.close(old);
+        let [(1, Failure::Lost { maintenance: told, .. })] = &story.delivered.failures[..] else {
+            panic!("{:?}", story.delivered.failures)
+        };
+        assert_eq!(*told, maintenance, "at {closes_at}, moved: {moved}");
+        assert_eq!(story.pool.maintenance().orphaned, u64::from(maintenance.is_some()));
+    }
+}
+
+#[test]
 fn rt_user_deadline_wins() {
     let mut config = config();
     config.connection.in_flight_max = 1;

@@ -104,6 +104,24 @@ fn one_connection_tries_a_dead_target_so_often_and_not_more() {
     assert_eq!(world.take_dials(start)[0].1, A.to_string(), "what led nowhere is not tried again");
 }
 
+/// A server that closes early and names a target that is not there must not cost more than it has to: whoever has no
+/// connection left tries both addresses in turn.
+#[test]
+fn a_target_that_is_not_there_does_not_keep_the_configured_address_from_being_tried() {
+    let mut world = World::of(1);
+    world.server(B).door = Door::Refusing;
+    let start = world.now;
+    world.push(A, &moving_to(0, 60, B));
+    world.run(ms(1));
+    world.hang_up(A);
+    world.run(ms(0));
+    let ticket = world.submit(0, 0, "a");
+    world.run(SECOND * 2);
+    let dialed: Vec<String> = world.take_dials(start).into_iter().map(|(_, to)| to).collect();
+    assert!(dialed.contains(&B.to_string()) && dialed.contains(&A.to_string()), "{dialed:?}");
+    assert_eq!(world.outcomes.tickets(), [ticket]);
+}
+
 #[test]
 fn mv_server_closes_early() {
     // Before the first dial, while the target is silent, and while it keeps its replies.

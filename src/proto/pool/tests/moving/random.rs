@@ -19,7 +19,9 @@ fn disturb(world: &mut World, random: &mut fastrand::Rng, seq: &mut i64) {
             *seq += random.i64(0..3);
             let push = match random.u32(..4) {
                 0 => moving_somewhere(*seq, grace),
-                1 => moving(*seq, grace, Some("redis.example:6379")),
+                1 if random.bool() => moving(*seq, grace, Some("redis.example:6379")),
+                // Without a number.
+                1 => moving_to(*seq, grace, target).replacen(&format!(":{seq}\r\n"), "_\r\n", 1),
                 _ => moving_to(*seq, grace, target),
             };
             match random.bool() {

@@ -1,0 +1,231 @@
+//! `hitless simulate`: worlds by the seed, on every core, until one of them violates an invariant.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::text::grouped;
+use super::{FAILED, Failure, WELL, stop};
+use crate::sim::{Plan, Tally, Trace, Violation, run as simulate, shrink};
+
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Options of `hitless simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct SimulateArgs {
+    /// How many worlds to run
+    #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "seed")]
+    seeds: u64,
+    /// Run the world of this seed only
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "seed")]
+    from: u64,
+    /// How many worlds run at the same time [default: one on each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Print everything that happens in the world of --seed
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Write the result as JSON to this file; with - to standard output, instead of the text
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<String>,
+    /// No progress; and with --json no text either
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What was found.
+struct Found {
+    worlds: u64,
+    tally: Tally,
+    /// The lowest seed whose world violates an invariant.
+    violation: Option<(u64, Violation)>,
+    elapsed: Duration,
+}
+
+/// Runs the worlds and says which code to exit with.
+pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
+    let stop = stop::on_signal().map_err(Failure::Failed)?;
+    let seeds = match args.seed {
+        Some(seed) => seed..seed.saturating_add(1),
+        None => args.from..args.from.saturating_add(args.seeds),
+    };
+    if args.trace {
+        print_trace(seeds.start).context("could not print the trace").map_err(Failure::Failed)?;
+    }
+    let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let found = run_all(seeds, jobs, &stop, args.quiet);
+    let story = found.violation.as_ref().map(|(seed, violation)| story(*seed, violation));
+    write(args, &found, story.as_deref()).context("could not write the result").map_err(Failure::Failed)?;
+    Ok(if found.violation.is_some() { FAILED } else { WELL })
+}
+
+/// Runs the worlds on so many threads. The first violation ends it: of all seeds below it, every world was run.
+fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: bool) -> Found {
+    let (begin, next, done) = (Instant::now(), AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let first_bad = AtomicU64::new(u64::MAX);
+    let shared: Mutex<(Tally, Option<(u64, Violation)>)> = Mutex::default();
+    let work = || {
+        let mut tally = Tally::default();
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || seed > first_bad.load(Ordering::Relaxed) {
+                break;
+            }
+            match simulate(&Plan::new(seed), &mut Trace::default()) {
+                Ok(world) => tally.add(&world),
+                Err(violation) => {
+                    first_bad.fetch_min(seed, Ordering::Relaxed);
+                    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    if shared.1.as_ref().is_none_or(|(earlier, _)| seed < *earlier) {
+                        shared.1 = Some((seed, violation));
+                    }
+                }
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        shared.lock().unwrap_or_else(PoisonError::into_inner).0.add(&tally);
+    };
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        if !quiet && io::stderr().is_terminal() {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    thread::park_timeout(PROGRESS);
+                    let worlds = done.load(Ordering::Relaxed);
+                    let rate = worlds as f64 / begin.elapsed().as_secs_f64();
+                    // A terminal that is gone must not end the run.
+                    let _ = writeln!(io::stderr(), "{} worlds   {rate:.0}/s", grouped(worlds));
+                }
+            });
+        }
+        for worker in workers {
+            // One that panicked has found a bug, which the other threads' result does not hide: see below.
+            if worker.join().is_err() {
+                first_bad.fetch_min(seeds.start, Ordering::Relaxed);
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let (tally, violation) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Found { worlds: done.into_inner(), tally, violation, elapsed: begin.elapsed() }
+}
+
+/// The shortest story that ends in the same violation.
+fn story(seed: u64, violation: &Violation) -> String {
+    let (plan, violation) = shrink(&Plan::new(seed), violation);
+    let mut story =
+        format!("{violation}\n\nIt takes no more than this to be done to the world of seed {seed}:\n");
+    for deed in &plan.deeds {
+        story.push_str(&format!("{deed}\n"));
+    }
+    if plan.deeds.is_empty() {
+        story.push_str("             nothing at all\n");
+    }
+    let mut trace = Trace::in_words();
+    // It was violated a moment ago, by the same plan.
+    let _ = simulate(&plan, &mut trace);
+    let lines = trace.lines();
+    story.push_str("\nThe last that happened:\n");
+    for line in lines.iter().skip(lines.len().saturating_sub(STORY_LINES)) {
+        story.push_str(&format!("{line}\n"));
+    }
+    story.push_str(&format!("\nTo see it again: hitless simulate --seed {seed} --trace\n"));
+    story
+}
+
+fn print_trace(seed: u64) -> io::Result<()> {
+    let mut trace = Trace::in_words();
+    let result = simulate(&Plan::new(seed), &mut trace);
+    let mut out = io::stdout().lock();
+    for line in trace.lines() {
+        writeln!(out, "{line}")?;
+    }
+    if let Err(violation) = result {
+        writeln!(out, "violated: {violation}")?;
+    }
+    writeln!(out, "fingerprint of the trace: {:016x}", trace.fingerprint())
+}
+
+fn write(args: &SimulateArgs, found: &Found, story: Option<&str>) -> io::Result<()> {
+    match args.json.as_deref() {
+        Some("-") => return writeln!(io::stdout(), "{:#}", document(found, story)),
+        Some(path) => std::fs::write(path, format!("{:#}\n", document(found, story)))?,
+        None => {}
+    }
+    if args.json.is_some() && args.quiet {
+        return Ok(());
+    }
+    let tally = &found.tally;
+    let mut out = io::stdout().lock();
+    writeln!(out, "worlds        {} in {:.1} s", grouped(found.worlds), found.elapsed.as_secs_f64())?;
+    writeln!(out, "virtual time  {:.1} hours", tally.virtual_time.as_secs_f64() / 3600.0)?;
+    writeln!(
+        out,
+        "faults        {} deeds, {} connections",
+        grouped(tally.deeds),
+        grouped(tally.connections)
+    )?;
+    writeln!(
+        out,
+        "maintenance   {} notifications, {} handoffs of which {} succeeded",
+        grouped(tally.notifications),
+        grouped(tally.handoffs),
+        grouped(tally.handoffs_succeeded)
+    )?;
+    writeln!(
+        out,
+        "commands      {}: {} answered, {} failed",
+        grouped(tally.commands),
+        grouped(tally.answered),
+        grouped(tally.failed)
+    )?;
+    match (&found.violation, story) {
+        (Some((seed, _)), Some(story)) => writeln!(out, "\nseed {seed} violates an invariant\n{story}"),
+        _ => writeln!(out, "violations    none"),
+    }
+}
+
+fn document(found: &Found, story: Option<&str>) -> Value {
+    let tally = &found.tally;
+    let violation = found.violation.as_ref().map(|(seed, violation)| {
+        json!({ "seed": seed, "invariant": violation.invariant, "what": violation.what, "story": story })
+    });
+    json!({
+        "version": 1,
+        "worlds": found.worlds,
+        "elapsed_seconds": found.elapsed.as_secs_f64(),
+        "virtual_seconds": tally.virtual_time.as_secs_f64(),
+        "events": tally.events,
+        "deeds": tally.deeds,
+        "connections": tally.connections,
+        "notifications": tally.notifications,
+        "handoffs": { "started": tally.handoffs, "succeeded": tally.handoffs_succeeded },
+        "commands": { "issued": tally.commands, "answered": tally.answered, "failed": tally.failed },
+        "violation": violation,
+    })
+}
+
+/// How much of a trace a story ends with.
+const STORY_LINES: usize = 40;
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless simulate --seeds 100000
+      A hundred thousand worlds, on all cores.
+  hitless simulate --seed 4711 --trace
+      One world, and everything that happens in it.
+
+Exit codes:
+  0 every invariant held in every world · 1 one did not; its shortest story is told · 2 usage";

@@ -1,0 +1,109 @@
+//! What is done to a world, and how it is healed.
+
+use std::time::Duration;
+
+use super::World;
+use crate::proto::error::CloseReason;
+use crate::proto::time::Instant;
+use crate::rehearsal::NodeId;
+use crate::sim::agenda::Happening;
+use crate::sim::checkers::Violation;
+use crate::sim::network::{Chunk, WireId};
+use crate::sim::plan::{DeedKind, NODES};
+
+impl World<'_> {
+    pub(super) fn deed(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(deed) = self.plan.deeds.get(index).filter(|_| !self.is_calm) else { return Ok(()) };
+        self.trace.note(self.now, &[5, index as u64], |line| line.push_str(&format!("deed: {deed}")));
+        match &deed.kind {
+            DeedKind::Rehearse { node, words } => {
+                self.rehearse(*node, words);
+                Ok(())
+            }
+            DeedKind::Cut { which } => {
+                let Some(id) = self.pick(*which) else { return Ok(()) };
+                self.forget(id);
+                self.closed(id, CloseReason::Io("connection reset".into()))
+            }
+            DeedKind::Stall { which, ms } => {
+                let until = self.now.after(Duration::from_millis(*ms));
+                if let Some(wire) = self.pick(*which).and_then(|id| self.network.get(id)) {
+                    wire.to_server.hold_until(until);
+                    wire.to_client.hold_until(until);
+                }
+                self.replan(*which, until);
+                Ok(())
+            }
+            DeedKind::Vanish { which } => {
+                if let Some(wire) = self.pick(*which).and_then(|id| self.network.get(id)) {
+                    wire.vanished = true;
+                }
+                Ok(())
+            }
+            DeedKind::Garble { which } => {
+                if let Some(id) = self.pick(*which) {
+                    self.send_to_client(id, Chunk::Bytes(b"?what\r\n".to_vec()));
+                }
+                Ok(())
+            }
+            DeedKind::Name { nodes } => {
+                self.name.0.clone_from(nodes);
+                Ok(())
+            }
+            DeedKind::SlowNames { ms } => {
+                self.name.1 = Duration::from_millis(*ms);
+                Ok(())
+            }
+            DeedKind::ShutDown { shard, grace_ms } => {
+                self.shut_down(*shard, Duration::from_millis(*grace_ms))
+            }
+        }
+    }
+
+    /// What was to arrive on a stalled connection arrives when the stall is over.
+    pub(super) fn replan(&mut self, which: u32, at: Instant) {
+        let Some(id) = self.pick(which) else { return };
+        for _ in 0..STALLED_MAX {
+            self.agenda.plan(at, Happening::ToServer { wire: id });
+            self.agenda.plan(at, Happening::ToClient { wire: id });
+        }
+    }
+
+    /// One of the connections that there are.
+    pub(super) fn pick(&self, which: u32) -> Option<WireId> {
+        let open: Vec<_> =
+            self.network.wires.iter().filter(|(_, wire)| wire.connected && !wire.client_gone).collect();
+        open.get(which as usize % open.len().max(1)).map(|(id, _)| **id)
+    }
+
+    pub(super) fn rehearse(&mut self, node: usize, words: &str) {
+        let words: Vec<Vec<u8>> = words.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        // What is refused, say a move to the node itself, does not happen.
+        let _ = self.server.rehearse(NodeId(node), self.micros(), &words);
+        self.serve(None);
+    }
+
+    /// Faults stop: everybody listens and is found, and what was dead is seen to be.
+    pub(super) fn heal(&mut self) {
+        self.is_calm = true;
+        for node in 0..NODES {
+            self.rehearse(node, "FAULT off");
+            self.rehearse(node, "LISTEN on");
+            self.rehearse(node, "RETURN");
+        }
+        self.name = (vec![0], Duration::from_millis(1));
+        let dead: Vec<WireId> =
+            self.network.wires.iter().filter(|(_, wire)| wire.vanished).map(|(id, _)| *id).collect();
+        for id in dead {
+            let gone = self.network.get(id).is_none_or(|wire| wire.client_gone);
+            self.forget(id);
+            if !gone {
+                // The only way in which this can fail is a violation, which is found again at the next event.
+                let _ = self.closed(id, CloseReason::Io("keepalive timed out".into()));
+            }
+        }
+    }
+}
+
+/// How many pieces that are under way a stall keeps back.
+const STALLED_MAX: usize = 64;

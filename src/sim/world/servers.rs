@@ -1,0 +1,144 @@
+//! What goes to the servers, and what comes from them.
+
+use std::net::SocketAddr;
+
+use super::World;
+use super::driver::latency;
+use crate::proto::connection::Lane;
+use crate::proto::error::CloseReason;
+use crate::proto::resp::{Decoder, Encoder, Frame, Limits};
+use crate::proto::time::Instant;
+use crate::rehearsal::{Ending, NodeId, SessionId};
+use crate::sim::agenda::Happening;
+use crate::sim::callers;
+use crate::sim::checkers::Violation;
+use crate::sim::network::{Chunk, WireId};
+
+impl World<'_> {
+    pub(super) fn arrive_at_server(&mut self, id: WireId) -> Result<(), Violation> {
+        let micros = self.micros();
+        let Some(wire) = self.network.get(id).filter(|wire| !wire.vanished) else { return Ok(()) };
+        let (Some(chunk), session) = (wire.to_server.receive(self.now), wire.session) else { return Ok(()) };
+        match (chunk, session) {
+            (Chunk::Bytes(bytes), Some(session)) => {
+                self.server.handle_bytes(session, micros, &bytes);
+                self.serve(Some(session));
+            }
+            // Nobody reads what a stalled listener has accepted.
+            (Chunk::Bytes(_), None) => {}
+            (Chunk::Fin | Chunk::Reset, _) => self.forget(id),
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, id: WireId) {
+        if let Some(session) = self.network.remove(id) {
+            self.server.end(session);
+            self.serve(None);
+        }
+    }
+
+    /// Takes what the servers have to say, to this session and to those that it disturbed.
+    pub(super) fn serve(&mut self, session: Option<SessionId>) {
+        let mut sessions: Vec<SessionId> = session.into_iter().collect();
+        while let Some(disturbed) = self.server.next_disturbed() {
+            sessions.push(disturbed);
+        }
+        while self.server.next_disturbed_node().is_some() {}
+        for session in sessions {
+            self.speak(session);
+        }
+        if let Some(at) =
+            self.server.next_deadline_us().map(|us| Instant::from_nanos(us.saturating_mul(1000)))
+            && self.server_timer.is_none_or(|armed| at < armed)
+        {
+            let at = at.max(self.now);
+            self.server_timer = Some(at);
+            self.agenda.plan(at, Happening::ServerTimer);
+        }
+    }
+
+    pub(super) fn speak(&mut self, session: SessionId) {
+        let Some(id) = self.network.of_session(session) else { return };
+        loop {
+            let output = self.server.output(session);
+            if output.is_empty() {
+                break;
+            }
+            let count = match self.random.u32(..4) {
+                0 => self.random.usize(1..=output.len()),
+                _ => output.len(),
+            };
+            let bytes = output.get(..count).unwrap_or_default().to_vec();
+            self.server.consume_output(session, count);
+            self.send_to_client(id, Chunk::Bytes(bytes));
+        }
+        match self.server.ending(session) {
+            None => {}
+            Some(Ending::Reset) => {
+                if let Some(wire) = self.network.get(id) {
+                    wire.to_client.clear();
+                }
+                self.send_to_client(id, Chunk::Reset);
+                self.server.end(session);
+            }
+            // Half-closed, the session lives on until its client closes.
+            Some(Ending::HalfClose) => self.send_to_client(id, Chunk::Fin),
+            Some(Ending::AfterOutput | Ending::AtOnce) => {
+                self.send_to_client(id, Chunk::Fin);
+                self.server.end(session);
+            }
+        }
+    }
+
+    pub(super) fn send_to_client(&mut self, id: WireId, chunk: Chunk) {
+        let arrival = self.now.after(latency(&self.plan.setting, &mut self.random));
+        if let Some(wire) = self.network.get(id) {
+            let at = wire.to_client.send(chunk, arrival);
+            self.agenda.plan(at, Happening::ToClient { wire: id });
+        }
+    }
+
+    pub(super) fn arrive_at_client(&mut self, id: WireId) -> Result<(), Violation> {
+        let Some(wire) = self.network.get(id).filter(|wire| !wire.vanished && !wire.client_gone) else {
+            return Ok(());
+        };
+        let Some(chunk) = wire.to_client.receive(self.now) else { return Ok(()) };
+        match chunk {
+            Chunk::Bytes(bytes) => {
+                if let Some(state) = self.shards.get_mut(id.shard) {
+                    state.pool.handle_bytes(id.id(), &bytes, self.now, &mut state.outcomes);
+                }
+                self.drive(id.shard)
+            }
+            Chunk::Fin => {
+                self.forget(id);
+                self.closed(id, CloseReason::ClosedByServer)
+            }
+            Chunk::Reset => {
+                self.forget(id);
+                self.closed(id, CloseReason::Io("connection reset".into()))
+            }
+        }
+    }
+
+    /// Asks the server, past all networks.
+    pub(super) fn read_list(&mut self, shard: usize, lane: Lane) -> Vec<u64> {
+        let micros = self.micros();
+        let session = self.server.open(NodeId(0), SocketAddr::from(([10, 1, 0, 2], 1000)), micros);
+        let mut command = Vec::new();
+        let mut encoder = Encoder::command(&mut command, 4);
+        for argument in ["LRANGE", &callers::list(shard, lane), "0", "-1"] {
+            encoder.bytes(argument.as_bytes());
+        }
+        self.server.handle_bytes(session, micros, &command);
+        let reply = Decoder::new(Limits::default()).decode(&mut self.server.output(session));
+        self.server.end(session);
+        let Ok(Some(Frame::Array(values))) = reply else { return Vec::new() };
+        let number = |value: &Frame| match value {
+            Frame::Bulk(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
+            _ => None,
+        };
+        values.iter().filter_map(number).collect()
+    }
+}
