@@ -5,6 +5,8 @@ pub(super) mod deadlines;
 pub(super) mod endings;
 pub(super) mod handoffs;
 pub(super) mod liveness;
+pub(super) mod losses;
+pub(super) mod news;
 pub(super) mod truth;
 
 use std::fmt;

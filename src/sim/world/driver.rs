@@ -9,7 +9,7 @@ use crate::proto::pool::{Action, LookupId};
 use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::agenda::Happening;
-use crate::sim::checkers::{Violation, deadlines};
+use crate::sim::checkers::{Violation, deadlines, losses};
 use crate::sim::network::{Chunk, WireId};
 use crate::sim::plan::{NODES, Setting, address};
 
@@ -25,6 +25,7 @@ impl World<'_> {
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         while let Some(event) = state.pool.poll_event() {
             state.endings.check(&event)?;
+            state.told.check(&event)?;
             self.trace.note(self.now, &[1, shard as u64], |line| {
                 line.push_str(&format!("shard {shard}: {event:?}"))
             });
@@ -52,6 +53,7 @@ impl World<'_> {
                 Some(failure) => {
                     self.tally.failed += 1;
                     deadlines::check(case, failure, self.now, setting.command_timeout)?;
+                    losses::check(ticket, failure)?;
                 }
                 None => self.tally.answered += 1,
             }

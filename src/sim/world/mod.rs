@@ -20,6 +20,7 @@ use crate::sim::callers::Caller;
 use crate::sim::checkers::bounds::Bounds;
 use crate::sim::checkers::endings::Endings;
 use crate::sim::checkers::handoffs::Handoffs;
+use crate::sim::checkers::news::Told;
 use crate::sim::checkers::{Violation, liveness, truth};
 use crate::sim::network::Network;
 use crate::sim::outcomes::Outcomes;
@@ -49,6 +50,7 @@ struct Shard {
     bounds: Bounds,
     endings: Endings,
     handoffs: Handoffs,
+    told: Told,
     next_ticket: u32,
     armed: Option<Instant>,
     is_closing: bool,
@@ -99,6 +101,7 @@ impl<'a> World<'a> {
                 bounds: Bounds::default(),
                 endings: Endings::default(),
                 handoffs: Handoffs::default(),
+                told: Told::default(),
                 next_ticket: 0,
                 armed: None,
                 is_closing: false,
