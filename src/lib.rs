@@ -148,7 +148,7 @@ mod error;
 pub mod load;
 mod proto;
 mod shard;
-#[cfg(feature = "sim")]
+#[cfg(feature = "cli")]
 mod sim;
 
 pub mod observe;

@@ -6,7 +6,7 @@
 //! of events between a socket and a caller.
 
 mod announcements;
-#[cfg(feature = "sim")]
+#[cfg(feature = "cli")]
 mod census;
 mod clearance;
 mod deadlines;
@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "cli")]
 pub(crate) use self::census::{Census, Role};
 pub(crate) use self::deadlines::DeadlineId;
 
