@@ -13,8 +13,8 @@ use crate::proto::time::Instant;
 pub(super) enum Happening {
     /// The timer of a shard's pool goes off.
     Timer { shard: usize },
-    /// A shard's sockets have room again.
-    Writable { shard: usize },
+    /// A socket has room again.
+    Writable { wire: WireId },
     /// A dial is over.
     Dialed { wire: WireId },
     /// Bytes, or an end, arrive at a server.

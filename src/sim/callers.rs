@@ -12,7 +12,7 @@ use crate::proto::time::Instant;
 pub(super) struct Caller {
     pub(super) shard: usize,
     lane: Lane,
-    entry: EntryId,
+    pub(super) entry: EntryId,
 }
 
 impl Caller {

@@ -128,11 +128,4 @@ impl Network {
         self.by_session.remove(&session);
         Some(session)
     }
-
-    /// The connections of a shard that its client has not closed.
-    pub(super) fn of_shard(&self, shard: usize) -> Vec<WireId> {
-        let from = WireId { shard, entry: 0, generation: 0 };
-        let until = WireId { shard: shard + 1, entry: 0, generation: 0 };
-        self.wires.range(from..until).filter(|(_, wire)| !wire.client_gone).map(|(id, _)| *id).collect()
-    }
 }

@@ -68,9 +68,17 @@ impl World<'_> {
         state.outcomes.violation.take().map_or(Ok(()), Err)
     }
 
-    /// Every connection writes what its socket takes.
+    /// A driver has a reason to run: no other will look whether there is something to write.
+    pub(super) fn wake(&mut self, id: WireId) {
+        if let Some(state) = self.shards.get_mut(id.shard) {
+            state.awake.insert(id);
+        }
+    }
+
+    /// Every driver that is awake writes what its socket takes.
     pub(super) fn transmit(&mut self, shard: usize) {
-        for id in self.network.of_shard(shard) {
+        let awake = self.shards.get_mut(shard).map(|state| std::mem::take(&mut state.awake));
+        for id in awake.unwrap_or_default() {
             while self.write(shard, id) {}
         }
     }
@@ -101,7 +109,7 @@ impl World<'_> {
         }
         if is_full {
             let room_at = self.now.after(Duration::from_micros(self.random.u64(1..2_000)));
-            self.agenda.plan(room_at, Happening::Writable { shard });
+            self.agenda.plan(room_at, Happening::Writable { wire: id });
         }
         !is_full
     }
@@ -144,7 +152,7 @@ impl World<'_> {
                     state.handoffs.note_ready(id);
                 }
             }
-            Action::Wake { .. } => {}
+            Action::Wake { id } => self.wake(WireId::new(shard, id)),
         }
         Ok(())
     }
@@ -186,6 +194,7 @@ impl World<'_> {
         if let Some(state) = self.shards.get_mut(id.shard) {
             state.pool.handle_connected(id.id(), peer, self.now);
         }
+        self.wake(id);
         self.drive(id.shard)
     }
 

@@ -4,7 +4,7 @@ mod deeds;
 mod driver;
 mod servers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::sim::checkers::endings::Endings;
 use crate::sim::checkers::handoffs::Handoffs;
 use crate::sim::checkers::news::Told;
 use crate::sim::checkers::{Violation, liveness, truth};
-use crate::sim::network::Network;
+use crate::sim::network::{Network, WireId};
 use crate::sim::outcomes::Outcomes;
 use crate::sim::plan::{DEEDS_END, NODES, Plan, Setting, address};
 use crate::sim::trace::Trace;
@@ -48,6 +48,8 @@ struct Shard {
     pool: Pool,
     outcomes: Outcomes,
     bounds: Bounds,
+    /// The connections whose drivers have a reason to run.
+    awake: BTreeSet<WireId>,
     endings: Endings,
     handoffs: Handoffs,
     told: Told,
@@ -99,6 +101,7 @@ impl<'a> World<'a> {
                 pool: Pool::new(config(setting, random.u64(..)), now),
                 outcomes: Outcomes::default(),
                 bounds: Bounds::default(),
+                awake: BTreeSet::new(),
                 endings: Endings::default(),
                 handoffs: Handoffs::default(),
                 told: Told::default(),
@@ -200,7 +203,10 @@ impl<'a> World<'a> {
                 }
                 Ok(())
             }
-            Happening::Writable { shard } => self.drive(shard),
+            Happening::Writable { wire } => {
+                self.wake(wire);
+                self.drive(wire.shard)
+            }
             Happening::Dialed { wire } => self.dialed(wire),
             Happening::ToServer { wire } => self.arrive_at_server(wire),
             Happening::ToClient { wire } => self.arrive_at_client(wire),
@@ -230,7 +236,14 @@ impl<'a> World<'a> {
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         let Shard { pool, outcomes, next_ticket, .. } = state;
         let again = caller.act(pool, outcomes, next_ticket, &mut self.random, self.now);
+        let in_use = pool.generation_in_use(caller.entry);
+        let wire = in_use.map(|generation| WireId { shard, entry: caller.entry.0, generation });
         self.agenda.plan(self.now.after(again), Happening::Caller { caller: number });
+        match wire {
+            Some(wire) => self.wake(wire),
+            // There is no driver to be told: the pilot notes the time.
+            None => pool.handle_timeout(self.now, outcomes),
+        }
         self.drive(shard)
     }
 

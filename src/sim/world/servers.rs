@@ -109,6 +109,7 @@ impl World<'_> {
                 if let Some(state) = self.shards.get_mut(id.shard) {
                     state.pool.handle_bytes(id.id(), &bytes, self.now, &mut state.outcomes);
                 }
+                self.wake(id);
                 self.drive(id.shard)
             }
             Chunk::Fin => {
