@@ -39,7 +39,7 @@ impl Mailbox {
         Mailbox::with_room(LETTERS_MAX, SENDERS_MAX)
     }
 
-    fn with_room(letters: usize, senders: usize) -> Self {
+    pub(crate) fn with_room(letters: usize, senders: usize) -> Self {
         Mailbox {
             letters: ConcurrentQueue::bounded(letters),
             shard: AtomicWaker::new(),
