@@ -191,6 +191,7 @@ fn wait_for(stderr: &mut impl BufRead, text: &str) {
     }
 }
 
+#[expect(unsafe_code, reason = "the standard library sends no signal but one")]
 fn signal(child: &Child, signal: i32) {
     let pid = i32::try_from(child.id()).expect("a process id");
     // SAFETY: a plain system call; the child is ours and has not been waited for.

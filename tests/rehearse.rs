@@ -72,6 +72,7 @@ impl Rehearsal {
         serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
     }
 
+    #[expect(unsafe_code, reason = "the standard library sends no signal but one")]
     fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         // SAFETY: a plain system call; the child is ours and has not been waited for.

@@ -233,3 +233,6 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
 
 /// Room for a short command, so that writing one allocates once.
 const COMMAND_RESERVED: usize = 128;
+
+#[cfg(test)]
+mod across_threads;

@@ -35,6 +35,12 @@ impl Threads {
         Ok(threads)
     }
 
+    /// Mailboxes that whoever tests this serves.
+    #[cfg(test)]
+    pub(super) fn of(mailboxes: Vec<Arc<Mailbox>>) -> Self {
+        Threads { mailboxes, executors: Mutex::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.mailboxes.len()
     }

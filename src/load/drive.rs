@@ -147,9 +147,10 @@ impl Crew {
 }
 
 /// User and system time that the calling thread has used.
+#[expect(unsafe_code, reason = "the thread's own clock, which the standard library does not read")]
 pub(crate) fn thread_cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the result, and lives through the call.
+    // SAFETY: the call writes one `timespec`, which `time` is, and keeps no reference to it.
     let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     match (answer, u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec)) {
         (0, Ok(seconds), Ok(nanos)) => Duration::new(seconds, nanos),

@@ -55,7 +55,11 @@ impl ShardGroup {
     /// A group for so many shards at a time, at most 1024. Each takes a seat when it starts, and leaves it when it is
     /// shut down, or gone.
     pub fn new(members: usize) -> Self {
-        ShardGroup((0..members.min(MEMBERS_MAX)).map(|_| Inbox::new()).collect())
+        ShardGroup::with_room(members.min(MEMBERS_MAX), INBOX_MAX)
+    }
+
+    fn with_room(members: usize, announcements: usize) -> Self {
+        ShardGroup((0..members).map(|_| Inbox::new(announcements)).collect())
     }
 
     /// For how many shards it is.
@@ -93,7 +97,7 @@ impl std::fmt::Debug for ShardGroup {
     }
 }
 
-/// One shard's seat in its group. Dropping it leaves the group.
+/// One shard's seat in its group, which listens and leaves on the shard's thread. Dropping it leaves the group.
 pub(crate) struct Member {
     group: ShardGroup,
     index: usize,
@@ -173,10 +177,10 @@ impl Drop for Member {
 }
 
 impl Inbox {
-    fn new() -> Self {
+    fn new(announcements: usize) -> Self {
         Inbox {
             changes: AtomicUsize::new(0),
-            announcements: ConcurrentQueue::bounded(INBOX_MAX),
+            announcements: ConcurrentQueue::bounded(announcements),
             shard: AtomicWaker::new(),
             overrun: AtomicBool::new(false),
         }
@@ -202,9 +206,17 @@ impl Inbox {
     }
 
     fn give_up(&self, claim: usize) {
+        if self.owner() != Some(claim) {
+            return;
+        }
+        // Taken out first: whoever has the seat next puts a waker in its place at once, and this one would wait for
+        // ever to be told that it has left.
+        let listener = self.shard.take();
         let free = claim.wrapping_add(1);
-        if self.changes.compare_exchange(claim, free, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.shard.wake();
+        // Nobody but the owner, who is here, leaves the seat: it does not fail.
+        let _ = self.changes.compare_exchange(claim, free, Ordering::AcqRel, Ordering::Relaxed);
+        if let Some(listener) = listener {
+            listener.wake();
         }
     }
 
@@ -223,6 +235,9 @@ impl Inbox {
 const INBOX_MAX: usize = 128;
 /// As many as a client can have shards.
 const MEMBERS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod across_threads;
 
 #[cfg(test)]
 mod tests {

@@ -36,10 +36,14 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new() -> Self {
+        Mailbox::with_room(LETTERS_MAX, SENDERS_MAX)
+    }
+
+    pub(crate) fn with_room(letters: usize, senders: usize) -> Self {
         Mailbox {
-            letters: ConcurrentQueue::bounded(LETTERS_MAX),
+            letters: ConcurrentQueue::bounded(letters),
             shard: AtomicWaker::new(),
-            senders: ConcurrentQueue::bounded(SENDERS_MAX),
+            senders: ConcurrentQueue::bounded(senders),
         }
     }
 
@@ -96,7 +100,7 @@ impl Mailbox {
     }
 
     /// The next letter; `None` once it is closed and empty.
-    async fn next(&self) -> Option<Letter> {
+    pub(crate) async fn next(&self) -> Option<Letter> {
         poll_fn(|context| {
             for attempt in 0..2 {
                 match self.letters.pop() {
@@ -114,9 +118,13 @@ impl Mailbox {
         .await
     }
 
+    /// Wakes those who wait by now. One of them may find no room and be back before the next is woken: to go on until
+    /// nobody waits could take for ever.
     fn wake_senders(&self) {
-        while let Ok(sender) = self.senders.pop() {
-            sender.wake();
+        for _ in 0..self.senders.len() {
+            if let Ok(sender) = self.senders.pop() {
+                sender.wake();
+            }
         }
     }
 }
@@ -157,3 +165,6 @@ const LETTERS_MAX: usize = 8192;
 const SENDERS_MAX: usize = 2 * LETTERS_MAX;
 /// How many letters are served before other tasks of the shard run.
 const LETTERS_PER_TURN: usize = 256;
+
+#[cfg(test)]
+mod across_threads;

@@ -18,6 +18,8 @@ mod reply;
 mod resolve;
 mod seats;
 mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transport;
 
 use std::cell::RefCell;

@@ -62,7 +62,7 @@ async fn resolve_in_time(inner: &Inner, endpoint: &Endpoint) -> Option<Result<Ve
 pub(super) async fn look_up(endpoint: &Endpoint, resolver: &Resolver) -> Result<Vec<SocketAddr>, String> {
     let (sender, receiver) = oneshot::channel();
     let (host, port, resolver) = (endpoint.host().to_owned(), endpoint.port(), resolver.clone());
-    let permit = Permit::take().ok_or("too many name look-ups are under way")?;
+    let permit = LEFT.take().ok_or("too many name look-ups are under way")?;
     let look_up = move || {
         let addresses = resolver.resolve(&host, port);
         drop(permit);
@@ -81,25 +81,34 @@ pub(super) async fn look_up(endpoint: &Endpoint, resolver: &Resolver) -> Result<
     if addresses.is_empty() { Err(format!("{} has no address", endpoint.host())) } else { Ok(addresses) }
 }
 
-/// One of the look-ups that may be under way in this process at a time. Each dial holds at most one, so that the
-/// count is only ever contended when connections are being made.
-struct Permit;
+/// How many more look-ups may be under way. Each dial holds at most one, so that the count is only ever contended
+/// when connections are being made.
+struct Permits(AtomicUsize);
 
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// One of them.
+struct Permit<'a>(&'a Permits);
 
-impl Permit {
-    fn take() -> Option<Permit> {
-        let taken = UNDER_WAY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < LOOKUPS_MAX).then_some(count + 1)
-        });
-        taken.ok().map(|_| Permit)
+/// Those of this process.
+static LEFT: Permits = Permits::new(LOOKUPS_MAX);
+
+impl Permits {
+    const fn new(count: usize) -> Self {
+        Permits(AtomicUsize::new(count))
+    }
+
+    fn take(&self) -> Option<Permit<'_>> {
+        let one_less = |left: usize| left.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok().map(|_| Permit(self))
     }
 }
 
-impl Drop for Permit {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 const LOOKUPS_MAX: usize = 256;
+
+#[cfg(test)]
+mod across_threads;

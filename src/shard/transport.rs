@@ -85,6 +85,7 @@ pub(super) async fn dial(
     Err(problems.join("; "))
 }
 
+#[expect(unsafe_code, reason = "the runtime's stream lends its descriptor as a bare number")]
 async fn connect(address: SocketAddr, timeout: Duration, effective: &Effective) -> io::Result<Stream> {
     let tcp = TcpStream::connect_timeout(address, timeout).await.map_err(plain)?;
     // A port of the ephemeral range that nobody listens on may get connected to itself, which would keep its server
@@ -92,7 +93,8 @@ async fn connect(address: SocketAddr, timeout: Duration, effective: &Effective) 
     if tcp.local_addr().map_err(plain)? == tcp.peer_addr().map_err(plain)? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    // SAFETY: the descriptor is open as long as `tcp`, which outlives this borrow of it.
+    // SAFETY: `tcp` keeps its descriptor open until it is dropped, and neither it nor what borrows from it here goes
+    // anywhere before the last use below.
     let descriptor = unsafe { BorrowedFd::borrow_raw(tcp.as_raw_fd()) };
     let socket = SockRef::from(&descriptor);
     socket.set_tcp_nodelay(true)?;

@@ -14,14 +14,16 @@ pub(super) const ACCEPT_BACKLOG: i32 = 1_024;
 const DRAINED_BYTES_MAX: usize = 1 << 20;
 
 /// Asks the kernel for a ring, because glommio panics if it gets none, and blames the kernel's age.
+#[expect(unsafe_code, reason = "a system call that no crate wraps")]
 pub(super) fn probe_io_uring() -> io::Result<()> {
-    // At least as large as the kernel's io_uring_params, which are all zero by default.
+    // As large as the kernel's io_uring_params, which are all zero by default.
     let mut params = [0u8; 120];
-    // SAFETY: the call reads and writes the 120 bytes of io_uring_params, which `params` holds; the
-    // descriptor that it returns belongs to nobody else.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
+    // SAFETY: the call takes a number of entries and a pointer to the 120 bytes of one io_uring_params, whatever their
+    // alignment. `params` is as large, and borrowed for this call alone; the kernel keeps no reference to it.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1_u32, params.as_mut_ptr()) };
     if fd >= 0 {
-        // SAFETY: `fd` was just opened and is closed once. File descriptors fit in an i32.
+        // SAFETY: the call has just opened `fd`, nobody else knows its number, and what owns it here closes it once.
+        // Descriptors fit in an i32.
         drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) });
         return Ok(());
     }
@@ -66,16 +68,17 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 /// The runtime's listener for a socket that listens already.
+#[expect(unsafe_code, reason = "the runtime takes sockets as bare numbers")]
 pub(super) fn listener(socket: StdListener) -> TcpListener {
-    // SAFETY: the descriptor comes out of an owner that gives it up, so the listener owns it alone.
+    // SAFETY: the descriptor is an open, listening TCP socket, and comes out of an owner that gives it up: the result
+    // owns it alone.
     unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
 }
 
 /// Ends a connection with a FIN, after what has been written. What arrived and was not read would make it a reset,
 /// which takes the last replies away from the client.
 pub(super) fn end(stream: &TcpStream) {
-    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let descriptor = descriptor(stream);
     let socket = SockRef::from(&descriptor);
     if socket.shutdown(Shutdown::Write).is_err() {
         return;
@@ -92,8 +95,7 @@ pub(super) fn end(stream: &TcpStream) {
 
 /// Says that nothing more will be written; reading goes on.
 pub(super) fn end_writing(stream: &TcpStream) {
-    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let descriptor = descriptor(stream);
     if let Err(error) = SockRef::from(&descriptor).shutdown(Shutdown::Write) {
         tracing::debug!(%error, "cannot shut a connection down");
     }
@@ -101,8 +103,7 @@ pub(super) fn end_writing(stream: &TcpStream) {
 
 /// Has the connection reset when it is closed; what is not sent by then is lost.
 pub(super) fn reset_on_close(stream: &TcpStream) {
-    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let descriptor = descriptor(stream);
     if let Err(error) = SockRef::from(&descriptor).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot set SO_LINGER");
     }
@@ -111,9 +112,16 @@ pub(super) fn reset_on_close(stream: &TcpStream) {
 /// Tells a client that there are too many, as far as its socket takes it without waiting.
 pub(super) fn refuse(stream: &TcpStream) {
     const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
-    // SAFETY: the descriptor is open as long as `stream`, which outlives this borrow of it.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let descriptor = descriptor(stream);
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // It may be gone.
     let _ = SockRef::from(&descriptor).send_with_flags(REFUSAL, flags);
+}
+
+/// The stream's descriptor, for as long as the stream is borrowed.
+#[expect(unsafe_code, reason = "the runtime lends sockets as bare numbers")]
+fn descriptor(stream: &TcpStream) -> BorrowedFd<'_> {
+    // SAFETY: the stream keeps its descriptor open until it is dropped, which it cannot be while it is borrowed; the
+    // result has the lifetime of that borrow.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
 }

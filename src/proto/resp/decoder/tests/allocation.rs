@@ -1,5 +1,7 @@
 //! What is announced is not what is allocated.
 
+#![expect(unsafe_code, reason = "a global allocator that counts")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -14,18 +16,19 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of the heap, since the
-// thread-locals need neither initialization nor a destructor.
+// SAFETY: every call goes to the system's allocator unchanged, and so does what it gives; the methods that are not here
+// are made of these two. Counting allocates nothing, since the thread-locals need neither initialization nor a
+// destructor, and does not unwind: it adds up sizes of what fits in memory together.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that the layout is not empty, which is all that is asked here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises that the pointer came from `alloc` with this layout, which had it from there.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -1,0 +1,101 @@
+//! Clients between threads, in front of mailboxes that the test serves; see `scripts/miri`.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use futures_lite::future::block_on;
+
+use super::*;
+use crate::proto::resp::Frame;
+use crate::shard::mailbox::Mailbox;
+use crate::shard::testing::in_all_orders;
+
+const SHARDS: usize = 2;
+
+fn mailboxes() -> Vec<Arc<Mailbox>> {
+    (0..SHARDS).map(|_| Arc::new(Mailbox::with_room(2, 4))).collect()
+}
+
+fn client(mailboxes: &[Arc<Mailbox>]) -> Client {
+    let config = Config::from_url("redis://127.0.0.1:1").unwrap();
+    let effective = config.shards(SHARDS).connections_per_shard(2).effective().unwrap();
+    let threads = Threads::of(mailboxes.to_vec());
+    Client::bound(Arc::new(Shared { threads, effective, clones: AtomicUsize::new(0) }))
+}
+
+/// Answers every call with the number of the shard, until it is told to end or everybody is gone. Says how many calls
+/// there were.
+fn serve(shard: usize, mailbox: &Mailbox) -> usize {
+    let mut calls = 0;
+    while let Some(letter) = block_on(mailbox.next()) {
+        match letter {
+            Letter::Call { caller, .. } => {
+                calls += 1;
+                let _ = caller.send(Ok(Frame::Integer(shard as i64)));
+            }
+            Letter::ShutDown { done, .. } => {
+                mailbox.abandon();
+                let _ = done.send(Ok(()));
+            }
+            Letter::Run(_) => panic!("nobody asked for that"),
+        }
+    }
+    calls
+}
+
+/// The last clone may be dropped on any thread: what was accepted by then is served, and the shards end.
+#[test]
+fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
+    const THREADS: usize = 2;
+    in_all_orders(|| {
+        let mailboxes = mailboxes();
+        let client = client(&mailboxes);
+        thread::scope(|scope| {
+            let shards = mailboxes.iter().enumerate();
+            let shards: Vec<_> =
+                shards.map(|(shard, mailbox)| scope.spawn(move || serve(shard, mailbox))).collect();
+            let call = |client: Client| {
+                move || {
+                    let clone = client.clone();
+                    drop(client);
+                    // Nobody waits for this one.
+                    drop(clone.incr("left"));
+                    assert_eq!(block_on(clone.incr("kept")).unwrap(), clone.shard as i64);
+                    (clone.shard, clone.lane)
+                }
+            };
+            let clients: Vec<Client> = (0..THREADS).map(|_| client.clone()).collect();
+            drop(client);
+            let callers: Vec<_> = clients.into_iter().map(|client| scope.spawn(call(client))).collect();
+            let bound: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+            // They are the last two clones, in some order.
+            assert_eq!(bound.iter().map(|(shard, _)| *shard).collect::<BTreeSet<_>>().len(), SHARDS);
+            assert_eq!(bound.iter().map(|(_, lane)| lane.0).collect::<BTreeSet<_>>().len(), THREADS);
+            let calls: usize = shards.into_iter().map(|shard| shard.join().unwrap()).sum();
+            assert_eq!(calls, 2 * THREADS);
+        });
+    });
+}
+
+#[test]
+fn whoever_calls_while_others_shut_down_gets_an_answer_or_is_told_that_nothing_was_sent() {
+    in_all_orders(|| {
+        let mailboxes = mailboxes();
+        let client = client(&mailboxes);
+        thread::scope(|scope| {
+            for (shard, mailbox) in mailboxes.iter().enumerate() {
+                scope.spawn(move || serve(shard, mailbox));
+            }
+            let (one, other) = (client.clone(), client.clone());
+            for client in [client.clone(), client] {
+                scope.spawn(move || assert!(block_on(client.shutdown(Duration::ZERO)).is_ok()));
+            }
+            for client in [one, other] {
+                scope.spawn(move || match block_on(client.incr("a")) {
+                    Ok(shard) => assert_eq!(shard, client.shard as i64),
+                    Err(error) => assert_eq!(error.outcome(), Outcome::Unsent),
+                });
+            }
+        });
+    });
+}

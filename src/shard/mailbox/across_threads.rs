@@ -1,0 +1,253 @@
+//! The mailbox between threads: small enough for every interleaving to come up under a checker that tries
+//! many (`scripts/miri`), and ordinary tests otherwise.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+use std::thread;
+
+use futures_lite::future::{block_on, poll_once};
+
+use super::*;
+use crate::proto::resp::Frame;
+use crate::shard::testing::in_all_orders;
+
+/// As little as can be full.
+const ROOM: usize = 2;
+
+type Receiver = oneshot::Receiver<Answer>;
+
+/// A letter with a sender's number and its count, and where its answer comes.
+fn letter(sender: u8, count: u8) -> (Letter, Receiver) {
+    let (caller, receiver) = oneshot::channel();
+    let bytes = vec![sender, count];
+    (Letter::Call { bytes, batch: None, entry: EntryId(0), lane: Lane(0), caller }, receiver)
+}
+
+/// Waits for room. Gives the letter back if the shard is gone.
+fn send_when_there_is_room(mailbox: &Mailbox, letter: Letter) -> Result<(), Option<Letter>> {
+    let mut letter = Some(letter);
+    match block_on(poll_fn(|context| mailbox.poll_send(&mut letter, context))) {
+        true => Ok(()),
+        false => Err(letter),
+    }
+}
+
+/// Answers a letter with its own number, and says which it was.
+fn answer(letter: Letter) -> (u8, u8) {
+    let Letter::Call { bytes, caller, .. } = letter else { panic!("only calls are sent") };
+    let _ = caller.send(Ok(number(bytes[0], bytes[1])));
+    (bytes[0], bytes[1])
+}
+
+fn number(sender: u8, count: u8) -> Frame {
+    Frame::Integer(i64::from(sender) << 8 | i64::from(count))
+}
+
+/// What became of a letter.
+#[derive(Debug, PartialEq)]
+enum End {
+    Answered,
+    Unsent,
+    GivenBack,
+}
+
+fn end(receiver: Receiver, sender: u8, count: u8) -> End {
+    match block_on(receiver).expect("every caller is told") {
+        Ok(frame) => {
+            assert_eq!(frame, number(sender, count), "an answer of somebody else");
+            End::Answered
+        }
+        Err(Failure::ShutDown(Outcome::Unsent)) => End::Unsent,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// Every letter of each sender that was served, in the order in which it was.
+fn of_sender(served: &[(u8, u8)], sender: u8) -> Vec<u8> {
+    served.iter().filter(|(from, _)| *from == sender).map(|(_, count)| *count).collect()
+}
+
+fn serve_until_closed(mailbox: &Mailbox) -> Vec<(u8, u8)> {
+    let mut served = Vec::new();
+    while let Some(letter) = block_on(mailbox.next()) {
+        served.push(answer(letter));
+    }
+    served
+}
+
+#[test]
+fn no_letter_is_lost_or_doubled_and_each_sender_keeps_its_order() {
+    const SENDERS: u8 = 3;
+    const LETTERS: u8 = 3;
+    in_all_orders(|| {
+        // Not every sender finds a place for its waker, either.
+        let mailbox = &Mailbox::with_room(ROOM, ROOM);
+        let served = thread::scope(|scope| {
+            let shard = scope.spawn(|| serve_until_closed(mailbox));
+            let send_all = |sender| {
+                move || {
+                    let receivers: Vec<Receiver> = (0..LETTERS)
+                        .map(|count| {
+                            let (letter, receiver) = letter(sender, count);
+                            assert!(send_when_there_is_room(mailbox, letter).is_ok(), "it is open");
+                            receiver
+                        })
+                        .collect();
+                    for (count, receiver) in (0..).zip(receivers) {
+                        assert_eq!(end(receiver, sender, count), End::Answered);
+                    }
+                }
+            };
+            let senders: Vec<_> = (0..SENDERS).map(|sender| scope.spawn(send_all(sender))).collect();
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
+            mailbox.close();
+            shard.join().unwrap()
+        });
+        for sender in 0..SENDERS {
+            assert_eq!(of_sender(&served, sender), Vec::from_iter(0..LETTERS));
+        }
+    });
+}
+
+/// Nothing else comes that could wake either of them by chance.
+#[test]
+fn a_lone_letter_wakes_a_shard_that_waits() {
+    in_all_orders(|| {
+        let mailbox = &Mailbox::with_room(ROOM, ROOM);
+        thread::scope(|scope| {
+            let shard = scope.spawn(|| serve_until_closed(mailbox));
+            for count in 0..3 {
+                let (letter, receiver) = letter(0, count);
+                assert!(mailbox.send(letter).is_ok(), "there is room");
+                assert_eq!(end(receiver, 0, count), End::Answered);
+            }
+            mailbox.close();
+            assert_eq!(shard.join().unwrap(), [(0, 0), (0, 1), (0, 2)]);
+        });
+    });
+}
+
+/// The shard takes letters until there are none, and then waits for one; nobody else comes that could wake either.
+#[test]
+fn a_sender_that_waits_is_woken_when_room_is_made() {
+    const LETTERS: u8 = 6;
+    in_all_orders(|| {
+        let mailbox = &Mailbox::with_room(ROOM, 2 * ROOM);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                for count in 0..LETTERS {
+                    assert!(send_when_there_is_room(mailbox, letter(0, count).0).is_ok(), "it is open");
+                }
+            });
+            let shard = scope.spawn(|| serve_until_closed(mailbox));
+            sender.join().unwrap();
+            mailbox.close();
+            assert_eq!(shard.join().unwrap(), Vec::from_iter((0..LETTERS).map(|count| (0, count))));
+        });
+    });
+}
+
+#[test]
+fn what_was_taken_before_it_closed_is_served_and_the_rest_is_given_back() {
+    in_all_orders(|| {
+        let mailbox = &Mailbox::with_room(8, ROOM);
+        thread::scope(|scope| {
+            let shard = scope.spawn(|| serve_until_closed(mailbox));
+            let sender = scope.spawn(|| {
+                (0..4).filter(|count| mailbox.send(letter(0, *count).0).is_ok()).collect::<Vec<u8>>()
+            });
+            mailbox.close();
+            assert_eq!(of_sender(&shard.join().unwrap(), 0), sender.join().unwrap());
+        });
+    });
+}
+
+#[test]
+fn whoever_is_abandoned_is_told_so_and_nobody_waits() {
+    const SENDERS: u8 = 3;
+    in_all_orders(|| {
+        let mailbox = &Mailbox::with_room(ROOM, ROOM);
+        let (served, ends) = thread::scope(|scope| {
+            let shard = scope.spawn(|| {
+                let first = block_on(mailbox.next()).map(answer);
+                mailbox.abandon();
+                assert!(block_on(mailbox.next()).is_none(), "there is nothing left");
+                // The thread that it is served by ends.
+                mailbox.abandon();
+                first
+            });
+            let send_both = |sender| {
+                move || {
+                    [0, 1].map(|count| {
+                        let (letter, receiver) = letter(sender, count);
+                        let (entered, back) = match send_when_there_is_room(mailbox, letter) {
+                            Ok(()) => (true, None),
+                            Err(back) => (false, back),
+                        };
+                        assert_ne!(entered, back.is_some(), "it is either in, or given back");
+                        if entered { end(receiver, sender, count) } else { End::GivenBack }
+                    })
+                }
+            };
+            let senders: Vec<_> = (0..SENDERS).map(|sender| scope.spawn(send_both(sender))).collect();
+            let ends: Vec<End> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
+            (shard.join().unwrap(), ends)
+        });
+        let answered = ends.iter().filter(|end| **end == End::Answered).count();
+        assert_eq!((answered, served.is_some()), (1, true), "{ends:?}");
+    });
+}
+
+/// A caller may leave while its answer comes, and either is fine; nobody else's answer is the worse for it.
+#[test]
+fn callers_who_leave_disturb_nobody() {
+    in_all_orders(|| {
+        let mailbox = &Mailbox::with_room(ROOM, ROOM);
+        thread::scope(|scope| {
+            let shard = scope.spawn(|| serve_until_closed(mailbox));
+            let (leaves, left) = letter(0, 0);
+            let (stays, stayed) = letter(0, 1);
+            assert!(mailbox.send(leaves).is_ok() && mailbox.send(stays).is_ok());
+            let mut left = left;
+            let _ = block_on(poll_once(&mut left));
+            drop(left);
+            assert_eq!(end(stayed, 0, 1), End::Answered);
+            mailbox.close();
+            assert_eq!(shard.join().unwrap(), [(0, 0), (0, 1)]);
+        });
+    });
+}
+
+/// Asks for room again as soon as it is woken, as a sender on another core may while the shard still wakes others.
+struct Insistent {
+    mailbox: Arc<Mailbox>,
+    woken: AtomicUsize,
+}
+
+impl Wake for Insistent {
+    fn wake(self: Arc<Self>) {
+        if self.woken.fetch_add(1, Ordering::Relaxed) > 100 {
+            // So that the test fails, instead of going on.
+            return;
+        }
+        let waker = Waker::from(self.clone());
+        let _ = self.mailbox.poll_send(&mut Some(letter(1, 0).0), &Context::from_waker(&waker));
+    }
+}
+
+#[test]
+fn waking_senders_ends_although_they_find_no_room_and_ask_again_at_once() {
+    let mailbox = Arc::new(Mailbox::with_room(ROOM, ROOM));
+    for count in 0..ROOM as u8 {
+        assert!(mailbox.send(letter(0, count).0).is_ok());
+    }
+    let insistent = Arc::new(Insistent { mailbox: mailbox.clone(), woken: AtomicUsize::new(0) });
+    let waker = Waker::from(insistent.clone());
+    let mut waiting = Some(letter(1, 0).0);
+    assert!(mailbox.poll_send(&mut waiting, &Context::from_waker(&waker)).is_pending());
+    mailbox.wake_senders();
+    assert_eq!(insistent.woken.load(Ordering::Relaxed), 1);
+    // Its waker holds the mailbox that holds its waker.
+    mailbox.abandon();
+}
