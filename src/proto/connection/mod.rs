@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use handshake::Protocol;
 pub(crate) use handshake::{Agreed, Greeting, Secret};
 pub(crate) use opt_in::Notifications;
