@@ -218,6 +218,7 @@ impl World {
         let before = self.callers.told;
         let lost = link.connection.end(&Arc::new(reason.clone()), None, &mut self.queue, &mut self.callers);
         assert_eq!(lost, (self.callers.told - before) as u64);
+        link.peer.end(&mut self.executed);
     }
 
     fn give_up(&mut self, which: u8) {

@@ -7,6 +7,8 @@ use super::wire;
 #[derive(Default)]
 pub(super) struct Executed {
     counts: Vec<u32>,
+    /// Those of which a connection took the beginning with it: nobody may send them again.
+    lost: Vec<usize>,
     /// The latest command of each lane.
     lanes: [Option<usize>; LANES],
 }
@@ -24,7 +26,13 @@ impl Executed {
         self.counts.get(command).copied().unwrap_or_default()
     }
 
+    /// Whether the beginning of it, and no more, reached a server.
+    pub(super) fn is_lost(&self, command: usize) -> bool {
+        self.lost.contains(&command)
+    }
+
     fn execute(&mut self, command: usize, lane: usize) {
+        assert!(!self.is_lost(command), "{command} was sent again, after a part of it had been");
         if self.counts.len() <= command {
             self.counts.resize(command + 1, 0);
         }
@@ -48,6 +56,15 @@ impl Peer {
                 }
                 _ => self.replies.extend_from_slice(b"+OK\r\n"),
             }
+        }
+    }
+
+    /// The connection is gone, and with it a command of which a part had come: its number, if that is in it.
+    pub(super) fn end(self, executed: &mut Executed) {
+        let text = String::from_utf8_lossy(&self.received);
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        if let [_, _, "ECHO", _, number, _, ..] = lines[..] {
+            executed.lost.push(decimal(number.as_bytes()));
         }
     }
 }
