@@ -144,6 +144,9 @@ mod client;
 mod command;
 mod config;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "load")]
 pub mod load;
 mod proto;

@@ -76,6 +76,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/command", &["proto", "error"]),
     ("src/config", &["proto", "error"]),
     ("src/observe", &["proto"]),
+    ("src/fuzz", &["proto", "config", "command"]),
     ("src/shard", &["proto", "error", "command", "config", "observe"]),
     ("src/client", &["proto", "error", "command", "config", "shard", "observe"]),
     ("src/rehearsal", &[]),

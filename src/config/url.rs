@@ -18,16 +18,15 @@ pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
     };
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
     let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
+    // A host was then found within the user or the password, and no error may quote it.
+    if path.contains('@') || query.is_some_and(|query| query.contains('@')) {
+        let problem = "a `/` or `?` in the user or password must be written as %2F or %3F, and an `@` behind the host as %40";
+        return Err(ConfigError::new("url, user and password", problem));
+    }
     // The last `@`: a password may hold one that nobody encoded.
-    let (user_info, address) = match authority.rsplit_once('@') {
-        Some((user_info, address)) => (Some(user_info), address),
-        // What stands before the slash is then no host but the beginning of a secret.
-        None if rest.contains('@') || query.is_some_and(|query| query.contains('@')) => {
-            let problem = "a `/` or `?` in the user or password must be written as %2F or %3F";
-            return Err(ConfigError::new("url, user and password", problem));
-        }
-        None => (None, authority),
-    };
+    let (user_info, address) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(user_info, address)| (Some(user_info), address));
     let address = if address.is_empty() { "localhost" } else { address };
     let endpoint: Endpoint =
         address.parse().map_err(|error| ConfigError::new("url, host and port", format!("{error}")))?;
@@ -50,6 +49,10 @@ fn check_scheme(scheme: &str) -> Result<(), ConfigError> {
         "rediss" | "valkeys" => Err(ConfigError::new("url, scheme", "TLS is not supported by this version")),
         "unix" | "redis+unix" | "valkey+unix" => {
             Err(ConfigError::new("url, scheme", "unix sockets are not supported by this version"))
+        }
+        // With anything else in it, it is no scheme, and may hold the password.
+        _ if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) => {
+            Err(ConfigError::new("url, scheme", "it is none of redis, valkey"))
         }
         _ => Err(ConfigError::new("url, scheme", format!("{scheme:?} is none of redis, valkey"))),
     }
@@ -162,6 +165,11 @@ mod tests {
             ("redis://u:s3cret@host#x", "url"),
             ("redis://u:s3cret/x@host", "url, user and password"),
             ("redis://u:s3cret?x@host", "url, user and password"),
+            ("redis://me@home:s3cret/x@host", "url, user and password"),
+            ("redis://u:p@a:s3cret/x@host", "url, user and password"),
+            ("redis://u:p@a:s3cret?x@host", "url, user and password"),
+            ("redis://u:p@a?s3cret=%ff@host", "url, user and password"),
+            ("u:s3cret://x@host", "url, scheme"),
         ] {
             let error = parse(url).unwrap_err();
             assert_eq!(error.knob(), knob, "{url}");

@@ -95,6 +95,20 @@ impl InFlight {
         (self.items.split_off(self.items.len() - count), whole)
     }
 
+    /// Whether no byte of any command here was written, given how many bytes of the last write are still here.
+    #[inline]
+    pub(crate) fn is_unsent(&self, unwritten: usize) -> bool {
+        let mut rest = unwritten;
+        unwritten > 0
+            && self.items.iter().all(|item| match rest.checked_sub(item.length) {
+                Some(less) => {
+                    rest = less;
+                    true
+                }
+                None => false,
+            })
+    }
+
     /// Whose replies are awaited here, for each command.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> {
         self.items.iter().map(|item| item.lane)
@@ -137,6 +151,14 @@ mod tests {
             });
         }
         inflight
+    }
+
+    #[test]
+    fn what_is_wholly_unwritten_cannot_have_been_answered() {
+        let inflight = inflight(&[(0, 1), (1, 1)]);
+        assert!(inflight.is_unsent(20));
+        assert!(!inflight.is_unsent(19), "of the first a byte is written");
+        assert!(!inflight.is_unsent(0));
     }
 
     #[test]

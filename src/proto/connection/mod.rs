@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use handshake::Protocol;
 pub(crate) use handshake::{Agreed, Greeting, Secret};
 pub(crate) use opt_in::Notifications;
@@ -150,6 +150,9 @@ impl Connection {
                 if let Some(agreed) = handshake.handle_reply(frame, &mut self.outgoing)? {
                     self.phase = Phase::Ready { since: now, agreed };
                 }
+            } else if self.in_flight.is_unsent(self.outgoing.len() - self.written) {
+                // Taken for the reply of a command that may yet go elsewhere, it would shift all replies there.
+                return Err(CloseReason::UnaskedReply);
             } else {
                 match self.in_flight.answer() {
                     ReplyMatch::Answers { ticket, last } => deliver.reply(ticket, frame, last),

@@ -1,0 +1,65 @@
+//! Endpoints and URLs: what is printed is what was read, and no mistake gives a password away.
+
+use percent_encoding::percent_decode_str;
+
+use super::script::Script;
+use crate::config::Config;
+use crate::proto::endpoint::Endpoint;
+
+/// Any text, read as an endpoint, as servers write endpoints, as a URL, and as a URL around a password.
+///
+/// # Panics
+/// If what was read does not survive being printed, or a password is.
+pub fn address(data: &[u8]) {
+    let mut script = Script::new(data);
+    let (port, split) = (u16::from(script.byte()), script.below(64));
+    let text = String::from_utf8_lossy(script.rest()).into_owned();
+    if let Ok(endpoint) = text.parse::<Endpoint>() {
+        check(&endpoint);
+    }
+    if let Ok(Some(endpoint)) = Endpoint::from_wire(&text, port) {
+        check(&endpoint);
+        assert_eq!(Endpoint::from_wire(&endpoint.to_string(), 0), Ok(Some(endpoint)));
+    }
+    for url in [text.clone(), format!("redis://{text}")] {
+        if let Ok(config) = Config::from_url(&url) {
+            let _ = config.effective().map(|effective| effective.to_string());
+        }
+    }
+    keeps_the_secret(&text, split);
+}
+
+fn check(endpoint: &Endpoint) {
+    let printed = endpoint.to_string();
+    assert_eq!(printed.parse().as_ref(), Ok(endpoint), "{printed:?}");
+    assert_eq!(Endpoint::new(endpoint.host(), endpoint.port()).as_ref(), Ok(endpoint));
+    let has_a_name = endpoint.server_name().is_some() || endpoint.socket_addr().is_some();
+    assert_eq!(endpoint.is_same(endpoint), has_a_name, "{printed:?}");
+    if let Some(address) = endpoint.socket_addr() {
+        assert!(Endpoint::from(address).is_same(endpoint), "{printed:?}");
+    }
+}
+
+/// Writes a password into the text where one can be, between a `:` and an `@`, and looks for it in all that is said.
+fn keeps_the_secret(text: &str, split: usize) {
+    let (before, after) = text.split_at(text.char_indices().nth(split).map_or(text.len(), |(at, _)| at));
+    let (inside, behind) = after.split_once('@').unwrap_or(("", after));
+    if percent_decode_str(text).decode_utf8_lossy().contains(SECRET) {
+        return;
+    }
+    for url in
+        [format!("redis://{before}:{SECRET}{inside}@{behind}"), format!("{before}:{SECRET}{inside}@{behind}")]
+    {
+        let said = match Config::from_url(&url) {
+            Err(error) => format!("{error} {error:?}"),
+            Ok(config) => {
+                let effective = config.effective();
+                let effective = effective.map_or_else(|error| error.to_string(), |config| config.to_string());
+                format!("{config:?} {effective}")
+            }
+        };
+        assert!(!said.contains(SECRET), "{url:?}: {said}");
+    }
+}
+
+const SECRET: &str = "pAs5w0rd";

@@ -1,0 +1,253 @@
+//! Connections, one after the other, with one queue: whatever happens when, everybody hears the truth, once.
+//!
+//! A server at the other end of each connection numbers its replies and remembers what it was sent, so that one reply
+//! in another's place, a command sent twice, and one that overtakes another of its lane are all seen.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::callers::Callers;
+use super::peer::{Executed, LANES, Peer, command};
+use super::script::Script;
+use crate::proto::connection::{
+    Allowance, Connection, ConnectionConfig, Greeting, Lane, Patience, Queue, QueueBounds,
+};
+use crate::proto::error::{CloseReason, Outcome};
+use crate::proto::resp::Limits;
+use crate::proto::time::Instant;
+
+/// A script of what callers, the network, the clock and a server do.
+///
+/// # Panics
+/// If a caller is told nothing, something untrue, or two things; if a command is executed twice or out of order.
+pub fn connection(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut world = World::new(&mut script);
+    for _ in 0..STEPS_MAX {
+        if script.is_over() {
+            break;
+        }
+        world.step(&mut script);
+    }
+    world.close();
+}
+
+struct World {
+    queue: Queue,
+    /// The latest is the current one; the others have been retired.
+    links: Vec<Link>,
+    callers: Callers,
+    executed: Executed,
+    config: ConnectionConfig,
+    allowance: Allowance,
+}
+
+struct Link {
+    connection: Connection,
+    peer: Peer,
+    retired: bool,
+}
+
+impl World {
+    fn new(script: &mut Script<'_>) -> World {
+        let config = ConnectionConfig {
+            greeting: Arc::new(Greeting::default()),
+            limits: Limits::default(),
+            in_flight_max: script.below(8) + 1,
+            connect_timeout: SECOND * 2,
+            command_timeout: SECOND,
+        };
+        let bounds = QueueBounds { commands: script.below(8) + 1, bytes: script.below(256) + 1 };
+        let until = script.coin().then(|| Instant::default().after(SECOND * 5));
+        World {
+            queue: Queue::new(bounds),
+            links: Vec::new(),
+            callers: Callers::of_numbered_replies(),
+            executed: Executed::default(),
+            config,
+            allowance: Allowance::relaxed(SECOND, SECOND * 3, until),
+        }
+    }
+
+    fn step(&mut self, script: &mut Script<'_>) {
+        match script.below(STEPS) {
+            0 | 1 => self.submit(script),
+            2 => self.abandon(script),
+            3 | 4 => self.transmit(script.byte(), usize::from(script.byte())),
+            5 => self.transmit(script.byte(), usize::MAX),
+            6 | 7 => self.receive(script.byte(), usize::from(script.byte())),
+            8 => self.receive(script.byte(), usize::MAX),
+            9 => self.say(script.byte(), b">2\r\n+MIGRATED\r\n:1\r\n"),
+            10 => self.pass(Duration::from_millis(u64::from(script.byte()) * 8)),
+            11 => self.dial(),
+            12 => self.end(script.byte(), &CloseReason::ClosedByServer),
+            13 => self.give_up(script.byte()),
+            14 => self.drain(),
+            // Replies that no command has are told apart from none: from then on only their number counts.
+            _ => {
+                self.callers.numbered = false;
+                let count = script.below(32);
+                let bytes = script.take(count);
+                self.say(script.byte(), bytes);
+            }
+        }
+    }
+
+    fn submit(&mut self, script: &mut Script<'_>) {
+        if self.callers.len() >= COMMANDS_MAX {
+            return;
+        }
+        let lane = script.below(LANES) as u32;
+        let (replies, padding) = (script.below(3) as u32 + 1, script.below(64));
+        let ticket = self.callers.next_ticket();
+        let bytes = command(ticket.0, lane, padding).repeat(replies as usize);
+        let position = self.queue.submit(Lane(lane), ticket, replies, |out| out.extend_from_slice(&bytes));
+        self.callers.add(position, replies);
+    }
+
+    /// Whoever waits waits for something that is somewhere, and in one place only.
+    fn abandon(&mut self, script: &mut Script<'_>) {
+        let index = usize::from(script.byte());
+        let Some(position) = self.callers.waiting(index) else { return };
+        let queued = self.queue.abandon(position);
+        let written =
+            self.links.iter_mut().filter_map(|link| link.connection.abandon(position).then_some(()));
+        assert_eq!(written.count() + usize::from(queued), 1, "where is {index}?");
+        self.callers.leave(index);
+    }
+
+    fn link(&mut self, which: u8) -> Option<usize> {
+        usize::from(which).checked_rem(self.links.len())
+    }
+
+    fn transmit(&mut self, which: u8, most: usize) {
+        let Some(index) = self.link(which) else { return };
+        // What a predecessor still awaits must be answered before the next of that lane is written.
+        let mut held: Vec<Lane> = Vec::new();
+        for link in self.links.iter().filter(|link| link.retired) {
+            held.extend(link.connection.lanes());
+        }
+        held.sort();
+        let link = &mut self.links[index];
+        let bytes = link.connection.poll_transmit(self.callers.now, &mut self.queue, &held, &self.config);
+        let count = bytes.len().min(most);
+        link.peer.receive(&bytes[..count], &mut self.executed);
+        link.connection.handle_written(count);
+        assert!(link.connection.in_flight() <= self.config.in_flight_max);
+    }
+
+    fn receive(&mut self, which: u8, most: usize) {
+        let Some(index) = self.link(which) else { return };
+        let link = &mut self.links[index];
+        let count = link.peer.replies.len().min(most);
+        let bytes: Vec<u8> = link.peer.replies.drain(..count).collect();
+        let taken = link.connection.handle_bytes(self.callers.now, &bytes, &mut self.callers);
+        if link.connection.awaits_clearance() {
+            link.connection.handle_clearance(true);
+        }
+        let pushes = link.connection.take_pushes();
+        assert!(pushes.iter().all(|push| push.frame.is_push()));
+        match taken {
+            Ok(()) if link.retired && link.connection.is_idle() => self.remove(index, &CloseReason::Replaced),
+            Ok(()) => {}
+            Err(reason) => {
+                assert!(!self.callers.numbered, "{reason}");
+                self.remove(index, &reason);
+            }
+        }
+    }
+
+    fn say(&mut self, which: u8, bytes: &[u8]) {
+        if let Some(index) = self.link(which) {
+            let peer = &mut self.links[index].peer;
+            // What is said without being asked does not cut into a reply: replies are kept whole until they are read.
+            if self.callers.numbered && !peer.replies.is_empty() {
+                peer.replies.extend_from_slice(bytes);
+            } else {
+                peer.replies.splice(0..0, bytes.iter().copied());
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.callers.now = self.callers.now.after(time);
+        let (now, told) = (self.callers.now, self.callers.told);
+        let patience = Patience { allowance: self.allowance, maintenance: None };
+        for index in (0..self.links.len()).rev() {
+            let connection = &mut self.links[index].connection;
+            let due = connection.next_timeout(&self.allowance).is_some_and(|at| at <= now);
+            let before = self.callers.told;
+            let ended = connection.handle_timeout(now, &patience, &mut self.callers);
+            assert!(due || (ended.is_ok() && self.callers.told == before), "nothing was due");
+            if let Err(reason) = ended {
+                self.remove(index, &reason);
+            }
+        }
+        if let Some(until) = self.allowance.expired_until(now) {
+            let callers = &mut self.callers;
+            self.queue.expire(until, |ticket| callers.timed_out(ticket, Outcome::Unsent));
+        }
+        self.queue.stamp(now);
+        assert!(self.callers.told >= told);
+    }
+
+    /// A new connection, in the place of the current one if there is one.
+    fn dial(&mut self) {
+        if self.links.len() >= LINKS_MAX {
+            return;
+        }
+        if let Some(current) = self.links.last_mut().filter(|link| !link.retired) {
+            current.connection.retire(&mut self.queue);
+            current.retired = true;
+        }
+        let mut connection = Connection::dialing(self.callers.now, SECOND * 2, &self.config);
+        let peer = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        connection.handle_connected(peer, self.callers.now, &self.config);
+        self.links.push(Link { connection, peer: Peer::default(), retired: false });
+    }
+
+    fn end(&mut self, which: u8, reason: &CloseReason) {
+        if let Some(index) = self.link(which) {
+            self.remove(index, reason);
+        }
+    }
+
+    fn remove(&mut self, index: usize, reason: &CloseReason) {
+        let link = self.links.remove(index);
+        let before = self.callers.told;
+        let lost = link.connection.end(&Arc::new(reason.clone()), None, &mut self.queue, &mut self.callers);
+        assert_eq!(lost, (self.callers.told - before) as u64);
+        link.peer.end(&mut self.executed);
+    }
+
+    fn give_up(&mut self, which: u8) {
+        let Some(index) = self.link(which) else { return };
+        let callers = &mut self.callers;
+        self.links[index].connection.give_up(|ticket, outcome| callers.failed(ticket, outcome));
+        self.remove(index, &CloseReason::Local);
+    }
+
+    fn drain(&mut self) {
+        if let Some(link) = self.links.last_mut() {
+            link.connection.drain();
+        }
+    }
+
+    /// The end of it: whoever still waits is told so.
+    fn close(&mut self) {
+        while !self.links.is_empty() {
+            self.remove(0, &CloseReason::Local);
+        }
+        let callers = &mut self.callers;
+        self.queue.clear(|ticket| callers.failed(ticket, Outcome::Unsent));
+        assert!(self.queue.is_empty());
+        self.callers.check(&self.executed);
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const STEPS: usize = 16;
+const STEPS_MAX: usize = 2000;
+const COMMANDS_MAX: usize = 256;
+const LINKS_MAX: usize = 3;

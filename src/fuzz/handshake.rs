@@ -1,0 +1,155 @@
+//! The handshake: whatever a server says, it ends, or waits, and says no more than it has to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::callers::Callers;
+use super::script::{Script, pieces};
+use crate::proto::connection::{
+    Agreed, Allowance, Connection, ConnectionConfig, Greeting, Notifications, Patience, Protocol, Queue,
+    QueueBounds, Secret,
+};
+use crate::proto::error::CloseReason;
+use crate::proto::maint::mode::{EndpointType, Mode};
+use crate::proto::resp::Limits;
+use crate::proto::time::Instant;
+
+/// The first bytes choose what is asked for and how the server's bytes are cut; the others are those.
+///
+/// # Panics
+/// If more is sent than a handshake takes, what was agreed on is not what the mode allows, or a caller is told
+/// anything.
+pub fn handshake(data: &[u8]) {
+    let mut script = Script::new(data);
+    let (greeting, peer) = (greeting(&mut script), peer(&mut script));
+    let (ask, cuts) = (script.coin(), script.cuts());
+    let config = ConnectionConfig {
+        greeting: Arc::new(greeting),
+        limits: Limits::default(),
+        in_flight_max: 8,
+        connect_timeout: BUDGET,
+        command_timeout: Duration::from_secs(1),
+    };
+    let mut attempt = Attempt {
+        connection: Connection::dialing(Instant::default(), BUDGET, &config),
+        queue: Queue::new(QueueBounds { commands: 8, bytes: 1 << 10 }),
+        callers: Callers::default(),
+        sent: 0,
+        ask,
+    };
+    attempt.connection.handle_connected(peer, Instant::default(), &config);
+    let server = script.rest();
+    let ended = attempt.run(pieces(server, &cuts), &config);
+    if let Some(agreed) = attempt.connection.agreed() {
+        check_agreed(agreed, &config.greeting, peer.is_some() && ask);
+    }
+    match ended {
+        Ok(()) => attempt.check_deadline(),
+        Err(reason) => {
+            let said = format!("{reason} {reason:?}");
+            let echoed = server.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+            assert!(echoed || !said.contains(SECRET), "{said}");
+            assert!(said.len() <= REASON_MAX, "{said}");
+        }
+    }
+    assert_eq!((attempt.callers.told, attempt.connection.in_flight()), (0, 0));
+    let lost =
+        attempt.connection.end(&Arc::new(CloseReason::Local), None, &mut attempt.queue, &mut attempt.callers);
+    assert_eq!((lost, attempt.callers.told), (0, 0));
+}
+
+struct Attempt {
+    connection: Connection,
+    queue: Queue,
+    callers: Callers,
+    sent: usize,
+    ask: bool,
+}
+
+impl Attempt {
+    fn run<'a>(
+        &mut self,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        config: &ConnectionConfig,
+    ) -> Result<(), CloseReason> {
+        self.transmit(config);
+        for piece in pieces {
+            self.connection.handle_bytes(Instant::default(), piece, &mut self.callers)?;
+            if self.connection.awaits_clearance() {
+                assert_ne!(config.greeting.mode, Mode::Disabled, "who will not ask needs no leave");
+                self.connection.handle_clearance(self.ask);
+                assert!(!self.connection.awaits_clearance());
+            }
+            let pushes = self.connection.take_pushes();
+            assert!(pushes.iter().all(|push| push.frame.is_push()));
+            self.transmit(config);
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self, config: &ConnectionConfig) {
+        let count = self.connection.poll_transmit(Instant::default(), &mut self.queue, &[], config).len();
+        self.connection.handle_written(count);
+        self.sent += count;
+        assert!(self.sent <= SENT_MAX, "{} bytes were sent", self.sent);
+    }
+
+    /// Who is not ready in time is given up then, and not before.
+    fn check_deadline(&mut self) {
+        let normal = Duration::from_secs(1);
+        let patience = Patience { allowance: Allowance::relaxed(normal, normal, None), maintenance: None };
+        let end = Instant::default().after(BUDGET);
+        let early = Instant::from_nanos(end.as_nanos() - 1);
+        assert!(self.connection.handle_timeout(early, &patience, &mut self.callers).is_ok());
+        let late = self.connection.handle_timeout(end, &patience, &mut self.callers);
+        let is_ready = self.connection.ready_since().is_some();
+        assert_eq!(is_ready, late.is_ok(), "{late:?}");
+        assert_eq!(is_ready, self.connection.next_timeout(&patience.allowance).is_none());
+    }
+}
+
+fn check_agreed(agreed: &Agreed, greeting: &Greeting, asked: bool) {
+    let is_resp3 = agreed.protocol == Protocol::Resp3;
+    let asked = asked && is_resp3 && greeting.mode != Mode::Disabled;
+    assert_eq!(asked, agreed.notifications != Notifications::Off, "{agreed:?}");
+    if greeting.mode == Mode::Enabled {
+        assert!(is_resp3, "{agreed:?}");
+        assert!(!asked || agreed.notifications == Notifications::On, "{agreed:?}");
+    }
+}
+
+fn greeting(script: &mut Script<'_>) -> Greeting {
+    let options = script.byte();
+    let has = |bit: u8| options >> bit & 1 == 1;
+    Greeting {
+        username: (has(0) && has(1)).then(|| "app".to_owned()),
+        password: has(0).then(|| Secret(SECRET.to_owned())),
+        client_name: has(2).then(|| "name".to_owned()),
+        database: if has(3) { 7 } else { 0 },
+        mode: script.choice(&[Mode::Auto, Mode::Enabled, Mode::Disabled]),
+        endpoint_type: script.choice(&[
+            EndpointType::Auto,
+            EndpointType::ServerDefault,
+            EndpointType::None,
+            EndpointType::ExternalFqdn,
+        ]),
+        tls: has(4),
+    }
+}
+
+fn peer(script: &mut Script<'_>) -> Option<IpAddr> {
+    script.choice(&[
+        Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
+        Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        Some(IpAddr::V4(Ipv4Addr::new(54, 78, 247, 156))),
+        None,
+    ])
+}
+
+const SECRET: &str = "pAs5w0rd";
+const BUDGET: Duration = Duration::from_secs(2);
+/// All that a handshake can have to say, with names as short as these.
+const SENT_MAX: usize = 600;
+/// A reason quotes so much of a server's words that a log line holds it, also where each byte becomes an escape.
+const REASON_MAX: usize = 4 << 10;

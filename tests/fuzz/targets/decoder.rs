@@ -1,0 +1,4 @@
+//! Bytes for `hitless::fuzz::decoder`, which says what it expects of them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hitless::fuzz::decoder(data));
