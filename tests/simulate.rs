@@ -1,5 +1,7 @@
 //! `hitless simulate` as its users meet it.
 
+#![cfg(feature = "cli")]
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
