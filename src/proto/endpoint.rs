@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A server's address: a host and a port.
+/// A server's address: a host and a port, or the path of a unix socket.
 ///
 /// Reads and prints `host:port`, `1.2.3.4:port` and `[v6]:port`; without a port it is 6379. Names are kept as
-/// written and resolved anew for each dial.
+/// written and resolved anew for each dial. A unix socket is `unix:/the/path`; no server can name one in what it
+/// announces.
 ///
 /// ```
 /// let endpoint: hitless::Endpoint = "[::1]:7001".parse()?;
@@ -16,14 +17,17 @@ use std::str::FromStr;
 /// # Ok::<(), hitless::EndpointError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Endpoint {
-    host: String,
-    port: u16,
+pub struct Endpoint(Place);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Place {
+    Tcp { host: String, port: u16 },
+    Unix { path: String },
 }
 
 /// The text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an endpoint ({problem}): expected host:port, 1.2.3.4:port or [v6]:port")]
+#[error("{text:?} is not an endpoint ({problem}): expected host:port, 1.2.3.4:port, [v6]:port or unix:/path")]
 pub struct EndpointError {
     text: String,
     problem: &'static str,
@@ -49,17 +53,46 @@ impl Endpoint {
         if port == 0 {
             return Err(wrong("the port must be 1 to 65535"));
         }
-        Ok(Endpoint { host, port })
+        Ok(Endpoint(Place::Tcp { host, port }))
     }
 
-    /// The name or address, without brackets.
+    /// A unix socket, by the path of its file.
+    ///
+    /// # Errors
+    /// If the path is empty, holds a NUL, or is longer than the 107 bytes that the system takes.
+    pub fn unix(path: impl Into<String>) -> Result<Self, EndpointError> {
+        let path = path.into();
+        let problem = match path.len() {
+            0 => "the path is empty",
+            length if length > PATH_LENGTH_MAX => "the path is longer than 107 bytes",
+            _ if path.contains('\0') => "the path holds a NUL",
+            _ => return Ok(Endpoint(Place::Unix { path })),
+        };
+        Err(EndpointError { text: path, problem })
+    }
+
+    /// The name or address, without brackets; empty for a unix socket.
     pub fn host(&self) -> &str {
-        &self.host
+        match &self.0 {
+            Place::Tcp { host, .. } => host,
+            Place::Unix { .. } => "",
+        }
     }
 
-    /// The TCP port.
+    /// The TCP port; 0 for a unix socket.
     pub fn port(&self) -> u16 {
-        self.port
+        match &self.0 {
+            Place::Tcp { port, .. } => *port,
+            Place::Unix { .. } => 0,
+        }
+    }
+
+    /// The path, if it is a unix socket.
+    pub fn path(&self) -> Option<&str> {
+        match &self.0 {
+            Place::Tcp { .. } => None,
+            Place::Unix { path } => Some(path),
+        }
     }
 
     /// Reads an endpoint as servers name it in notifications; `None` if they say that there is none.
@@ -105,19 +138,20 @@ impl Endpoint {
     /// The name that a server's certificate is asked for: the host without its trailing dot; `None` for addresses,
     /// which are no names.
     pub(crate) fn server_name(&self) -> Option<&str> {
-        let name = without_dot(&self.host);
+        let name = without_dot(self.host());
         (self.ip().is_none() && !name.is_empty()).then_some(name)
     }
 
     /// Whether both are one place: one port, and one address, however it is written, or one name in any case and
     /// with or without its trailing dot. A name is never the same as an address, because no resolver is asked.
     pub(crate) fn is_same(&self, other: &Endpoint) -> bool {
-        self.port == other.port
+        self.port() == other.port()
+            && self.path() == other.path()
             && match (self.ip(), other.ip()) {
                 (Some(one), Some(other)) => one == other,
                 (None, None) => match (self.server_name(), other.server_name()) {
                     (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
-                    _ => false,
+                    _ => self.path().is_some(),
                 },
                 _ => false,
             }
@@ -125,18 +159,18 @@ impl Endpoint {
 
     /// The host as an address, that of IPv4 in the form of IPv6 as one of IPv4.
     fn ip(&self) -> Option<IpAddr> {
-        Some(self.host.parse::<IpAddr>().ok()?.to_canonical())
+        Some(self.host().parse::<IpAddr>().ok()?.to_canonical())
     }
 
     /// The socket address, if the host is an address rather than a name.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port))
+        Some(SocketAddr::new(self.host().parse::<IpAddr>().ok()?, self.port()))
     }
 }
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
-        Endpoint { host: address.ip().to_string(), port: address.port() }
+        Endpoint(Place::Tcp { host: address.ip().to_string(), port: address.port() })
     }
 }
 
@@ -145,6 +179,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let wrong = |problem| EndpointError { text: text.to_owned(), problem };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Endpoint::unix(path).map_err(|error| wrong(error.problem));
+        }
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (host, port) = rest.split_once(']').ok_or_else(|| wrong("a bracket is missing"))?;
             if host.parse::<Ipv6Addr>().is_err() {
@@ -176,10 +213,10 @@ impl FromStr for Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match &self.0 {
+            Place::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Place::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Place::Unix { path } => write!(f, "unix:{path}"),
         }
     }
 }
@@ -207,6 +244,8 @@ fn is_host_byte(byte: u8) -> bool {
 
 const DEFAULT_PORT: u16 = 6379;
 const HOST_LENGTH_MAX: usize = 255;
+/// What `sockaddr_un` holds, but for the NUL that ends it.
+const PATH_LENGTH_MAX: usize = 107;
 
 #[cfg(test)]
 mod tests {
@@ -313,6 +352,24 @@ mod tests {
             (".", None),
         ] {
             assert_eq!(Endpoint::new(host, 7).unwrap().server_name(), name);
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_path_and_nothing_else() {
+        let socket: Endpoint = "unix:/run/redis.sock".parse().unwrap();
+        assert_eq!(socket, Endpoint::unix("/run/redis.sock").unwrap());
+        assert_eq!((socket.path(), socket.host(), socket.port()), (Some("/run/redis.sock"), "", 0));
+        assert_eq!(socket.to_string(), "unix:/run/redis.sock");
+        assert_eq!((socket.socket_addr(), socket.server_name()), (None, None));
+        assert!(socket.is_same(&"unix:/run/redis.sock".parse().unwrap()));
+        assert!(!socket.is_same(&"unix:/run/other.sock".parse().unwrap()));
+        for path in ["", "/a\0b", &"/x".repeat(60)] {
+            assert!(Endpoint::unix(path).is_err(), "{path}");
+        }
+        for text in ["unix:/run/redis.sock", "unix:1"] {
+            let named = Endpoint::from_wire(text, 7).ok().flatten();
+            assert_eq!(named.and_then(|named| named.path().map(str::to_owned)), None, "{text}");
         }
     }
 
