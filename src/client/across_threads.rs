@@ -20,7 +20,11 @@ fn client(mailboxes: &[Arc<Mailbox>]) -> Client {
     let config = Config::from_url("redis://127.0.0.1:1").unwrap();
     let effective = config.shards(SHARDS).connections_per_shard(2).effective().unwrap();
     let threads = Threads::of(mailboxes.to_vec());
-    Client::bound(Arc::new(Shared { threads, effective, clones: AtomicUsize::new(0) }))
+    Client::bound(Arc::new(Shared::new(threads, effective)))
+}
+
+fn place(client: &Client) -> Place {
+    client.route.place(&client.shared, b"").0
 }
 
 /// Answers every call with the number of the shard, until it is told to end or everybody is gone. Says how many calls
@@ -60,8 +64,8 @@ fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
                     drop(client);
                     // Nobody waits for this one.
                     drop(clone.incr("left"));
-                    assert_eq!(block_on(clone.incr("kept")).unwrap(), clone.shard as i64);
-                    (clone.shard, clone.lane)
+                    assert_eq!(block_on(clone.incr("kept")).unwrap(), place(&clone).shard as i64);
+                    (place(&clone).shard, place(&clone).lane)
                 }
             };
             let clients: Vec<Client> = (0..THREADS).map(|_| client.clone()).collect();
@@ -92,10 +96,52 @@ fn whoever_calls_while_others_shut_down_gets_an_answer_or_is_told_that_nothing_w
             }
             for client in [one, other] {
                 scope.spawn(move || match block_on(client.incr("a")) {
-                    Ok(shard) => assert_eq!(shard, client.shard as i64),
+                    Ok(shard) => assert_eq!(shard, place(&client).shard as i64),
                     Err(error) => assert_eq!(error.outcome(), Outcome::Unsent),
                 });
             }
         });
     });
+}
+
+/// Calls that find no room are sent in their order, whichever of them is awaited first, and those whose callers have
+/// left are not sent at all.
+#[test]
+fn a_handles_calls_keep_their_order_when_the_mailbox_is_full() {
+    const CALLS: i64 = 7;
+    in_all_orders(|| {
+        let mailboxes = mailboxes();
+        let client = client(&mailboxes);
+        let calls: Vec<_> = (0..CALLS).map(|n| client.set("key", n)).collect();
+        thread::scope(|scope| {
+            let shards: Vec<_> =
+                mailboxes.iter().map(|mailbox| scope.spawn(move || written(mailbox))).collect();
+            for (n, call) in calls.into_iter().enumerate().rev() {
+                match n {
+                    3 => drop(call),
+                    _ => assert!(block_on(call).is_ok()),
+                }
+            }
+            drop(client);
+            let written: Vec<_> = shards.into_iter().flat_map(|shard| shard.join().unwrap()).collect();
+            let expected: Vec<_> = (0..CALLS).filter(|n| *n != 3 || written.contains(n)).collect();
+            assert_eq!(written, expected);
+        });
+    });
+}
+
+/// Answers every call, and says which values were to be set.
+fn written(mailbox: &Mailbox) -> Vec<i64> {
+    let mut values = Vec::new();
+    while let Some(letter) = block_on(mailbox.next()) {
+        if letter.is_unwanted() {
+            continue;
+        }
+        if let Letter::Call { bytes, caller, .. } = letter {
+            let digit = bytes.iter().rev().find(|byte| byte.is_ascii_digit()).unwrap();
+            values.push(i64::from(digit - b'0'));
+            let _ = caller.send(Ok(Frame::Simple(bytes::Bytes::from_static(b"OK"))));
+        }
+    }
+    values
 }

@@ -1,6 +1,8 @@
 //! [`Client`]: the door for threads and runtimes other than the shards' own.
 
+mod overflow;
 mod reply;
+mod route;
 mod threads;
 
 use std::panic::AssertUnwindSafe;
@@ -13,6 +15,8 @@ use futures_lite::FutureExt;
 
 pub use self::reply::ClientReply;
 
+use self::overflow::Overflow;
+use self::route::{Choice, Held, Place, Route};
 use self::threads::Threads;
 use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
@@ -28,11 +32,13 @@ use crate::shard::{FOREIGN_LANES, Shard, ShardStats};
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
 ///
 /// Clones are cheap, and each is bound to the next connection of the next shard, in turn: commands that are called
-/// on one clone reach the server in the order of the calls, as long as there is room in the shard's mailbox (8192
-/// commands); one that finds none is sent when its future is awaited, and later calls may pass it. Clone one for each
-/// task or thread to use all of them.
-/// Any runtime can await the replies; plain threads can block on them, for instance with
-/// `futures_lite::future::block_on`.
+/// on one clone reach the server in the order of the calls. Clone one for each task or thread to use all of them; or
+/// let each call be [by its key](Client::by_key), with [the least loaded](Client::least_loaded) shard or with the one
+/// [on the caller's core](Client::on_callers_core). Any runtime can await the replies, and plain threads can
+/// [wait](ClientReply::wait) for them.
+///
+/// A shard's mailbox holds 8192 commands. One that finds it full waits for room when its reply is awaited, and a
+/// handle's later calls wait behind it.
 ///
 /// A call through a client crosses from one core to another and back. Code that runs on the shards themselves
 /// ([`Client::run_on_each_shard`]) does not pay for that.
@@ -41,15 +47,18 @@ use crate::shard::{FOREIGN_LANES, Shard, ShardStats};
 /// that.
 pub struct Client {
     shared: Arc<Shared>,
-    shard: usize,
-    entry: EntryId,
-    lane: Lane,
+    route: Route,
+    overflow: Arc<Overflow>,
 }
 
 struct Shared {
     threads: Threads,
     effective: Effective,
     clones: AtomicUsize,
+    /// How often a handle has chosen anew.
+    turns: AtomicUsize,
+    /// The open calls of handles that go by them, for each shard.
+    loads: Box<[AtomicUsize]>,
 }
 
 impl Client {
@@ -62,8 +71,29 @@ impl Client {
         let effective = config.effective()?;
         crate::shard::probe::io_uring()?;
         let threads = Threads::start(&effective)?;
-        let shared = Shared { threads, effective, clones: AtomicUsize::new(0) };
-        Ok(Client::bound(Arc::new(shared)))
+        Ok(Client::bound(Arc::new(Shared::new(threads, effective))))
+    }
+
+    /// A handle whose calls go each to the shard and the connection that the first argument says, which is the key of
+    /// most commands: what is done to one key is done in order, whoever does it through such a handle.
+    #[must_use]
+    pub fn by_key(&self) -> Client {
+        let (_, lane) = self.shared.next_handle();
+        Client::routed(self.shared.clone(), Route::ByKey { lane })
+    }
+
+    /// A handle that goes to the shard with the fewest open calls, of handles like this one, and letters in its
+    /// mailbox. It chooses when none of its own calls is open, so that they keep their order.
+    #[must_use]
+    pub fn least_loaded(&self) -> Client {
+        self.floating(Choice::LeastLoaded)
+    }
+
+    /// A handle that goes to the shard on the core that its caller runs on, if there is one, or else to the one that
+    /// stands in for that core. It chooses when none of its own calls is open, so that they keep their order.
+    #[must_use]
+    pub fn on_callers_core(&self) -> Client {
+        self.floating(Choice::CallersCore)
     }
 
     /// Waits until every connection of every shard is ready.
@@ -174,8 +204,10 @@ impl Client {
 
     fn call<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: Option<u32>) -> ClientReply<T> {
         let (caller, receiver) = oneshot::channel();
-        let letter = Letter::Call { bytes, batch, entry: self.entry, lane: self.lane, caller };
-        ClientReply::begin(self.shared.clone(), self.shard, letter, receiver, name)
+        let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
+        let letter = Letter::Call { bytes, batch, entry, lane, caller };
+        let sent = self.overflow.send(&self.shared.threads, shard, letter);
+        ClientReply::begin(self.shared.clone(), &self.overflow, sent, receiver, name, stay)
     }
 
     async fn start_on<F, Fut, T>(&self, index: usize, run: F) -> Result<oneshot::Receiver<Result<T>>>
@@ -207,17 +239,45 @@ impl Client {
     }
 
     fn bound(shared: Arc<Shared>) -> Self {
-        let number = shared.clones.fetch_add(1, Ordering::Relaxed);
+        let (number, lane) = shared.next_handle();
         let (shards, connections) = (shared.threads.len(), shared.effective.connections_per_shard());
-        let entry = u32::try_from((number / shards) % connections).unwrap_or(0);
-        let lane = Lane(u32::try_from(number % FOREIGN_LANES as usize).unwrap_or(0) | FOREIGN_LANES);
-        Client { shard: number % shards, entry: EntryId(entry), lane, shared }
+        let entry = EntryId(u32::try_from((number / shards) % connections).unwrap_or(0));
+        let place = Place { shard: number % shards, entry, lane };
+        Client::routed(shared, Route::Bound(place))
+    }
+
+    fn floating(&self, choice: Choice) -> Self {
+        let (_, lane) = self.shared.next_handle();
+        Client::routed(self.shared.clone(), Route::Floating { lane, choice, held: Arc::new(Held::default()) })
+    }
+
+    fn routed(shared: Arc<Shared>, route: Route) -> Self {
+        Client { shared, route, overflow: Arc::default() }
+    }
+}
+
+impl Shared {
+    fn new(threads: Threads, effective: Effective) -> Self {
+        let loads = route::loads(threads.len());
+        Shared { threads, effective, clones: AtomicUsize::new(0), turns: AtomicUsize::new(0), loads }
+    }
+
+    /// The number of a new handle, and a lane for it.
+    fn next_handle(&self) -> (usize, Lane) {
+        let number = self.clones.fetch_add(1, Ordering::Relaxed);
+        let lane = u32::try_from(number % FOREIGN_LANES as usize).unwrap_or(0) | FOREIGN_LANES;
+        (number, Lane(lane))
     }
 }
 
 impl Clone for Client {
+    /// A handle of the same kind: one that is bound is bound to the next connection of the next shard.
     fn clone(&self) -> Self {
-        Client::bound(self.shared.clone())
+        match &self.route {
+            Route::Bound(_) => Client::bound(self.shared.clone()),
+            Route::ByKey { .. } => self.by_key(),
+            Route::Floating { choice, .. } => self.floating(*choice),
+        }
     }
 }
 

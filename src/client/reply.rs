@@ -3,46 +3,81 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use concurrent_queue::PushError;
 use futures_channel::oneshot;
 
 use super::Shared;
+use super::overflow::{Overflow, Sent};
+use super::route::Stay;
 use crate::command::{CommandName, FromReply};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
 use crate::shard::Answer;
-use crate::shard::mailbox::Letter;
 
 /// The reply to a command that was called on a [`Client`](super::Client).
 ///
-/// The command was put into its shard's mailbox when the method was called, if there was room, and is put there as
-/// soon as this future is polled and there is. Dropping the future drops the reply when it comes.
+/// The command was put into its shard's mailbox when the method was called, if there was room; if not, it is put there,
+/// behind those that its handle called before, as soon as one of that handle's replies is polled and there is room.
+/// Dropping the future cancels: a command that the shard has not taken up is never sent, and the reply to one that was
+/// sent is dropped when it comes. It may be awaited in any runtime, and [waited](ClientReply::wait) for without one.
 #[must_use = "the command was queued, and dropping its reply cancels it"]
 pub struct ClientReply<T> {
     shared: Arc<Shared>,
-    shard: usize,
-    /// The command, as long as there is no room for it.
-    letter: Option<Letter>,
+    call: Call,
     receiver: oneshot::Receiver<Answer>,
     name: CommandName,
+    /// What keeps a handle's later calls from going elsewhere, if it may choose.
+    stay: Option<Stay>,
     kind: PhantomData<fn() -> T>,
+}
+
+enum Call {
+    Sent,
+    /// There was no room.
+    Waiting(Arc<Overflow>),
+    /// Nothing was sent.
+    Refused(Error),
+    Taken,
 }
 
 impl<T> ClientReply<T> {
     pub(super) fn begin(
         shared: Arc<Shared>,
-        shard: usize,
-        letter: Letter,
+        overflow: &Arc<Overflow>,
+        sent: Sent,
         receiver: oneshot::Receiver<Answer>,
         name: CommandName,
+        stay: Option<Stay>,
     ) -> Self {
-        let letter = match shared.threads.mailbox(shard).map(|mailbox| mailbox.send(letter)) {
-            Some(Err(PushError::Full(letter) | PushError::Closed(letter))) => Some(letter),
-            Some(Ok(())) | None => None,
+        let call = match sent {
+            Sent::InTheMailbox => Call::Sent,
+            Sent::Waiting => Call::Waiting(overflow.clone()),
+            Sent::Gone => Call::Refused(Error::shut_down(Outcome::Unsent)),
+            Sent::Refused => {
+                let detail = "too many calls of one handle wait for room in the mailboxes of its shards";
+                Call::Refused(Error::overloaded(detail))
+            }
         };
-        ClientReply { shared, shard, letter, receiver, name, kind: PhantomData }
+        ClientReply { shared, call, receiver, name, stay, kind: PhantomData }
+    }
+}
+
+impl<T: FromReply> ClientReply<T> {
+    /// Blocks this thread until the reply is there. Not for use where other tasks run on the thread.
+    ///
+    /// ```no_run
+    /// # fn example(client: &hitless::Client) -> hitless::Result<()> {
+    /// let visits = client.incr("visits").wait()?;
+    /// # let _ = visits;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As awaiting it.
+    pub fn wait(self) -> Result<T> {
+        futures_lite::future::block_on(self)
     }
 }
 
@@ -51,24 +86,37 @@ impl<T: FromReply> Future for ClientReply<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
-        let result = match ready!(this.poll_answer(context)) {
-            Ok(answer) => answer.map_err(Error::from).and_then(T::from_reply),
-            Err(outcome) => Err(Error::shut_down(outcome)),
+        let result = match std::mem::replace(&mut this.call, Call::Taken) {
+            Call::Refused(error) => Err(error),
+            Call::Taken => return Poll::Ready(Err(Error::shut_down(Outcome::Answered).of(this.name))),
+            call => {
+                let waiting = match call {
+                    Call::Waiting(overflow) => {
+                        let flushed = overflow.poll_flush(&this.shared.threads, context);
+                        flushed.is_pending().then_some(overflow)
+                    }
+                    _ => None,
+                };
+                // Another reply of the handle may have been polled before, and have sent this one.
+                match Pin::new(&mut this.receiver).poll(context) {
+                    Poll::Pending => {
+                        this.call = waiting.map_or(Call::Sent, Call::Waiting);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(answer)) => answer.map_err(Error::from),
+                    Poll::Ready(Err(oneshot::Canceled)) => Err(lost()),
+                }
+            }
         };
+        this.stay = None;
         let endpoint = this.shared.effective.endpoint();
+        let result = result.and_then(T::from_reply);
         Poll::Ready(result.map_err(|error| error.of(this.name).at(endpoint)))
     }
 }
 
-impl<T> ClientReply<T> {
-    /// The shard's answer, or what became of the command if the shard is gone.
-    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Outcome>> {
-        if self.letter.is_some()
-            && let Some(mailbox) = self.shared.threads.mailbox(self.shard)
-            && !ready!(mailbox.poll_send(&mut self.letter, context))
-        {
-            return Poll::Ready(Err(Outcome::Unsent));
-        }
-        Pin::new(&mut self.receiver).poll(context).map_err(|_| Outcome::Ambiguous)
-    }
+/// Nobody will answer. Whatever was not sent was refused by an answer.
+fn lost() -> Error {
+    let detail = "the shard ended before there was a reply: it was shut down, or a task on it panicked";
+    Error::new(ErrorKind::ShutDown, Outcome::Ambiguous, detail)
 }

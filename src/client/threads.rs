@@ -29,7 +29,7 @@ impl Threads {
         for _ in 0..shards {
             let mailbox = Arc::new(Mailbox::new());
             threads.mailboxes.push(mailbox.clone());
-            let executor = executor::start(effective, group.join()?, mailbox)?;
+            let executor = executor::start(effective, &group, group.join()?, mailbox)?;
             threads.executors.get_mut().unwrap_or_else(PoisonError::into_inner).push(executor);
         }
         Ok(threads)

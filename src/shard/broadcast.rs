@@ -91,6 +91,14 @@ impl ShardGroup {
     }
 }
 
+impl ShardGroup {
+    /// Takes this seat again, whose last owner has left it.
+    pub(crate) fn join_at(&self, index: usize) -> Option<Member> {
+        let claim = self.0.get(index)?.claim()?;
+        Some(Member { group: self.clone(), index, claim })
+    }
+}
+
 impl std::fmt::Debug for ShardGroup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ShardGroup").field("members", &self.members()).finish_non_exhaustive()

@@ -1,56 +1,155 @@
 //! [`Executor`]: the pinned thread that a client's shard runs on.
+//!
+//! A task that panics takes the executor that it runs on along, and with it every connection and task of the shard.
+//! Those whose commands were under way are told, and a new executor takes the dead one's place on the same thread: it
+//! serves the same mailbox, in which what was not begun still waits.
 
+use std::any::Any;
+use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Weak;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use glommio::{LocalExecutorBuilder, Placement};
 
 use super::mailbox::{self, Mailbox};
-use super::{Member, Shard};
+use super::{Inner, Member, Shard, ShardGroup};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 
-pub(crate) struct Executor(ExecutorJoinHandle<()>);
+pub(crate) struct Executor(JoinHandle<()>);
 
 impl Executor {
     /// Waits until the thread has ended.
     pub(crate) fn join(self) {
-        // A thread that panicked has told its callers by closing its mailbox.
+        // Whatever it panicked of, its mailbox is closed, and its callers know.
         let _ = self.0.join();
     }
 }
 
-/// Starts the thread of the shard that has this seat, which serves the mailbox until it is closed.
+/// Starts the thread of the shard with this seat in the group, which serves the mailbox until it is closed.
 ///
 /// # Errors
 /// If the thread, or the executor on it, cannot be had.
-pub(crate) fn start(effective: &Effective, member: Member, mailbox: Arc<Mailbox>) -> Result<Executor> {
-    let (index, member) = (member.index(), Arc::new(member));
+pub(crate) fn start(
+    effective: &Effective,
+    group: &ShardGroup,
+    member: Member,
+    mailbox: Arc<Mailbox>,
+) -> Result<Executor> {
+    let index = member.index();
     let core = effective.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
-    let main = {
-        let effective = effective.clone();
-        move || async move {
-            let guard = Closing { mailbox, member: member.clone() };
-            let shard = Shard::start(effective, member, core);
-            // Whoever started this waits for it, and for nothing else.
-            let _ = started.send(());
-            mailbox::serve(&guard.mailbox, shard).await;
-        }
-    };
-    let builder = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
-        .name(&format!("hitless-{index}"))
-        .spin_before_park(effective.spin_before_park());
-    let thread = builder.spawn(main).map_err(|error| unable(index, core, &error.to_string()))?;
+    let place = Place { index, core, effective: effective.clone(), group: group.clone(), mailbox };
+    let thread = thread::Builder::new()
+        .name(format!("hitless-{index}"))
+        .spawn(move || place.live(member, &started))
+        .map_err(|error| unable(index, core, &error.to_string()))?;
     match start.recv_timeout(START_TIMEOUT) {
-        Ok(()) => Ok(Executor(thread)),
+        Ok(Ok(())) => Ok(Executor(thread)),
+        Ok(Err(problem)) => Err(unable(index, core, &problem)),
         Err(RecvTimeoutError::Timeout) => Err(unable(index, core, &format!("not within {START_TIMEOUT:?}"))),
-        Err(RecvTimeoutError::Disconnected) => Err(match thread.join() {
-            Err(error) => unable(index, core, &error.to_string()),
-            Ok(()) => unable(index, core, "it ended at once"),
-        }),
+        Err(RecvTimeoutError::Disconnected) => Err(unable(index, core, "it ended at once")),
     }
+}
+
+/// What the executors of one shard have in common, as one takes another's place.
+struct Place {
+    index: usize,
+    core: Option<usize>,
+    effective: Effective,
+    group: ShardGroup,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Where whoever started the shard learns whether its first executor runs.
+type Started = mpsc::Sender<Result<(), String>>;
+
+impl Place {
+    /// Runs one executor after the other, until one ends as it should.
+    fn live(self, first: Member, started: &Started) {
+        let mut member = Some(first);
+        let mut deaths = Deaths::default();
+        while let Some(seat) = member.take() {
+            match self.run(seat, started) {
+                Ok(()) => break,
+                Err(panic) if deaths.may_go_on(Instant::now()) && !self.mailbox.is_closed() => {
+                    let shard = self.index;
+                    tracing::error!(
+                        target: "hitless::shard", shard, panic,
+                        "a task on the shard panicked: its connections are lost, and the shard starts anew"
+                    );
+                    member = self.group.join_at(self.index);
+                }
+                Err(panic) => {
+                    let shard = self.index;
+                    tracing::error!(target: "hitless::shard", shard, panic, "the shard has died, and stays dead");
+                }
+            }
+        }
+        // However it ended, nobody waits for it any longer.
+        self.mailbox.abandon();
+    }
+
+    /// Runs one executor to its end; what it panicked with, if it did.
+    fn run(&self, member: Member, started: &Started) -> Result<(), String> {
+        let shard = OnceCell::new();
+        let life = AssertUnwindSafe(|| self.run_executor(member, started, &shard));
+        let Err(panic) = catch_unwind(life) else { return Ok(()) };
+        // Tasks that wait for something when their executor dies are never dropped. They hold what callers wait for.
+        if let Some(inner) = shard.get().and_then(Weak::upgrade) {
+            inner.die();
+        }
+        Err(text_of(&*panic).to_owned())
+    }
+
+    fn run_executor(&self, member: Member, started: &Started, shard: &OnceCell<Weak<Inner>>) {
+        let builder = LocalExecutorBuilder::new(self.core.map_or(Placement::Unbound, Placement::Fixed))
+            .name(&format!("hitless-{}", self.index))
+            .spin_before_park(self.effective.spin_before_park());
+        let executor = match builder.make() {
+            Ok(executor) => executor,
+            Err(error) => {
+                // Nobody listens any more when this is not the first.
+                let _ = started.send(Err(error.to_string()));
+                return;
+            }
+        };
+        executor.run(async {
+            let handle = Shard::start(self.effective.clone(), Arc::new(member), self.core);
+            // It is empty: this runs once.
+            let _ = shard.set(handle.downgrade());
+            let _ = started.send(Ok(()));
+            mailbox::serve(&self.mailbox, handle).await;
+        });
+    }
+}
+
+/// When executors died: one that does so again and again is not worth another.
+#[derive(Default)]
+struct Deaths {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Deaths {
+    /// Counts one more; whether there is to be another executor.
+    fn may_go_on(&mut self, now: Instant) -> bool {
+        let is_old = self.since.is_none_or(|since| now.duration_since(since) > DEATHS_WITHIN);
+        if is_old {
+            *self = Deaths { count: 0, since: Some(now) };
+        }
+        self.count += 1;
+        self.count <= DEATHS_MAX
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
@@ -61,18 +160,26 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
     ))
 }
 
-/// However the thread ends, nobody waits for it any longer.
-struct Closing {
-    mailbox: Arc<Mailbox>,
-    member: Arc<Member>,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.member.leave();
-        self.mailbox.abandon();
-    }
-}
-
 /// An executor is there within milliseconds, or not at all.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often within [`DEATHS_WITHIN`] a shard starts anew.
+const DEATHS_MAX: u32 = 16;
+const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_dies_all_the_time_stays_dead_and_one_that_does_so_now_and_then_does_not() {
+        let start = Instant::now();
+        let mut deaths = Deaths::default();
+        for second in 0..1000 {
+            assert!(deaths.may_go_on(start + 10 * Duration::from_secs(second)));
+        }
+        let mut deaths = Deaths::default();
+        let lives = (0..1000).filter(|_| deaths.may_go_on(start)).count();
+        assert_eq!(lives, DEATHS_MAX as usize);
+        assert!(deaths.may_go_on(start + 2 * DEATHS_WITHIN));
+    }
+}

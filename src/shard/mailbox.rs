@@ -26,6 +26,21 @@ pub(crate) enum Letter {
     ShutDown { grace: Duration, done: oneshot::Sender<Result<()>> },
 }
 
+impl Letter {
+    /// Whoever sent it has left.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        matches!(self, Letter::Call { caller, .. } if caller.is_canceled())
+    }
+
+    /// No shard will take it: tells whoever sent it that nothing was done.
+    pub(crate) fn refuse(self) {
+        if let Letter::Call { caller, .. } = self {
+            // A caller who has left does not mind.
+            let _ = caller.send(Err(Failure::ShutDown(Outcome::Unsent)));
+        }
+    }
+}
+
 pub(crate) struct Mailbox {
     letters: ConcurrentQueue<Letter>,
     /// The shard that waits for letters.
@@ -85,16 +100,22 @@ impl Mailbox {
         self.shard.wake();
     }
 
+    /// How many letters wait.
+    pub(crate) fn len(&self) -> usize {
+        self.letters.len()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.letters.is_closed()
+    }
+
     /// Takes no more letters, tells the senders of those that are in it that nothing was sent, and wakes those who
     /// wait for room.
     pub(crate) fn abandon(&self) {
         self.close();
         self.senders.close();
         while let Ok(letter) = self.letters.pop() {
-            if let Letter::Call { caller, .. } = letter {
-                // A caller who has left does not mind.
-                let _ = caller.send(Err(Failure::ShutDown(Outcome::Unsent)));
-            }
+            letter.refuse();
         }
         self.wake_senders();
     }
@@ -134,6 +155,7 @@ pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
     let mut served = 0usize;
     while let Some(letter) = mailbox.next().await {
         match letter {
+            letter if letter.is_unwanted() => {}
             Letter::Call { bytes, batch, entry, lane, caller } => {
                 shard.submit_foreign(entry, lane, &bytes, batch, caller)
             }

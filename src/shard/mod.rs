@@ -23,7 +23,7 @@ pub(crate) mod testing;
 mod transport;
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -289,6 +289,11 @@ impl Shard {
         glommio::spawn_local(future).detach();
     }
 
+    /// The shard, for as long as it lives.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Rc::downgrade(&self.inner)
+    }
+
     /// Submits what a caller on another thread has encoded.
     pub(crate) fn submit_foreign(
         &self,
@@ -408,6 +413,14 @@ impl Inner {
         let deadline = core.pool.set_deadline(entry, position, ticket, time, now);
         core.pilot.arm(Some(now.after(time)));
         Some(deadline)
+    }
+
+    /// The executor has died, and runs none of this any more: whoever waits learns of it, and the seat is free.
+    pub(crate) fn die(&self) {
+        self.member.leave();
+        let calls = self.core.try_borrow_mut().map(|mut core| std::mem::take(&mut core.calls));
+        // Dropping them tells the callers on other threads.
+        drop(calls);
     }
 
     fn next_action(&self) -> Option<Action> {
