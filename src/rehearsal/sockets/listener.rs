@@ -1,6 +1,6 @@
 //! Sockets in front of the [`Server`]: one thread, one executor, one task for each connection.
 //!
-//! A connection's task reads as much as there is, up to [`READ_BYTES_MAX`], lets the server handle
+//! A connection's task reads as much as there is, up to what one read takes, lets the server handle
 //! all of it, and writes all replies at once. It does not read while its client does not.
 
 use std::future::poll_fn;
@@ -16,21 +16,22 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_lite::StreamExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
-use socket2::Socket;
 
 use super::connection::Connection;
-use super::dial::{Dialer, UpstreamConfig};
+use socket2::Socket;
+
+use super::dial::Dialer;
 use super::raw;
 use super::serving::{Clock, Doorway, Running, Shared, keep_time};
 use super::stream::Stream;
 use super::tls::ServerTls;
+use super::upstream::{ClientTls, UpstreamConfig};
 use crate::rehearsal::maintenance::node::{Accept, NodeId};
 use crate::rehearsal::server::{Server, ServerConfig};
 
 /// Most connections at a time, over all listeners; one more is refused with an error.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
-const READ_BYTES_MAX: usize = 64 << 10;
 /// Pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -61,6 +62,8 @@ impl Default for EndpointsConfig {
     }
 }
 
+/// A Redis to stand in front of, and TLS to it.
+type Upstream = (UpstreamConfig, Option<ClientTls>);
 /// A listening socket, and its TLS.
 type Door = (StdListener, Option<ServerTls>);
 /// Something to do with the server, on its thread.
@@ -82,7 +85,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// If an address cannot be bound (the message names it), if the kernel or the container forbids
+    /// If an address cannot be bound (the message names it), if upstream's certificates are none, if the kernel or the container forbids
     /// io_uring, or if the executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
         raw::probe_io_uring()?;
@@ -95,6 +98,10 @@ impl Endpoints {
         let doors: Vec<Door> =
             sockets.into_iter().enumerate().map(|(index, socket)| (socket, tls(index))).collect();
         let server = ServerConfig { upstream: config.upstream.is_some(), ..config.server };
+        let upstream = match config.upstream {
+            None => None,
+            Some(upstream) => Some((upstream.clone(), upstream.client_tls()?)),
+        };
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
         let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
@@ -108,7 +115,7 @@ impl Endpoints {
             executor.run(async move {
                 // The receiver waits for this in `start`.
                 let _ = started.send(());
-                serve(doors, nodes, server, config.upstream, calls_here).await
+                serve(doors, nodes, server, upstream, calls_here).await
             })
         })?;
         let mut endpoints = Self { addresses, calls, thread: Some(thread) };
@@ -183,7 +190,7 @@ async fn serve(
     doors: Vec<Door>,
     nodes: Vec<SocketAddr>,
     config: ServerConfig,
-    upstream: Option<UpstreamConfig>,
+    upstream: Option<Upstream>,
     mut calls: UnboundedReceiver<Call>,
 ) -> io::Result<()> {
     let clock = Clock::new();
@@ -192,8 +199,8 @@ async fn serve(
         .iter()
         .map(|(socket, tls)| Ok(Doorway::new(Socket::from(socket.try_clone()?), tls.clone())))
         .collect::<io::Result<Vec<_>>>()?;
-    let dialer = upstream.map(Dialer::new);
-    let shared = Rc::new(Shared::new(server, clock, doorways, dialer, READ_BYTES_MAX));
+    let dialer = upstream.map(|(config, tls)| Dialer::new(config, tls));
+    let shared = Rc::new(Shared::new(server, clock, doorways, dialer));
     for (index, (socket, _)) in doors.into_iter().enumerate() {
         let listener = raw::listener(socket);
         glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
