@@ -56,6 +56,7 @@ pub struct Config {
     command_timeout: Duration,
     connect_timeout: Duration,
     reconnect_backoff: (Duration, Duration),
+    dns_cache: Duration,
     keepalive: Duration,
     tcp_user_timeout: Option<Duration>,
     spin_before_park: Duration,
@@ -108,6 +109,7 @@ impl Config {
             command_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             reconnect_backoff: (Duration::from_millis(50), Duration::from_secs(2)),
+            dns_cache: Duration::from_secs(1),
             keepalive: Duration::from_secs(15),
             tcp_user_timeout: None,
             spin_before_park: Duration::ZERO,
@@ -237,6 +239,18 @@ impl Config {
         self
     }
 
+    /// For how long the addresses of a name are used again for other connections of the same shard, up to 1 h (1 s); 0
+    /// stands for never.
+    ///
+    /// It saves look-ups when many connections are made at once. A name is looked up anew after a connection to it was
+    /// lost or was not to be had, and whenever a server says that its name leads elsewhere by now. Failures are not
+    /// remembered.
+    #[must_use]
+    pub fn dns_cache(mut self, time: Duration) -> Self {
+        self.dns_cache = time;
+        self
+    }
+
     /// After how much silence TCP begins to probe whether an idle peer is alive, 1 s to 1 h (15 s).
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
@@ -348,6 +362,7 @@ impl Config {
         lasts("connect_timeout", self.connect_timeout, ms, hour)?;
         lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
+        lasts("dns_cache", self.dns_cache, Duration::ZERO, hour)?;
         lasts("keepalive", self.keepalive, second, hour)?;
         lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
         if let Some(timeout) = self.tcp_user_timeout {
