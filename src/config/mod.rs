@@ -120,11 +120,38 @@ impl Config {
         }
     }
 
-    /// Reads `redis://[user[:password]@]host[:port][/database][?option=value&…]`; `valkey://` is the same.
+    /// Reads `redis://[user[:password]@][host[:port]][/database][?option=value&…]`, or, for a unix socket,
+    /// `unix://[user[:password]@]/the/path[?option=value&…]`.
     ///
-    /// User, password and options are percent-decoded. The options are `db`, `client_name`,
-    /// `connections_per_shard`, `command_timeout` and `connect_timeout`, these two as `500ms` or `2s`, and `maint`:
-    /// `auto`, `enabled` or `disabled`.
+    /// | scheme | |
+    /// |---|---|
+    /// | `redis`, `valkey` | TCP |
+    /// | `rediss`, `valkeys` | TLS, with the feature `tls` |
+    /// | `unix`, `redis+unix`, `valkey+unix` | a unix socket |
+    ///
+    /// User, password, the path of a socket and what options are set to are percent-decoded. Without a host it is
+    /// `localhost`.
+    ///
+    /// | option | sets | also called |
+    /// |---|---|---|
+    /// | `db` | [`Config::database`], if the path does not | |
+    /// | `client_name` | [`Config::client_name`] | |
+    /// | `connections_per_shard` | [`Config::connections_per_shard`] | |
+    /// | `command_timeout` | [`Config::command_timeout`] | `timeout` |
+    /// | `connect_timeout` | [`Config::connect_timeout`] | `dial_timeout` |
+    /// | `keepalive` | [`Config::keepalive`] | |
+    /// | `dns_cache` | [`Config::dns_cache`] | |
+    /// | `protocol` | nothing: it may be `3`, which is asked for anyway | |
+    /// | `maint` | the mode: `auto`, `enabled` or `disabled` | `maint_notifications` |
+    /// | `moving_endpoint_type` | [`Maintenance::endpoint_type`], e.g. `external-ip` | |
+    /// | `relaxed_timeout` | [`Maintenance::relaxed_timeout`] | |
+    /// | `handoff_timeout` | [`Maintenance::handoff_timeout`] | |
+    /// | `max_handoff_retries` | [`Maintenance::handoff_retries_max`] | `handoff_retries_max` |
+    /// | `server_name` | the name in the server's certificate | `sni` |
+    /// | `ca_file` | a PEM file with the authorities to trust | `ssl_ca_certs` |
+    /// | `cert_file`, `key_file` | PEM files of what the client shows the server | `ssl_certfile`, `ssl_keyfile` |
+    ///
+    /// Times have a unit: `500ms`, `2s`, `1m`, `1h`. No option switches the verification of certificates off.
     ///
     /// # Errors
     /// Names the part of the URL that is wrong. No error holds the password.
