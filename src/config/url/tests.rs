@@ -198,10 +198,11 @@ fn endpoint() -> impl Strategy<Value = (bool, String, Endpoint)> {
 }
 
 /// One option as it is written, and what it sets.
-type Setting = (&'static str, String, fn(Config, u64) -> Config, u64);
+type Setting = (&'static str, String, Set, u64);
+type Set = fn(Config, u64) -> Config;
 
 fn settings() -> impl Strategy<Value = Vec<Setting>> {
-    let all: Vec<(&'static str, &'static str, fn(Config, u64) -> Config)> = vec![
+    let all: [(&'static str, &'static str, Set); 8] = [
         ("connections_per_shard", "", |config, number| config.connections_per_shard(number as usize)),
         ("timeout", "ms", |config, number| config.command_timeout(Duration::from_millis(number))),
         ("connect_timeout", "s", |config, number| config.connect_timeout(Duration::from_secs(number))),
@@ -218,15 +219,17 @@ fn settings() -> impl Strategy<Value = Vec<Setting>> {
         }),
     ];
     let count = all.len();
-    (prop::sample::subsequence(all, 0..=count).prop_shuffle(), any::<u32>()).prop_map(|(chosen, number)| {
-        let written = chosen.into_iter().enumerate();
-        written
-            .map(|(index, (name, unit, set))| {
-                let number = u64::from(number) / (index as u64 + 1);
-                (name, format!("{number}{unit}"), set, number)
-            })
-            .collect()
-    })
+    (prop::sample::subsequence(all.to_vec(), 0..=count).prop_shuffle(), any::<u32>()).prop_map(
+        |(chosen, number)| {
+            let written = chosen.into_iter().enumerate();
+            written
+                .map(|(index, (name, unit, set))| {
+                    let number = u64::from(number) / (index as u64 + 1);
+                    (name, format!("{number}{unit}"), set, number)
+                })
+                .collect()
+        },
+    )
 }
 
 fn case() -> impl Strategy<Value = Case> {
