@@ -50,6 +50,7 @@ impl Effective {
             ("command_timeout", limit(config.command_timeout)),
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
+            ("dns_cache", format!("{:?}", config.dns_cache)),
             ("keepalive", format!("{:?}", config.keepalive)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
@@ -115,6 +116,10 @@ impl Effective {
             Duration::MAX => LAST_REPLIES_MAX,
             timeout => timeout,
         }
+    }
+
+    pub(crate) fn dns_cache(&self) -> Duration {
+        self.config.dns_cache
     }
 
     pub(crate) fn keepalive(&self) -> Duration {

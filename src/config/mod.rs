@@ -60,6 +60,7 @@ pub struct Config {
     command_timeout: Duration,
     connect_timeout: Duration,
     reconnect_backoff: (Duration, Duration),
+    dns_cache: Duration,
     keepalive: Duration,
     tcp_user_timeout: Option<Duration>,
     spin_before_park: Duration,
@@ -114,6 +115,7 @@ impl Config {
             command_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             reconnect_backoff: (Duration::from_millis(50), Duration::from_secs(2)),
+            dns_cache: Duration::from_secs(1),
             keepalive: Duration::from_secs(15),
             tcp_user_timeout: None,
             spin_before_park: Duration::ZERO,
@@ -126,11 +128,38 @@ impl Config {
         }
     }
 
-    /// Reads `redis://[user[:password]@]host[:port][/database][?option=value&…]`; `valkey://` is the same.
+    /// Reads `redis://[user[:password]@][host[:port]][/database][?option=value&…]`, or, for a unix socket,
+    /// `unix://[user[:password]@]/the/path[?option=value&…]`.
     ///
-    /// User, password and options are percent-decoded. The options are `db`, `client_name`,
-    /// `connections_per_shard`, `command_timeout` and `connect_timeout`, these two as `500ms` or `2s`, and `maint`:
-    /// `auto`, `enabled` or `disabled`.
+    /// | scheme | |
+    /// |---|---|
+    /// | `redis`, `valkey` | TCP |
+    /// | `rediss`, `valkeys` | TLS, with the feature `tls` |
+    /// | `unix`, `redis+unix`, `valkey+unix` | a unix socket |
+    ///
+    /// User, password, the path of a socket and what options are set to are percent-decoded. Without a host it is
+    /// `localhost`.
+    ///
+    /// | option | sets | also called |
+    /// |---|---|---|
+    /// | `db` | [`Config::database`], if the path does not | |
+    /// | `client_name` | [`Config::client_name`] | |
+    /// | `connections_per_shard` | [`Config::connections_per_shard`] | |
+    /// | `command_timeout` | [`Config::command_timeout`] | `timeout` |
+    /// | `connect_timeout` | [`Config::connect_timeout`] | `dial_timeout` |
+    /// | `keepalive` | [`Config::keepalive`] | |
+    /// | `dns_cache` | [`Config::dns_cache`] | |
+    /// | `protocol` | nothing: it may be `3`, which is asked for anyway | |
+    /// | `maint` | the mode: `auto`, `enabled` or `disabled` | `maint_notifications` |
+    /// | `moving_endpoint_type` | [`Maintenance::endpoint_type`], e.g. `external-ip` | |
+    /// | `relaxed_timeout` | [`Maintenance::relaxed_timeout`] | |
+    /// | `handoff_timeout` | [`Maintenance::handoff_timeout`] | |
+    /// | `max_handoff_retries` | [`Maintenance::handoff_retries_max`] | `handoff_retries_max` |
+    /// | `server_name` | the name in the server's certificate | `sni` |
+    /// | `ca_file` | a PEM file with the authorities to trust | `ssl_ca_certs` |
+    /// | `cert_file`, `key_file` | PEM files of what the client shows the server | `ssl_certfile`, `ssl_keyfile` |
+    ///
+    /// Times have a unit: `500ms`, `2s`, `1m`, `1h`. No option switches the verification of certificates off.
     ///
     /// # Errors
     /// Names the part of the URL that is wrong. No error holds the password.
@@ -242,6 +271,18 @@ impl Config {
     #[must_use]
     pub fn reconnect_backoff(mut self, first: Duration, most: Duration) -> Self {
         self.reconnect_backoff = (first, most);
+        self
+    }
+
+    /// For how long the addresses of a name are used again for other connections of the same shard, up to 1 h (1 s); 0
+    /// stands for never.
+    ///
+    /// It saves look-ups when many connections are made at once. A name is looked up anew after a connection to it was
+    /// lost or was not to be had, and whenever a server says that its name leads elsewhere by now. Failures are not
+    /// remembered.
+    #[must_use]
+    pub fn dns_cache(mut self, time: Duration) -> Self {
+        self.dns_cache = time;
         self
     }
 
@@ -364,6 +405,7 @@ impl Config {
         lasts("connect_timeout", self.connect_timeout, ms, hour)?;
         lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
+        lasts("dns_cache", self.dns_cache, Duration::ZERO, hour)?;
         lasts("keepalive", self.keepalive, second, hour)?;
         lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
         if let Some(timeout) = self.tcp_user_timeout {

@@ -44,6 +44,13 @@ pub struct EndpointError {
     problem: &'static str,
 }
 
+impl EndpointError {
+    /// What is wrong, without the text: where a password may be part of it.
+    pub(crate) fn problem(&self) -> &'static str {
+        self.problem
+    }
+}
+
 impl Endpoint {
     /// An endpoint from its parts. The host is a name or an address, without brackets.
     ///
