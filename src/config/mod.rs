@@ -8,6 +8,8 @@ mod effective;
 mod hook;
 mod maintenance;
 mod resolver;
+#[cfg(feature = "tls")]
+mod tls;
 mod url;
 
 use std::time::Duration;
@@ -19,6 +21,8 @@ pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
 pub use self::resolver::Resolve;
 pub(crate) use self::resolver::Resolver;
+#[cfg(feature = "tls")]
+pub use self::tls::{Tls, TlsVersion};
 use crate::error::{Error, ErrorKind};
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
@@ -64,6 +68,8 @@ pub struct Config {
     maintenance: Maintenance,
     hook: Hook,
     resolver: Resolver,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 /// A setting that cannot work: which one, what it was, and what it may be.
@@ -117,6 +123,8 @@ impl Config {
             maintenance: Maintenance::default(),
             hook: Hook::default(),
             resolver: Resolver::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -360,6 +368,14 @@ impl Config {
         self
     }
 
+    /// Speaks TLS with the server (no). Files are read when the configuration is [checked](Config::effective).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Checks everything and derives what was left open.
     ///
     /// # Errors
@@ -403,6 +419,16 @@ impl Config {
         }
         if self.username.is_some() && self.password.is_none() {
             return Err(ConfigError::new("username", "a user needs a password"));
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            if self.endpoint.path().is_some() {
+                return Err(ConfigError::new(
+                    "tls",
+                    "a unix socket stays within the machine: it takes no TLS",
+                ));
+            }
+            tls.check()?;
         }
         within("limits.depth", self.limits.depth, 1, 1024)?;
         within("limits.elements", self.limits.elements, 1, 1 << 30)?;

@@ -48,6 +48,7 @@ pub use server::{REDIS_VERSION, REQUEST_BYTES_MAX, Server, ServerConfig};
 pub use session::{SessionId, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
 pub use sockets::dial::UpstreamConfig;
 pub use sockets::listener::{CONNECTIONS_MAX, Endpoints, EndpointsConfig};
+pub use sockets::tls::ServerTls;
 pub use upstream::{UPSTREAM_REPLY_BYTES_MAX, UPSTREAM_REQUEST_BYTES_MAX, UPSTREAM_REQUESTS_MAX};
 pub use wire::reply::{REPLY_BYTES_MAX, REPLY_OVERRUN_BYTES_MAX};
 pub use wire::request::{ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};

@@ -10,6 +10,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::TcpStream;
 use glommio::sync::Semaphore;
 
+use super::stream::Stream;
 use crate::rehearsal::wire::frames::FrameScanner;
 
 /// Until a connection is made, and its greeting answered.
@@ -87,7 +88,7 @@ impl Dialer {
     }
 
     /// A connection that is ready for a client's requests.
-    pub(super) async fn dial(&self) -> io::Result<TcpStream> {
+    pub(super) async fn dial(&self) -> io::Result<Stream> {
         let dial = async { Ok(self.dial_without_limit().await) };
         match glommio::timer::timeout(DIAL_TIMEOUT, dial).await {
             Ok(result) => result,
@@ -98,13 +99,13 @@ impl Dialer {
         }
     }
 
-    async fn dial_without_limit(&self) -> io::Result<TcpStream> {
+    async fn dial_without_limit(&self) -> io::Result<Stream> {
         let mut last_error = io::ErrorKind::NotFound.into();
         for address in self.addresses().await? {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return self.greet(stream).await;
+                    return self.greet(stream).await.map(Stream::plain);
                 }
                 Err(error) => last_error = error.into(),
             }

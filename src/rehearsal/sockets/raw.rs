@@ -111,11 +111,15 @@ pub(super) fn reset_on_close(stream: &TcpStream) {
 
 /// Tells a client that there are too many, as far as its socket takes it without waiting.
 pub(super) fn refuse(stream: &TcpStream) {
-    const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
+    send_now(stream, b"-ERR max number of clients reached\r\n");
+}
+
+/// Last words, as far as the socket takes them without waiting.
+pub(super) fn send_now(stream: &TcpStream, bytes: &[u8]) {
     let descriptor = descriptor(stream);
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // It may be gone.
-    let _ = SockRef::from(&descriptor).send_with_flags(REFUSAL, flags);
+    // Whoever they are for may be gone.
+    let _ = SockRef::from(&descriptor).send_with_flags(bytes, flags);
 }
 
 /// The stream's descriptor, for as long as the stream is borrowed.
