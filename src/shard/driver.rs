@@ -16,12 +16,15 @@ use crate::proto::pool::ConnectionId;
 pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
     let inner = inner.clone();
     let task = async move {
-        let dialed = unless_closed(&inner, id, transport::dial(&endpoint, timeout, &inner.effective)).await;
+        let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups);
+        let dialed = unless_closed(&inner, id, dial).await;
         match dialed {
             Some(Ok(stream)) => drive(&inner, id, stream).await,
             Some(Err(reason)) => inner.closed(id, CloseReason::Dial(reason)),
             None => {}
         }
+        // Where it was, or was not to be had, its server may be no more.
+        inner.lookups.forget(&endpoint);
     };
     glommio::spawn_local(task).detach();
 }

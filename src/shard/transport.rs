@@ -11,7 +11,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use socket2::{SockRef, TcpKeepalive};
 
-use super::resolve;
+use super::resolve::Lookups;
 use crate::config::Effective;
 use crate::proto::endpoint::Endpoint;
 
@@ -68,10 +68,11 @@ pub(super) async fn dial(
     endpoint: &Endpoint,
     timeout: Duration,
     effective: &Effective,
+    lookups: &Lookups,
 ) -> Result<Stream, String> {
     let addresses = match endpoint.socket_addr() {
         Some(address) => vec![address],
-        None => resolve::look_up(endpoint, effective.resolver()).await?,
+        None => lookups.recent(endpoint).await?,
     };
     let shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let share = (timeout / shares).max(ADDRESS_TIMEOUT_MIN);
