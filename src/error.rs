@@ -37,6 +37,9 @@ pub enum ErrorKind {
     Machine,
     /// No connection could be made, or none was ready in time.
     Connect,
+    /// TLS could not be agreed on: a certificate that does not verify, on either side, or a peer that does not speak
+    /// it, or does where it was not expected to. A person has to mend it; it is tried again, rarely.
+    Tls,
     /// The server refused the credentials.
     Auth,
     /// The maintenance mode is `enabled`, and the server speaks RESP2 only.
@@ -68,6 +71,7 @@ impl ErrorKind {
             ErrorKind::Config => "config",
             ErrorKind::Machine => "machine",
             ErrorKind::Connect => "connect",
+            ErrorKind::Tls => "tls",
             ErrorKind::Auth => "auth",
             ErrorKind::Resp3NotNegotiated => "resp3-not-negotiated",
             ErrorKind::MaintRefused => "maint-refused",
@@ -174,6 +178,7 @@ impl Error {
     /// Why a connection could not be had.
     pub(crate) fn from_obstacle(reason: &CloseReason) -> Self {
         let kind = match reason {
+            CloseReason::Tls(_) => ErrorKind::Tls,
             CloseReason::Auth(_) => ErrorKind::Auth,
             CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
             CloseReason::MaintRefused(_) => ErrorKind::MaintRefused,

@@ -111,6 +111,9 @@
 #![cfg_attr(not(feature = "rehearsal"), doc = "| `rehearsal` | endpoints in the process, for tests | yes |")]
 #![cfg_attr(feature = "load", doc = "| `load` | [`load`]: generated load, and the report of it | yes |")]
 #![cfg_attr(not(feature = "load"), doc = "| `load` | generated load, and the report of it | yes |")]
+//! | `tls` | TLS by rustls, and what the system trusts: [`Config::from_url`] reads `rediss://` | yes, with `rehearsal` |
+//! | `tls-aws-lc-rs` | AWS-LC in the place of ring, which takes a C compiler and may take CMake | no |
+//! | `tls-bundled-roots` | Mozilla's certificates, for machines without any | no |
 //! | `cli` | the command `hitless`, with what it depends on | yes |
 //!
 //! To embed the client alone, take `default-features = false`.
@@ -155,9 +158,11 @@ mod shard;
 mod sim;
 
 pub mod observe;
-/// What finds the addresses of names, for those who bring their own.
+/// How servers are reached: what finds the addresses of names, for those who bring their own, and TLS.
 pub mod net {
     pub use crate::config::Resolve;
+    #[cfg(feature = "tls")]
+    pub use crate::config::{Tls, TlsVersion};
 }
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use super::Tls;
 use super::{Config, Hook, Resolver, cores};
 use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
 use crate::proto::endpoint::Endpoint;
@@ -38,6 +40,7 @@ impl Effective {
             ("password", secret(config.password.is_some())),
             ("client_name", config.client_name.clone().unwrap_or_else(none)),
             ("database", config.database.to_string()),
+            ("tls", self.tls_text().unwrap_or_else(none)),
             ("shards", self.cores.len().to_string()),
             ("cores", cores::text(&self.cores)),
             ("connections_per_shard", config.connections_per_shard.to_string()),
@@ -47,6 +50,7 @@ impl Effective {
             ("command_timeout", limit(config.command_timeout)),
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
+            ("dns_cache", format!("{:?}", config.dns_cache)),
             ("keepalive", format!("{:?}", config.keepalive)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
@@ -114,6 +118,10 @@ impl Effective {
         }
     }
 
+    pub(crate) fn dns_cache(&self) -> Duration {
+        self.config.dns_cache
+    }
+
     pub(crate) fn keepalive(&self) -> Duration {
         self.config.keepalive
     }
@@ -134,6 +142,32 @@ impl Effective {
         &self.config.resolver
     }
 
+    /// What is spoken with every server, if it is not plain.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.config.tls.as_ref()
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls_text(&self) -> Option<String> {
+        self.tls().map(Tls::to_string)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls_text(&self) -> Option<String> {
+        None
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_tls(&self) -> bool {
+        self.tls().is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_tls(&self) -> bool {
+        false
+    }
+
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
         let config = &self.config;
         let greeting = Greeting {
@@ -143,7 +177,7 @@ impl Effective {
             database: config.database,
             mode: config.maintenance.0.mode,
             endpoint_type: config.maintenance.0.endpoint_type,
-            tls: false,
+            tls: self.is_tls(),
         };
         PoolConfig {
             endpoint: config.endpoint.clone(),

@@ -8,6 +8,8 @@ mod effective;
 mod hook;
 mod maintenance;
 mod resolver;
+#[cfg(feature = "tls")]
+mod tls;
 mod url;
 
 use std::time::Duration;
@@ -19,6 +21,8 @@ pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
 pub use self::resolver::Resolve;
 pub(crate) use self::resolver::Resolver;
+#[cfg(feature = "tls")]
+pub use self::tls::{Tls, TlsVersion};
 use crate::error::{Error, ErrorKind};
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
@@ -56,6 +60,7 @@ pub struct Config {
     command_timeout: Duration,
     connect_timeout: Duration,
     reconnect_backoff: (Duration, Duration),
+    dns_cache: Duration,
     keepalive: Duration,
     tcp_user_timeout: Option<Duration>,
     spin_before_park: Duration,
@@ -63,6 +68,8 @@ pub struct Config {
     maintenance: Maintenance,
     hook: Hook,
     resolver: Resolver,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 /// A setting that cannot work: which one, what it was, and what it may be.
@@ -108,6 +115,7 @@ impl Config {
             command_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             reconnect_backoff: (Duration::from_millis(50), Duration::from_secs(2)),
+            dns_cache: Duration::from_secs(1),
             keepalive: Duration::from_secs(15),
             tcp_user_timeout: None,
             spin_before_park: Duration::ZERO,
@@ -115,14 +123,43 @@ impl Config {
             maintenance: Maintenance::default(),
             hook: Hook::default(),
             resolver: Resolver::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
-    /// Reads `redis://[user[:password]@]host[:port][/database][?option=value&…]`; `valkey://` is the same.
+    /// Reads `redis://[user[:password]@][host[:port]][/database][?option=value&…]`, or, for a unix socket,
+    /// `unix://[user[:password]@]/the/path[?option=value&…]`.
     ///
-    /// User, password and options are percent-decoded. The options are `db`, `client_name`,
-    /// `connections_per_shard`, `command_timeout` and `connect_timeout`, these two as `500ms` or `2s`, and `maint`:
-    /// `auto`, `enabled` or `disabled`.
+    /// | scheme | |
+    /// |---|---|
+    /// | `redis`, `valkey` | TCP |
+    /// | `rediss`, `valkeys` | TLS, with the feature `tls` |
+    /// | `unix`, `redis+unix`, `valkey+unix` | a unix socket |
+    ///
+    /// User, password, the path of a socket and what options are set to are percent-decoded. Without a host it is
+    /// `localhost`.
+    ///
+    /// | option | sets | also called |
+    /// |---|---|---|
+    /// | `db` | [`Config::database`], if the path does not | |
+    /// | `client_name` | [`Config::client_name`] | |
+    /// | `connections_per_shard` | [`Config::connections_per_shard`] | |
+    /// | `command_timeout` | [`Config::command_timeout`] | `timeout` |
+    /// | `connect_timeout` | [`Config::connect_timeout`] | `dial_timeout` |
+    /// | `keepalive` | [`Config::keepalive`] | |
+    /// | `dns_cache` | [`Config::dns_cache`] | |
+    /// | `protocol` | nothing: it may be `3`, which is asked for anyway | |
+    /// | `maint` | the mode: `auto`, `enabled` or `disabled` | `maint_notifications` |
+    /// | `moving_endpoint_type` | [`Maintenance::endpoint_type`], e.g. `external-ip` | |
+    /// | `relaxed_timeout` | [`Maintenance::relaxed_timeout`] | |
+    /// | `handoff_timeout` | [`Maintenance::handoff_timeout`] | |
+    /// | `max_handoff_retries` | [`Maintenance::handoff_retries_max`] | `handoff_retries_max` |
+    /// | `server_name` | the name in the server's certificate | `sni` |
+    /// | `ca_file` | a PEM file with the authorities to trust | `ssl_ca_certs` |
+    /// | `cert_file`, `key_file` | PEM files of what the client shows the server | `ssl_certfile`, `ssl_keyfile` |
+    ///
+    /// Times have a unit: `500ms`, `2s`, `1m`, `1h`. No option switches the verification of certificates off.
     ///
     /// # Errors
     /// Names the part of the URL that is wrong. No error holds the password.
@@ -237,6 +274,18 @@ impl Config {
         self
     }
 
+    /// For how long the addresses of a name are used again for other connections of the same shard, up to 1 h (1 s); 0
+    /// stands for never.
+    ///
+    /// It saves look-ups when many connections are made at once. A name is looked up anew after a connection to it was
+    /// lost or was not to be had, and whenever a server says that its name leads elsewhere by now. Failures are not
+    /// remembered.
+    #[must_use]
+    pub fn dns_cache(mut self, time: Duration) -> Self {
+        self.dns_cache = time;
+        self
+    }
+
     /// After how much silence TCP begins to probe whether an idle peer is alive, 1 s to 1 h (15 s).
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
@@ -319,6 +368,14 @@ impl Config {
         self
     }
 
+    /// Speaks TLS with the server (no). Files are read when the configuration is [checked](Config::effective).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Checks everything and derives what was left open.
     ///
     /// # Errors
@@ -348,6 +405,7 @@ impl Config {
         lasts("connect_timeout", self.connect_timeout, ms, hour)?;
         lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
+        lasts("dns_cache", self.dns_cache, Duration::ZERO, hour)?;
         lasts("keepalive", self.keepalive, second, hour)?;
         lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
         if let Some(timeout) = self.tcp_user_timeout {
@@ -361,6 +419,16 @@ impl Config {
         }
         if self.username.is_some() && self.password.is_none() {
             return Err(ConfigError::new("username", "a user needs a password"));
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            if self.endpoint.path().is_some() {
+                return Err(ConfigError::new(
+                    "tls",
+                    "a unix socket stays within the machine: it takes no TLS",
+                ));
+            }
+            tls.check()?;
         }
         within("limits.depth", self.limits.depth, 1, 1024)?;
         within("limits.elements", self.limits.elements, 1, 1 << 30)?;

@@ -18,6 +18,7 @@ fn what_is_out_of_range_is_refused_by_name_and_range() {
         (config().command_timeout(Duration::ZERO), "command_timeout", "1ms to 3600s"),
         (config().command_timeout(second * 3601), "command_timeout", "1ms to 3600s"),
         (config().connect_timeout(second * 3601), "connect_timeout", "1ms to 3600s"),
+        (config().dns_cache(second * 3601), "dns_cache", "0ns to 3600s"),
         (config().reconnect_backoff(second * 2, second), "reconnect_backoff", "1ms to 1s"),
         (config().client_name("my app"), "client_name", "space"),
         (config().username("app"), "username", "password"),

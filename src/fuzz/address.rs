@@ -21,7 +21,9 @@ pub fn address(data: &[u8]) {
         check(&endpoint);
         assert_eq!(Endpoint::from_wire(&endpoint.to_string(), 0), Ok(Some(endpoint)));
     }
-    for url in [text.clone(), format!("redis://{text}")] {
+    for url in
+        [text.clone(), format!("redis://{text}"), format!("unix://{text}"), format!("redis://h?{text}")]
+    {
         if let Ok(config) = Config::from_url(&url) {
             let _ = config.effective().map(|effective| effective.to_string());
         }
@@ -32,8 +34,13 @@ pub fn address(data: &[u8]) {
 fn check(endpoint: &Endpoint) {
     let printed = endpoint.to_string();
     assert_eq!(printed.parse().as_ref(), Ok(endpoint), "{printed:?}");
-    assert_eq!(Endpoint::new(endpoint.host(), endpoint.port()).as_ref(), Ok(endpoint));
-    let has_a_name = endpoint.server_name().is_some() || endpoint.socket_addr().is_some();
+    let again = match endpoint.path() {
+        Some(path) => Endpoint::unix(path),
+        None => Endpoint::new(endpoint.host(), endpoint.port()),
+    };
+    assert_eq!(again.as_ref(), Ok(endpoint));
+    let has_a_name =
+        endpoint.server_name().is_some() || endpoint.socket_addr().is_some() || endpoint.path().is_some();
     assert_eq!(endpoint.is_same(endpoint), has_a_name, "{printed:?}");
     if let Some(address) = endpoint.socket_addr() {
         assert!(Endpoint::from(address).is_same(endpoint), "{printed:?}");
@@ -47,9 +54,16 @@ fn keeps_the_secret(text: &str, split: usize) {
     if percent_decode_str(text).decode_utf8_lossy().contains(SECRET) {
         return;
     }
-    for url in
-        [format!("redis://{before}:{SECRET}{inside}@{behind}"), format!("{before}:{SECRET}{inside}@{behind}")]
-    {
+    let around = format!("{before}:{SECRET}{inside}@{behind}");
+    // An option that would take it is no place for it either, and is not repeated.
+    let option = format!("redis://{before}?password={SECRET}&{behind}");
+    for url in [
+        format!("redis://{around}"),
+        format!("unix://{around}"),
+        format!("rediss://{around}"),
+        around,
+        option,
+    ] {
         let said = match Config::from_url(&url) {
             Err(error) => format!("{error} {error:?}"),
             Ok(config) => {

@@ -25,12 +25,30 @@ enum Place {
     Unix { path: String },
 }
 
+/// The names that TLS goes by: each is a DNS name without its trailing dot, or an address.
+#[cfg(any(feature = "tls", test))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsNames {
+    /// What the server is asked for, unless it is an address, which none can be asked for; its certificate may be
+    /// valid for it.
+    pub(crate) asked: String,
+    /// What its certificate may be valid for instead.
+    pub(crate) or: Option<String>,
+}
+
 /// The text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an endpoint ({problem}): expected host:port, 1.2.3.4:port, [v6]:port or unix:/path")]
 pub struct EndpointError {
     text: String,
     problem: &'static str,
+}
+
+impl EndpointError {
+    /// What is wrong, without the text: where a password may be part of it.
+    pub(crate) fn problem(&self) -> &'static str {
+        self.problem
+    }
 }
 
 impl Endpoint {
@@ -140,6 +158,40 @@ impl Endpoint {
     pub(crate) fn server_name(&self) -> Option<&str> {
         let name = without_dot(self.host());
         (self.ip().is_none() && !name.is_empty()).then_some(name)
+    }
+
+    /// What TLS asks for here, and accepts, when the application has configured `configured` and `explicit`, a name of
+    /// its own or none.
+    ///
+    /// A server that moves its clients says where to, and anybody could have said so: what proves that it is the same
+    /// service is a certificate for what was configured. A name that it moves to may be proven instead, because names
+    /// of nodes are what certificates are commonly issued for. An address is not asked for by name, and the server
+    /// that listens on it has to be told which of its certificates is wanted: the configured name's.
+    #[cfg(any(feature = "tls", test))]
+    pub(crate) fn tls_names(&self, configured: &Endpoint, explicit: Option<&str>) -> TlsNames {
+        let only = |asked: String| TlsNames { asked, or: None };
+        if let Some(name) = explicit {
+            return only(without_dot(name).to_owned());
+        }
+        let expected = configured.certified();
+        match self.ip() {
+            _ if self.server_name().is_some_and(|name| name.eq_ignore_ascii_case(&expected)) => {
+                only(expected)
+            }
+            Some(_) if configured.ip().is_none() => only(expected),
+            Some(address) if configured.ip() == Some(address) => only(expected),
+            Some(address) => TlsNames { asked: expected, or: Some(address.to_string()) },
+            None => TlsNames { asked: self.certified(), or: Some(expected) },
+        }
+    }
+
+    /// The name or the address that a certificate for this endpoint is valid for.
+    #[cfg(any(feature = "tls", test))]
+    fn certified(&self) -> String {
+        match self.ip() {
+            Some(address) => address.to_string(),
+            None => without_dot(self.host()).to_owned(),
+        }
     }
 
     /// Whether both are one place: one port, and one address, however it is written, or one name in any case and
@@ -352,6 +404,30 @@ mod tests {
             (".", None),
         ] {
             assert_eq!(Endpoint::new(host, 7).unwrap().server_name(), name);
+        }
+    }
+
+    #[test]
+    fn mv_tls_names() {
+        let endpoint = |host: &str| Endpoint::new(host, 7).unwrap();
+        for (configured, target, explicit, asked, or) in [
+            // Not moved at all.
+            ("db.example.com.", "DB.example.com", None, "db.example.com", None),
+            ("10.0.0.1", "::ffff:10.0.0.1", None, "10.0.0.1", None),
+            // An address is asked for by what was configured.
+            ("db.example.com.", "10.0.0.2", None, "db.example.com", None),
+            ("10.0.0.1", "2001:db8::7", None, "10.0.0.1", Some("2001:db8::7")),
+            // A name is asked for by itself, and may be certified as what was configured.
+            ("db.example.com", "node-2.example.com.", None, "node-2.example.com", Some("db.example.com")),
+            ("10.0.0.1", "node-2.example.com", None, "node-2.example.com", Some("10.0.0.1")),
+            // What the application says always wins.
+            ("db.example.com", "db.example.com", Some("own.example.com."), "own.example.com", None),
+            ("db.example.com", "10.0.0.2", Some("own.example.com"), "own.example.com", None),
+            ("db.example.com", "node-2.example.com", Some("10.9.9.9"), "10.9.9.9", None),
+        ] {
+            let names = endpoint(target).tls_names(&endpoint(configured), explicit);
+            let expected = TlsNames { asked: asked.to_owned(), or: or.map(str::to_owned) };
+            assert_eq!(names, expected, "{configured} moves to {target}, {explicit:?}");
         }
     }
 

@@ -52,6 +52,9 @@ impl Failure {
 pub(crate) enum CloseReason {
     #[error("could not connect: {0}")]
     Dial(String),
+    /// What a certificate, or the lack of one, has to do with it.
+    #[error("TLS: {0}")]
+    Tls(String),
     #[error("not connected and shaken hands within {0:?}")]
     ConnectTimeout(Duration),
     #[error("the server closed the connection")]
@@ -59,7 +62,7 @@ pub(crate) enum CloseReason {
     #[error("{0}")]
     Io(String),
     #[error("the server broke the protocol: {0}")]
-    Decode(#[from] DecodeError),
+    Decode(DecodeError),
     #[error("the server sent a reply that no command had asked for")]
     UnaskedReply,
     #[error("replies were overdue and no byte had come for {0:?}")]
@@ -93,11 +96,28 @@ pub(crate) enum CloseReason {
     Local,
 }
 
+impl From<DecodeError> for CloseReason {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::UnknownType(TLS_ALERT) => CloseReason::Tls(
+                "the server answered with what looks like an alert of TLS: if that is what it speaks, use a `rediss://` \
+                 URL or `Config::tls`"
+                    .to_owned(),
+            ),
+            error => CloseReason::Decode(error),
+        }
+    }
+}
+
+/// What a record of TLS begins with by which a server turns down what is no TLS.
+const TLS_ALERT: u8 = 0x15;
+
 impl CloseReason {
     /// Whether dialing again soon is pointless: what is wrong has to be mended by a person.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             CloseReason::Auth(_)
+            | CloseReason::Tls(_)
             | CloseReason::Resp3NotNegotiated
             | CloseReason::MaintRefused(_)
             | CloseReason::MaintDenied(_) => true,

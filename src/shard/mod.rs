@@ -9,6 +9,7 @@ mod broadcast;
 mod calls;
 mod driver;
 pub(crate) mod executor;
+pub(crate) mod machine;
 pub(crate) mod mailbox;
 mod pilot;
 mod pipeline;
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     core: RefCell<Core>,
     effective: Effective,
     clock: Clock,
+    lookups: resolve::Lookups,
     member: Arc<Member>,
     pinned_to: Option<usize>,
 }
@@ -158,7 +160,8 @@ impl Shard {
             peers: stats::Peers::default(),
             broadcasts_dropped: 0,
         };
-        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, member, pinned_to });
+        let lookups = resolve::Lookups::new(&effective, clock);
+        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, lookups, member, pinned_to });
         pilot::spawn(&inner);
         pilot::spawn_listener(&inner);
         Shard { inner, entry, lane: Lane(0) }

@@ -6,12 +6,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
-
 use super::dial::Dialer;
 use super::raw;
 use super::serving::{Running, Shared};
+use super::stream::Stream;
 use crate::rehearsal::maintenance::node::Ending;
 use crate::rehearsal::server::Server;
 use crate::rehearsal::session::SessionId;
@@ -21,7 +19,7 @@ const ROUNDS_MAX: usize = 16;
 
 pub(super) struct Connection {
     id: SessionId,
-    stream: TcpStream,
+    stream: Stream,
     /// `None`: the server itself answers.
     upstream: Option<Link>,
     /// The client has sent its last byte; it may still read.
@@ -33,9 +31,9 @@ pub(super) struct Connection {
 
 /// The way to upstream.
 enum Link {
-    Dialing(Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>),
+    Dialing(Pin<Box<dyn Future<Output = io::Result<Stream>>>>),
     Up {
-        stream: TcpStream,
+        stream: Stream,
         /// Upstream was told that no more requests will come.
         is_half_closed: bool,
     },
@@ -50,7 +48,7 @@ enum Step {
 }
 
 impl Connection {
-    pub(super) fn new(id: SessionId, stream: TcpStream, running: Running) -> Self {
+    pub(super) fn new(id: SessionId, stream: Stream, running: Running) -> Self {
         let dial = |dialer: &Rc<Dialer>| {
             let dialer = Rc::clone(dialer);
             Link::Dialing(Box::pin(async move { dialer.dial().await }))
@@ -61,6 +59,11 @@ impl Connection {
 
     pub(super) fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Whether the client has not got through TLS's handshake yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.stream.is_handshaking()
     }
 
     /// Moves bytes between sockets and server, as far as it goes without waiting. Ready when it is
@@ -91,11 +94,13 @@ impl Connection {
             let step = match server.ending(self.id) {
                 Some(Ending::HalfClose) if is_written => self.poll_half_closed(cx, &shared)?,
                 Some(_) if is_written => {
-                    raw::end(&self.stream);
+                    self.stream.say_farewell();
+                    raw::end(self.stream.socket());
                     return Poll::Ready(Ok(()));
                 }
                 Some(_) => Step::Waiting,
                 None if self.is_at_end && self.upstream.is_none() && server.is_drained(self.id) => {
+                    self.stream.say_farewell();
                     return Poll::Ready(Ok(()));
                 }
                 None => self.poll_serving(cx, &shared, &mut server)?,
@@ -114,8 +119,10 @@ impl Connection {
 
     fn ends_at_once(&self, server: &Server) -> bool {
         match server.ending(self.id) {
-            Some(Ending::AtOnce) => raw::end(&self.stream),
-            Some(Ending::Reset) => raw::reset_on_close(&self.stream),
+            Some(Ending::AtOnce) => raw::end(self.stream.socket()),
+            Some(Ending::Reset) => raw::reset_on_close(self.stream.socket()),
+            // Nobody could read what is left to be written.
+            Some(_) if self.stream.is_handshaking() => raw::end(self.stream.socket()),
             Some(Ending::AfterOutput | Ending::HalfClose) | None => return false,
         }
         true
@@ -136,11 +143,11 @@ impl Connection {
             return Ok(step);
         }
         let mut scratch = shared.scratch.borrow_mut();
-        match Pin::new(&mut self.stream).poll_read(cx, &mut scratch)? {
+        match self.stream.poll_read(cx, &mut scratch)? {
             Poll::Pending => return Ok(step),
             Poll::Ready(0) => self.is_at_end = true,
             Poll::Ready(read) => {
-                let bytes = scratch.get(..read).unwrap_or_default();
+                let bytes = scratch.bytes.get(..read).unwrap_or_default();
                 server.handle_bytes(self.id, shared.clock.now_us(), bytes);
                 shared.follow(server);
             }
@@ -170,7 +177,8 @@ impl Connection {
                     let is_last = is_at_end && *step == Step::Waiting;
                     let is_sent = server.upstream_output(self.id).is_empty() && server.wants_input(self.id);
                     if is_last && is_sent && !std::mem::replace(is_half_closed, true) {
-                        raw::end_writing(stream);
+                        stream.say_farewell();
+                        raw::end_writing(stream.socket());
                     }
                 })
             }
@@ -188,12 +196,13 @@ impl Connection {
     fn poll_half_closed(&mut self, cx: &mut Context<'_>, shared: &Shared) -> io::Result<Step> {
         if !std::mem::replace(&mut self.is_half_closed, true) {
             self.upstream = None;
-            raw::end_writing(&self.stream);
+            self.stream.say_farewell();
+            raw::end_writing(self.stream.socket());
         }
         if self.is_at_end {
             return Ok(Step::Waiting);
         }
-        match Pin::new(&mut self.stream).poll_read(cx, &mut shared.scratch.borrow_mut())? {
+        match self.stream.poll_read(cx, &mut shared.scratch.borrow_mut())? {
             Poll::Pending => return Ok(Step::Waiting),
             Poll::Ready(read) => self.is_at_end = read == 0,
         }
@@ -205,9 +214,9 @@ impl Connection {
         loop {
             let output = server.output(self.id);
             if output.is_empty() {
-                return Poll::Ready(Ok(()));
+                return self.stream.poll_flush(cx);
             }
-            match Pin::new(&mut self.stream).poll_write(cx, output) {
+            match self.stream.poll_write(cx, output) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => server.consume_output(self.id, written),
@@ -221,13 +230,13 @@ impl Connection {
 fn pass(
     cx: &mut Context<'_>,
     id: SessionId,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     shared: &Shared,
     server: &mut Server,
 ) -> io::Result<Step> {
     let mut refusal = None;
     while refusal.is_none() && !server.upstream_output(id).is_empty() {
-        match Pin::new(&mut *stream).poll_write(cx, server.upstream_output(id)) {
+        match stream.poll_write(cx, server.upstream_output(id)) {
             Poll::Pending => break,
             Poll::Ready(Ok(0)) => refusal = Some(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => server.consume_upstream_output(id, written),
@@ -239,11 +248,11 @@ fn pass(
         return Ok(Step::Waiting);
     }
     let mut scratch = shared.scratch.borrow_mut();
-    match Pin::new(stream).poll_read(cx, &mut scratch)? {
+    match stream.poll_read(cx, &mut scratch)? {
         Poll::Pending => refusal.map_or(Ok(Step::Waiting), Err),
         Poll::Ready(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Poll::Ready(read) => {
-            let bytes = scratch.get(..read).unwrap_or_default();
+            let bytes = scratch.bytes.get(..read).unwrap_or_default();
             server.handle_upstream_bytes(id, shared.clock.now_us(), bytes);
             shared.follow(server);
             Ok(Step::Moved)

@@ -1,6 +1,6 @@
 //! Sockets in front of the [`Server`]: one thread, one executor, one task for each connection.
 //!
-//! A connection's task reads as much as there is, up to [`READ_BYTES_MAX`], lets the server handle
+//! A connection's task reads as much as there is, up to what one read takes, lets the server handle
 //! all of it, and writes all replies at once. It does not read while its client does not.
 
 use std::future::poll_fn;
@@ -16,19 +16,22 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_lite::StreamExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
-use socket2::Socket;
 
 use super::connection::Connection;
-use super::dial::{Dialer, UpstreamConfig};
+use socket2::Socket;
+
+use super::dial::Dialer;
 use super::raw;
 use super::serving::{Clock, Doorway, Running, Shared, keep_time};
+use super::stream::Stream;
+use super::tls::ServerTls;
+use super::upstream::{ClientTls, UpstreamConfig};
 use crate::rehearsal::maintenance::node::{Accept, NodeId};
 use crate::rehearsal::server::{Server, ServerConfig};
 
 /// Most connections at a time, over all listeners; one more is refused with an error.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
-const READ_BYTES_MAX: usize = 64 << 10;
 /// Pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -42,6 +45,9 @@ pub struct EndpointsConfig {
     pub core: Option<usize>,
     /// How the server behaves.
     pub server: ServerConfig,
+    /// TLS of each listener, in the order of `listen`: `None` is in the clear, and where this list is shorter, its
+    /// last element goes for the rest. Default: empty, all in the clear.
+    pub tls: Vec<Option<ServerTls>>,
     /// A real Redis to stand in front of: each client gets a connection of its own to it, and what is
     /// not about the rehearsal is forwarded. `None`: everything is answered from memory. It decides
     /// over [`ServerConfig::upstream`]. Default: `None`.
@@ -51,10 +57,15 @@ pub struct EndpointsConfig {
 impl Default for EndpointsConfig {
     fn default() -> Self {
         let listen = [7001, 7002].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        Self { listen: listen.into(), core: None, server: ServerConfig::default(), upstream: None }
+        let server = ServerConfig::default();
+        Self { listen: listen.into(), core: None, server, tls: Vec::new(), upstream: None }
     }
 }
 
+/// A Redis to stand in front of, and TLS to it.
+type Upstream = (UpstreamConfig, Option<ClientTls>);
+/// A listening socket, and its TLS.
+type Door = (StdListener, Option<ServerTls>);
 /// Something to do with the server, on its thread.
 type Call = Box<dyn FnOnce(&mut Server) + Send>;
 
@@ -74,7 +85,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// If an address cannot be bound (the message names it), if the kernel or the container forbids
+    /// If an address cannot be bound (the message names it), if upstream's certificates are none, if the kernel or the container forbids
     /// io_uring, or if the executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
         raw::probe_io_uring()?;
@@ -83,7 +94,14 @@ impl Endpoints {
         let addresses: Vec<SocketAddr> =
             sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
         let nodes = addresses.clone();
+        let tls = |index: usize| config.tls.get(index).or(config.tls.last()).cloned().flatten();
+        let doors: Vec<Door> =
+            sockets.into_iter().enumerate().map(|(index, socket)| (socket, tls(index))).collect();
         let server = ServerConfig { upstream: config.upstream.is_some(), ..config.server };
+        let upstream = match config.upstream {
+            None => None,
+            Some(upstream) => Some((upstream.clone(), upstream.client_tls()?)),
+        };
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
         let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
@@ -97,7 +115,7 @@ impl Endpoints {
             executor.run(async move {
                 // The receiver waits for this in `start`.
                 let _ = started.send(());
-                serve(sockets, nodes, server, config.upstream, calls_here).await
+                serve(doors, nodes, server, upstream, calls_here).await
             })
         })?;
         let mut endpoints = Self { addresses, calls, thread: Some(thread) };
@@ -169,21 +187,21 @@ impl Drop for Endpoints {
 
 /// Serves until there can be no more `calls`, then ends every task.
 async fn serve(
-    sockets: Vec<StdListener>,
+    doors: Vec<Door>,
     nodes: Vec<SocketAddr>,
     config: ServerConfig,
-    upstream: Option<UpstreamConfig>,
+    upstream: Option<Upstream>,
     mut calls: UnboundedReceiver<Call>,
 ) -> io::Result<()> {
     let clock = Clock::new();
     let server = Server::new(config, nodes, clock.now_us());
-    let doorways = sockets
+    let doorways = doors
         .iter()
-        .map(|socket| Ok(Doorway::new(Socket::from(socket.try_clone()?))))
+        .map(|(socket, tls)| Ok(Doorway::new(Socket::from(socket.try_clone()?), tls.clone())))
         .collect::<io::Result<Vec<_>>>()?;
-    let dialer = upstream.map(Dialer::new);
-    let shared = Rc::new(Shared::new(server, clock, doorways, dialer, READ_BYTES_MAX));
-    for (index, socket) in sockets.into_iter().enumerate() {
+    let dialer = upstream.map(|(config, tls)| Dialer::new(config, tls));
+    let shared = Rc::new(Shared::new(server, clock, doorways, dialer));
+    for (index, (socket, _)) in doors.into_iter().enumerate() {
         let listener = raw::listener(socket);
         glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
     }
@@ -228,10 +246,10 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     let Ok(peer) = stream.peer_addr() else {
         return;
     };
-    if !shared.doorway(node).is_some_and(Doorway::is_open) {
+    let Some(doorway) = shared.doorway(node).filter(|doorway| doorway.is_open()) else {
         raw::reset_on_close(&stream);
         return;
-    }
+    };
     // A stall is the server's affair: it neither wants input nor has output.
     if shared.server.borrow().accepts(node) == Accept::Drop {
         raw::end(&stream);
@@ -241,9 +259,21 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
         tracing::debug!(%error, %peer, "cannot set TCP_NODELAY");
     }
     if shared.tasks.borrow().len() >= CONNECTIONS_MAX {
-        raw::refuse(&stream);
+        match doorway.tls() {
+            None => raw::refuse(&stream),
+            // To say why would take a handshake.
+            Some(_) => raw::end(&stream),
+        }
         return;
     }
+    let stream = match doorway.tls().map(ServerTls::accept) {
+        None => Stream::plain(stream),
+        Some(Ok(connection)) => Stream::tls(stream, connection.into()),
+        Some(Err(error)) => {
+            tracing::warn!(%error, %peer, "cannot begin TLS");
+            return;
+        }
+    };
     let mut id = None;
     shared.with_server(|server| id = Some(server.open(node, peer, shared.clock.now_us())));
     let Some(id) = id else {
@@ -254,8 +284,12 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     let mut connection = Connection::new(id, stream, Running::new(shared));
     glommio::spawn_local(async move {
         let result = poll_fn(|cx| connection.poll(cx)).await;
-        if let Err(error) = result {
-            tracing::debug!(%error, session = %connection.id(), "connection lost");
+        match result {
+            Ok(()) => {}
+            Err(error) if connection.is_handshaking() => {
+                tracing::info!(%error, %peer, session = %connection.id(), "TLS handshake failed");
+            }
+            Err(error) => tracing::debug!(%error, session = %connection.id(), "connection lost"),
         }
     })
     .detach();

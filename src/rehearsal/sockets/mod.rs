@@ -5,3 +5,6 @@ pub(crate) mod dial;
 pub(crate) mod listener;
 pub(crate) mod raw;
 pub(crate) mod serving;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod upstream;

@@ -15,6 +15,8 @@ use socket2::Socket;
 
 use super::dial::Dialer;
 use super::raw::ACCEPT_BACKLOG;
+use super::stream::Scratch;
+use super::tls::ServerTls;
 use crate::rehearsal::maintenance::node::NodeId;
 use crate::rehearsal::server::Server;
 use crate::rehearsal::session::SessionId;
@@ -24,7 +26,7 @@ pub(super) struct Shared {
     pub(super) server: RefCell<Server>,
     /// The connections' tasks, to be woken when something other than their socket concerns them.
     pub(super) tasks: RefCell<BTreeMap<SessionId, Waker>>,
-    pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) scratch: RefCell<Scratch>,
     pub(super) clock: Clock,
     pub(super) is_stopping: Cell<bool>,
     /// By node.
@@ -39,17 +41,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        server: Server,
-        clock: Clock,
-        doorways: Vec<Doorway>,
-        dialer: Option<Dialer>,
-        scratch_bytes: usize,
-    ) -> Self {
+    pub(super) fn new(server: Server, clock: Clock, doorways: Vec<Doorway>, dialer: Option<Dialer>) -> Self {
         Self {
             server: RefCell::new(server),
             tasks: RefCell::default(),
-            scratch: RefCell::new(vec![0; scratch_bytes].into()),
+            scratch: RefCell::new(Scratch::default()),
             clock,
             is_stopping: Cell::new(false),
             doorways,
@@ -143,6 +139,8 @@ impl Drop for Running {
 pub(super) struct Doorway {
     /// Beside the one that accepts: shutting it down ends the accept that waits in the ring.
     socket: Socket,
+    /// `None`: in the clear.
+    tls: Option<ServerTls>,
     is_open: Cell<bool>,
     /// How often it was opened or closed.
     turns: Cell<u64>,
@@ -150,8 +148,12 @@ pub(super) struct Doorway {
 }
 
 impl Doorway {
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, is_open: Cell::new(true), turns: Cell::new(0), opened: RefCell::new(None) }
+    pub(super) fn new(socket: Socket, tls: Option<ServerTls>) -> Self {
+        Self { socket, tls, is_open: Cell::new(true), turns: Cell::new(0), opened: RefCell::new(None) }
+    }
+
+    pub(super) fn tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref()
     }
 
     pub(super) fn is_open(&self) -> bool {

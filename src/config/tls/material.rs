@@ -1,0 +1,141 @@
+//! [`Material`]: what was made of the certificates that were read, for all connections until they are read again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::verifier::{Anybody, EitherName};
+use super::{ConfigError, Settings, TlsVersion};
+use crate::proto::endpoint::TlsNames;
+
+pub(super) struct Material {
+    /// Verifies against the one name that is asked for.
+    strict: Arc<ClientConfig>,
+    /// What [`EitherName`] is built on; none if nothing is verified.
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+    /// Those for servers that may prove another name instead. Each keeps its own sessions: one that was verified for
+    /// one pair of names must not be resumed for another.
+    either: Mutex<Vec<(TlsNames, Arc<ClientConfig>)>>,
+}
+
+impl Material {
+    /// Reads all files. It blocks.
+    pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
+        let wrong = |knob, error: rustls::Error| ConfigError::new(knob, error.to_string());
+        if let Some(name) = &settings.server_name {
+            let parsed = ServerName::try_from(name.strip_suffix('.').unwrap_or(name));
+            parsed.map_err(|error| ConfigError::new("tls.server_name", format!("{name:?}: {error}")))?;
+        }
+        let provider = Arc::new(provider());
+        let versions = match settings.version_min {
+            TlsVersion::Tls12 => vec![&TLS13, &TLS12],
+            TlsVersion::Tls13 => vec![&TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&versions)
+            .map_err(|error| wrong("tls.version_min", error))?;
+        // Authorities are read even if nobody asks them: a file that is wrong is wrong.
+        let roots = settings.roots()?;
+        let (verifier, used): (_, Arc<dyn ServerCertVerifier>) = if settings.is_unverified {
+            (None, Arc::new(Anybody(provider)))
+        } else {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|error| ConfigError::new("tls.roots", error.to_string()))?;
+            (Some(verifier.clone()), verifier)
+        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(used);
+        let strict = match &settings.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain.certificates(CLIENT_CERTIFICATE)?, key.key("tls.client_key")?)
+                .map_err(|error| chain.wrong(CLIENT_CERTIFICATE, &error))?,
+        };
+        Ok(Material { strict: Arc::new(strict), verifier, either: Mutex::default() })
+    }
+
+    pub(super) fn connector(
+        &self,
+        names: &TlsNames,
+    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
+        let asked = server_name(&names.asked)?;
+        let (Some(or), Some(verifier)) = (&names.or, &self.verifier) else {
+            return Ok((self.strict.clone(), asked));
+        };
+        let mut either = self.either.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = either.iter().find(|(known, _)| known == names) {
+            return Ok((config.clone(), asked));
+        }
+        let mut config = ClientConfig::clone(&self.strict);
+        let verifier = EitherName { inner: verifier.clone(), or: server_name(or)? };
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        let config = Arc::new(config);
+        if either.len() >= EITHER_MAX {
+            either.clear();
+        }
+        either.push((names.clone(), config.clone()));
+        Ok((config, asked))
+    }
+}
+
+#[cfg(test)]
+impl Material {
+    pub(super) fn pairs(&self) -> usize {
+        self.either.lock().unwrap().len()
+    }
+}
+
+impl Settings {
+    /// Whether what the system trusts is trusted: if it was asked for, or nothing else was.
+    pub(super) fn trusts_system(&self) -> bool {
+        self.has_system_roots || (self.authorities.is_empty() && !self.has_bundled_roots)
+    }
+
+    fn roots(&self) -> Result<RootCertStore, ConfigError> {
+        let mut roots = RootCertStore::empty();
+        if self.trusts_system() && !self.is_unverified {
+            let found = rustls_native_certs::load_native_certs();
+            let (added, _) = roots.add_parsable_certificates(found.certs);
+            if added == 0 {
+                let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+                let problem = "the system trusts nobody (install its certificates, or say whom to trust)";
+                return Err(ConfigError::new("tls.roots", format!("{problem}: {}", why.join(", "))));
+            }
+        }
+        #[cfg(feature = "tls-bundled-roots")]
+        if self.has_bundled_roots {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        for source in &self.authorities {
+            for certificate in source.certificates(CA)? {
+                roots.add(certificate).map_err(|error| source.wrong(CA, &error))?;
+            }
+        }
+        Ok(roots)
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned()).map_err(|_| format!("no certificate can be for the name {name:?}"))
+}
+
+/// Named here, because a process may have several, or none, that it calls its default.
+fn provider() -> CryptoProvider {
+    #[cfg(feature = "tls-aws-lc-rs")]
+    return rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "tls-aws-lc-rs"))]
+    return rustls::crypto::ring::default_provider();
+}
+
+const CA: &str = "tls.ca";
+const CLIENT_CERTIFICATE: &str = "tls.client_certificate";
+/// How many pairs of names are kept. Servers name the second.
+const EITHER_MAX: usize = 64;
+/// How many sessions are kept for each pair of names.
+const SESSIONS_MAX: usize = 32;

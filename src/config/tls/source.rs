@@ -1,0 +1,100 @@
+//! [`Source`]: a PEM file or PEM in memory, and what is read from it.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::ConfigError;
+
+/// Where certificates or a key come from. It prints as the path, never as the content.
+#[derive(Clone)]
+pub(super) enum Source {
+    File(PathBuf),
+    Memory(Arc<[u8]>),
+}
+
+/// What tells one content of a file from the next. A file that cannot be looked at has one of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Stamp(Option<(u64, u64, i64, i64, u64)>);
+
+impl Stamp {
+    pub(super) fn of(path: &Path) -> Self {
+        // Secrets are often links to links, swapped at once: what counts is the file at their end.
+        let seen = std::fs::metadata(path).ok();
+        Stamp(seen.map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size())))
+    }
+}
+
+impl Source {
+    pub(super) fn memory(pem: &[u8]) -> Self {
+        Source::Memory(pem.into())
+    }
+
+    pub(super) fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Source::File(path) => Some(path),
+            Source::Memory(_) => None,
+        }
+    }
+
+    /// Every certificate, of which there must be one.
+    pub(super) fn certificates(&self, knob: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+        let pem = self.read(knob)?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = certificates.map_err(|error| self.wrong(knob, &error))?;
+        match certificates.is_empty() {
+            true => Err(self.wrong(knob, &"there is no certificate in it (PEM is expected)")),
+            false => Ok(certificates),
+        }
+    }
+
+    /// The first private key.
+    pub(super) fn key(&self, knob: &str) -> Result<PrivateKeyDer<'static>, ConfigError> {
+        PrivateKeyDer::from_pem_slice(&self.read(knob)?).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.wrong(
+                knob,
+                &"there is no private key in it (PEM is expected, and it must not be encrypted)",
+            ),
+            error => self.wrong(knob, &error),
+        })
+    }
+
+    /// An error that names this source.
+    pub(super) fn wrong(&self, knob: &str, problem: &dyn fmt::Display) -> ConfigError {
+        ConfigError::new(knob, format!("{self}: {problem}"))
+    }
+
+    fn read(&self, knob: &str) -> Result<Arc<[u8]>, ConfigError> {
+        match self {
+            Source::Memory(pem) => Ok(pem.clone()),
+            Source::File(path) => read_bounded(path).map_err(|error| self.wrong(knob, &error)),
+        }
+    }
+}
+
+/// A device would never end, and no certificates are this long.
+fn read_bounded(path: &Path) -> io::Result<Arc<[u8]>> {
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path)?;
+    io::Read::read_to_end(&mut io::Read::take(file, PEM_BYTES_MAX + 1), &mut content)?;
+    match content.len() as u64 > PEM_BYTES_MAX {
+        true => Err(io::Error::other("longer than 16 MiB")),
+        false => Ok(content.into()),
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => write!(f, "{}", path.display()),
+            Source::Memory(_) => f.write_str("(in memory)"),
+        }
+    }
+}
+
+const PEM_BYTES_MAX: u64 = 16 << 20;

@@ -1,0 +1,120 @@
+//! What is read, refused and kept by [`Tls`].
+
+use std::fs;
+
+use rcgen::{CertificateParams, KeyPair};
+
+use super::*;
+
+fn certificate(name: &str) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+#[test]
+fn what_is_wrong_is_refused_by_setting_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let (pem, key) = certificate("db");
+    let (_, other_key) = certificate("db");
+    let own = || Tls::new().ca_pem(&pem);
+    for (tls, knob, says) in [
+        (Tls::new().ca_file("/no/such.pem"), "tls.ca", "/no/such.pem: No such file"),
+        (Tls::new().ca_file(file("key.pem", &key)), "tls.ca", "no certificate in it"),
+        (Tls::new().ca_pem("rubbish"), "tls.ca", "(in memory): there is no certificate in it"),
+        (own().client_certificate_files(file("a.pem", "x"), "/no/key"), "tls.client_certificate", "a.pem"),
+        (own().client_certificate_pem(&pem, &pem), "tls.client_key", "no private key"),
+        (own().client_certificate_pem(&pem, &other_key), "tls.client_certificate", "KeyMismatch"),
+        (own().server_name("not a name"), "tls.server_name", "not a name"),
+    ] {
+        let error = tls.check().unwrap_err();
+        assert_eq!(error.knob(), knob, "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    own().client_certificate_pem(&pem, &key).version_min(TlsVersion::Tls13).check().unwrap();
+}
+
+#[test]
+fn what_is_trusted_is_what_was_said_and_else_the_system() {
+    let (pem, _) = certificate("db");
+    let trusts = |tls: &Tls, text: &str| assert!(tls.to_string().contains(text), "{tls}");
+    trusts(&Tls::new(), "trusts the system's roots");
+    trusts(&Tls::new().ca_pem(&pem), "trusts (in memory)");
+    trusts(&Tls::new().ca_pem(&pem).system_roots(), "trusts the system's roots and (in memory)");
+    trusts(&Tls::new().danger_accept_any_certificate(), "NOT verified");
+    assert!(!Tls::new().ca_pem(&pem).settings.trusts_system());
+}
+
+#[test]
+fn nothing_that_is_secret_is_printed() {
+    let (pem, key) = certificate("db");
+    let tls = Tls::new().ca_pem(&pem).client_certificate_pem(&pem, &key);
+    tls.check().unwrap();
+    let secret = key.lines().nth(1).unwrap();
+    assert!(!format!("{tls:?} {tls}").contains(secret));
+}
+
+#[test]
+fn files_that_change_are_read_again_and_those_that_are_no_good_are_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    fs::write(&path, certificate("one").0).unwrap();
+    let tls = Tls::new().ca_file(&path);
+    tls.check().unwrap();
+    let material = || tls.state().material.clone().unwrap();
+    let first = material();
+    tls.follow_files();
+    tls.check().unwrap();
+    assert!(Arc::ptr_eq(&material(), &first), "nothing has changed");
+    fs::write(&path, "rubbish").unwrap();
+    tls.follow_files();
+    assert!(Arc::ptr_eq(&material(), &first), "it is no good");
+    assert!(tls.reload().is_err());
+    assert!(Arc::ptr_eq(&material(), &first), "nor when it is asked for");
+    fs::write(&path, certificate("another").0).unwrap();
+    let shared = tls.clone();
+    shared.follow_files();
+    assert!(!Arc::ptr_eq(&material(), &first), "clones share it");
+}
+
+#[test]
+fn files_are_looked_at_once_a_second_if_there_are_any() {
+    let now = Instant::now();
+    let tls = Tls::new().ca_file("/a");
+    let look = tls.begin_look(now).unwrap();
+    assert!(tls.clone().begin_look(now + LOOK_INTERVAL).is_none(), "somebody does already");
+    look.follow_files();
+    assert!(tls.clone().begin_look(now + LOOK_INTERVAL / 2).is_none());
+    assert!(tls.begin_look(now + LOOK_INTERVAL).is_some());
+    assert!(Tls::new().begin_look(now).is_none());
+}
+
+#[test]
+fn sessions_are_shared_by_those_who_verify_alike_only() {
+    let tls = Tls::new().ca_pem(certificate("db").0);
+    tls.check().unwrap();
+    let config = |asked: &str, or: Option<&str>| {
+        let names = TlsNames { asked: asked.to_owned(), or: or.map(str::to_owned) };
+        tls.connector(&names).unwrap().0
+    };
+    assert!(Arc::ptr_eq(&config("a", None), &config("b", None)));
+    assert!(Arc::ptr_eq(&config("a", Some("b")), &config("a", Some("b"))));
+    assert!(!Arc::ptr_eq(&config("a", Some("b")), &config("a", None)));
+    assert!(!Arc::ptr_eq(&config("a", Some("b")), &config("a", Some("c"))));
+    for number in 0..EITHER_TRIED {
+        config("a", Some(&format!("n{number}")));
+    }
+    assert!(
+        tls.state().material.as_ref().unwrap().pairs() < EITHER_TRIED,
+        "servers name them: there is a bound"
+    );
+    let names = TlsNames { asked: "a_ä".to_owned(), or: None };
+    assert!(tls.connector(&names).unwrap_err().contains("a_ä"));
+}
+
+const EITHER_TRIED: usize = 200;

@@ -1,0 +1,128 @@
+//! Names: who asks the resolver, how often, and what runs meanwhile.
+
+mod common;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use common::Redis;
+use hitless::{Config, Shard, cmd};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a test's future on an executor of its own.
+fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
+    let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
+    executor.unwrap().join().unwrap();
+}
+
+/// Counts how often it is asked, and from the second time on waits until it is let go.
+struct Resolver {
+    asked: Arc<AtomicUsize>,
+    release: mpsc::Sender<()>,
+}
+
+impl Resolver {
+    fn new(
+        address: SocketAddr,
+    ) -> (Resolver, impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync) {
+        let (release, released) = mpsc::channel();
+        let (asked, released) = (Arc::new(AtomicUsize::new(0)), Mutex::new(released));
+        let count = asked.clone();
+        let resolve = move |_: &str, _: u16| {
+            if count.fetch_add(1, Ordering::SeqCst) > 0 {
+                released.lock().unwrap().recv().map_err(io::Error::other)?;
+            }
+            Ok(vec![address])
+        };
+        (Resolver { asked, release }, resolve)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn address(redis: &Redis) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], redis.port()))
+}
+
+fn config(connections: usize) -> Config {
+    let config = Config::from_url("redis://cache.invalid").unwrap().connections_per_shard(connections);
+    config.reconnect_backoff(Duration::from_millis(1), Duration::from_millis(10))
+}
+
+async fn id(shard: &Shard) -> String {
+    shard.run::<i64>(&cmd("CLIENT").arg("ID")).await.unwrap().to_string()
+}
+
+#[test]
+fn a_resolver_that_never_answers_does_not_stop_commands_on_live_connections() {
+    let redis = Redis::start();
+    let address = address(&redis);
+    run(move || async move {
+        let (resolver, resolve) = Resolver::new(address);
+        let lost = Shard::connect(config(2).resolver(resolve)).await.unwrap();
+        let live = lost.clone();
+        let (lost_id, live_id) = (id(&lost).await, id(&live).await);
+        assert_ne!(lost_id, live_id, "two handles, two connections");
+        assert_eq!(resolver.asked(), 1, "both connections share a look-up");
+
+        let killed = live.run::<i64>(&cmd("CLIENT").arg("KILL").arg("ID").arg(&lost_id)).await;
+        assert_eq!(killed.unwrap(), 1);
+        while resolver.asked() < 2 {
+            live.ping().await.unwrap();
+        }
+        // The resolver is let go only when all of these are answered.
+        let mut longest = Duration::ZERO;
+        for expected in 1..=10_000 {
+            let begin = Instant::now();
+            assert_eq!(live.incr("counter").await.unwrap(), expected);
+            longest = longest.max(begin.elapsed());
+        }
+        // For whoever wants to know (--nocapture): how long it is depends on the machine.
+        eprintln!("longest gap while the resolver is silent: {longest:?}");
+        resolver.release.send(()).unwrap();
+        assert_ne!(id(&lost).await, lost_id);
+        assert_eq!(id(&live).await, live_id);
+        lost.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn a_shard_looks_a_name_up_once_for_all_of_its_connections() {
+    let redis = Redis::start();
+    let address = address(&redis);
+    run(move || async move {
+        let (resolver, resolve) = Resolver::new(address);
+        let shard = Shard::connect(config(16).resolver(resolve)).await.unwrap();
+        shard.ping().await.unwrap();
+        assert_eq!(resolver.asked(), 1);
+        shard.shutdown(GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn an_answer_that_led_nowhere_is_not_used_again() {
+    let redis = Redis::start();
+    let there = address(&redis);
+    run(move || async move {
+        // Nobody listens there: the port was free a moment ago.
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], common::free_port()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let resolve = move |_: &str, _: u16| match count.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![nowhere]),
+            _ => Ok(vec![there]),
+        };
+        // An hour: were the answer kept, it would be dialed for ever.
+        let config = config(1).resolver(resolve).dns_cache(Duration::from_secs(3600));
+        let shard = Shard::connect(config).await.unwrap();
+        shard.ping().await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        shard.shutdown(GRACE).await.unwrap();
+    });
+}
