@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::mailbox::{self, Mailbox};
-use super::{Inner, Member, Shard, ShardGroup};
+use super::{Inner, Member, Shard, ShardGroup, transport};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 
@@ -99,10 +99,12 @@ impl Place {
         let shard = OnceCell::new();
         let life = AssertUnwindSafe(|| self.run_executor(member, started, &shard));
         let Err(panic) = catch_unwind(life) else { return Ok(()) };
-        // Tasks that wait for something when their executor dies are never dropped. They hold what callers wait for.
+        // Tasks that wait for something when their executor dies are never dropped. They hold what callers wait for, and
+        // sockets.
         if let Some(inner) = shard.get().and_then(Weak::upgrade) {
             inner.die();
         }
+        transport::end_all();
         Err(text_of(&*panic).to_owned())
     }
 

@@ -1,6 +1,7 @@
 //! Sockets: dialing, and reading and writing without waiting.
 
 mod dial;
+mod open;
 mod race;
 mod socket;
 #[cfg(feature = "tls")]
@@ -15,10 +16,13 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpStream, UnixStream};
 
 pub(super) use self::dial::dial;
+use self::open::Open;
+pub(super) use self::open::end_all;
 use crate::proto::error::CloseReason;
 
 /// A connected socket, and what is spoken over it.
 pub(super) struct Stream {
+    _open: Option<Open>,
     transport: Transport,
     peer: Option<SocketAddr>,
 }
@@ -31,6 +35,17 @@ enum Transport {
 }
 
 impl Stream {
+    fn new(transport: Transport, peer: Option<SocketAddr>) -> Self {
+        let open = match &transport {
+            Transport::Tcp(socket) => Some(Open::note(socket)),
+            // The runtime does not say which descriptor it is.
+            Transport::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => Some(Open::note(stream.socket())),
+        };
+        Stream { _open: open, transport, peer }
+    }
+
     /// The address at the other end; a unix socket has none.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.peer

@@ -95,6 +95,10 @@ pub(super) fn refusal(error: &io::Error) -> Option<CloseReason> {
 }
 
 impl TlsStream {
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     pub(super) fn poll_read(
         &mut self,
         context: &mut Context<'_>,
