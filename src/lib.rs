@@ -43,6 +43,8 @@
 //! | on several of them | [`Shard::connect_in`] a [`ShardGroup`], so that all know what one is told | no hop between cores |
 //! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
 //!
+//! [`manual`] has a page on each, and on sizes, failures and moving over from other clients.
+//!
 //! # What happens to a command
 //!
 //! A command is queued when its method is called, encoded straight into the buffer that is sent. Until a byte of it
@@ -157,6 +159,9 @@ mod shard;
 #[cfg(feature = "cli")]
 mod sim;
 
+// Its examples take an endpoint in the process.
+#[cfg(any(feature = "rehearsal", not(doctest)))]
+pub mod manual;
 pub mod observe;
 /// How servers are reached: what finds the addresses of names, for those who bring their own, and TLS.
 pub mod net {
