@@ -213,7 +213,7 @@ fn banned_words_do_not_occur() {
 /// there is a safe way.
 const UNSAFE: &[(&str, &str)] = &[
     ("src/shard/probe.rs", "a system call that no crate wraps"),
-    ("src/shard/transport.rs", "the runtime's stream lends its descriptor as a bare number"),
+    ("src/shard/transport/socket.rs", "the runtime's stream lends its descriptor as a bare number"),
     (
         "src/rehearsal/sockets/raw.rs",
         "the runtime takes and lends sockets as bare numbers; the same system call",

@@ -19,8 +19,8 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
         let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups);
         let dialed = unless_closed(&inner, id, dial).await;
         match dialed {
-            Some(Ok(stream)) => drive(&inner, id, stream).await,
-            Some(Err(reason)) => inner.closed(id, CloseReason::Dial(reason)),
+            Some(Ok(stream)) => drive(&inner, id, stream, &endpoint).await,
+            Some(Err(reason)) => inner.closed(id, reason),
             None => {}
         }
         // Where it was, or was not to be had, its server may be no more.
@@ -42,17 +42,19 @@ async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Futu
     .await
 }
 
-async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream) {
+async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream, endpoint: &Endpoint) {
     let connected = {
         let mut core = inner.core.borrow_mut();
-        core.peers.insert(id, stream.peer().to_string());
-        let connected = core.pool.handle_connected(id, Some(stream.peer()), inner.clock.now());
+        let peer = stream.peer();
+        core.peers.insert(id, peer.map_or_else(|| endpoint.to_string(), |peer| peer.to_string()));
+        let connected = core.pool.handle_connected(id, peer, inner.clock.now());
         core.ask_pilot();
         connected
     };
     if connected {
         poll_fn(|context| turn(inner, id, &mut stream, context)).await;
     }
+    stream.end();
     inner.core.borrow_mut().peers.remove(id);
 }
 
@@ -63,7 +65,7 @@ fn turn(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Cont
     }
     for _ in 0..READS_PER_TURN {
         if let Err(error) = write(inner, id, stream, context) {
-            inner.closed(id, CloseReason::Io(error.to_string()));
+            inner.closed(id, transport::reason(&error));
             return Poll::Ready(());
         }
         match read(inner, id, stream, context) {
@@ -96,6 +98,8 @@ fn write(
             Poll::Pending => break,
         }
     }
+    // What is left of it has a waker of its own.
+    let _ = stream.poll_flush(context)?;
     let deadline = core.pool.next_timeout_of(id.entry);
     core.pilot.arm(deadline);
     core.ask_pilot();
@@ -121,7 +125,7 @@ fn read(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Cont
         let count = match std::task::ready!(stream.poll_read(context, target)) {
             Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),
             Ok(count) => count,
-            Err(error) => return Poll::Ready(Read::Ended(CloseReason::Io(error.to_string()))),
+            Err(error) => return Poll::Ready(Read::Ended(transport::reason(&error))),
         };
         let now = inner.clock.now();
         let alive = if is_direct {

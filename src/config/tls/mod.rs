@@ -88,6 +88,23 @@ struct State {
     /// What the files looked like when they were last read, whether or not that was of any use.
     read: Vec<Stamp>,
     looked_at: Option<Instant>,
+    is_looking: bool,
+}
+
+/// The right to look at files whether they have changed.
+pub(crate) struct Look(Tls);
+
+impl Look {
+    /// Reads files that have changed since they were read last. It blocks.
+    pub(crate) fn follow_files(self) {
+        self.0.follow_files();
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.state().is_looking = false;
+    }
 }
 
 impl Default for Tls {
@@ -196,21 +213,22 @@ impl Tls {
         if is_read { Ok(()) } else { self.reload() }
     }
 
-    /// Whether it is time to [look at the files](Tls::follow_files), which is then taken as done.
-    pub(crate) fn is_look_due(&self, now: Instant) -> bool {
+    /// The right to look at the files, if there are any and it is time for that. Nobody else has it as long as it is
+    /// kept: a file may take for ever to be read.
+    pub(crate) fn begin_look(&self, now: Instant) -> Option<Look> {
         if !self.settings.has_files() {
-            return false;
+            return None;
         }
         let mut state = self.state();
-        let is_due = state.looked_at.is_none_or(|looked_at| now.duration_since(looked_at) >= LOOK_INTERVAL);
-        if is_due {
-            state.looked_at = Some(now);
+        let is_late = |looked_at| now.duration_since(looked_at) >= LOOK_INTERVAL;
+        if state.is_looking || !state.looked_at.is_none_or(is_late) {
+            return None;
         }
-        is_due
+        (state.is_looking, state.looked_at) = (true, Some(now));
+        Some(Look(self.clone()))
     }
 
-    /// Reads files that have changed since they were read last. It blocks.
-    pub(crate) fn follow_files(&self) {
+    fn follow_files(&self) {
         if self.state().read == self.settings.stamps() {
             return;
         }

@@ -86,10 +86,12 @@ fn files_that_change_are_read_again_and_those_that_are_no_good_are_not_used() {
 fn files_are_looked_at_once_a_second_if_there_are_any() {
     let now = Instant::now();
     let tls = Tls::new().ca_file("/a");
-    assert!(tls.is_look_due(now) && !tls.is_look_due(now + LOOK_INTERVAL / 2));
-    assert!(!tls.clone().is_look_due(now + LOOK_INTERVAL / 2));
-    assert!(tls.is_look_due(now + LOOK_INTERVAL));
-    assert!(!Tls::new().is_look_due(now));
+    let look = tls.begin_look(now).unwrap();
+    assert!(tls.clone().begin_look(now + LOOK_INTERVAL).is_none(), "somebody does already");
+    look.follow_files();
+    assert!(tls.clone().begin_look(now + LOOK_INTERVAL / 2).is_none());
+    assert!(tls.begin_look(now + LOOK_INTERVAL).is_some());
+    assert!(Tls::new().begin_look(now).is_none());
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! From an endpoint to a connected socket: its addresses, the first of them that answers, and TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use glommio::net::TcpStream;
+use glommio::timer::Timer;
+
+use super::race::{self, ATTEMPT_DELAY};
+#[cfg(feature = "tls")]
+use super::tls;
+use super::{Stream, Transport, socket};
+use crate::config::Effective;
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
+use crate::shard::resolve::Lookups;
+
+/// Connects to an endpoint: resolves its name, off this thread, and tries its addresses until one answers; TLS begins
+/// there and nowhere else.
+///
+/// The whole is bounded by whoever waits for it, and no single attempt lasts longer than `timeout`.
+///
+/// # Errors
+/// What went wrong with each address, or with TLS.
+pub(in crate::shard) async fn dial(
+    endpoint: &Endpoint,
+    timeout: Duration,
+    effective: &Effective,
+    lookups: &Lookups,
+) -> Result<Stream, CloseReason> {
+    if let Some(path) = endpoint.path() {
+        let connected = socket::connect_unix(path).await;
+        let socket = connected.map_err(|error| CloseReason::Dial(format!("{endpoint}: {error}")))?;
+        return Ok(Stream { transport: Transport::Unix(socket), peer: None });
+    }
+    #[cfg(feature = "tls")]
+    if let Some(tls) = effective.tls() {
+        // Names and certificates first: what is wrong with them is wrong without a server, too.
+        let connector = tls::connector(tls, endpoint, effective.endpoint()).await?;
+        let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
+        let stream = tls::shake_hands(tcp, peer, connector).await?;
+        return Ok(Stream { transport: Transport::Tls(Box::new(stream)), peer: Some(peer) });
+    }
+    let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
+    Ok(Stream { transport: Transport::Tcp(tcp), peer: Some(peer) })
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    timeout: Duration,
+    effective: &Effective,
+    lookups: &Lookups,
+) -> Result<(SocketAddr, TcpStream), CloseReason> {
+    let addresses = match endpoint.socket_addr() {
+        Some(address) => vec![address],
+        None => race::in_turn(&lookups.recent(endpoint).await.map_err(CloseReason::Dial)?),
+    };
+    let attempt = |address| socket::connect(address, timeout, effective);
+    let raced = race::first(addresses, attempt, || Timer::new(ATTEMPT_DELAY)).await;
+    raced.map_err(|problems| CloseReason::Dial(text(&problems)))
+}
+
+fn text(problems: &[(SocketAddr, io::Error)]) -> String {
+    let told = problems.iter().take(PROBLEMS_MAX).map(|(address, error)| format!("{address}: {error}"));
+    let mut text = told.collect::<Vec<_>>().join("; ");
+    if let Some(more) = problems.len().checked_sub(PROBLEMS_MAX).filter(|more| *more > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
+}
+
+/// How many addresses an error tells of. A name may have hundreds.
+const PROBLEMS_MAX: usize = 8;

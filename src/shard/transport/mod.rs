@@ -1,0 +1,126 @@
+//! Sockets: dialing, and reading and writing without waiting.
+
+mod dial;
+mod race;
+mod socket;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net::{TcpStream, UnixStream};
+
+pub(super) use self::dial::dial;
+use crate::proto::error::CloseReason;
+
+/// A connected socket, and what is spoken over it.
+pub(super) struct Stream {
+    transport: Transport,
+    peer: Option<SocketAddr>,
+}
+
+enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::TlsStream>),
+}
+
+impl Stream {
+    /// The address at the other end; a unix socket has none.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// What has come; 0 bytes are the end. It is pending only if there is nothing left that was received.
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Tcp(socket) => read(socket, context, buffer),
+            Transport::Unix(socket) => read(socket, context, buffer),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_read(context, buffer),
+        }
+    }
+
+    /// Takes what can be taken at once; pending if that is nothing. It is not on its way before it is
+    /// [flushed](Stream::poll_flush).
+    #[inline]
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Tcp(socket) => write(socket, context, bytes),
+            Transport::Unix(socket) => write(socket, context, bytes),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_write(context, bytes),
+        }
+    }
+
+    /// Sends what was taken; pending if some of it is left, for which the task is woken.
+    #[inline]
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Tcp(_) | Transport::Unix(_) => {
+                let _ = context;
+                Poll::Ready(Ok(()))
+            }
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_flush(context),
+        }
+    }
+
+    /// Says goodbye, if that is the custom and the socket takes it.
+    pub(super) fn end(self) {
+        match self.transport {
+            Transport::Tcp(_) | Transport::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.end(),
+        }
+    }
+}
+
+/// Why a connection ended on which this happened.
+pub(super) fn reason(error: &io::Error) -> CloseReason {
+    #[cfg(feature = "tls")]
+    if let Some(reason) = tls::refusal(error) {
+        return reason;
+    }
+    CloseReason::Io(error.to_string())
+}
+
+#[inline]
+fn read(
+    socket: &mut (impl AsyncRead + Unpin),
+    context: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    match Pin::new(socket).poll_read(context, buffer) {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        other => other,
+    }
+}
+
+#[inline]
+fn write(
+    socket: &mut (impl AsyncWrite + Unpin),
+    context: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    match Pin::new(socket).poll_write(context, bytes) {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        other => other,
+    }
+}

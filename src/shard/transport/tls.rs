@@ -1,0 +1,331 @@
+//! TLS over a socket: rustls, driven directly, so that a turn of the driver costs one read and one write as it does
+//! without.
+
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Instant;
+
+use futures_channel::oneshot;
+use glommio::net::TcpStream;
+use rustls::pki_types::ServerName;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage,
+    PeerIncompatible,
+};
+
+use crate::config::Tls;
+use crate::proto::endpoint::{Endpoint, TlsNames};
+use crate::proto::error::CloseReason;
+
+pub(super) struct TlsStream {
+    socket: TcpStream,
+    session: ClientConnection,
+    /// What the socket has received and the session has not taken yet: no more than one read, and nothing is read
+    /// while there is any.
+    received: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// What has put an end to the session; told when what came before it is.
+    broken: Option<Error>,
+}
+
+/// What one connection begins with.
+pub(super) struct Connector {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    names: TlsNames,
+}
+
+/// What is asked of the server at this endpoint. Certificates that have changed are read again first, if it is time
+/// for that, and off this thread.
+pub(super) async fn connector(
+    tls: &Tls,
+    endpoint: &Endpoint,
+    configured: &Endpoint,
+) -> Result<Connector, CloseReason> {
+    if let Some(look) = tls.begin_look(Instant::now()) {
+        let (sender, receiver) = oneshot::channel();
+        let follow = move || {
+            look.follow_files();
+            // Whoever waits may have left.
+            let _ = sender.send(());
+        };
+        if thread::Builder::new().name("hitless-tls".into()).spawn(follow).is_ok() {
+            let _ = receiver.await;
+        }
+    }
+    let names = endpoint.tls_names(configured, tls.explicit_name());
+    let (config, name) = tls.connector(&names).map_err(CloseReason::Tls)?;
+    Ok(Connector { config, name, names })
+}
+
+/// The handshake. The socket is given up if it fails.
+pub(super) async fn shake_hands(
+    socket: TcpStream,
+    peer: SocketAddr,
+    connector: Connector,
+) -> Result<TlsStream, CloseReason> {
+    let Connector { config, name, names } = connector;
+    let session = ClientConnection::new(config, name).map_err(|error| CloseReason::Tls(error.to_string()))?;
+    let received = vec![0; RECEIVE_BUFFER].into_boxed_slice();
+    let mut stream = TlsStream { socket, session, received, start: 0, end: 0, broken: None };
+    let shaken = poll_fn(|context| stream.poll_handshake(context)).await;
+    match shaken {
+        Ok(()) => Ok(stream),
+        Err(error) => Err(match tls_error(&error) {
+            Some(Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            )) => CloseReason::Tls(format!(
+                "{peer} answered with what is not TLS: is it a port on which TLS is spoken?"
+            )),
+            Some(tls) => explain(tls, Some(&names))
+                .map_or_else(|| CloseReason::Dial(format!("{peer}: TLS: {tls}")), CloseReason::Tls),
+            None => CloseReason::Dial(format!("{peer}: in the TLS handshake: {error}")),
+        }),
+    }
+}
+
+/// The reason, if it is one that a person has to see to.
+pub(super) fn refusal(error: &io::Error) -> Option<CloseReason> {
+    tls_error(error).and_then(|error| explain(error, None)).map(CloseReason::Tls)
+}
+
+impl TlsStream {
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut filled = 0;
+        for _ in 0..EMPTY_READS_MAX {
+            match self.take_plaintext(buffer, &mut filled) {
+                Ok(Plaintext::Ended) => return Poll::Ready(Ok(filled)),
+                Ok(Plaintext::Exhausted) if filled > 0 => return Poll::Ready(Ok(filled)),
+                Ok(Plaintext::Exhausted) => {}
+                Err(error) => return Poll::Ready(Err(self.bid_farewell(context, error))),
+            }
+            match self.receive(context) {
+                // Without a farewell it may have been cut off by anybody. Replies say themselves where they end.
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    // What was taken may want an answer, such as a change of keys.
+                    return match self.poll_flush(context) {
+                        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                        _ => Poll::Pending,
+                    };
+                }
+            }
+        }
+        // A peer that sends nothing but what is not for us must not keep this thread to itself.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let taken = self.session.writer().write(bytes)?;
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            // As much is encrypted already as may wait.
+            std::task::ready!(self.poll_flush(context))?;
+        }
+    }
+
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.send(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.last_words(context).unwrap_or(error))),
+            sent => sent,
+        }
+    }
+
+    /// Tells the server that nothing follows, if the socket takes it at once.
+    pub(super) fn end(mut self) {
+        self.session.send_close_notify();
+        let _ = self.send(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let sent = self.poll_flush(context)?;
+            if !self.session.is_handshaking() {
+                return sent.map(Ok);
+            }
+            if std::task::ready!(self.receive(context))? == 0 {
+                let ended = "the server closed the connection";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, ended)));
+            }
+            if let Err(error) = self.digest() {
+                return Poll::Ready(Err(self.bid_farewell(context, error)));
+            }
+        }
+    }
+
+    /// Fills the buffer with what was received, as far as it goes, without asking the socket for more.
+    fn take_plaintext(&mut self, buffer: &mut [u8], filled: &mut usize) -> Result<Plaintext, Error> {
+        while let Some(room) = buffer.get_mut(*filled..).filter(|room| !room.is_empty()) {
+            match self.session.reader().read(room) {
+                Ok(0) => return Ok(Plaintext::Ended),
+                Ok(count) => *filled += count,
+                // What the session took before it broke is told first.
+                Err(_) if self.start < self.end && self.broken.is_none() => self.broken = self.digest().err(),
+                Err(_) => {
+                    return match self.broken.take_if(|_| *filled == 0) {
+                        Some(error) => Err(error),
+                        None => Ok(Plaintext::Exhausted),
+                    };
+                }
+            }
+        }
+        Ok(Plaintext::Exhausted)
+    }
+
+    /// Has the session take what was received, until that yields something to read.
+    fn digest(&mut self) -> Result<(), Error> {
+        while self.start < self.end {
+            let mut rest = self.received.get(self.start..self.end).unwrap_or_default();
+            let taken =
+                self.session.read_tls(&mut rest).map_err(|error| Error::General(error.to_string()))?;
+            // After a farewell nothing is taken any more.
+            self.start = if taken == 0 { self.end } else { self.start + taken };
+            if self.session.process_new_packets()?.plaintext_bytes_to_read() > 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One read of the socket. Everything before it has been digested.
+    fn receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let count = std::task::ready!(super::read(&mut self.socket, context, &mut self.received))?;
+        (self.start, self.end) = (0, count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut SocketWriter { socket: &mut self.socket, context }) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tells the server why the session ends, if the socket takes it at once.
+    fn bid_farewell(&mut self, context: &mut Context<'_>, error: Error) -> io::Error {
+        let _ = self.send(context);
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+
+    /// Why the server is gone, if it has said so: a socket that takes nothing any more may still hold the alert.
+    fn last_words(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
+        let mut unread = [0; 4 << 10];
+        for _ in 0..LAST_READS_MAX {
+            let mut filled = 0;
+            match self.take_plaintext(&mut unread, &mut filled) {
+                Err(error) => return Some(io::Error::new(io::ErrorKind::InvalidData, error)),
+                Ok(Plaintext::Ended) => return None,
+                Ok(Plaintext::Exhausted) if filled > 0 => continue,
+                Ok(Plaintext::Exhausted) => {}
+            }
+            match self.receive(context) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+enum Plaintext {
+    /// There is no more, or no more room for it.
+    Exhausted,
+    /// The server has said that nothing follows.
+    Ended,
+}
+
+/// Where the session writes: to the socket, as far as that takes it.
+struct SocketWriter<'a, 'b> {
+    socket: &'a mut TcpStream,
+    context: &'a mut Context<'b>,
+}
+
+impl Write for SocketWriter<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match super::write(self.socket, self.context, bytes) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+/// What a person can do about it, if it takes one. Everything else may pass by itself.
+fn explain(error: &Error, names: Option<&TlsNames>) -> Option<String> {
+    let text = match error {
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
+            let or = |or: &String| format!(" or {or}");
+            let wanted = names.map(|names| names.asked.clone() + &names.or.as_ref().map(or).unwrap_or_default());
+            format!("the server's certificate is not for {}: {error}", wanted.unwrap_or_default())
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "nobody who is trusted here has issued the server's certificate (see `ca_file` of `hitless::net::Tls`)".into()
+        }
+        Error::InvalidCertificate(_) => format!("the server's certificate is no good: {error}"),
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the server wants a certificate of the client's (see `client_certificate_files` of `hitless::net::Tls`)".into()
+        }
+        Error::AlertReceived(alert) if is_final(*alert) => format!("the server turned us down: {alert:?}"),
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            "the server speaks neither TLS 1.2 nor 1.3".into()
+        }
+        Error::PeerIncompatible(what) => format!("the server and this client have no TLS in common: {what:?}"),
+        Error::NoCertificatesPresented => "the server shows no certificate".into(),
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// Alerts that are about who somebody is, and what they speak.
+fn is_final(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::HandshakeFailure
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::ProtocolVersion
+            | Alert::InsufficientSecurity
+            | Alert::UnrecognisedName
+    )
+}
+
+/// A record at its longest, with room for the beginning of the next.
+const RECEIVE_BUFFER: usize = 18 << 10;
+/// After this many reads without anything for the caller other tasks run.
+const EMPTY_READS_MAX: usize = 8;
+/// How far what the server said last is looked for.
+const LAST_READS_MAX: usize = 64;
