@@ -19,6 +19,7 @@ pub(super) fn obstacle(facts: &Facts, needs: Needs) -> Option<String> {
 }
 
 /// The same of io_uring alone.
+#[cfg(feature = "cli")]
 pub(super) fn io_uring_obstacle(facts: &Facts) -> Option<String> {
     text(vec![checks::io_uring(facts)])
 }

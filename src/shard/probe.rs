@@ -32,10 +32,11 @@ pub(crate) fn can_run(effective: &Effective) -> Result<()> {
     }
 }
 
-/// Asks the kernel for the smallest io_uring.
+/// Whether there is an io_uring to be had, whatever else.
 ///
 /// # Errors
 /// Names what forbids it, and the remedy.
+#[cfg(feature = "cli")]
 pub(crate) fn io_uring() -> Result<()> {
     let facts = Facts::read();
     machine::io_uring_obstacle(&facts).map_or(Ok(()), |obstacle| Err(Error::machine(obstacle)))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::stop;
 use crate::shard::machine::{Finding, Level};
-use crate::{Client, Config, Effective, Error, ErrorKind, Maintenance, Result};
+use crate::{Client, Config, Effective, ErrorKind, Maintenance, Result};
 
 /// Where the machine is the problem already.
 pub(super) fn not_asked() -> Finding {
@@ -101,14 +101,18 @@ fn remedy(error: &io::Error) -> &'static str {
 fn log_in(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &mut Vec<Finding>) -> bool {
     let is_tls = setting(effective, "tls") != "(none)";
     match session(config.clone().maintenance(Maintenance::disabled()), effective, stop) {
-        Ok(round_trip) => {
+        None => {
+            findings.push(interrupted("login"));
+            false
+        }
+        Some(Ok(round_trip)) => {
             if is_tls {
                 findings.push(Finding::ok("TLS", setting(effective, "tls")));
             }
             findings.push(Finding::ok("login", format!("a PING took {round_trip:.1?}")));
             true
         }
-        Err(error) => {
+        Some(Err(error)) => {
             let (check, remedy) = match error.kind() {
                 ErrorKind::Auth => ("login", "check the user and the password in the URL"),
                 ErrorKind::Machine => ("login", "see this machine, above"),
@@ -138,9 +142,13 @@ fn maintenance(config: &Config, effective: &Effective, stop: &AtomicBool, findin
         level: if mode == "enabled" { Level::Fail } else { Level::Warn },
         ..Finding::warn(check, found, remedy)
     };
-    let Err(error) = session(config.clone().maintenance(Maintenance::enabled()), effective, stop) else {
-        return findings
-            .extend([spoken(), Finding::ok(CHECK, "notifications are offered: connections are handed off")]);
+    let error = match session(config.clone().maintenance(Maintenance::enabled()), effective, stop) {
+        None => return findings.push(interrupted(CHECK)),
+        Some(Ok(_)) => {
+            let offered = Finding::ok(CHECK, "notifications are offered: connections are handed off");
+            return findings.extend([spoken(), offered]);
+        }
+        Some(Err(error)) => error,
     };
     match error.kind() {
         ErrorKind::Resp3NotNegotiated => findings.push(missing(
@@ -165,9 +173,16 @@ fn maintenance(config: &Config, effective: &Effective, stop: &AtomicBool, findin
     }
 }
 
-/// Connects once, and says how long a PING takes.
-fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Result<Duration> {
-    let client = Client::start(config.shards(1).connections_per_shard(1))?;
+fn interrupted(check: &'static str) -> Finding {
+    Finding::fail(check, "interrupted", "run it again")
+}
+
+/// Connects once, and says how long a PING takes; `None` if the user does not want to wait for it.
+fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<Result<Duration>> {
+    let client = match Client::start(config.shards(1).connections_per_shard(1)) {
+        Ok(client) => client,
+        Err(error) => return Some(Err(error)),
+    };
     let patience = effective.connect_timeout() + SLACK;
     let talk = async {
         client.ready(patience).await?;
@@ -175,7 +190,7 @@ fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Result<D
         client.ping().await?;
         Ok(begin.elapsed())
     };
-    let result = stop::unless(stop, talk).unwrap_or_else(|| Err(Error::shut_down(crate::Outcome::Unsent)));
+    let result = stop::unless(stop, talk);
     // What was asked is answered; how the connection closes changes nothing about it.
     let _ = futures_lite::future::block_on(client.shutdown(SLACK));
     result
