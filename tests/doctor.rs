@@ -137,6 +137,42 @@ fn an_endpoint_that_announces_maintenance_is_as_it_should_be() {
 }
 
 #[test]
+fn a_certificate_that_nobody_vouches_for_is_found_before_the_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), own.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), own.signing_key.serialize_pem()).unwrap();
+    // Of the same name, by another hand.
+    std::fs::write(path("other.pem"), rcgen::generate_simple_self_signed([]).unwrap().cert.pem()).unwrap();
+    // Its other port is the one without TLS.
+    let port = common::free_port();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let tls = ["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-ca-cert-file", &cert];
+    let _redis = Redis::start_with(&[&tls[..], &["--tls-cert-file", &cert, "--tls-key-file", &key]].concat());
+    let report = |host: &str, authority: &str, code| {
+        let url = format!("rediss://{host}:{port}?ca_file={}", path(authority));
+        report(&doctor(&["--shards", "1", "--url", &url, "--json", "-"]), code)
+    };
+    let good = report("localhost", "cert.pem", 0);
+    for check in ["connect", "TLS", "login", "protocol"] {
+        assert_eq!(finding(&good, "endpoint", check).0, "ok");
+    }
+    for (host, authority, problem) in [
+        ("localhost", "other.pem", "the server's certificate is"),
+        ("127.0.0.1", "cert.pem", "not for 127.0.0.1"),
+    ] {
+        let report = report(host, authority, 1);
+        assert_eq!(finding(&report, "endpoint", "connect").0, "ok");
+        let (level, said) = finding(&report, "endpoint", "TLS");
+        assert!(level == "fail" && said.contains(problem), "{said}");
+    }
+    // A file that is not there is the URL's mistake.
+    let url = format!("rediss://localhost:{port}?ca_file={}", path("none.pem"));
+    assert_eq!(doctor(&["--url", &url]).status.code(), Some(2));
+}
+
+#[test]
 fn what_an_endpoint_lacks_is_said_with_its_remedy() {
     let redis = Redis::start_with(&["--user", "app", "on", ">pw", "~*", "&*", "+@all"]);
     let url = |info: &str, more: &str| format!("redis://{info}127.0.0.1:{}{more}", redis.port());
