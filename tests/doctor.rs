@@ -72,10 +72,12 @@ fn too_little_locked_memory_is_said_by_the_doctor_and_by_the_start_of_a_client()
     let report = report(&limited("-l 64", "doctor --json -"), 3);
     let (level, said) = finding(&report, "machine", "locked memory");
     assert!(level == "fail" && said.contains("512 KiB"), "{said}");
-    let bench = limited("-l 64", "bench --url redis://127.0.0.1:1 --requests 1 --quiet");
-    let said = text(&bench.stderr);
-    assert_eq!(bench.status.code(), Some(3), "{said}");
-    assert!(said.contains("locked memory") && said.contains("raise it to 512 KiB"), "{said}");
+    for endpoint in ["--url redis://127.0.0.1:1", ""] {
+        let bench = limited("-l 64", &format!("bench {endpoint} --requests 1 --quiet"));
+        let said = text(&bench.stderr);
+        assert_eq!(bench.status.code(), Some(3), "{said}");
+        assert!(said.contains("locked memory") && said.contains("raise it to 512 KiB"), "{said}");
+    }
 }
 
 #[test]
