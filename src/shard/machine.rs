@@ -10,7 +10,9 @@ mod facts;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::advice::{Cores, examine};
-pub(crate) use self::checks::{Finding, Level, Needs};
+#[cfg(feature = "cli")]
+pub(crate) use self::checks::Finding;
+pub(crate) use self::checks::{Level, Needs};
 pub(crate) use self::facts::Facts;
 
 /// What keeps a client that needs this much from running, with its remedy.
