@@ -220,7 +220,11 @@ fn who_speaks_tls_to_those_who_do_not_is_told_so() {
     answering.join().expect("it has answered");
     let secure = Redis::start_tls(&certificates, &[]);
     let config = Config::from_url(&secure.url()).expect("a URL").shards(1).connections_per_shard(1);
-    refusal(config, "use a `rediss://` URL");
+    let client = Client::start(config).expect("it starts");
+    let error = block_on(client.ready(Duration::from_secs(1))).expect_err("it gets no answer");
+    assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+    assert!(error.to_string().contains("use a `rediss://` URL"), "{error}");
+    // This one sends an alert.
     let stage = Stage::certified(&[ADDRESS]);
     let config = Config::new(stage.address(0).into()).shards(1).connections_per_shard(1);
     refusal(config, "use a `rediss://` URL");
