@@ -60,7 +60,7 @@ impl Client {
     /// If the configuration is wrong, or this machine cannot run a shard: the text names the cause and the remedy.
     pub fn start(config: Config) -> Result<Client> {
         let effective = config.effective()?;
-        crate::shard::probe::io_uring()?;
+        crate::shard::probe::can_run(&effective)?;
         let threads = Threads::start(&effective)?;
         let shared = Shared { threads, effective, clones: AtomicUsize::new(0) };
         Ok(Client::bound(Arc::new(shared)))

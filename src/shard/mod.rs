@@ -9,6 +9,7 @@ mod broadcast;
 mod calls;
 mod driver;
 pub(crate) mod executor;
+pub(crate) mod machine;
 pub(crate) mod mailbox;
 mod pilot;
 mod pipeline;

@@ -1,81 +1,132 @@
-//! Whether this machine lets this process run an executor at all, asked before one is started.
+//! Whether this machine lets this process run executors at all, asked before one is started.
 //!
 //! Where io_uring is forbidden, the runtime panics with a text about old kernels; the true reasons are a seccomp
 //! filter, as container engines install by default, a sysctl, or indeed an old kernel.
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::machine::{self, Facts, Needs};
+use crate::config::Effective;
 use crate::error::{Error, Result};
 
-/// Asks the kernel for the smallest io_uring.
+/// What the kernel's io_uring can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uring {
+    /// `IORING_FEAT_…`
+    pub(crate) features: u32,
+    /// The numbers of the operations that it supports.
+    pub(crate) operations: Vec<u8>,
+}
+
+/// Whether executors for this configuration can be had, each with its connections.
+///
+/// # Errors
+/// Names what stands in the way, and the remedy.
+pub(crate) fn can_run(effective: &Effective) -> Result<()> {
+    let shards = effective.shard_cores().len();
+    let needs = Needs { shards, connections: effective.connections_per_shard() };
+    match machine::obstacle(&Facts::read(), needs) {
+        Some(obstacle) => Err(Error::machine(obstacle)),
+        None => Ok(()),
+    }
+}
+
+/// Whether there is an io_uring to be had, whatever else.
 ///
 /// # Errors
 /// Names what forbids it, and the remedy.
-#[expect(unsafe_code, reason = "a system call that no crate wraps")]
+#[cfg(feature = "cli")]
 pub(crate) fn io_uring() -> Result<()> {
-    const PARAMS_SIZE: usize = 120;
-    let mut params = [0u8; PARAMS_SIZE];
+    let facts = Facts::read();
+    machine::io_uring_obstacle(&facts).map_or(Ok(()), |obstacle| Err(Error::machine(obstacle)))
+}
+
+/// Sets the smallest io_uring up, asks it what it can do, and enters it once: the three system calls that all else
+/// stands on.
+///
+/// # Errors
+/// That of the first call that is refused.
+pub(super) fn uring() -> io::Result<Uring> {
+    let (ring, features) = set_up()?;
+    let operations = supported_operations(&ring)?;
+    enter(&ring)?;
+    Ok(Uring { features, operations })
+}
+
+#[expect(unsafe_code, reason = "a system call that no crate wraps")]
+fn set_up() -> io::Result<(OwnedFd, u32)> {
+    let mut params = [0_u32; PARAMS_SIZE / 4];
     // SAFETY: io_uring_setup takes a number of entries and a pointer to one `io_uring_params`, which has 120 bytes for
-    // good, no pointers where all of it is zero, and no alignment that the kernel relies on. `params` is as large, and
-    // borrowed for this call alone; the kernel keeps no reference to it.
+    // good, an alignment of 4, and no pointers where all of it is zero. `params` is as large, and borrowed for this
+    // call alone; the kernel keeps no reference to it.
     let descriptor = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1_u32, params.as_mut_ptr()) };
-    if descriptor >= 0 {
-        // SAFETY: the call has just opened this descriptor, nobody else knows its number, and it is closed once.
-        // Descriptors fit in a `c_int`.
-        unsafe { libc::close(descriptor as libc::c_int) };
-        return Ok(());
-    }
-    Err(refusal(&io::Error::last_os_error(), disabled_sysctl()))
-}
-
-fn refusal(error: &io::Error, disabled: Option<u8>) -> Error {
-    let why = match (error.raw_os_error(), disabled) {
-        (Some(libc::EPERM | libc::EACCES), Some(1 | 2)) => {
-            "the sysctl kernel.io_uring_disabled forbids it: set it to 0 \
-             (`sysctl -w kernel.io_uring_disabled=0`), or, where it is 1, run with CAP_SYS_ADMIN or in the group \
-             that kernel.io_uring_group names"
-        }
-        (Some(libc::EPERM | libc::EACCES), _) => {
-            "a security policy forbids it, most likely the seccomp filter that container engines install by \
-             default: allow the system calls io_uring_setup, io_uring_enter and io_uring_register in the \
-             container's seccomp profile (`--security-opt seccomp=PROFILE.json`)"
-        }
-        (Some(libc::ENOSYS), _) => {
-            "the kernel has no io_uring, or a seccomp filter hides it: Linux 5.8 or later is needed, with \
-             io_uring_setup, io_uring_enter and io_uring_register allowed in the seccomp profile of the container"
-        }
-        (Some(libc::ENOMEM), _) => {
-            "the locked-memory limit is used up: raise it (`ulimit -l`, LimitMEMLOCK= of the service)"
-        }
-        (Some(libc::EMFILE | libc::ENFILE), _) => {
-            "the limit of open files is reached: raise it (`ulimit -n`, LimitNOFILE= of the service)"
-        }
-        _ => "see `man io_uring_setup` for the error",
+    let Ok(descriptor @ 0..) = libc::c_int::try_from(descriptor) else {
+        return Err(io::Error::last_os_error());
     };
-    Error::machine(format!("this process cannot use io_uring ({error}): {why}"))
+    // SAFETY: the call has just opened this descriptor, and nobody else knows its number.
+    let ring = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok((ring, params.get(PARAMS_FEATURES).copied().unwrap_or_default()))
 }
 
-fn disabled_sysctl() -> Option<u8> {
-    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
+#[expect(unsafe_code, reason = "a system call that no crate wraps")]
+fn supported_operations(ring: &OwnedFd) -> io::Result<Vec<u8>> {
+    let mut probe = [0_u64; (PROBE_HEADER + PROBE_ENTRY * PROBE_ENTRIES) / 8];
+    // SAFETY: IORING_REGISTER_PROBE takes a pointer to an `io_uring_probe`, all zero, of 16 bytes and 8 for each of as
+    // many entries as the last argument says, aligned to 4; the kernel writes within that, and keeps no reference to it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_register,
+            ring.as_raw_fd(),
+            REGISTER_PROBE,
+            probe.as_mut_ptr(),
+            PROBE_ENTRIES as u32,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // An entry: the operation's number, a byte of nothing, two bytes of flags, four of nothing.
+    let entries = probe.iter().skip(PROBE_HEADER / 8).map(|entry| entry.to_ne_bytes());
+    let supported =
+        entries.filter(|[_, _, low, high, ..]| u16::from_ne_bytes([*low, *high]) & OPERATION_SUPPORTED != 0);
+    Ok(supported.map(|[number, ..]| number).collect())
 }
+
+#[expect(unsafe_code, reason = "a system call that no crate wraps")]
+fn enter(ring: &OwnedFd) -> io::Result<()> {
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: submits nothing, waits for nothing, and has no signal mask: the kernel touches no memory of ours.
+    let result = unsafe {
+        libc::syscall(libc::SYS_io_uring_enter, ring.as_raw_fd(), 0_u32, 0_u32, 0_u32, nothing, 0_usize)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// `sizeof(struct io_uring_params)`.
+const PARAMS_SIZE: usize = 120;
+/// The index of `features` in it, in words of four bytes.
+const PARAMS_FEATURES: usize = 5;
+const REGISTER_PROBE: u32 = 8;
+/// `sizeof(struct io_uring_probe)`, without its entries.
+const PROBE_HEADER: usize = 16;
+/// `sizeof(struct io_uring_probe_op)`.
+const PROBE_ENTRY: usize = 8;
+/// As many as there can be.
+const PROBE_ENTRIES: usize = 256;
+/// `IO_URING_OP_SUPPORTED`.
+const OPERATION_SUPPORTED: u16 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_names_its_remedy() {
-        for (code, disabled, remedy) in [
-            (libc::EPERM, Some(2), "sysctl -w kernel.io_uring_disabled=0"),
-            (libc::EPERM, Some(0), "--security-opt seccomp="),
-            (libc::EACCES, None, "seccomp profile"),
-            (libc::ENOSYS, None, "Linux 5.8"),
-            (libc::ENOMEM, None, "ulimit -l"),
-            (libc::EMFILE, None, "ulimit -n"),
-        ] {
-            let error = refusal(&io::Error::from_raw_os_error(code), disabled);
-            assert!(error.to_string().contains(remedy), "{error}");
-            assert_eq!(error.kind(), crate::ErrorKind::Machine);
-        }
+    fn a_ring_says_what_it_can_do() {
+        let uring = uring().expect("these tests run where io_uring does");
+        // IORING_OP_NOP and IORING_OP_RECV are as old as what the runtime needs.
+        assert!(uring.operations.contains(&0) && uring.operations.contains(&27), "{uring:?}");
+        assert!(uring.operations.is_sorted() && uring.operations.len() < PROBE_ENTRIES);
+        assert_ne!(uring.features, 0);
     }
 }

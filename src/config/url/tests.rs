@@ -152,6 +152,43 @@ fn a_name_that_is_almost_right_is_told_what_would_be() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_is_a_scheme_and_its_settings_are_options() {
+    use crate::config::Tls;
+
+    let tls = |config: &Config| config.tls.as_ref().map(Tls::to_string);
+    for scheme in ["rediss", "valkeys", "REDISS"] {
+        let config = parse(&format!("{scheme}://u:pw@db.example.com/1")).unwrap();
+        assert_eq!(config.endpoint.to_string(), "db.example.com:6379");
+        assert_eq!(tls(&config), Some(Tls::new().to_string()));
+    }
+    assert_eq!(tls(&parse("redis://h").unwrap()), None);
+    let url = "rediss://h?sni=db.example.com&ssl_ca_certs=%2Fca%20s.pem&cert_file=/c.pem&key_file=/k.pem";
+    let expected = Tls::new()
+        .ca_file("/ca s.pem")
+        .server_name("db.example.com")
+        .client_certificate_files("/c.pem", "/k.pem");
+    assert_eq!(tls(&parse(url).unwrap()), Some(expected.to_string()));
+    for (url, knob) in [
+        ("rediss://h?cert_file=/c.pem", "url, option cert_file"),
+        ("rediss://h?ssl_keyfile=/k.pem", "url, option ssl_keyfile"),
+        ("rediss://h?sni=", "url, option sni"),
+        ("rediss://h/#insecure", "url, #insecure"),
+    ] {
+        assert_eq!(parse(url).unwrap_err().knob(), knob, "{url}");
+    }
+    let said = parse("rediss://h/#insecure").unwrap_err().to_string();
+    assert!(said.contains("Tls::danger_accept_any_certificate"), "{said}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn without_tls_the_scheme_says_how_to_build_it() {
+    let said = parse("rediss://h").unwrap_err().to_string();
+    assert!(said.contains("the feature `tls`"), "{said}");
+}
+
 #[test]
 fn distances_count_letters() {
     for (one, other, letters) in
@@ -198,10 +235,11 @@ fn endpoint() -> impl Strategy<Value = (bool, String, Endpoint)> {
 }
 
 /// One option as it is written, and what it sets.
-type Setting = (&'static str, String, fn(Config, u64) -> Config, u64);
+type Setting = (&'static str, String, Set, u64);
+type Set = fn(Config, u64) -> Config;
 
 fn settings() -> impl Strategy<Value = Vec<Setting>> {
-    let all: Vec<(&'static str, &'static str, fn(Config, u64) -> Config)> = vec![
+    let all: [(&'static str, &'static str, Set); 8] = [
         ("connections_per_shard", "", |config, number| config.connections_per_shard(number as usize)),
         ("timeout", "ms", |config, number| config.command_timeout(Duration::from_millis(number))),
         ("connect_timeout", "s", |config, number| config.connect_timeout(Duration::from_secs(number))),
@@ -218,15 +256,17 @@ fn settings() -> impl Strategy<Value = Vec<Setting>> {
         }),
     ];
     let count = all.len();
-    (prop::sample::subsequence(all, 0..=count).prop_shuffle(), any::<u32>()).prop_map(|(chosen, number)| {
-        let written = chosen.into_iter().enumerate();
-        written
-            .map(|(index, (name, unit, set))| {
-                let number = u64::from(number) / (index as u64 + 1);
-                (name, format!("{number}{unit}"), set, number)
-            })
-            .collect()
-    })
+    (prop::sample::subsequence(all.to_vec(), 0..=count).prop_shuffle(), any::<u32>()).prop_map(
+        |(chosen, number)| {
+            let written = chosen.into_iter().enumerate();
+            written
+                .map(|(index, (name, unit, set))| {
+                    let number = u64::from(number) / (index as u64 + 1);
+                    (name, format!("{number}{unit}"), set, number)
+                })
+                .collect()
+        },
+    )
 }
 
 fn case() -> impl Strategy<Value = Case> {
