@@ -13,8 +13,8 @@ use crate::load::{
 };
 
 /// More executors than any machine has cores.
-const SHARDS_MAX: u64 = 1024;
-const CONNECTIONS_MAX: u64 = 4096;
+pub(super) const SHARDS_MAX: u64 = 1024;
+pub(super) const CONNECTIONS_MAX: u64 = 4096;
 
 /// Options of `hitless bench`.
 #[derive(Debug, Args)]

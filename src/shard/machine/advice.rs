@@ -103,9 +103,10 @@ fn allowed_cores(cores: &Cores, needs: Needs) -> Finding {
     let mut found = format!("this process may use {}: {}", allowed.len(), numbers(&allowed));
     let shared: Vec<String> =
         physical.iter().filter(|siblings| siblings.len() > 1).map(|siblings| numbers(siblings)).collect();
-    match shared.is_empty() {
-        true => found.push_str(", each with a core of its own"),
-        false => found.push_str(&format!("; siblings, which share a core: {}", shared.join(" "))),
+    match (shared.is_empty(), allowed.len()) {
+        (true, 1) => {}
+        (true, _) => found.push_str(", no two of which are threads of one core"),
+        (false, _) => found.push_str(&format!("; threads of one core: {}", shared.join(" "))),
     }
     if needs.shards > allowed.len() {
         let remedy = "shards that share a core take turns: start no more than there are (--shards, Config::shards), \

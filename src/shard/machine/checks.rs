@@ -112,7 +112,7 @@ pub(super) fn locked_memory(facts: &Facts, needs: Needs) -> Finding {
         true => LOCKED_MEMORY_MIN,
         false => LOCKED_MEMORY_MIN.max(needs.shards as u64 * LOCKED_MEMORY_OF_SHARD),
     };
-    let found = format!("a limit of {}; {} takes {}", kib(soft), shards(needs), kib(needed));
+    let found = format!("a limit of {}; {} for {}", kib(soft), kib(needed), shards(needs));
     if soft < needed {
         let raise = if hard < needed {
             "LimitMEMLOCK= of the service, `--ulimit memlock=` of the container"
@@ -152,8 +152,8 @@ pub(super) fn open_files(facts: &Facts, needs: Needs) -> Finding {
     // While connections are handed off there are two of each.
     let during_handoffs = needed + shards * connections;
     let found = format!(
-        "a limit of {soft}; {} with {connections} connections each takes {needed}, and up to {during_handoffs} \
-         while connections are handed off",
+        "a limit of {soft}; {needed} for {} with {connections} connections each, and up to {during_handoffs} while \
+         they are handed off",
         self::shards(needs)
     );
     let remedy = |count: u64| {

@@ -146,7 +146,7 @@ fn shards_that_share_a_core_and_slow_clocks_are_pointed_out() {
     let siblings = Cores { allowed: vec![(0, vec![0, 4]), (4, vec![0, 4]), (2, vec![2])], ..cores(0) };
     let found = examine(&good(), &siblings, NEEDS).into_iter().find(|finding| finding.check == "cores");
     let found = found.unwrap().found;
-    assert!(found.ends_with("0,4,2; siblings, which share a core: 0,4"), "{found}");
+    assert!(found.ends_with("0,4,2; threads of one core: 0,4"), "{found}");
     let slow = Cores { clock_source: Some("hpet".to_owned()), ..cores(2) };
     assert_eq!(only(&good(), &slow, Level::Warn).check, "clock source");
 }
