@@ -376,6 +376,12 @@ impl Config {
         self
     }
 
+    /// What was said about TLS, before any file is read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_settings(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// Checks everything and derives what was left open.
     ///
     /// # Errors
