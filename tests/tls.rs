@@ -256,6 +256,8 @@ fn moved(names: [&[&str]; 2], target: &str, explicit: Option<&str>) -> (Vec<Hand
         eventually("all have gone", || connected_to(&client, new) == 2 && connected_to(&client, old) == 0);
     } else {
         assert_eq!((connected_to(&client, old), lost), (2, 0), "the old ones serve on");
+        let again = |event: &Event| matches!(event, Event::HandoffEnded { attempts, .. } if *attempts > 1);
+        assert_eq!(stage.events.count(again), 0, "it is not tried again");
     }
     (results, connected_to(&client, new))
 }
