@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use common::{Redis, read_to_end};
-use hitless::rehearsal::{Endpoints, EndpointsConfig, UpstreamConfig};
+use hitless::rehearsal::{Endpoints, EndpointsConfig, UpstreamConfig, UpstreamTls};
 
 /// Far more than any of these replies takes: only a bug runs into it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,6 +65,55 @@ fn all_listeners_lead_to_one_upstream() {
     ask(&mut connect(&endpoints, 1), b"GET k\r\n", b"$14\r\na quoted value\r\n");
     let mut direct = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
     ask(&mut direct, b"GET k\r\n", b"$14\r\na quoted value\r\n");
+}
+
+#[test]
+fn upstream_may_speak_tls_or_be_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path that is text").to_owned();
+    let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let tls_port = common::free_port();
+    let _redis = Redis::start_with(
+        &[
+            &[
+                "--unixsocket",
+                &path("socket"),
+                "--tls-port",
+                &tls_port.to_string(),
+                "--tls-auth-clients",
+                "no",
+            ][..],
+            &["--tls-cert-file", &path("cert.pem"), "--tls-key-file", &path("key.pem")],
+            &["--tls-ca-cert-file", &path("cert.pem"), "--requirepass", "s3cret"],
+        ]
+        .concat(),
+    );
+    let password = Some("s3cret".to_owned());
+    let unix = UpstreamConfig { path: Some(path("socket").into()), password, ..UpstreamConfig::default() };
+    let trust = |name: &str| UpstreamTls::trusting(made.cert.pem().as_bytes(), name).unwrap();
+    let tls = UpstreamConfig { path: None, port: tls_port, tls: Some(trust("redis.test")), ..unix.clone() };
+    for (upstream, count) in [(&unix, b":1\r\n"), (&tls, b":2\r\n")] {
+        upstream.check(PATIENCE).unwrap();
+        let endpoints = start(upstream.clone());
+        let mut stream = connect(&endpoints, 0);
+        ask(&mut stream, b"INCR n\r\n", count);
+        let value = vec![b'x'; 300_000];
+        ask(&mut stream, &set(b"k", &value), b"+OK\r\n");
+        ask(&mut stream, b"GET k\r\n", &bulk(&value));
+    }
+
+    let wrong = UpstreamConfig { tls: Some(trust("other.test")), ..tls.clone() };
+    let none = UpstreamConfig { tls: None, ..tls };
+    for upstream in [wrong, none] {
+        upstream.check(PATIENCE).expect_err("not what it speaks");
+        // The client is let go, and the endpoints live on.
+        let endpoints = start(upstream);
+        let mut stream = connect(&endpoints, 0);
+        stream.write_all(b"PING\r\n").unwrap();
+        read_to_end(&mut stream);
+    }
 }
 
 #[test]
@@ -194,6 +243,7 @@ fn the_proxys_own_credentials_and_database_come_first() {
         username: Some("default".into()),
         password: Some("secret".into()),
         database: 3,
+        ..UpstreamConfig::default()
     };
     let endpoints = start(upstream.clone());
     let mut stream = connect(&endpoints, 0);

@@ -295,6 +295,10 @@ fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
         (&["--script", &late], &["late.toml, step 2 (line 4)", "MUVE", "MOVING"]),
         (&["--script", &torn], &["torn.toml", "line 3"]),
         (&["--json", "/nonexistent/report.json"], &["--json"]),
+        (&["--tls-cert", "/nonexistent/c.pem"], &["--tls-key"]),
+        (&["--tls-cert", "/nonexistent/c.pem", "--tls-key", &late], &["--tls-cert", "/nonexistent/c.pem"]),
+        (&["--tls-cert", &late, "--tls-key", &late], &["--tls-cert", "there is none in the PEM"]),
+        (&["--tls-client-ca", &late], &["--tls-cert"]),
         (&["--no-such-option"], &["--no-such-option"]),
     ] {
         let output = run(arguments);
@@ -340,14 +344,95 @@ fn in_front_of_a_real_redis_it_moves_its_clients_too() {
     assert_eq!(text(&direct.output().expect("redis-cli runs").stdout), "1\n", "in its database 3");
 }
 
+/// A certificate for `localhost` and 127.0.0.1 that is its own authority, and its key, as files.
+fn certified(folder: &std::path::Path, name: &str) -> [String; 2] {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let file = |ending: &str, pem: String| {
+        let path = folder.join(format!("{name}{ending}.pem"));
+        std::fs::write(&path, pem).expect("a file");
+        path.to_str().expect("a path that is text").to_owned()
+    };
+    [file("", made.cert.pem()), file("-key", made.signing_key.serialize_pem())]
+}
+
+/// What redis-cli says, on both streams.
+fn cli(arguments: &[&str]) -> (String, String) {
+    let output = Command::new("redis-cli").args(arguments).output().expect("redis-cli runs");
+    (text(&output.stdout).trim_end().to_owned(), text(&output.stderr).trim_end().to_owned())
+}
+
+#[test]
+fn redis_cli_drives_it_over_tls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = certified(folder.path(), "server");
+    let rehearsal = Rehearsal::start(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
+    let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
+    let secure = |words: &[&str]| {
+        let (told, error) = cli(&[&["--tls", "--cacert", certificate.as_str()], words].concat());
+        assert_eq!(error, "");
+        told
+    };
+    assert_eq!(secure(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
+    assert_eq!(secure(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), "OK");
+    assert_eq!(secure(&["-p", &new_port, "GET", "a"]), "1");
+
+    // Those whom it does not suit, and whom it does not harm.
+    assert_eq!(cli(&["-p", &old_port, "PING"]).0, "", "in the clear");
+    let [stranger, _] = certified(folder.path(), "stranger");
+    let (_, error) = cli(&["--tls", "--cacert", &stranger, "-p", &old_port, "PING"]);
+    assert!(error.contains("certificate verify failed"), "{error}");
+    let stats: Value = serde_json::from_str(&secure(&["-p", &old_port, "REHEARSE", "STATS"])).expect("JSON");
+    assert!(stats.is_object());
+
+    rehearsal.signal(libc::SIGINT);
+    let (code, _, log) = rehearsal.end();
+    assert_eq!(code, Some(0), "{log}");
+    let how = format!("redis-cli --tls --cacert CA.pem -p {old_port} REHEARSE MOVING 15 {new}");
+    assert!(log.contains(&how) && log.contains(&certificate), "{log}");
+}
+
+#[test]
+fn clients_may_have_to_show_a_certificate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = certified(folder.path(), "server");
+    let [known, known_key] = certified(folder.path(), "client");
+    let options = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-client-ca", &known];
+    let rehearsal = Rehearsal::start(&[&options[..], &["--log"]].concat());
+    let port = rehearsal.listeners[0].port().to_string();
+    let common = ["--tls", "--cacert", &certificate, "-p", &port];
+    let shown = ["--cert", known.as_str(), "--key", &known_key];
+    assert_eq!(cli(&[&common[..], &shown, &["PING"]].concat()), ("PONG".to_owned(), String::new()));
+    let (told, error) = cli(&[&common[..], &["PING"]].concat());
+    assert_eq!(told, "", "{error}");
+    rehearsal.signal(libc::SIGINT);
+    let (_, _, log) = rehearsal.end();
+    assert!(log.contains("TLS handshake failed") && log.contains("peer sent no certificates"), "{log}");
+}
+
+#[test]
+fn in_front_of_a_real_redis_it_speaks_tls_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = certified(folder.path(), "server");
+    let redis = Redis::start();
+    let options = ["--tls-cert", &certificate, "--tls-key", &key, "--quiet", "--upstream", &redis.url()];
+    let rehearsal = Rehearsal::start(&options);
+    let port = rehearsal.listeners[1].port().to_string();
+    let common = ["--tls", "--cacert", &certificate, "-p", &port];
+    assert_eq!(
+        cli(&[&common[..], &["ZADD", "z", "1", "a"]].concat()).0,
+        "1",
+        "which no keyspace of ours has"
+    );
+    assert_eq!(cli(&["-p", &redis.port().to_string(), "ZCARD", "z"]).0, "1");
+}
+
 #[test]
 fn redis_cli_drives_it() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
-    let cli = |words: &[&str]| {
-        let output = Command::new("redis-cli").args(words).output().expect("redis-cli runs");
-        text(&output.stdout).trim_end().to_owned()
-    };
+    let cli = |words: &[&str]| cli(words).0;
     let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
     assert_eq!(cli(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
     assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), "OK");

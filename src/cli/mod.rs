@@ -11,6 +11,7 @@ mod scenario;
 mod simulate;
 mod stop;
 mod text;
+mod tls;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

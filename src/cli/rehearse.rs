@@ -1,9 +1,9 @@
 //! `hitless rehearse`: endpoints that announce maintenance, until somebody ends them.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::scenario::{self, Scenario, Step};
 use super::{FAILED, Failure, WELL, stop};
-use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, UpstreamConfig};
+use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
 use crate::shard::probe;
 use crate::{Config, ConfigError};
 
@@ -32,10 +32,20 @@ pub(super) struct RehearseArgs {
     /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.1:7002"])]
     listen: Vec<SocketAddr>,
-    /// The Redis to stand in front of: redis://[user:password@]host[:port][/database]
+    /// The Redis to stand in front of: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
+    /// unix:///path
     /// [default: one keyspace in memory, behind all listeners]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
+    /// Speak TLS at all listeners, with this certificate, and those that lead from it to a root behind it, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Let only clients in whose certificate one of these has signed, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// A timeline of REHEARSE verbs, as TOML
     #[arg(long, value_name = "FILE.toml")]
     script: Option<PathBuf>,
@@ -56,6 +66,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     check_listen(&args.listen)?;
     let mut config = EndpointsConfig { listen: args.listen.clone(), ..EndpointsConfig::default() };
+    config.tls = vec![server_tls(args)?];
     if let Some(url) = &args.upstream {
         config.upstream = Some(upstream(url)?);
     }
@@ -67,7 +78,11 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     // It says best what to do.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     if let Some(upstream) = &config.upstream {
-        reach(upstream).map_err(Failure::Unreachable)?;
+        // As its clients will: whether it is there, and lets us in.
+        upstream
+            .check(REACH_TIMEOUT)
+            .with_context(|| format!("cannot reach the upstream at {upstream}"))
+            .map_err(Failure::Unreachable)?;
     }
     let endpoints =
         Endpoints::start(config).context("could not start the endpoints").map_err(Failure::Unreachable)?;
@@ -95,50 +110,46 @@ fn usage(option: &str, error: &str) -> Failure {
     Failure::Usage(format!("{option}: {error}"))
 }
 
+/// What the listeners show, if they speak TLS.
+fn server_tls(args: &RehearseArgs) -> Result<Option<ServerTls>, Failure> {
+    let (Some(chain), Some(key)) = (&args.tls_cert, &args.tls_key) else {
+        return Ok(None);
+    };
+    let tls = ServerTls::from_pem(&pem("--tls-cert", chain)?, &pem("--tls-key", key)?)
+        .map_err(|error| usage("--tls-cert, --tls-key", &error.to_string()))?;
+    let Some(ca) = &args.tls_client_ca else {
+        return Ok(Some(tls));
+    };
+    let tls = tls.require_client_certificate(&pem("--tls-client-ca", ca)?);
+    tls.map(Some).map_err(|error| usage("--tls-client-ca", &error.to_string()))
+}
+
+fn pem(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| usage(option, &format!("cannot read {}: {error}", path.display())))
+}
+
 /// The Redis that does the work.
 fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
     let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
     let parsed = Config::from_url(url).and_then(|config| config.effective()).map_err(wrong)?;
     let (username, password, database) = parsed.login();
+    let tls = match parsed.tls() {
+        None => None,
+        Some(tls) => {
+            let names = parsed.endpoint().tls_names(parsed.endpoint(), tls.explicit_name());
+            let (config, name) = tls.connector(&names).map_err(|error| usage("--upstream", &error))?;
+            Some(UpstreamTls::as_configured(config, name))
+        }
+    };
     Ok(UpstreamConfig {
         host: parsed.endpoint().host().to_owned(),
         port: parsed.endpoint().port(),
+        path: parsed.endpoint().path().map(PathBuf::from),
+        tls,
         username: username.map(str::to_owned),
         password: password.map(str::to_owned),
         database,
     })
-}
-
-/// Asks the upstream for a sign of life, as its clients will: whether it is there, and lets us in.
-fn reach(upstream: &UpstreamConfig) -> anyhow::Result<()> {
-    let address = format!("{}:{}", upstream.host, upstream.port);
-    let mut requests: Vec<Vec<&str>> = Vec::new();
-    if let Some(password) = &upstream.password {
-        requests.push(vec!["AUTH", upstream.username.as_deref().unwrap_or("default"), password]);
-    }
-    requests.push(vec!["PING"]);
-    let ask = || -> anyhow::Result<()> {
-        let resolved = (upstream.host.as_str(), upstream.port).to_socket_addrs()?;
-        let first = resolved.into_iter().next().context("it has no address")?;
-        let mut stream = TcpStream::connect_timeout(&first, REACH_TIMEOUT)?;
-        stream.set_read_timeout(Some(REACH_TIMEOUT))?;
-        for words in &requests {
-            let mut bytes = format!("*{}\r\n", words.len());
-            for word in words {
-                bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-            }
-            stream.write_all(bytes.as_bytes())?;
-        }
-        let mut replies = BufReader::new(stream).lines();
-        for _ in &requests {
-            let line = replies.next().context("it closed the connection")??;
-            if line.starts_with('-') {
-                return Err(anyhow!("it says {line:?}"));
-            }
-        }
-        Ok(())
-    };
-    ask().with_context(|| format!("cannot reach the upstream at {address}"))
 }
 
 fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
@@ -151,7 +162,7 @@ fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
 }
 
 /// Reads the scenario, and tries it out: nothing has started yet that a mistake in it could end.
-fn read(path: &std::path::Path, config: &EndpointsConfig) -> Result<Scenario, Failure> {
+fn read(path: &Path, config: &EndpointsConfig) -> Result<Scenario, Failure> {
     let stand_in = |(index, address): (usize, &SocketAddr)| {
         let mut address = *address;
         if address.port() == 0 {
@@ -242,16 +253,35 @@ fn banner(args: &RehearseArgs, addresses: &[SocketAddr]) -> String {
         Some(_) => "in front of the Redis of --upstream",
         None => "one keyspace in memory",
     };
-    let mut text = format!("listening on {} · {data}\n", listed(addresses));
+    let tls = match (&args.tls_cert, &args.tls_client_ca) {
+        (None, _) => "",
+        (Some(_), None) => " · TLS",
+        (Some(_), Some(_)) => " · TLS, and clients show a certificate",
+    };
+    let mut text = format!("listening on {} · {data}{tls}\n", listed(addresses));
     let Some(first) = addresses.first() else {
         return text;
     };
     let target = addresses.get(1).unwrap_or(first);
     text.push_str("drive it from another terminal:\n");
     for words in [&format!("MOVING 15 {target}"), "FAILING_OVER 2", "STATS"] {
-        text.push_str(&format!("  redis-cli{} REHEARSE {words}\n", address_options(first)));
+        let (address, tls) = (address_options(first), tls_options(args));
+        text.push_str(&format!("  redis-cli{tls}{address} REHEARSE {words}\n"));
+    }
+    if let Some(certificate) = &args.tls_cert {
+        let path = certificate.display();
+        text.push_str(&format!("CA.pem holds who signed {path}: itself, if it is signed by itself\n"));
     }
     text
+}
+
+/// How redis-cli is told to speak TLS.
+fn tls_options(args: &RehearseArgs) -> &'static str {
+    match (&args.tls_cert, &args.tls_client_ca) {
+        (None, _) => "",
+        (Some(_), None) => " --tls --cacert CA.pem",
+        (Some(_), Some(_)) => " --tls --cacert CA.pem --cert CLIENT.pem --key CLIENT-KEY.pem",
+    }
 }
 
 /// How redis-cli is told an address.
@@ -274,6 +304,9 @@ Examples:
       The same in front of a real Redis, which does the work.
   hitless rehearse --script rolling-upgrade.toml --log --json report.json
       A timeline of such verbs, every event logged, and the counts at the end.
+  hitless rehearse --tls-cert server.pem --tls-key server-key.pem
+      TLS at both listeners, in front of memory or of --upstream; from another terminal:
+        redis-cli --tls --cacert ca.pem -p 7001 REHEARSE MOVING 15 127.0.0.1:7002
   hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0 --quiet
       Free ports; standard output says which, as \"ready: ADDR ADDR\".
 

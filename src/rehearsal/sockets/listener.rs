@@ -1,6 +1,6 @@
 //! Sockets in front of the [`Server`]: one thread, one executor, one task for each connection.
 //!
-//! A connection's task reads as much as there is, up to [`READ_BYTES_MAX`], lets the server handle
+//! A connection's task reads as much as there is, up to what one read takes, lets the server handle
 //! all of it, and writes all replies at once. It does not read while its client does not.
 
 use std::future::poll_fn;
@@ -16,21 +16,22 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_lite::StreamExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
-use socket2::Socket;
 
 use super::connection::Connection;
-use super::dial::{Dialer, UpstreamConfig};
+use socket2::Socket;
+
+use super::dial::Dialer;
 use super::raw;
 use super::serving::{Clock, Doorway, Running, Shared, keep_time};
 use super::stream::Stream;
 use super::tls::ServerTls;
+use super::upstream::UpstreamConfig;
 use crate::rehearsal::maintenance::node::{Accept, NodeId};
 use crate::rehearsal::server::{Server, ServerConfig};
 
 /// Most connections at a time, over all listeners; one more is refused with an error.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
-const READ_BYTES_MAX: usize = 64 << 10;
 /// Pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -193,7 +194,7 @@ async fn serve(
         .map(|(socket, tls)| Ok(Doorway::new(Socket::from(socket.try_clone()?), tls.clone())))
         .collect::<io::Result<Vec<_>>>()?;
     let dialer = upstream.map(Dialer::new);
-    let shared = Rc::new(Shared::new(server, clock, doorways, dialer, READ_BYTES_MAX));
+    let shared = Rc::new(Shared::new(server, clock, doorways, dialer));
     for (index, (socket, _)) in doors.into_iter().enumerate() {
         let listener = raw::listener(socket);
         glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();

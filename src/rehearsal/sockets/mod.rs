@@ -7,3 +7,4 @@ pub(crate) mod raw;
 pub(crate) mod serving;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod upstream;

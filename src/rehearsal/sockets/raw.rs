@@ -4,10 +4,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use glommio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 pub(super) const ACCEPT_BACKLOG: i32 = 1_024;
 /// Bytes that arrived unread and are thrown away so that an end is one, and not a reset.
@@ -73,6 +74,18 @@ pub(super) fn listener(socket: StdListener) -> TcpListener {
     // SAFETY: the descriptor is an open, listening TCP socket, and comes out of an owner that gives it up: the result
     // owns it alone.
     unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
+}
+
+/// Connects to a unix socket. The runtime's stream for TCP serves: it sends, receives and waits as on any socket.
+#[expect(unsafe_code, reason = "the runtime takes sockets as bare numbers")]
+pub(super) fn connect_unix(path: &Path) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A server that does not accept must not hold the thread: then this is refused instead.
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    // SAFETY: the descriptor is an open, connected stream socket, and comes out of an owner that gives it up: the
+    // result owns it alone.
+    Ok(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
 }
 
 /// Ends a connection with a FIN, after what has been written. What arrived and was not read would make it a reset,

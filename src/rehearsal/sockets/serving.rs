@@ -41,17 +41,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        server: Server,
-        clock: Clock,
-        doorways: Vec<Doorway>,
-        dialer: Option<Dialer>,
-        scratch_bytes: usize,
-    ) -> Self {
+    pub(super) fn new(server: Server, clock: Clock, doorways: Vec<Doorway>, dialer: Option<Dialer>) -> Self {
         Self {
             server: RefCell::new(server),
             tasks: RefCell::default(),
-            scratch: RefCell::new(Scratch::new(scratch_bytes)),
+            scratch: RefCell::new(Scratch::default()),
             clock,
             is_stopping: Cell::new(false),
             doorways,

@@ -10,9 +10,11 @@ use rustls::Connection;
 
 use super::raw;
 
-/// Sealed bytes that are read at once. What they hold, and what waited for its record to be complete, has to fit
-/// into [`Scratch::bytes`].
-const SEALED_BYTES_MAX: usize = 32 << 10;
+/// Bytes that are read at once.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// The same under TLS: what these hold, and what an earlier read began of a record, is no more than
+/// [`READ_BYTES_MAX`].
+const SEALED_BYTES_MAX: usize = READ_BYTES_MAX - RECORD_BYTES_MAX;
 /// The most plain bytes in one record.
 const RECORD_BYTES_MAX: usize = 16 << 10;
 
@@ -24,9 +26,9 @@ pub(super) struct Scratch {
     sealed: Box<[u8]>,
 }
 
-impl Scratch {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self { bytes: vec![0; bytes.max(SEALED_BYTES_MAX + RECORD_BYTES_MAX)].into(), sealed: Box::default() }
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { bytes: vec![0; READ_BYTES_MAX].into(), sealed: Box::default() }
     }
 }
 
@@ -56,6 +58,22 @@ impl Stream {
     /// Whether keys are still being agreed on: nothing that is written could be sent.
     pub(super) fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.connection.is_handshaking())
+    }
+
+    /// Brings the handshake to its end, if there is one.
+    pub(super) fn poll_handshake(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        if !self.is_handshaking() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(match ready!(self.poll_read(cx, scratch))? {
+            0 => io::ErrorKind::UnexpectedEof.into(),
+            _ => io::Error::other("it speaks before it is spoken to"),
+        }))
     }
 
     /// Reads into `scratch.bytes`, and says how many there are; 0 at the end.

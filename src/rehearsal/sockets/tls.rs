@@ -115,7 +115,7 @@ fn build(
     Ok(Arc::new(config))
 }
 
-fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| invalid("a certificate", error))?;
@@ -130,7 +130,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))
 }
 
-fn invalid(what: &str, error: impl std::fmt::Display) -> io::Error {
+pub(super) fn invalid(what: &str, error: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {error}"))
 }
 

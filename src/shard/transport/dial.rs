@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+#[cfg(feature = "tls")]
+use std::time::Instant;
 
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
@@ -32,18 +34,19 @@ pub(in crate::shard) async fn dial(
     if let Some(path) = endpoint.path() {
         let connected = socket::connect_unix(path).await;
         let socket = connected.map_err(|error| CloseReason::Dial(format!("{endpoint}: {error}")))?;
-        return Ok(Stream { transport: Transport::Unix(socket), peer: None });
+        return Ok(Stream::new(Transport::Unix(socket), None));
     }
     #[cfg(feature = "tls")]
     if let Some(tls) = effective.tls() {
         // Names and certificates first: what is wrong with them is wrong without a server, too.
+        let begin = Instant::now();
         let connector = tls::connector(tls, endpoint, effective.endpoint()).await?;
         let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
-        let stream = tls::shake_hands(tcp, peer, connector).await?;
-        return Ok(Stream { transport: Transport::Tls(Box::new(stream)), peer: Some(peer) });
+        let stream = tls::shake_hands(tcp, peer, connector, timeout.saturating_sub(begin.elapsed())).await?;
+        return Ok(Stream::new(Transport::Tls(Box::new(stream)), Some(peer)));
     }
     let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
-    Ok(Stream { transport: Transport::Tcp(tcp), peer: Some(peer) })
+    Ok(Stream::new(Transport::Tcp(tcp), Some(peer)))
 }
 
 async fn connect(
