@@ -146,6 +146,11 @@ fn nonsense_is_a_usage_error_that_names_the_option() {
         (&["--url", "redis://localhost", "--moving-at", "1s"], &["--moving-at", "hitless rehearse"]),
         (&["--moving-at", "10s"], &["--moving-at", "before the end", "--duration"]),
         (&["--moving-at", "1s", "--moving-at", "1000ms"], &["--moving-at", "1s is there twice"]),
+        (&["--url", "redis://localhost", "--tls"], &["--tls", "write rediss://"]),
+        (&["--tls", "--tls-ca", "/nonexistent/ca.pem"], &["--tls-ca", "in this process"]),
+        (&["--tls-cert", "/nonexistent/c.pem"], &["--tls-key"]),
+        (&["--tls-min-version", "1.1"], &["--tls-min-version", "1.2, 1.3"]),
+        (&["--tls-insecure-skip-verify"], &["--tls-insecure-skip-verify", "--tls"]),
         (&["--maint", "perhaps"], &["--maint", "auto, enabled, disabled"]),
         (&["--json", "/nonexistent/report.json"], &["--json"]),
         (&["--no-such-option"], &["--no-such-option"]),
@@ -266,6 +271,21 @@ fn maintenance_is_counted_also_where_there_is_none() {
         let config = report.pointer("/config/maintenance.mode").and_then(Value::as_str);
         assert_eq!(config, Some(mode));
     }
+}
+
+#[test]
+fn under_tls_the_pair_moves_and_nothing_fails() {
+    let moves = ["--tls", "--verify", "--duration", "3s", "--moving-at", "1s", "--value-size", "40-40000"];
+    let common = ["--key-space", "1000", "--shards", "1", "--connections", "3", "--tasks", "16"];
+    let report = report(&[&moves[..], &common].concat(), 0);
+    assert_eq!(number(&report, "/commands/failed"), 0.0, "{report:#}");
+    assert_eq!(number(&report, "/verify/mismatched"), 0.0);
+    assert_eq!(number(&report, "/maintenance/handoffs/succeeded"), 3.0);
+    let to = report.pointer("/maintenance/movings/0/to").and_then(Value::as_str).expect("an address");
+    assert_eq!(report.pointer("/connections"), Some(&serde_json::json!({ to: 3 })));
+    let tls = report.pointer("/config/tls").and_then(Value::as_str).expect("what was spoken");
+    assert!(tls.starts_with("1.2 or later, trusts ") && !tls.contains("system"), "{tls}");
+    assert!(!report.to_string().contains("PRIVATE KEY"));
 }
 
 #[test]

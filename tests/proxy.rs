@@ -92,10 +92,7 @@ fn upstream_may_speak_tls_or_be_a_unix_socket() {
     );
     let password = Some("s3cret".to_owned());
     let unix = UpstreamConfig { path: Some(path("socket").into()), password, ..UpstreamConfig::default() };
-    let trust = |name: &str| UpstreamTls {
-        ca: Some(made.cert.pem().into_bytes()),
-        server_name: Some(name.to_owned()),
-    };
+    let trust = |name: &str| UpstreamTls::trusting(made.cert.pem().as_bytes(), name).unwrap();
     let tls = UpstreamConfig { path: None, port: tls_port, tls: Some(trust("redis.test")), ..unix.clone() };
     for (upstream, count) in [(&unix, b":1\r\n"), (&tls, b":2\r\n")] {
         upstream.check(PATIENCE).unwrap();

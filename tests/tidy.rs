@@ -223,6 +223,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ),
     ("src/load/drive.rs", "the thread's own clock"),
     ("src/proto/resp/decoder/tests/allocation.rs", "a global allocator that counts"),
+    ("tests/doctor.rs", "a filter of system calls for a command that a test starts"),
     ("tests/common/mod.rs", "a signal to a server that a test started"),
     ("tests/rehearse.rs", "a signal to a command that a test started"),
     ("tests/bench.rs", "a signal to a command that a test started"),

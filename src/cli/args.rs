@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::parse;
+use super::tls::TlsArgs;
 use crate::Maintenance;
 use crate::load::{
     KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, TASKS_MAX, Template, ValueSize, Via,
@@ -12,8 +13,8 @@ use crate::load::{
 };
 
 /// More executors than any machine has cores.
-const SHARDS_MAX: u64 = 1024;
-const CONNECTIONS_MAX: u64 = 4096;
+pub(super) const SHARDS_MAX: u64 = 1024;
+pub(super) const CONNECTIONS_MAX: u64 = 4096;
 
 /// Options of `hitless bench`.
 #[derive(Debug, Args)]
@@ -21,6 +22,8 @@ const CONNECTIONS_MAX: u64 = 4096;
 pub(super) struct BenchArgs {
     #[command(flatten)]
     pub(super) endpoint: EndpointArgs,
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
     #[command(flatten)]
     pub(super) client: ClientArgs,
     #[command(flatten)]
@@ -34,8 +37,8 @@ pub(super) struct BenchArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Endpoint")]
 pub(super) struct EndpointArgs {
-    /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value]
-    /// [default: endpoints in this process]
+    /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value], rediss:// with
+    /// TLS, or unix:///path [default: endpoints in this process]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
     pub(super) url: Option<String>,
     /// How long a command may take, e.g. 500ms [default: 5s]
@@ -258,6 +261,10 @@ Examples:
       There and back and there again, with every reply checked.
   hitless bench --url redis://127.0.0.1:6379 --connections 8 --duration 30s
       A real server, with eight connections for each shard.
+  hitless bench --url rediss://redis.example:6380 --tls-ca ca.pem
+      A real server that speaks TLS, and whose certificate ca.pem has signed.
+  hitless bench --tls --verify
+      The endpoints in this process speak TLS, and the move between them is followed under it.
   hitless bench --url redis://127.0.0.1:6379 --rate 50000 --json report.json
       An open loop of 50,000 commands a second; the percentiles include the waiting time.
   hitless bench --verify --requests 1000000 --value-size 64-1024

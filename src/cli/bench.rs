@@ -12,10 +12,11 @@ use super::args::{self, BenchArgs};
 use super::json::{self, Document};
 use super::progress::Lines;
 use super::text::{self, Heading};
+use super::tls::Made;
 use super::{FAILED, Failure, WELL, stop};
 use crate::config::allowed_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
-use crate::rehearsal::{Endpoints, EndpointsConfig};
+use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
 use crate::shard::probe;
 use crate::{Client, Config, ConfigError, Effective};
 
@@ -54,9 +55,11 @@ impl Resolved {
         let workload = args.workload();
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());
+        let made = (args.url().is_none() && args.tls.tls).then(Made::for_loopback).transpose();
+        let made = made.context("could not make a certificate").map_err(Failure::Failed)?;
         let embedded = match args.url() {
             Some(_) => None,
-            None => Some(embedded(cores.endpoint)?),
+            None => Some(embedded(cores.endpoint, made.as_ref())?),
         };
         let address = embedded.as_ref().and_then(|endpoints| endpoints.addresses().first());
         let url = match (args.url(), address) {
@@ -66,7 +69,7 @@ impl Resolved {
                 return Err(Failure::Failed(anyhow!("the endpoints in this process have no address")));
             }
         };
-        let (config, effective) = config(&url, args, cores.shards)?;
+        let (config, effective) = config(&url, args, cores.shards, made.as_ref())?;
         workload.check(effective.shard_cores().len()).map_err(|error| Failure::Usage(error.to_string()))?;
         let place = if embedded.is_some() { ", in this process" } else { "" };
         let endpoint = format!("{}{place}", effective.endpoint());
@@ -103,17 +106,25 @@ impl Cores {
     }
 }
 
-fn embedded(core: Option<usize>) -> Result<Endpoints, Failure> {
+fn embedded(core: Option<usize>, made: Option<&Made>) -> Result<Endpoints, Failure> {
     // The same check as the client's own, which says best what to do.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let tls =
+        made.map(|made| ServerTls::from_pem(made.certificate.as_bytes(), made.key.as_bytes())).transpose();
+    let tls = vec![tls.context("could not use the certificate").map_err(Failure::Failed)?];
     // The second is where the first moves to.
-    Endpoints::start(EndpointsConfig { listen: vec![any, any], core, ..EndpointsConfig::default() })
+    Endpoints::start(EndpointsConfig { listen: vec![any, any], core, tls, ..EndpointsConfig::default() })
         .context("could not start the endpoints in this process")
         .map_err(Failure::Unreachable)
 }
 
-fn config(url: &str, args: &BenchArgs, cores: Vec<usize>) -> Result<(Config, Effective), Failure> {
+fn config(
+    url: &str,
+    args: &BenchArgs,
+    cores: Vec<usize>,
+    made: Option<&Made>,
+) -> Result<(Config, Effective), Failure> {
     let mut config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
     if !url.contains("client_name=") {
         config = config.client_name(NAME);
@@ -135,19 +146,20 @@ fn config(url: &str, args: &BenchArgs, cores: Vec<usize>) -> Result<(Config, Eff
     if let Some(mode) = args.maintenance.maint {
         config = config.maintenance(mode.setting());
     }
-    let effective = config.effective().map_err(|error| usage(&error))?;
+    config = args.tls.apply(config, args.url(), made)?;
+    let effective = config.effective().map_err(|error| usage(args, &error))?;
     Ok((config, effective))
 }
 
 /// Names the option besides the library's setting.
-fn usage(error: &ConfigError) -> Failure {
+fn usage(args: &BenchArgs, error: &ConfigError) -> Failure {
     let option = match error.knob() {
         "command_timeout" => "--timeout",
         "connect_timeout" => "--connect-timeout",
         "connections_per_shard" => "--connections",
         "shards" => "--shards",
         "cores" => "--cores",
-        _ => "--url",
+        knob => args.tls.option(knob).unwrap_or("--url"),
     };
     Failure::Usage(format!("{option}: {error}"))
 }
@@ -221,7 +233,9 @@ impl Output {
         }
         if let Some(mut out) = self.text {
             let shards = effective.shard_cores().len();
-            let heading = Heading::new(endpoint, workload, shards, effective.connections_per_shard());
+            let tls = effective.tls().map(ToString::to_string);
+            let heading =
+                Heading::new(endpoint, workload, shards, effective.connections_per_shard()).tls(tls);
             out.write_all(text::report(&heading, report).as_bytes())
                 .and_then(|()| out.flush())
                 .context("could not write the report")?;

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod doctor;
 mod json;
 mod parse;
 mod progress;
@@ -10,6 +11,7 @@ mod scenario;
 mod simulate;
 mod stop;
 mod text;
+mod tls;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ enum Command {
     Rehearse(Box<rehearse::RehearseArgs>),
     /// Run whole worlds in virtual time, and see whether every invariant holds
     Simulate(simulate::SimulateArgs),
+    /// Say whether this machine can run it, and how to mend what cannot
+    Doctor(doctor::DoctorArgs),
 }
 
 /// How a command ended that could not do what it was asked to.
@@ -57,11 +61,16 @@ const UNREACHABLE: u8 = 3;
 pub fn main() -> ExitCode {
     // On nonsense this prints what is wrong, and exits with 2.
     let Cli { command } = Cli::parse();
-    log_to_stderr(matches!(&command, Command::Rehearse(args) if args.log));
+    log_to_stderr(
+        matches!(&command, Command::Rehearse(args) if args.log),
+        // What goes wrong while it looks is what it reports.
+        if matches!(&command, Command::Doctor(_)) { "off" } else { "warn,glommio=error" },
+    );
     let result = match command {
         Command::Bench(args) => bench::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     ExitCode::from(match result {
         Ok(code) => code,
@@ -80,10 +89,10 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn log_to_stderr(with_rehearsal: bool) {
+fn log_to_stderr(with_rehearsal: bool, default: &str) {
     let filter = EnvFilter::try_from_default_env();
     // glommio warns of locked memory that this crate has no use for.
-    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,glommio=error"));
+    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
     if with_rehearsal && let Ok(events) = "hitless::rehearsal=info".parse() {
         filter = filter.add_directive(events);
     }
@@ -142,7 +151,11 @@ mod tests {
     #[test]
     fn help_describes_every_option_and_ends_with_examples() {
         let mut command = Cli::command();
-        for (name, told) in [("bench", "HITLESS_URL"), ("rehearse", "redis-cli -p 7001 REHEARSE MOVING")] {
+        for (name, told) in [
+            ("bench", "HITLESS_URL"),
+            ("rehearse", "redis-cli -p 7001 REHEARSE MOVING"),
+            ("doctor", "HITLESS_URL"),
+        ] {
             let command = command.find_subcommand_mut(name).expect("a subcommand");
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{}", argument.get_id());

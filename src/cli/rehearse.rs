@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::scenario::{self, Scenario, Step};
 use super::{FAILED, Failure, WELL, stop};
-use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig};
+use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
 use crate::shard::probe;
 use crate::{Config, ConfigError};
 
@@ -32,7 +32,8 @@ pub(super) struct RehearseArgs {
     /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.1:7002"])]
     listen: Vec<SocketAddr>,
-    /// The Redis to stand in front of: redis://[user:password@]host[:port][/database]
+    /// The Redis to stand in front of: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
+    /// unix:///path
     /// [default: one keyspace in memory, behind all listeners]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
@@ -132,11 +133,19 @@ fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
     let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
     let parsed = Config::from_url(url).and_then(|config| config.effective()).map_err(wrong)?;
     let (username, password, database) = parsed.login();
+    let tls = match parsed.tls() {
+        None => None,
+        Some(tls) => {
+            let names = parsed.endpoint().tls_names(parsed.endpoint(), tls.explicit_name());
+            let (config, name) = tls.connector(&names).map_err(|error| usage("--upstream", &error))?;
+            Some(UpstreamTls::as_configured(config, name))
+        }
+    };
     Ok(UpstreamConfig {
         host: parsed.endpoint().host().to_owned(),
         port: parsed.endpoint().port(),
         path: parsed.endpoint().path().map(PathBuf::from),
-        tls: None,
+        tls,
         username: username.map(str::to_owned),
         password: password.map(str::to_owned),
         database,

@@ -40,6 +40,8 @@ pub(super) fn micros(micros: f64) -> String {
 #[derive(Debug)]
 pub(super) struct Heading {
     endpoint: String,
+    /// `None`: in the clear.
+    tls: Option<String>,
     load: String,
     keys: String,
 }
@@ -69,6 +71,7 @@ impl Heading {
         };
         Heading {
             endpoint: endpoint.to_owned(),
+            tls: None,
             load,
             keys: format!(
                 "{}, {} · values of {values} · seed {}",
@@ -77,6 +80,12 @@ impl Heading {
                 workload.seed,
             ),
         }
+    }
+
+    /// How TLS is spoken, if it is.
+    pub(super) fn tls(mut self, tls: Option<String>) -> Heading {
+        self.tls = tls;
+        self
     }
 }
 
@@ -99,6 +108,9 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fm
         writeln!(out, "Interrupted; this is what was measured until then.\n")?;
     }
     writeln!(out, "endpoint      {}", heading.endpoint)?;
+    if let Some(tls) = &heading.tls {
+        writeln!(out, "TLS           {tls}")?;
+    }
     writeln!(out, "load          {}", heading.load)?;
     writeln!(out, "keys          {}", heading.keys)?;
     writeln!(out)?;
@@ -307,10 +319,11 @@ mod tests {
     #[test]
     fn everything_that_was_measured_is_told() {
         let workload = Workload { rate: Some(5000), pipeline: 8, ..Workload::default() };
-        let heading = Heading::new("127.0.0.1:7001", &workload, 1, 4);
+        let heading = Heading::new("127.0.0.1:7001", &workload, 1, 4).tls(Some("1.3 or later".to_owned()));
         let report = super::report(&heading, &crate::cli::json::tests::full());
         for told in [
             "endpoint      127.0.0.1:7001\n",
+            "TLS           1.3 or later\n",
             "SET:GET 1:10 · 1 shard × 64 callers on 4 connections · 8 commands at a time",
             "5,000 commands/s wanted",
             "100,000, uniform · values of 64 bytes · seed 1\n",

@@ -121,6 +121,11 @@ impl Maintenance {
         self
     }
 
+    /// Whether it must not work without.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.0.mode == Mode::Enabled
+    }
+
     /// The longest that a reply is waited for because of it.
     pub(super) fn relaxed(&self) -> Duration {
         if self.0.mode == Mode::Disabled { Duration::ZERO } else { self.0.relaxed_timeout }

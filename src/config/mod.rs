@@ -376,6 +376,12 @@ impl Config {
         self
     }
 
+    /// What was said about TLS, before any file is read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_settings(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// Checks everything and derives what was left open.
     ///
     /// # Errors
@@ -433,6 +439,10 @@ impl Config {
         within("limits.depth", self.limits.depth, 1, 1024)?;
         within("limits.elements", self.limits.elements, 1, 1 << 30)?;
         within("limits.bytes", self.limits.bytes, 64, 4 << 30)?;
+        if self.endpoint.path().is_some() && self.maintenance.is_enabled() {
+            let problem = "servers announce no maintenance on unix sockets: use `auto`, or a TCP endpoint";
+            return Err(ConfigError::new("maintenance.mode", problem));
+        }
         self.maintenance.check()
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// Finds the addresses of a name.
 ///
 /// It is asked on a thread of its own for each look-up, and may block; whoever waits for it stops waiting at the
-/// connect timeout. Closures with the same arguments are resolvers, see
+/// connect timeout. Connections of one shard that want the same name share a look-up, and what it finds for
+/// [a short time](crate::Config::dns_cache). Closures with the same arguments are resolvers, see
 /// [`Config::resolver`](crate::Config::resolver).
 pub trait Resolve: Send + Sync {
     /// Every address of this host, in the order in which they are to be tried, with this port.

@@ -65,7 +65,7 @@ fn turn(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Cont
     }
     for _ in 0..READS_PER_TURN {
         if let Err(error) = write(inner, id, stream, context) {
-            inner.closed(id, transport::reason(&error));
+            inner.closed(id, stream.reason(&error));
             return Poll::Ready(());
         }
         match read(inner, id, stream, context) {
@@ -125,7 +125,7 @@ fn read(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Cont
         let count = match std::task::ready!(stream.poll_read(context, target)) {
             Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),
             Ok(count) => count,
-            Err(error) => return Poll::Ready(Read::Ended(transport::reason(&error))),
+            Err(error) => return Poll::Ready(Read::Ended(stream.reason(&error))),
         };
         let now = inner.clock.now();
         let alive = if is_direct {

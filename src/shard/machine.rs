@@ -10,21 +10,15 @@ mod facts;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::advice::{Cores, examine};
-pub(crate) use self::checks::{Finding, Level, Needs};
+#[cfg(feature = "cli")]
+pub(crate) use self::checks::Finding;
+pub(crate) use self::checks::{Level, Needs};
 pub(crate) use self::facts::Facts;
 
 /// What keeps a client that needs this much from running, with its remedy.
 pub(super) fn obstacle(facts: &Facts, needs: Needs) -> Option<String> {
-    text(checks::necessary(facts, needs))
-}
-
-/// The same of io_uring alone.
-pub(super) fn io_uring_obstacle(facts: &Facts) -> Option<String> {
-    text(vec![checks::io_uring(facts)])
-}
-
-fn text(findings: Vec<Finding>) -> Option<String> {
-    let failed = findings.into_iter().find(|finding| finding.level == Level::Fail)?;
+    let mut findings = checks::necessary(facts, needs).into_iter();
+    let failed = findings.find(|finding| finding.level == Level::Fail)?;
     let remedy = failed.remedy.unwrap_or_default();
     Some(format!("this machine cannot run it ({}: {}): {remedy}", failed.check, failed.found))
 }

@@ -143,6 +143,8 @@ fn act(inner: &Rc<Inner>, action: Action) {
         Action::Resolve { lookup, endpoint } => resolve::spawn(inner, lookup, endpoint),
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
+            // Before the next dial, which may follow at once.
+            inner.lookups.forget(inner.effective.endpoint());
             // Its driver sees that the connection is gone, and ends.
             if let Some(waker) = inner.empty_seat(id) {
                 waker.wake();

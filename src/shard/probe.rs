@@ -25,20 +25,20 @@ pub(crate) struct Uring {
 /// Names what stands in the way, and the remedy.
 pub(crate) fn can_run(effective: &Effective) -> Result<()> {
     let shards = effective.shard_cores().len();
-    let needs = Needs { shards, connections: effective.connections_per_shard() };
-    match machine::obstacle(&Facts::read(), needs) {
-        Some(obstacle) => Err(Error::machine(obstacle)),
-        None => Ok(()),
-    }
+    fulfil(Needs { shards, connections: effective.connections_per_shard() })
 }
 
-/// Asks the kernel for the smallest io_uring.
+/// Whether io_uring can be used, by one executor at least.
 ///
 /// # Errors
 /// Names what forbids it, and the remedy.
+#[cfg(feature = "cli")]
 pub(crate) fn io_uring() -> Result<()> {
-    let facts = Facts::read();
-    machine::io_uring_obstacle(&facts).map_or(Ok(()), |obstacle| Err(Error::machine(obstacle)))
+    fulfil(Needs { shards: 1, connections: 1 })
+}
+
+fn fulfil(needs: Needs) -> Result<()> {
+    machine::obstacle(&Facts::read(), needs).map_or(Ok(()), |obstacle| Err(Error::machine(obstacle)))
 }
 
 /// Sets the smallest io_uring up, asks it what it can do, and enters it once: the three system calls that all else

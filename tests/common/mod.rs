@@ -10,8 +10,11 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+pub mod authority;
 #[cfg(feature = "cli")]
 pub mod stage;
+
+use authority::Certificates;
 
 pub struct Redis {
     child: Child,
@@ -24,7 +27,8 @@ impl Redis {
         Redis::start_with(&[])
     }
 
-    /// With more options than those that keep it on loopback and off the disk.
+    /// With more options than those that keep it on loopback and off the disk. `{port}` in one of them stands for the
+    /// port.
     pub fn start_with(options: &[&str]) -> Redis {
         let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
         for _ in 0..20 {
@@ -35,6 +39,28 @@ impl Redis {
             }
         }
         panic!("redis-server found no free port");
+    }
+
+    /// One that speaks TLS, with this certificate and key, and asks clients for certificates of the authority if it is
+    /// to.
+    pub fn start_tls(certificates: &Certificates, options: &[&str]) -> Redis {
+        let [ca, chain, key] = certificates.paths();
+        let mut all = vec!["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
+        all.extend(["--tls-cert-file", chain, "--tls-key-file", key, "--tls-ca-cert-file", ca]);
+        all.extend(options);
+        Redis::start_with(&all)
+    }
+
+    /// One that is plain and one that speaks TLS, with what a client takes to speak with it.
+    #[cfg(feature = "tls")]
+    pub fn plain_and_tls(options: &[&str]) -> [(Redis, hitless::Config); 2] {
+        let config = |redis: &Redis| hitless::Config::from_url(&redis.url()).expect("a URL");
+        let plain = Redis::start_with(options);
+        let certificates = Certificates::new(&["127.0.0.1"]);
+        let secure = Redis::start_tls(&certificates, options);
+        let tls = hitless::net::Tls::new().ca_pem(certificates.authority.pem());
+        let (config, tls) = (config(&plain), config(&secure).tls(tls));
+        [(plain, config), (secure, tls)]
     }
 
     pub fn port(&self) -> u16 {
@@ -93,7 +119,7 @@ pub fn free_port() -> u16 {
 fn launch(port: u16, options: &[String]) -> Option<Child> {
     let mut child = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-        .args(options)
+        .args(options.iter().map(|option| option.replace("{port}", &port.to_string())))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -7,10 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_lite::future::block_on;
+use hitless::net::Tls;
 use hitless::observe::{Event, HandoffResult, MaintenanceStats};
-use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId, UpstreamConfig};
-use hitless::{Client, Config, Maintenance, ShardStats};
+use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig};
+use hitless::{Client, Config, Endpoint, Maintenance, ShardStats};
 use serde_json::Value;
+
+use super::authority::Authority;
 
 /// Far more than anything here takes: only a bug runs into it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Endpoints, each of which is a node that can move, refuse, and do things wrong.
 pub struct Stage {
     endpoints: Endpoints,
+    /// What clients take to speak with them, if it is not plain.
+    tls: Option<Tls>,
     pub events: Events,
 }
 
@@ -30,7 +35,29 @@ impl Stage {
     pub fn before(nodes: usize, upstream: Option<UpstreamConfig>) -> Stage {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = EndpointsConfig { listen: vec![any; nodes], upstream, ..Default::default() };
-        Stage { endpoints: Endpoints::start(config).expect("endpoints"), events: Events::default() }
+        Stage::start(config, None)
+    }
+
+    /// Nodes that speak TLS, each with a certificate for its own names, and clients that trust the authority.
+    pub fn certified(names: &[&[&str]]) -> Stage {
+        let authority = Authority::new();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let tls = names.iter().map(|names| {
+            let (chain, key) = authority.sign(names);
+            Some(ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a certificate"))
+        });
+        let config =
+            EndpointsConfig { listen: vec![any; names.len()], tls: tls.collect(), ..Default::default() };
+        Stage::start(config, Some(Tls::new().ca_pem(authority.pem())))
+    }
+
+    /// The same nodes twice: plain, and speaking TLS.
+    pub fn plain_and_tls(nodes: usize) -> [Stage; 2] {
+        [Stage::new(nodes), Stage::certified(&vec![&["127.0.0.1"][..]; nodes])]
+    }
+
+    fn start(config: EndpointsConfig, tls: Option<Tls>) -> Stage {
+        Stage { endpoints: Endpoints::start(config).expect("endpoints"), tls, events: Events::default() }
     }
 
     pub fn address(&self, node: usize) -> SocketAddr {
@@ -39,7 +66,20 @@ impl Stage {
 
     /// Of a client of the first node, which tells its events here.
     pub fn config(&self) -> Config {
-        self.events.watch(Config::new(self.address(0).into()))
+        self.config_of(self.address(0).into())
+    }
+
+    /// Of a client of this endpoint.
+    pub fn config_of(&self, endpoint: Endpoint) -> Config {
+        let config = self.events.watch(Config::new(endpoint));
+        match &self.tls {
+            Some(tls) => config.tls(tls.clone()),
+            None => config,
+        }
+    }
+
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// A client with so many shards and connections on each of them, all of which are ready.

@@ -1,6 +1,8 @@
 //! Servers that do not offer notifications, or not to this user, and clients that want them, may do without, or do
 //! not want them.
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
@@ -23,10 +25,12 @@ fn refusal(config: Config) -> Error {
     error
 }
 
-fn refusal_by(answer: &str) -> Error {
-    let stage = Stage::new(1);
-    stage.rehearse(0, &format!("MAINT {answer}"));
-    refusal(stage.config())
+/// The same, plain and over TLS.
+fn refusals_by(answer: &str) -> [Error; 2] {
+    Stage::plain_and_tls(1).map(|stage| {
+        stage.rehearse(0, &format!("MAINT {answer}"));
+        refusal(stage.config())
+    })
 }
 
 #[test]
@@ -34,24 +38,27 @@ fn hs_enabled_unknown_subcommand_on_sockets() {
     for (answer, says) in
         [("unknown", "unknown subcommand"), ("disabled", "disabled"), ("garbage", "neither OK")]
     {
-        let error = refusal_by(answer);
-        assert_eq!(error.kind(), ErrorKind::MaintRefused, "{error}");
-        assert!(error.to_string().contains(says), "{error}");
+        for error in refusals_by(answer) {
+            assert_eq!(error.kind(), ErrorKind::MaintRefused, "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 }
 
 #[test]
 fn hs_noperm_enabled_fails_on_sockets() {
-    let error = refusal_by("noperm");
-    assert_eq!(error.kind(), ErrorKind::MaintDenied, "{error}");
-    assert!(error.to_string().contains("NOPERM"), "{error}");
+    for error in refusals_by("noperm") {
+        assert_eq!(error.kind(), ErrorKind::MaintDenied, "{error}");
+        assert!(error.to_string().contains("NOPERM"), "{error}");
+    }
 }
 
 #[test]
 fn hs_enabled_hello_unknown_fails_on_sockets() {
-    let redis = Redis::start_with(&["--rename-command", "HELLO", ""]);
-    let error = refusal(Config::from_url(&redis.url()).expect("a URL"));
-    assert_eq!(error.kind(), ErrorKind::Resp3NotNegotiated, "{error}");
+    for (_redis, config) in Redis::plain_and_tls(&["--rename-command", "HELLO", ""]) {
+        let error = refusal(config);
+        assert_eq!(error.kind(), ErrorKind::Resp3NotNegotiated, "{error}");
+    }
 }
 
 /// A server that closes, or never answers, is one to be tried again, and not one that refuses.
@@ -63,15 +70,17 @@ fn hs_maint_eof_or_timeout_fails_conn_on_sockets() {
         ("silence", Maintenance::enabled()),
         ("close", Maintenance::enabled()),
     ] {
-        let stage = Stage::new(1);
-        stage.rehearse(0, &format!("MAINT {answer}"));
-        let config = stage.config().shards(1).connections_per_shard(2).maintenance(mode);
-        let client = Client::start(config.connect_timeout(Duration::from_millis(200))).expect("it starts");
-        stage.events.wait("attempts that failed", 3, |event| matches!(event, Event::Disconnected { .. }));
-        assert_eq!(stage.events.count(|event| matches!(event, Event::Connected { .. })), 0);
-        stage.rehearse(0, "MAINT ok");
-        block_on(client.ready(PATIENCE)).expect("it is tried again");
-        assert_eq!(sum(&client, |sums| sums.opted_in), 2, "{answer}");
+        for stage in Stage::plain_and_tls(1) {
+            stage.rehearse(0, &format!("MAINT {answer}"));
+            let config = stage.config().shards(1).connections_per_shard(2).maintenance(mode.clone());
+            let client =
+                Client::start(config.connect_timeout(Duration::from_millis(300))).expect("it starts");
+            stage.events.wait("attempts that failed", 3, |event| matches!(event, Event::Disconnected { .. }));
+            assert_eq!(stage.events.count(|event| matches!(event, Event::Connected { .. })), 0);
+            stage.rehearse(0, "MAINT ok");
+            block_on(client.ready(PATIENCE)).expect("it is tried again");
+            assert_eq!(sum(&client, |sums| sums.opted_in), 2, "{answer}");
+        }
     }
 }
 
@@ -89,7 +98,12 @@ fn hs_noperm_auto_warns_once_on_sockets() {
 
 /// The client works, each shard says once that this peer has no notifications, and another peer is asked all the same.
 fn assert_tells_once(answer: &str, is_denied: bool) {
-    let stage = Stage::new(2);
+    for stage in Stage::plain_and_tls(2) {
+        assert_tells_once_on(&stage, answer, is_denied);
+    }
+}
+
+fn assert_tells_once_on(stage: &Stage, answer: &str, is_denied: bool) {
     stage.rehearse(0, &format!("MAINT {answer}"));
     let client = stage.client(2, 5);
     let told = |event: &Event| matches!(event, Event::NotOffered { denied, .. } if *denied == is_denied);
@@ -103,7 +117,7 @@ fn assert_tells_once(answer: &str, is_denied: bool) {
     stage.events.wait("connected again", 20, |event| matches!(event, Event::Connected { .. }));
     assert_eq!((stage.events.count(told), sum(&client, |sums| sums.refused)), (2, 2));
 
-    let other = stage.events.watch(Config::new(stage.address(1).into()));
+    let other = stage.config_of(stage.address(1).into());
     let other = Client::start(other.shards(1).connections_per_shard(2)).expect("it starts");
     block_on(other.ready(PATIENCE)).expect("it is ready");
     assert_eq!(sum(&other, |sums| sums.opted_in), 2);
@@ -124,14 +138,68 @@ fn a_server_that_knows_no_types_is_asked_without_one() {
 /// Each connection asks for itself, whatever another endpoint has answered.
 #[test]
 fn hs_auto_never_promotes_on_sockets() {
-    let stage = Stage::new(2);
-    stage.rehearse(1, "MAINT unknown");
-    let client = stage.client(1, 3);
-    stage.announce("20", "");
-    stage.events.wait("handed off", 3, is_handed_off);
-    block_on(client.incr("counter")).expect("it works on a node without notifications");
-    assert_eq!((sum(&client, |sums| sums.opted_in), sum(&client, |sums| sums.refused)), (3, 1));
-    assert_eq!(stage.events.count(|event| matches!(event, Event::NotOffered { denied: false, .. })), 1);
+    for stage in Stage::plain_and_tls(2) {
+        stage.rehearse(1, "MAINT unknown");
+        let client = stage.client(1, 3);
+        stage.announce("20", "");
+        stage.events.wait("handed off", 3, is_handed_off);
+        block_on(client.incr("counter")).expect("it works on a node without notifications");
+        assert_eq!((sum(&client, |sums| sums.opted_in), sum(&client, |sums| sums.refused)), (3, 1));
+        assert_eq!(stage.events.count(|event| matches!(event, Event::NotOffered { denied: false, .. })), 1);
+    }
+}
+
+#[test]
+fn hs_auto_hello_unknown_resp2_on_sockets() {
+    for (_redis, config) in Redis::plain_and_tls(&["--rename-command", "HELLO", "", "--requirepass", "pw"]) {
+        let config = config.password("pw").shards(1).connections_per_shard(2);
+        let client = Client::start(config).expect("it starts");
+        block_on(client.ready(PATIENCE)).expect("it is ready");
+        block_on(client.set("key", "value")).expect("it is logged in");
+        assert_eq!(block_on(client.get::<String>("key")).expect("a reply"), "value");
+        assert_eq!((sum(&client, |sums| sums.opted_in), sum(&client, |sums| sums.refused)), (0, 0));
+    }
+}
+
+#[test]
+fn hs_wrongpass_not_masked_on_sockets() {
+    for (_redis, config) in Redis::plain_and_tls(&["--requirepass", "pw"]) {
+        let error = refusal(config.password("another"));
+        assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
+        assert!(error.to_string().contains("WRONGPASS"), "{error}");
+    }
+}
+
+/// Loopback is internal; over TLS a name is asked for, because that is what certificates are for.
+#[test]
+fn hs_endpoint_type_matrix_on_sockets() {
+    for (stage, kind) in Stage::plain_and_tls(1).into_iter().zip(["internal-ip", "internal-fqdn"]) {
+        let _client = stage.client(1, 1);
+        assert_eq!(stage.stats()["nodes"][0]["connections"][0]["endpoint_type"], kind);
+    }
+}
+
+/// Before TLS has begun, in the middle of it, and after it.
+#[test]
+fn hs_socket_dies_mid_handshake_on_sockets() {
+    for (stage, tls) in Stage::plain_and_tls(1).into_iter().zip([false, true]) {
+        for bytes in if tls { vec![0, 1, 100] } else { vec![0, 1] } {
+            let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = door.local_addr().expect("an address");
+            let config = stage.config_of(address.into()).shards(1).connections_per_shard(1);
+            let client = Client::start(config.connect_timeout(PATIENCE)).expect("it starts");
+            for _ in 0..3 {
+                let (mut socket, _) = door.accept().expect("it comes again");
+                socket.read_exact(&mut vec![0; bytes]).expect("it says something");
+            }
+            drop(client);
+        }
+        stage.rehearse(0, "MAINT close");
+        let client = Client::start(stage.config().shards(1).connections_per_shard(1)).expect("it starts");
+        stage.events.wait("attempts that failed", 3, |event| matches!(event, Event::Disconnected { .. }));
+        stage.rehearse(0, "MAINT ok");
+        block_on(client.ready(PATIENCE)).expect("it is tried again");
+    }
 }
 
 #[test]

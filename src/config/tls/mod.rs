@@ -79,6 +79,8 @@ struct Settings {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Held while files are read, so that what was read last is what is used. No shard waits for it.
+    reading: Mutex<()>,
     has_warned: AtomicBool,
 }
 
@@ -196,8 +198,10 @@ impl Tls {
     /// # Errors
     /// Names the setting and the file that is wrong. What was read before stays in use.
     pub fn reload(&self) -> Result<(), ConfigError> {
+        let _reading = self.shared.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        // What changes while it is read is read again.
         let stamps = self.settings.stamps();
-        self.state().read.clone_from(&stamps);
+        self.state().read = stamps;
         let material = Arc::new(Material::read(&self.settings)?);
         self.state().material = Some(material);
         Ok(())

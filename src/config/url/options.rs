@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Scheme, database, decode};
+#[cfg(feature = "tls")]
+use crate::config::Tls;
 use crate::config::{Config, ConfigError};
 use crate::proto::maint::mode::Mode;
 
@@ -55,7 +57,7 @@ const USER: &str = "user and password stand before the host: redis://user:passwo
 
 /// A URL travels through places where nobody would notice it.
 pub(super) const INSECURE: &str = "a URL does not switch the verification of certificates off: name the authority by \
-     ca_file, or the server by server_name; what switches it off is a setting of `hitless::net::Tls`";
+     ca_file, or the server by server_name; what switches it off is Tls::danger_accept_any_certificate";
 
 /// Options that were written, each at most once.
 pub(super) struct Options<'a> {
@@ -169,9 +171,28 @@ fn with_tls(_: Config, _: &[Written<'_>]) -> Result<Config, ConfigError> {
     Err(ConfigError::new("url, scheme", "TLS is left out of this build: build it with the feature `tls`"))
 }
 
+/// A URL with a password in it is public soon enough: it names files, and holds no key.
 #[cfg(feature = "tls")]
-fn with_tls(_: Config, _: &[Written<'_>]) -> Result<Config, ConfigError> {
-    Err(ConfigError::new("url, scheme", "TLS is not supported by this version"))
+fn with_tls(config: Config, options: &[Written<'_>]) -> Result<Config, ConfigError> {
+    let find = |name: &str| options.iter().find(|option| option.name == name);
+    let mut tls = Tls::new();
+    if let Some(option) = options.iter().find(|option| option.value.is_empty()) {
+        return Err(option.wrong("it is empty"));
+    }
+    if let Some(authority) = find("ca_file") {
+        tls = tls.ca_file(&authority.value);
+    }
+    if let Some(name) = find("server_name") {
+        tls = tls.server_name(&name.value);
+    }
+    match (find("cert_file"), find("key_file")) {
+        (Some(chain), Some(key)) => tls = tls.client_certificate_files(&chain.value, &key.value),
+        (Some(alone), None) | (None, Some(alone)) => {
+            return Err(alone.wrong("a certificate and its key go together: cert_file and key_file"));
+        }
+        (None, None) => {}
+    }
+    Ok(config.tls(tls))
 }
 
 /// What an option is called here.

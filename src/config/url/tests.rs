@@ -152,6 +152,43 @@ fn a_name_that_is_almost_right_is_told_what_would_be() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_is_a_scheme_and_its_settings_are_options() {
+    use crate::config::Tls;
+
+    let tls = |config: &Config| config.tls.as_ref().map(Tls::to_string);
+    for scheme in ["rediss", "valkeys", "REDISS"] {
+        let config = parse(&format!("{scheme}://u:pw@db.example.com/1")).unwrap();
+        assert_eq!(config.endpoint.to_string(), "db.example.com:6379");
+        assert_eq!(tls(&config), Some(Tls::new().to_string()));
+    }
+    assert_eq!(tls(&parse("redis://h").unwrap()), None);
+    let url = "rediss://h?sni=db.example.com&ssl_ca_certs=%2Fca%20s.pem&cert_file=/c.pem&key_file=/k.pem";
+    let expected = Tls::new()
+        .ca_file("/ca s.pem")
+        .server_name("db.example.com")
+        .client_certificate_files("/c.pem", "/k.pem");
+    assert_eq!(tls(&parse(url).unwrap()), Some(expected.to_string()));
+    for (url, knob) in [
+        ("rediss://h?cert_file=/c.pem", "url, option cert_file"),
+        ("rediss://h?ssl_keyfile=/k.pem", "url, option ssl_keyfile"),
+        ("rediss://h?sni=", "url, option sni"),
+        ("rediss://h/#insecure", "url, #insecure"),
+    ] {
+        assert_eq!(parse(url).unwrap_err().knob(), knob, "{url}");
+    }
+    let said = parse("rediss://h/#insecure").unwrap_err().to_string();
+    assert!(said.contains("Tls::danger_accept_any_certificate"), "{said}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn without_tls_the_scheme_says_how_to_build_it() {
+    let said = parse("rediss://h").unwrap_err().to_string();
+    assert!(said.contains("the feature `tls`"), "{said}");
+}
+
 #[test]
 fn distances_count_letters() {
     for (one, other, letters) in

@@ -12,7 +12,7 @@ use glommio::sync::Semaphore;
 
 use super::raw;
 use super::stream::{Scratch, Stream};
-use super::upstream::{ClientTls, UpstreamConfig};
+use super::upstream::UpstreamConfig;
 use crate::rehearsal::wire::frames::FrameScanner;
 
 /// Until a connection is made, and its greeting answered.
@@ -23,7 +23,6 @@ const LOOKUP_KEPT: Duration = Duration::from_secs(1);
 /// Connects to one upstream.
 pub(super) struct Dialer {
     config: UpstreamConfig,
-    tls: Option<ClientTls>,
     /// The addresses of the name, and since when.
     found: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
     /// Who may look the name up: one at a time, for all who wait.
@@ -31,8 +30,8 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(config: UpstreamConfig, tls: Option<ClientTls>) -> Self {
-        Self { config, tls, found: RefCell::new(None), turn: Semaphore::new(1) }
+    pub(super) fn new(config: UpstreamConfig) -> Self {
+        Self { config, found: RefCell::new(None), turn: Semaphore::new(1) }
     }
 
     /// A connection that is ready for a client's requests.
@@ -52,7 +51,7 @@ impl Dialer {
             Some(path) => raw::connect_unix(path)?,
             None => self.dial_tcp().await?,
         };
-        let stream = match &self.tls {
+        let stream = match &self.config.tls {
             None => Stream::plain(socket),
             Some(tls) => Stream::tls(socket, tls.connect()?.into()),
         };

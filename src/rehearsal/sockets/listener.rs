@@ -25,7 +25,7 @@ use super::raw;
 use super::serving::{Clock, Doorway, Running, Shared, keep_time};
 use super::stream::Stream;
 use super::tls::ServerTls;
-use super::upstream::{ClientTls, UpstreamConfig};
+use super::upstream::UpstreamConfig;
 use crate::rehearsal::maintenance::node::{Accept, NodeId};
 use crate::rehearsal::server::{Server, ServerConfig};
 
@@ -62,8 +62,6 @@ impl Default for EndpointsConfig {
     }
 }
 
-/// A Redis to stand in front of, and TLS to it.
-type Upstream = (UpstreamConfig, Option<ClientTls>);
 /// A listening socket, and its TLS.
 type Door = (StdListener, Option<ServerTls>);
 /// Something to do with the server, on its thread.
@@ -85,7 +83,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// If an address cannot be bound (the message names it), if upstream's certificates are none, if the kernel or the container forbids
+    /// If an address cannot be bound (the message names it), if the kernel or the container forbids
     /// io_uring, or if the executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
         raw::probe_io_uring()?;
@@ -98,10 +96,6 @@ impl Endpoints {
         let doors: Vec<Door> =
             sockets.into_iter().enumerate().map(|(index, socket)| (socket, tls(index))).collect();
         let server = ServerConfig { upstream: config.upstream.is_some(), ..config.server };
-        let upstream = match config.upstream {
-            None => None,
-            Some(upstream) => Some((upstream.clone(), upstream.client_tls()?)),
-        };
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
         let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
@@ -115,7 +109,7 @@ impl Endpoints {
             executor.run(async move {
                 // The receiver waits for this in `start`.
                 let _ = started.send(());
-                serve(doors, nodes, server, upstream, calls_here).await
+                serve(doors, nodes, server, config.upstream, calls_here).await
             })
         })?;
         let mut endpoints = Self { addresses, calls, thread: Some(thread) };
@@ -190,7 +184,7 @@ async fn serve(
     doors: Vec<Door>,
     nodes: Vec<SocketAddr>,
     config: ServerConfig,
-    upstream: Option<Upstream>,
+    upstream: Option<UpstreamConfig>,
     mut calls: UnboundedReceiver<Call>,
 ) -> io::Result<()> {
     let clock = Clock::new();
@@ -199,7 +193,7 @@ async fn serve(
         .iter()
         .map(|(socket, tls)| Ok(Doorway::new(Socket::from(socket.try_clone()?), tls.clone())))
         .collect::<io::Result<Vec<_>>>()?;
-    let dialer = upstream.map(|(config, tls)| Dialer::new(config, tls));
+    let dialer = upstream.map(Dialer::new);
     let shared = Rc::new(Shared::new(server, clock, doorways, dialer));
     for (index, (socket, _)) in doors.into_iter().enumerate() {
         let listener = raw::listener(socket);

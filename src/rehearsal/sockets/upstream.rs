@@ -33,14 +33,60 @@ pub struct UpstreamConfig {
     pub database: u32,
 }
 
-/// Whom a proxy believes that it is the upstream. It shows no certificate of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How TLS is spoken to the upstream: whom to believe that it is the one, and what to show.
+#[derive(Clone)]
 pub struct UpstreamTls {
-    /// Certificates, as PEM, one of which the upstream's has to lead to; `None`: those that this system trusts.
-    /// Default: `None`.
-    pub ca: Option<Vec<u8>>,
-    /// The name that the upstream's certificate has to be for; `None`: the host's. Default: `None`.
-    pub server_name: Option<String>,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl UpstreamTls {
+    /// Believes a certificate that is for `server_name`, and leads to one of those in `ca`, as PEM. It shows none of
+    /// its own.
+    ///
+    /// # Errors
+    ///
+    /// If there is no certificate in `ca`, or if no certificate can be for such a name.
+    pub fn trusting(ca: &[u8], server_name: &str) -> io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(ca)? {
+            roots.add(certificate).map_err(|error| invalid("the authority's certificate", error))?;
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| invalid("the protocol's versions", error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(server_name.to_owned())
+            .map_err(|error| invalid("the server's name", error))?;
+        Ok(Self { config: Arc::new(config), name })
+    }
+
+    /// As another part of the program does it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn as_configured(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
+        Self { config, name }
+    }
+
+    pub(super) fn connect(&self) -> io::Result<ClientConnection> {
+        ClientConnection::new(Arc::clone(&self.config), self.name.clone())
+            .map_err(|error| invalid("a connection", error))
+    }
+}
+
+/// The same if they were made as one.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+}
+
+impl Eq for UpstreamTls {}
+
+impl std::fmt::Debug for UpstreamTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpstreamTls").field("server_name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Default for UpstreamConfig {
@@ -81,20 +127,6 @@ impl std::fmt::Display for UpstreamConfig {
     }
 }
 
-/// What opens TLS to one upstream.
-#[derive(Clone)]
-pub(super) struct ClientTls {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
-}
-
-impl ClientTls {
-    pub(super) fn connect(&self) -> io::Result<ClientConnection> {
-        ClientConnection::new(Arc::clone(&self.config), self.name.clone())
-            .map_err(|error| invalid("a connection", error))
-    }
-}
-
 impl UpstreamConfig {
     /// Connects as is done for each client, and asks for a sign of life. Blocks, for about twice `timeout` at most
     /// once the host's address is known.
@@ -103,7 +135,7 @@ impl UpstreamConfig {
     ///
     /// If it cannot be reached, shows a certificate that is not believed, or refuses.
     pub fn check(&self, timeout: Duration) -> io::Result<()> {
-        match (&self.path, self.client_tls()?) {
+        match (&self.path, &self.tls) {
             (Some(_), Some(_)) => Err(invalid("upstream", "TLS is not spoken over a unix socket")),
             (Some(path), None) => {
                 let stream = UnixStream::connect(path)?;
@@ -135,33 +167,6 @@ impl UpstreamConfig {
             }
         }
         Ok(())
-    }
-
-    /// What TLS takes, if it is wanted.
-    pub(super) fn client_tls(&self) -> io::Result<Option<ClientTls>> {
-        let Some(tls) = &self.tls else {
-            return Ok(None);
-        };
-        let mut roots = RootCertStore::empty();
-        match &tls.ca {
-            Some(pem) => {
-                for certificate in certificates(pem)? {
-                    roots.add(certificate).map_err(|error| invalid("the authority's certificate", error))?;
-                }
-            }
-            None => {
-                // Some of a system's may be of a kind that is not known here.
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| invalid("the protocol's versions", error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = tls.server_name.as_deref().unwrap_or(self.bare_host()).to_owned();
-        let name = ServerName::try_from(name).map_err(|error| invalid("the server's name", error))?;
-        Ok(Some(ClientTls { config: Arc::new(config), name }))
     }
 
     /// Without the brackets of an IPv6 address.
@@ -211,17 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn tls_needs_a_name_and_roots_that_are_some() {
-        let with = |host: &str, tls: UpstreamTls| {
-            let config =
-                UpstreamConfig { host: host.to_owned(), tls: Some(tls), ..UpstreamConfig::default() };
-            config.client_tls().map(|tls| tls.is_some()).map_err(|error| error.to_string())
+    fn tls_needs_a_name_and_an_authority() {
+        let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
+        let pem = made.cert.pem();
+        let tls = UpstreamTls::trusting(pem.as_bytes(), "::1").unwrap();
+        assert_eq!(tls, tls.clone());
+        assert_ne!(tls, UpstreamTls::trusting(pem.as_bytes(), "::1").unwrap());
+        let wrong = |pem: &str, name: &str| {
+            UpstreamTls::trusting(pem.as_bytes(), name).expect_err("wrong").to_string()
         };
-        assert_eq!(with("[::1]", UpstreamTls::default()), Ok(true));
-        assert!(with("a b", UpstreamTls::default()).is_err_and(|error| error.contains("name")));
-        let named = UpstreamTls { server_name: Some("redis.test".to_owned()), ..UpstreamTls::default() };
-        assert_eq!(with("a b", named), Ok(true));
-        let empty = UpstreamTls { ca: Some(b"nothing".to_vec()), ..UpstreamTls::default() };
-        assert!(with("localhost", empty).is_err_and(|error| error.contains("there is none")));
+        assert!(wrong(&pem, "a b").contains("the server's name"));
+        assert!(wrong("nothing", "redis.test").contains("there is none"));
     }
 }

@@ -38,18 +38,14 @@ pub(crate) fn examine(facts: &Facts, cores: &Cores, needs: Needs) -> Vec<Finding
 
 fn kernel(facts: &Facts) -> Finding {
     const CHECK: &str = "kernel";
-    let mut numbers = facts.kernel.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < KERNEL_MIN => {
-            // Some distributions bring io_uring to old kernels: whether it is there is another question.
-            Finding::warn(
-                CHECK,
-                format!("Linux {}", facts.kernel),
-                "Linux 5.8 is the oldest that is known to run it",
-            )
+    let found = format!("Linux {}", facts.kernel);
+    match facts.release() {
+        None => Finding::ok(CHECK, "the system does not say"),
+        // Some distributions bring io_uring to old kernels: whether it is there is another question.
+        Some(release) if release < KERNEL_MIN => {
+            Finding::warn(CHECK, found, "Linux 5.8 is the oldest that is known to run it")
         }
-        (Some(Ok(_)), Some(Ok(_))) => Finding::ok(CHECK, format!("Linux {}", facts.kernel)),
-        _ => Finding::ok(CHECK, "the system does not say"),
+        Some(_) => Finding::ok(CHECK, found),
     }
 }
 
@@ -103,9 +99,10 @@ fn allowed_cores(cores: &Cores, needs: Needs) -> Finding {
     let mut found = format!("this process may use {}: {}", allowed.len(), numbers(&allowed));
     let shared: Vec<String> =
         physical.iter().filter(|siblings| siblings.len() > 1).map(|siblings| numbers(siblings)).collect();
-    match shared.is_empty() {
-        true => found.push_str(", each with a core of its own"),
-        false => found.push_str(&format!("; siblings, which share a core: {}", shared.join(" "))),
+    match (shared.is_empty(), allowed.len()) {
+        (true, 1) => {}
+        (true, _) => found.push_str(", no two of which are threads of one core"),
+        (false, _) => found.push_str(&format!("; threads of one core: {}", shared.join(" "))),
     }
     if needs.shards > allowed.len() {
         let remedy = "shards that share a core take turns: start no more than there are (--shards, Config::shards), \

@@ -108,33 +108,33 @@ pub(super) fn locked_memory(facts: &Facts, needs: Needs) -> Finding {
     if soft == u64::MAX {
         return Finding::ok(CHECK, "no limit");
     }
-    let needed = match facts.locks_freely {
-        true => LOCKED_MEMORY_MIN,
-        false => LOCKED_MEMORY_MIN.max(needs.shards as u64 * LOCKED_MEMORY_OF_SHARD),
+    let how = |least: u64| match hard < least {
+        true => "LimitMEMLOCK= of the service, `--ulimit memlock=` of the container",
+        false => "`ulimit -l`",
     };
-    let found = format!("a limit of {}; {} takes {}", kib(soft), shards(needs), kib(needed));
-    if soft < needed {
-        let raise = if hard < needed {
-            "LimitMEMLOCK= of the service, `--ulimit memlock=` of the container"
-        } else {
-            "`ulimit -l`"
-        };
-        let remedy = format!("raise it to {} or more ({raise}), or grant CAP_IPC_LOCK", kib(needed));
-        // The runtime insists on the least, whatever the capabilities.
-        let remedy =
-            if soft < LOCKED_MEMORY_MIN { remedy.replace(", or grant CAP_IPC_LOCK", "") } else { remedy };
+    // Whatever the capabilities.
+    if soft < LOCKED_MEMORY_MIN {
+        let found =
+            format!("a limit of {}; {} is the least for an executor", kib(soft), kib(LOCKED_MEMORY_MIN));
+        let remedy = format!("raise it to {} or more ({})", kib(LOCKED_MEMORY_MIN), how(LOCKED_MEMORY_MIN));
         return Finding::fail(CHECK, found, remedy);
     }
     if facts.locks_freely {
         return Finding::ok(CHECK, format!("a limit of {}, which CAP_IPC_LOCK lifts", kib(soft)));
     }
-    // All processes of a user share the limit.
+    let needed = LOCKED_MEMORY_MIN.max(needs.shards as u64 * LOCKED_MEMORY_OF_SHARD);
+    let found = format!("a limit of {}; {} for {}", kib(soft), kib(needed), shards(needs));
+    if soft < needed {
+        let remedy = format!("raise it to {} or more ({}), or grant CAP_IPC_LOCK", kib(needed), how(needed));
+        // Older kernels charged executors otherwise, some of them nothing.
+        return match facts.release() {
+            Some(release) if release >= CHARGED_SINCE => Finding::fail(CHECK, found, remedy),
+            _ => Finding::warn(CHECK, found, remedy),
+        };
+    }
     if soft / 2 < needed && needed > LOCKED_MEMORY_MIN {
-        return Finding::warn(
-            CHECK,
-            found,
-            "all processes of this user share it: raise it if there are others",
-        );
+        let remedy = "all processes of this user share it: raise it if there are others";
+        return Finding::warn(CHECK, found, remedy);
     }
     Finding::ok(CHECK, found)
 }
@@ -152,8 +152,8 @@ pub(super) fn open_files(facts: &Facts, needs: Needs) -> Finding {
     // While connections are handed off there are two of each.
     let during_handoffs = needed + shards * connections;
     let found = format!(
-        "a limit of {soft}; {} with {connections} connections each takes {needed}, and up to {during_handoffs} \
-         while connections are handed off",
+        "a limit of {soft}; {needed} for {} with {connections} connections each, and up to {during_handoffs} while \
+         they are handed off",
         self::shards(needs)
     );
     let remedy = |count: u64| {
@@ -181,8 +181,10 @@ fn kib(bytes: u64) -> String {
 
 /// What the runtime refuses to start without.
 const LOCKED_MEMORY_MIN: u64 = 512 << 10;
-/// What the rings of one executor were seen to be charged, 48 KiB, and some more.
-const LOCKED_MEMORY_OF_SHARD: u64 = 64 << 10;
+/// What the rings of one executor are charged.
+const LOCKED_MEMORY_OF_SHARD: u64 = 48 << 10;
+/// The oldest kernel that was seen to charge it.
+const CHARGED_SINCE: (u32, u32) = (6, 18);
 /// Three rings, and what wakes them.
 const FILES_OF_SHARD: u64 = 4;
 /// What comes and goes: look-ups, files that are read.

@@ -46,6 +46,14 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// The kernel's version: major and minor.
+    pub(crate) fn release(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.kernel.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+}
+
 /// The rest of the line that begins like this.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+#[cfg(feature = "tls")]
+use std::time::Instant;
 
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
@@ -37,9 +39,10 @@ pub(in crate::shard) async fn dial(
     #[cfg(feature = "tls")]
     if let Some(tls) = effective.tls() {
         // Names and certificates first: what is wrong with them is wrong without a server, too.
+        let begin = Instant::now();
         let connector = tls::connector(tls, endpoint, effective.endpoint()).await?;
         let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
-        let stream = tls::shake_hands(tcp, peer, connector).await?;
+        let stream = tls::shake_hands(tcp, peer, connector, timeout.saturating_sub(begin.elapsed())).await?;
         return Ok(Stream::new(Transport::Tls(Box::new(stream)), Some(peer)));
     }
     let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;

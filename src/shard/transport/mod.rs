@@ -25,6 +25,7 @@ pub(super) struct Stream {
     _open: Option<Open>,
     transport: Transport,
     peer: Option<SocketAddr>,
+    has_received: bool,
 }
 
 enum Transport {
@@ -43,7 +44,7 @@ impl Stream {
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => Some(Open::note(stream.socket())),
         };
-        Stream { _open: open, transport, peer }
+        Stream { _open: open, transport, peer, has_received: false }
     }
 
     /// The address at the other end; a unix socket has none.
@@ -58,12 +59,14 @@ impl Stream {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let read = match &mut self.transport {
             Transport::Tcp(socket) => read(socket, context, buffer),
             Transport::Unix(socket) => read(socket, context, buffer),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_read(context, buffer),
-        }
+        };
+        self.has_received |= matches!(read, Poll::Ready(Ok(_)));
+        read
     }
 
     /// Takes what can be taken at once; pending if that is nothing. It is not on its way before it is
@@ -91,6 +94,21 @@ impl Stream {
         }
     }
 
+    /// Why the connection ended, on which this happened.
+    pub(super) fn reason(&self, error: &io::Error) -> CloseReason {
+        match &self.transport {
+            // So does a server that expects TLS, and has no more to say about it.
+            Transport::Tcp(_) if !self.has_received && error.kind() == io::ErrorKind::ConnectionReset => {
+                CloseReason::Io(format!(
+                    "{error}, without a byte (if the server speaks TLS, use a `rediss://` URL)"
+                ))
+            }
+            Transport::Tcp(_) | Transport::Unix(_) => CloseReason::Io(error.to_string()),
+            #[cfg(feature = "tls")]
+            Transport::Tls(_) => tls::refusal(error).unwrap_or_else(|| CloseReason::Io(error.to_string())),
+        }
+    }
+
     /// Says goodbye, if that is the custom and the socket takes it.
     pub(super) fn end(self) {
         match self.transport {
@@ -99,15 +117,6 @@ impl Stream {
             Transport::Tls(stream) => stream.end(),
         }
     }
-}
-
-/// Why a connection ended on which this happened.
-pub(super) fn reason(error: &io::Error) -> CloseReason {
-    #[cfg(feature = "tls")]
-    if let Some(reason) = tls::refusal(error) {
-        return reason;
-    }
-    CloseReason::Io(error.to_string())
 }
 
 #[inline]

@@ -4,13 +4,15 @@
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use glommio::net::TcpStream;
+use glommio::timer::Timer;
 use rustls::pki_types::ServerName;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage,
@@ -63,17 +65,24 @@ pub(super) async fn connector(
     Ok(Connector { config, name, names })
 }
 
-/// The handshake. The socket is given up if it fails.
+/// The handshake. The socket is given up if it fails, or is not over shortly before `time` has passed: whoever ends it
+/// then can only say that it took too long.
 pub(super) async fn shake_hands(
     socket: TcpStream,
     peer: SocketAddr,
     connector: Connector,
+    time: Duration,
 ) -> Result<TlsStream, CloseReason> {
     let Connector { config, name, names } = connector;
     let session = ClientConnection::new(config, name).map_err(|error| CloseReason::Tls(error.to_string()))?;
     let received = vec![0; RECEIVE_BUFFER].into_boxed_slice();
     let mut stream = TlsStream { socket, session, received, start: 0, end: 0, broken: None };
-    let shaken = poll_fn(|context| stream.poll_handshake(context)).await;
+    let mut timer = Timer::new(time - time / 16);
+    let shaken = poll_fn(|context| match stream.poll_handshake(context) {
+        Poll::Pending if pin!(&mut timer).poll(context).is_ready() => Poll::Ready(Err(stream.overdue(time))),
+        polled => polled,
+    })
+    .await;
     match shaken {
         Ok(()) => Ok(stream),
         Err(error) => Err(match tls_error(&error) {
@@ -169,6 +178,15 @@ impl TlsStream {
                 return Poll::Ready(Err(self.bid_farewell(context, error)));
             }
         }
+    }
+
+    fn overdue(&self, time: Duration) -> io::Error {
+        let text = match self.end {
+            // Servers wait for more if they take it for the beginning of something else.
+            0 => format!("not a byte within {time:?}: is it a port on which TLS is spoken?"),
+            _ => format!("not over within {time:?}"),
+        };
+        io::Error::new(io::ErrorKind::TimedOut, text)
     }
 
     /// Fills the buffer with what was received, as far as it goes, without asking the socket for more.

@@ -1,0 +1,284 @@
+//! `hitless doctor`: whether this machine can run it, whether an endpoint is as it should be, and how to mend what is
+//! not.
+
+mod endpoint;
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::args::{CONNECTIONS_MAX, SHARDS_MAX, count};
+use super::{FAILED, Failure, UNREACHABLE, WELL, parse, stop};
+use crate::config::allowed_cores;
+use crate::shard::machine::{self, Cores, Facts, Finding, Level, Needs};
+use crate::{Config, Effective};
+
+/// Options of `hitless doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DoctorArgs {
+    /// Also look at this endpoint: redis://[user:password@]host[:port][/database][?option=value]
+    #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
+    url: Option<String>,
+    /// Whether there is enough for so many executors [default: one per core that this process may
+    /// use]
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
+    shards: Option<u64>,
+    /// Whether there is enough for so many connections per shard [default: 4, or what the URL says]
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, CONNECTIONS_MAX))]
+    connections: Option<u64>,
+    /// Write the findings as JSON to this file; with - to standard output, instead of the text
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<String>,
+    /// Only what is not in order; and with --json no text at all
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Everything that was found.
+struct Diagnosis {
+    needs: Needs,
+    machine: Vec<Finding>,
+    /// The endpoint, without secrets, and what was found there.
+    endpoint: Option<(String, Vec<Finding>)>,
+}
+
+/// Looks at everything, and says which code to exit with.
+pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
+    let stop = stop::on_signal().map_err(Failure::Failed)?;
+    let (config, effective) = config(args)?;
+    let needs =
+        Needs { shards: effective.shard_cores().len(), connections: effective.connections_per_shard() };
+    let machine = machine::examine(&Facts::read(), &Cores::read(&allowed_cores()), needs);
+    let endpoint = args.url().map(|_| {
+        let findings = match worst(&machine) {
+            Level::Fail => vec![endpoint::not_asked()],
+            Level::Ok | Level::Warn => endpoint::examine(&config, &effective, &stop),
+        };
+        (effective.endpoint().to_string(), findings)
+    });
+    let diagnosis = Diagnosis { needs, machine, endpoint };
+    write(args, &diagnosis).context("could not write the findings").map_err(Failure::Failed)?;
+    Ok(diagnosis.code())
+}
+
+impl DoctorArgs {
+    /// An empty one, as from an emptied variable, is none.
+    fn url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
+fn config(args: &DoctorArgs) -> Result<(Config, Effective), Failure> {
+    let url = args.url().unwrap_or("redis://localhost");
+    let usage = |error| Failure::Usage(format!("--url: {error}"));
+    let mut config = Config::from_url(url).map_err(usage)?;
+    if let Some(shards) = args.shards {
+        config = config.shards(count(shards));
+    }
+    if let Some(connections) = args.connections {
+        config = config.connections_per_shard(count(connections));
+    }
+    let effective = config.effective().map_err(usage)?;
+    Ok((config, effective))
+}
+
+fn worst(findings: &[Finding]) -> Level {
+    findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
+}
+
+impl Diagnosis {
+    fn code(&self) -> u8 {
+        let endpoint = self.endpoint.as_ref().map_or(Level::Ok, |(_, findings)| worst(findings));
+        match (worst(&self.machine), endpoint) {
+            (Level::Fail, _) => UNREACHABLE,
+            (_, Level::Fail) => FAILED,
+            _ => WELL,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.machine.iter().chain(self.endpoint.iter().flat_map(|(_, findings)| findings))
+    }
+}
+
+fn write(args: &DoctorArgs, diagnosis: &Diagnosis) -> io::Result<()> {
+    match args.json.as_deref() {
+        Some("-") => return writeln!(io::stdout(), "{:#}", document(diagnosis)),
+        Some(path) => std::fs::write(path, format!("{:#}\n", document(diagnosis)))?,
+        None => {}
+    }
+    if args.json.is_some() && args.quiet {
+        return Ok(());
+    }
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut out = io::stdout().lock();
+    let text = text(diagnosis, args.quiet, out.is_terminal() && !plain);
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn text(diagnosis: &Diagnosis, quiet: bool, coloured: bool) -> String {
+    let mut out = String::new();
+    let width = diagnosis.all().map(|finding| finding.check.len()).max().unwrap_or(0);
+    let mut section = |heading: &str, findings: &[Finding]| {
+        let shown = findings.iter().filter(|finding| !quiet || finding.level != Level::Ok);
+        let lines: String = shown.map(|finding| line(finding, width, coloured)).collect();
+        if !lines.is_empty() {
+            let gap = if out.is_empty() { "" } else { "\n" };
+            out.push_str(&format!("{gap}{heading}\n{lines}"));
+        }
+    };
+    let Needs { shards, connections } = diagnosis.needs;
+    let plural = if shards == 1 { "" } else { "s" };
+    section(
+        &format!("this machine, for {shards} shard{plural} with {connections} connections each"),
+        &diagnosis.machine,
+    );
+    if let Some((endpoint, findings)) = &diagnosis.endpoint {
+        section(endpoint, findings);
+    }
+    if !quiet {
+        let verdict = match diagnosis.all().map(|finding| finding.level).max() {
+            Some(Level::Fail) if worst(&diagnosis.machine) == Level::Fail => "It cannot run here.",
+            Some(Level::Fail) => "It can run here; the endpoint is not as it should be.",
+            Some(Level::Warn) => "It can run here, and not as well as it could.",
+            Some(Level::Ok) | None => "All well.",
+        };
+        out.push_str(&format!("\n{verdict}\n"));
+    }
+    out
+}
+
+fn line(finding: &Finding, width: usize, coloured: bool) -> String {
+    let (name, colour) = level(finding.level);
+    let mark = match coloured {
+        true => format!("\x1b[{colour}m{name:4}\x1b[0m"),
+        false => format!("{name:4}"),
+    };
+    let indent = " ".repeat(width + 10);
+    let mut line = format!("  {mark}  {:width$}  {}\n", finding.check, wrapped(&finding.found, &indent));
+    if let Some(remedy) = &finding.remedy {
+        line.push_str(&format!("{indent}→ {}\n", wrapped(remedy, &format!("{indent}  "))));
+    }
+    line
+}
+
+/// In lines that most terminals show whole; all but the first begin with the indent.
+fn wrapped(text: &str, indent: &str) -> String {
+    let (mut out, mut column) = (String::new(), indent.len());
+    for word in text.split(' ') {
+        if column + word.len() + 1 > LINE_LENGTH && !out.is_empty() {
+            out.push_str(&format!("\n{indent}"));
+            column = indent.len();
+        } else if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+        column += word.chars().count() + 1;
+    }
+    out
+}
+
+fn level(level: Level) -> (&'static str, u8) {
+    match level {
+        Level::Ok => ("ok", 32),
+        Level::Warn => ("warn", 33),
+        Level::Fail => ("fail", 31),
+    }
+}
+
+fn document(diagnosis: &Diagnosis) -> Value {
+    let list = |findings: &[Finding]| -> Value {
+        let one = |finding: &Finding| {
+            json!({
+                "check": finding.check,
+                "level": level(finding.level).0,
+                "found": finding.found,
+                "remedy": finding.remedy,
+            })
+        };
+        findings.iter().map(one).collect()
+    };
+    let worst = diagnosis.all().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    let endpoint = diagnosis.endpoint.as_ref();
+    let endpoint = endpoint.map(|(name, findings)| json!({ "endpoint": name, "findings": list(findings) }));
+    json!({
+        "version": 1,
+        "level": level(worst).0,
+        "shards": diagnosis.needs.shards,
+        "connections_per_shard": diagnosis.needs.connections,
+        "machine": { "findings": list(&diagnosis.machine) },
+        "endpoint": endpoint,
+    })
+}
+
+const LINE_LENGTH: usize = 110;
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless doctor
+      Whether this machine can run a shard on each core.
+  hitless doctor --shards 16 --connections 64
+      Whether there are enough descriptors and locked memory for as much.
+  hitless doctor --url rediss://db.example.com:6380 --json -
+      And whether this endpoint can be reached, speaks RESP3, and announces maintenance.
+A password is best given by the variable HITLESS_URL: what stands on a command line, everybody
+on the machine can read.
+
+Exit codes:
+  0 all well, or nothing worse than a warning · 1 the endpoint did not hold a check · 2 usage ·
+  3 this machine cannot run it";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagnosis(machine: Level, endpoint: Option<Level>) -> Diagnosis {
+        let finding = |level| Finding { level, ..Finding::warn("thing", "is so", "make it otherwise") };
+        Diagnosis {
+            needs: Needs { shards: 1, connections: 4 },
+            machine: vec![Finding::ok("other thing", "fine"), finding(machine)],
+            endpoint: endpoint.map(|level| ("db:7".to_owned(), vec![finding(level)])),
+        }
+    }
+
+    #[test]
+    fn the_code_says_whose_fault_it_is() {
+        let (ok, warn, fail) = (Level::Ok, Level::Warn, Level::Fail);
+        for (machine, endpoint, code) in [
+            (ok, None, WELL),
+            (warn, Some(warn), WELL),
+            (ok, Some(fail), FAILED),
+            (fail, None, UNREACHABLE),
+            (fail, Some(fail), UNREACHABLE),
+        ] {
+            assert_eq!(diagnosis(machine, endpoint).code(), code);
+        }
+    }
+
+    #[test]
+    fn the_text_lines_up_and_is_only_as_loud_as_wanted() {
+        let found = diagnosis(Level::Fail, Some(Level::Ok));
+        let expected = "this machine, for 1 shard with 4 connections each
+  ok    other thing  fine
+  fail  thing        is so
+                     → make it otherwise
+
+db:7
+  ok    thing        is so
+                     → make it otherwise
+
+It cannot run here.
+";
+        assert_eq!(text(&found, false, false), expected);
+        assert!(text(&found, false, true).contains("\x1b[31mfail\x1b[0m"));
+        let quiet = text(&found, true, false);
+        assert!(quiet.contains("is so") && !quiet.contains("fine") && !quiet.contains("db:7"), "{quiet}");
+        assert_eq!(text(&diagnosis(Level::Ok, None), true, false), "");
+        let long = wrapped(&"word ".repeat(40), "    ");
+        assert!(long.lines().count() > 1 && long.lines().all(|line| line.len() <= LINE_LENGTH), "{long}");
+    }
+}

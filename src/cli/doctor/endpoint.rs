@@ -1,0 +1,205 @@
+//! What is looked at of an endpoint, step by step, as far as one gets.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crate::cli::stop;
+use crate::shard::machine::{Finding, Level};
+use crate::{Client, Config, Effective, ErrorKind, Maintenance, Result};
+
+/// Where the machine is the problem already.
+pub(super) fn not_asked() -> Finding {
+    Finding::warn("connect", "not tried", "mend the machine first")
+}
+
+/// Looks at it, and stops where it makes no sense to go on.
+pub(super) fn examine(config: &Config, effective: &Effective, stop: &AtomicBool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match reach(effective, &mut findings) {
+        Err(unreached) => findings.push(unreached),
+        Ok(reached) => {
+            findings.push(reached);
+            if log_in(config, effective, stop, &mut findings) {
+                maintenance(config, effective, stop, &mut findings);
+            }
+        }
+    }
+    findings
+}
+
+/// The name, and the socket, without anything that is said on it.
+fn reach(effective: &Effective, findings: &mut Vec<Finding>) -> std::result::Result<Finding, Finding> {
+    let (endpoint, timeout) = (effective.endpoint(), effective.connect_timeout());
+    if let Some(path) = endpoint.path() {
+        let begin = Instant::now();
+        return match UnixStream::connect(path) {
+            Ok(_) => Ok(Finding::ok("connect", format!("in {:.1?}", begin.elapsed()))),
+            Err(error) => Err(Finding::fail("connect", error.to_string(), remedy(&error))),
+        };
+    }
+    let addresses = match endpoint.socket_addr() {
+        Some(address) => vec![address],
+        None => {
+            let addresses = look_up(effective)?;
+            let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            findings.push(Finding::ok("name", list.join(", ")));
+            addresses
+        }
+    };
+    let mut refused = Vec::new();
+    for address in &addresses {
+        let begin = Instant::now();
+        match TcpStream::connect_timeout(address, timeout) {
+            Ok(_) => {
+                let found = format!("{address} in {:.1?}", begin.elapsed());
+                if refused.is_empty() {
+                    return Ok(Finding::ok("connect", found));
+                }
+                let remedy =
+                    format!("each connection is slower by the addresses before it: {}", texts(&refused));
+                return Ok(Finding::warn("connect", found, remedy));
+            }
+            Err(error) => refused.push((*address, error)),
+        }
+    }
+    let remedy = refused.last().map_or("check the name", |(_, error)| remedy(error));
+    Err(Finding::fail("connect", texts(&refused), remedy))
+}
+
+fn look_up(effective: &Effective) -> std::result::Result<Vec<SocketAddr>, Finding> {
+    const REMEDY: &str = "check the name, and the resolver (/etc/resolv.conf, /etc/hosts)";
+    let endpoint = effective.endpoint();
+    match effective.resolver().resolve(endpoint.host(), endpoint.port()) {
+        Ok(addresses) if addresses.is_empty() => Err(Finding::fail("name", "it has no address", REMEDY)),
+        Ok(addresses) => Ok(addresses),
+        Err(error) => Err(Finding::fail("name", error.to_string(), REMEDY)),
+    }
+}
+
+fn texts(refused: &[(SocketAddr, io::Error)]) -> String {
+    refused.iter().map(|(address, error)| format!("{address}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "nobody listens there: check the port, and whether the server runs"
+        }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            "nobody answers there: check the address, and firewalls on the way"
+        }
+        io::ErrorKind::PermissionDenied => "this user may not: check the permissions of the socket",
+        io::ErrorKind::NotFound => "there is no such socket: check the path, and whether the server runs",
+        _ => "check the address, and the network on the way",
+    }
+}
+
+/// A handshake and a PING, with whatever maintenance mode; whether that worked.
+fn log_in(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &mut Vec<Finding>) -> bool {
+    let is_tls = setting(effective, "tls") != "(none)";
+    match session(config.clone().maintenance(Maintenance::disabled()), effective, stop) {
+        None => {
+            findings.push(interrupted("login"));
+            false
+        }
+        Some(Ok(round_trip)) => {
+            if is_tls {
+                findings.push(Finding::ok("TLS", setting(effective, "tls")));
+            }
+            findings.push(Finding::ok("login", format!("a PING took {round_trip:.1?}")));
+            true
+        }
+        Some(Err(error)) => {
+            let (check, remedy) = match error.kind() {
+                ErrorKind::Auth => ("login", "check the user and the password in the URL"),
+                ErrorKind::Machine => ("login", "see this machine, above"),
+                _ if is_tls => {
+                    ("TLS", "check that the port speaks TLS, and whom its certificate is for and from")
+                }
+                _ => ("login", "check that it is a Redis, and whether the port speaks TLS (rediss://)"),
+            };
+            findings.push(Finding::fail(check, error.to_string(), remedy));
+            false
+        }
+    }
+}
+
+/// RESP3 and maintenance notifications: by insisting on both.
+fn maintenance(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &mut Vec<Finding>) {
+    const CHECK: &str = "maintenance";
+    let mode = setting(effective, "maintenance.mode");
+    if mode == "disabled" {
+        return findings.push(Finding::ok(CHECK, "switched off by the URL: not asked"));
+    }
+    if effective.endpoint().path().is_some() {
+        return findings.push(Finding::ok(CHECK, "a unix socket has no other address to move to: not asked"));
+    }
+    let spoken = || Finding::ok("protocol", "RESP3");
+    let missing = |check, found: String, remedy: &str| Finding {
+        level: if mode == "enabled" { Level::Fail } else { Level::Warn },
+        ..Finding::warn(check, found, remedy)
+    };
+    let error = match session(config.clone().maintenance(Maintenance::enabled()), effective, stop) {
+        None => return findings.push(interrupted(CHECK)),
+        Some(Ok(_)) => {
+            let offered = Finding::ok(CHECK, "notifications are offered: connections are handed off");
+            return findings.extend([spoken(), offered]);
+        }
+        Some(Err(error)) => error,
+    };
+    match error.kind() {
+        ErrorKind::Resp3NotNegotiated => findings.push(missing(
+            "protocol",
+            error.to_string(),
+            "RESP3 is spoken since Redis 6; without it there are no maintenance notifications",
+        )),
+        ErrorKind::MaintRefused => findings.extend([
+            spoken(),
+            missing(
+                CHECK,
+                "notifications are not offered".to_owned(),
+                "Redis Enterprise and Redis Cloud offer them, if they are switched on for the database; elsewhere \
+                 connections are lost when a server goes, and made again",
+            ),
+        ]),
+        ErrorKind::MaintDenied => findings.extend([
+            spoken(),
+            missing(CHECK, error.to_string(), "allow the user to ask: ACL SETUSER … +client|maint_notifications"),
+        ]),
+        _ => findings.push(missing(CHECK, error.to_string(), "try again: it worked without a moment ago")),
+    }
+}
+
+fn interrupted(check: &'static str) -> Finding {
+    Finding::fail(check, "interrupted", "run it again")
+}
+
+/// Connects once, and says how long a PING takes; `None` if the user does not want to wait for it.
+fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<Result<Duration>> {
+    let client = match Client::start(config.shards(1).connections_per_shard(1)) {
+        Ok(client) => client,
+        Err(error) => return Some(Err(error)),
+    };
+    let patience = effective.connect_timeout() + SLACK;
+    let talk = async {
+        client.ready(patience).await?;
+        let begin = Instant::now();
+        client.ping().await?;
+        Ok(begin.elapsed())
+    };
+    let result = stop::unless(stop, talk);
+    // What was asked is answered; how the connection closes changes nothing about it.
+    let _ = futures_lite::future::block_on(client.shutdown(SLACK));
+    result
+}
+
+fn setting(effective: &Effective, name: &str) -> String {
+    let mut fields = effective.fields().into_iter();
+    fields.find(|(field, _)| *field == name).map(|(_, value)| value).unwrap_or_default()
+}
+
+/// What the error of the last attempt to connect needs to arrive, and a connection to close.
+const SLACK: Duration = Duration::from_millis(200);

@@ -1,0 +1,74 @@
+//! Certificates that are made when they are needed, and who signs them.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tempfile::TempDir;
+
+/// Signs certificates.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub fn new() -> Authority {
+        let mut params = CertificateParams::new([]).expect("names");
+        // Two authorities of one name would be taken for one.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Authority(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for these names and addresses, and its key.
+    pub fn sign(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, "signed");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// What a server reads: its own certificate and key, and whom it trusts, in files.
+pub struct Certificates {
+    pub authority: Authority,
+    folder: TempDir,
+    paths: [String; 3],
+}
+
+impl Certificates {
+    /// For a server of these names, by an authority of its own.
+    pub fn new(names: &[&str]) -> Certificates {
+        let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+        let (chain, key) = authority.sign(names);
+        let paths = [("ca.pem", authority.pem()), ("server.pem", chain), ("server.key", key)]
+            .map(|(name, pem)| write(folder.path(), name, &pem));
+        Certificates { authority, folder, paths }
+    }
+
+    /// The authority's certificate, the server's, and its key.
+    pub fn paths(&self) -> [&str; 3] {
+        let [ca, chain, key] = &self.paths;
+        [ca, chain, key]
+    }
+
+    /// Puts more beside them.
+    pub fn write(&self, name: &str, pem: &str) -> String {
+        write(self.folder.path(), name, pem)
+    }
+}
+
+/// As those do who renew certificates: whoever reads finds the old one or the new one.
+fn write(folder: &Path, name: &str, pem: &str) -> String {
+    let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
+    std::fs::write(&new, pem).expect("a file");
+    std::fs::rename(&new, &path).expect("a name");
+    path.to_str().expect("text").to_owned()
+}

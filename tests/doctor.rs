@@ -1,0 +1,252 @@
+//! `hitless doctor`, run as a user runs it, on machines that allow less and less.
+
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::process::{Command, Output, Stdio};
+
+use common::Redis;
+use hitless::rehearsal::{Endpoints, EndpointsConfig};
+use serde_json::Value;
+
+const HITLESS: &str = env!("CARGO_BIN_EXE_hitless");
+
+fn clean(command: &mut Command) -> &mut Command {
+    // What the tests' own environment says must not change what is tested.
+    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null())
+}
+
+fn doctor(arguments: &[&str]) -> Output {
+    clean(Command::new(HITLESS).arg("doctor").args(arguments)).output().expect("the binary runs")
+}
+
+/// The same under a limit, as `ulimit` sets it.
+fn limited(limit: &str, arguments: &str) -> Output {
+    let script = format!("ulimit {limit} && exec \"$HITLESS\" {arguments}");
+    let mut command = Command::new("bash");
+    clean(command.args(["-c", &script]).env("HITLESS", HITLESS)).output().expect("bash runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// Standard output, which must be JSON, of a run that must have ended with this code and said nothing else.
+fn report(output: &Output, code: i32) -> Value {
+    assert_eq!(output.status.code(), Some(code), "{}\n{}", text(&output.stderr), text(&output.stdout));
+    assert_eq!(text(&output.stderr), "");
+    serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
+}
+
+/// The level of a check, and all that is said about it.
+fn finding(report: &Value, part: &str, check: &str) -> (String, String) {
+    let findings = report.pointer(&format!("/{part}/findings")).and_then(Value::as_array);
+    let found = findings.into_iter().flatten().find(|finding| finding["check"] == check);
+    let found = found.unwrap_or_else(|| panic!("no {check} in {report:#}"));
+    (
+        found["level"].as_str().unwrap_or_default().to_owned(),
+        format!("{} {}", found["found"], found["remedy"]),
+    )
+}
+
+#[test]
+fn a_good_machine_is_told_so() {
+    let output = doctor(&["--shards", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    for check in ["kernel", "io_uring", "seccomp", "locked memory", "open files", "cores", "clock source"] {
+        assert!(said.contains(check), "{said}");
+    }
+    assert!(!said.contains('\x1b'), "colours are for terminals");
+    let report = report(&doctor(&["--shards", "1", "--json", "-"]), 0);
+    assert_eq!(
+        (&report["version"], &report["shards"], &report["endpoint"]),
+        (&1.into(), &1.into(), &Value::Null)
+    );
+    assert_eq!(finding(&report, "machine", "io_uring").0, "ok");
+}
+
+#[test]
+fn too_little_locked_memory_is_said_by_the_doctor_and_by_the_start_of_a_client() {
+    let report = report(&limited("-l 64", "doctor --json -"), 3);
+    let (level, said) = finding(&report, "machine", "locked memory");
+    assert!(level == "fail" && said.contains("512 KiB"), "{said}");
+    for endpoint in ["--url redis://127.0.0.1:1", ""] {
+        let bench = limited("-l 64", &format!("bench {endpoint} --requests 1 --quiet"));
+        let said = text(&bench.stderr);
+        assert_eq!(bench.status.code(), Some(3), "{said}");
+        assert!(said.contains("locked memory") && said.contains("raise it to 512 KiB"), "{said}");
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_said_by_the_doctor_and_by_the_start_of_a_client() {
+    let report = report(&limited("-n 64", "doctor --shards 1 --connections 80 --json -"), 3);
+    let (level, said) = finding(&report, "machine", "open files");
+    assert!(level == "fail" && said.contains("raise it to"), "{said}");
+    let bench =
+        limited("-n 64", "bench --url redis://127.0.0.1:1 --shards 1 --connections 80 --requests 1 --quiet");
+    let said = text(&bench.stderr);
+    assert_eq!(bench.status.code(), Some(3), "{said}");
+    assert!(said.contains("open files") && said.contains("raise it to"), "{said}");
+}
+
+#[test]
+fn a_filter_that_forbids_io_uring_is_found() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(HITLESS);
+        filter::without_io_uring(clean(command.args(arguments)));
+        command.output().expect("the binary runs")
+    };
+    let report = report(&run(&["doctor", "--json", "-", "--url", "redis://127.0.0.1:1"]), 3);
+    for check in ["seccomp", "io_uring"] {
+        assert_eq!(finding(&report, "machine", check).0, "fail");
+    }
+    let (_, said) = finding(&report, "machine", "io_uring");
+    assert!(said.contains("--security-opt seccomp=") && said.contains("under a seccomp filter"), "{said}");
+    assert_eq!(finding(&report, "endpoint", "connect").0, "warn", "it is not to blame");
+    let bench = run(&["bench", "--url", "redis://127.0.0.1:1"]);
+    assert_eq!(bench.status.code(), Some(3));
+    assert!(text(&bench.stderr).contains("--security-opt seccomp="), "{}", text(&bench.stderr));
+}
+
+#[test]
+fn more_shards_than_cores_are_a_warning() {
+    let output =
+        clean(Command::new("taskset").args(["-c", "0", HITLESS, "doctor", "--shards", "2", "--json", "-"]))
+            .output()
+            .expect("taskset runs");
+    let report = report(&output, 0);
+    let (level, said) = finding(&report, "machine", "cores");
+    assert!(level == "warn" && said.contains("may use 1: 0; 2 shards"), "{said}");
+    assert_eq!(report["level"], "warn");
+}
+
+#[test]
+fn an_endpoint_that_announces_maintenance_is_as_it_should_be() {
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let endpoints = Endpoints::start(EndpointsConfig { listen, ..EndpointsConfig::default() }).unwrap();
+    let url = format!("redis://{}", endpoints.addresses()[0]);
+    let report = report(&doctor(&["--shards", "1", "--url", &url, "--json", "-"]), 0);
+    for check in ["connect", "login", "protocol", "maintenance"] {
+        assert_eq!(finding(&report, "endpoint", check).0, "ok", "{report:#}");
+    }
+    // The same by the variable, which no list of processes shows.
+    let output =
+        Command::new(HITLESS).args(["doctor", "--shards", "1"]).env("HITLESS_URL", &url).output().unwrap();
+    assert!(text(&output.stdout).contains("notifications are offered"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_found_before_the_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), own.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), own.signing_key.serialize_pem()).unwrap();
+    // Of the same name, by another hand.
+    std::fs::write(path("other.pem"), rcgen::generate_simple_self_signed([]).unwrap().cert.pem()).unwrap();
+    // Its other port is the one without TLS.
+    let port = common::free_port();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let tls = ["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-ca-cert-file", &cert];
+    let _redis = Redis::start_with(&[&tls[..], &["--tls-cert-file", &cert, "--tls-key-file", &key]].concat());
+    let report = |host: &str, authority: &str, code| {
+        let url = format!("rediss://{host}:{port}?ca_file={}", path(authority));
+        report(&doctor(&["--shards", "1", "--url", &url, "--json", "-"]), code)
+    };
+    let good = report("localhost", "cert.pem", 0);
+    for check in ["connect", "TLS", "login", "protocol"] {
+        assert_eq!(finding(&good, "endpoint", check).0, "ok");
+    }
+    for (host, authority, problem) in [
+        ("localhost", "other.pem", "the server's certificate is"),
+        ("127.0.0.1", "cert.pem", "not for 127.0.0.1"),
+    ] {
+        let report = report(host, authority, 1);
+        assert_eq!(finding(&report, "endpoint", "connect").0, "ok");
+        let (level, said) = finding(&report, "endpoint", "TLS");
+        assert!(level == "fail" && said.contains(problem), "{said}");
+    }
+    // A file that is not there is the URL's mistake.
+    let url = format!("rediss://localhost:{port}?ca_file={}", path("none.pem"));
+    assert_eq!(doctor(&["--url", &url]).status.code(), Some(2));
+}
+
+#[test]
+fn what_an_endpoint_lacks_is_said_with_its_remedy() {
+    let redis = Redis::start_with(&["--user", "app", "on", ">pw", "~*", "&*", "+@all"]);
+    let url = |info: &str, more: &str| format!("redis://{info}127.0.0.1:{}{more}", redis.port());
+    let report = |url: &str, code| report(&doctor(&["--shards", "1", "--url", url, "--json", "-"]), code);
+    let said = report(&url("app:pw@", ""), 0);
+    assert_eq!(finding(&said, "endpoint", "protocol").0, "ok");
+    assert_eq!(finding(&said, "endpoint", "maintenance").0, "warn");
+    // Who insists on notifications cannot do without.
+    assert_eq!(finding(&report(&url("", "?maint=enabled"), 1), "endpoint", "maintenance").0, "fail");
+    let (level, switched_off) = finding(&report(&url("", "?maint=disabled"), 0), "endpoint", "maintenance");
+    assert!(level == "ok" && switched_off.contains("not asked"), "{switched_off}");
+    let (level, refused) = finding(&report(&url("app:wr0ng@", ""), 1), "endpoint", "login");
+    assert!(level == "fail" && refused.contains("WRONGPASS") && !refused.contains("wr0ng"), "{refused}");
+    let nobody = format!("redis://127.0.0.1:{}", common::free_port());
+    assert_eq!(finding(&report(&nobody, 1), "endpoint", "connect").0, "fail");
+    assert_eq!(finding(&report("unix:///nowhere/redis.sock", 1), "endpoint", "connect").0, "fail");
+    let unknown = report("redis://cache.invalid", 1);
+    assert_eq!(finding(&unknown, "endpoint", "name").0, "fail");
+}
+
+#[test]
+fn nonsense_is_a_matter_of_usage_and_quiet_is_quiet() {
+    for arguments in
+        [&["--shards", "0"][..], &["--connections", "x"], &["--url", "redis://h?tiemout=1s"], &["x"]]
+    {
+        assert_eq!(doctor(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    let quiet = doctor(&["--shards", "1", "--quiet"]);
+    assert_eq!((quiet.status.code(), text(&quiet.stdout)), (Some(0), ""));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("findings.json");
+    let written = doctor(&["--shards", "1", "--quiet", "--json", file.to_str().unwrap()]);
+    assert_eq!((written.status.code(), text(&written.stdout)), (Some(0), ""));
+    let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(finding(&report, "machine", "io_uring").0, "ok");
+}
+
+/// A filter of system calls, such as container engines install.
+mod filter {
+    use std::io;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    /// Load the number of the call; jump to the last instruction for one of three; else let it pass.
+    const PROGRAM: [libc::sock_filter; 6] = [
+        instruction(0x20, 0, 0, 0),
+        instruction(0x15, 3, 0, libc::SYS_io_uring_setup as u32),
+        instruction(0x15, 2, 0, libc::SYS_io_uring_enter as u32),
+        instruction(0x15, 1, 0, libc::SYS_io_uring_register as u32),
+        instruction(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+        instruction(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+    ];
+
+    const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code, jt, jf, k }
+    }
+
+    #[expect(unsafe_code, reason = "the standard library installs no filters")]
+    pub(super) fn without_io_uring(command: &mut Command) {
+        // SAFETY: the closure calls `prctl` alone, which is safe between fork and exec: it takes no lock and no memory.
+        unsafe { command.pre_exec(install) };
+    }
+
+    #[expect(unsafe_code, reason = "the standard library installs no filters")]
+    fn install() -> io::Result<()> {
+        let mut program = PROGRAM;
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // SAFETY: takes numbers only. Without it only root may install a filter.
+        let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        // SAFETY: takes a pointer to a program of that length; the kernel copies it during the call.
+        let installed =
+            unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
+        if promised == 0 && installed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}

@@ -1,0 +1,143 @@
+//! Passwords: a search of everything that is said, in good times and bad, finds none.
+
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::process::{Command, Output, Stdio};
+
+use common::Redis;
+
+/// In no other word, and not changed by percent-encoding.
+const PASSWORD: &str = "Xq7kZw93";
+/// One that is not right.
+const WRONG: &str = "Wv5jYt28";
+/// One that has to be encoded, and how.
+const ODD: &str = "p/w?d@Rk4%";
+const ENCODED: &str = "p%2Fw%3Fd%40Rk4%25";
+
+fn redis() -> Redis {
+    let (plain, odd) = (format!(">{PASSWORD}"), format!(">{ODD}"));
+    let rights = ["~*", "&*", "+@all"];
+    let users =
+        [&["--user", "app", "on", &plain][..], &rights, &["--user", "odd", "on", &odd], &rights].concat();
+    Redis::start_with(&users)
+}
+
+/// Runs it with every log that there is, and the URL where it belongs.
+fn run(arguments: &[&str], url: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    command.args(arguments).env("HITLESS_URL", url).env("RUST_LOG", "trace").stdin(Stdio::null());
+    command.output().expect("the binary runs")
+}
+
+/// The same with the URL on the command line.
+fn run_with_option(arguments: &[&str], url: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    command.args(arguments).args(["--url", url]).env_remove("HITLESS_URL");
+    command.env("RUST_LOG", "trace").stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+/// Everything that it said.
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Asserts how it ended, and that it said a lot and nothing of the secrets.
+fn check(output: &Output, code: i32, secrets: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.is_empty());
+    for secret in secrets {
+        assert!(!said.contains(secret), "{secret} is in what was said:\n{said}");
+    }
+}
+
+const BENCH: [&str; 5] = ["bench", "--requests", "500", "--shards", "1"];
+
+#[test]
+fn no_run_says_its_password() {
+    let redis = redis();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let url = |user: &str, password: &str| format!("redis://{user}:{password}@127.0.0.1:{}", redis.port());
+    for (user, password) in [("app", PASSWORD), ("odd", ENCODED)] {
+        let url = url(user, password);
+        let secrets = [password, ODD];
+        // The log is at its loudest: were it silent, there would be nothing to search.
+        let text = run(&BENCH, &url);
+        check(&text, 0, &secrets);
+        assert!(said(&text).contains("hitless::shard"), "{}", said(&text));
+        check(&run_with_option(&[&BENCH[..], &["--json", "-"]].concat(), &url), 0, &secrets);
+        check(
+            &run(&[&BENCH[..], &["--json", file.to_str().unwrap(), "--verify"]].concat(), &url),
+            0,
+            &secrets,
+        );
+        let report = std::fs::read_to_string(&file).unwrap();
+        assert!(report.contains("(set)"), "that there is a password may be known: {report}");
+        secrets.iter().for_each(|secret| assert!(!report.contains(secret), "{report}"));
+        check(&run(&["doctor", "--shards", "1"], &url), 0, &secrets);
+        check(&run_with_option(&["doctor", "--shards", "1", "--json", "-"], &url), 0, &secrets);
+    }
+}
+
+#[test]
+fn no_refusal_says_the_password_that_was_wrong() {
+    let redis = redis();
+    let url = format!("redis://app:{WRONG}@127.0.0.1:{}", redis.port());
+    let refused = run(&BENCH, &url);
+    check(&refused, 3, &[WRONG, PASSWORD]);
+    assert!(said(&refused).contains("WRONGPASS"), "{}", said(&refused));
+    check(&run_with_option(&[&BENCH[..], &["--json", "-"]].concat(), &url), 3, &[WRONG]);
+    check(&run(&["doctor", "--shards", "1"], &url), 1, &[WRONG]);
+    // A server that is not there, and one that does not listen any more.
+    let nobody = format!("redis://app:{PASSWORD}@127.0.0.1:{}?connect_timeout=200ms", common::free_port());
+    check(&run(&BENCH, &nobody), 3, &[PASSWORD]);
+}
+
+#[test]
+fn no_complaint_about_a_url_or_an_option_says_the_password() {
+    let part = |before: &str, after: &str| format!("{before}{PASSWORD}{after}");
+    for url in [
+        part("redis://app:", "@host:port/0"),
+        part("redis://app:", "@host/zero"),
+        part("redis://app:", "@host?nonsense=1"),
+        part("redis://app:", "@host?timeout=soon"),
+        part("redis://app:", "@host?db=1&db=2"),
+        part("redis://app:", "/@host"),
+        part("redis://app:", "?@host"),
+        part("redis://app:", "#@host"),
+        part("redis://app:", "%ff@host"),
+        part("redis://app:", ""),
+        part("redis://", "!"),
+        part("redis://host?password=", ""),
+        part("redis://app:", "@host?maint=maybe"),
+        part("rediss://app:", "@host/#insecure"),
+        part("rediss://app:", "@host?cert_file=/x"),
+        part("unix://app:", "@run/redis.sock"),
+        part("unix://app:", "/run/redis.sock"),
+        part("http://app:", "@host"),
+        part("app:", "@host"),
+    ] {
+        check(&run(&BENCH, &url), 2, &[PASSWORD]);
+        check(&run_with_option(&["doctor"], &url), 2, &[PASSWORD]);
+    }
+    let good = part("redis://app:", "@127.0.0.1");
+    // The variable is set, and an option beside it is wrong; or only help is wanted, which shows defaults.
+    for (arguments, code) in [
+        (&["bench", "--tasks", "0"][..], 2),
+        (&["bench", "--nonsense"], 2),
+        (&["bench", "--moving-at", "1s"], 2),
+        (&["doctor", "--shards", "x"], 2),
+        (&["bench", "--help"], 0),
+        (&["doctor", "--help"], 0),
+        (&["rehearse", "--help"], 0),
+    ] {
+        check(&run(arguments, &good), code, &[PASSWORD]);
+        let all = [arguments, &["--url", &good]].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+        let output = command.args(&all).env_remove("HITLESS_URL").output().expect("the binary runs");
+        assert!(!said(&output).contains(PASSWORD), "{all:?}: {}", said(&output));
+    }
+}
