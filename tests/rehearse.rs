@@ -429,6 +429,39 @@ fn in_front_of_a_real_redis_it_speaks_tls_too() {
 }
 
 #[test]
+fn the_real_redis_may_be_reached_by_tls_or_by_a_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = certified(folder.path(), "redis");
+    let socket = folder.path().join("redis.sock").to_str().expect("a path that is text").to_owned();
+    let tls_port = common::free_port().to_string();
+    let _redis = Redis::start_with(&[
+        "--unixsocket",
+        &socket,
+        "--tls-port",
+        &tls_port,
+        "--tls-auth-clients",
+        "no",
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &certificate,
+    ]);
+    let trusted = format!("rediss://127.0.0.1:{tls_port}?ca_file={certificate}");
+    for (url, count) in [(trusted, ":1\r\n"), (format!("unix://{socket}"), ":2\r\n")] {
+        let rehearsal = Rehearsal::start(&["--quiet", "--upstream", &url]);
+        assert_eq!(rehearsal.connect(0).ask("INCR n"), count, "{url}");
+    }
+    let [stranger, _] = certified(folder.path(), "stranger");
+    let untrusted = format!("rediss://127.0.0.1:{tls_port}?ca_file={stranger}");
+    let output = run(&["--listen", "127.0.0.1:0", "--upstream", &untrusted]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("cannot reach the upstream") && stderr.contains("certificate"), "{stderr}");
+}
+
+#[test]
 fn redis_cli_drives_it() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);

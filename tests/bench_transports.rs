@@ -1,0 +1,140 @@
+//! `hitless bench` at a real redis-server, over everything that leads to it: TLS, mutual TLS, a unix socket, and as a
+//! user of its own.
+
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::Redis;
+use serde_json::Value;
+
+const PASSWORD: &str = "s3cret-p4ssword";
+
+fn bench(arguments: &[&str]) -> Output {
+    let small = ["--requests", "3000", "--key-space", "200", "--shards", "1", "--tasks", "16", "--verify"];
+    Command::new(env!("CARGO_BIN_EXE_hitless"))
+        .arg("bench")
+        .args(small)
+        .args(arguments)
+        .args(["--json", "-", "--connect-timeout", "3s"])
+        .env_remove("HITLESS_URL")
+        .env("RUST_LOG", "hitless=debug")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// The report of a run in which nothing failed.
+#[track_caller]
+fn report(arguments: &[&str]) -> Value {
+    let output = bench(arguments);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+    let said = format!("{}{stderr}", text(&output.stdout));
+    assert!(!said.contains(PASSWORD) && !said.contains("PRIVATE KEY"), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (path, count) in [("/commands/failed", 0), ("/commands/answered", 3000), ("/verify/mismatched", 0)] {
+        assert_eq!(report.pointer(path), Some(&Value::from(count)), "{report:#}");
+    }
+    report
+}
+
+/// What a run said that found nobody whom it could talk to.
+#[track_caller]
+fn unreachable(arguments: &[&str]) -> String {
+    let output = bench(arguments);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{arguments:?}: {stderr}");
+    assert!(!stderr.contains(PASSWORD), "{stderr}");
+    stderr.lines().find(|line| line.starts_with("error: ")).expect("an error").to_owned()
+}
+
+/// A certificate that is its own authority, and its key, as files.
+fn certified(folder: &Path, name: &str) -> [String; 2] {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    let file = |ending: &str, pem: String| {
+        let path = folder.join(format!("{name}{ending}.pem"));
+        std::fs::write(&path, pem).expect("a file");
+        path.to_str().expect("a path that is text").to_owned()
+    };
+    [file("", made.cert.pem()), file("-key", made.signing_key.serialize_pem())]
+}
+
+/// A redis-server that speaks TLS, and its URL.
+fn secured(certificate: &str, key: &str, more: &[&str]) -> (Redis, String) {
+    let port = common::free_port().to_string();
+    let own = ["--tls-port", &port, "--tls-cert-file", certificate, "--tls-key-file", key];
+    (Redis::start_with(&[&own[..], more].concat()), format!("rediss://127.0.0.1:{port}"))
+}
+
+#[test]
+fn over_tls_to_whom_is_trusted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = certified(folder.path(), "redis.test");
+    let [stranger, _] = certified(folder.path(), "stranger.test");
+    let own = [
+        "--tls-ca-cert-file",
+        certificate.as_str(),
+        "--tls-auth-clients",
+        "no",
+        "--tls-protocols",
+        "TLSv1.2",
+    ];
+    let (_redis, url) = secured(&certificate, &key, &own);
+    let to = |arguments: &[&'static str]| [&["--url", url.as_str()], arguments].concat();
+
+    let named = [&to(&["--tls-server-name", "redis.test"])[..], &["--tls-ca", &certificate]].concat();
+    let tls =
+        report(&named).pointer("/config/tls").and_then(Value::as_str).expect("what was spoken").to_owned();
+    for told in ["1.2 or later", &certificate, "redis.test"] {
+        assert!(tls.contains(told), "{tls}");
+    }
+    let tls = report(&to(&["--tls-insecure-skip-verify"]));
+    assert!(
+        tls.pointer("/config/tls").and_then(Value::as_str).is_some_and(|tls| tls.contains("NOT verified"))
+    );
+
+    // Another name, another authority, an older version, and TLS not spoken at all.
+    for arguments in [
+        [&to(&[])[..], &["--tls-ca", &certificate]].concat(),
+        [&to(&["--tls-server-name", "redis.test"])[..], &["--tls-ca", &stranger]].concat(),
+        [&named[..], &["--tls-min-version", "1.3"]].concat(),
+        vec!["--url", &url.replace("rediss", "redis")],
+    ] {
+        unreachable(&arguments);
+    }
+}
+
+#[test]
+fn over_mutual_tls_as_whom_it_knows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = certified(folder.path(), "127.0.0.1");
+    let [known, known_key] = certified(folder.path(), "client.test");
+    let (_redis, url) =
+        secured(&certificate, &key, &["--tls-ca-cert-file", &known, "--tls-auth-clients", "yes"]);
+    let anybody = ["--url", url.as_str(), "--tls-ca", &certificate];
+    let told = report(&[&anybody[..], &["--tls-cert", &known, "--tls-key", &known_key]].concat());
+    let tls = told.pointer("/config/tls").and_then(Value::as_str).expect("what was spoken");
+    assert!(tls.contains(&known) && !tls.contains(&known_key), "{tls}");
+    unreachable(&anybody);
+}
+
+#[test]
+fn over_a_unix_socket_and_as_a_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("redis.sock").to_str().expect("a path that is text").to_owned();
+    let rights = format!("hitless on >{PASSWORD} ~* +@all");
+    let user: Vec<&str> = ["--user"].into_iter().chain(rights.split(' ')).collect();
+    let redis = Redis::start_with(&[&["--unixsocket", &path][..], &user].concat());
+    report(&["--url", &format!("unix://{path}")]);
+    report(&["--url", &format!("redis://hitless:{PASSWORD}@127.0.0.1:{}", redis.port())]);
+    let error = unreachable(&["--url", &format!("redis://hitless:{PASSWORD}x@127.0.0.1:{}", redis.port())]);
+    assert!(error.contains("WRONGPASS"), "{error}");
+}
