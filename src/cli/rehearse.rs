@@ -49,7 +49,7 @@ pub(super) struct RehearseArgs {
     /// A timeline of REHEARSE verbs, as TOML
     #[arg(long, value_name = "FILE.toml")]
     script: Option<PathBuf>,
-    /// Log every verb, opt-in, push and close, one line each, to standard error
+    /// Log every verb, opt-in, push and close, and TLS handshakes that fail, one line each, to standard error
     #[arg(long)]
     pub(super) log: bool,
     /// At the end, write the STATS of every listener as JSON to this file; with - to standard

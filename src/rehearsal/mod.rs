@@ -17,6 +17,10 @@
 //! checked for order and for being executed exactly once, over all connections and nodes; submitters count from 1.
 //! `REHEARSE STATS` has the findings.
 //!
+//! Listeners speak TLS where [`EndpointsConfig::tls`] says so, each with a certificate of its own if need be. Faults act on
+//! the socket below: a reset is a reset, what is truncated ends without TLS's farewell, and a node that stalls does not
+//! even shake hands.
+//!
 //! Nothing here shares code with the client: a mistake in the client's encoder or decoder must not
 //! be mirrored by the server that is meant to reveal it.
 //!
