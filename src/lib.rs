@@ -155,9 +155,9 @@ mod shard;
 mod sim;
 
 pub mod observe;
-/// What finds the addresses of names, for those who bring their own.
+/// What finds the addresses of names, and what to log in with, for those who bring their own.
 pub mod net {
-    pub use crate::config::Resolve;
+    pub use crate::config::{Credentials, CredentialsProvider, Resolve};
 }
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Hook, Resolver, cores};
+use super::{Config, CredentialsProvider, Hook, Resolver, cores};
 use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::queue::HandoffLimits;
@@ -36,6 +36,7 @@ impl Effective {
             ("endpoint", config.endpoint.to_string()),
             ("username", config.username.clone().unwrap_or_else(none)),
             ("password", secret(config.password.is_some())),
+            ("credentials", secret(config.provider.get().is_some())),
             ("client_name", config.client_name.clone().unwrap_or_else(none)),
             ("database", config.database.to_string()),
             ("shards", self.cores.len().to_string()),
@@ -48,6 +49,7 @@ impl Effective {
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
             ("keepalive", format!("{:?}", config.keepalive)),
+            ("idle_ping", limit(config.idle_ping)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
             ("limits.depth", config.limits.depth.to_string()),
@@ -134,6 +136,10 @@ impl Effective {
         &self.config.resolver
     }
 
+    pub(crate) fn provider(&self) -> Option<&Arc<dyn CredentialsProvider>> {
+        self.config.provider.get()
+    }
+
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
         let config = &self.config;
         let greeting = Greeting {
@@ -154,11 +160,13 @@ impl Effective {
                 in_flight_max: config.in_flight_max,
                 connect_timeout: config.connect_timeout,
                 command_timeout: config.command_timeout,
+                idle_ping: config.idle_ping,
             },
             queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
             maint: config.maintenance.0.clone(),
             backoff_first: config.reconnect_backoff.0,
             backoff_max: config.reconnect_backoff.1,
+            renewable: config.provider.get().is_some(),
             seed,
         }
     }

@@ -4,6 +4,7 @@
 //! is derived, once, in [`Config::effective`].
 
 mod cores;
+mod credentials;
 mod effective;
 mod hook;
 mod maintenance;
@@ -14,12 +15,15 @@ use std::time::Duration;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::cores::allowed as allowed_cores;
+pub use self::credentials::CredentialsProvider;
+pub(crate) use self::credentials::Provider;
 pub use self::effective::Effective;
 pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
 pub use self::resolver::Resolve;
 pub(crate) use self::resolver::Resolver;
 use crate::error::{Error, ErrorKind};
+pub use crate::proto::connection::Credentials;
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
@@ -63,6 +67,8 @@ pub struct Config {
     maintenance: Maintenance,
     hook: Hook,
     resolver: Resolver,
+    provider: Provider,
+    idle_ping: Duration,
 }
 
 /// A setting that cannot work: which one, what it was, and what it may be.
@@ -115,6 +121,8 @@ impl Config {
             maintenance: Maintenance::default(),
             hook: Hook::default(),
             resolver: Resolver::default(),
+            provider: Provider::default(),
+            idle_ping: Duration::from_secs(30),
         }
     }
 
@@ -141,6 +149,29 @@ impl Config {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Secret(password.into()));
+        self
+    }
+
+    /// Whom to ask for credentials, each time that a connection is made. It takes the place of [`Config::username`] and
+    /// [`Config::password`].
+    ///
+    /// Connections that live log in again with [`Client::renew_credentials`](crate::Client::renew_credentials), and by
+    /// themselves when the server does not know them any more. Where a login is refused, commands wait, and the provider
+    /// is asked again, with the waits of [`Config::reconnect_backoff`].
+    ///
+    /// ```
+    /// use hitless::{Config, net::Credentials};
+    ///
+    /// let config = Config::from_url("redis://10.0.0.7:6379")?.credentials(|| {
+    ///     let token = std::fs::read_to_string("/run/secrets/redis")?;
+    ///     Ok(Credentials::user("app", token.trim()))
+    /// });
+    /// # config.effective()?;
+    /// # Ok::<(), hitless::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn credentials(mut self, provider: impl CredentialsProvider + 'static) -> Self {
+        self.provider = Provider::new(provider);
         self
     }
 
@@ -241,6 +272,17 @@ impl Config {
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
         self.keepalive = idle;
+        self
+    }
+
+    /// After how much silence a connection that has nothing to do sends a `PING`, 1 s to 1 h (30 s). One that is not
+    /// answered within the command timeout is replaced: a dead peer, or a silent middlebox, is found before a command
+    /// needs it.
+    ///
+    /// [`Duration::MAX`] stands for never.
+    #[must_use]
+    pub fn idle_ping(mut self, silence: Duration) -> Self {
+        self.idle_ping = silence;
         self
     }
 
@@ -349,6 +391,9 @@ impl Config {
         lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
         lasts("keepalive", self.keepalive, second, hour)?;
+        if self.idle_ping != Duration::MAX {
+            lasts("idle_ping", self.idle_ping, second, hour)?;
+        }
         lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
         if let Some(timeout) = self.tcp_user_timeout {
             lasts("tcp_user_timeout", timeout, ms, hour)?;

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::Inner;
 use super::transport::{self, Stream};
+use super::{Inner, credentials};
+use crate::proto::connection::Credentials;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
@@ -16,10 +17,12 @@ use crate::proto::pool::ConnectionId;
 pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
     let inner = inner.clone();
     let task = async move {
-        let dialed = unless_closed(&inner, id, transport::dial(&endpoint, timeout, &inner.effective)).await;
-        match dialed {
-            Some(Ok(stream)) => drive(&inner, id, stream).await,
-            Some(Err(reason)) => inner.closed(id, CloseReason::Dial(reason)),
+        let dial =
+            async { transport::dial(&endpoint, timeout, &inner.effective).await.map_err(CloseReason::Dial) };
+        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective));
+        match unless_closed(&inner, id, both).await {
+            Some(Ok((stream, login))) => drive(&inner, id, stream, login).await,
+            Some(Err(reason)) => inner.closed(id, reason),
             None => {}
         }
     };
@@ -39,11 +42,11 @@ async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Futu
     .await
 }
 
-async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream) {
+async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream, login: Option<Credentials>) {
     let connected = {
         let mut core = inner.core.borrow_mut();
         core.peers.insert(id, stream.peer().to_string());
-        let connected = core.pool.handle_connected(id, Some(stream.peer()), inner.clock.now());
+        let connected = core.pool.handle_connected(id, Some(stream.peer()), login, inner.clock.now());
         core.ask_pilot();
         connected
     };
