@@ -3,6 +3,7 @@
 mod handshake;
 mod moving;
 mod observed;
+mod own;
 mod relaxed;
 mod schedule;
 mod story;
