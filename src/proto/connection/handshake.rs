@@ -228,12 +228,14 @@ impl Step {
 
     fn handle_error(self, reply: &[u8]) -> Result<(), CloseReason> {
         let state = ServerState::of(reply);
-        let is_login = !state.is_some_and(ServerState::is_passing);
+        let is_passing = state.is_some_and(ServerState::is_passing);
         match self {
             // Servers before 7.2 lack the former, and nothing depends on it; the latter was judged before.
             Step::SetInfo | Step::OptIn { .. } => Ok(()),
-            Step::Auth if is_login => Err(CloseReason::Auth(text(reply))),
-            Step::Hello if is_login && state.is_some() => Err(CloseReason::Auth(text(reply))),
+            // Whatever a server has against a login, and whatever any step may not do.
+            step if !is_passing && (step == Step::Auth || state.is_some()) => {
+                Err(CloseReason::Auth(text(reply)))
+            }
             step => Err(refused(step.name(), reply)),
         }
     }
