@@ -236,6 +236,22 @@ fn a_provider_that_blocks_stops_nobody_else() {
     drop(held);
     renewal.join().expect("no panic").expect("renewed");
     block_on(client.shutdown(PATIENCE)).expect("it ends");
+
+    // A connection that is made waits for no longer than it may take to be made, and says for whom.
+    let held = gate.lock().expect("no panic");
+    let config = server.config().shards(1).connect_timeout(Duration::from_millis(200)).credentials({
+        let gate = gate.clone();
+        move || {
+            drop(gate.lock());
+            Ok(Credentials::user("app", "first"))
+        }
+    });
+    let client = Client::start(config).expect("a client");
+    let error = block_on(client.ready(Duration::from_millis(400))).expect_err("nothing to log in with");
+    assert!(error.to_string().contains("the provider took longer than 180ms"), "{error}");
+    drop(held);
+    block_on(client.ready(PATIENCE)).expect("now there is");
+    block_on(client.shutdown(PATIENCE)).expect("it ends");
 }
 
 #[test]

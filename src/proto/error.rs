@@ -58,7 +58,7 @@ pub(crate) enum CloseReason {
     Dial(String),
     #[error("not connected within {0:?}")]
     ConnectTimeout(Duration),
-    #[error("connected, but no reply to {awaited} came within {after:?} of the first attempt to connect")]
+    #[error("connected, but no reply to {awaited} came within {after:?} of dialing")]
     HandshakeTimeout { after: Duration, awaited: &'static str },
     #[error("the server closed the connection")]
     ClosedByServer,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_lite::FutureExt;
@@ -16,15 +17,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proto::connection::Credentials;
 use crate::proto::error::{CloseReason, Outcome};
 
-/// What a new connection logs in with, if somebody is to be asked.
+/// What a new connection logs in with, if somebody is to be asked; `timeout` is for all that it takes to be ready.
 ///
 /// # Errors
 /// Why there is nothing to log in with.
-pub(super) async fn ask(effective: &Effective) -> Result<Option<Credentials>, CloseReason> {
-    match effective.provider() {
-        Some(provider) => run(provider.clone()).await.map(Some).map_err(CloseReason::Credentials),
-        None => Ok(None),
-    }
+pub(super) async fn ask(
+    effective: &Effective,
+    timeout: Duration,
+) -> Result<Option<Credentials>, CloseReason> {
+    let Some(provider) = effective.provider() else { return Ok(None) };
+    // Were it as long as the rest, nobody would be told what had taken so long.
+    let asked = run_within(provider.clone(), timeout * 9 / 10).await;
+    asked.map(Some).map_err(CloseReason::Credentials)
 }
 
 /// Asks the provider, within the connect timeout, on behalf of live connections.
@@ -36,12 +40,7 @@ pub(super) async fn renewed(effective: &Effective) -> Result<Credentials> {
         let detail = "credentials: there is no provider to ask; see `Config::credentials`";
         return Err(Error::new(ErrorKind::Config, Outcome::Unsent, detail));
     };
-    let timeout = effective.connect_timeout();
-    let too_late = async {
-        glommio::timer::Timer::new(timeout).await;
-        Err(format!("the provider took longer than {timeout:?}"))
-    };
-    let asked = run(provider.clone()).or(too_late).await;
+    let asked = run_within(provider.clone(), effective.connect_timeout()).await;
     asked.map_err(|problem| Error::from_obstacle(&CloseReason::Credentials(problem)).at(effective.endpoint()))
 }
 
@@ -59,6 +58,14 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
         }
     };
     glommio::spawn_local(task).detach();
+}
+
+async fn run_within(provider: Arc<dyn CredentialsProvider>, time: Duration) -> Result<Credentials, String> {
+    let too_late = async {
+        glommio::timer::Timer::new(time).await;
+        Err(format!("the provider took longer than {time:?}"))
+    };
+    run(provider).or(too_late).await
 }
 
 async fn run(provider: Arc<dyn CredentialsProvider>) -> Result<Credentials, String> {

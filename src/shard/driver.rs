@@ -19,7 +19,7 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
     let task = async move {
         let dial =
             async { transport::dial(&endpoint, timeout, &inner.effective).await.map_err(CloseReason::Dial) };
-        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective));
+        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective, timeout));
         match unless_closed(&inner, id, both).await {
             Some(Ok((stream, login))) => drive(&inner, id, stream, login).await,
             Some(Err(reason)) => inner.closed(id, reason),
