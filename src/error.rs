@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::error::{CloseReason, Failure, Outcome};
+use crate::proto::error::{CloseReason, Failure, Outcome, ServerState};
 use crate::proto::resp::{Excerpt, Frame};
 
 /// What is returned by everything here that can fail.
@@ -25,6 +25,9 @@ struct Inner {
     endpoint: Option<Endpoint>,
     maintenance: Option<&'static str>,
     detail: String,
+    /// What a server's refusal began with, where it is not what `detail` begins with.
+    code: Option<Box<str>>,
+    passing: bool,
 }
 
 /// The kinds of [`Error`].
@@ -40,7 +43,8 @@ pub enum ErrorKind {
     /// TLS could not be agreed on: a certificate that does not verify, on either side, or a peer that does not speak
     /// it, or does where it was not expected to. A person has to mend it; it is tried again, rarely.
     Tls,
-    /// The server refused the credentials.
+    /// The server refused the credentials, or there were none to log in with. [`Error::code`] tells which of
+    /// `WRONGPASS`, `NOAUTH` and `NOPERM` the server said.
     Auth,
     /// The maintenance mode is `enabled`, and the server speaks RESP2 only.
     Resp3NotNegotiated,
@@ -114,9 +118,32 @@ impl Error {
         self.0.endpoint.as_ref()
     }
 
-    /// The code that the server's answer began with, such as `WRONGTYPE`, if the server answered with an error.
+    /// The code that the server's answer began with, such as `WRONGTYPE`, if the server answered with an error: to the
+    /// command, or to the handshake of the connection that it was to be sent on (`WRONGPASS`, `LOADING`).
     pub fn code(&self) -> Option<&str> {
-        if self.0.kind == ErrorKind::Server { self.0.detail.split(' ').next() } else { None }
+        match &self.0.code {
+            Some(code) => Some(code),
+            None if self.0.kind == ErrorKind::Server => self.0.detail.split(' ').next(),
+            None => None,
+        }
+    }
+
+    /// Whether the same command may well succeed a while later, with nobody doing anything about it here.
+    ///
+    /// It is not whether trying again is *safe*: that is [`Error::outcome`]'s to say.
+    ///
+    /// | true for | because |
+    /// |---|---|
+    /// | [`ErrorKind::Connect`], but for a refused handshake | it is dialed again, with backoff |
+    /// | [`ErrorKind::Timeout`], [`ErrorKind::ConnectionLost`] | the next connection, or the next moment, may be better |
+    /// | [`ErrorKind::Overloaded`] | what is queued is being worked off |
+    /// | `LOADING`, `BUSY`, `TRYAGAIN`, `CLUSTERDOWN` | the server says that it is passing |
+    /// | `READONLY`, `MASTERDOWN` | the endpoint is dialed anew, for it may lead to a new master |
+    /// | `ERR max number of clients reached` | others leave |
+    ///
+    /// Everything else takes a person, or another command: wrong credentials, a wrong type, a shutdown.
+    pub fn is_passing(&self) -> bool {
+        self.0.passing
     }
 
     /// The maintenance that the server had announced when this happened, such as `MOVING`, if it had.
@@ -126,7 +153,12 @@ impl Error {
 
     pub(crate) fn new(kind: ErrorKind, outcome: Outcome, detail: impl Into<String>) -> Self {
         let (command, endpoint, maintenance) = (None, None, None);
-        Error(Box::new(Inner { kind, outcome, command, endpoint, maintenance, detail: detail.into() }))
+        let passing = matches!(
+            kind,
+            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::ConnectionLost | ErrorKind::Overloaded
+        );
+        let (detail, code) = (detail.into(), None);
+        Error(Box::new(Inner { kind, outcome, command, endpoint, maintenance, detail, code, passing }))
     }
 
     /// The same error, said of this command.
@@ -150,7 +182,9 @@ impl Error {
     /// What a server's error reply means.
     pub(crate) fn from_server(reply: &[u8]) -> Self {
         let kept = reply.get(..SERVER_TEXT_MAX).unwrap_or(reply);
-        Error::new(ErrorKind::Server, Outcome::Answered, String::from_utf8_lossy(kept))
+        let mut error = Error::new(ErrorKind::Server, Outcome::Answered, String::from_utf8_lossy(kept));
+        error.0.passing = ServerState::of(reply).is_some_and(ServerState::is_passing);
+        error
     }
 
     /// A reply of the wrong shape.
@@ -179,13 +213,16 @@ impl Error {
     pub(crate) fn from_obstacle(reason: &CloseReason) -> Self {
         let kind = match reason {
             CloseReason::Tls(_) => ErrorKind::Tls,
-            CloseReason::Auth(_) => ErrorKind::Auth,
+            CloseReason::Auth(_) | CloseReason::Credentials(_) => ErrorKind::Auth,
             CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
             CloseReason::MaintRefused(_) => ErrorKind::MaintRefused,
             CloseReason::MaintDenied(_) => ErrorKind::MaintDenied,
             _ => ErrorKind::Connect,
         };
-        Error::new(kind, Outcome::Unsent, reason.to_string())
+        let mut error = Error::new(kind, Outcome::Unsent, reason.to_string());
+        error.0.passing = !reason.is_refusal();
+        error.0.code = reason.reply().and_then(code_of).map(Box::from);
+        error
     }
 }
 
@@ -195,7 +232,9 @@ impl From<Failure> for Error {
         match failure {
             Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, .. } => {
                 let detail = format!("not sent within {after:?}, for want of a connection: {obstacle}");
-                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance)
+                let mut error = Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance);
+                error.0.code = obstacle.reply().and_then(code_of).map(Box::from);
+                error
             }
             Failure::TimedOut { after, obstacle: None, maintenance, .. } => {
                 Error::new(ErrorKind::Timeout, outcome, format!("no reply within {after:?}"))
@@ -238,6 +277,12 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}/{:?}: {self}", self.0.kind, self.0.outcome)
     }
+}
+
+/// The word in capitals that a server's error begins with, if it does.
+fn code_of(reply: &str) -> Option<&str> {
+    let word = reply.split(' ').next()?;
+    (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(word)
 }
 
 /// How many bytes of a server's error are kept; what it may send is bounded by the limits of a frame only.

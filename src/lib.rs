@@ -163,9 +163,9 @@ mod sim;
 #[cfg(any(feature = "rehearsal", not(doctest)))]
 pub mod manual;
 pub mod observe;
-/// How servers are reached: what finds the addresses of names, for those who bring their own, and TLS.
+/// How servers are reached: what finds the addresses of names, what to log in with, and TLS.
 pub mod net {
-    pub use crate::config::Resolve;
+    pub use crate::config::{Credentials, CredentialsProvider, Resolve};
     #[cfg(feature = "tls")]
     pub use crate::config::{Tls, TlsVersion};
 }

@@ -140,6 +140,21 @@ impl Client {
         finished(self.start_on(shard, run).await?).await
     }
 
+    /// Asks the provider of [`Config::credentials`] for credentials, once, and logs every live connection of every shard
+    /// in with them, between two commands: see [`Shard::renew_credentials`].
+    ///
+    /// # Errors
+    /// If there is no provider, or it has nothing; or if the server refuses them: connections then live on as whoever
+    /// they were.
+    pub async fn renew_credentials(&self) -> Result<()> {
+        let credentials = self.run_on(0, |shard| async move { shard.new_credentials().await }).await??;
+        let log_in = move |shard: Shard| {
+            let credentials = credentials.clone();
+            async move { shard.log_in(credentials).await }
+        };
+        self.run_on_each_shard(log_in).await?.into_iter().collect()
+    }
+
     /// Counts of what happened on each shard so far, in the order of the shards.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use super::Tls;
-use super::{Config, Hook, Resolver, cores};
+use super::{Config, CredentialsProvider, Hook, Resolver, cores};
 use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::queue::HandoffLimits;
@@ -38,6 +38,7 @@ impl Effective {
             ("endpoint", config.endpoint.to_string()),
             ("username", config.username.clone().unwrap_or_else(none)),
             ("password", secret(config.password.is_some())),
+            ("credentials", secret(config.provider.get().is_some())),
             ("client_name", config.client_name.clone().unwrap_or_else(none)),
             ("database", config.database.to_string()),
             ("tls", self.tls_text().unwrap_or_else(none)),
@@ -52,6 +53,7 @@ impl Effective {
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
             ("dns_cache", format!("{:?}", config.dns_cache)),
             ("keepalive", format!("{:?}", config.keepalive)),
+            ("idle_ping", limit(config.idle_ping)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
             ("limits.depth", config.limits.depth.to_string()),
@@ -168,6 +170,10 @@ impl Effective {
         false
     }
 
+    pub(crate) fn provider(&self) -> Option<&Arc<dyn CredentialsProvider>> {
+        self.config.provider.get()
+    }
+
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
         let config = &self.config;
         let greeting = Greeting {
@@ -188,11 +194,13 @@ impl Effective {
                 in_flight_max: config.in_flight_max,
                 connect_timeout: config.connect_timeout,
                 command_timeout: config.command_timeout,
+                idle_ping: config.idle_ping,
             },
             queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
             maint: config.maintenance.0.clone(),
             backoff_first: config.reconnect_backoff.0,
             backoff_max: config.reconnect_backoff.1,
+            renewable: config.provider.get().is_some(),
             seed,
         }
     }

@@ -4,6 +4,7 @@
 //! is derived, once, in [`Config::effective`].
 
 mod cores;
+mod credentials;
 mod effective;
 mod hook;
 mod maintenance;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::cores::allowed as allowed_cores;
+pub use self::credentials::CredentialsProvider;
+pub(crate) use self::credentials::Provider;
 pub use self::effective::Effective;
 pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
@@ -24,6 +27,7 @@ pub(crate) use self::resolver::Resolver;
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsVersion};
 use crate::error::{Error, ErrorKind};
+pub use crate::proto::connection::Credentials;
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
@@ -70,6 +74,8 @@ pub struct Config {
     resolver: Resolver,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    provider: Provider,
+    idle_ping: Duration,
 }
 
 /// A setting that cannot work: which one, what it was, and what it may be.
@@ -125,6 +131,8 @@ impl Config {
             resolver: Resolver::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            provider: Provider::default(),
+            idle_ping: Duration::from_secs(30),
         }
     }
 
@@ -178,6 +186,29 @@ impl Config {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Secret(password.into()));
+        self
+    }
+
+    /// Whom to ask for credentials, each time that a connection is made. It takes the place of [`Config::username`] and
+    /// [`Config::password`].
+    ///
+    /// Connections that live log in again with [`Client::renew_credentials`](crate::Client::renew_credentials), and by
+    /// themselves when the server does not know them any more. Where a login is refused, commands wait, and the provider
+    /// is asked again, with the waits of [`Config::reconnect_backoff`].
+    ///
+    /// ```
+    /// use hitless::{Config, net::Credentials};
+    ///
+    /// let config = Config::from_url("redis://10.0.0.7:6379")?.credentials(|| {
+    ///     let token = std::fs::read_to_string("/run/secrets/redis")?;
+    ///     Ok(Credentials::user("app", token.trim()))
+    /// });
+    /// # config.effective()?;
+    /// # Ok::<(), hitless::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn credentials(mut self, provider: impl CredentialsProvider + 'static) -> Self {
+        self.provider = Provider::new(provider);
         self
     }
 
@@ -290,6 +321,17 @@ impl Config {
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
         self.keepalive = idle;
+        self
+    }
+
+    /// After how much silence a connection that has nothing to do sends a `PING`, 1 s to 1 h (30 s). One that is not
+    /// answered within the command timeout is replaced: a dead peer, or a silent middlebox, is found before a command
+    /// needs it.
+    ///
+    /// [`Duration::MAX`] stands for never.
+    #[must_use]
+    pub fn idle_ping(mut self, silence: Duration) -> Self {
+        self.idle_ping = silence;
         self
     }
 
@@ -413,6 +455,9 @@ impl Config {
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
         lasts("dns_cache", self.dns_cache, Duration::ZERO, hour)?;
         lasts("keepalive", self.keepalive, second, hour)?;
+        if self.idle_ping != Duration::MAX {
+            lasts("idle_ping", self.idle_ping, second, hour)?;
+        }
         lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
         if let Some(timeout) = self.tcp_user_timeout {
             lasts("tcp_user_timeout", timeout, ms, hour)?;

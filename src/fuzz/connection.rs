@@ -11,7 +11,7 @@ use super::callers::Callers;
 use super::peer::{Executed, LANES, Peer, command};
 use super::script::Script;
 use crate::proto::connection::{
-    Allowance, Connection, ConnectionConfig, Greeting, Lane, Patience, Queue, QueueBounds,
+    Allowance, Connection, ConnectionConfig, Credentials, Greeting, Lane, Patience, Queue, QueueBounds,
 };
 use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::resp::Limits;
@@ -57,6 +57,7 @@ impl World {
             in_flight_max: script.below(8) + 1,
             connect_timeout: SECOND * 2,
             command_timeout: SECOND,
+            idle_ping: SECOND / 2,
         };
         let bounds = QueueBounds { commands: script.below(8) + 1, bytes: script.below(256) + 1 };
         let until = script.coin().then(|| Instant::default().after(SECOND * 5));
@@ -171,6 +172,9 @@ impl World {
     }
 
     fn pass(&mut self, time: Duration) {
+        if time.is_zero() {
+            self.log_in();
+        }
         self.callers.now = self.callers.now.after(time);
         let (now, told) = (self.callers.now, self.callers.told);
         let patience = Patience { allowance: self.allowance, maintenance: None };
@@ -192,6 +196,13 @@ impl World {
         assert!(self.callers.told >= told);
     }
 
+    /// The current connection says something of its own, the reply to which nobody may be told.
+    fn log_in(&mut self) {
+        if let Some(link) = self.links.last_mut() {
+            link.connection.log_in(Arc::new(Credentials::password("secret")));
+        }
+    }
+
     /// A new connection, in the place of the current one if there is one.
     fn dial(&mut self) {
         if self.links.len() >= LINKS_MAX {
@@ -203,7 +214,7 @@ impl World {
         }
         let mut connection = Connection::dialing(self.callers.now, SECOND * 2, &self.config);
         let peer = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        connection.handle_connected(peer, self.callers.now, &self.config);
+        connection.handle_connected(peer, None, self.callers.now, &self.config);
         self.links.push(Link { connection, peer: Peer::default(), retired: false });
     }
 

@@ -30,6 +30,7 @@ pub fn handshake(data: &[u8]) {
         in_flight_max: 8,
         connect_timeout: BUDGET,
         command_timeout: Duration::from_secs(1),
+        idle_ping: Duration::MAX,
     };
     let mut attempt = Attempt {
         connection: Connection::dialing(Instant::default(), BUDGET, &config),
@@ -38,7 +39,7 @@ pub fn handshake(data: &[u8]) {
         sent: 0,
         ask,
     };
-    attempt.connection.handle_connected(peer, Instant::default(), &config);
+    attempt.connection.handle_connected(peer, config.greeting.credentials(), Instant::default(), &config);
     let server = script.rest();
     let ended = attempt.run(pieces(server, &cuts), &config);
     if let Some(agreed) = attempt.connection.agreed() {

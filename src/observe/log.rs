@@ -36,6 +36,19 @@ pub(crate) fn log(shard: usize, event: &Event) {
                 "a connection was not handed off"
             );
         }
+        Event::CredentialsRenewed => {
+            tracing::info!(target: "hitless::shard", shard, "logged in with new credentials");
+        }
+        Event::CredentialsRefused { reason } => {
+            tracing::error!(
+                target: "hitless::shard",
+                shard, %reason,
+                "new credentials were refused; connections live on with the old ones"
+            );
+        }
+        Event::Demoted { peer, code } => {
+            tracing::warn!(target: "hitless::shard", shard, %peer, code, "connecting anew: this is no master any more");
+        }
         Event::Connected { .. } | Event::Disconnected { .. } => {}
     }
 }

@@ -1,7 +1,11 @@
 //! Why a command got no reply, and whether it may have run all the same.
 
+mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(crate) use self::state::ServerState;
 
 use super::resp::DecodeError;
 
@@ -55,8 +59,10 @@ pub(crate) enum CloseReason {
     /// What a certificate, or the lack of one, has to do with it.
     #[error("TLS: {0}")]
     Tls(String),
-    #[error("not connected and shaken hands within {0:?}")]
+    #[error("not connected within {0:?}")]
     ConnectTimeout(Duration),
+    #[error("connected, but no reply to {awaited} came within {after:?} of dialing")]
+    HandshakeTimeout { after: Duration, awaited: &'static str },
     #[error("the server closed the connection")]
     ClosedByServer,
     #[error("{0}")]
@@ -67,9 +73,11 @@ pub(crate) enum CloseReason {
     UnaskedReply,
     #[error("replies were overdue and no byte had come for {0:?}")]
     Unresponsive(Duration),
-    #[error("the server refused the credentials: {0}")]
+    #[error("no credentials to log in with: {0}")]
+    Credentials(String),
+    #[error("the server refused the credentials: {0}{advice}", advice = login_advice(.0))]
     Auth(String),
-    #[error("the server refused {command}: {reply}")]
+    #[error("the server refused {command}{state}: {reply}", state = passing_state(reply))]
     Handshake { command: &'static str, reply: String },
     #[error(
         "the server speaks RESP2 only, and the maintenance mode `enabled` takes RESP3: use a server of version 6 or \
@@ -123,11 +131,42 @@ impl CloseReason {
             | CloseReason::MaintDenied(_) => true,
             // A server that is still loading its data, or is full, will be fine in a while.
             CloseReason::Handshake { reply, .. } => {
-                !["LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "ERR max number of clients"]
-                    .iter()
-                    .any(|passing| reply.starts_with(passing))
+                !ServerState::of(reply.as_bytes()).is_some_and(ServerState::is_passing)
             }
             _ => false,
         }
+    }
+
+    /// What the server said, where it said something.
+    pub(crate) fn reply(&self) -> Option<&str> {
+        match self {
+            CloseReason::Auth(reply)
+            | CloseReason::MaintRefused(reply)
+            | CloseReason::MaintDenied(reply)
+            | CloseReason::Handshake { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+}
+
+/// What to do about a login that was refused.
+fn login_advice(reply: &str) -> &'static str {
+    match ServerState::of(reply.as_bytes()) {
+        Some(ServerState::WrongPass) => {
+            " (check the user and the password, and that the user is not disabled)"
+        }
+        Some(ServerState::NoAuth) => " (it wants a password: configure one, or a provider of credentials)",
+        Some(ServerState::NoPerm) => {
+            " (this user may not do what a handshake takes: allow it `+@connection`)"
+        }
+        _ => "",
+    }
+}
+
+/// What is known to pass by itself, in words.
+fn passing_state(reply: &str) -> String {
+    match ServerState::of(reply.as_bytes()) {
+        Some(state) if state.is_passing() => format!(" because {}, and will be tried again", state.meaning()),
+        _ => String::new(),
     }
 }

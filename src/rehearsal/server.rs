@@ -301,6 +301,11 @@ impl Server {
         }
     }
 
+    /// What clients have to log in with from now on; those that are logged in stay so.
+    pub fn set_password(&mut self, password: Option<String>) {
+        self.world.config.password = password;
+    }
+
     /// How many scheduled steps, and closes that a MOVING has announced, are still to come.
     pub fn planned(&self) -> usize {
         self.world.agenda.events()

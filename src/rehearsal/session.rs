@@ -75,6 +75,8 @@ pub(crate) struct Session {
     pub(crate) overtaken: Option<Vec<u8>>,
     /// Whatever arrives is dropped.
     pub(crate) is_silent: bool,
+    /// What commands on data are answered with, if they are not executed.
+    pub(crate) answer: Option<&'static str>,
     /// It has sent `REHEARSE`: a stall does not concern it, so that somebody can end the stall.
     pub(crate) is_controller: bool,
     pub(crate) counts: Counts,
@@ -163,6 +165,7 @@ impl Session {
             deferred: Vec::new(),
             overtaken: None,
             is_silent: false,
+            answer: None,
             is_controller: false,
             counts: Counts::default(),
         }
@@ -221,6 +224,10 @@ impl Session {
     pub(crate) fn set_faults(&mut self, faults: &[Fault]) {
         let pending = self.reply.pending().len();
         self.gate = Gate::new(faults, self.is_controller, pending);
+        self.answer = faults.iter().find_map(|fault| match fault {
+            Fault::Answer(error) => Some(*error),
+            _ => None,
+        });
         if !faults.contains(&Fault::Reorder)
             && let Some(push) = self.overtaken.take()
         {

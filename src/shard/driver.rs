@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::Inner;
 use super::transport::{self, Stream};
+use super::{Inner, credentials};
+use crate::proto::connection::Credentials;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
@@ -17,9 +18,9 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
     let inner = inner.clone();
     let task = async move {
         let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups);
-        let dialed = unless_closed(&inner, id, dial).await;
-        match dialed {
-            Some(Ok(stream)) => drive(&inner, id, stream, &endpoint).await,
+        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective, timeout));
+        match unless_closed(&inner, id, both).await {
+            Some(Ok((stream, login))) => drive(&inner, id, stream, &endpoint, login).await,
             Some(Err(reason)) => inner.closed(id, reason),
             None => {}
         }
@@ -42,12 +43,18 @@ async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Futu
     .await
 }
 
-async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream, endpoint: &Endpoint) {
+async fn drive(
+    inner: &Rc<Inner>,
+    id: ConnectionId,
+    mut stream: Stream,
+    endpoint: &Endpoint,
+    login: Option<Credentials>,
+) {
     let connected = {
         let mut core = inner.core.borrow_mut();
         let peer = stream.peer();
         core.peers.insert(id, peer.map_or_else(|| endpoint.to_string(), |peer| peer.to_string()));
-        let connected = core.pool.handle_connected(id, peer, inner.clock.now());
+        let connected = core.pool.handle_connected(id, peer, login, inner.clock.now());
         core.ask_pilot();
         connected
     };

@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod calls;
+mod credentials;
 mod driver;
 pub(crate) mod executor;
 pub(crate) mod machine;
@@ -45,7 +46,7 @@ use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
-use crate::proto::connection::{Deliver, Lane, Position, Ticket};
+use crate::proto::connection::{Credentials, Deliver, Lane, Position, Ticket};
 use crate::proto::error::Outcome;
 use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
 use crate::proto::resp::{Encoder, Frame};
@@ -183,6 +184,30 @@ impl Shard {
     /// If that takes longer than `grace`: how many calls were given up, each of which got an error of its own.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         pilot::shut_down(&self.inner, grace).await
+    }
+
+    /// Asks the provider of [`Config::credentials`] for credentials, and logs every live connection of this shard in
+    /// with them, between two commands: no command waits for it, and no handoff is disturbed. New connections, and those
+    /// that are being made, use them too until the provider says otherwise. Returns when the server has answered on
+    /// every connection.
+    ///
+    /// # Errors
+    /// If there is no provider, or it has nothing; or if the server refuses them
+    /// ([`ErrorKind::Auth`](crate::ErrorKind::Auth)): connections then live on as whoever they were.
+    pub async fn renew_credentials(&self) -> Result<()> {
+        let credentials = self.new_credentials().await?;
+        self.log_in(credentials).await
+    }
+
+    /// What the provider hands out now.
+    pub(crate) async fn new_credentials(&self) -> Result<Credentials> {
+        credentials::renewed(&self.inner.effective).await
+    }
+
+    /// Logs every live connection in with these.
+    pub(crate) async fn log_in(&self, credentials: Credentials) -> Result<()> {
+        self.inner.renew(credentials);
+        pilot::wait_until_renewed(&self.inner).await
     }
 
     /// Which of its client's shards this is, or which of its group's, from 0.
@@ -424,6 +449,12 @@ impl Inner {
         let calls = self.core.try_borrow_mut().map(|mut core| std::mem::take(&mut core.calls));
         // Dropping them tells the callers on other threads.
         drop(calls);
+    }
+
+    fn renew(&self, credentials: Credentials) {
+        let mut core = self.core.borrow_mut();
+        core.pool.renew(credentials, self.clock.now());
+        core.pilot.wake();
     }
 
     fn next_action(&self) -> Option<Action> {

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Inner, driver, resolve};
+use super::{Inner, credentials, driver, resolve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{self, Event};
 use crate::proto::error::{CloseReason, Outcome};
-use crate::proto::pool::{Action, ConnectionId};
+use crate::proto::pool::{Action, ConnectionId, Renewal};
 use crate::proto::time::Instant;
 
 /// How the pilot is reached.
@@ -140,6 +140,7 @@ fn act(inner: &Rc<Inner>, action: Action) {
             let dropped = inner.member.announce(&announcement);
             inner.core.borrow_mut().broadcasts_dropped += dropped;
         }
+        Action::AskCredentials => credentials::spawn(inner),
         Action::Resolve { lookup, endpoint } => resolve::spawn(inner, lookup, endpoint),
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
@@ -226,7 +227,7 @@ pub(super) async fn wait_until_ready(inner: &Rc<Inner>, timeout: Duration) -> Re
             return Poll::Ready(Ok(()));
         }
         let obstacle = core.pool.obstacle();
-        let refused = obstacle.as_ref().is_some_and(|reason| reason.is_refusal());
+        let refused = core.pool.is_turned_away();
         if !timed_out && !refused {
             core.watchers.push(context.waker().clone());
             return Poll::Pending;
@@ -239,6 +240,28 @@ pub(super) async fn wait_until_ready(inner: &Rc<Inner>, timeout: Duration) -> Re
             }
         };
         Poll::Ready(Err(error.at(inner.effective.endpoint())))
+    })
+    .await
+}
+
+/// Waits until connections that were told to log in again have been answered.
+pub(super) async fn wait_until_renewed(inner: &Rc<Inner>) -> Result<()> {
+    poll_fn(|context| {
+        let mut core = inner.core.borrow_mut();
+        if core.pilot.landed {
+            return Poll::Ready(Err(Error::shut_down(Outcome::Unsent)));
+        }
+        match core.pool.renewal() {
+            Renewal::UnderWay { .. } => {
+                core.watchers.push(context.waker().clone());
+                Poll::Pending
+            }
+            Renewal::Done => Poll::Ready(Ok(())),
+            Renewal::Refused(reply) => {
+                let error = Error::from_obstacle(&CloseReason::Auth(reply.clone()));
+                Poll::Ready(Err(error.at(inner.effective.endpoint())))
+            }
+        }
     })
     .await
 }

@@ -29,6 +29,8 @@ pub(super) enum Happening {
     Caller { caller: usize },
     /// A name is looked up.
     Resolved { shard: usize, lookup: LookupId },
+    /// A shard learns of the newest password.
+    Renewed { shard: usize },
     /// One shard has told another.
     Told { shard: usize, announcement: Box<Announcement> },
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::proto::pool::ConnectionId;
 use crate::proto::time::Instant;
 use crate::rehearsal::SessionId;
+use crate::sim::checkers::logins::Sent;
 
 /// A connection of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,7 @@ pub(super) struct Wire {
     pub(super) vanished: bool,
     pub(super) to_server: Pipe,
     pub(super) to_client: Pipe,
+    pub(super) passwords: Sent,
 }
 
 /// One direction.
@@ -103,6 +105,7 @@ impl Network {
             vanished: false,
             to_server: Pipe::new(now),
             to_client: Pipe::new(now),
+            passwords: Sent::default(),
         };
         self.wires.insert(id, wire);
     }

@@ -24,6 +24,9 @@ pub(super) struct Setting {
     pub(super) by_name: bool,
     pub(super) command_timeout: Duration,
     pub(super) relaxed_timeout: Duration,
+    pub(super) idle_ping: Duration,
+    /// Who is refused asks for other credentials.
+    pub(super) renewable: bool,
     pub(super) in_flight_max: usize,
     pub(super) queue_max: usize,
     /// The longest that a byte is under way, stalls apart.
@@ -53,6 +56,8 @@ pub(super) enum DeedKind {
     Name { nodes: Vec<usize> },
     /// Look-ups take so long.
     SlowNames { ms: u64 },
+    /// The servers want another password, and each shard learns of it within so long.
+    Rotate { within_ms: u64 },
     /// A shard is shut down.
     ShutDown { shard: usize, grace_ms: u64 },
 }
@@ -73,6 +78,8 @@ impl Plan {
             by_name: random.bool(),
             command_timeout: Duration::from_millis(random.u64(100..1500)),
             relaxed_timeout: Duration::from_millis(random.u64(100..4000)),
+            idle_ping: Duration::from_millis(random.u64(20..3000)),
+            renewable: random.bool(),
             in_flight_max: random.usize(1..20),
             queue_max: random.usize(1..20),
             latency_us: random.choice([50, 500, 5_000, 60_000]).unwrap_or(50),
@@ -107,7 +114,8 @@ fn deeds(random: &mut fastrand::Rng) -> Vec<Deed> {
             let nodes = (0..NODES).filter(|_| random.bool()).collect();
             once(DeedKind::Name { nodes })
         }
-        80..84 => once(DeedKind::SlowNames { ms: random.u64(1..3_000) }),
+        80..83 => once(DeedKind::SlowNames { ms: random.u64(1..3_000) }),
+        83..88 => once(DeedKind::Rotate { within_ms: random.u64(1..1_500) }),
         _ => faults(at, random),
     }
 }
@@ -162,13 +170,19 @@ fn raw(random: &mut fastrand::Rng) -> String {
 
 fn faults(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
     let node = random.usize(..NODES);
-    let fault = match random.u32(..8) {
+    let fault = match random.u32(..12) {
         0 => format!("delay {}", random.u32(1..500)),
         1 => "stall".to_owned(),
         2 => format!("reset {}", random.u32(1..4_000)),
         3 => format!("close-at-byte {}", random.u32(1..4_000)),
         4 | 5 => "refuse".to_owned(),
         6 => "drop".to_owned(),
+        // It lives for as long as a handshake takes.
+        7 => format!("close-at-byte {}", random.u32(200..400)),
+        8..11 => {
+            let states = ["readonly", "readonly", "masterdown", "loading", "noauth"];
+            format!("answer {}", random.choice(states).unwrap_or("readonly"))
+        }
         _ => format!("duplicate {}", random.u32(1..4)),
     };
     let over = at + Duration::from_millis(random.u64(1..3_000));
@@ -192,6 +206,9 @@ impl fmt::Display for Deed {
             DeedKind::Garble { which } => write!(f, "the server sends rubbish on connection {which}"),
             DeedKind::Name { nodes } => write!(f, "the name leads to the nodes {nodes:?}"),
             DeedKind::SlowNames { ms } => write!(f, "look-ups take {ms} ms"),
+            DeedKind::Rotate { within_ms } => {
+                write!(f, "the password is another, which all shards know within {within_ms} ms")
+            }
             DeedKind::ShutDown { shard, grace_ms } => {
                 write!(f, "shard {shard} is shut down, with {grace_ms} ms to finish")
             }

@@ -6,12 +6,12 @@
 //! handshake may have to wait for a clearance: whether to ask for notifications at all is decided for the endpoint.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::credentials::{Credentials, Secret};
 use super::opt_in::{self, Notifications, Verdict};
-use crate::proto::error::CloseReason;
+use crate::proto::error::{CloseReason, ServerState};
 use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::resp::{Encoder, Frame};
 
@@ -27,13 +27,14 @@ pub(crate) struct Greeting {
     pub(crate) tls: bool,
 }
 
-/// Text that must not be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+impl Greeting {
+    /// What is logged in with where nobody knows better.
+    pub(crate) fn credentials(&self) -> Option<Arc<Credentials>> {
+        let Secret(password) = self.password.as_ref()?;
+        Some(Arc::new(match &self.username {
+            Some(name) => Credentials::user(name, password),
+            None => Credentials::password(password),
+        }))
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct Agreed {
 #[derive(Debug)]
 pub(crate) struct Handshake {
     greeting: Arc<Greeting>,
+    login: Option<Arc<Credentials>>,
     /// `None` on a socket without one, on which no server announces where to go.
     peer: Option<IpAddr>,
     awaited: VecDeque<Step>,
@@ -75,10 +77,16 @@ enum Step {
 
 impl Handshake {
     /// Begins a handshake by writing its first flight.
-    pub(crate) fn begin(greeting: Arc<Greeting>, peer: Option<IpAddr>, out: &mut Vec<u8>) -> Self {
+    pub(crate) fn begin(
+        greeting: Arc<Greeting>,
+        login: Option<Arc<Credentials>>,
+        peer: Option<IpAddr>,
+        out: &mut Vec<u8>,
+    ) -> Self {
         let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
-        if let Some(password) = &greeting.password {
-            hello.extend([b"AUTH", username(&greeting).as_bytes(), password.0.as_bytes()]);
+        if let Some(credentials) = &login {
+            hello.push(b"AUTH");
+            hello.extend(credentials.both());
         }
         if let Some(name) = &greeting.client_name {
             hello.extend([b"SETNAME", name.as_bytes()]);
@@ -86,7 +94,7 @@ impl Handshake {
         write(out, &hello);
         let agreed = Agreed { protocol: Protocol::Resp3, notifications: Notifications::Off };
         let awaited = VecDeque::from([Step::Hello]);
-        Handshake { greeting, peer, awaited, awaits_clearance: false, agreed }
+        Handshake { greeting, login, peer, awaited, awaits_clearance: false, agreed }
     }
 
     /// Takes the next reply and writes what follows from it; what was agreed on, once the handshake is over.
@@ -121,6 +129,14 @@ impl Handshake {
         }
         let is_over = self.awaited.is_empty() && !self.awaits_clearance;
         Ok(is_over.then(|| self.agreed.clone()))
+    }
+
+    /// What it waits for, for whoever waits too long.
+    pub(crate) fn awaits(&self) -> &'static str {
+        match self.awaited.front() {
+            Some(step) => step.name(),
+            None => "CLIENT MAINT_NOTIFICATIONS, which another connection has sent",
+        }
     }
 
     /// Whether it goes on with [`Handshake::handle_clearance`].
@@ -169,12 +185,8 @@ impl Handshake {
 
     /// What HELLO would have carried, for servers without it.
     fn write_resp2_login(&mut self, out: &mut Vec<u8>) {
-        if let Some(password) = &self.greeting.password {
-            match &self.greeting.username {
-                Some(name) => write(out, &[b"AUTH", name.as_bytes(), password.0.as_bytes()]),
-                // Servers that know no users know no AUTH with two arguments either.
-                None => write(out, &[b"AUTH", password.0.as_bytes()]),
-            }
+        if let Some(credentials) = &self.login {
+            credentials.write_auth(out);
             self.awaited.push_back(Step::Auth);
         }
         if let Some(name) = &self.greeting.client_name {
@@ -202,24 +214,31 @@ impl Handshake {
 }
 
 impl Step {
+    /// The command that it waits for the reply to.
+    fn name(self) -> &'static str {
+        match self {
+            Step::Hello => "HELLO",
+            Step::Auth => "AUTH",
+            Step::SetName => "CLIENT SETNAME",
+            Step::SetInfo => "CLIENT SETINFO",
+            Step::OptIn { .. } => "CLIENT MAINT_NOTIFICATIONS",
+            Step::Select => "SELECT",
+        }
+    }
+
     fn handle_error(self, reply: &[u8]) -> Result<(), CloseReason> {
-        let is = |code: &[u8]| reply.starts_with(code);
+        let state = ServerState::of(reply);
+        let is_passing = state.is_some_and(ServerState::is_passing);
         match self {
             // Servers before 7.2 lack the former, and nothing depends on it; the latter was judged before.
             Step::SetInfo | Step::OptIn { .. } => Ok(()),
-            Step::Hello | Step::Auth if is(b"WRONGPASS") || is(b"NOAUTH") || is(b"NOPERM") => {
+            // Whatever a server has against a login, and whatever any step may not do.
+            step if !is_passing && (step == Step::Auth || state.is_some()) => {
                 Err(CloseReason::Auth(text(reply)))
             }
-            Step::Auth => Err(CloseReason::Auth(text(reply))),
-            Step::Hello => Err(refused("HELLO", reply)),
-            Step::SetName => Err(refused("CLIENT SETNAME", reply)),
-            Step::Select => Err(refused("SELECT", reply)),
+            step => Err(refused(step.name(), reply)),
         }
     }
-}
-
-fn username(greeting: &Greeting) -> &str {
-    greeting.username.as_deref().unwrap_or("default")
 }
 
 fn refused(command: &'static str, reply: &[u8]) -> CloseReason {
@@ -280,6 +299,11 @@ mod tests {
         })
     }
 
+    fn begin(greeting: Arc<Greeting>, out: &mut Vec<u8>) -> Handshake {
+        let login = greeting.credentials();
+        Handshake::begin(greeting, login, PEER, out)
+    }
+
     fn error(text: &'static str) -> Frame {
         Frame::Error(Bytes::from_static(text.as_bytes()))
     }
@@ -301,7 +325,7 @@ mod tests {
     #[test]
     fn hello_comes_first_and_alone_then_the_rest_in_one_write() {
         let mut out = Vec::new();
-        let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
+        let mut handshake = begin(greeting(), &mut out);
         assert_eq!(
             String::from_utf8_lossy(&out),
             "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\ns3cret\r\n\
@@ -326,7 +350,7 @@ mod tests {
     fn a_server_without_hello_is_spoken_to_in_resp2() {
         for refusal in ["ERR unknown command 'HELLO'", "NOPROTO unsupported protocol version"] {
             let mut out = Vec::new();
-            let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
+            let mut handshake = begin(greeting(), &mut out);
             out.clear();
             assert_eq!(handshake.handle_reply(error(refusal), &mut out).unwrap(), None);
             assert!(words(&mut out).starts_with("AUTH s3cret CLIENT SETNAME app CLIENT SETINFO"));
@@ -341,7 +365,7 @@ mod tests {
     #[test]
     fn a_reply_that_says_2_is_resp2_without_a_second_login() {
         let mut out = Vec::new();
-        let mut handshake = Handshake::begin(Arc::new(Greeting::default()), PEER, &mut out);
+        let mut handshake = begin(Arc::new(Greeting::default()), &mut out);
         assert_eq!(words(&mut out), "HELLO 3");
         handshake.handle_reply(hello(2), &mut out).unwrap();
         assert!(words(&mut out).starts_with("CLIENT SETINFO"));
@@ -354,7 +378,7 @@ mod tests {
     fn a_wrong_password_is_never_taken_for_an_old_server() {
         for refusal in ["WRONGPASS invalid", "NOAUTH HELLO must be called", "NOPERM no"] {
             let mut out = Vec::new();
-            let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
+            let mut handshake = begin(greeting(), &mut out);
             let reason = handshake.handle_reply(error(refusal), &mut out).unwrap_err();
             assert!(matches!(&reason, CloseReason::Auth(text) if text == refusal), "{reason:?}");
             assert!(reason.is_refusal());
@@ -364,11 +388,11 @@ mod tests {
     #[test]
     fn a_loading_server_is_worth_another_try_and_an_absent_database_is_not() {
         let mut out = Vec::new();
-        let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
+        let mut handshake = begin(greeting(), &mut out);
         let loading = handshake.handle_reply(error("LOADING dataset"), &mut out).unwrap_err();
         assert!(!loading.is_refusal());
 
-        let mut handshake = Handshake::begin(greeting(), PEER, &mut out);
+        let mut handshake = begin(greeting(), &mut out);
         handshake.handle_reply(hello(3), &mut out).unwrap();
         handshake.handle_clearance(true, &mut out);
         for reply in [ok(), ok(), ok()] {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::own::Own;
 use super::queue::{Item, Lane, Position, Ticket};
 use crate::proto::time::Instant;
 
@@ -12,6 +13,8 @@ pub(crate) enum ReplyMatch {
     Answers { ticket: Ticket, last: bool },
     /// Its caller has left: there was a tombstone in its place.
     Discarded,
+    /// The connection had asked for it itself.
+    Own(Own),
     /// No command had asked for it.
     Unasked,
 }
@@ -36,16 +39,29 @@ impl InFlight {
         &mut self.items
     }
 
+    /// A command of the connection's own follows what is here.
+    pub(crate) fn push_own(&mut self, own: Own, length: usize, at: Instant) {
+        // No caller has this place, and where there is one out of the order, all are looked through.
+        self.is_mixed = true;
+        let (position, lane, ticket) = (Position(u64::MAX), Lane(u32::MAX), Ticket(u32::MAX));
+        let item = Item { position, at, length, lane, ticket, replies: 1, abandoned: true, own: Some(own) };
+        self.items.push_back(item);
+    }
+
     /// Matches one reply with its command.
     #[inline]
     pub(crate) fn answer(&mut self) -> ReplyMatch {
         let Some(item) = self.items.front_mut() else { return ReplyMatch::Unasked };
         item.replies -= 1;
-        let (ticket, abandoned, last) = (item.ticket, item.abandoned, item.replies == 0);
+        let (ticket, abandoned, own, last) = (item.ticket, item.abandoned, item.own, item.replies == 0);
         if last {
             self.items.pop_front();
         }
-        if abandoned { ReplyMatch::Discarded } else { ReplyMatch::Answers { ticket, last } }
+        match (abandoned, own) {
+            (false, _) => ReplyMatch::Answers { ticket, last },
+            (true, None) => ReplyMatch::Discarded,
+            (true, Some(own)) => ReplyMatch::Own(own),
+        }
     }
 
     /// Puts a tombstone in a command's place; false if it is not here.
@@ -67,6 +83,12 @@ impl InFlight {
     #[inline]
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.items.iter().find(|item| !item.abandoned).map(|item| item.at)
+    }
+
+    /// When the first of all that are unanswered was submitted.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<Instant> {
+        self.items.front().map(|item| item.at)
     }
 
     /// Turns everything submitted no later than `until` into tombstones, and names each that somebody waited for.
@@ -111,7 +133,12 @@ impl InFlight {
 
     /// Whose replies are awaited here, for each command.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> {
-        self.items.iter().map(|item| item.lane)
+        self.items.iter().filter(|item| item.own.is_none()).map(|item| item.lane)
+    }
+
+    /// Whether no reply is awaited but to commands of the connection's own.
+    pub(crate) fn is_own_only(&self) -> bool {
+        self.items.iter().all(|item| item.own.is_some())
     }
 
     /// Removes everything, and names each command that somebody waits for.
@@ -148,6 +175,7 @@ mod tests {
                 ticket,
                 replies,
                 abandoned: false,
+                own: None,
             });
         }
         inflight

@@ -10,9 +10,11 @@
 //! took, and did not write a byte of, goes back there when it ends, or when another takes its place. Pushes are
 //! collected, uninterpreted, for whoever owns it.
 
+mod credentials;
 mod handshake;
 mod inflight;
 mod opt_in;
+mod own;
 mod queue;
 mod timer;
 
@@ -20,15 +22,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use credentials::Credentials;
+pub(crate) use credentials::Secret;
 #[cfg(any(test, fuzzing))]
 pub(crate) use handshake::Protocol;
-pub(crate) use handshake::{Agreed, Greeting, Secret};
+pub(crate) use handshake::{Agreed, Greeting};
 pub(crate) use opt_in::Notifications;
+pub(crate) use own::Remark;
 pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};
 pub(crate) use timer::Allowance;
 
 use self::handshake::Handshake;
 use self::inflight::{InFlight, ReplyMatch};
+use self::own::OwnCommands;
 use super::error::{CloseReason, Failure, Outcome};
 use super::resp::{Decoder, Frame, Limits};
 use super::time::Instant;
@@ -41,6 +47,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) in_flight_max: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) command_timeout: Duration,
+    /// After so much silence a connection that has nothing to do asks whether anybody is there.
+    pub(crate) idle_ping: Duration,
 }
 
 /// Where a connection delivers what it learns about commands.
@@ -74,6 +82,8 @@ pub(crate) struct Connection {
     phase: Phase,
     decoder: Decoder,
     in_flight: InFlight,
+    own: OwnCommands,
+    idle_ping: Duration,
     /// What is being written; `written` bytes of it have left.
     outgoing: Vec<u8>,
     written: usize,
@@ -99,6 +109,8 @@ impl Connection {
             phase: Phase::Dialing { until: now.after(budget), budget },
             decoder: Decoder::new(config.limits),
             in_flight: InFlight::default(),
+            own: OwnCommands::default(),
+            idle_ping: config.idle_ping,
             outgoing: Vec::new(),
             written: 0,
             draining: false,
@@ -109,10 +121,16 @@ impl Connection {
         }
     }
 
-    /// The socket is connected, to this address if it has one: shake hands.
-    pub(crate) fn handle_connected(&mut self, peer: Option<IpAddr>, now: Instant, config: &ConnectionConfig) {
+    /// The socket is connected, to this address if it has one: shake hands, and log in with these.
+    pub(crate) fn handle_connected(
+        &mut self,
+        peer: Option<IpAddr>,
+        login: Option<Arc<Credentials>>,
+        now: Instant,
+        config: &ConnectionConfig,
+    ) {
         if let Phase::Dialing { until, budget } = self.phase {
-            let handshake = Handshake::begin(config.greeting.clone(), peer, &mut self.outgoing);
+            let handshake = Handshake::begin(config.greeting.clone(), login, peer, &mut self.outgoing);
             self.phase = Phase::Handshaking { until, budget, handshake };
             self.last_received = now;
         }
@@ -155,8 +173,14 @@ impl Connection {
                 return Err(CloseReason::UnaskedReply);
             } else {
                 match self.in_flight.answer() {
-                    ReplyMatch::Answers { ticket, last } => deliver.reply(ticket, frame, last),
+                    ReplyMatch::Answers { ticket, last } => {
+                        if let Frame::Error(reply) = &frame {
+                            self.own.handle_error(reply);
+                        }
+                        deliver.reply(ticket, frame, last);
+                    }
                     ReplyMatch::Discarded => {}
+                    ReplyMatch::Own(own) => self.own.handle_reply(own, frame),
                     ReplyMatch::Unasked => return Err(CloseReason::UnaskedReply),
                 }
             }
@@ -167,7 +191,29 @@ impl Connection {
     /// Whether something came that is no reply.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        !self.pushes.is_empty() || self.decoder.has_skipped()
+        !self.pushes.is_empty() || self.decoder.has_skipped() || self.own.has_remarks()
+    }
+
+    /// What replies said, since the last call, that concerns more than the commands which they answer.
+    pub(crate) fn take_remarks(&mut self) -> Vec<Remark> {
+        self.own.take_remarks()
+    }
+
+    /// Logs in again at the next boundary between commands, if it is ready.
+    pub(crate) fn log_in(&mut self, credentials: Arc<Credentials>) {
+        if !self.draining && self.ready_since().is_some() {
+            self.own.log_in(credentials);
+        }
+    }
+
+    /// Whether new credentials are on their way, or their answer is.
+    pub(crate) fn is_logging_in(&self) -> bool {
+        self.own.is_logging_in()
+    }
+
+    /// Whether it has something to say of its own accord, which nobody was told of.
+    pub(crate) fn has_own(&self) -> bool {
+        self.own.is_due()
     }
 
     /// How many messages were skipped since the last call because they were too large.
@@ -209,7 +255,7 @@ impl Connection {
         config: &ConnectionConfig,
     ) -> &[u8] {
         queue.stamp(now);
-        self.refill(queue, held, config);
+        self.refill(now, queue, held, config);
         self.outgoing.get(self.written..).unwrap_or_default()
     }
 
@@ -235,11 +281,17 @@ impl Connection {
         deliver: &mut impl Deliver,
     ) -> Result<(), CloseReason> {
         match self.phase {
-            Phase::Dialing { until, budget } | Phase::Handshaking { until, budget, .. } if now >= until => {
+            Phase::Dialing { until, budget } if now >= until => {
                 return Err(CloseReason::ConnectTimeout(budget));
+            }
+            Phase::Handshaking { until, budget, ref handshake } if now >= until => {
+                return Err(CloseReason::HandshakeTimeout { after: budget, awaited: handshake.awaits() });
             }
             Phase::Dialing { .. } | Phase::Handshaking { .. } => return Ok(()),
             Phase::Ready { .. } => {}
+        }
+        if self.ping_at().is_some_and(|at| now >= at) {
+            self.own.ping();
         }
         let Some(until) = patience.allowance.expired_until(now) else { return Ok(()) };
         let overdue = match self.in_flight.oldest() {
@@ -253,7 +305,7 @@ impl Connection {
                 deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
             });
             // Silence for as long as a reply may take, while replies are due, is the sign of a dead peer.
-            let silence = now.since(self.last_received);
+            let silence = now.since(self.silent_since());
             if silence >= after {
                 return Err(CloseReason::Unresponsive(silence));
             }
@@ -266,10 +318,10 @@ impl Connection {
     pub(crate) fn next_timeout(&self, allowance: &Allowance) -> Option<Instant> {
         match self.phase {
             Phase::Dialing { until, .. } | Phase::Handshaking { until, .. } => Some(until),
-            Phase::Ready { .. } if self.in_flight.is_empty() => None,
+            Phase::Ready { .. } if self.in_flight.is_empty() => self.ping_at(),
             Phase::Ready { .. } => {
                 // Where all replies are overdue, only silence is left to wait for.
-                let from = self.in_flight.oldest().unwrap_or(self.last_received);
+                let from = self.in_flight.oldest().unwrap_or_else(|| self.silent_since());
                 Some(allowance.deadline(from))
             }
         }
@@ -278,6 +330,7 @@ impl Connection {
     /// Takes nothing new; it is done when [`Connection::is_idle`].
     pub(crate) fn drain(&mut self) {
         self.draining = true;
+        self.own.stop();
     }
 
     /// Fails everything it has taken, because nobody will wait any longer.
@@ -292,7 +345,7 @@ impl Connection {
 
     /// Another connection takes over: everything unsent goes back to the queue, what is written is waited for.
     pub(crate) fn retire(&mut self, queue: &mut Queue) {
-        self.draining = true;
+        self.drain();
         self.return_unsent(queue);
     }
 
@@ -319,9 +372,9 @@ impl Connection {
         self.in_flight.abandon(position)
     }
 
-    /// Nothing is written and nothing is awaited.
+    /// Nothing is written and nothing is awaited that anybody but itself has asked for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_empty() && self.written == self.outgoing.len()
+        self.in_flight.is_own_only() && (self.written == self.outgoing.len() || !self.in_flight.is_empty())
     }
 
     /// Since when commands can be sent, if they can.
@@ -357,7 +410,7 @@ impl Connection {
 
     /// Once everything is written: takes what may be written next.
     #[inline]
-    fn refill(&mut self, queue: &mut Queue, held: &[Lane], config: &ConnectionConfig) {
+    fn refill(&mut self, now: Instant, queue: &mut Queue, held: &[Lane], config: &ConnectionConfig) {
         if self.written < self.outgoing.len() {
             return;
         }
@@ -370,11 +423,28 @@ impl Connection {
         if self.draining || room == 0 || !matches!(self.phase, Phase::Ready { .. }) {
             return;
         }
+        let room = room - self.own.places();
         if held.is_empty() {
             queue.take(room, &mut self.outgoing, self.in_flight.incoming());
         } else {
             queue.take_except(held, room, &mut self.outgoing, self.in_flight.incoming_mixed());
         }
+        if self.own.is_due() {
+            self.own.write(now, &mut self.outgoing, &mut self.in_flight);
+        }
+    }
+
+    /// When it asks whether anybody is there: after some silence, if no reply is awaited.
+    #[inline]
+    fn ping_at(&self) -> Option<Instant> {
+        let is_idle = self.in_flight.is_empty() && !self.draining && !self.own.is_due();
+        (is_idle && self.idle_ping < Duration::MAX).then(|| self.last_received.after(self.idle_ping))
+    }
+
+    /// Since when nothing has come although a reply is awaited.
+    #[inline]
+    fn silent_since(&self) -> Instant {
+        self.in_flight.first().map_or(self.last_received, |first| first.max(self.last_received))
     }
 
     /// Gives back the commands of which no byte was written.
@@ -382,7 +452,8 @@ impl Connection {
         let end = self.outgoing.len();
         let (items, length) = self.in_flight.split_unsent(end - self.written);
         if !items.is_empty() {
-            queue.put_back(items, self.outgoing.get(end - length..).unwrap_or_default());
+            let bytes = self.outgoing.get(end - length..).unwrap_or_default();
+            self.own.return_others(items, bytes, queue);
             self.outgoing.truncate(end - length);
         }
     }

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use super::own::Own;
 use crate::proto::time::Instant;
 
 /// The name under which the application knows a command that it waits for.
@@ -40,6 +41,8 @@ pub(crate) struct Item {
     /// Nobody waits for it any more. Written, it stays as a tombstone, since its reply will come; queued, it is
     /// dropped before it is written.
     pub(crate) abandoned: bool,
+    /// The connection's own, for which nobody ever waits: it is abandoned from the beginning.
+    pub(crate) own: Option<Own>,
 }
 
 /// The bounds of a queue.
@@ -84,7 +87,8 @@ impl Queue {
     ) -> Position {
         let position = self.next;
         self.next.0 += 1;
-        let mut item = Item { position, at: UNSTAMPED, length: 0, lane, ticket, replies, abandoned: false };
+        let mut item =
+            Item { position, at: UNSTAMPED, length: 0, lane, ticket, replies, abandoned: false, own: None };
         if self.has_room() {
             let before = self.bytes.len();
             encode(&mut self.bytes);

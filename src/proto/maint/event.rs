@@ -48,6 +48,22 @@ pub enum Event {
         /// How many times the target was dialed.
         attempts: u32,
     },
+    /// The connections of a shard were told to log in with new credentials, and have. Told once for each renewal.
+    CredentialsRenewed,
+    /// The server refused to log connections in with new credentials; they live on with the old ones. Told once for
+    /// each renewal.
+    CredentialsRefused {
+        /// The server's words.
+        reason: String,
+    },
+    /// A server said in a reply that it cannot serve as a master any more: the connection is made anew, beside the one
+    /// that there is. Told once for each attempt.
+    Demoted {
+        /// The peer that said so.
+        peer: SocketAddr,
+        /// The code of its error, `READONLY` or `MASTERDOWN`.
+        code: &'static str,
+    },
     /// A connection is ready for commands.
     Connected {
         /// Who is at its other end, if it has an address.

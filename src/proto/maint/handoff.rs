@@ -65,7 +65,8 @@ impl Move {
 /// One connection on its way to its successor.
 #[derive(Debug)]
 pub(crate) struct Handoff {
-    pub(crate) move_id: MoveId,
+    /// `None` if nobody announced a move: the same endpoint is dialed anew.
+    pub(crate) move_id: Option<MoveId>,
     pub(crate) from: SocketAddr,
     pub(crate) to: Endpoint,
     half: Instant,
@@ -100,11 +101,20 @@ pub(crate) enum Failed {
 impl Handoff {
     pub(crate) fn new(from: SocketAddr, followed: &Move, to: Endpoint) -> Self {
         Handoff {
-            move_id: followed.id,
+            move_id: Some(followed.id),
+            half: followed.half,
+            ..Handoff::anew(from, to, followed.deadline)
+        }
+    }
+
+    /// One that nobody announced.
+    pub(crate) fn anew(from: SocketAddr, to: Endpoint, deadline: Instant) -> Self {
+        Handoff {
+            move_id: None,
             from,
             to,
-            half: followed.half,
-            deadline: followed.deadline,
+            half: deadline,
+            deadline,
             has_permit: false,
             phase: Phase::Waiting,
             attempts: 0,

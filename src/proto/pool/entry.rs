@@ -26,6 +26,10 @@ pub(super) struct Entry {
     /// The last dial to where this move leads came to nothing: the next one goes to the configured address.
     pub(super) detour: Option<MoveId>,
     pub(super) redial_at: Option<Instant>,
+    /// Commands are refused for what stands in the way, which only a person can mend.
+    pub(super) is_turned_away: bool,
+    /// When its connection may be made anew next because of what the server said of itself.
+    pub(super) replaceable_at: Instant,
     /// Why there is no connection, or was none until the last one became ready.
     pub(super) obstacle: Option<Arc<CloseReason>>,
     pub(super) hold: Hold,
@@ -66,6 +70,8 @@ impl Entry {
             gave_up_on: None,
             detour: None,
             redial_at: None,
+            is_turned_away: false,
+            replaceable_at: Instant::default(),
             obstacle: None,
             hold: Hold::default(),
             generation: 0,
@@ -82,8 +88,8 @@ impl Entry {
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Position, Failure> {
-        if let Some(reason) = &self.obstacle
-            && reason.is_refusal()
+        if self.is_turned_away
+            && let Some(reason) = &self.obstacle
         {
             return Err(Failure::Refused(reason.clone()));
         }
@@ -174,16 +180,22 @@ impl Entry {
     }
 
     /// The successor takes over: everything unsent, and everything to come, is its own; its predecessor only waits for
-    /// replies, until `close_by` at the latest.
-    pub(super) fn cut_over(&mut self, close_by: Instant) {
+    /// replies, until `close_by` at the latest if there is such a time.
+    pub(super) fn cut_over(&mut self, close_by: Option<Instant>) {
         let Some(successor) = self.successor.take() else { return };
         if let Some(mut predecessor) = self.active.replace(successor) {
             predecessor.connection.retire(&mut self.queue);
-            predecessor.close_by = Some(close_by);
+            predecessor.close_by = close_by;
             self.predecessors.push(predecessor);
             self.hold.is_stale = true;
         }
+        self.clear_obstacle();
+    }
+
+    /// Nothing stands in the way any more.
+    pub(super) fn clear_obstacle(&mut self) {
         self.obstacle = None;
+        self.is_turned_away = false;
     }
 
     /// The active connection is gone: say so to those who wait for it, and plan the next one. Says how many commands
@@ -207,12 +219,13 @@ impl Entry {
         }
         let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
         self.obstacle = Some(reason.clone());
+        self.is_turned_away = config.is_final(reason);
         if let Some(successor) = self.successor.take() {
             // It is on its way already.
             self.active = Some(successor);
             return lost;
         }
-        let delay = if reason.is_refusal() {
+        let delay = if self.is_turned_away {
             self.queue.clear(|ticket| deliver.fail(ticket, Failure::Refused(reason.clone())));
             config.backoff_max
         } else {

@@ -53,7 +53,7 @@ impl Pool {
             return;
         }
         if let Some(under_way) = &entry.handoff
-            && under_way.move_id == moving.id
+            && under_way.move_id == Some(moving.id)
             && under_way.to == to
         {
             return;
@@ -118,7 +118,8 @@ impl Pool {
         let Some(entry) = self.entries.get_mut(index) else { return };
         let Some(handoff) = &mut entry.handoff else { return };
         let breaker = self.breakers.of(&handoff.to);
-        if !breaker.allows(now) {
+        // Whoever is dialed anew, rather than because of a move, is no target to give up on.
+        if handoff.move_id.is_some() && !breaker.allows(now) {
             match breaker.is_half_open() {
                 // Others find out whether the target is there: that is worth waiting for.
                 true => self.put_off(index, now.after(PUT_OFF), now),
@@ -127,7 +128,9 @@ impl Pool {
             return;
         }
         let Some(budget) = handoff.dial(now, config.maint.handoff_timeout) else {
-            self.breakers.of(&handoff.to).abandoned();
+            if handoff.move_id.is_some() {
+                breaker.abandoned();
+            }
             self.finish_handoff(index, HandoffResult::Deadline, now);
             return;
         };
@@ -138,9 +141,12 @@ impl Pool {
         } else {
             self.maintenance.handoff_retries += 1;
         }
-        let (endpoint, follows) = (handoff.to.clone(), Some(handoff.move_id));
+        let (endpoint, follows) = (handoff.to.clone(), handoff.move_id);
         let mut link = entry.new_link(endpoint.clone(), follows, budget, now, config);
-        link.relax_as_successor(now.after(config.maint.post_handoff_relaxed));
+        link.renewals = self.logins.renewals();
+        if follows.is_some() {
+            link.relax_as_successor(now.after(config.maint.post_handoff_relaxed));
+        }
         let id = entry.id(index, link.generation);
         entry.successor = Some(link);
         self.actions.push_back(Action::Dial { id, endpoint, timeout: budget });
@@ -150,16 +156,21 @@ impl Pool {
     pub(super) fn cut_over(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
         let index = id.entry.0 as usize;
         let Some(entry) = self.entries.get_mut(index) else { return };
-        let deadline = entry.handoff.as_ref().map_or(now, |handoff| handoff.deadline);
+        // One that nobody announced to close is waited for as long as its replies are.
+        let announced = entry.handoff.as_ref().filter(|handoff| handoff.move_id.is_some());
+        let close_by = announced.map(|handoff| handoff.deadline.max(now).after(DRAIN_MAX));
         let before = entry.current();
-        entry.cut_over(deadline.max(now).after(DRAIN_MAX));
+        entry.cut_over(close_by);
         if let Some(active) = &mut entry.active {
-            active.relax_as_successor(now.after(self.config.maint.post_handoff_relaxed));
+            if close_by.is_some() {
+                active.relax_as_successor(now.after(self.config.maint.post_handoff_relaxed));
+            }
             if let Some(peer) = active.peer.and_then(|peer| self.peers.get(&peer)) {
                 active.relax(&peer.windows, now);
             }
         }
         self.finish_handoff(index, HandoffResult::Succeeded, now);
+        self.settle_renewal();
         self.actions.push_back(Action::Wake { id });
         if let Some(generation) = before {
             self.handle_drained(ConnectionId { entry: id.entry, generation }, now, deliver);
@@ -202,7 +213,7 @@ impl Pool {
             self.start_handoffs(now);
             return;
         }
-        let is_final = reason.is_refusal() || leads_back;
+        let is_final = self.config.is_final(reason) || leads_back;
         let failed = handoff.failed(&reason.to_string(), is_final, now, retries_max, &mut self.random);
         if let Failed::Over(result) = failed {
             self.finish_handoff(index, result, now);
@@ -241,10 +252,12 @@ impl Pool {
             self.handoffs.release();
         }
         if matches!(result, HandoffResult::GaveUp(_) | HandoffResult::Deadline | HandoffResult::BreakerOpen) {
-            entry.gave_up_on = Some(handoff.move_id);
+            entry.gave_up_on = handoff.move_id.or(entry.gave_up_on);
         }
         if let Some((id, peer)) = abandoned {
-            self.breakers.of(&handoff.to).abandoned();
+            if handoff.move_id.is_some() {
+                self.breakers.of(&handoff.to).abandoned();
+            }
             let reason = std::sync::Arc::new(CloseReason::Local);
             self.actions.push_back(Action::Close { id, reason, unused: true });
             self.forget_connection(id, peer, now);
@@ -261,7 +274,7 @@ impl Pool {
     }
 }
 
-fn key(index: usize) -> u32 {
+pub(super) fn key(index: usize) -> u32 {
     EntryId(u32::try_from(index).unwrap_or(u32::MAX)).0
 }
 

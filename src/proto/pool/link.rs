@@ -1,10 +1,11 @@
 //! [`Link`]: a connection, and what the pool knows about it that it does not know itself.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::PoolConfig;
-use crate::proto::connection::{Allowance, Connection, Patience};
+use crate::proto::connection::{Allowance, Connection, Credentials, Patience};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::handoff::MoveId;
 use crate::proto::maint::notification::NotificationKind;
@@ -19,6 +20,10 @@ pub(super) struct Link {
     pub(super) endpoint: Endpoint,
     /// and who was reached.
     pub(super) peer: Option<SocketAddr>,
+    /// What it logs in with,
+    pub(super) login: Option<Arc<Credentials>>,
+    /// and how often that had been renewed when it was dialed.
+    pub(super) renewals: u64,
     /// The newest move that was known when it was dialed to where that move leads.
     pub(super) follows: Option<MoveId>,
     /// It was told of the move that it follows: it leads nowhere new.
@@ -45,6 +50,8 @@ impl Link {
             connection: Connection::dialing(now, budget, &config.connection),
             endpoint,
             peer: None,
+            login: None,
+            renewals: 0,
             follows,
             leads_back: false,
             close_by: None,

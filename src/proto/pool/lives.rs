@@ -49,6 +49,7 @@ impl Pool {
         deliver: &mut impl Deliver,
     ) {
         self.take_in_pushes(id, now, deliver);
+        self.take_in_remarks(id, now);
         if let Err(reason) = received {
             self.end(id, reason, now, deliver);
             return;
@@ -80,10 +81,12 @@ impl Pool {
         self.counters.connected += 1;
         self.actions.push_back(Action::Ready { id });
         self.events.push_back(Event::Connected { peer });
+        self.catch_up(id);
+        let Some(entry) = self.entries.get_mut(id.entry.0 as usize) else { return };
         match role {
             Some(Role::Successor) => self.cut_over(id, now, deliver),
             _ => {
-                entry.obstacle = None;
+                entry.clear_obstacle();
                 self.consider_handoff(id.entry.0 as usize, now);
                 self.start_handoffs(now);
             }
@@ -98,7 +101,7 @@ impl Pool {
         deliver: &mut impl Deliver,
     ) {
         let Some(entry) = self.entries.get_mut(index) else { return };
-        let mut ends = Vec::new();
+        let (mut ends, mut awake) = (Vec::new(), Vec::new());
         for link in entry.links() {
             let checked = match link.close_by {
                 _ if give_up => Err(CloseReason::Local),
@@ -108,10 +111,14 @@ impl Pool {
                     link.connection.handle_timeout(now, &patience, deliver)
                 }
             };
-            if let Err(reason) = checked {
-                ends.push((link.generation, reason));
+            match checked {
+                Err(reason) => ends.push((link.generation, reason)),
+                Ok(()) if link.connection.has_own() => awake.push(link.generation),
+                Ok(()) => {}
             }
         }
+        let wake = |generation| Action::Wake { id: entry.id(index, generation) };
+        self.actions.extend(awake.into_iter().map(wake));
         for (generation, reason) in ends {
             let entry = EntryId(u32::try_from(index).unwrap_or(u32::MAX));
             self.end(ConnectionId { entry, generation }, reason, now, deliver);
@@ -135,7 +142,8 @@ impl Pool {
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.redial_at = None;
         let timeout = entry.connect_budget(self.peers.relaxed_until(now), now, &self.config);
-        let link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
+        let mut link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
+        link.renewals = self.logins.renewals();
         let id = entry.id(index, link.generation);
         entry.active = Some(link);
         self.actions.push_back(Action::Dial { id, endpoint, timeout });
@@ -184,7 +192,10 @@ impl Pool {
         self.actions.push_back(Action::Close { id, reason: reason.clone(), unused });
         self.forget_connection(id, peer, now);
         match role {
-            Role::Active => self.handle_loss(index, now),
+            Role::Active => {
+                self.handle_loss(index, now);
+                self.settle_renewal();
+            }
             Role::Successor => self.handle_failed_handoff(index, &reason, now),
             Role::Predecessor => self.wake_held(index),
         }

@@ -14,7 +14,9 @@ mod entry;
 mod handoffs;
 mod link;
 mod lives;
+mod logins;
 mod peer;
+mod unfit;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,12 +26,16 @@ use std::time::Duration;
 #[cfg(feature = "cli")]
 pub(crate) use self::census::{Census, Role};
 pub(crate) use self::deadlines::DeadlineId;
+pub(crate) use self::logins::Renewal;
 
 use self::deadlines::{Deadlines, Limited};
 use self::entry::Entry;
 use self::lives::link_of;
+use self::logins::Logins;
 use self::peer::Peers;
-use super::connection::{Agreed, ConnectionConfig, Deliver, Lane, Position, QueueBounds, Ticket};
+use super::connection::{
+    Agreed, ConnectionConfig, Credentials, Deliver, Lane, Position, QueueBounds, Ticket,
+};
 use super::endpoint::Endpoint;
 use super::error::{CloseReason, Failure, Outcome};
 use super::maint::breaker::Breakers;
@@ -49,6 +55,8 @@ pub(crate) struct PoolConfig {
     pub(crate) maint: MaintConfig,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
+    /// Somebody can be asked for other credentials than those that were refused.
+    pub(crate) renewable: bool,
     /// Where the jitter of the backoff comes from.
     pub(crate) seed: u64,
 }
@@ -79,6 +87,8 @@ pub(crate) enum Action {
     Wake { id: ConnectionId },
     /// Tell the other shards, which say [`Pool::handle_announcement`].
     Announce(Announcement),
+    /// Ask for new credentials, then say [`Pool::renew`].
+    AskCredentials,
     /// Look this endpoint's name up, then say [`Pool::handle_resolved`].
     Resolve { lookup: LookupId, endpoint: Endpoint },
 }
@@ -117,6 +127,7 @@ pub(crate) struct Pool {
     random: fastrand::Rng,
     counters: PoolCounters,
     maintenance: MaintenanceStats,
+    logins: Logins,
     /// Set once no new command is accepted: when what is left is given up.
     closing: Option<Instant>,
     next_entry: u32,
@@ -142,6 +153,7 @@ impl Pool {
             random: fastrand::Rng::with_seed(config.seed),
             counters: PoolCounters::default(),
             maintenance: MaintenanceStats::default(),
+            logins: Logins::default(),
             closing: None,
             next_entry: 0,
             next_move: 0,
@@ -198,16 +210,20 @@ impl Pool {
         }
     }
 
-    /// A dial succeeded, and reached this address if it has one; false if nobody wants the socket any more.
+    /// A dial succeeded, and reached this address if it has one; false if nobody wants the socket any more. Without
+    /// `credentials` of its own it logs in with the newest that are known.
     pub(crate) fn handle_connected(
         &mut self,
         id: ConnectionId,
         peer: Option<SocketAddr>,
+        credentials: Option<Credentials>,
         now: Instant,
     ) -> bool {
         let Some(link) = link_of(&mut self.entries, id) else { return false };
         link.peer = peer;
-        link.connection.handle_connected(peer.map(|peer| peer.ip()), now, &self.config.connection);
+        link.login = credentials.map(Arc::new).or_else(|| self.logins.newest(&self.config));
+        let (ip, config) = (peer.map(|peer| peer.ip()), &self.config.connection);
+        link.connection.handle_connected(ip, link.login.clone(), now, config);
         if let Some(known) = peer.and_then(|peer| self.peers.get(&peer)) {
             link.relax(&known.windows, now);
         }

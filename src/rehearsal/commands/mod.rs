@@ -166,6 +166,7 @@ pub(crate) fn call(context: &mut Context<'_>, command: &'static Command, args: A
     let session = &mut *context.session;
     session.last_command = command.name;
     let outcome = match command.call {
+        Call::Data(_) if session.answer.is_some() => Err(session.answer.unwrap_or_default().into()),
         Call::Data(call) => {
             context.world.audit.note(args);
             let mut data = Data {

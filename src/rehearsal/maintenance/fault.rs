@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Duplicate { copies: usize },
     /// Each push to a connection waits for the one after it, and follows it.
     Reorder,
+    /// Commands on data are answered with this error, and not executed.
+    Answer(&'static str),
 }
 
 /// Which bytes are counted.
@@ -38,7 +40,7 @@ pub(crate) enum Direction {
 }
 
 pub(crate) const SYNTAX: &str = "FAULT delay ms | stall | truncate bytes | reset bytes [in|out] | \
-    close-at-byte bytes [in|out] | refuse | drop | split | duplicate copies | reorder | off";
+    close-at-byte bytes [in|out] | refuse | drop | split | duplicate copies | reorder | answer readonly|masterdown|loading|noauth | off";
 
 impl Fault {
     /// Reads a kind and its arguments.
@@ -61,6 +63,12 @@ impl Fault {
                 Self::Duplicate { copies: usize::try_from(copies).unwrap_or(COPIES_MAX) }
             }
             ("reorder", []) => Self::Reorder,
+            ("answer", [code]) => {
+                let known = ANSWERS.iter().find(|answer| {
+                    answer.split(' ').next().is_some_and(|known| known.eq_ignore_ascii_case(code))
+                });
+                Self::Answer(known.ok_or_else(|| format!("answer: '{code}' is not known; syntax: {SYNTAX}"))?)
+            }
             _ => return Err(format!("unknown fault '{}'; syntax: {SYNTAX}", words.join(" "))),
         };
         Ok(fault)
@@ -96,9 +104,21 @@ impl std::fmt::Display for Fault {
             Self::Split => f.write_str("split"),
             Self::Duplicate { copies } => write!(f, "duplicate {copies}"),
             Self::Reorder => f.write_str("reorder"),
+            Self::Answer(error) => {
+                let code = error.split(' ').next().unwrap_or_default();
+                write!(f, "answer {}", code.to_ascii_lowercase())
+            }
         }
     }
 }
+
+/// What Redis says, word for word.
+const ANSWERS: [&str; 4] = [
+    "READONLY You can't write against a read only replica.",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "LOADING Redis is loading the dataset in memory",
+    "NOAUTH Authentication required.",
+];
 
 fn number(kind: &str, text: &str, min: u64, max: u64) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -122,6 +142,7 @@ mod tests {
             "split",
             "duplicate 3",
             "reorder",
+            "answer readonly",
         ];
         for line in lines {
             let words: Vec<&str> = line.split(' ').collect();

@@ -62,7 +62,9 @@ impl Gate {
             Fault::Cut { at_byte, direction: Direction::In, ending } => {
                 self.cut_in = Some(Cut { bytes_left: at_byte, ending });
             }
-            Fault::Refuse | Fault::Drop | Fault::Duplicate { .. } | Fault::Reorder => return false,
+            Fault::Refuse | Fault::Drop | Fault::Duplicate { .. } | Fault::Reorder | Fault::Answer(_) => {
+                return false;
+            }
         }
         true
     }

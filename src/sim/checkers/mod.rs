@@ -5,8 +5,10 @@ pub(super) mod deadlines;
 pub(super) mod endings;
 pub(super) mod handoffs;
 pub(super) mod liveness;
+pub(super) mod logins;
 pub(super) mod losses;
 pub(super) mod news;
+pub(super) mod storms;
 pub(super) mod truth;
 
 use std::fmt;

@@ -8,6 +8,7 @@ use crate::proto::time::Instant;
 use crate::rehearsal::NodeId;
 use crate::sim::agenda::Happening;
 use crate::sim::checkers::Violation;
+use crate::sim::checkers::logins::password;
 use crate::sim::network::{Chunk, WireId};
 use crate::sim::plan::{DeedKind, NODES};
 
@@ -52,6 +53,16 @@ impl World<'_> {
             }
             DeedKind::SlowNames { ms } => {
                 self.name.1 = Duration::from_millis(*ms);
+                Ok(())
+            }
+            DeedKind::Rotate { within_ms } => {
+                let number = self.password.map_or(1, |number| number + 1);
+                self.password = Some(number);
+                self.server.set_password(Some(password(number)));
+                for shard in 0..self.shards.len() {
+                    let at = self.now.after(Duration::from_millis(self.random.u64(..*within_ms)));
+                    self.agenda.plan(at, Happening::Renewed { shard });
+                }
                 Ok(())
             }
             DeedKind::ShutDown { shard, grace_ms } => {

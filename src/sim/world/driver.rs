@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Shard, World};
+use crate::proto::connection::Credentials;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::{Action, LookupId};
 use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::agenda::Happening;
+use crate::sim::checkers::logins::password;
 use crate::sim::checkers::{Violation, deadlines, losses};
 use crate::sim::network::{Chunk, WireId};
 use crate::sim::plan::{NODES, Setting, address};
@@ -98,6 +100,7 @@ impl World<'_> {
         };
         let is_full = count < bytes.len();
         if count > 0 {
+            wire.passwords.note(bytes.get(..count).unwrap_or_default());
             let arrival = self.now.after(latency(&self.plan.setting, &mut self.random));
             let at =
                 wire.to_server.send(Chunk::Bytes(bytes.get(..count).unwrap_or_default().to_vec()), arrival);
@@ -119,6 +122,9 @@ impl World<'_> {
             .note(self.now, &[4, shard as u64], |line| line.push_str(&format!("shard {shard}: {action:?}")));
         match action {
             Action::Dial { id, endpoint, .. } => {
+                if let Some(state) = self.shards.get_mut(shard) {
+                    state.storms.note_dial(id, self.now)?;
+                }
                 let (node, time) = match endpoint.socket_addr() {
                     Some(found) => {
                         ((0..NODES).find(|node| address(*node) == found.to_string()), Duration::ZERO)
@@ -146,6 +152,10 @@ impl World<'_> {
             Action::Resolve { lookup, .. } => {
                 let at = self.now.after(self.name.1);
                 self.agenda.plan(at, Happening::Resolved { shard, lookup });
+            }
+            Action::AskCredentials => {
+                let at = self.now.after(Duration::from_micros(self.random.u64(1..50_000)));
+                self.agenda.plan(at, Happening::Renewed { shard });
             }
             Action::Ready { id } => {
                 if let Some(state) = self.shards.get_mut(shard) {
@@ -192,7 +202,10 @@ impl World<'_> {
         }
         let peer = address(node).parse().ok();
         if let Some(state) = self.shards.get_mut(id.shard) {
-            state.pool.handle_connected(id.id(), peer, self.now);
+            // Who has somebody to ask has asked.
+            let asked = self.password.filter(|_| self.plan.setting.renewable);
+            let login = asked.map(|number| Credentials::password(password(number)));
+            state.pool.handle_connected(id.id(), peer, login, self.now);
         }
         self.wake(id);
         self.drive(id.shard)
@@ -203,6 +216,14 @@ impl World<'_> {
             state.pool.handle_closed(id.id(), reason, self.now, &mut state.outcomes);
         }
         self.drive(id.shard)
+    }
+
+    /// A shard is told of the newest password.
+    pub(super) fn renewed(&mut self, shard: usize) -> Result<(), Violation> {
+        if let (Some(state), Some(number)) = (self.shards.get_mut(shard), self.password) {
+            state.pool.renew(Credentials::password(password(number)), self.now);
+        }
+        self.drive(shard)
     }
 
     pub(super) fn resolved(&mut self, shard: usize, lookup: LookupId) -> Result<(), Violation> {

@@ -21,7 +21,8 @@ use crate::sim::checkers::bounds::Bounds;
 use crate::sim::checkers::endings::Endings;
 use crate::sim::checkers::handoffs::Handoffs;
 use crate::sim::checkers::news::Told;
-use crate::sim::checkers::{Violation, liveness, truth};
+use crate::sim::checkers::storms::Storms;
+use crate::sim::checkers::{Violation, liveness, logins, truth};
 use crate::sim::network::{Network, WireId};
 use crate::sim::outcomes::Outcomes;
 use crate::sim::plan::{DEEDS_END, NODES, Plan, Setting, address};
@@ -40,6 +41,8 @@ pub(in crate::sim) struct World<'a> {
     /// The nodes that the name leads to, and how long it takes to find out.
     name: (Vec<usize>, Duration),
     server_timer: Option<Instant>,
+    /// The number of the newest password, once there is one.
+    password: Option<u32>,
     is_calm: bool,
     tally: Tally,
 }
@@ -53,6 +56,7 @@ struct Shard {
     endings: Endings,
     handoffs: Handoffs,
     told: Told,
+    storms: Storms,
     next_ticket: u32,
     armed: Option<Instant>,
     is_closing: bool,
@@ -105,6 +109,7 @@ impl<'a> World<'a> {
                 endings: Endings::default(),
                 handoffs: Handoffs::default(),
                 told: Told::default(),
+                storms: Storms::default(),
                 next_ticket: 0,
                 armed: None,
                 is_closing: false,
@@ -133,6 +138,7 @@ impl<'a> World<'a> {
             server,
             name: (vec![0], Duration::from_millis(1)),
             server_timer: None,
+            password: None,
             is_calm: false,
             tally: Tally::default(),
         }
@@ -147,10 +153,13 @@ impl<'a> World<'a> {
         self.run_until(begin.after(DEEDS_END))?;
         self.heal();
         self.run_until(begin.after(DEEDS_END + CALM))?;
-        for Shard { pool, outcomes, is_closing, .. } in &mut self.shards {
+        for (shard, Shard { pool, outcomes, is_closing, .. }) in self.shards.iter_mut().enumerate() {
             match is_closing {
                 true => liveness::check_shut_down(pool, outcomes)?,
-                false => liveness::check_calm(pool, outcomes)?,
+                false => {
+                    liveness::check_calm(pool, outcomes)?;
+                    logins::check_calm(shard, pool, &mut self.network, self.password)?;
+                }
             }
             let stats = pool.maintenance();
             self.tally.notifications += stats.notifications;
@@ -221,6 +230,7 @@ impl<'a> World<'a> {
             Happening::Deed { index } => self.deed(index),
             Happening::Caller { caller } => self.caller(caller),
             Happening::Resolved { shard, lookup } => self.resolved(shard, lookup),
+            Happening::Renewed { shard } => self.renewed(shard),
             Happening::Told { shard, announcement } => {
                 if let Some(state) = self.shards.get_mut(shard) {
                     state.pool.handle_announcement(*announcement, self.now);
@@ -248,6 +258,8 @@ impl<'a> World<'a> {
     }
 
     fn compare_with_the_truth(&mut self) -> Result<(), Violation> {
+        // Whoever looks at the truth needs no password.
+        self.server.set_password(None);
         for shard in 0..self.shards.len() {
             let mut lists = BTreeMap::new();
             for lane in (0..self.plan.setting.callers).filter_map(|lane| u32::try_from(lane).ok()).map(Lane) {
@@ -280,6 +292,7 @@ fn config(setting: &Setting, seed: u64) -> PoolConfig {
             in_flight_max: setting.in_flight_max,
             connect_timeout: seconds(1),
             command_timeout: setting.command_timeout,
+            idle_ping: setting.idle_ping,
         },
         queue: QueueBounds { commands: setting.queue_max, bytes: 1 << 16 },
         maint: MaintConfig {
@@ -292,6 +305,7 @@ fn config(setting: &Setting, seed: u64) -> PoolConfig {
         },
         backoff_first: Duration::from_millis(20),
         backoff_max: Duration::from_millis(500),
+        renewable: setting.renewable,
         seed,
     }
 }

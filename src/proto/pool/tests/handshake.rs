@@ -447,7 +447,7 @@ fn hs_retained_completion_is_history() {
 fn hs_unix_socket_skips() {
     let mut story = Story::new(config_with(full()));
     let id = story.dialed();
-    assert!(story.pool.handle_connected(id, None, story.now));
+    assert!(story.pool.handle_connected(id, None, None, story.now));
     let said = story.serve(id, &Server::without_maint());
     assert_eq!((asks(&said), said.last().map(String::as_str)), (0, Some("SELECT 2")), "{said:?}");
     assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::Off);

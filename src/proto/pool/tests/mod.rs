@@ -3,6 +3,7 @@
 mod handshake;
 mod moving;
 mod observed;
+mod own;
 mod relaxed;
 mod schedule;
 mod story;
@@ -54,7 +55,7 @@ fn bytes_of_a_connection_that_is_gone_are_ignored() {
     story.close(id);
     assert!(!story.receive(id, b"+late\r\n"));
     assert!(story.pool.poll_transmit(id, story.now).is_none());
-    assert!(!story.pool.handle_connected(id, PEER, story.now));
+    assert!(!story.pool.handle_connected(id, PEER, None, story.now));
     assert_eq!(story.pool.counters().lost, 1);
 }
 
@@ -184,12 +185,18 @@ fn a_dial_or_a_handshake_that_hangs_is_given_up() {
         let mut story = Story::new(config());
         let id = story.dialed();
         if connected {
-            story.pool.handle_connected(id, PEER, story.now);
+            story.pool.handle_connected(id, PEER, None, story.now);
         }
         assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
         story.wait(SECOND * 2);
-        assert!(matches!(*story.closed().unwrap(), CloseReason::ConnectTimeout(_)));
-        assert!(!story.pool.handle_connected(id, PEER, story.now));
+        let reason = story.closed().unwrap();
+        match connected {
+            false => assert!(matches!(*reason, CloseReason::ConnectTimeout(_)), "{reason}"),
+            true => {
+                assert_eq!(reason.to_string(), "connected, but no reply to HELLO came within 2s of dialing")
+            }
+        }
+        assert!(!story.pool.handle_connected(id, PEER, None, story.now));
         story.redial();
     }
 }
@@ -202,7 +209,7 @@ fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
     let mut story = Story::new(config);
     story.submit("a");
     let id = story.dialed();
-    story.pool.handle_connected(id, PEER, story.now);
+    story.pool.handle_connected(id, PEER, None, story.now);
     story.written(id);
     assert!(!story.receive(id, b"-WRONGPASS invalid\r\n"));
     assert!(matches!(story.delivered.failures[..], [(1, Failure::Refused(_))]));

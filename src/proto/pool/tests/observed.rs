@@ -141,7 +141,9 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
                         let peer = endpoint.socket_addr().unwrap_or(PEER.unwrap());
                         match random.u32(..4) {
                             0 => story.fail(id, CloseReason::Dial("refused".into())),
-                            _ if story.pool.handle_connected(id, Some(peer), story.now) => live.push(id),
+                            _ if story.pool.handle_connected(id, Some(peer), None, story.now) => {
+                                live.push(id)
+                            }
                             _ => {}
                         }
                     }
@@ -173,7 +175,7 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
         for _ in 0..200 {
             while let Some((id, endpoint, _)) = story.dial() {
                 let peer = endpoint.socket_addr().unwrap_or(PEER.unwrap());
-                if story.pool.handle_connected(id, Some(peer), story.now) {
+                if story.pool.handle_connected(id, Some(peer), None, story.now) {
                     live.push(id);
                 }
             }

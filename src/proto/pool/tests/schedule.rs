@@ -132,7 +132,7 @@ impl World {
     fn transmit(&mut self, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         if !socket.connected {
-            socket.connected = self.pool.handle_connected(id, Some(socket.peer), self.now);
+            socket.connected = self.pool.handle_connected(id, Some(socket.peer), None, self.now);
         }
         let Some(bytes) = self.pool.poll_transmit(id, self.now) else { return };
         let count = self.random.usize(..=bytes.len());

@@ -70,11 +70,13 @@ pub(super) fn config() -> PoolConfig {
             in_flight_max: 100,
             connect_timeout: Duration::from_secs(2),
             command_timeout: Duration::from_secs(1),
+            idle_ping: Duration::MAX,
         },
         queue: QueueBounds { commands: 100, bytes: 1 << 20 },
         maint: MaintConfig::default(),
         backoff_first: Duration::from_millis(50),
         backoff_max: Duration::from_secs(2),
+        renewable: false,
         seed: 1,
     }
 }
@@ -268,7 +270,7 @@ impl Story {
     }
 
     pub(super) fn shake_hands(&mut self, id: ConnectionId) {
-        assert!(self.pool.handle_connected(id, PEER, self.now));
+        assert!(self.pool.handle_connected(id, PEER, None, self.now));
         assert!(self.written(id).contains("HELLO"));
         assert!(self.receive(id, HELLO_OK));
         assert!(self.written(id).contains("SETINFO"));
@@ -277,7 +279,7 @@ impl Story {
 
     /// A dial reached this address.
     pub(super) fn connect(&mut self, id: ConnectionId, peer: &str) -> bool {
-        self.pool.handle_connected(id, Some(peer.parse().unwrap()), self.now)
+        self.pool.handle_connected(id, Some(peer.parse().unwrap()), None, self.now)
     }
 
     /// A dial reached a server at this address, which answers until nothing more is said; what was said.
@@ -292,7 +294,7 @@ impl Story {
         let mut ids = Vec::new();
         while let Some((id, endpoint, _)) = self.dial() {
             let peer = endpoint.socket_addr().expect("an address");
-            assert!(self.pool.handle_connected(id, Some(peer), self.now));
+            assert!(self.pool.handle_connected(id, Some(peer), None, self.now));
             ids.push(id);
         }
         self.serve_all(&ids, server);

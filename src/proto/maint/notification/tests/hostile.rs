@@ -47,6 +47,7 @@ impl Line {
             in_flight_max: 100,
             connect_timeout: seconds(2),
             command_timeout: seconds(1),
+            idle_ping: Duration::MAX,
         };
         let mut line = Line {
             connection: Connection::dialing(NOW, Duration::from_secs(1), &config),
@@ -55,7 +56,7 @@ impl Line {
             delivered: Delivered::default(),
             submitted: 0,
         };
-        line.connection.handle_connected(None, NOW, &line.config);
+        line.connection.handle_connected(None, None, NOW, &line.config);
         while line.connection.ready_since().is_none() {
             for command in line.transmit() {
                 let Frame::Array(arguments) = command else { panic!("{command:?}") };

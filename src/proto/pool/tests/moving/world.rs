@@ -341,7 +341,9 @@ impl World {
             match first.remove() {
                 Due::Connected(key) => {
                     let socket = &self.sockets[&key];
-                    if socket.is_open && self.pool.handle_connected(socket.id, Some(socket.peer), self.now) {
+                    if socket.is_open
+                        && self.pool.handle_connected(socket.id, Some(socket.peer), None, self.now)
+                    {
                         self.to_write.insert(key);
                     }
                 }
@@ -397,6 +399,7 @@ impl World {
                     self.to_write.insert(key(id));
                 }
                 Action::Announce(announcement) => self.announcements.push(announcement),
+                Action::AskCredentials => {}
                 Action::Resolve { lookup, .. } => {
                     self.lookups.push(self.now);
                     self.plan(LATENCY, Due::Resolved(lookup));
