@@ -217,9 +217,11 @@ impl Entry {
         if link.relaxed_until() >= self.relaxed.0 {
             self.relaxed = (link.relaxed_until(), maintenance);
         }
+        // What a server's word led to is no refusal of what was asked for: that is dialed next.
+        let is_elsewhere = link.follows.is_some() && !link.is_ready();
         let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
         self.obstacle = Some(reason.clone());
-        self.is_turned_away = config.is_final(reason);
+        self.is_turned_away = config.is_final(reason) && !is_elsewhere;
         if let Some(successor) = self.successor.take() {
             // It is on its way already.
             self.active = Some(successor);

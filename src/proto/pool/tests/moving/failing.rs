@@ -122,6 +122,21 @@ fn a_target_that_is_not_there_does_not_keep_the_configured_address_from_being_tr
     assert_eq!(world.outcomes.tickets(), [ticket]);
 }
 
+/// What is wrong with a target that a server has named is not wrong with the configured address: nobody is refused for
+/// it, and nothing waits for as long as a person needs to mend it.
+#[test]
+fn a_target_that_is_not_trusted_costs_nobody_a_refusal() {
+    let mut world = World::of(1);
+    world.server(B).door = Door::Untrusted;
+    world.push(A, &moving_to(0, 60, B));
+    world.run(ms(1));
+    world.hang_up(A);
+    world.run(ms(0));
+    let ticket = world.submit(0, 0, "a");
+    world.run(ms(500));
+    assert_eq!((world.outcomes.tickets(), world.outcomes.failed.len()), (vec![ticket], 0));
+}
+
 #[test]
 fn mv_server_closes_early() {
     // Before the first dial, while the target is silent, and while it keeps its replies.

@@ -75,6 +75,8 @@ pub(super) enum Door {
     #[default]
     Open,
     Refusing,
+    /// Its certificate does not verify.
+    Untrusted,
     /// Nobody ever hears of it.
     Silent,
 }
@@ -429,6 +431,7 @@ impl World {
         match self.servers.get(&peer).map_or(Door::Refusing, |server| server.door) {
             Door::Open => self.plan(LATENCY, Due::Connected(key)),
             Door::Refusing => self.plan(LATENCY, Due::Failed(key, CloseReason::Dial("refused".into()))),
+            Door::Untrusted => self.plan(LATENCY, Due::Failed(key, CloseReason::Tls("no".into()))),
             Door::Silent => {}
         }
     }
