@@ -12,6 +12,7 @@ use super::Shared;
 use crate::command::{CommandName, FromReply};
 use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
+use crate::proto::resp::Frame;
 use crate::shard::Answer;
 use crate::shard::mailbox::Letter;
 
@@ -22,12 +23,20 @@ use crate::shard::mailbox::Letter;
 #[must_use = "the command was queued, and dropping its reply cancels it"]
 pub struct ClientReply<T> {
     shared: Arc<Shared>,
-    shard: usize,
-    /// The command, as long as there is no room for it.
-    letter: Option<Letter>,
-    receiver: oneshot::Receiver<Answer>,
+    call: Call,
     name: CommandName,
     kind: PhantomData<fn() -> T>,
+}
+
+enum Call {
+    Open {
+        shard: usize,
+        /// The command, as long as there is no room for it.
+        letter: Option<Letter>,
+        receiver: oneshot::Receiver<Answer>,
+    },
+    /// It was decided before it was sent.
+    Settled(Result<Frame>),
 }
 
 impl<T> ClientReply<T> {
@@ -42,7 +51,11 @@ impl<T> ClientReply<T> {
             Some(Err(PushError::Full(letter) | PushError::Closed(letter))) => Some(letter),
             Some(Ok(())) | None => None,
         };
-        ClientReply { shared, shard, letter, receiver, name, kind: PhantomData }
+        ClientReply { shared, call: Call::Open { shard, letter, receiver }, name, kind: PhantomData }
+    }
+
+    pub(super) fn settled(shared: Arc<Shared>, result: Result<Frame>, name: CommandName) -> Self {
+        ClientReply { shared, call: Call::Settled(result), name, kind: PhantomData }
     }
 }
 
@@ -51,10 +64,7 @@ impl<T: FromReply> Future for ClientReply<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
-        let result = match ready!(this.poll_answer(context)) {
-            Ok(answer) => answer.map_err(Error::from).and_then(T::from_reply),
-            Err(outcome) => Err(Error::shut_down(outcome)),
-        };
+        let result = ready!(this.poll_answer(context)).and_then(T::from_reply);
         let endpoint = this.shared.effective.endpoint();
         Poll::Ready(result.map_err(|error| error.of(this.name).at(endpoint)))
     }
@@ -62,13 +72,20 @@ impl<T: FromReply> Future for ClientReply<T> {
 
 impl<T> ClientReply<T> {
     /// The shard's answer, or what became of the command if the shard is gone.
-    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Outcome>> {
-        if self.letter.is_some()
-            && let Some(mailbox) = self.shared.threads.mailbox(self.shard)
-            && !ready!(mailbox.poll_send(&mut self.letter, context))
-        {
-            return Poll::Ready(Err(Outcome::Unsent));
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame>> {
+        match &mut self.call {
+            Call::Open { shard, letter, receiver } => {
+                if letter.is_some()
+                    && let Some(mailbox) = self.shared.threads.mailbox(*shard)
+                    && !ready!(mailbox.poll_send(letter, context))
+                {
+                    return Poll::Ready(Err(Error::shut_down(Outcome::Unsent)));
+                }
+                let answer = ready!(Pin::new(receiver).poll(context));
+                let answer = answer.map_err(|_| Error::shut_down(Outcome::Ambiguous));
+                Poll::Ready(answer.and_then(|answer| answer.map_err(Error::from)))
+            }
+            Call::Settled(result) => Poll::Ready(result.clone()),
         }
-        Pin::new(&mut self.receiver).poll(context).map_err(|_| Outcome::Ambiguous)
     }
 }
