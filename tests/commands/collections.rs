@@ -179,10 +179,10 @@ pub(crate) async fn combined_sorted_sets(on: &impl Commands, seen: &mut Seen) {
         zscore("d", "y") => Some(4.0);
         zunion(&["a", "b"], weights.aggregate_max().with_scores())
             => scores(&[("x", 2.0), ("y", 10.0), ("z", 20.0)]);
-        zunionstore("d", &["a", "b"], ZcombineOptions::new()) => 3;
-        zscore("d", "y") => Some(12.0);
+        zunionstore("d", &["a", "b"], weights) => 3;
+        zscore("d", "y") => Some(14.0);
         zmpop(&["none", "d"], ZsetEnd::Max) => (s("d"), scores(&[("z", 20.0)]));
-        zmpop_many(&["none", "d"], ZsetEnd::Min, 5) => Some((s("d"), scores(&[("x", 1.0), ("y", 12.0)])));
+        zmpop_many(&["none", "d"], ZsetEnd::Min, 5) => Some((s("d"), scores(&[("x", 2.0), ("y", 14.0)])));
         zmpop(&["none"], ZsetEnd::Min) => None::<(String, Vec<(String, f64)>)>;
     }
 }
