@@ -2,6 +2,7 @@
 
 use futures_lite::future::block_on;
 use hitless::command::{Commands, Script};
+use hitless::options::ScanOptions;
 use hitless::{Client, Frame};
 
 use crate::common::Redis;
@@ -43,4 +44,27 @@ fn a_script_is_sent_whole_only_where_it_is_not_known() {
     on_a_shard(config(&redis), |shard| async move { script(&shard).await });
     let redis = Redis::start();
     block_on(script(&Client::start(config(&redis)).unwrap()));
+}
+
+/// What a client's calls return may be awaited on another thread than they were called on.
+#[test]
+fn what_a_client_returns_crosses_threads() {
+    fn crosses<T: Send>(future: T) -> T {
+        future
+    }
+    let redis = Redis::start();
+    let client = Client::start(config(&redis)).unwrap();
+    let script = Script::new("return ARGV[1]");
+    let transaction = client.transaction();
+    transaction.incr("n").incr("n");
+    let executing = crosses(transaction.run::<(i64, i64)>());
+    let running = crosses(script.run::<String, _, &str, _>(&client, &[], &["a"]));
+    let mut scan = crosses(client.scan::<String>(ScanOptions::new()));
+    std::thread::scope(|scope| {
+        let executed = scope.spawn(|| block_on(executing)).join().unwrap();
+        assert_eq!(executed.unwrap(), (1, 2));
+        assert_eq!(scope.spawn(|| block_on(running)).join().unwrap().unwrap(), "a");
+        let found = scope.spawn(move || block_on(crosses(scan.next()))).join().unwrap();
+        assert_eq!(found.unwrap().unwrap(), "n");
+    });
 }
