@@ -62,6 +62,8 @@ pub enum ErrorKind {
     Server,
     /// The server's reply is not what the caller asked for.
     ReplyType,
+    /// The command is none for a connection that is shared with others: see [`command`](mod@crate::command).
+    Command,
     /// The shard is shutting down, or gone.
     ShutDown,
     /// A closure that was sent to a shard panicked there.
@@ -85,6 +87,7 @@ impl ErrorKind {
             ErrorKind::Overloaded => "overloaded",
             ErrorKind::Server => "server",
             ErrorKind::ReplyType => "reply-type",
+            ErrorKind::Command => "command",
             ErrorKind::ShutDown => "shut-down",
             ErrorKind::Panicked => "panicked",
         }
@@ -266,6 +269,7 @@ impl fmt::Display for Error {
             write!(f, ", while the server had announced {maintenance}")?;
         }
         match (self.0.outcome, self.0.command.is_some()) {
+            (Outcome::Unsent, true) if self.0.kind == ErrorKind::Command => Ok(()),
             (Outcome::Unsent, true) => f.write_str(" (not executed; it is safe to try again)"),
             (Outcome::Ambiguous, true) => f.write_str(" (it may have been executed)"),
             _ => Ok(()),

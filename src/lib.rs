@@ -45,6 +45,17 @@
 //!
 //! [`manual`] has a page on each, and on sizes, failures and moving over from other clients.
 //!
+//! # Commands
+//!
+//! | what | where |
+//! |---|---|
+//! | the commonest two hundred, typed | methods of [`Shard`] and [`Client`]; [`command::Commands`] for code that takes either |
+//! | what they take beside arguments | [`options`] |
+//! | any other | [`cmd`], and what is [refused](mod@command) |
+//! | several in one go; and with nothing in between | [`Shard::pipeline`], [`Shard::transaction`], and the same of [`Client`] |
+//! | scripts | [`command::Script`] |
+//! | all keys, or all of one | [`Shard::scan`], [`Shard::hscan`], and so on: streams |
+//!
 //! # What happens to a command
 //!
 //! A command is queued when its method is called, encoded straight into the buffer that is sent. Until a byte of it
@@ -59,7 +70,7 @@
 //!
 //! # A newcomer's walk: the path of one `GET`
 //!
-//! 1. `command/typed.rs`: the method `get`, written once for all who can send commands.
+//! 1. `command/typed/strings.rs`: the method `get`, written once for all who can send commands.
 //! 2. `shard/mod.rs`: `Shard::submit` opens a call, submits, and wakes the connection's driver once.
 //! 3. `proto/resp/encoder.rs`: the command becomes bytes, in place.
 //! 4. `proto/connection/queue.rs`: it is queued, unsent, for the entry that the handle is bound to.
@@ -146,7 +157,7 @@ compile_error!("hitless runs on Linux only: it is built on io_uring");
 #[doc(hidden)]
 pub mod cli;
 mod client;
-mod command;
+pub mod command;
 mod config;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -163,6 +174,16 @@ mod sim;
 #[cfg(any(feature = "rehearsal", not(doctest)))]
 pub mod manual;
 pub mod observe;
+/// What commands take beside their arguments, such as [`SetOptions`](options::SetOptions): small values that are built
+/// in place, and written in the order of the wire.
+pub mod options {
+    pub use crate::command::options::{
+        BitFieldOptions, BitOperation, BitOverflow, BitUnit, CopyOptions, ExpireCondition, GeoAddOptions,
+        GeoSearchOptions, GeoUnit, GetExOptions, ListEnd, LposOptions, ScanOptions, SetOptions, SortOptions,
+        Trim, XaddOptions, XautoclaimOptions, XclaimOptions, XgroupOptions, XreadGroupOptions, XreadOptions,
+        ZaddOptions, ZcombineOptions, ZrangeOptions, ZsetEnd,
+    };
+}
 /// How servers are reached: what finds the addresses of names, what to log in with, and TLS.
 pub mod net {
     pub use crate::config::{Credentials, CredentialsProvider, Resolve};
@@ -173,6 +194,7 @@ pub mod net {
 pub mod rehearsal;
 
 pub use client::{Client, ClientReply};
+#[doc(inline)]
 pub use command::{Argument, Cmd, FromReply, ToArg, cmd};
 pub use config::{Config, ConfigError, Effective, Maintenance};
 pub use error::{Error, ErrorKind, Result};

@@ -13,7 +13,7 @@ mod stop;
 mod text;
 mod tls;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -75,18 +75,23 @@ pub fn main() -> ExitCode {
     ExitCode::from(match result {
         Ok(code) => code,
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            complain(&format!("{message}\n\nFor more information, try '--help'."));
             USAGE
         }
         Err(Failure::Unreachable(error)) => {
-            eprintln!("error: {error:#}");
+            complain(&format!("{error:#}"));
             UNREACHABLE
         }
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {error:#}");
+            complain(&format!("{error:#}"));
             FAILED
         }
     })
+}
+
+/// Whoever does not read it does not mind.
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {problem}");
 }
 
 fn log_to_stderr(with_rehearsal: bool, default: &str) {
@@ -101,6 +106,8 @@ fn log_to_stderr(with_rehearsal: bool, default: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && !plain)
+        // It would tell of a line that could not be written by a panic, on the thread that had something to say.
+        .log_internal_errors(false)
         .init();
 }
 

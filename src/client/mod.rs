@@ -1,6 +1,8 @@
 //! [`Client`]: the door for threads and runtimes other than the shards' own.
 
+mod commands;
 mod overflow;
+mod pipeline;
 mod reply;
 mod route;
 mod threads;
@@ -18,14 +20,13 @@ pub use self::reply::ClientReply;
 use self::overflow::Overflow;
 use self::route::{Choice, Held, Place, Route};
 use self::threads::Threads;
-use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::connection::Lane;
 use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
-use crate::proto::resp::Encoder;
+use crate::proto::resp::Frame;
 use crate::shard::mailbox::Letter;
 use crate::shard::{FOREIGN_LANES, Shard, ShardStats};
 
@@ -197,24 +198,16 @@ impl Client {
     }
 
     /// Sends any command.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Command`], at once, if it is one that shared connections [do not carry](mod@crate::command).
     pub fn run<T: FromReply>(&self, command: &Cmd) -> ClientReply<T> {
+        if let Some(error) = command.refusal() {
+            return self.settled(command.command_name(), Err(error));
+        }
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
         self.call(command.command_name(), bytes, None)
-    }
-
-    typed_commands!(ClientReply);
-
-    #[inline]
-    fn send<T: FromReply>(
-        &self,
-        name: CommandName,
-        arguments: usize,
-        write: impl FnOnce(&mut Encoder<'_>),
-    ) -> ClientReply<T> {
-        let mut bytes = Vec::with_capacity(COMMAND_RESERVED);
-        write(&mut Encoder::command(&mut bytes, arguments));
-        self.call(name, bytes, None)
     }
 
     fn call<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: Option<u32>) -> ClientReply<T> {
@@ -223,6 +216,11 @@ impl Client {
         let letter = Letter::Call { bytes, batch, entry, lane, caller };
         let sent = self.overflow.send(&self.shared.threads, shard, letter);
         ClientReply::begin(self.shared.clone(), &self.overflow, sent, receiver, name, stay)
+    }
+
+    /// A reply that was decided before anything was sent.
+    fn settled<T: FromReply>(&self, name: CommandName, result: Result<Frame>) -> ClientReply<T> {
+        ClientReply::settled(self.shared.clone(), result, name)
     }
 
     async fn start_on<F, Fut, T>(&self, index: usize, run: F) -> Result<oneshot::Receiver<Result<T>>>
@@ -305,9 +303,6 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     let text = text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     Error::new(ErrorKind::Panicked, Outcome::Ambiguous, format!("a closure on the shard panicked: {text}"))
 }
-
-/// Room for a short command, so that writing one allocates once.
-const COMMAND_RESERVED: usize = 128;
 
 #[cfg(test)]
 mod across_threads;

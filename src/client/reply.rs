@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_channel::oneshot;
 
@@ -13,6 +13,7 @@ use super::route::Stay;
 use crate::command::{CommandName, FromReply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
+use crate::proto::resp::Frame;
 use crate::shard::Answer;
 
 /// The reply to a command that was called on a [`Client`](super::Client).
@@ -25,7 +26,6 @@ use crate::shard::Answer;
 pub struct ClientReply<T> {
     shared: Arc<Shared>,
     call: Call,
-    receiver: oneshot::Receiver<Answer>,
     name: CommandName,
     /// What keeps a handle's later calls from going elsewhere, if it may choose.
     stay: Option<Stay>,
@@ -33,11 +33,13 @@ pub struct ClientReply<T> {
 }
 
 enum Call {
-    Sent,
-    /// There was no room.
-    Waiting(Arc<Overflow>),
-    /// Nothing was sent.
-    Refused(Error),
+    Open {
+        receiver: oneshot::Receiver<Answer>,
+        /// Where it waits, if there was no room for it.
+        overflow: Option<Arc<Overflow>>,
+    },
+    /// It was decided before anything was sent.
+    Settled(Result<Frame>),
     Taken,
 }
 
@@ -51,15 +53,19 @@ impl<T> ClientReply<T> {
         stay: Option<Stay>,
     ) -> Self {
         let call = match sent {
-            Sent::InTheMailbox => Call::Sent,
-            Sent::Waiting => Call::Waiting(overflow.clone()),
-            Sent::Gone => Call::Refused(Error::shut_down(Outcome::Unsent)),
+            Sent::InTheMailbox => Call::Open { receiver, overflow: None },
+            Sent::Waiting => Call::Open { receiver, overflow: Some(overflow.clone()) },
+            Sent::Gone => Call::Settled(Err(Error::shut_down(Outcome::Unsent))),
             Sent::Refused => {
                 let detail = "too many calls of one handle wait for room in the mailboxes of its shards";
-                Call::Refused(Error::overloaded(detail))
+                Call::Settled(Err(Error::overloaded(detail)))
             }
         };
-        ClientReply { shared, call, receiver, name, stay, kind: PhantomData }
+        ClientReply { shared, call, name, stay, kind: PhantomData }
+    }
+
+    pub(super) fn settled(shared: Arc<Shared>, result: Result<Frame>, name: CommandName) -> Self {
+        ClientReply { shared, call: Call::Settled(result), name, stay: None, kind: PhantomData }
     }
 }
 
@@ -86,28 +92,23 @@ impl<T: FromReply> Future for ClientReply<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
-        let result = match std::mem::replace(&mut this.call, Call::Taken) {
-            Call::Refused(error) => Err(error),
-            Call::Taken => return Poll::Ready(Err(Error::shut_down(Outcome::Answered).of(this.name))),
-            call => {
-                let waiting = match call {
-                    Call::Waiting(overflow) => {
-                        let flushed = overflow.poll_flush(&this.shared.threads, context);
-                        flushed.is_pending().then_some(overflow)
-                    }
-                    _ => None,
-                };
-                // Another reply of the handle may have been polled before, and have sent this one.
-                match Pin::new(&mut this.receiver).poll(context) {
-                    Poll::Pending => {
-                        this.call = waiting.map_or(Call::Sent, Call::Waiting);
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Ok(answer)) => answer.map_err(Error::from),
-                    Poll::Ready(Err(oneshot::Canceled)) => Err(lost()),
+        let result = match &mut this.call {
+            Call::Open { receiver, overflow } => {
+                if let Some(waiting) = overflow
+                    && waiting.poll_flush(&this.shared.threads, context).is_ready()
+                {
+                    *overflow = None;
+                }
+                // If it still waits, another reply of the handle may have been polled before, and have sent it.
+                match ready!(Pin::new(receiver).poll(context)) {
+                    Ok(answer) => answer.map_err(Error::from),
+                    Err(oneshot::Canceled) => Err(lost()),
                 }
             }
+            Call::Settled(result) => result.clone(),
+            Call::Taken => Err(Error::shut_down(Outcome::Answered)),
         };
+        this.call = Call::Taken;
         this.stay = None;
         let endpoint = this.shared.effective.endpoint();
         let result = result.and_then(T::from_reply);

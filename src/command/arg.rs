@@ -1,5 +1,8 @@
 //! [`ToArg`]: what can be an argument of a command.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::proto::resp::Encoder;
@@ -49,6 +52,17 @@ impl Argument<'_> {
     }
 }
 
+/// An argument as it is.
+impl ToArg for Argument<'_> {
+    fn to_arg(&self) -> Argument<'_> {
+        match self {
+            Argument::Bytes(bytes) => Argument::Bytes(bytes),
+            Argument::Integer(number) => Argument::Integer(*number),
+            Argument::Owned(bytes) => Argument::Bytes(bytes),
+        }
+    }
+}
+
 macro_rules! bytes_to_arg {
     ($($kind:ty),*) => {$(
         impl ToArg for $kind {
@@ -85,7 +99,7 @@ macro_rules! text_to_arg {
 }
 
 bytes_to_arg!(str, String, [u8], Vec<u8>, Bytes);
-integer_to_arg!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize);
+integer_to_arg!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, usize, isize);
 // Rust prints floating-point numbers with as many digits as it takes to read the same number back.
 text_to_arg!(f32, f64);
 
@@ -102,6 +116,19 @@ impl<T: ToArg + ?Sized> ToArg for &T {
         (**self).to_arg()
     }
 }
+
+macro_rules! pointer_to_arg {
+    ($($pointer:ident),*) => {$(
+        impl<T: ToArg + ?Sized> ToArg for $pointer<T> {
+            #[inline]
+            fn to_arg(&self) -> Argument<'_> {
+                (**self).to_arg()
+            }
+        }
+    )*};
+}
+
+pointer_to_arg!(Arc, Box, Rc);
 
 impl<T: ToArg + ToOwned + ?Sized> ToArg for std::borrow::Cow<'_, T> {
     fn to_arg(&self) -> Argument<'_> {

@@ -1,6 +1,6 @@
 //! [`FromReply`]: what a reply can become.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 use bytes::Bytes;
@@ -10,8 +10,9 @@ use crate::proto::resp::Frame;
 
 /// A type that replies can be turned into.
 ///
-/// Conversions know the shapes of RESP2 and of RESP3: numbers may come as digits, maps as flat arrays, and truth as
-/// 0 and 1. An error reply becomes an [`Error`] of the kind [`Server`](crate::ErrorKind::Server) unless the type is
+/// Conversions know the shapes of RESP2 and of RESP3: numbers may come as digits, truth as 0 and 1, and maps and lists
+/// of pairs as each other or as flat arrays: scores that a sorted set returns with its members may be taken as
+/// `Vec<(String, f64)>` or `HashMap<String, f64>` in both protocols. An error reply becomes an [`Error`] of the kind [`Server`](crate::ErrorKind::Server) unless the type is
 /// [`Frame`] or `Result<T, Error>`, which keep it. A null becomes `None`; it is an error for types without one.
 pub trait FromReply: Sized {
     /// Turns a reply into this type.
@@ -20,6 +21,12 @@ pub trait FromReply: Sized {
     /// [`ErrorKind::Server`](crate::ErrorKind::Server) if the reply is an error,
     /// [`ErrorKind::ReplyType`](crate::ErrorKind::ReplyType) if it has another shape than this type needs.
     fn from_reply(reply: Frame) -> Result<Self>;
+
+    /// Turns a reply into several of this type, for a list of them. The default takes one from each element.
+    #[doc(hidden)]
+    fn list_from_reply(reply: Frame) -> Result<Vec<Self>> {
+        items(reply)?.into_iter().map(Self::from_reply).collect()
+    }
 }
 
 impl FromReply for Frame {
@@ -115,8 +122,26 @@ impl FromReply for f64 {
     }
 }
 
+/// The nearest to what the server has.
+impl FromReply for f32 {
+    fn from_reply(reply: Frame) -> Result<Self> {
+        f64::from_reply(reply).map(|number| number as f32)
+    }
+}
+
 macro_rules! integer_from_reply {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty),*) => { $(integer_from_reply!(@one $kind {});)* };
+    (u8 or bytes) => {
+        integer_from_reply!(@one u8 {
+            fn list_from_reply(reply: Frame) -> Result<Vec<u8>> {
+                match reply {
+                    Frame::Bulk(bytes) | Frame::Simple(bytes) | Frame::Verbatim { text: bytes, .. } => Ok(bytes.into()),
+                    reply => items(reply)?.into_iter().map(u8::from_reply).collect(),
+                }
+            }
+        });
+    };
+    (@one $kind:ty { $($list:item)? }) => {
         impl FromReply for $kind {
             #[inline]
             fn from_reply(reply: Frame) -> Result<Self> {
@@ -130,33 +155,55 @@ macro_rules! integer_from_reply {
                     reply => Err(Error::unexpected(expected, &reply)),
                 }
             }
+
+            $($list)?
         }
-    )*};
+    };
 }
 
-integer_from_reply!(i64, u64, i32, u32, u16, i16, u8, i8, usize, isize);
+integer_from_reply!(i64, u64, i32, u32, u16, i16, i8, usize, isize, i128, u128);
+integer_from_reply!(u8 or bytes);
 
-/// One element for each of the reply's; `Vec<u8>` is a list of numbers: take [`Bytes`] for binary values.
+/// One element for each of the reply's, or for each pair of them if the element is one. `Vec<u8>` is the bytes of a
+/// string, too; [`Bytes`] takes them without a copy.
 impl<T: FromReply> FromReply for Vec<T> {
     fn from_reply(reply: Frame) -> Result<Self> {
-        items(reply)?.into_iter().map(T::from_reply).collect()
+        T::list_from_reply(reply)
+    }
+}
+
+impl<T: FromReply> FromReply for VecDeque<T> {
+    fn from_reply(reply: Frame) -> Result<Self> {
+        T::list_from_reply(reply).map(VecDeque::from)
+    }
+}
+
+impl<T: FromReply + Eq + Hash, S: BuildHasher + Default> FromReply for HashSet<T, S> {
+    fn from_reply(reply: Frame) -> Result<Self> {
+        T::list_from_reply(reply).map(|list| list.into_iter().collect())
+    }
+}
+
+impl<T: FromReply + Ord> FromReply for BTreeSet<T> {
+    fn from_reply(reply: Frame) -> Result<Self> {
+        T::list_from_reply(reply).map(BTreeSet::from_iter)
     }
 }
 
 impl<K: FromReply + Eq + Hash, V: FromReply, S: BuildHasher + Default> FromReply for HashMap<K, V, S> {
     fn from_reply(reply: Frame) -> Result<Self> {
-        pairs(reply)?.into_iter().map(pair).collect()
+        pairs(reply, "a map")?.into_iter().map(pair).collect()
     }
 }
 
 impl<K: FromReply + Ord, V: FromReply> FromReply for BTreeMap<K, V> {
     fn from_reply(reply: Frame) -> Result<Self> {
-        pairs(reply)?.into_iter().map(pair).collect()
+        pairs(reply, "a map")?.into_iter().map(pair).collect()
     }
 }
 
 macro_rules! tuple_from_reply {
-    ($count:literal, $($element:ident),*) => {
+    ($count:literal, $($element:ident),* $(; $list:item)?) => {
         /// One reply for each element, in their order: what a pipeline returns.
         impl<$($element: FromReply),*> FromReply for ($($element,)*) {
             fn from_reply(reply: Frame) -> Result<Self> {
@@ -168,15 +215,28 @@ macro_rules! tuple_from_reply {
                 let mut items = found.into_iter();
                 Ok(($($element::from_reply(items.next().unwrap_or(Frame::Null))?,)*))
             }
+
+            $($list)?
         }
     };
 }
 
-tuple_from_reply!(2, A, B);
+tuple_from_reply!(1, A);
+tuple_from_reply!(2, A, B;
+    fn list_from_reply(reply: Frame) -> Result<Vec<Self>> {
+        pairs(reply, "an array of pairs")?.into_iter().map(pair).collect()
+    }
+);
 tuple_from_reply!(3, A, B, C);
 tuple_from_reply!(4, A, B, C, D);
 tuple_from_reply!(5, A, B, C, D, E);
 tuple_from_reply!(6, A, B, C, D, E, F);
+tuple_from_reply!(7, A, B, C, D, E, F, G);
+tuple_from_reply!(8, A, B, C, D, E, F, G, H);
+tuple_from_reply!(9, A, B, C, D, E, F, G, H, I);
+tuple_from_reply!(10, A, B, C, D, E, F, G, H, I, J);
+tuple_from_reply!(11, A, B, C, D, E, F, G, H, I, J, K);
+tuple_from_reply!(12, A, B, C, D, E, F, G, H, I, J, K, L);
 
 /// The reply without attributes, unless it is an error.
 #[inline]
@@ -195,9 +255,19 @@ fn items(reply: Frame) -> Result<Vec<Frame>> {
     }
 }
 
-fn pairs(reply: Frame) -> Result<Vec<(Frame, Frame)>> {
+/// The pairs of a map, or of an array: one that holds nothing but pairs, or that is flat.
+fn pairs(reply: Frame, expected: &str) -> Result<Vec<(Frame, Frame)>> {
     match checked(reply)? {
         Frame::Map(pairs) => Ok(pairs),
+        Frame::Array(items)
+            if items.iter().all(|item| matches!(item, Frame::Array(pair) if pair.len() == 2)) =>
+        {
+            let pair = |item| match item {
+                Frame::Array(pair) => <[Frame; 2]>::try_from(pair).ok().map(|[key, value]| (key, value)),
+                _ => None,
+            };
+            Ok(items.into_iter().filter_map(pair).collect())
+        }
         Frame::Array(items) if items.len().is_multiple_of(2) => {
             let mut items = items.into_iter();
             let mut pairs = Vec::with_capacity(items.len() / 2);
@@ -206,7 +276,11 @@ fn pairs(reply: Frame) -> Result<Vec<(Frame, Frame)>> {
             }
             Ok(pairs)
         }
-        reply => Err(Error::unexpected("a map", &reply)),
+        Frame::Array(items) => {
+            let error = format!("{expected}, or an even number of elements");
+            Err(Error::unexpected(&error, &Frame::Array(items)))
+        }
+        reply => Err(Error::unexpected(expected, &reply)),
     }
 }
 
@@ -240,6 +314,42 @@ mod tests {
         let expected = BTreeMap::from([("a".to_owned(), 1u8), ("b".to_owned(), 2)]);
         assert_eq!(BTreeMap::from_reply(flat).unwrap(), expected);
         assert_eq!(BTreeMap::from_reply(map).unwrap(), expected);
+    }
+
+    #[test]
+    fn pairs_come_flat_nested_or_as_a_map_and_go_where_they_are_wanted() {
+        let flat = Frame::Array(vec![bulk("a"), bulk("1"), bulk("b"), bulk("inf")]);
+        let nested = Frame::Array(vec![
+            Frame::Array(vec![bulk("a"), Frame::Double(1.0)]),
+            Frame::Array(vec![bulk("b"), Frame::Double(f64::INFINITY)]),
+        ]);
+        let map =
+            Frame::Map(vec![(bulk("a"), Frame::Double(1.0)), (bulk("b"), Frame::Double(f64::INFINITY))]);
+        let expected = [("a".to_owned(), 1.0), ("b".to_owned(), f64::INFINITY)];
+        for reply in [flat, nested, map] {
+            assert_eq!(Vec::<(String, f64)>::from_reply(reply.clone()).unwrap(), expected);
+            assert_eq!(BTreeMap::from_reply(reply).unwrap(), BTreeMap::from(expected.clone()));
+        }
+        // What streams return: a list of lists by key, as a map and as an array of pairs.
+        let entries = || Frame::Array(vec![bulk("x"), bulk("y")]);
+        for reply in [
+            Frame::Map(vec![(bulk("s"), entries())]),
+            Frame::Array(vec![Frame::Array(vec![bulk("s"), entries()])]),
+            Frame::Array(vec![bulk("s"), entries()]),
+        ] {
+            let streams = BTreeMap::<String, Vec<String>>::from_reply(reply).unwrap();
+            assert_eq!(streams, BTreeMap::from([("s".to_owned(), vec!["x".to_owned(), "y".to_owned()])]));
+        }
+        let error = Vec::<(String, f64)>::from_reply(Frame::Array(vec![bulk("a")])).unwrap_err();
+        assert_eq!(error.to_string(), "expected an array of pairs, or an even number of elements, got array");
+        assert!(Vec::<(String, f64)>::from_reply(Frame::Array(Vec::new())).unwrap().is_empty());
+    }
+
+    #[test]
+    fn bytes_may_be_a_vector_and_numbers_in_an_array_too() {
+        assert_eq!(Vec::<u8>::from_reply(bulk("ab")).unwrap(), b"ab");
+        assert_eq!(Vec::<u8>::from_reply(Frame::Array(vec![Frame::Integer(7)])).unwrap(), [7]);
+        assert!(Vec::<u8>::from_reply(Frame::Null).is_err());
     }
 
     #[test]

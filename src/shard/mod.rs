@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod calls;
+mod commands;
 mod credentials;
 mod driver;
 pub(crate) mod executor;
@@ -34,6 +35,7 @@ use futures_channel::oneshot;
 
 pub use self::broadcast::ShardGroup;
 pub use self::pipeline::Pipeline;
+pub(crate) use self::pipeline::{PIPELINE, TRANSACTION};
 pub use self::reply::Reply;
 pub use self::stats::ShardStats;
 
@@ -42,14 +44,13 @@ pub(crate) use self::calls::Answer;
 use self::calls::Calls;
 use self::pushes::Handler;
 use self::seats::Seats;
-use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
 use crate::proto::connection::{Credentials, Deliver, Lane, Position, Ticket};
 use crate::proto::error::Outcome;
 use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
-use crate::proto::resp::{Encoder, Frame};
+use crate::proto::resp::Frame;
 use crate::proto::time::Instant;
 
 /// A handle to the pool of connections on this thread.
@@ -255,8 +256,15 @@ impl Shard {
     }
 
     /// Sends any command.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Command`](crate::ErrorKind::Command), at once, if it is one that shared connections
+    /// [do not carry](mod@crate::command).
     #[inline]
     pub fn run<T: FromReply>(&self, command: &Cmd) -> Reply<T> {
+        if let Some(error) = command.refusal() {
+            return Reply::settled(Err(error), command.command_name());
+        }
         self.submit(command.command_name(), None, |out| command.encode(out))
     }
 
@@ -271,31 +279,6 @@ impl Shard {
             return Err(error.of(command.command_name()).at(self.inner.effective.endpoint()));
         }
         Ok(self.run(command))
-    }
-
-    /// Begins a batch of commands that go out together.
-    pub fn pipeline(&self) -> Pipeline<'_> {
-        Pipeline::new(self)
-    }
-
-    typed_commands!(Reply);
-
-    #[inline]
-    fn send<T: FromReply>(
-        &self,
-        name: CommandName,
-        arguments: usize,
-        write: impl FnOnce(&mut Encoder<'_>),
-    ) -> Reply<T> {
-        self.submit(name, None, |out| write(&mut Encoder::command(out, arguments)))
-    }
-
-    fn submit_batch<T: FromReply>(&self, bytes: &[u8], commands: u32) -> Reply<T> {
-        const NAME: CommandName = CommandName::new("(pipeline)");
-        if commands == 0 {
-            return Reply::settled(Ok(Frame::Array(Vec::new())), NAME);
-        }
-        self.submit(NAME, Some(commands), |out| out.extend_from_slice(bytes))
     }
 
     #[inline]

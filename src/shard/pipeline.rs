@@ -1,14 +1,17 @@
-//! [`Pipeline`]: several commands that go out together.
+//! [`Pipeline`]: several commands that go out together; and how a shard sends those and transactions.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use super::Shard;
 use super::reply::Reply;
+use crate::command::batch::Batch;
 use crate::command::typed::typed_commands;
-use crate::command::{Cmd, CommandName, FromReply};
-use crate::proto::resp::Encoder;
+use crate::command::{Cmd, CommandName, Executing, FromReply, Transaction};
+use crate::proto::resp::{Encoder, Frame};
 
-/// A batch of commands that is sent as one, on one connection, in order.
+/// A batch of commands that is sent as one, on one connection, in order: of a [`Shard`], or of a
+/// [`Client`](crate::Client).
 ///
 /// It is no transaction: commands of other clients may run in between. The reply is an array with one element for
 /// each command, errors included: `(A, B, …)` gives each its type, and `Vec<Result<T, Error>>` keeps going where a
@@ -25,28 +28,20 @@ use crate::proto::resp::Encoder;
 /// # }
 /// ```
 #[must_use = "a pipeline does nothing until it is run"]
-pub struct Pipeline<'a> {
-    shard: &'a Shard,
+pub struct Pipeline<'a, D = Shard> {
+    door: &'a D,
     batch: RefCell<Batch>,
 }
 
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    commands: u32,
-}
-
-impl<'a> Pipeline<'a> {
-    pub(super) fn new(shard: &'a Shard) -> Self {
-        Pipeline { shard, batch: RefCell::default() }
+impl<'a, D> Pipeline<'a, D> {
+    pub(crate) fn new(door: &'a D) -> Self {
+        Pipeline { door, batch: RefCell::default() }
     }
 
-    /// Adds any command.
+    /// Adds any command. One that shared connections [do not carry](mod@crate::command) is refused when the pipeline is
+    /// run, and nothing of it is sent.
     pub fn cmd(&self, command: &Cmd) -> &Self {
-        let mut batch = self.batch.borrow_mut();
-        command.encode(&mut batch.bytes);
-        batch.commands += 1;
-        drop(batch);
+        self.batch.borrow_mut().add(command);
         self
     }
 
@@ -60,20 +55,68 @@ impl<'a> Pipeline<'a> {
         self.len() == 0
     }
 
-    /// Queues the batch; the future waits for all of its replies. The reply to an empty batch is an empty array.
-    pub fn run<T: FromReply>(self) -> Reply<T> {
-        let batch = self.batch.into_inner();
-        self.shard.submit_batch(&batch.bytes, batch.commands)
+    /// What it is to be sent on, and what is to be sent.
+    pub(crate) fn into_parts(self) -> (&'a D, Batch) {
+        (self.door, self.batch.into_inner())
     }
 
     typed_commands!(batch);
 
     #[inline]
     fn send(&self, _name: CommandName, arguments: usize, write: impl FnOnce(&mut Encoder<'_>)) -> &Self {
-        let mut batch = self.batch.borrow_mut();
-        write(&mut Encoder::command(&mut batch.bytes, arguments));
-        batch.commands += 1;
-        drop(batch);
+        self.batch.borrow_mut().write(arguments, write);
         self
     }
 }
+
+impl Pipeline<'_, Shard> {
+    /// Queues the batch; the future waits for all of its replies. The reply to an empty batch is an empty array.
+    pub fn run<T: FromReply>(self) -> Reply<T> {
+        let (shard, batch) = self.into_parts();
+        shard.submit_batch(PIPELINE, batch)
+    }
+}
+
+impl Transaction<'_, Shard> {
+    /// Queues the transaction; the future waits for what came of it. The reply to an empty one is an empty array, and
+    /// nothing is sent.
+    pub fn run<T: FromReply>(self) -> Executing<Reply<Vec<Frame>>, T> {
+        let (shard, mut gathered) = self.into_parts();
+        let batch = std::mem::take(&mut gathered.batch);
+        Executing::new(shard.submit_batch(TRANSACTION, batch), gathered, shard.inner.effective.endpoint())
+    }
+}
+
+impl<T> Executing<Reply<Vec<Frame>>, T> {
+    /// As [`Reply::within`].
+    pub fn within(mut self, time: Duration) -> Self {
+        self.reply = self.reply.within(time);
+        self
+    }
+}
+
+impl Shard {
+    /// Begins a batch of commands that go out together.
+    pub fn pipeline(&self) -> Pipeline<'_> {
+        Pipeline::new(self)
+    }
+
+    /// Begins a batch of commands that run together, without anybody else's in between.
+    pub fn transaction(&self) -> Transaction<'_, Shard> {
+        Transaction::new(self)
+    }
+
+    fn submit_batch<T: FromReply>(&self, name: CommandName, batch: Batch) -> Reply<T> {
+        match batch {
+            Batch { refused: Some(error), .. } => Reply::settled(Err(error), name),
+            Batch { commands: 0, .. } => Reply::settled(Ok(Frame::Array(Vec::new())), name),
+            Batch { bytes, commands, .. } => {
+                self.submit(name, Some(commands), |out| out.extend_from_slice(&bytes))
+            }
+        }
+    }
+}
+
+/// What batches go by in errors.
+pub(crate) const PIPELINE: CommandName = CommandName::new("(pipeline)");
+pub(crate) const TRANSACTION: CommandName = CommandName::new("(transaction)");

@@ -214,7 +214,7 @@ fn mv_server_closes_late_on_sockets() {
     let stage = Stage::before(2, Some(upstream));
     let client = stage.client(1, 1);
     let (waiting, other) = (client.clone(), client.clone());
-    let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("list").arg(0));
+    let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("list").arg(0).blocking());
     eventually("it is written", || stats(&client)[0].in_flight == 1);
     let begin = Instant::now();
     stage.announce("1", "delay 3000");
@@ -242,7 +242,7 @@ fn however_the_old_server_ends_only_what_it_still_owed_is_lost() {
         let stage = Stage::before(2, Some(upstream));
         let client = stage.client(1, 2);
         let (waiting, other) = (client.clone(), client.clone());
-        let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("nothing").arg(0));
+        let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("nothing").arg(0).blocking());
         eventually("it is written", || stats(&client)[0].in_flight == 1);
         stage.announce("1", &format!("{ending} delay 100"));
         stage.events.wait("handed off", 2, is_handed_off);

@@ -1,0 +1,40 @@
+//! The typed commands on a [`Client`].
+
+use super::{Client, ClientReply};
+use crate::command::typed::typed_commands;
+use crate::command::{Cmd, CommandName, Commands, FromReply, scans};
+use crate::proto::resp::Encoder;
+
+impl Client {
+    typed_commands!(ClientReply);
+
+    scans!(pub);
+
+    #[inline]
+    fn send<T: FromReply>(
+        &self,
+        name: CommandName,
+        arguments: usize,
+        write: impl FnOnce(&mut Encoder<'_>),
+    ) -> ClientReply<T> {
+        let mut bytes = Vec::with_capacity(COMMAND_RESERVED);
+        write(&mut Encoder::command(&mut bytes, arguments));
+        self.call(name, bytes, None)
+    }
+}
+
+// Its methods are those of the client: to list them twice helps nobody.
+#[doc(hidden)]
+impl Commands for Client {
+    type Reply<T: FromReply> = ClientReply<T>;
+
+    #[inline]
+    fn run<T: FromReply>(&self, command: &Cmd) -> ClientReply<T> {
+        Client::run(self, command)
+    }
+
+    typed_commands!((Client));
+}
+
+/// Room for a short command, so that writing one allocates once.
+const COMMAND_RESERVED: usize = 128;

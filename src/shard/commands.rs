@@ -1,0 +1,35 @@
+//! The typed commands on a [`Shard`].
+
+use super::{Reply, Shard};
+use crate::command::typed::typed_commands;
+use crate::command::{Cmd, CommandName, Commands, FromReply, scans};
+use crate::proto::resp::Encoder;
+
+impl Shard {
+    typed_commands!(Reply);
+
+    scans!(pub);
+
+    #[inline]
+    fn send<T: FromReply>(
+        &self,
+        name: CommandName,
+        arguments: usize,
+        write: impl FnOnce(&mut Encoder<'_>),
+    ) -> Reply<T> {
+        self.submit(name, None, |out| write(&mut Encoder::command(out, arguments)))
+    }
+}
+
+// Its methods are those of the shard: to list them twice helps nobody.
+#[doc(hidden)]
+impl Commands for Shard {
+    type Reply<T: FromReply> = Reply<T>;
+
+    #[inline]
+    fn run<T: FromReply>(&self, command: &Cmd) -> Reply<T> {
+        Shard::run(self, command)
+    }
+
+    typed_commands!((Shard));
+}
