@@ -88,8 +88,8 @@ fn a_shard_that_dies_of_a_task_costs_what_was_in_flight_and_starts_anew() {
     assert_eq!(connected(), 4);
     for deaths in 1..=3 {
         // One call of each shard's is under way when one of them dies.
-        let waiting =
-            [client.clone(), client.clone()].map(|clone| clone.run::<()>(&cmd("BLPOP").arg("never").arg(0)));
+        let pop = cmd("BLPOP").arg("never").arg(0).blocking();
+        let waiting = [client.clone(), client.clone()].map(|clone| clone.run::<()>(&pop));
         let fatal = |_| async {
             let task = async {
                 // A task begins within the one that spawns it, and would end that one.

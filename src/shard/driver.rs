@@ -17,6 +17,10 @@ use crate::proto::pool::ConnectionId;
 pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
     let inner = inner.clone();
     let task = async move {
+        // Whoever is to take another's place goes where the name leads now: that it has changed may be the reason.
+        if inner.core.borrow().pool.is_successor(id) {
+            inner.lookups.forget(&endpoint);
+        }
         let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups);
         let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective, timeout));
         match unless_closed(&inner, id, both).await {

@@ -114,7 +114,9 @@ pub(crate) async fn server(on: &impl Commands, seen: &mut Seen) {
         };
         lastsave() ? |second: i64| second > 1_600_000_000;
         time() ? |(seconds, micros): (u64, u64)| seconds > 1_600_000_000 && micros < 1_000_000;
-        role() => (s("master"), 0, Vec::<String>::new());
+        role() ? |(role, offset, replicas): (String, u64, Vec<String>)| {
+            role == "master" && offset < 1 << 40 && replicas.is_empty()
+        };
         flushdb() => ();
         get("a") => none();
         set("a", 1) => ();

@@ -14,6 +14,12 @@ use crate::proto::maint::queue::Admission;
 use crate::proto::time::Instant;
 
 impl Pool {
+    /// Whether this connection is to take the place of another that still serves.
+    pub(crate) fn is_successor(&self, id: ConnectionId) -> bool {
+        let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
+        role == Some(Role::Successor)
+    }
+
     /// Where a connection of this entry is dialed to: while a move goes on, where it leads, unless that has proved to
     /// be of no use; then that and the configured address in turn.
     pub(super) fn route(&mut self, index: usize, now: Instant) -> (Endpoint, Option<MoveId>) {
