@@ -4,6 +4,8 @@ mod overflow;
 mod reply;
 mod route;
 mod threads;
+#[cfg(feature = "redis-rs")]
+mod unanswered;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -202,7 +204,12 @@ impl Client {
         self.call(name, bytes, None)
     }
 
-    fn call<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: Option<u32>) -> ClientReply<T> {
+    pub(crate) fn call<T: FromReply>(
+        &self,
+        name: CommandName,
+        bytes: Vec<u8>,
+        batch: Option<u32>,
+    ) -> ClientReply<T> {
         let (caller, receiver) = oneshot::channel();
         let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
         let letter = Letter::Call { bytes, batch, entry, lane, caller };
