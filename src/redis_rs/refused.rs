@@ -109,9 +109,8 @@ const BLOCKING: &str = "it would keep everybody else on its connection waiting; 
 const WATCH: &str = "use `redis::Script`, which nothing runs in between of, or a connection of its own, from \
                      `redis::Client::get_multiplexed_async_connection`";
 const TRANSACTION: &str = "use `redis::pipe().atomic()`, which is sent as one";
-const DATABASE: &str = "every connection selects `hitless::Config::database`; start a client for each";
-const LOGIN: &str =
-    "every connection logs in with `hitless::Config::username` and `hitless::Config::password`";
+const DATABASE: &str = "use `hitless::Config::database`, and a client for each database";
+const LOGIN: &str = "use `hitless::Config::username` and `hitless::Config::password`";
 const OWN_CONNECTION: &str =
     "use a connection of its own, from `redis::Client::get_multiplexed_async_connection`";
 const SHUTDOWN: &str = "use `hitless::Client::shutdown`";
