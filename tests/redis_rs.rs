@@ -109,6 +109,13 @@ async fn pipelines_give_results_and_errors_by_index() {
     assert!(error.to_string().contains("Index 1, error: \"WRONGTYPE\""), "{error}");
     let each: Vec<RedisResult<String>> = failing.ignore_errors().query_async(&mut connection).await.unwrap();
     assert_eq!((each[0].is_ok(), each[1].is_ok(), each[2].as_deref()), (true, false, Ok("y")));
+    const MANY: usize = 100_000;
+    let mut long = redis::Pipeline::with_capacity(MANY);
+    (0..MANY).for_each(|_| {
+        long.incr("long", 1);
+    });
+    let counts: Vec<usize> = long.query_async(&mut connection).await.unwrap();
+    assert!(counts.into_iter().eq(1..=MANY));
     for empty in
         [pipe().query_async::<()>(&mut connection).await, Cmd::new().exec_async(&mut connection).await]
     {
@@ -231,7 +238,7 @@ async fn every_type_of_the_protocol_arrives_as_redis_rs_would_have_read_it() {
     let cases = [
         ("string", text("Hello World")),
         ("integer", Value::Int(12345)),
-        ("double", Value::Double(3.141)),
+        ("double", redis::parse_redis_value(b",3.141\r\n").unwrap()),
         ("null", Value::Nil),
         ("array", Value::Array(numbers(0..3))),
         ("set", Value::Set(numbers(0..3))),

@@ -66,7 +66,9 @@ fn need(command: &redis::Cmd) -> Option<Need> {
         b"XREADGROUP" => blocks(arguments.skip(3)),
         b"WATCH" => Some(Need::Instead(WATCH)),
         b"MULTI" => Some(Need::Begins),
-        b"EXEC" | b"DISCARD" => Some(Need::Ends),
+        // With arguments it would be turned down, and the transaction would stay open.
+        b"EXEC" | b"DISCARD" if arguments.next().is_none() => Some(Need::Ends),
+        b"EXEC" | b"DISCARD" => Some(Need::Instead(TRANSACTION)),
         b"SELECT" => Some(Need::Instead(DATABASE)),
         b"AUTH" | b"HELLO" => Some(Need::Instead(LOGIN)),
         b"MONITOR" | b"SYNC" | b"PSYNC" | b"REPLCONF" | b"READONLY" | b"READWRITE" | b"ASKING" => {
@@ -187,9 +189,13 @@ mod tests {
     fn a_transaction_may_be_spelled_out_as_long_as_it_ends() {
         check_all(&pipeline(&["MULTI", "INCR a", "BLPOP list 0", "EXEC", "MULTI", "DISCARD"])).unwrap();
         check_all(pipeline(&["INCR a", "BLPOP list 0"]).atomic()).unwrap();
-        for unfinished in
-            [&["MULTI", "INCR a"][..], &["EXEC"], &["MULTI", "MULTI", "EXEC"], &["MULTI", "EXEC", "EXEC"]]
-        {
+        for unfinished in [
+            &["MULTI", "INCR a"][..],
+            &["EXEC"],
+            &["MULTI", "EXEC now"],
+            &["MULTI", "MULTI", "EXEC"],
+            &["MULTI", "EXEC", "EXEC"],
+        ] {
             assert!(check_all(&pipeline(unfinished)).is_err(), "{unfinished:?}");
         }
         for nested in ["MULTI", "EXEC", "DISCARD", "WATCH a", "SELECT 1"] {
