@@ -48,9 +48,9 @@ impl From<Error> for RedisError {
             (_, ErrorKind::MaintRefused | ErrorKind::MaintDenied) => config(error),
             (_, ErrorKind::Timeout) => io::Error::new(io::ErrorKind::TimedOut, error).into(),
             (_, ErrorKind::Overloaded) => io::Error::new(io::ErrorKind::ResourceBusy, error).into(),
-            (_, ErrorKind::ShutDown) => io::Error::new(io::ErrorKind::BrokenPipe, error).into(),
-            (_, ErrorKind::Connect | ErrorKind::ConnectionLost) => {
-                io::Error::new(io::ErrorKind::NotConnected, error).into()
+            // Every redis-rs of version 1 calls this one a dropped connection.
+            (_, ErrorKind::ShutDown | ErrorKind::Connect | ErrorKind::ConnectionLost) => {
+                io::Error::new(io::ErrorKind::BrokenPipe, error).into()
             }
             (_, ErrorKind::Panicked) => (RedisErrorKind::Client, "hitless", error.to_string()).into(),
         }
