@@ -154,6 +154,12 @@ impl Error {
         self.0.maintenance
     }
 
+    /// What happened, without the command and the place that it is said of.
+    #[cfg(feature = "redis-rs")]
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     pub(crate) fn new(kind: ErrorKind, outcome: Outcome, detail: impl Into<String>) -> Self {
         let (command, endpoint, maintenance) = (None, None, None);
         let passing = matches!(

@@ -127,6 +127,14 @@
 //! | `tls` | TLS by rustls, and what the system trusts: [`Config::from_url`] reads `rediss://` | yes, with `rehearsal` |
 //! | `tls-aws-lc-rs` | AWS-LC in the place of ring, which takes a C compiler and may take CMake | no |
 //! | `tls-bundled-roots` | Mozilla's certificates, for machines without any | no |
+#![cfg_attr(
+    feature = "redis-rs",
+    doc = "| `redis-rs` | [`redis_rs`]: commands, pipelines and scripts of redis-rs on a client; brings tokio along | no |"
+)]
+#![cfg_attr(
+    not(feature = "redis-rs"),
+    doc = "| `redis-rs` | commands, pipelines and scripts of redis-rs on a client; brings tokio along | no |"
+)]
 //! | `cli` | the command `hitless`, with what it depends on | yes |
 //!
 //! To embed the client alone, take `default-features = false`.
@@ -184,6 +192,8 @@ pub mod options {
         ZaddOptions, ZcombineOptions, ZrangeOptions, ZsetEnd,
     };
 }
+#[cfg(feature = "redis-rs")]
+pub mod redis_rs;
 /// How servers are reached: what finds the addresses of names, what to log in with, and TLS.
 pub mod net {
     pub use crate::config::{Credentials, CredentialsProvider, Resolve};

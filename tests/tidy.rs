@@ -80,6 +80,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/shard", &["proto", "error", "command", "config", "observe"]),
     ("src/client", &["proto", "error", "command", "config", "shard", "observe"]),
     ("src/manual", &[]),
+    ("src/redis_rs", &["client", "shard", "command", "error", "proto::resp", "proto::error"]),
     ("src/rehearsal", &[]),
     ("src/sim", &["proto", "rehearsal"]),
     ("src/load", &["client", "shard", "config", "error", "command", "rehearsal", "observe", "proto::error"]),

@@ -6,6 +6,8 @@ mod pipeline;
 mod reply;
 mod route;
 mod threads;
+#[cfg(feature = "redis-rs")]
+mod unanswered;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -210,7 +212,12 @@ impl Client {
         self.call(command.command_name(), bytes, None)
     }
 
-    fn call<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: Option<u32>) -> ClientReply<T> {
+    pub(crate) fn call<T: FromReply>(
+        &self,
+        name: CommandName,
+        bytes: Vec<u8>,
+        batch: Option<u32>,
+    ) -> ClientReply<T> {
         let (caller, receiver) = oneshot::channel();
         let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
         let letter = Letter::Call { bytes, batch, entry, lane, caller };

@@ -95,6 +95,11 @@ impl Effective {
         &self.config.endpoint
     }
 
+    /// The database that each connection selects.
+    pub fn database(&self) -> u32 {
+        self.config.database
+    }
+
     /// The user, the password and the database of each connection, as they were given.
     #[cfg(feature = "cli")]
     pub(crate) fn login(&self) -> (Option<&str>, Option<&str>, u32) {

@@ -8,6 +8,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 pub mod authority;
@@ -20,6 +21,8 @@ pub struct Redis {
     child: Child,
     port: u16,
     options: Vec<String>,
+    /// What it writes all the same, such as what a replica is given, goes with it.
+    folder: tempfile::TempDir,
 }
 
 impl Redis {
@@ -31,11 +34,12 @@ impl Redis {
     /// port.
     pub fn start_with(options: &[&str]) -> Redis {
         let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
+        let folder = tempfile::tempdir().expect("a folder");
         for _ in 0..20 {
             // Between here and there somebody else may take the port: then another one is tried.
             let port = free_port();
-            if let Some(child) = launch(port, &options) {
-                return Redis { child, port, options };
+            if let Some(child) = launch(port, folder.path(), &options) {
+                return Redis { child, port, options, folder };
             }
         }
         panic!("redis-server found no free port");
@@ -79,7 +83,8 @@ impl Redis {
 
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
-        self.child = launch(self.port, &self.options).expect("its port was free a moment ago");
+        self.child =
+            launch(self.port, self.folder.path(), &self.options).expect("its port was free a moment ago");
     }
 
     #[expect(unsafe_code, reason = "the standard library sends no signal but one")]
@@ -116,9 +121,11 @@ pub fn free_port() -> u16 {
 }
 
 /// A server that accepts connections, or nothing if it could not have the port.
-fn launch(port: u16, options: &[String]) -> Option<Child> {
+fn launch(port: u16, folder: &Path, options: &[String]) -> Option<Child> {
     let mut child = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .arg("--dir")
+        .arg(folder)
         .args(options.iter().map(|option| option.replace("{port}", &port.to_string())))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

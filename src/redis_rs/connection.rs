@@ -1,0 +1,139 @@
+//! [`ConnectionLike`], by which all of redis-rs's commands, pipelines and scripts run on a [`Client`].
+
+use bytes::Bytes;
+use redis::aio::ConnectionLike;
+use redis::{ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+
+use super::aborted::aborted;
+use super::{command, refused};
+use crate::client::Client;
+use crate::command::CommandName;
+use crate::proto::resp::Frame;
+
+/// A [`Client`]'s handle under redis-rs's names: its methods are those of [`redis::AsyncCommands`], where a client's
+/// own, such as [`Client::get`], would come first.
+///
+/// Clones are cheap, and each is bound to the next connection of the next shard, as those of a [`Client`].
+#[derive(Clone)]
+pub struct Connection(Client);
+
+impl Connection {
+    /// The client that it is a handle of.
+    pub fn client(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl From<Client> for Connection {
+    fn from(client: Client) -> Connection {
+        Connection(client)
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.0.effective().endpoint())
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a redis::Cmd) -> RedisFuture<'a, Value> {
+        self.0.req_packed_command(command)
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.0.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+}
+
+impl ConnectionLike for Client {
+    fn req_packed_command<'a>(&'a mut self, command: &'a redis::Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(send(self, command))
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(send_all(self, pipeline, offset, count))
+    }
+
+    fn get_db(&self) -> i64 {
+        self.effective().database().into()
+    }
+}
+
+async fn send(client: &Client, command: &redis::Cmd) -> RedisResult<Value> {
+    let bytes = command.get_packed_command();
+    if bytes.is_empty() {
+        return Err(empty());
+    }
+    refused::check(command)?;
+    let name = command::name(command);
+    if command.is_no_response() {
+        client.send_unanswered(bytes).await.map_err(|error| error.of(name))?;
+        return Ok(Value::Nil);
+    }
+    Ok(client.call::<Value>(name, bytes, None).await?)
+}
+
+/// Sends them as one batch, the `MULTI` and the `EXEC` of a transaction included, and returns so many replies from this
+/// one on.
+async fn send_all(
+    client: &Client,
+    pipeline: &Pipeline,
+    offset: usize,
+    count: usize,
+) -> RedisResult<Vec<Value>> {
+    const NAME: CommandName = CommandName::new("(pipeline)");
+    let bytes = pipeline.get_packed_pipeline();
+    if bytes.is_empty() {
+        return Err(empty());
+    }
+    refused::check_all(pipeline)?;
+    let commands = pipeline.len() + if pipeline.is_transaction() { 2 } else { 0 };
+    let too_many = |_| RedisError::from((ErrorKind::Client, "too many commands in one pipeline"));
+    let batch = u32::try_from(commands).map_err(too_many)?;
+    let mut replies = client.call::<Vec<Frame>>(NAME, bytes, Some(batch)).await?.into_iter();
+    let skipped: Vec<Frame> = replies.by_ref().take(offset).collect();
+    if pipeline.is_transaction() {
+        all_queued(skipped).await?;
+    }
+    let kept = replies.take(count).map(Value::try_from).collect::<RedisResult<Vec<Value>>>()?;
+    match kept.as_slice() {
+        // What else redis-rs says of an `EXEC` that failed is that it is no array.
+        [Value::ServerError(error)] if pipeline.is_transaction() => Err(error.clone().into()),
+        _ => Ok(kept),
+    }
+}
+
+/// # Errors
+/// If the server did not take the `MULTI`, or one of the commands behind it.
+async fn all_queued(replies: Vec<Frame>) -> RedisResult<()> {
+    let mut replies = replies.into_iter().map(|reply| match reply.without_attributes() {
+        Frame::Error(text) => Some(text),
+        _ => None,
+    });
+    if let Some(Some(text)) = replies.next() {
+        super::value::server_error(&text)?.extract_error()?;
+    }
+    let refused = |(index, text): (usize, Option<Bytes>)| text.map(|text| (index, text));
+    let failed: Vec<(usize, Bytes)> = replies.enumerate().filter_map(refused).collect();
+    if failed.is_empty() { Ok(()) } else { Err(aborted(&failed).await) }
+}
+
+/// The error that redis-rs has for this.
+fn empty() -> RedisError {
+    (ErrorKind::Client, "empty command").into()
+}
