@@ -59,7 +59,12 @@ async fn drive(inner: &Rc<Inner>, id: ConnectionId, mut stream: Stream, endpoint
 }
 
 /// One turn: write what is queued, read what has come, tell the callers, and ask to be woken.
-fn turn(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
+pub(super) fn turn(
+    inner: &Inner,
+    id: ConnectionId,
+    stream: &mut Stream,
+    context: &mut Context<'_>,
+) -> Poll<()> {
     if !inner.take_seat(id, context) {
         return Poll::Ready(());
     }
