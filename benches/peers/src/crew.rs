@@ -45,9 +45,9 @@ impl Schedule {
         self.begin + Duration::from_secs_f64(self.interval * number as f64)
     }
 
-    /// How many rounds were to begin until now.
+    /// How many rounds were to begin until now; the first begins with the schedule.
     pub fn due(&self, now: Instant) -> u64 {
-        (now.saturating_duration_since(self.begin).as_secs_f64() / self.interval) as u64
+        (now.saturating_duration_since(self.begin).as_secs_f64() / self.interval) as u64 + 1
     }
 }
 
