@@ -161,6 +161,12 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("hitless runs on Linux only: it is built on io_uring");
 
+/// What `benches/instructions` counts. It exists in builds for that only, and is nobody's interface.
+#[cfg(benching)]
+#[doc(hidden)]
+pub mod bench {
+    pub use crate::shard::bench::run;
+}
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

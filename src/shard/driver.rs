@@ -70,7 +70,12 @@ async fn drive(
 }
 
 /// One turn: write what is queued, read what has come, tell the callers, and ask to be woken.
-fn turn(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
+pub(super) fn turn(
+    inner: &Inner,
+    id: ConnectionId,
+    stream: &mut Stream,
+    context: &mut Context<'_>,
+) -> Poll<()> {
     if !inner.take_seat(id, context) {
         return Poll::Ready(());
     }

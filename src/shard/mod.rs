@@ -5,6 +5,8 @@
 //! [driver](driver) for each connection, and, where a [`Client`](crate::Client) started the shard, one that empties
 //! the [mailbox].
 
+#[cfg(benching)]
+pub(crate) mod bench;
 mod broadcast;
 mod calls;
 mod commands;
@@ -146,6 +148,14 @@ impl Shard {
 
     /// Starts a pool; its connections are made in the background.
     pub(crate) fn start(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
+        let shard = Shard::at_rest(effective, member, pinned_to);
+        pilot::spawn(&shard.inner);
+        pilot::spawn_listener(&shard.inner);
+        shard
+    }
+
+    /// A pool that nobody drives yet.
+    fn at_rest(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
         let clock = Clock::of_process();
         let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
         let entry = pool.assign();
@@ -164,8 +174,6 @@ impl Shard {
         };
         let lookups = resolve::Lookups::new(&effective, clock);
         let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, lookups, member, pinned_to });
-        pilot::spawn(&inner);
-        pilot::spawn_listener(&inner);
         Shard { inner, entry, lane: Lane(0) }
     }
 

@@ -33,6 +33,8 @@ enum Transport {
     Unix(UnixStream),
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
+    #[cfg(benching)]
+    Tape(super::bench::Tape),
 }
 
 impl Stream {
@@ -43,8 +45,16 @@ impl Stream {
             Transport::Unix(_) => None,
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => Some(Open::note(stream.socket())),
+            #[cfg(benching)]
+            Transport::Tape(_) => None,
         };
         Stream { _open: open, transport, peer, has_received: false }
+    }
+
+    /// What the counts of instructions put in a socket's place.
+    #[cfg(benching)]
+    pub(super) fn tape(tape: super::bench::Tape) -> Self {
+        Stream::new(Transport::Tape(tape), None)
     }
 
     /// The address at the other end; a unix socket has none.
@@ -64,6 +74,8 @@ impl Stream {
             Transport::Unix(socket) => read(socket, context, buffer),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_read(context, buffer),
+            #[cfg(benching)]
+            Transport::Tape(tape) => read(tape, context, buffer),
         };
         self.has_received |= matches!(read, Poll::Ready(Ok(_)));
         read
@@ -78,6 +90,8 @@ impl Stream {
             Transport::Unix(socket) => write(socket, context, bytes),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_write(context, bytes),
+            #[cfg(benching)]
+            Transport::Tape(tape) => write(tape, context, bytes),
         }
     }
 
@@ -91,6 +105,8 @@ impl Stream {
             }
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_flush(context),
+            #[cfg(benching)]
+            Transport::Tape(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -106,6 +122,8 @@ impl Stream {
             Transport::Tcp(_) | Transport::Unix(_) => CloseReason::Io(error.to_string()),
             #[cfg(feature = "tls")]
             Transport::Tls(_) => tls::refusal(error).unwrap_or_else(|| CloseReason::Io(error.to_string())),
+            #[cfg(benching)]
+            Transport::Tape(_) => CloseReason::Io(error.to_string()),
         }
     }
 
@@ -115,6 +133,8 @@ impl Stream {
             Transport::Tcp(_) | Transport::Unix(_) => {}
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.end(),
+            #[cfg(benching)]
+            Transport::Tape(_) => {}
         }
     }
 }

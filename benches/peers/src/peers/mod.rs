@@ -1,0 +1,28 @@
+//! The clients that are compared, each as the thread that drives it.
+
+pub mod floor;
+mod fred;
+mod hitless;
+mod redis;
+mod rustis;
+mod tokio;
+
+use std::sync::{Arc, mpsc};
+
+use crate::crew::Crew;
+
+/// Connects, says that it is ready, and calls until it is told to stop.
+pub type Drive = fn(Arc<Crew>, mpsc::Sender<()>);
+
+pub fn find(variant: &str) -> Option<Drive> {
+    Some(match variant {
+        "hitless" => hitless::on_the_shard,
+        "hitless-client" => hitless::through_the_client,
+        "redis" => redis::current_thread,
+        "redis-mt" => redis::multi_thread,
+        "fred" => fred::drive,
+        "rustis" => rustis::drive,
+        "floor" => floor::drive,
+        _ => return None,
+    })
+}

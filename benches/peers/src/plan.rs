@@ -1,0 +1,103 @@
+//! [`Plan`]: what is measured, from `key=value` words.
+
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Get,
+    Set,
+    /// Ten GET and one SET.
+    Mix,
+    /// Of a hundred keys.
+    Mget,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub port: u16,
+    pub command: Command,
+    /// Bytes of each value.
+    pub value: usize,
+    pub keys: usize,
+    /// GETs that are sent together by one caller; with 1, no pipeline is made.
+    pub pipeline: usize,
+    pub tasks: usize,
+    pub connections: usize,
+    pub warmup: Duration,
+    pub time: Duration,
+    /// Rounds a second, whatever comes back; without it, each caller begins the next when one is over.
+    pub rate: Option<f64>,
+    /// Whether the time of each round is recorded, which costs a little.
+    pub latency: bool,
+    /// How long `hitless` polls before it lets its core sleep.
+    pub spin: Duration,
+    /// Where the thread runs that tells when rounds are to begin.
+    pub pacer_core: usize,
+}
+
+impl Plan {
+    pub fn parse(words: impl Iterator<Item = String>) -> Plan {
+        let mut plan = Plan {
+            port: 6379,
+            command: Command::Get,
+            value: 64,
+            keys: 1000,
+            pipeline: 1,
+            tasks: 1,
+            connections: 1,
+            warmup: Duration::from_millis(300),
+            time: Duration::from_secs(1),
+            rate: None,
+            latency: false,
+            spin: Duration::ZERO,
+            pacer_core: 0,
+        };
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("{word} is not key=value"));
+            plan.set(key, value);
+        }
+        assert!(plan.pipeline == 1 || plan.command == Command::Get, "pipelines are of GET");
+        plan
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        let number = || value.parse::<usize>().unwrap_or_else(|error| panic!("{key}={value}: {error}"));
+        let seconds = || value.parse::<f64>().unwrap_or_else(|error| panic!("{key}={value}: {error}"));
+        match key {
+            "port" => self.port = u16::try_from(number()).expect("a port"),
+            "command" => {
+                self.command = match value {
+                    "get" => Command::Get,
+                    "set" => Command::Set,
+                    "mix" => Command::Mix,
+                    "mget" => Command::Mget,
+                    _ => panic!("no command {value}"),
+                }
+            }
+            "value" => self.value = number(),
+            "keys" => self.keys = number(),
+            "pipeline" => self.pipeline = number(),
+            "tasks" => self.tasks = number(),
+            "connections" => self.connections = number(),
+            "warmup" => self.warmup = Duration::from_secs_f64(seconds()),
+            "seconds" => self.time = Duration::from_secs_f64(seconds()),
+            "rate" => self.rate = Some(seconds()),
+            "latency" => self.latency = number() != 0,
+            "spin_us" => self.spin = Duration::from_micros(number() as u64),
+            "pacer_core" => self.pacer_core = number(),
+            _ => panic!("no option {key}"),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Redis commands in one round of a caller. An MGET is one, however many keys it has.
+    pub fn commands_per_round(&self) -> usize {
+        self.pipeline
+    }
+}
+
+/// Keys of one MGET.
+pub const MGET_KEYS: usize = 100;

@@ -1,0 +1,222 @@
+//! The path of a command on a shard without an executor and a socket, to count what it costs: from the call of a
+//! method to the value in its caller's hands, through the driver's own turn.
+//!
+//! What is not in it: the executor, its wakers and the kernel. What takes their places is a waker that does nothing
+//! and a [`Tape`].
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::transport::Stream;
+use super::{Reply, Shard, ShardGroup, driver};
+use crate::command::FromReply;
+use crate::config::Config;
+use crate::proto::pool::{Action, ConnectionId};
+
+/// Runs `rounds` rounds of a scenario, which is to be counted, after some that are not; says how many commands they
+/// were. `counted` is called before and after each of the three parts of a round.
+///
+/// # Panics
+/// If there is no such scenario, or a reply is not what it should be.
+pub fn run(scenario: &str, rounds: usize, counted: &mut dyn FnMut(&'static str)) -> usize {
+    let value = format!("$64\r\n{}\r\n", "v".repeat(64));
+    let push = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n";
+    let array = |count: usize| format!("*{count}\r\n{}", value.repeat(count));
+    let get = |shard: &Shard| shard.get::<Bytes>(KEY);
+    let keys: Vec<&str> = vec![KEY; 100];
+    match scenario {
+        "get" => Bench::new(TOGETHER, &value, get).run(rounds, counted),
+        "get-alone" => Bench::new(1, &value, get).run(rounds, counted),
+        "get-push" => Bench::new(TOGETHER, &format!("{push}{value}"), get).run(rounds, counted),
+        "set" => Bench::new(TOGETHER, "+OK\r\n", |shard| shard.set(KEY, VALUE)).run(rounds, counted),
+        "mget-100" => {
+            Bench::new(1, &array(100), |shard| shard.mget::<Vec<Bytes>>(&keys)).run(rounds, counted)
+        }
+        "pipeline-64" => {
+            let send = |shard: &Shard| {
+                let pipeline = shard.pipeline();
+                for _ in 0..TOGETHER {
+                    pipeline.get(KEY);
+                }
+                pipeline.run::<Vec<Bytes>>()
+            };
+            Bench::new(1, &value.repeat(TOGETHER), send).run(rounds, counted) * TOGETHER
+        }
+        _ => panic!("no scenario {scenario}"),
+    }
+}
+
+struct Bench<T, S> {
+    /// One for each command of a round.
+    shards: Vec<Shard>,
+    send: S,
+    replies: Vec<Reply<T>>,
+    id: ConnectionId,
+    stream: Stream,
+}
+
+impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
+    /// A connected pool of one connection, whose server answers each of `together` commands with `reply`.
+    fn new(together: usize, reply: &str, send: S) -> Self {
+        let config = Config::from_url("redis://127.0.0.1").expect("an address").connections_per_shard(1);
+        let effective = config.effective().expect("defaults");
+        let member = ShardGroup::new(1).join().expect("a seat");
+        let shard = Shard::at_rest(effective, Arc::new(member), None);
+        let id = shake_hands(&shard);
+        let stream = Stream::tape(Tape::new(&reply.repeat(together)));
+        let shards = (0..together).map(|_| shard.clone()).collect();
+        // Nothing shuts it down: that takes an executor.
+        std::mem::forget(shard);
+        Bench { shards, send, replies: Vec::with_capacity(together), id, stream }
+    }
+
+    fn run(mut self, rounds: usize, counted: &mut dyn FnMut(&'static str)) -> usize {
+        for _ in 0..WARM_UP {
+            self.submit();
+            self.turn();
+            self.take();
+        }
+        for _ in 0..rounds {
+            counted("submit");
+            self.counted_submit();
+            counted("turn");
+            self.counted_turn();
+            counted("take");
+            self.counted_take();
+            counted("");
+        }
+        let commands = rounds * self.shards.len();
+        std::mem::forget(self);
+        commands
+    }
+
+    #[inline(never)]
+    fn counted_submit(&mut self) {
+        self.submit();
+    }
+
+    #[inline(never)]
+    fn counted_turn(&mut self) {
+        self.turn();
+    }
+
+    #[inline(never)]
+    fn counted_take(&mut self) {
+        self.take();
+    }
+
+    /// Each caller calls, and begins to wait.
+    #[inline(always)]
+    fn submit(&mut self) {
+        let context = &mut Context::from_waker(Waker::noop());
+        for shard in &self.shards {
+            let mut reply = (self.send)(shard);
+            assert!(Pin::new(&mut reply).poll(context).is_pending());
+            self.replies.push(reply);
+        }
+    }
+
+    /// The driver writes the commands, reads the replies, and wakes the callers.
+    #[inline(always)]
+    fn turn(&mut self) {
+        let [shard, ..] = &self.shards[..] else { panic!("there is always one") };
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(driver::turn(&shard.inner, self.id, &mut self.stream, context).is_pending());
+    }
+
+    /// Each caller goes on with its value.
+    #[inline(always)]
+    fn take(&mut self) {
+        let context = &mut Context::from_waker(Waker::noop());
+        for mut reply in self.replies.drain(..) {
+            assert!(matches!(Pin::new(&mut reply).poll(context), Poll::Ready(Ok(_))));
+        }
+    }
+}
+
+/// What stands in a server's and a socket's place: for whatever is written there is one and the same to be read.
+pub(super) struct Tape {
+    replies: Vec<u8>,
+    /// How much of it is left to be read.
+    left: usize,
+}
+
+impl Tape {
+    fn new(replies: &str) -> Tape {
+        Tape { replies: replies.as_bytes().to_vec(), left: 0 }
+    }
+}
+
+impl AsyncWrite for Tape {
+    #[inline]
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.left = self.replies.len();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Tape {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.left == 0 {
+            return Poll::Pending;
+        }
+        let count = self.left.min(buffer.len());
+        let from = self.replies.len() - self.left;
+        buffer[..count].copy_from_slice(&self.replies[from..from + count]);
+        self.left -= count;
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// Answers whatever the pool writes, until its connection is ready.
+fn shake_hands(shard: &Shard) -> ConnectionId {
+    let (now, core) = (shard.inner.clock.now(), &mut *shard.inner.core.borrow_mut());
+    let mut id = None;
+    for _ in 0..HANDSHAKE_TURNS {
+        while let Some(action) = core.pool.poll_action() {
+            if let Action::Dial { id: dialed, .. } = action {
+                id = Some(dialed);
+                assert!(core.pool.handle_connected(dialed, None, now));
+            }
+        }
+        let id = id.expect("the pool dials at once");
+        let written =
+            String::from_utf8_lossy(core.pool.poll_transmit(id, now).expect("it lives")).into_owned();
+        core.pool.handle_written(id, written.len());
+        let answers = written.split('*').skip(1).map(|command| match command.contains("HELLO") {
+            true => "%1\r\n$5\r\nproto\r\n:3\r\n",
+            false => "+OK\r\n",
+        });
+        let answers: String = answers.collect();
+        assert!(core.pool.handle_bytes(id, answers.as_bytes(), now, &mut core.calls));
+    }
+    assert_eq!(core.pool.ready(), (1, 1), "the handshake");
+    while core.pool.poll_action().is_some() || core.pool.poll_event().is_some() {}
+    id.expect("the pool dials at once")
+}
+
+const KEY: &str = "key:000000000042";
+const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
+/// Commands that become ready together.
+const TOGETHER: usize = 64;
+const WARM_UP: usize = 16;
+const HANDSHAKE_TURNS: usize = 8;
