@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod calls;
+pub(crate) mod channel;
 mod commands;
 mod credentials;
 mod driver;
