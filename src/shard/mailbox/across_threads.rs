@@ -1,5 +1,5 @@
 //! The mailbox between threads: small enough for every interleaving to come up under a checker that tries
-//! many (`scripts/miri`), and ordinary tests otherwise.
+//! many (`scripts/miri`), and ordinary tests otherwise. `tests/loom` has models of the channel alone.
 
 use std::future::poll_fn;
 use std::sync::Arc;
