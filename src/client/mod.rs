@@ -1,6 +1,7 @@
 //! [`Client`]: the door for threads and runtimes other than the shards' own.
 
 mod commands;
+mod held;
 mod overflow;
 mod pipeline;
 mod reply;
@@ -10,8 +11,8 @@ mod threads;
 mod unanswered;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{self, Arc};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -19,8 +20,9 @@ use futures_lite::FutureExt;
 
 pub use self::reply::ClientReply;
 
+use self::held::Held;
 use self::overflow::Overflow;
-use self::route::{Choice, Held, Place, Route};
+use self::route::{Choice, Place, Route};
 use self::threads::Threads;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};

@@ -5,12 +5,14 @@
 //! them is polled sends what is in front.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use concurrent_queue::PushError;
 
+// By way of the module above: `tests/loom` gives it others.
+use super::sync::atomic::{AtomicBool, Ordering};
+use super::sync::{Mutex, MutexGuard};
 use super::threads::Threads;
 use crate::shard::mailbox::Letter;
 

@@ -5,9 +5,10 @@
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Shared;
+use super::held::Held;
 use crate::proto::connection::Lane;
 use crate::proto::pool::EntryId;
 
@@ -35,11 +36,6 @@ pub(super) enum Choice {
     LeastLoaded,
     CallersCore,
 }
-
-/// Where a floating handle's open calls are, and how many: both in one word, so that no call sees one without the
-/// other.
-#[derive(Default)]
-pub(super) struct Held(AtomicU64);
 
 /// A call of a floating handle, for as long as it is open.
 pub(super) struct Stay {
@@ -80,24 +76,9 @@ impl Choice {
     }
 }
 
-impl Held {
-    /// Counts one more call in, at the place of those that are open, or at the one that `choose` finds.
-    fn enter(&self, choose: impl Fn() -> (usize, u32)) -> (usize, u32) {
-        let mut seen = self.0.load(Ordering::Acquire);
-        loop {
-            let place = if count(seen) == 0 { pack(choose()) } else { seen & !COUNT };
-            let entered = place | (count(seen) + 1);
-            match self.0.compare_exchange_weak(seen, entered, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return unpack(place),
-                Err(other) => seen = other,
-            }
-        }
-    }
-}
-
 impl Drop for Stay {
     fn drop(&mut self) {
-        self.held.0.fetch_sub(1, Ordering::AcqRel);
+        self.held.leave();
         if let Some((shared, shard)) = &self.load {
             shared.count_out(*shard);
         }
@@ -143,21 +124,6 @@ pub(super) fn loads(shards: usize) -> Box<[AtomicUsize]> {
 fn at(shard: usize, entry: u32, lane: Lane) -> Place {
     Place { shard, entry: EntryId(entry), lane }
 }
-
-/// A place in the upper half of a word; the lower half counts. There are at most 1024 shards and 4096 connections.
-fn pack((shard, entry): (usize, u32)) -> u64 {
-    (shard as u64) << 48 | u64::from(entry) << 32
-}
-
-fn unpack(word: u64) -> (usize, u32) {
-    ((word >> 48) as usize, (word >> 32) as u32 & 0xffff)
-}
-
-fn count(word: u64) -> u64 {
-    word & COUNT
-}
-
-const COUNT: u64 = u32::MAX as u64;
 
 #[expect(unsafe_code, reason = "a call of the C library that no crate here wraps")]
 fn current_core() -> usize {

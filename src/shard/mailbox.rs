@@ -1,16 +1,12 @@
-//! [`Mailbox`]: how other threads reach a shard. A bounded lock-free queue of letters, and one wake-up for all that
-//! arrive while the shard is busy.
+//! [`Mailbox`]: how other threads reach a shard. Which letters there are, and what is done about each.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use atomic_waker::AtomicWaker;
-use concurrent_queue::{ConcurrentQueue, PopError, PushError};
 use futures_channel::oneshot;
 
 use super::Shard;
 use super::calls::Answer;
+use super::channel::Channel;
 use crate::error::Result;
 use crate::proto::connection::Lane;
 use crate::proto::error::{Failure, Outcome};
@@ -41,112 +37,18 @@ impl Letter {
     }
 }
 
-pub(crate) struct Mailbox {
-    letters: ConcurrentQueue<Letter>,
-    /// The shard that waits for letters.
-    shard: AtomicWaker,
-    /// Senders who wait for room. Each may be in it more than once, and is woken in vain then.
-    senders: ConcurrentQueue<Waker>,
-}
+/// What a shard's letters come through.
+pub(crate) type Mailbox = Channel<Letter>;
 
 impl Mailbox {
     pub(crate) fn new() -> Self {
         Mailbox::with_room(LETTERS_MAX, SENDERS_MAX)
     }
 
-    pub(crate) fn with_room(letters: usize, senders: usize) -> Self {
-        Mailbox {
-            letters: ConcurrentQueue::bounded(letters),
-            shard: AtomicWaker::new(),
-            senders: ConcurrentQueue::bounded(senders),
-        }
-    }
-
-    /// Puts a letter in, or gives it back: because there is no room, or because the shard is gone.
-    pub(crate) fn send(&self, letter: Letter) -> Result<(), PushError<Letter>> {
-        self.letters.push(letter)?;
-        self.shard.wake();
-        Ok(())
-    }
-
-    /// Puts a letter in as soon as there is room; `false` if the shard is gone. Takes the letter when it is done.
-    pub(crate) fn poll_send(&self, letter: &mut Option<Letter>, context: &Context<'_>) -> Poll<bool> {
-        // The second attempt is for room that was made before the waker was in its place.
-        for attempt in 0..2 {
-            let Some(content) = letter.take() else { return Poll::Ready(true) };
-            match self.send(content) {
-                Ok(()) => return Poll::Ready(true),
-                Err(PushError::Closed(back)) => {
-                    *letter = Some(back);
-                    return Poll::Ready(false);
-                }
-                Err(PushError::Full(back)) => *letter = Some(back),
-            }
-            if attempt == 0 {
-                match self.senders.push(context.waker().clone()) {
-                    Ok(()) => {}
-                    // With nowhere left to wait, it asks again at its next turn.
-                    Err(PushError::Full(waker)) => waker.wake(),
-                    Err(PushError::Closed(_)) => return Poll::Ready(false),
-                }
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Takes no more letters. Those that are in it stay.
-    pub(crate) fn close(&self) {
-        self.letters.close();
-        self.shard.wake();
-    }
-
-    /// How many letters wait.
-    pub(crate) fn len(&self) -> usize {
-        self.letters.len()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.letters.is_closed()
-    }
-
     /// Takes no more letters, tells the senders of those that are in it that nothing was sent, and wakes those who
     /// wait for room.
     pub(crate) fn abandon(&self) {
-        self.close();
-        self.senders.close();
-        while let Ok(letter) = self.letters.pop() {
-            letter.refuse();
-        }
-        self.wake_senders();
-    }
-
-    /// The next letter; `None` once it is closed and empty.
-    pub(crate) async fn next(&self) -> Option<Letter> {
-        poll_fn(|context| {
-            for attempt in 0..2 {
-                match self.letters.pop() {
-                    Ok(letter) => return Poll::Ready(Some(letter)),
-                    Err(PopError::Closed) => return Poll::Ready(None),
-                    Err(PopError::Empty) if attempt == 0 => {
-                        self.wake_senders();
-                        self.shard.register(context.waker());
-                    }
-                    Err(PopError::Empty) => {}
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Wakes those who wait by now. One of them may find no room and be back before the next is woken: to go on until
-    /// nobody waits could take for ever.
-    fn wake_senders(&self) {
-        for _ in 0..self.senders.len() {
-            if let Ok(sender) = self.senders.pop() {
-                sender.wake();
-            }
-        }
+        self.abandon_with(Letter::refuse);
     }
 }
 

@@ -9,6 +9,7 @@
 pub(crate) mod bench;
 mod broadcast;
 mod calls;
+pub(crate) mod channel;
 mod commands;
 mod credentials;
 mod driver;

@@ -1,9 +1,10 @@
 //! The mailbox between threads: small enough for every interleaving to come up under a checker that tries
-//! many (`scripts/miri`), and ordinary tests otherwise.
+//! many (`scripts/miri`), and ordinary tests otherwise. `tests/loom` has models of the channel alone.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::{block_on, poll_once};
