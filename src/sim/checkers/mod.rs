@@ -1,5 +1,6 @@
 //! The invariants, one a file: each looks at a world and says what is wrong with it.
 
+pub(super) mod awake;
 pub(super) mod bounds;
 pub(super) mod dead;
 pub(super) mod deadlines;

@@ -26,6 +26,11 @@ impl OwnWords {
         self.heard = now;
     }
 
+    /// Something is left that its socket had no room for.
+    pub(in crate::sim) fn is_waiting(&self) -> bool {
+        self.left > 0
+    }
+
     /// It is about to write this, of which the socket takes `count` bytes.
     pub(in crate::sim) fn check(
         &mut self,

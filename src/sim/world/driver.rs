@@ -11,7 +11,7 @@ use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::agenda::Happening;
 use crate::sim::checkers::logins::password;
-use crate::sim::checkers::{Violation, deadlines, losses};
+use crate::sim::checkers::{Violation, awake, deadlines, losses};
 use crate::sim::network::{Chunk, WireId};
 use crate::sim::plan::{NODES, Setting, address};
 
@@ -47,6 +47,7 @@ impl World<'_> {
         let setting = &self.plan.setting;
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         state.bounds.check(&mut state.pool, setting.in_flight_max)?;
+        awake::check(shard, &mut state.pool, &mut self.network, setting.in_flight_max)?;
         for (ticket, failure) in std::mem::take(&mut state.outcomes.ended) {
             let Some(case) = state.outcomes.cases.get(&ticket) else { continue };
             if let Some((deadline, _)) = case.deadline {
