@@ -7,6 +7,7 @@ use crate::proto::pool::ConnectionId;
 use crate::proto::time::Instant;
 use crate::rehearsal::SessionId;
 use crate::sim::checkers::logins::Sent;
+use crate::sim::checkers::own_words::OwnWords;
 
 /// A connection of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,7 @@ pub(super) struct Wire {
     pub(super) to_server: Pipe,
     pub(super) to_client: Pipe,
     pub(super) passwords: Sent,
+    pub(super) own: OwnWords,
 }
 
 /// One direction.
@@ -96,7 +98,8 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn dial(&mut self, id: WireId, node: Option<usize>, now: Instant) {
+    /// Somebody whose credentials were renewed so often dials.
+    pub(super) fn dial(&mut self, id: WireId, node: Option<usize>, renewals: u64, now: Instant) {
         let wire = Wire {
             node,
             session: None,
@@ -106,6 +109,7 @@ impl Network {
             to_server: Pipe::new(now),
             to_client: Pipe::new(now),
             passwords: Sent::default(),
+            own: OwnWords::new(renewals, now),
         };
         self.wires.insert(id, wire);
     }

@@ -115,7 +115,7 @@ fn deeds(random: &mut fastrand::Rng) -> Vec<Deed> {
             once(DeedKind::Name { nodes })
         }
         80..83 => once(DeedKind::SlowNames { ms: random.u64(1..3_000) }),
-        83..88 => once(DeedKind::Rotate { within_ms: random.u64(1..1_500) }),
+        83..88 => rotations(at, random),
         _ => faults(at, random),
     }
 }
@@ -148,6 +148,30 @@ fn announcements(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
         let (words, at) = ("RETURN".to_owned(), at + Duration::from_secs(seconds.into()));
         told.push(Deed { at, kind: DeedKind::Rehearse { node, words } });
     }
+    told
+}
+
+/// The servers want another password, often while connections are being made, which takes time then.
+fn rotations(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
+    let most = random.choice([50, 300, 1_500]).unwrap_or(50);
+    let within_ms = random.u64(1..most);
+    let mut told = vec![Deed { at, kind: DeedKind::Rotate { within_ms } }];
+    if random.bool() {
+        return told;
+    }
+    let before = |ms| at.saturating_sub(Duration::from_millis(ms));
+    let rehearse = |at, words| Deed { at, kind: DeedKind::Rehearse { node: 0, words } };
+    told.push(rehearse(before(300), format!("ALL FAULT delay {}", random.u32(1..200))));
+    let kind = match random.u32(..2) {
+        0 => DeedKind::Cut { which: random.u32(..) },
+        _ => {
+            let target = address(random.usize(..NODES));
+            DeedKind::Rehearse { node: random.usize(..NODES), words: format!("MOVING 3 {target}") }
+        }
+    };
+    told.push(Deed { at: before(random.u64(1..250)), kind });
+    let over = at + Duration::from_millis(random.u64(1..1_500));
+    told.push(rehearse(over, "ALL FAULT off".to_owned()));
     told
 }
 

@@ -1,7 +1,7 @@
 //! Every connection has logged in with the newest password in the end, however many rotations overtook its handshake.
 
 use super::Violation;
-use crate::proto::pool::{Census, Pool, Role};
+use crate::proto::pool::{Census, Pool, Renewal, Role};
 use crate::sim::network::{Network, WireId};
 
 /// What a password begins with in these worlds; its number follows, in four digits.
@@ -40,6 +40,9 @@ pub(in crate::sim) fn check_calm(
     network: &mut Network,
     newest: Option<u32>,
 ) -> Result<(), Violation> {
+    if matches!(pool.renewal(), Renewal::UnderWay { .. }) {
+        return Err(Violation::new("everybody logs in anew", "and still waits to be answered"));
+    }
     let Some(newest) = newest else { return Ok(()) };
     for Census { id, role, .. } in pool.census() {
         let sent = network.get(WireId::new(shard, id)).and_then(|wire| wire.passwords.newest);

@@ -1,13 +1,19 @@
 //! The invariants, one a file: each looks at a world and says what is wrong with it.
 
+pub(super) mod awake;
 pub(super) mod bounds;
+pub(super) mod dead;
 pub(super) mod deadlines;
+pub(super) mod demotions;
 pub(super) mod endings;
 pub(super) mod handoffs;
 pub(super) mod liveness;
 pub(super) mod logins;
 pub(super) mod losses;
 pub(super) mod news;
+pub(super) mod own_words;
+pub(super) mod providers;
+pub(super) mod refusals;
 pub(super) mod storms;
 pub(super) mod truth;
 

@@ -94,7 +94,7 @@ impl World<'_> {
         self.serve(None);
     }
 
-    /// Faults stop: everybody listens and is found, and what was dead is seen to be.
+    /// Faults stop: everybody listens and is found.
     pub(super) fn heal(&mut self) {
         self.is_calm = true;
         for node in 0..NODES {
@@ -103,15 +103,14 @@ impl World<'_> {
             self.rehearse(node, "RETURN");
         }
         self.name = (vec![0], Duration::from_millis(1));
+    }
+
+    /// Servers, too, learn at last of the connections that are dead.
+    pub(super) fn bury(&mut self) {
         let dead: Vec<WireId> =
             self.network.wires.iter().filter(|(_, wire)| wire.vanished).map(|(id, _)| *id).collect();
         for id in dead {
-            let gone = self.network.get(id).is_none_or(|wire| wire.client_gone);
             self.forget(id);
-            if !gone {
-                // The only way in which this can fail is a violation, which is found again at the next event.
-                let _ = self.closed(id, CloseReason::Io("keepalive timed out".into()));
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Shard, World};
+use super::{Shard, World, endpoint};
 use crate::proto::connection::Credentials;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::{Action, LookupId};
@@ -11,7 +11,7 @@ use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::agenda::Happening;
 use crate::sim::checkers::logins::password;
-use crate::sim::checkers::{Violation, deadlines, losses};
+use crate::sim::checkers::{Violation, awake, deadlines, losses};
 use crate::sim::network::{Chunk, WireId};
 use crate::sim::plan::{NODES, Setting, address};
 
@@ -28,6 +28,7 @@ impl World<'_> {
         while let Some(event) = state.pool.poll_event() {
             state.endings.check(&event)?;
             state.told.check(&event)?;
+            state.demotions.check(&event, self.plan.setting.connections, self.now)?;
             self.trace.note(self.now, &[1, shard as u64], |line| {
                 line.push_str(&format!("shard {shard}: {event:?}"))
             });
@@ -46,6 +47,7 @@ impl World<'_> {
         let setting = &self.plan.setting;
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         state.bounds.check(&mut state.pool, setting.in_flight_max)?;
+        awake::check(shard, &mut state.pool, &mut self.network, setting.in_flight_max)?;
         for (ticket, failure) in std::mem::take(&mut state.outcomes.ended) {
             let Some(case) = state.outcomes.cases.get(&ticket) else { continue };
             if let Some((deadline, _)) = case.deadline {
@@ -56,6 +58,7 @@ impl World<'_> {
                     self.tally.failed += 1;
                     deadlines::check(case, failure, self.now, setting.command_timeout)?;
                     losses::check(ticket, failure)?;
+                    state.refusals.check(case.entry, failure, &endpoint(setting))?;
                 }
                 None => self.tally.answered += 1,
             }
@@ -99,9 +102,13 @@ impl World<'_> {
             _ => bytes.len(),
         };
         let is_full = count < bytes.len();
+        let idle_ping = self.plan.setting.idle_ping;
+        if let Err(violation) = wire.own.check(bytes, count, state.renewals, idle_ping, self.now) {
+            state.outcomes.violation.get_or_insert(violation);
+        }
         if count > 0 {
             wire.passwords.note(bytes.get(..count).unwrap_or_default());
-            let arrival = self.now.after(latency(&self.plan.setting, &mut self.random));
+            let arrival = self.now.after(latency(&self.plan.setting, self.is_calm, &mut self.random));
             let at =
                 wire.to_server.send(Chunk::Bytes(bytes.get(..count).unwrap_or_default().to_vec()), arrival);
             self.agenda.plan(at, Happening::ToServer { wire: id });
@@ -111,7 +118,9 @@ impl World<'_> {
             });
         }
         if is_full {
-            let room_at = self.now.after(Duration::from_micros(self.random.u64(1..2_000)));
+            // Who does not read at all for a while is the exception.
+            let most = if !self.is_calm && self.random.u32(..8) == 0 { 300_000 } else { 2_000 };
+            let room_at = self.now.after(Duration::from_micros(self.random.u64(1..most)));
             self.agenda.plan(room_at, Happening::Writable { wire: id });
         }
         !is_full
@@ -121,19 +130,20 @@ impl World<'_> {
         self.trace
             .note(self.now, &[4, shard as u64], |line| line.push_str(&format!("shard {shard}: {action:?}")));
         match action {
-            Action::Dial { id, endpoint, .. } => {
-                if let Some(state) = self.shards.get_mut(shard) {
-                    state.storms.note_dial(id, self.now)?;
-                }
-                let (node, time) = match endpoint.socket_addr() {
+            Action::Dial { id, endpoint: dialed, .. } => {
+                let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
+                state.storms.note_dial(id, self.now)?;
+                state.refusals.note_dial(id, &dialed);
+                let renewals = state.renewals;
+                let (node, time) = match dialed.socket_addr() {
                     Some(found) => {
                         ((0..NODES).find(|node| address(*node) == found.to_string()), Duration::ZERO)
                     }
                     None => (self.name.0.first().copied(), self.name.1),
                 };
                 let wire = WireId::new(shard, id);
-                self.network.dial(wire, node, self.now);
-                let time = time + latency(&self.plan.setting, &mut self.random) * 2;
+                self.network.dial(wire, node, renewals, self.now);
+                let time = time + latency(&self.plan.setting, self.is_calm, &mut self.random) * 2;
                 self.agenda.plan(self.now.after(time), Happening::Dialed { wire });
             }
             Action::Close { id, reason, .. } => {
@@ -154,6 +164,9 @@ impl World<'_> {
                 self.agenda.plan(at, Happening::Resolved { shard, lookup });
             }
             Action::AskCredentials => {
+                if let Some(state) = self.shards.get_mut(shard) {
+                    state.providers.note_asked(self.now)?;
+                }
                 let at = self.now.after(Duration::from_micros(self.random.u64(1..50_000)));
                 self.agenda.plan(at, Happening::Renewed { shard });
             }
@@ -169,7 +182,7 @@ impl World<'_> {
 
     /// The client has closed a connection: what it has written still arrives, and then the server sees the end.
     pub(super) fn hang_up(&mut self, id: WireId) {
-        let arrival = self.now.after(latency(&self.plan.setting, &mut self.random));
+        let arrival = self.now.after(latency(&self.plan.setting, self.is_calm, &mut self.random));
         let Some(wire) = self.network.get(id) else { return };
         wire.client_gone = true;
         if wire.connected && !wire.vanished {
@@ -189,6 +202,7 @@ impl World<'_> {
             return self.closed(id, CloseReason::Dial("connection refused".into()));
         };
         wire.connected = true;
+        wire.own.note_heard(self.now);
         let accept = self.server.accepts(NodeId(node));
         if accept == Accept::Serve {
             let client = SocketAddr::from(([10, 1, 0, 1], 1000));
@@ -221,6 +235,7 @@ impl World<'_> {
     /// A shard is told of the newest password.
     pub(super) fn renewed(&mut self, shard: usize) -> Result<(), Violation> {
         if let (Some(state), Some(number)) = (self.shards.get_mut(shard), self.password) {
+            state.renewals += 1;
             state.pool.renew(Credentials::password(password(number)), self.now);
         }
         self.drive(shard)
@@ -245,9 +260,10 @@ impl World<'_> {
     }
 }
 
-pub(super) fn latency(setting: &Setting, random: &mut fastrand::Rng) -> Duration {
-    // Most are fast, and some are not.
-    let most = if random.u32(..10) == 0 { setting.latency_us } else { setting.latency_us / 8 };
+/// For how long the next bytes are under way: most are fast, and while there are faults some are not.
+pub(super) fn latency(setting: &Setting, is_calm: bool, random: &mut fastrand::Rng) -> Duration {
+    let is_slow = !is_calm && random.u32(..10) == 0;
+    let most = if is_slow { setting.latency_us } else { setting.latency_us / 8 };
     Duration::from_micros(random.u64(1..=most.max(1)))
 }
 

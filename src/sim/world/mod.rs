@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::connection::{ConnectionConfig, Greeting, Lane, QueueBounds};
+use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::settings::MaintConfig;
 use crate::proto::pool::{Pool, PoolConfig};
 use crate::proto::resp::Limits;
@@ -18,11 +19,14 @@ use crate::rehearsal::{Server, ServerConfig};
 use crate::sim::agenda::{Agenda, Happening};
 use crate::sim::callers::Caller;
 use crate::sim::checkers::bounds::Bounds;
+use crate::sim::checkers::demotions::Demotions;
 use crate::sim::checkers::endings::Endings;
 use crate::sim::checkers::handoffs::Handoffs;
 use crate::sim::checkers::news::Told;
+use crate::sim::checkers::providers::Providers;
+use crate::sim::checkers::refusals::Refusals;
 use crate::sim::checkers::storms::Storms;
-use crate::sim::checkers::{Violation, liveness, logins, truth};
+use crate::sim::checkers::{Violation, dead, liveness, logins, truth};
 use crate::sim::network::{Network, WireId};
 use crate::sim::outcomes::Outcomes;
 use crate::sim::plan::{DEEDS_END, NODES, Plan, Setting, address};
@@ -57,6 +61,11 @@ struct Shard {
     handoffs: Handoffs,
     told: Told,
     storms: Storms,
+    demotions: Demotions,
+    providers: Providers,
+    refusals: Refusals,
+    /// How often it was told of other credentials.
+    renewals: u64,
     next_ticket: u32,
     armed: Option<Instant>,
     is_closing: bool,
@@ -110,6 +119,10 @@ impl<'a> World<'a> {
                 handoffs: Handoffs::default(),
                 told: Told::default(),
                 storms: Storms::default(),
+                demotions: Demotions::default(),
+                providers: Providers::default(),
+                refusals: Refusals::default(),
+                renewals: 0,
                 next_ticket: 0,
                 armed: None,
                 is_closing: false,
@@ -153,6 +166,8 @@ impl<'a> World<'a> {
         self.run_until(begin.after(DEEDS_END))?;
         self.heal();
         self.run_until(begin.after(DEEDS_END + CALM))?;
+        dead::check_calm(&self.network)?;
+        self.bury();
         for (shard, Shard { pool, outcomes, is_closing, .. }) in self.shards.iter_mut().enumerate() {
             match is_closing {
                 true => liveness::check_shut_down(pool, outcomes)?,
@@ -279,12 +294,17 @@ impl<'a> World<'a> {
     }
 }
 
-fn config(setting: &Setting, seed: u64) -> PoolConfig {
+/// What the pools are configured with.
+fn endpoint(setting: &Setting) -> Endpoint {
     let endpoint = if setting.by_name { "db.sim:6379".to_owned() } else { address(0) };
+    // Both are well-formed; the fallback only spares a panic.
+    endpoint.parse().unwrap_or_else(|_| SocketAddr::from(([10, 0, 0, 1], 6379)).into())
+}
+
+fn config(setting: &Setting, seed: u64) -> PoolConfig {
     let seconds = Duration::from_secs;
     PoolConfig {
-        // Both are well-formed; the fallback only spares a panic.
-        endpoint: endpoint.parse().unwrap_or_else(|_| SocketAddr::from(([10, 0, 0, 1], 6379)).into()),
+        endpoint: endpoint(setting),
         connections: setting.connections,
         connection: ConnectionConfig {
             greeting: Arc::new(Greeting::default()),

@@ -92,7 +92,7 @@ impl World<'_> {
     }
 
     pub(super) fn send_to_client(&mut self, id: WireId, chunk: Chunk) {
-        let arrival = self.now.after(latency(&self.plan.setting, &mut self.random));
+        let arrival = self.now.after(latency(&self.plan.setting, self.is_calm, &mut self.random));
         if let Some(wire) = self.network.get(id) {
             let at = wire.to_client.send(chunk, arrival);
             self.agenda.plan(at, Happening::ToClient { wire: id });
@@ -106,6 +106,7 @@ impl World<'_> {
         let Some(chunk) = wire.to_client.receive(self.now) else { return Ok(()) };
         match chunk {
             Chunk::Bytes(bytes) => {
+                wire.own.note_heard(self.now);
                 if let Some(state) = self.shards.get_mut(id.shard) {
                     state.pool.handle_bytes(id.id(), &bytes, self.now, &mut state.outcomes);
                 }
