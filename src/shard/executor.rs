@@ -76,17 +76,17 @@ impl Place {
         while let Some(seat) = member.take() {
             match self.run(seat, started) {
                 Ok(()) => break,
-                Err(panic) if deaths.may_go_on(Instant::now()) && !self.mailbox.is_closed() => {
+                Err(reason) if deaths.may_go_on(Instant::now()) && !self.mailbox.is_closed() => {
                     let shard = self.index;
                     tracing::error!(
-                        target: "hitless::shard", shard, panic,
-                        "a task on the shard panicked: its connections are lost, and the shard starts anew"
+                        target: "hitless::shard", shard, reason,
+                        "the shard's executor is no more: its connections are lost, and the shard starts anew"
                     );
                     member = self.group.join_at(self.index);
                 }
-                Err(panic) => {
+                Err(reason) => {
                     let shard = self.index;
-                    tracing::error!(target: "hitless::shard", shard, panic, "the shard has died, and stays dead");
+                    tracing::error!(target: "hitless::shard", shard, reason, "the shard has died, and stays dead");
                 }
             }
         }
@@ -94,11 +94,14 @@ impl Place {
         self.mailbox.abandon();
     }
 
-    /// Runs one executor to its end; what it panicked with, if it did.
+    /// Runs one executor to its end; what it panicked with, if it did, or why there is none.
     fn run(&self, member: Member, started: &Started) -> Result<(), String> {
         let shard = OnceCell::new();
         let life = AssertUnwindSafe(|| self.run_executor(member, started, &shard));
-        let Err(panic) = catch_unwind(life) else { return Ok(()) };
+        let panic = match catch_unwind(life) {
+            Ok(ended) => return ended,
+            Err(panic) => panic,
+        };
         // Tasks that wait for something when their executor dies are never dropped. They hold what callers wait for, and
         // sockets.
         if let Some(inner) = shard.get().and_then(Weak::upgrade) {
@@ -108,16 +111,21 @@ impl Place {
         Err(text_of(&*panic).to_owned())
     }
 
-    fn run_executor(&self, member: Member, started: &Started, shard: &OnceCell<Weak<Inner>>) {
+    fn run_executor(
+        &self,
+        member: Member,
+        started: &Started,
+        shard: &OnceCell<Weak<Inner>>,
+    ) -> Result<(), String> {
         let builder = LocalExecutorBuilder::new(self.core.map_or(Placement::Unbound, Placement::Fixed))
             .name(&format!("hitless-{}", self.index))
             .spin_before_park(self.effective.spin_before_park());
         let executor = match builder.make() {
             Ok(executor) => executor,
             Err(error) => {
-                // Nobody listens any more when this is not the first.
-                let _ = started.send(Err(error.to_string()));
-                return;
+                // Whoever waits for the first one says so; that a later one is not to be had is said here.
+                let unheard = started.send(Err(error.to_string())).is_err();
+                return if unheard { Err(error.to_string()) } else { Ok(()) };
             }
         };
         executor.run(async {
@@ -127,6 +135,7 @@ impl Place {
             let _ = started.send(Ok(()));
             mailbox::serve(&self.mailbox, handle).await;
         });
+        Ok(())
     }
 }
 
