@@ -165,6 +165,15 @@ fn write(
             context.waker().wake_by_ref();
             Poll::Pending
         }
+        // Before it closed, the server may have said why, or answered: reading tells that first, and then the end.
+        Poll::Ready(Err(error)) if is_gone(error.kind()) => Poll::Pending,
         other => other,
     }
+}
+
+fn is_gone(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+    )
 }

@@ -152,23 +152,28 @@ impl TlsStream {
     }
 
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.send(context) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.last_words(context).unwrap_or(error))),
-            sent => sent,
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut SocketWriter { socket: &mut self.socket, context }) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Tells the server that nothing follows, if the socket takes it at once.
     pub(super) fn end(mut self) {
         self.session.send_close_notify();
-        let _ = self.send(&mut Context::from_waker(Waker::noop()));
+        let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
     }
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let sent = self.poll_flush(context)?;
+            // The last of it may be on its way when the connection is in use already.
+            let _ = self.poll_flush(context)?;
             if !self.session.is_handshaking() {
-                return sent.map(Ok);
+                return Poll::Ready(Ok(()));
             }
             if std::task::ready!(self.receive(context))? == 0 {
                 let ended = "the server closed the connection";
@@ -230,40 +235,10 @@ impl TlsStream {
         Poll::Ready(Ok(count))
     }
 
-    fn send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.wants_write() {
-            match self.session.write_tls(&mut SocketWriter { socket: &mut self.socket, context }) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Tells the server why the session ends, if the socket takes it at once.
     fn bid_farewell(&mut self, context: &mut Context<'_>, error: Error) -> io::Error {
-        let _ = self.send(context);
+        let _ = self.poll_flush(context);
         io::Error::new(io::ErrorKind::InvalidData, error)
-    }
-
-    /// Why the server is gone, if it has said so: a socket that takes nothing any more may still hold the alert.
-    fn last_words(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
-        let mut unread = [0; 4 << 10];
-        for _ in 0..LAST_READS_MAX {
-            let mut filled = 0;
-            match self.take_plaintext(&mut unread, &mut filled) {
-                Err(error) => return Some(io::Error::new(io::ErrorKind::InvalidData, error)),
-                Ok(Plaintext::Ended) => return None,
-                Ok(Plaintext::Exhausted) if filled > 0 => continue,
-                Ok(Plaintext::Exhausted) => {}
-            }
-            match self.receive(context) {
-                Poll::Ready(Ok(count)) if count > 0 => {}
-                _ => return None,
-            }
-        }
-        None
     }
 }
 
@@ -349,5 +324,3 @@ fn is_final(alert: AlertDescription) -> bool {
 const RECEIVE_BUFFER: usize = 18 << 10;
 /// After this many reads without anything for the caller other tasks run.
 const EMPTY_READS_MAX: usize = 8;
-/// How far what the server said last is looked for.
-const LAST_READS_MAX: usize = 64;
