@@ -21,7 +21,7 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
         if inner.core.borrow().pool.is_successor(id) {
             inner.lookups.forget(&endpoint);
         }
-        let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups);
+        let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups, &inner.poller);
         let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective, timeout));
         match unless_closed(&inner, id, both).await {
             Some(Ok((stream, login))) => drive(&inner, id, stream, &endpoint, login).await,

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::mailbox::{self, Mailbox};
-use super::{Inner, Member, Shard, ShardGroup, transport};
+use super::poller::Idling;
+use super::{Inner, Member, Shard, ShardGroup, poller};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 
@@ -107,7 +108,7 @@ impl Place {
         if let Some(inner) = shard.get().and_then(Weak::upgrade) {
             inner.die();
         }
-        transport::end_all();
+        poller::end_all();
         Err(text_of(&*panic).to_owned())
     }
 
@@ -129,7 +130,10 @@ impl Place {
             }
         };
         executor.run(async {
-            let handle = Shard::start(self.effective.clone(), Arc::new(member), self.core);
+            let effective = &self.effective;
+            let nap = effective.nap_before_park().unwrap_or(NAP);
+            let idling = Idling { spin: effective.spin_before_park(), nap };
+            let handle = Shard::start(effective.clone(), Arc::new(member), self.core, idling);
             // It is empty: this runs once.
             let _ = shard.set(handle.downgrade());
             let _ = started.send(Ok(()));
@@ -171,6 +175,8 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
     ))
 }
 
+/// How long an executor of our own sleeps where only replies wake it, if nobody has said otherwise.
+const NAP: Duration = Duration::from_micros(100);
 /// An executor is there within milliseconds, or not at all.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often within [`DEATHS_WITHIN`] a shard starts anew.

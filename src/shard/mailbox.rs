@@ -1,5 +1,8 @@
 //! [`Mailbox`]: how other threads reach a shard. Which letters there are, and what is done about each.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -54,6 +57,21 @@ impl Mailbox {
 
 /// Does what letters ask until the shard is shut down, or every client is gone.
 pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
+    let bell = shard.inner.poller.bell().clone();
+    let mut serving = pin!(serve_letters(mailbox, shard));
+    let mut waker: Option<(Waker, Waker)> = None;
+    poll_fn(|context| {
+        // Letters come from other threads, which the thread does not hear in its naps.
+        if waker.as_ref().is_none_or(|(own, _)| !own.will_wake(context.waker())) {
+            waker = Some((context.waker().clone(), bell.on(context.waker())));
+        }
+        let ringing = waker.as_ref().map_or(context.waker(), |(_, ringing)| ringing);
+        serving.as_mut().poll(&mut Context::from_waker(ringing))
+    })
+    .await
+}
+
+async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
     let mut served = 0usize;
     while let Some(letter) = mailbox.next().await {
         match letter {

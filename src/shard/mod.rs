@@ -18,6 +18,7 @@ pub(crate) mod machine;
 pub(crate) mod mailbox;
 mod pilot;
 mod pipeline;
+mod poller;
 pub(crate) mod probe;
 mod pushes;
 mod reply;
@@ -45,6 +46,7 @@ pub use self::stats::ShardStats;
 pub(crate) use self::broadcast::Member;
 pub(crate) use self::calls::Answer;
 use self::calls::Calls;
+use self::poller::Idling;
 use self::pushes::Handler;
 use self::seats::Seats;
 use crate::command::{Cmd, CommandName, FromReply};
@@ -88,6 +90,7 @@ pub(crate) struct Inner {
     effective: Effective,
     clock: Clock,
     lookups: resolve::Lookups,
+    poller: Rc<poller::Poller>,
     member: Arc<Member>,
     pinned_to: Option<usize>,
 }
@@ -142,16 +145,28 @@ impl Shard {
     pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
         let effective = config.effective()?;
         let timeout = effective.connect_timeout();
-        let shard = Shard::start(effective, Arc::new(group.join()?), None);
+        let shard = {
+            let idling = Idling {
+                spin: effective.spin_before_park(),
+                nap: effective.nap_before_park().unwrap_or_default(),
+            };
+            Shard::start(effective, Arc::new(group.join()?), None, idling)
+        };
         shard.ready(timeout).await?;
         Ok(shard)
     }
 
     /// Starts a pool; its connections are made in the background.
-    pub(crate) fn start(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
+    fn start(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>, idling: Idling) -> Shard {
         let shard = Shard::at_rest(effective, member, pinned_to);
         pilot::spawn(&shard.inner);
         pilot::spawn_listener(&shard.inner);
+        let replies_are_due = {
+            let inner = Rc::downgrade(&shard.inner);
+            move || inner.upgrade().is_some_and(|inner| inner.core.borrow().calls.len() > 0)
+        };
+        let poller = shard.inner.poller.clone();
+        glommio::spawn_local(poller.attend(idling, replies_are_due)).detach();
         shard
     }
 
@@ -174,7 +189,9 @@ impl Shard {
             broadcasts_dropped: 0,
         };
         let lookups = resolve::Lookups::new(&effective, clock);
-        let inner = Rc::new(Inner { core: RefCell::new(core), effective, clock, lookups, member, pinned_to });
+        let poller = poller::Poller::new();
+        let inner =
+            Rc::new(Inner { core: RefCell::new(core), effective, clock, lookups, poller, member, pinned_to });
         Shard { inner, entry, lane: Lane(0) }
     }
 
@@ -360,6 +377,7 @@ impl Inner {
         batch: Option<u32>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(Ticket, Position)> {
+        self.poller.stir();
         let mut core = self.core.borrow_mut();
         let core = &mut *core;
         let ticket = core.calls.open(batch)?;
@@ -383,6 +401,7 @@ impl Inner {
         batch: Option<u32>,
         caller: oneshot::Sender<Answer>,
     ) {
+        self.poller.stir();
         let due = {
             let mut core = self.core.borrow_mut();
             let core = &mut *core;

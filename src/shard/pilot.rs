@@ -58,6 +58,7 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
 /// Lets go of what a shard that is shut down needs no more.
 fn land(inner: &Inner) {
     inner.member.leave();
+    inner.poller.retire();
     let (handlers, watchers) = {
         let mut core = inner.core.borrow_mut();
         core.pilot.landed = true;

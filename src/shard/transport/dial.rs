@@ -2,11 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 #[cfg(feature = "tls")]
 use std::time::Instant;
 
-use glommio::net::TcpStream;
 use glommio::timer::Timer;
 
 use super::race::{self, ATTEMPT_DELAY};
@@ -16,6 +16,7 @@ use super::{Stream, Transport, socket};
 use crate::config::Effective;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
+use crate::shard::poller::{Poller, Socket};
 use crate::shard::resolve::Lookups;
 
 /// Connects to an endpoint: resolves its name, off this thread, and tries its addresses until one answers; TLS begins
@@ -30,23 +31,24 @@ pub(in crate::shard) async fn dial(
     timeout: Duration,
     effective: &Effective,
     lookups: &Lookups,
+    poller: &Rc<Poller>,
 ) -> Result<Stream, CloseReason> {
     if let Some(path) = endpoint.path() {
-        let connected = socket::connect_unix(path).await;
+        let connected = socket::connect_unix(poller, path).await;
         let socket = connected.map_err(|error| CloseReason::Dial(format!("{endpoint}: {error}")))?;
-        return Ok(Stream::new(Transport::Unix(socket), None));
+        return Ok(Stream::new(Transport::Plain(socket), None));
     }
     #[cfg(feature = "tls")]
     if let Some(tls) = effective.tls() {
         // Names and certificates first: what is wrong with them is wrong without a server, too.
         let begin = Instant::now();
         let connector = tls::connector(tls, endpoint, effective.endpoint()).await?;
-        let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
+        let (peer, tcp) = connect(endpoint, timeout, effective, lookups, poller).await?;
         let stream = tls::shake_hands(tcp, peer, connector, timeout.saturating_sub(begin.elapsed())).await?;
         return Ok(Stream::new(Transport::Tls(Box::new(stream)), Some(peer)));
     }
-    let (peer, tcp) = connect(endpoint, timeout, effective, lookups).await?;
-    Ok(Stream::new(Transport::Tcp(tcp), Some(peer)))
+    let (peer, tcp) = connect(endpoint, timeout, effective, lookups, poller).await?;
+    Ok(Stream::new(Transport::Plain(tcp), Some(peer)))
 }
 
 async fn connect(
@@ -54,12 +56,13 @@ async fn connect(
     timeout: Duration,
     effective: &Effective,
     lookups: &Lookups,
-) -> Result<(SocketAddr, TcpStream), CloseReason> {
+    poller: &Rc<Poller>,
+) -> Result<(SocketAddr, Socket), CloseReason> {
     let addresses = match endpoint.socket_addr() {
         Some(address) => vec![address],
         None => race::in_turn(&lookups.recent(endpoint).await.map_err(CloseReason::Dial)?),
     };
-    let attempt = |address| socket::connect(address, timeout, effective);
+    let attempt = |address| socket::connect(poller, address, timeout, effective);
     let raced = race::first(addresses, attempt, || Timer::new(ATTEMPT_DELAY)).await;
     raced.map_err(|problems| CloseReason::Dial(text(&problems)))
 }

@@ -1,7 +1,6 @@
 //! Sockets: dialing, and reading and writing without waiting.
 
 mod dial;
-mod open;
 mod race;
 mod socket;
 #[cfg(feature = "tls")]
@@ -9,28 +8,21 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::{TcpStream, UnixStream};
-
 pub(super) use self::dial::dial;
-use self::open::Open;
-pub(super) use self::open::end_all;
+use super::poller::Socket;
 use crate::proto::error::CloseReason;
 
 /// A connected socket, and what is spoken over it.
 pub(super) struct Stream {
-    _open: Option<Open>,
     transport: Transport,
     peer: Option<SocketAddr>,
     has_received: bool,
 }
 
 enum Transport {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Socket),
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
     #[cfg(benching)]
@@ -39,16 +31,7 @@ enum Transport {
 
 impl Stream {
     fn new(transport: Transport, peer: Option<SocketAddr>) -> Self {
-        let open = match &transport {
-            Transport::Tcp(socket) => Some(Open::note(socket)),
-            // The runtime does not say which descriptor it is.
-            Transport::Unix(_) => None,
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => Some(Open::note(stream.socket())),
-            #[cfg(benching)]
-            Transport::Tape(_) => None,
-        };
-        Stream { _open: open, transport, peer, has_received: false }
+        Stream { transport, peer, has_received: false }
     }
 
     /// What the counts of instructions put in a socket's place.
@@ -70,12 +53,11 @@ impl Stream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = match &mut self.transport {
-            Transport::Tcp(socket) => read(socket, context, buffer),
-            Transport::Unix(socket) => read(socket, context, buffer),
+            Transport::Plain(socket) => socket.poll_read(context, buffer),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_read(context, buffer),
             #[cfg(benching)]
-            Transport::Tape(tape) => read(tape, context, buffer),
+            Transport::Tape(tape) => tape.poll_read(buffer),
         };
         self.has_received |= matches!(read, Poll::Ready(Ok(_)));
         read
@@ -86,12 +68,11 @@ impl Stream {
     #[inline]
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.transport {
-            Transport::Tcp(socket) => write(socket, context, bytes),
-            Transport::Unix(socket) => write(socket, context, bytes),
+            Transport::Plain(socket) => write(socket, context, bytes),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_write(context, bytes),
             #[cfg(benching)]
-            Transport::Tape(tape) => write(tape, context, bytes),
+            Transport::Tape(tape) => tape.poll_write(bytes),
         }
     }
 
@@ -99,7 +80,7 @@ impl Stream {
     #[inline]
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
-            Transport::Tcp(_) | Transport::Unix(_) => {
+            Transport::Plain(_) => {
                 let _ = context;
                 Poll::Ready(Ok(()))
             }
@@ -114,12 +95,16 @@ impl Stream {
     pub(super) fn reason(&self, error: &io::Error) -> CloseReason {
         match &self.transport {
             // So does a server that expects TLS, and has no more to say about it.
-            Transport::Tcp(_) if !self.has_received && error.kind() == io::ErrorKind::ConnectionReset => {
+            Transport::Plain(_)
+                if self.peer.is_some()
+                    && !self.has_received
+                    && error.kind() == io::ErrorKind::ConnectionReset =>
+            {
                 CloseReason::Io(format!(
                     "{error}, without a byte (if the server speaks TLS, use a `rediss://` URL)"
                 ))
             }
-            Transport::Tcp(_) | Transport::Unix(_) => CloseReason::Io(error.to_string()),
+            Transport::Plain(_) => CloseReason::Io(error.to_string()),
             #[cfg(feature = "tls")]
             Transport::Tls(_) => tls::refusal(error).unwrap_or_else(|| CloseReason::Io(error.to_string())),
             #[cfg(benching)]
@@ -130,7 +115,7 @@ impl Stream {
     /// Says goodbye, if that is the custom and the socket takes it.
     pub(super) fn end(self) {
         match self.transport {
-            Transport::Tcp(_) | Transport::Unix(_) => {}
+            Transport::Plain(_) => {}
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.end(),
             #[cfg(benching)]
@@ -140,31 +125,8 @@ impl Stream {
 }
 
 #[inline]
-fn read(
-    socket: &mut (impl AsyncRead + Unpin),
-    context: &mut Context<'_>,
-    buffer: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    match Pin::new(socket).poll_read(context, buffer) {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        other => other,
-    }
-}
-
-#[inline]
-fn write(
-    socket: &mut (impl AsyncWrite + Unpin),
-    context: &mut Context<'_>,
-    bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    match Pin::new(socket).poll_write(context, bytes) {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
+fn write(socket: &Socket, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    match socket.poll_write(context, bytes) {
         // Before it closed, the server may have said why, or answered: reading tells that first, and then the end.
         Poll::Ready(Err(error)) if is_gone(error.kind()) => Poll::Pending,
         other => other,

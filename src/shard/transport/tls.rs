@@ -11,7 +11,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use rustls::pki_types::ServerName;
 use rustls::{
@@ -22,9 +21,10 @@ use rustls::{
 use crate::config::Tls;
 use crate::proto::endpoint::{Endpoint, TlsNames};
 use crate::proto::error::CloseReason;
+use crate::shard::poller::Socket;
 
 pub(super) struct TlsStream {
-    socket: TcpStream,
+    socket: Socket,
     session: ClientConnection,
     /// What the socket has received and the session has not taken yet: no more than one read, and nothing is read
     /// while there is any.
@@ -68,7 +68,7 @@ pub(super) async fn connector(
 /// The handshake. The socket is given up if it fails, or is not over shortly before `time` has passed: whoever ends it
 /// then can only say that it took too long.
 pub(super) async fn shake_hands(
-    socket: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     connector: Connector,
     time: Duration,
@@ -104,10 +104,6 @@ pub(super) fn refusal(error: &io::Error) -> Option<CloseReason> {
 }
 
 impl TlsStream {
-    pub(super) fn socket(&self) -> &TcpStream {
-        &self.socket
-    }
-
     pub(super) fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -153,7 +149,7 @@ impl TlsStream {
 
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
-            match self.session.write_tls(&mut SocketWriter { socket: &mut self.socket, context }) {
+            match self.session.write_tls(&mut SocketWriter { socket: &self.socket, context }) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -230,7 +226,7 @@ impl TlsStream {
 
     /// One read of the socket. Everything before it has been digested.
     fn receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let count = std::task::ready!(super::read(&mut self.socket, context, &mut self.received))?;
+        let count = std::task::ready!(self.socket.poll_read(context, &mut self.received))?;
         (self.start, self.end) = (0, count);
         Poll::Ready(Ok(count))
     }
@@ -251,7 +247,7 @@ enum Plaintext {
 
 /// Where the session writes: to the socket, as far as that takes it.
 struct SocketWriter<'a, 'b> {
-    socket: &'a mut TcpStream,
+    socket: &'a Socket,
     context: &'a mut Context<'b>,
 }
 

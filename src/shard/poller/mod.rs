@@ -1,0 +1,311 @@
+//! [`Poller`]: which of a shard's sockets can be read or written, learned for all of them with one system call.
+//!
+//! The runtime would watch each socket with an entry of its ring, and goes into the kernel nine times to sleep and to
+//! wake up once. So a shard's sockets are in one epoll instance, which is asked directly for as long as there is
+//! something to do; when there is not, but replies are due, the thread sleeps in there for a moment; and only then the
+//! runtime is left to sleep, with one entry of its ring for all sockets. What else the runtime looks after, such as
+//! timers, is seen to in between, at least every [`RING_EVERY`].
+
+mod bell;
+mod socket;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_lite::AsyncRead;
+use futures_lite::future::yield_now;
+use glommio::net::TcpStream;
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use slab::Slab;
+
+pub(super) use self::bell::Bell;
+pub(super) use self::socket::Socket;
+use self::socket::Source;
+
+/// All sockets of a shard. They are its own, so that those of an executor that has died can be closed.
+#[derive(Default)]
+pub(super) struct Poller {
+    epoll: RefCell<Option<OwnedFd>>,
+    sources: RefCell<Slab<Source>>,
+    bell: Arc<Bell>,
+    /// The task that asks, while it waits.
+    waker: Cell<Option<Waker>>,
+    /// Somebody does, or is about to do, what a socket is used for: it is not asked again before that is done.
+    is_busy: Cell<bool>,
+    is_retired: Cell<bool>,
+}
+
+/// What is done when there is nothing to do, before the runtime is left to sleep.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Idling {
+    /// Asks again and again for so long.
+    pub(super) spin: Duration,
+    /// Sleeps for so long, while replies are due, as nobody but a socket or the [`Bell`] can wake it.
+    pub(super) nap: Duration,
+}
+
+thread_local! {
+    static POLLERS: RefCell<Vec<Weak<Poller>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Closes every socket that a dead executor of this thread has left. It never drops the tasks that waited for something,
+/// and so their sockets would stay open: the server would keep their connections, and what was asked on them would go on.
+pub(super) fn end_all() {
+    for poller in POLLERS.take().iter().filter_map(Weak::upgrade) {
+        poller.end();
+    }
+}
+
+impl Poller {
+    pub(super) fn new() -> Rc<Poller> {
+        let poller = Rc::new(Poller::default());
+        POLLERS.with_borrow_mut(|pollers| {
+            pollers.retain(|poller| poller.strong_count() > 0);
+            pollers.push(Rc::downgrade(&poller));
+        });
+        poller
+    }
+
+    /// Takes a socket in, which must not block.
+    ///
+    /// # Errors
+    /// If the system has nothing left to watch it with.
+    pub(super) fn register(self: &Rc<Self>, descriptor: OwnedFd) -> io::Result<Socket> {
+        let mut epoll = self.epoll.borrow_mut();
+        let epoll = match &mut *epoll {
+            Some(epoll) => epoll,
+            none => {
+                let made = epoll::create(CreateFlags::CLOEXEC)?;
+                epoll::add(
+                    &made,
+                    self.bell.descriptor()?,
+                    EventData::new_u64(BELL),
+                    EventFlags::IN | EventFlags::ET,
+                )?;
+                none.insert(made)
+            }
+        };
+        let mut sources = self.sources.borrow_mut();
+        let entry = sources.vacant_entry();
+        let key = entry.key();
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(epoll, &descriptor, EventData::new_u64(key as u64), flags)?;
+        entry.insert(Source::new(descriptor));
+        self.wake();
+        Ok(Socket::new(self.clone(), key))
+    }
+
+    /// What other threads ring when they have something for this one.
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// A command was submitted: whoever writes it is about to run.
+    #[inline]
+    pub(super) fn stir(&self) {
+        self.is_busy.set(true);
+    }
+
+    /// Wakes whoever has something to read or to write, until the poller is [retired](Poller::retire).
+    pub(super) async fn attend(self: Rc<Self>, idling: Idling, replies_are_due: impl Fn() -> bool) {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        let mut naps = Naps::default();
+        while self.wait().await {
+            let ring = Instant::now();
+            let mut last = ring;
+            loop {
+                let found = self.look(&mut events, Duration::ZERO);
+                let now = Instant::now();
+                if found {
+                    last = now;
+                }
+                if now - ring >= RING_EVERY {
+                    break;
+                }
+                if found || self.is_busy.get() {
+                    self.let_others_act().await;
+                } else if now - last < idling.spin {
+                    yield_now().await;
+                } else if idling.nap.is_zero() || !replies_are_due() || !naps.may_begin() {
+                    break;
+                } else if self.nobody_runs().await {
+                    if !self.bell.begin_nap() {
+                        break;
+                    }
+                    let found = self.look(&mut events, idling.nap);
+                    naps.note(found);
+                    // What other threads want is heard through the ring.
+                    if self.bell.end_nap() || !found {
+                        break;
+                    }
+                    last = Instant::now();
+                    self.let_others_act().await;
+                }
+            }
+        }
+    }
+
+    /// Has [`Poller::attend`] return when no socket is left.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        self.wake();
+    }
+
+    fn end(&self) {
+        self.retire();
+        let sources = self.sources.take();
+        self.epoll.take();
+        // Wakers may run code when they are dropped.
+        drop(sources);
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_retired.get() && self.sources.borrow().is_empty()
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Asks once, and waits for so long if there is nothing; whether there was anything.
+    fn look(&self, events: &mut Vec<Event>, time: Duration) -> bool {
+        events.clear();
+        {
+            let epoll = self.epoll.borrow();
+            let Some(epoll) = &*epoll else { return false };
+            let time = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
+            // Interrupted, it is asked again.
+            let _ = epoll::wait(epoll, spare_capacity(events), Some(&time));
+        }
+        for event in &*events {
+            if let Some(source) = self.sources.borrow_mut().get_mut(event.data.u64() as usize) {
+                source.handle_event(event.flags);
+            }
+        }
+        !events.is_empty()
+    }
+
+    /// Lets those who were woken read, their callers act on it, and what those want be written.
+    async fn let_others_act(&self) {
+        for _ in 0..TURNS_MAX {
+            self.is_busy.set(false);
+            yield_now().await;
+            if !self.is_busy.get() {
+                return;
+            }
+        }
+    }
+
+    /// Whether no other task of this thread has anything to do, as far as one can tell from here: none took any time.
+    async fn nobody_runs(&self) -> bool {
+        let begin = Instant::now();
+        yield_now().await;
+        !self.is_busy.get() && begin.elapsed() < TURN_ALONE_MAX
+    }
+
+    /// Waits through the runtime's ring; false when all is over.
+    async fn wait(&self) -> bool {
+        poll_fn(|context| {
+            if self.is_over() || self.epoll.borrow().is_some() {
+                return Poll::Ready(());
+            }
+            self.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+        let copy = self.epoll.borrow().as_ref().map(OwnedFd::try_clone);
+        let Some(Ok(copy)) = copy else {
+            // Without a descriptor to spare it is asked directly, for as long as that lasts.
+            yield_now().await;
+            return !self.is_over();
+        };
+        let mut stream = as_a_stream(copy);
+        poll_fn(|context| {
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            self.waker.set(Some(context.waker().clone()));
+            // That it cannot be read like a socket is how the runtime says that there is something to ask about.
+            Pin::new(&mut stream).poll_read(context, &mut [0]).map(drop)
+        })
+        .await;
+        !self.is_over()
+    }
+}
+
+/// Whether naps are worth their while: where replies take longer, all that they do is to delay other things.
+#[derive(Default)]
+struct Naps {
+    /// How many of the last ended without a reply.
+    missed: u32,
+    skipped: u32,
+}
+
+impl Naps {
+    fn may_begin(&mut self) -> bool {
+        self.skipped += 1;
+        self.skipped > (1 << self.missed.min(MISSED_MAX)) >> 1
+    }
+
+    fn note(&mut self, found: bool) {
+        self.skipped = 0;
+        self.missed = if found { self.missed / 2 } else { (self.missed + 1).min(MISSED_MAX) };
+    }
+}
+
+#[expect(unsafe_code, reason = "the runtime waits for streams only, which it takes as bare numbers")]
+fn as_a_stream(descriptor: OwnedFd) -> TcpStream {
+    // SAFETY: it is open, and nobody else's from here on.
+    unsafe { TcpStream::from_raw_fd(descriptor.into_raw_fd()) }
+}
+
+/// No socket's key.
+const BELL: u64 = u64::MAX;
+/// How many sockets are learned of at once; the next time, of others.
+const EVENTS_MAX: usize = 256;
+/// Reading, calling, writing: after so many turns of the run queue all that one reply leads to is on its way.
+const TURNS_MAX: usize = 3;
+/// A turn of the run queue in which nobody else runs takes less.
+const TURN_ALONE_MAX: Duration = Duration::from_micros(2);
+/// The runtime's timers are late by no more than this, however busy the sockets are.
+const RING_EVERY: Duration = Duration::from_micros(500);
+/// Where replies always take longer, one in 128 naps is tried.
+const MISSED_MAX: u32 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of so many chances to nap are taken.
+    fn taken(naps: &mut Naps, chances: usize, found: bool) -> usize {
+        (0..chances)
+            .filter(|_| {
+                naps.may_begin() && {
+                    naps.note(found);
+                    true
+                }
+            })
+            .count()
+    }
+
+    #[test]
+    fn naps_that_end_without_a_reply_become_rare_and_those_that_do_not_bring_them_back() {
+        let mut naps = Naps::default();
+        assert_eq!(taken(&mut naps, 100, true), 100);
+        let few = taken(&mut naps, 10_000, false);
+        assert!((50..120).contains(&few), "{few}");
+        taken(&mut naps, 2_000, true);
+        assert_eq!(taken(&mut naps, 100, true), 100);
+    }
+}
