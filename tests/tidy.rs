@@ -215,9 +215,8 @@ fn banned_words_do_not_occur() {
 /// there is a safe way.
 const UNSAFE: &[(&str, &str)] = &[
     ("src/client/route.rs", "the core that a thread runs on"),
-    ("src/shard/transport/open.rs", "the runtime's streams lend their descriptors as bare numbers"),
     ("src/shard/probe.rs", "a system call that no crate wraps"),
-    ("src/shard/transport/socket.rs", "the runtime's stream lends its descriptor as a bare number"),
+    ("src/shard/poller/mod.rs", "the runtime waits for streams only, which it takes as bare numbers"),
     (
         "src/rehearsal/sockets/raw.rs",
         "the runtime takes and lends sockets as bare numbers; the same system call",

@@ -1,28 +1,38 @@
 //! [`Calls`]: the callers who wait for replies, by ticket.
 //!
-//! A call is a slot in a slab: opened when a command is submitted, filled when its reply comes, and freed when its
-//! caller takes the reply, or leaves. Nothing is allocated for a command at steady state.
+//! A call is a slot: taken when a command is submitted, filled when its reply comes, and given back when its caller
+//! takes the reply, or leaves. Nothing is allocated for a command at steady state.
+//!
+//! A slot keeps the waker of whoever used it last. A task that takes a reply and calls again gets the slot that it has
+//! just given back, finds its own waker there, and need not have it counted up and down for each command. Wakers that
+//! nobody came back for are [forgotten](Calls::forget_wakers) within a second or two: they keep their tasks' memory.
 //!
 //! Wakers and foreign callers are never called from in here, where everything is borrowed: waking may run code that
 //! submits or cancels. What is due is collected, pushes that somebody handles among it, and [`Calls::take_due`] hands
 //! it out.
 
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_channel::oneshot;
-use slab::Slab;
 
 use super::pushes::{Collected, Pushes};
 use crate::proto::connection::{Deliver, Ticket};
 use crate::proto::error::Failure;
 use crate::proto::resp::Frame;
+use crate::proto::time::Instant;
 
 /// What a call ends with.
 pub(crate) type Answer = Result<Frame, Failure>;
 
 #[derive(Default)]
 pub(super) struct Calls {
-    slots: Slab<Slot>,
+    slots: Vec<Slot>,
+    /// The slots that no call uses; the next call gets the last of them.
+    vacant: Vec<u32>,
+    /// A slot that no call uses may keep a waker.
+    keeps_wakers: bool,
+    forgotten_at: Instant,
     pub(super) pushes: Pushes,
     due: Due,
 }
@@ -30,20 +40,27 @@ pub(super) struct Calls {
 /// Who is to be woken, and which pushes are to be handled after that, once nothing is borrowed any more.
 #[derive(Default)]
 pub(super) struct Due {
-    wakers: Vec<Waker>,
+    wakers: Vec<(Ticket, Waker)>,
     foreign: Vec<(oneshot::Sender<Answer>, Answer)>,
     pushes: Vec<Collected>,
 }
 
+#[derive(Default)]
 pub(super) struct Slot {
     state: State,
+    waker: Option<Waker>,
     /// The replies so far to a batch; `None` for a single command.
     gathered: Option<Vec<Frame>>,
 }
 
+#[derive(Default)]
 enum State {
-    /// A task on this shard waits, or will.
-    Local(Option<Waker>),
+    #[default]
+    Vacant,
+    /// A task on this shard will wait.
+    Open,
+    /// A task on this shard waits: the waker is its own.
+    Awaited,
     /// Another thread waits.
     Foreign(oneshot::Sender<Answer>),
     Answered(Answer),
@@ -56,10 +73,10 @@ impl Calls {
     /// If [`CALLS_MAX`] are open.
     #[inline]
     pub(super) fn open(&mut self, batch: Option<u32>) -> Result<Ticket, Failure> {
-        if self.slots.len() >= CALLS_MAX {
+        if self.len() >= CALLS_MAX {
             return Err(Failure::Overloaded);
         }
-        Ok(self.insert(State::Local(None), batch))
+        Ok(self.insert(State::Open, batch))
     }
 
     /// The same for a caller on another thread; `None` if [`CALLS_MAX`] are open, which the caller will be told.
@@ -68,49 +85,77 @@ impl Calls {
         caller: oneshot::Sender<Answer>,
         batch: Option<u32>,
     ) -> Option<Ticket> {
-        if self.slots.len() >= CALLS_MAX {
+        if self.len() >= CALLS_MAX {
             self.due.foreign.push((caller, Err(Failure::Overloaded)));
             return None;
         }
         Some(self.insert(State::Foreign(caller), batch))
     }
 
-    /// The caller's poll: its answer, which frees the slot, or a promise to wake it.
+    /// The caller's poll: its answer, which gives the slot back, or a promise to wake it.
     #[inline]
     pub(super) fn poll(
         &mut self,
         ticket: Ticket,
         context: &mut Context<'_>,
     ) -> (Poll<Answer>, Option<Waker>) {
-        let key = ticket.0 as usize;
-        match self.slots.get_mut(key).map(|slot| &mut slot.state) {
-            Some(State::Local(Some(waker))) if waker.will_wake(context.waker()) => (Poll::Pending, None),
-            Some(State::Local(waker)) => {
-                // Whoever drops a waker may run code: the old one goes out with the result.
-                (Poll::Pending, waker.replace(context.waker().clone()))
+        let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return (Poll::Pending, None) };
+        match &mut slot.state {
+            State::Open | State::Awaited => {
+                slot.state = State::Awaited;
+                match &slot.waker {
+                    Some(waker) if waker.will_wake(context.waker()) => (Poll::Pending, None),
+                    // Whoever drops a waker may run code: the old one goes out with the result.
+                    _ => (Poll::Pending, slot.waker.replace(context.waker().clone())),
+                }
             }
-            _ => match self.slots.try_remove(key) {
-                Some(Slot { state: State::Answered(answer), .. }) => (Poll::Ready(answer), None),
+            State::Answered(_) => match std::mem::take(&mut slot.state) {
+                State::Answered(answer) => {
+                    self.vacate(ticket);
+                    (Poll::Ready(answer), None)
+                }
                 _ => (Poll::Pending, None),
             },
+            State::Vacant | State::Foreign(_) => (Poll::Pending, None),
         }
     }
 
-    /// The caller leaves. True if the call had not been answered, so that its command has to be abandoned.
+    /// The caller leaves. True if the call had not been answered, so that its command has to be abandoned; and what is
+    /// left, to be dropped when nothing is borrowed.
     pub(super) fn leave(&mut self, ticket: Ticket) -> (bool, Option<Slot>) {
-        let slot = self.slots.try_remove(ticket.0 as usize);
-        (slot.as_ref().is_some_and(|slot| !matches!(slot.state, State::Answered(_))), slot)
+        let slot = self.slots.get_mut(ticket.0 as usize).filter(|slot| slot.is_used());
+        let Some(left) = slot.map(std::mem::take) else { return (false, None) };
+        self.vacate(ticket);
+        (!matches!(left.state, State::Answered(_)), Some(left))
     }
 
     /// Whether this call has not been answered yet.
     pub(super) fn is_open(&self, ticket: Ticket) -> bool {
         let slot = self.slots.get(ticket.0 as usize);
-        slot.is_some_and(|slot| !matches!(slot.state, State::Answered(_)))
+        slot.is_some_and(|slot| slot.is_used() && !matches!(slot.state, State::Answered(_)))
     }
 
     /// How many calls are open.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - self.vacant.len()
+    }
+
+    /// When [`Calls::forget_wakers`] has something to do.
+    #[inline]
+    pub(super) fn forget_at(&self) -> Option<Instant> {
+        self.keeps_wakers.then(|| self.forgotten_at.after(KEPT_MAX))
+    }
+
+    /// Gives up the wakers in slots that no call uses, if it is time for that; to be dropped when nothing is borrowed.
+    pub(super) fn forget_wakers(&mut self, now: Instant) -> Vec<Waker> {
+        if self.forget_at().is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.keeps_wakers = false;
+        self.forgotten_at = now;
+        let vacant = self.slots.iter_mut().filter(|slot| !slot.is_used());
+        vacant.filter_map(|slot| slot.waker.take()).collect()
     }
 
     /// Those who are to be woken; give it back to [`Calls::reuse`] when that is done.
@@ -122,39 +167,71 @@ impl Calls {
         Some(std::mem::take(&mut self.due))
     }
 
-    /// Keeps the memory of what [`Calls::take_due`] gave.
-    pub(super) fn reuse(&mut self, due: Due) {
+    /// Puts back what [`Calls::take_due`] gave: the wakers, and the memory. Gives what is to be dropped when nothing is
+    /// borrowed.
+    #[inline]
+    pub(super) fn reuse(&mut self, mut due: Due) -> Vec<Waker> {
+        let mut left = Vec::new();
+        for (ticket, waker) in due.wakers.drain(..) {
+            match self.slots.get_mut(ticket.0 as usize) {
+                Some(slot) if slot.waker.is_none() => slot.waker = Some(waker),
+                _ => left.push(waker),
+            }
+        }
         if self.due.wakers.capacity() == 0 {
             self.due.wakers = due.wakers;
         }
+        left
     }
 
     #[inline]
     fn insert(&mut self, state: State, batch: Option<u32>) -> Ticket {
         let gathered = batch.map(|replies| Vec::with_capacity(replies as usize));
-        let key = self.slots.insert(Slot { state, gathered });
-        // A slab's keys are below the number of slots that it ever had.
-        Ticket(u32::try_from(key).unwrap_or(u32::MAX))
+        if let Some(key) = self.vacant.pop()
+            && let Some(slot) = self.slots.get_mut(key as usize)
+        {
+            slot.state = state;
+            slot.gathered = gathered;
+            return Ticket(key);
+        }
+        // There are never more than CALLS_MAX.
+        let key = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { state, waker: None, gathered });
+        Ticket(key)
+    }
+
+    /// The slot, whose state has been taken, is free for another call.
+    #[inline]
+    fn vacate(&mut self, ticket: Ticket) {
+        self.keeps_wakers = true;
+        self.vacant.push(ticket.0);
     }
 
     #[inline]
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let key = ticket.0 as usize;
-        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return };
         match &mut slot.state {
-            State::Local(waker) => {
-                if let Some(waker) = waker.take() {
-                    self.due.wakers.push(waker);
-                }
+            State::Open => slot.state = State::Answered(answer),
+            State::Awaited => {
                 slot.state = State::Answered(answer);
+                if let Some(waker) = slot.waker.take() {
+                    self.due.wakers.push((ticket, waker));
+                }
             }
             State::Foreign(_) => {
-                if let State::Foreign(caller) = self.slots.remove(key).state {
+                if let State::Foreign(caller) = std::mem::take(&mut slot.state) {
                     self.due.foreign.push((caller, answer));
                 }
+                self.vacate(ticket);
             }
-            State::Answered(_) => {}
+            State::Vacant | State::Answered(_) => {}
         }
+    }
+}
+impl Slot {
+    #[inline]
+    fn is_used(&self) -> bool {
+        !matches!(self.state, State::Vacant)
     }
 }
 
@@ -162,8 +239,8 @@ impl Due {
     /// Wakes everybody, then hands the pushes out.
     #[inline]
     pub(super) fn settle(&mut self) {
-        for waker in self.wakers.drain(..) {
-            waker.wake();
+        for (_, waker) in &self.wakers {
+            waker.wake_by_ref();
         }
         for (caller, answer) in self.foreign.drain(..) {
             // A caller who has left does not mind.
@@ -199,6 +276,8 @@ impl Deliver for Calls {
     }
 }
 
+/// How long a waker is kept for which there is no call.
+const KEPT_MAX: Duration = Duration::from_secs(1);
 /// How many calls may be open on one shard. A task's wakers are counted in sixteen bits by the executor, signed:
 /// were all calls awaited by one task, this many clones of its waker would exist.
 pub(crate) const CALLS_MAX: usize = 30_000;

@@ -118,6 +118,7 @@ fn write(
     let _ = stream.poll_flush(context)?;
     let deadline = core.pool.next_timeout_of(id.entry);
     core.pilot.arm(deadline);
+    core.pilot.arm(core.calls.forget_at());
     core.ask_pilot();
     Ok(())
 }

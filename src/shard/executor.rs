@@ -120,7 +120,8 @@ impl Place {
     ) -> Result<(), String> {
         let builder = LocalExecutorBuilder::new(self.core.map_or(Placement::Unbound, Placement::Fixed))
             .name(&format!("hitless-{}", self.index))
-            .spin_before_park(self.effective.spin_before_park());
+            .spin_before_park(self.effective.spin_before_park())
+            .io_memory(STORAGE_MEMORY);
         let executor = match builder.make() {
             Ok(executor) => executor,
             Err(error) => {
@@ -175,6 +176,8 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
     ))
 }
 
+/// What the runtime sets aside for files at once, which shards do not have; tasks that read some get more when they do.
+const STORAGE_MEMORY: usize = 256 << 10;
 /// How long an executor of our own sleeps where only replies wake it, if nobody has said otherwise.
 const NAP: Duration = Duration::from_micros(100);
 /// An executor is there within milliseconds, or not at all.

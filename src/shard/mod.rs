@@ -477,7 +477,7 @@ impl Inner {
     fn wake(&self, due: Option<calls::Due>) {
         if let Some(mut due) = due {
             due.settle();
-            self.core.borrow_mut().calls.reuse(due);
+            let _left = self.core.borrow_mut().calls.reuse(due);
         }
     }
 }

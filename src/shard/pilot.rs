@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{self, Event};
 use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::pool::{Action, ConnectionId, Renewal};
-use crate::proto::time::Instant;
+use crate::proto::time::{Instant, earliest};
 
 /// How the pilot is reached.
 #[derive(Default)]
@@ -59,13 +59,14 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
 fn land(inner: &Inner) {
     inner.member.leave();
     inner.poller.retire();
-    let (handlers, watchers) = {
+    let (handlers, wakers, watchers) = {
         let mut core = inner.core.borrow_mut();
         core.pilot.landed = true;
-        (core.calls.pushes.clear(), std::mem::take(&mut core.watchers))
+        let wakers = core.calls.forget_wakers(Instant::from_nanos(u64::MAX));
+        (core.calls.pushes.clear(), wakers, std::mem::take(&mut core.watchers))
     };
     // What they hold may hold this shard.
-    drop(handlers);
+    drop((handlers, wakers));
     for watcher in watchers {
         watcher.wake();
     }
@@ -104,13 +105,14 @@ fn turn(inner: &Rc<Inner>) -> Turn {
     while let Some(action) = inner.next_action() {
         act(inner, action);
     }
-    let (due, watchers, sleep) = {
+    let (due, watchers, sleep, _forgotten) = {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
-        let next = core.pool.next_timeout();
+        let forgotten = core.calls.forget_wakers(now);
+        let next = earliest(core.pool.next_timeout(), core.calls.forget_at());
         core.pilot.armed = next;
         let sleep = next.map(|next| next.since(now).max(TICK));
-        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep)
+        (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep, forgotten)
     };
     inner.wake(due);
     for watcher in watchers {

@@ -42,13 +42,21 @@ const HEADER_MAX: usize = 25;
 
 #[inline]
 fn header(out: &mut Vec<u8>, kind: u8, count: usize) {
-    if let Some(digit) = u8::try_from(count).ok().filter(|count| *count < 10) {
-        out.extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']);
-    } else {
-        out.push(kind);
-        out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
-        out.extend_from_slice(b"\r\n");
+    // Nearly all counts have one digit or two, and what has a known length is written without a call.
+    match u8::try_from(count) {
+        Ok(count @ 0..10) => out.extend_from_slice(&[kind, b'0' + count, b'\r', b'\n']),
+        Ok(count @ 10..100) => {
+            out.extend_from_slice(&[kind, b'0' + count / 10, b'0' + count % 10, b'\r', b'\n']);
+        }
+        _ => long_header(out, kind, count),
     }
+}
+
+#[cold]
+fn long_header(out: &mut Vec<u8>, kind: u8, count: usize) {
+    out.push(kind);
+    out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
