@@ -121,35 +121,21 @@ impl Poller {
         let mut naps = Naps::default();
         while self.wait().await {
             let ring = Instant::now();
-            let mut last = ring;
+            let (mut last, mut is_quiet) = (ring, false);
             loop {
-                let found = self.look(&mut events, Duration::ZERO);
+                let is_idle = is_quiet && last.elapsed() >= idling.spin;
+                let found = match is_idle && !idling.nap.is_zero() && replies_are_due() && naps.may_begin() {
+                    true => self.nap(&mut events, idling.nap, &mut naps),
+                    false => self.look(&mut events, Duration::ZERO),
+                };
                 let now = Instant::now();
                 if found {
                     last = now;
                 }
-                if now - ring >= RING_EVERY {
+                if is_idle && !found || now - ring >= RING_EVERY {
                     break;
                 }
-                if found || self.is_busy.get() {
-                    self.let_others_act().await;
-                } else if now - last < idling.spin {
-                    yield_now().await;
-                } else if idling.nap.is_zero() || !replies_are_due() || !naps.may_begin() {
-                    break;
-                } else if self.nobody_runs().await {
-                    if !self.bell.begin_nap() {
-                        break;
-                    }
-                    let found = self.look(&mut events, idling.nap);
-                    naps.note(found);
-                    // What other threads want is heard through the ring.
-                    if self.bell.end_nap() || !found {
-                        break;
-                    }
-                    last = Instant::now();
-                    self.let_others_act().await;
-                }
+                is_quiet = self.let_others_act().await;
             }
         }
     }
@@ -196,22 +182,29 @@ impl Poller {
         !events.is_empty()
     }
 
-    /// Lets those who were woken read, their callers act on it, and what those want be written.
-    async fn let_others_act(&self) {
-        for _ in 0..TURNS_MAX {
-            self.is_busy.set(false);
-            yield_now().await;
-            if !self.is_busy.get() {
-                return;
-            }
+    /// Asks once, and sleeps until there is something; false as well if other threads have something, of which one
+    /// hears through the ring.
+    fn nap(&self, events: &mut Vec<Event>, time: Duration, naps: &mut Naps) -> bool {
+        if !self.bell.begin_nap() {
+            return false;
         }
+        let found = self.look(events, time);
+        naps.note(found);
+        !self.bell.end_nap() && found
     }
 
-    /// Whether no other task of this thread has anything to do, as far as one can tell from here: none took any time.
-    async fn nobody_runs(&self) -> bool {
-        let begin = Instant::now();
-        yield_now().await;
-        !self.is_busy.get() && begin.elapsed() < TURN_ALONE_MAX
+    /// Lets those who were woken read, their callers act on it, and what those want be written. Whether nobody on this
+    /// thread has anything left to do, as far as one can tell from here: the last turn took no time.
+    async fn let_others_act(&self) -> bool {
+        for _ in 0..TURNS_MAX {
+            self.is_busy.set(false);
+            let begin = Instant::now();
+            yield_now().await;
+            if !self.is_busy.get() {
+                return begin.elapsed() < TURN_ALONE_MAX;
+            }
+        }
+        false
     }
 
     /// Waits through the runtime's ring; false when all is over.
@@ -274,12 +267,13 @@ fn as_a_stream(descriptor: OwnedFd) -> TcpStream {
 const BELL: u64 = u64::MAX;
 /// How many sockets are learned of at once; the next time, of others.
 const EVENTS_MAX: usize = 256;
-/// Reading, calling, writing: after so many turns of the run queue all that one reply leads to is on its way.
-const TURNS_MAX: usize = 3;
+/// Reading, calling, writing, and nothing: after so many turns of the run queue all that one reply leads to is on its
+/// way.
+const TURNS_MAX: usize = 4;
 /// A turn of the run queue in which nobody else runs takes less.
 const TURN_ALONE_MAX: Duration = Duration::from_micros(2);
 /// The runtime's timers are late by no more than this, however busy the sockets are.
-const RING_EVERY: Duration = Duration::from_micros(500);
+const RING_EVERY: Duration = Duration::from_millis(1);
 /// Where replies always take longer, one in 128 naps is tried.
 const MISSED_MAX: u32 = 8;
 
