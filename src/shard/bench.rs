@@ -180,7 +180,7 @@ fn shake_hands(shard: &Shard) -> ConnectionId {
         while let Some(action) = core.pool.poll_action() {
             if let Action::Dial { id: dialed, .. } = action {
                 id = Some(dialed);
-                assert!(core.pool.handle_connected(dialed, None, now));
+                assert!(core.pool.handle_connected(dialed, None, None, now));
             }
         }
         let id = id.expect("the pool dials at once");
