@@ -56,7 +56,7 @@ impl Effective {
             ("idle_ping", limit(config.idle_ping)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
-            ("nap_before_park", config.nap_before_park.map_or("auto".to_owned(), |nap| format!("{nap:?}"))),
+            ("nap_before_park", config.nap_before_park.map_or("auto".to_owned(), |naps| naps.to_string())),
             ("limits.depth", config.limits.depth.to_string()),
             ("limits.elements", config.limits.elements.to_string()),
             ("limits.bytes", config.limits.bytes.to_string()),
@@ -143,7 +143,7 @@ impl Effective {
     }
 
     /// `None`: it depends on whose executor it is.
-    pub(crate) fn nap_before_park(&self) -> Option<Duration> {
+    pub(crate) fn nap_before_park(&self) -> Option<bool> {
         self.config.nap_before_park
     }
 

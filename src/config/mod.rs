@@ -68,7 +68,7 @@ pub struct Config {
     keepalive: Duration,
     tcp_user_timeout: Option<Duration>,
     spin_before_park: Duration,
-    nap_before_park: Option<Duration>,
+    nap_before_park: Option<bool>,
     limits: Limits,
     maintenance: Maintenance,
     hook: Hook,
@@ -354,16 +354,16 @@ impl Config {
         self
     }
 
-    /// How long a shard sleeps in a system call of its own while replies are due, before it leaves sleeping to the
-    /// runtime, up to 1 ms (100 µs on the executors of a [`Client`](crate::Client); 0, not at all, on yours).
+    /// Whether a shard, while replies are due, first sleeps for up to 1 ms in a system call of its own, before it leaves
+    /// sleeping to the runtime (on the executors of a [`Client`](crate::Client) it does; on yours not).
     ///
-    /// The runtime takes nine system calls to sleep and to wake up once; a nap is one, and saves most of the cost of a
-    /// wake-up where replies come within it. A reply ends it, and so does a call from another thread. What else your
-    /// tasks wait for on that thread, such as files and timers of the runtime, is begun or seen up to so much later.
-    /// A shard whose replies take longer hardly ever naps.
+    /// The runtime takes nine system calls to sleep and to wake up once; a nap is one, and makes most of a wake-up's cost
+    /// go away where replies come within it. A reply ends it, and so does a call from another thread. What else your
+    /// tasks wait for on that thread, such as files and timers of the runtime, is begun or seen by so much later: turn it
+    /// off where that matters. A shard whose replies take longer hardly ever naps.
     #[must_use]
-    pub fn nap_before_park(mut self, time: Duration) -> Self {
-        self.nap_before_park = Some(time);
+    pub fn nap_before_park(mut self, naps: bool) -> Self {
+        self.nap_before_park = Some(naps);
         self
     }
 
@@ -474,12 +474,6 @@ impl Config {
             lasts("idle_ping", self.idle_ping, second, hour)?;
         }
         lasts("spin_before_park", self.spin_before_park, Duration::ZERO, second)?;
-        lasts(
-            "nap_before_park",
-            self.nap_before_park.unwrap_or_default(),
-            Duration::ZERO,
-            Duration::from_millis(1),
-        )?;
         if let Some(timeout) = self.tcp_user_timeout {
             lasts("tcp_user_timeout", timeout, ms, hour)?;
         }

@@ -132,8 +132,8 @@ impl Place {
         };
         executor.run(async {
             let effective = &self.effective;
-            let nap = effective.nap_before_park().unwrap_or(NAP);
-            let idling = Idling { spin: effective.spin_before_park(), nap };
+            let naps = effective.nap_before_park().unwrap_or(true);
+            let idling = Idling { spin: effective.spin_before_park(), naps };
             let handle = Shard::start(effective.clone(), Arc::new(member), self.core, idling);
             // It is empty: this runs once.
             let _ = shard.set(handle.downgrade());
@@ -178,8 +178,6 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
 
 /// What the runtime sets aside for files at once, which shards do not have; tasks that read some get more when they do.
 const STORAGE_MEMORY: usize = 256 << 10;
-/// How long an executor of our own sleeps where only replies wake it, if nobody has said otherwise.
-const NAP: Duration = Duration::from_micros(100);
 /// An executor is there within milliseconds, or not at all.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often within [`DEATHS_WITHIN`] a shard starts anew.

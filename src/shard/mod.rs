@@ -1,9 +1,9 @@
 //! [`Shard`]: one thread, one executor, one pool, and the door to it for tasks on that thread.
 //!
-//! The layer below decides; this one moves bytes and wakes callers. Three kinds of task run on a shard beside the
-//! application's own: a [pilot](pilot) that does what the pool asks for and keeps its one timer, a
-//! [driver](driver) for each connection, and, where a [`Client`](crate::Client) started the shard, one that empties
-//! the [mailbox].
+//! The layer below decides; this one moves bytes and wakes callers. Four kinds of task run on a shard beside the
+//! application's own: a [pilot](pilot) that does what the pool asks for and keeps its one timer, a [poller](poller) that
+//! learns which sockets can be used, a [driver](driver) for each connection, and, where a [`Client`](crate::Client)
+//! started the shard, one that empties the [mailbox].
 
 #[cfg(benching)]
 pub(crate) mod bench;
@@ -145,13 +145,9 @@ impl Shard {
     pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
         let effective = config.effective()?;
         let timeout = effective.connect_timeout();
-        let shard = {
-            let idling = Idling {
-                spin: effective.spin_before_park(),
-                nap: effective.nap_before_park().unwrap_or_default(),
-            };
-            Shard::start(effective, Arc::new(group.join()?), None, idling)
-        };
+        let naps = effective.nap_before_park().unwrap_or(false);
+        let idling = Idling { spin: effective.spin_before_park(), naps };
+        let shard = Shard::start(effective, Arc::new(group.join()?), None, idling);
         shard.ready(timeout).await?;
         Ok(shard)
     }

@@ -185,8 +185,8 @@ const LOCKED_MEMORY_MIN: u64 = 512 << 10;
 const LOCKED_MEMORY_OF_SHARD: u64 = 48 << 10;
 /// The oldest kernel that was seen to charge it.
 const CHARGED_SINCE: (u32, u32) = (6, 18);
-/// Three rings, and what wakes them.
-const FILES_OF_SHARD: u64 = 4;
+/// Three rings and what wakes them; the poller's epoll instance, the copy of it that a ring waits for, and its bell.
+const FILES_OF_SHARD: u64 = 7;
 /// What comes and goes: look-ups, files that are read.
 const FILES_BESIDE: u64 = 8;
 /// The operations that the runtime asks for when it starts.

@@ -49,8 +49,8 @@ pub(super) struct Poller {
 pub(super) struct Idling {
     /// Asks again and again for so long.
     pub(super) spin: Duration,
-    /// Sleeps for so long, while replies are due, as nobody but a socket or the [`Bell`] can wake it.
-    pub(super) nap: Duration,
+    /// Sleeps for up to [`NAP`] while replies are due, as nobody but a socket or the [`Bell`] can wake it.
+    pub(super) naps: bool,
 }
 
 thread_local! {
@@ -124,8 +124,8 @@ impl Poller {
             let (mut last, mut is_quiet) = (ring, false);
             loop {
                 let is_idle = is_quiet && last.elapsed() >= idling.spin;
-                let found = match is_idle && !idling.nap.is_zero() && replies_are_due() && naps.may_begin() {
-                    true => self.nap(&mut events, idling.nap, &mut naps),
+                let found = match is_idle && idling.naps && replies_are_due() && naps.may_begin() {
+                    true => self.nap(&mut events, &mut naps),
                     false => self.look(&mut events, Duration::ZERO),
                 };
                 let now = Instant::now();
@@ -184,11 +184,11 @@ impl Poller {
 
     /// Asks once, and sleeps until there is something; false as well if other threads have something, of which one
     /// hears through the ring.
-    fn nap(&self, events: &mut Vec<Event>, time: Duration, naps: &mut Naps) -> bool {
+    fn nap(&self, events: &mut Vec<Event>, naps: &mut Naps) -> bool {
         if !self.bell.begin_nap() {
             return false;
         }
-        let found = self.look(events, time);
+        let found = self.look(events, NAP);
         naps.note(found);
         !self.bell.end_nap() && found
     }
@@ -274,6 +274,8 @@ const TURNS_MAX: usize = 4;
 const TURN_ALONE_MAX: Duration = Duration::from_micros(2);
 /// The runtime's timers are late by no more than this, however busy the sockets are.
 const RING_EVERY: Duration = Duration::from_millis(1);
+/// The shortest sleep that every kernel knows.
+const NAP: Duration = Duration::from_millis(1);
 /// Where replies always take longer, one in 128 naps is tried.
 const MISSED_MAX: u32 = 8;
 
