@@ -130,15 +130,15 @@ fn locked_memory_has_to_be_enough_for_every_shard() {
 
 #[test]
 fn open_files_have_to_be_enough_for_every_connection() {
-    // 10 are open, 8 are for what comes and goes; 10 shards of 4 + 10.
+    // 10 are open, 8 are for what comes and goes; 10 shards of 7 + 10.
     let needs = Needs { shards: 10, connections: 10 };
     let limited = |soft| Facts { open_files: Some(Limit { soft, hard: 4096 }), ..good() };
-    for (soft, level) in [(157, Level::Fail), (158, Level::Warn), (257, Level::Warn), (258, Level::Ok)] {
+    for (soft, level) in [(187, Level::Fail), (188, Level::Warn), (287, Level::Warn), (288, Level::Ok)] {
         assert_eq!(of("open files", &limited(soft), needs).level, level, "{soft}");
         assert_eq!(obstacle(&limited(soft), needs).is_some(), level == Level::Fail, "{soft}");
     }
-    let remedy = of("open files", &limited(157), needs).remedy.unwrap();
-    assert!(remedy.contains("158") && remedy.contains("ulimit -n"), "{remedy}");
+    let remedy = of("open files", &limited(187), needs).remedy.unwrap();
+    assert!(remedy.contains("188") && remedy.contains("ulimit -n"), "{remedy}");
     let fixed = Facts { open_files: Some(Limit { soft: 20, hard: 20 }), ..good() };
     assert!(of("open files", &fixed, needs).remedy.unwrap().contains("LimitNOFILE"));
 }
