@@ -284,6 +284,10 @@ pub(crate) const CALLS_MAX: usize = 30_000;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
 
     fn integer(number: i64) -> Frame {
@@ -336,5 +340,58 @@ mod tests {
         calls.take_due().unwrap().settle();
         assert_eq!(receiver.try_recv().unwrap().unwrap().unwrap(), integer(7));
         assert_eq!(calls.len(), 0);
+    }
+
+    /// A waker that counts how often it was woken, and how many there are of it.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn settle(calls: &mut Calls) {
+        let mut due = calls.take_due().unwrap();
+        due.settle();
+        assert!(calls.reuse(due).is_empty());
+    }
+
+    #[test]
+    fn a_caller_that_comes_back_finds_its_waker_in_its_slot() {
+        let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
+        let waker = Waker::from(count.clone());
+        let mut context = Context::from_waker(&waker);
+        for round in 1..4 {
+            let ticket = calls.open(None).unwrap();
+            assert!(calls.poll(ticket, &mut context).0.is_pending());
+            assert_eq!(Arc::strong_count(&count), 3, "this one, the caller's, and that of its slot");
+            calls.reply(ticket, integer(round), true);
+            settle(&mut calls);
+            assert_eq!(count.0.load(Ordering::Relaxed), round as usize);
+            assert!(calls.poll(ticket, &mut context).0.is_ready());
+        }
+        let at = calls.forget_at().unwrap();
+        assert!(calls.forget_wakers(Instant::default()).is_empty(), "it is not time for that");
+        assert_eq!(calls.forget_wakers(at).len(), 1);
+        assert_eq!((Arc::strong_count(&count), calls.forget_at()), (2, None));
+    }
+
+    #[test]
+    fn whoever_had_a_slot_before_is_not_woken_for_its_next_call() {
+        let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
+        let waker = Waker::from(count.clone());
+        let first = calls.open(None).unwrap();
+        assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_pending());
+        calls.reply(first, integer(1), true);
+        settle(&mut calls);
+        assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_ready());
+        let second = calls.open(None).unwrap();
+        assert_eq!(first, second, "the slot that was given back last");
+        calls.reply(second, integer(2), true);
+        assert!(calls.take_due().is_none(), "nobody waits for it yet");
+        assert!(calls.poll(second, &mut Context::from_waker(Waker::noop())).0.is_ready());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 }
