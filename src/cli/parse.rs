@@ -2,7 +2,6 @@
 //!
 //! Every error says what is allowed; which option it was is said by the caller.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::load::{KeyDistribution, Mix, VALUE_SIZE_MAX, ValueSize, ZIPF_EXPONENT_MAX};
@@ -40,12 +39,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         }
         _ => Err(allowed.to_owned()),
     }
-}
-
-/// Where to listen: an IP address and a port.
-pub(super) fn listener(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "allowed: IP:PORT, e.g. 127.0.0.1:7001, [::1]:7001; port 0 takes a free one".to_owned())
 }
 
 /// `N` or `MIN-MAX`, in bytes or with a unit.
@@ -139,14 +132,6 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(duration("10").is_err_and(|why| why.contains("did you mean 10s, or 10ms?")));
-    }
-
-    #[test]
-    fn listeners() {
-        assert_eq!(listener("127.0.0.1:0"), Ok(([127, 0, 0, 1], 0).into()));
-        for text in ["", "localhost:1", "1.2.3.4", ":7001", "1.2.3.4:99999"] {
-            assert!(listener(text).is_err_and(|why| why.contains("IP:PORT")), "{text}");
-        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::scenario::{self, Scenario, Step};
-use super::{FAILED, Failure, WELL, parse, sink, stop};
+use super::{FAILED, Failure, WELL, sink, stop};
 use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
 use crate::shard::probe;
 use crate::{Config, ConfigError};
@@ -31,7 +31,7 @@ const STAND_IN_PORT: u16 = 50_000;
 pub(super) struct RehearseArgs {
     /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.1:7002"])]
-    #[arg(value_parser = parse::listener)]
+    #[arg(value_parser = listener)]
     listen: Vec<SocketAddr>,
     /// The Redis to stand in front of: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
     /// unix:///path
@@ -174,6 +174,12 @@ fn reach(upstream: &UpstreamConfig, stop: &AtomicBool) -> Result<(), Failure> {
             Err(_) => return Err(Failure::Failed(anyhow!("interrupted while connecting"))),
         }
     }
+}
+
+/// Where to listen: an IP address and a port.
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "allowed: IP:PORT, e.g. 127.0.0.1:7001, [::1]:7001; port 0 takes a free one".to_owned())
 }
 
 fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
@@ -336,3 +342,16 @@ A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) 
 Exit codes:
   0 all well · 1 a step of the script failed · 2 usage ·
   3 cannot listen or reach the upstream, or this machine cannot run io_uring";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners() {
+        assert_eq!(listener("127.0.0.1:0"), Ok(([127, 0, 0, 1], 0).into()));
+        for text in ["", "localhost:1", "1.2.3.4", ":7001", "1.2.3.4:99999"] {
+            assert!(listener(text).is_err_and(|why| why.contains("IP:PORT")), "{text}");
+        }
+    }
+}
