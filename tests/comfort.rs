@@ -76,7 +76,9 @@ const NONSENSE: [&[u8]; 10] = [
 ];
 
 /// What keeps a run short whose nonsense turns out to make sense.
-const SHORT: [(&str, &str); 6] = [
+const SHORT: [(&str, &str); 8] = [
+    ("step", "50ms"),
+    ("rounds", "1"),
     ("requests", "20"),
     ("shards", "1"),
     ("key-space", "100"),
