@@ -13,6 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Arg;
 use clap::error::ErrorKind;
@@ -93,10 +95,11 @@ fn short(command: &clap::Command, tested: &Arg) -> Vec<OsString> {
     let excludes = |one: &Arg, other: &Arg| {
         command.get_arg_conflicts_with(one).iter().any(|conflict| conflict.get_id() == other.get_id())
     };
-    let fitting =
-        SHORT.iter().filter_map(|(long, value)| Some((of(long)?, long, value))).filter(|(other, ..)| {
-            other.get_id() != tested.get_id() && !excludes(tested, other) && !excludes(other, tested)
-        });
+    // A sweep goes by time.
+    let apt = SHORT.iter().filter(|(long, _)| *long != "requests" || of("step").is_none());
+    let fitting = apt.filter_map(|(long, value)| Some((of(long)?, long, value))).filter(|(other, ..)| {
+        other.get_id() != tested.get_id() && !excludes(tested, other) && !excludes(other, tested)
+    });
     fitting.map(|(_, long, value)| format!("--{long}={value}").into()).collect()
 }
 
@@ -106,33 +109,48 @@ fn no_value_of_any_option_makes_it_panic_or_hang_and_what_is_refused_is_explaine
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = hitless::cli::command();
     command.build();
-    let (mut refused, mut wrong) = (0, String::new());
+    let mut cases = Vec::new();
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        for (option, nonsense) in
-            subcommand.get_opts().flat_map(|option| NONSENSE.map(|value| (option, value)))
-        {
-            let long = option.get_long().expect("every option has a long name");
-            let word = [format!("--{long}=").as_bytes(), nonsense].concat();
-            let mut arguments: Vec<OsString> = vec![subcommand.get_name().into()];
-            arguments.extend(short(subcommand, option));
-            arguments.push(OsStr::from_bytes(&word).into());
-            let output = watched(&arguments).current_dir(folder.path()).output().expect("it runs");
-            let said = stderr(&output);
-            let is_fine = match output.status.code() {
-                Some(2) => is_explained(&command, &arguments, option, nonsense, &said),
-                // It was taken, and nobody stands in the way of a run.
-                // With 130 the Ctrl-C came before anybody minded it.
-                Some(0 | 1 | 3 | 130) => !said.contains("panicked"),
-                _ => false,
-            };
-            refused += u32::from(output.status.code() == Some(2));
-            if !is_fine {
-                wrong.push_str(&format!("{arguments:?}: {}\n{said}\n", output.status));
+        let of_option = |option| NONSENSE.map(|nonsense| (subcommand, option, nonsense));
+        cases.extend(subcommand.get_opts().flat_map(of_option));
+    }
+    let (next, refused, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(String::new()));
+    // Most of the time they wait.
+    let work = || {
+        while let Some((subcommand, option, nonsense)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match tried(&command, subcommand, option, nonsense, folder.path()) {
+                Ok(is_refused) => drop(refused.fetch_add(usize::from(is_refused), Ordering::Relaxed)),
+                Err(why) => wrong.lock().expect("no panics").push_str(&why),
             }
         }
-    }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+    let wrong = wrong.into_inner().expect("no panics");
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(refused > 200, "{refused}");
+    assert!(refused.into_inner() > 200, "most nonsense is refused");
+}
+
+/// Whether an option refuses the value; and if it does so without a word about it, or ends badly, how.
+fn tried(
+    command: &clap::Command,
+    subcommand: &clap::Command,
+    option: &Arg,
+    nonsense: &[u8],
+    folder: &Path,
+) -> Result<bool, String> {
+    let long = option.get_long().expect("every option has a long name");
+    let word = [format!("--{long}=").as_bytes(), nonsense].concat();
+    let mut arguments: Vec<OsString> = vec![subcommand.get_name().into()];
+    arguments.extend(short(subcommand, option));
+    arguments.push(OsStr::from_bytes(&word).into());
+    let output = watched(&arguments).current_dir(folder).output().expect("it runs");
+    let said = stderr(&output);
+    match output.status.code() {
+        Some(2) if is_explained(command, &arguments, option, nonsense, &said) => Ok(true),
+        // It was taken, and nobody stands in the way of a run. With 130 the Ctrl-C came before anybody minded it.
+        Some(0 | 1 | 3 | 130) if !said.contains("panicked") => Ok(false),
+        _ => Err(format!("{arguments:?}: {}\n{said}\n", output.status)),
+    }
 }
 
 /// Whether the message names the option, and if its value is refused, the value and what is allowed.
