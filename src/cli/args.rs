@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::login::LoginArgs;
 use super::parse;
 use super::tls::TlsArgs;
 use crate::Maintenance;
@@ -41,6 +42,8 @@ pub(super) struct EndpointArgs {
     /// TLS, or unix:///path [default: endpoints in this process]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
     pub(super) url: Option<String>,
+    #[command(flatten)]
+    pub(super) login: LoginArgs,
     /// How long a command may take, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub(super) timeout: Option<Duration>,

@@ -126,6 +126,7 @@ fn config(
     made: Option<&Made>,
 ) -> Result<(Config, Effective), Failure> {
     let mut config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
+    config = args.endpoint.login.apply(config, args.url().is_none())?;
     if !url.contains("client_name=") {
         config = config.client_name(NAME);
     }

@@ -11,12 +11,20 @@ const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The highest core that can be named.
 const CORE_MAX: usize = 4095;
 
-/// A whole number between `least` and `most`; `_` and `,` may part its digits.
+/// A whole number between `least` and `most`; `_` and `,` may part its digits, and `k`, `M` or `G` may follow them for
+/// thousands, millions and billions.
 pub(super) fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',')).collect();
-    match digits.parse() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ if most == u64::MAX => Err(format!("allowed: a whole number from {least}")),
+    let (digits, unit) = match digits.strip_suffix(|c: char| c.is_ascii_alphabetic()) {
+        Some(rest) if digits.ends_with(['k', 'K']) => (rest, 1000),
+        Some(rest) if digits.ends_with('M') => (rest, 1_000_000),
+        Some(rest) if digits.ends_with('G') => (rest, 1_000_000_000),
+        _ => (digits.as_str(), 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match number {
+        Some(number) if (least..=most).contains(&number) => Ok(number),
+        _ if most == u64::MAX => Err(format!("allowed: a whole number from {least}, e.g. {}", least.max(1))),
         _ => Err(format!("allowed: a whole number from {least} to {most}")),
     }
 }
@@ -26,6 +34,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let allowed = "allowed: 1ns to 365days, with a unit, e.g. 500ms, 10s, 1m30s";
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
+        _ if text.parse::<u64>().is_ok_and(|number| number > 0) => {
+            Err(format!("it has no unit; did you mean {text}s, or {text}ms? {allowed}"))
+        }
         _ => Err(allowed.to_owned()),
     }
 }
@@ -105,8 +116,10 @@ mod tests {
     #[test]
     fn numbers() {
         assert_eq!(number("1_000,000", 1, u64::MAX), Ok(1_000_000));
+        assert_eq!(number("50k", 1, u64::MAX), Ok(50_000));
+        assert_eq!(number("2M", 1, u64::MAX), Ok(2_000_000));
         assert_eq!(number("0", 1, 9), Err("allowed: a whole number from 1 to 9".into()));
-        for text in ["", "-1", "1.5", "ten", "10"] {
+        for text in ["", "-1", "1.5", "ten", "10", "k", "1k", "1x", "99999999999999999G"] {
             assert!(number(text, 1, 9).is_err(), "{text}");
         }
     }
@@ -118,6 +131,7 @@ mod tests {
         for text in ["", "0s", "10", "-1s", "2 fortnights", "400days"] {
             assert!(duration(text).is_err(), "{text}");
         }
+        assert!(duration("10").is_err_and(|why| why.contains("did you mean 10s, or 10ms?")));
     }
 
     #[test]

@@ -27,7 +27,7 @@ enum Piece {
 #[non_exhaustive]
 pub enum TemplateError {
     /// There is nothing in it.
-    #[error("the command is empty")]
+    #[error("the command is empty; allowed: a command and its arguments, e.g. GET {{key}}")]
     Empty,
     /// A quote is opened and not closed.
     #[error("a {0} quote is not closed")]
