@@ -32,6 +32,9 @@ mod loader;
 mod moves;
 mod pacer;
 mod plan;
+#[cfg(feature = "cli")]
+#[allow(dead_code, unused_imports, reason = "what is drawn with it comes next")]
+pub(crate) mod plot;
 mod recorder;
 mod report;
 mod run;
