@@ -62,6 +62,7 @@ impl Axis {
     }
 
     /// Labels these values, and no others.
+    #[allow(dead_code, reason = "for figures of settings, as of a sweep")]
     pub(crate) fn labelled_at(mut self, values: impl IntoIterator<Item = f64>) -> Axis {
         self.given = values.into_iter().collect();
         self
@@ -69,10 +70,6 @@ impl Axis {
 
     pub(crate) fn title(&self) -> &str {
         &self.title
-    }
-
-    pub(crate) fn to(&self) -> f64 {
-        self.to
     }
 
     /// Where a value lies: 0 at the axis's beginning, 1 at its end, never beyond.

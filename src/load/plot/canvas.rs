@@ -48,8 +48,6 @@ pub(crate) struct Color {
 }
 
 impl Color {
-    pub(crate) const WHITE: Color = Color::rgb(255, 255, 255);
-
     pub(crate) const fn rgb(red: u8, green: u8, blue: u8) -> Color {
         Color { red, green, blue, opacity: 1.0 }
     }
@@ -118,10 +116,6 @@ pub(crate) struct Canvas {
 impl Canvas {
     pub(crate) fn new(size: Size) -> Canvas {
         Canvas { size, font: Font::embedded(), shapes: Vec::new() }
-    }
-
-    pub(crate) fn size(&self) -> Size {
-        self.size
     }
 
     /// The whole sheet.
@@ -216,7 +210,7 @@ mod tests {
     fn texts_are_anchored_by_what_they_measure() {
         let mut canvas = Canvas::new(Size { width: 600, height: 400 });
         for anchor in [Anchor::Left, Anchor::Middle, Anchor::Right] {
-            canvas.text("throughput", (300.0, 50.0), anchor, 14.0, Color::WHITE);
+            canvas.text("throughput", (300.0, 50.0), anchor, 14.0, Color::rgb(255, 255, 255));
         }
         let areas = canvas.text_areas();
         let width = canvas.width_of("throughput", 14.0);
@@ -228,7 +222,7 @@ mod tests {
     #[test]
     fn both_formats_are_what_they_say() {
         let mut canvas = Canvas::new(Size { width: 600, height: 400 });
-        canvas.rectangle(canvas.area(), Color::WHITE);
+        canvas.rectangle(canvas.area(), Color::rgb(255, 255, 255));
         canvas.line(vec![(0.0, 0.0), (600.0, 400.0)], 2.0, Color::rgb(1, 2, 3));
         canvas.text("a < b & \"c\"", (10.0, 20.0), Anchor::Left, 14.0, Color::rgb(1, 2, 3));
         let svg = String::from_utf8(canvas.encode(Format::Svg).unwrap()).unwrap();

@@ -8,6 +8,7 @@ mod canvas;
 mod font;
 mod panel;
 mod png;
+pub(crate) mod run;
 mod svg;
 
 pub(crate) use axis::{Axis, Unit};
