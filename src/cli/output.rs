@@ -140,7 +140,10 @@ impl Output {
             let mut text = text::report(&run.heading, report, self.width);
             if let Some(earlier) = &self.earlier {
                 text.push('\n');
-                text.push_str(&earlier.compared(&document, self.colored));
+                text.push_str(&text::wrapped(
+                    &earlier.compared(&document, self.width, self.colored),
+                    self.width,
+                ));
             }
             let written = whole(&mut out, text.as_bytes()).context("could not write the report");
             problems.extend(written.err());

@@ -104,10 +104,7 @@ pub(super) fn report(heading: &Heading, report: &Report, width: Option<usize>) -
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write_report(&mut out, heading, report, width.unwrap_or(usize::MAX));
-    match width {
-        Some(width) => wrapped(&out, width.max(WIDTH_MIN)),
-        None => out,
-    }
+    wrapped(&out, width)
 }
 
 /// Below this, words do not fit.
@@ -115,8 +112,9 @@ const WIDTH_MIN: usize = 20;
 /// Where the text of a line with a name begins.
 const INDENT: usize = 14;
 
-/// Breaks what is too long between words. What continues a line with a name begins below its text.
-fn wrapped(text: &str, width: usize) -> String {
+/// Breaks what is too long for a terminal between words. What continues a line with a name begins below its text.
+pub(super) fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width.map(|width| width.max(WIDTH_MIN)) else { return text.to_owned() };
     let mut out = String::new();
     for line in text.lines() {
         let named = line.get(..INDENT).is_some_and(|name| name.ends_with("  "));
