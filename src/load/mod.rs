@@ -24,7 +24,10 @@ mod caller;
 mod collector;
 mod crew;
 mod door;
+mod draws;
 mod drive;
+#[cfg(test)]
+mod fit;
 mod gate;
 mod handoffs;
 mod keys;
@@ -42,7 +45,7 @@ mod workload;
 
 pub use collector::{Following, Progress, Second};
 pub use handoffs::HandoffWatch;
-pub use keys::{KEY_SPACE_MAX, KeyDistribution};
+pub use keys::{KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
 pub use moves::{Moves, Moving};
 pub use report::{
     Audit, Commands, Handoffs, Latency, LoopKind, Observed, Report, ShardReport, Spread, Verified,
@@ -52,5 +55,4 @@ pub use template::{Template, TemplateError};
 pub use values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
 pub use workload::{
     Limit, Mix, PIPELINE_MAX, RATE_MAX, TASKS_MAX, VERIFIED_KEY_SPACE_MAX, Via, Workload, WorkloadError,
-    ZIPF_EXPONENT_MAX,
 };

@@ -154,15 +154,8 @@ impl Workload {
         if let Some(rate) = self.rate {
             in_range("rate", rate, 1, RATE_MAX)?;
         }
-        if let KeyDistribution::Zipf { exponent } = self.keys
-            && !(exponent > 0.0 && exponent <= ZIPF_EXPONENT_MAX)
-        {
-            let allowed = format!("above 0, to {ZIPF_EXPONENT_MAX}");
-            return Err(WorkloadError::Range {
-                option: "key-distribution",
-                value: exponent.to_string(),
-                allowed,
-            });
+        if let Some((value, allowed)) = self.keys.misfit(self.key_space) {
+            return Err(WorkloadError::Range { option: "key-distribution", value, allowed });
         }
         match self.limit {
             Limit::Requests(requests) => in_range("requests", requests, 1, u64::MAX)?,
@@ -192,9 +185,6 @@ impl Workload {
         Ok(())
     }
 }
-
-/// The steepest Zipf distribution: beyond it everything is the first key.
-pub const ZIPF_EXPONENT_MAX: f64 = 20.0;
 
 fn in_range(option: &'static str, value: u64, least: u64, most: u64) -> Result<(), WorkloadError> {
     if (least..=most).contains(&value) {
