@@ -52,7 +52,7 @@ struct Resolved {
 
 impl Resolved {
     fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
-        let workload = args.workload();
+        let workload = args.workload().map_err(Failure::Usage)?;
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());
         let made = (args.url().is_none() && args.tls.tls).then(Made::for_loopback).transpose();

@@ -30,6 +30,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time with its unit, or none.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        _ => Err("allowed: 0s to 365days, with a unit, e.g. 500ms, 10s, 1m30s".to_owned()),
+    }
+}
+
+/// A share of a whole, from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "allowed: a number from 0 to 1, e.g. 0.5".to_owned())
+}
+
 /// `N` or `MIN-MAX`, in bytes or with a unit.
 pub(super) fn value_size(text: &str) -> Result<ValueSize, String> {
     let allowed = || format!("allowed: N or MIN-MAX, from 0 to {VALUE_SIZE_MAX} bytes, e.g. 1KiB");
@@ -130,6 +144,19 @@ mod tests {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         for text in ["", "0s", "10", "-1s", "2 fortnights", "400days"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_that_may_be_none_and_shares() {
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration_or_zero("2500ms"), Ok(Duration::from_millis(2500)));
+        assert_eq!([share("0"), share("0.25"), share("1")], [Ok(0.0), Ok(0.25), Ok(1.0)]);
+        for text in ["", "-1s", "5", "9999days"] {
+            assert!(duration_or_zero(text).is_err(), "{text}");
+        }
+        for text in ["", "-0.1", "1.01", "nan", "50%", "inf"] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 

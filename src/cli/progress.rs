@@ -39,6 +39,7 @@ fn line(progress: &Progress, limit: Limit) -> String {
         Progress::Loading { done, all } => {
             format!("loading keys: {} of {}", grouped(*done), grouped(*all))
         }
+        Progress::WarmingUp(time) => format!("warming up for {}", humantime::format_duration(*time)),
         Progress::Running(second) => running(second, limit),
     }
 }
@@ -82,6 +83,8 @@ mod tests {
         let limit = Limit::Duration(Duration::from_secs(10));
         let loading = Progress::Loading { done: 1000, all: 100_000 };
         assert_eq!(line(&loading, limit), "loading keys: 1,000 of 100,000");
+        let warming = Progress::WarmingUp(Duration::from_millis(2500));
+        assert_eq!(line(&warming, limit), "warming up for 2s 500ms");
         let second = Second {
             elapsed: Duration::from_millis(3002),
             issued: 2_500_000,

@@ -20,6 +20,8 @@ pub enum Progress {
         /// Keys to write.
         all: u64,
     },
+    /// The callers are at work, and nothing counts for so long.
+    WarmingUp(Duration),
     /// The run is under way; one for each second.
     Running(Second),
 }
@@ -116,6 +118,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             let wait = (self.last + TICK + LATE).saturating_duration_since(Instant::now());
             match messages.recv_timeout(wait) {
                 Ok(Message::Loaded(keys)) => self.loaded(keys),
+                Ok(Message::WarmingUp(time)) => (self.observe)(Progress::WarmingUp(time)),
                 Ok(Message::Begin(begin)) => {
                     self.begin = Some(begin);
                     self.last = begin;

@@ -1,6 +1,6 @@
 //! One thread of callers: starts them together, hands out what they record, waits for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -21,8 +21,10 @@ pub(crate) struct Driven {
     /// When the last command was completed.
     pub(crate) at: Instant,
     pub(crate) findings: Option<Findings>,
-    /// CPU time of the callers' thread, while they ran.
+    /// CPU time of the callers' thread, while it was measured.
     pub(crate) cpu: Duration,
+    /// Commands of an open loop that were due and that nobody was free to send.
+    pub(crate) unsent: u64,
 }
 
 /// Runs the callers of one shard, on it.
@@ -34,7 +36,6 @@ pub(crate) async fn on_shard(
 ) -> Driven {
     let overlap = watch.overlap(Some(shard.index()));
     let crew = Crew::new(plan, overlap, shard.index(), begin);
-    let before = thread_cpu();
     let callers: Vec<_> = (0..crew.plan().workload.tasks)
         // A clone of the handle is bound to the next connection of the pool.
         .map(|task| glommio::spawn_local(crew.caller(shard.clone(), task).run()))
@@ -45,7 +46,7 @@ pub(crate) async fn on_shard(
         finished.push(caller.await);
     }
     watch.cancel().await;
-    crew.finish(finished, before)
+    crew.finish(finished)
 }
 
 /// Runs the callers of one thread outside the shards, on the calling thread.
@@ -58,14 +59,13 @@ pub(crate) fn on_thread(
 ) -> Driven {
     // Each handle is bound to a shard of its own, which only the client knows.
     let crew = Crew::new(plan, watch.overlap(None), thread, begin);
-    let before = thread_cpu();
     let timers = Timers::default();
     let door = || ClientDoor::new(client.clone(), timers.clone());
     let callers: Vec<crew::Member<Finished>> = (0..crew.plan().workload.tasks)
         .map(|task| Box::pin(crew.caller(door(), task).run()) as crew::Member<Finished>)
         .collect();
     let finished = crew::run(&timers, callers, crew.clone().watch(door()));
-    crew.finish(finished, before)
+    crew.finish(finished)
 }
 
 /// The callers of one thread, and how their records get out.
@@ -75,6 +75,8 @@ struct Crew {
     thread: usize,
     back: mpsc::Sender<Box<Interval>>,
     returned: Rc<mpsc::Receiver<Box<Interval>>>,
+    /// CPU time of the thread, before it was measured.
+    cpu_before: Rc<Cell<Duration>>,
 }
 
 impl Crew {
@@ -94,7 +96,8 @@ impl Crew {
         let (back, returned) = mpsc::channel();
         // The first exchange finds an empty interval ready.
         let _ = back.send(Box::new(Interval::new(open_loop)));
-        Crew { common, thread, back, returned: Rc::new(returned) }
+        let cpu_before = Rc::new(Cell::new(thread_cpu()));
+        Crew { common, thread, back, returned: Rc::new(returned), cpu_before }
     }
 
     fn plan(&self) -> &Plan {
@@ -109,16 +112,27 @@ impl Crew {
     /// Goes on for as long as the callers do: looks for the user's wish to stop, and hands out
     /// what was recorded every second.
     async fn watch(self, door: impl Door) {
-        let mut next = self.common.gate.begin() + TICK;
+        let from = self.common.gate.measured_from();
+        while let Some(wait) = from.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+            door.sleep(LOOK.min(wait)).await;
+            self.look();
+        }
+        self.cpu_before.set(thread_cpu());
+        let mut next = from + TICK;
         loop {
             door.sleep(LOOK).await;
-            if self.plan().is_stopped() {
-                self.common.gate.close();
-            }
+            self.look();
             if Instant::now() >= next {
                 next += TICK;
                 self.hand_out(door.connections());
             }
+        }
+    }
+
+    /// Closes the gate if the user wants that.
+    fn look(&self) {
+        if self.plan().is_stopped() {
+            self.common.gate.close();
         }
     }
 
@@ -131,10 +145,11 @@ impl Crew {
         self.plan().report(Message::Recorded { thread: self.thread, interval, back, connections });
     }
 
-    fn finish(self, finished: Vec<Finished>, cpu_before: Duration) -> Driven {
-        let cpu = thread_cpu().saturating_sub(cpu_before);
+    fn finish(self, finished: Vec<Finished>) -> Driven {
+        let cpu = thread_cpu().saturating_sub(self.cpu_before.get());
         self.hand_out(None);
-        let mut at = self.common.gate.begin();
+        let gate = &self.common.gate;
+        let mut at = gate.measured_from();
         let mut findings: Option<Findings> = None;
         for caller in finished {
             at = at.max(caller.at);
@@ -142,7 +157,7 @@ impl Crew {
                 findings.get_or_insert_with(Findings::default).add(found);
             }
         }
-        Driven { at, findings, cpu }
+        Driven { at, findings, cpu, unsent: gate.unsent() }
     }
 }
 

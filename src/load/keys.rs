@@ -38,6 +38,17 @@ pub enum KeyDistribution {
 }
 
 impl KeyDistribution {
+    /// The same over a part of the key space: `part` of its `whole` keys, evenly picked.
+    pub(crate) fn over(self, part: u64, whole: u64) -> KeyDistribution {
+        match self {
+            KeyDistribution::Gaussian { deviation: Some(deviation) } => {
+                let deviation = Some(deviation * part as f64 / whole.max(1) as f64);
+                KeyDistribution::Gaussian { deviation }
+            }
+            same => same,
+        }
+    }
+
     /// What its numbers may be in a key space of `keys` keys, if they are not that.
     pub(crate) fn misfit(&self, keys: u64) -> Option<(String, String)> {
         let within = |number: f64, most: f64| number > 0.0 && number <= most;
@@ -51,7 +62,7 @@ impl KeyDistribution {
                 format!("a standard deviation above 0, to the {keys} keys that there are (--key-space)"),
             )),
             KeyDistribution::Hot { keys, share }
-                if !(within(keys, 100.0) && keys < 100.0) || !within(share, 100.0) =>
+                if !(within(keys, 100.0) && keys < 100.0 && within(share, 100.0)) =>
             {
                 let allowed = "KEYS% above 0 and below 100, and SHARE% above 0, to 100";
                 Some((format!("{keys}%:{share}%"), allowed.to_owned()))
@@ -149,6 +160,10 @@ impl KeyText {
 
     pub(crate) fn new() -> KeyText {
         KeyText(*b"key:000000000000")
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The key's text; the number's digits beyond the twelfth are dropped.

@@ -28,7 +28,9 @@ pub(crate) struct Plan {
 pub(crate) enum Message {
     /// This many more keys are loaded.
     Loaded(u64),
-    /// The callers start, at this time.
+    /// The callers start, and nothing counts for so long.
+    WarmingUp(Duration),
+    /// What counts starts at this time.
     Begin(Instant),
     /// The endpoint in use has announced that it moves; that many handoffs had succeeded before.
     Moving { to: SocketAddr, handed_off: u64 },
@@ -52,7 +54,7 @@ impl Plan {
     ) -> Plan {
         // The seed repeats the choices of a run; its values must still differ from last time's.
         let run = fastrand::u32(..);
-        let filler = Filler::new(workload.values, workload.seed);
+        let filler = Filler::new(workload.form(), workload.seed);
         let audit_key = format!("hitless:audit:{run:08x}");
         Plan { workload, filler, run, audit_key, shards, stop, desk }
     }

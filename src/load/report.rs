@@ -35,6 +35,9 @@ pub struct Report {
     pub verify: Option<Verified>,
     /// Answered commands per second.
     pub throughput_per_second: f64,
+    /// What an open loop asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
     /// User and system time of the shards' threads, for each answered command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_cpu_ns_per_command: Option<f64>,
@@ -72,6 +75,17 @@ pub enum LoopKind {
     Closed,
     /// Commands are due at fixed times, whatever the replies do.
     Open,
+}
+
+/// What an open loop asked for, beside what it got.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Offered {
+    /// Commands that were due, a second.
+    pub per_second: f64,
+    /// Commands that were due and never sent, because every caller was still waiting when the run ended. They are in
+    /// no percentile: if there are many, more callers are needed, or the endpoint cannot keep up.
+    pub unsent: u64,
 }
 
 /// How many commands came to which end.
@@ -244,6 +258,7 @@ pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     pub(crate) interrupted: bool,
     pub(crate) loop_kind: LoopKind,
+    pub(crate) offered: Option<Offered>,
     pub(crate) total: Interval,
     pub(crate) verify: Option<(Findings, Option<u64>)>,
     pub(crate) shard_cpu: Option<Duration>,
@@ -275,6 +290,7 @@ impl Report {
             loop_kind: measured.loop_kind,
             commands: commands(&counts),
             throughput_per_second: per_second(counts.answered, elapsed),
+            offered: measured.offered,
             client_cpu_ns_per_command: measured.shard_cpu.and_then(each),
             caller_cpu_ns_per_command: measured.caller_cpu.and_then(each),
             latency_us: Latency::of(&total.latency),
@@ -352,6 +368,7 @@ mod tests {
             elapsed: Duration::from_secs(2),
             interrupted: false,
             loop_kind: LoopKind::Closed,
+            offered: None,
             total: *recorder.exchange(Box::new(Interval::new(false))),
             verify: None,
             shard_cpu: Some(Duration::from_micros(3)),

@@ -7,17 +7,17 @@ use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, zip};
 
 use super::collector::{Collected, Collector, Progress};
 use super::drive::{self, Driven};
 use super::handoffs::HandoffWatch;
 use super::loader;
 use super::moves::{Moves, Moving};
-use super::plan::{Message, Plan};
-use super::report::{Handoffs, LoopKind, Measured, Observed, Report, Spread};
+use super::plan::{LOOK, Message, Plan};
+use super::report::{Handoffs, LoopKind, Measured, Observed, Offered, Report, Spread};
 use super::verify::{Findings, Slice};
-use super::workload::{Via, Workload, WorkloadError};
+use super::workload::{Limit, Via, Workload, WorkloadError};
 use crate::{Client, Error, Shard, ShardStats};
 
 /// Why there is no report.
@@ -109,6 +109,8 @@ impl Conductor<'_> {
 /// What driving the load gave.
 struct Outcome {
     elapsed: Duration,
+    /// Commands that were due and not sent.
+    unsent: u64,
     findings: Option<(Findings, Option<u64>)>,
     caller_cpu: Option<Duration>,
     movings: Vec<Moving>,
@@ -134,28 +136,33 @@ async fn drive_all(
     if plan.workload.verify {
         client.del(&[plan.audit_key.as_str()]).await.map_err(LoadError::Preparing)?;
     }
-    let before = client.run_on_each_shard(sample).await?;
     let begin = Instant::now() + LEAD;
-    plan.report(Message::Begin(begin));
-    conductor.begin(begin);
+    let warm_up = plan.workload.warm_up;
+    let measured_from = begin + warm_up;
+    if !warm_up.is_zero() {
+        plan.report(Message::WarmingUp(warm_up));
+    }
+    plan.report(Message::Begin(measured_from));
+    conductor.begin(measured_from);
     tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
-    let driven = match plan.workload.via {
-        Via::Shard => {
-            let (plan, watch) = (plan.clone(), watch.clone());
-            let drive = move |shard| drive::on_shard(shard, plan.clone(), watch.clone(), begin);
-            client.run_on_each_shard(drive).await?
-        }
-        Via::Client => on_threads(client, plan, watch, begin)?,
+    let sampling = {
+        let plan = plan.clone();
+        client.run_on_each_shard(move |shard| sample_at(shard, plan.clone(), measured_from))
     };
+    // The samples are asked for first: driving may block this thread until it is over.
+    let (before, driven) = zip(sampling, drive(client, plan, watch, begin)).await;
+    let (before, driven) = (before?, driven?);
     let after = client.run_on_each_shard(sample).await?;
     let movings = conductor.end()?;
     let expected = following * movings.len() as u64;
     let settled = settle(client, &before, expected / plan.shards.max(1) as u64).await?;
-    let mut end = begin;
+    let mut end = measured_from;
+    let mut unsent = 0;
     let mut findings: Option<Findings> = None;
     let mut caller_cpu = Duration::ZERO;
-    for Driven { at, findings: found, cpu } in driven {
+    for Driven { at, findings: found, cpu, unsent: more } in driven {
         end = end.max(at);
+        unsent += more;
         caller_cpu += cpu;
         if let Some(found) = found {
             findings.get_or_insert_with(Findings::default).add(found);
@@ -166,7 +173,8 @@ async fn drive_all(
         None => None,
     };
     Ok(Outcome {
-        elapsed: end - begin,
+        elapsed: end - measured_from,
+        unsent,
         findings,
         caller_cpu: (plan.workload.via == Via::Client).then_some(caller_cpu),
         movings,
@@ -175,6 +183,23 @@ async fn drive_all(
         after,
         settled,
     })
+}
+
+/// Runs all callers to their ends.
+async fn drive(
+    client: &Client,
+    plan: &Arc<Plan>,
+    watch: &Arc<HandoffWatch>,
+    begin: Instant,
+) -> Result<Vec<Driven>, LoadError> {
+    match plan.workload.via {
+        Via::Shard => {
+            let (plan, watch) = (plan.clone(), watch.clone());
+            let drive = move |shard| drive::on_shard(shard, plan.clone(), watch.clone(), begin);
+            Ok(client.run_on_each_shard(drive).await?)
+        }
+        Via::Client => on_threads(client, plan, watch, begin),
+    }
 }
 
 /// Every shard writes its share of the keys, over several handles.
@@ -239,6 +264,17 @@ async fn sample(shard: Shard) -> Sample {
     Sample { core: shard.core(), cpu: drive::thread_cpu(), stats: shard.stats() }
 }
 
+/// The same, at a time that is still to come, or when the user has had enough.
+async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
+    while let Some(wait) = at.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+        if plan.is_stopped() {
+            break;
+        }
+        glommio::timer::sleep(LOOK.min(wait)).await;
+    }
+    sample(shard).await
+}
+
 async fn warm_up(_shard: Shard) {
     glommio::timer::sleep(WARM_UP).await;
 }
@@ -273,6 +309,17 @@ fn is_settled(stats: &ShardStats, goal: u64, connections: usize) -> bool {
     ended(stats) >= goal && busy == 0 && stats.connections.values().sum::<usize>() <= connections
 }
 
+/// What the arrivals of an open loop asked for.
+fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<Offered> {
+    let rate = plan.workload.rate? as f64;
+    let per_second = match plan.workload.limit {
+        Limit::Duration(time) if !plan.is_stopped() => (issued + unsent) as f64 / time.as_secs_f64(),
+        // When the last command was due is not known; the mean is what was asked for.
+        _ => rate,
+    };
+    Some(Offered { per_second: (per_second * 10.0).round() / 10.0, unsent })
+}
+
 fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWatch) -> Report {
     let cpu = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).sum::<Duration>();
     let Outcome { before, after, settled, .. } = outcome;
@@ -297,6 +344,7 @@ fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWa
         elapsed: outcome.elapsed,
         interrupted: plan.is_stopped(),
         loop_kind: if plan.workload.rate.is_some() { LoopKind::Open } else { LoopKind::Closed },
+        offered: offered(plan, collected.total.counts.issued, outcome.unsent),
         total: collected.total,
         verify: outcome.findings,
         shard_cpu: Some(cpu(&after).saturating_sub(cpu(&before))),
