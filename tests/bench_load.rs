@@ -196,6 +196,40 @@ fn random_arrivals_keep_the_rate_and_repeat_by_their_seed() {
 }
 
 #[test]
+fn several_servers_all_get_their_part_and_every_reply_is_checked() {
+    for via in ["shard", "client"] {
+        let (one, other) = (Target::start(), Target::start());
+        let urls = ["--url", &one.url, "--url", &other.url, "--shards", "2", "--via", via];
+        let load = ["--verify", "--ratio", "1:1", "--key-space", "1000", "--tasks", "8", "--warm-up", "50ms"];
+        let report = report(&[&urls[..], &load, &["--requests", "6000"]].concat());
+        assert_eq!(number(&report, "/commands/answered"), 6000.0);
+        assert_eq!(number(&report, "/verify/mismatched"), 0.0, "{report:#}");
+        for (server, target) in [one, other].iter().enumerate() {
+            let address = target.endpoints.addresses()[0].to_string();
+            let name = report.pointer(&format!("/servers/{server}/endpoint")).and_then(Value::as_str);
+            assert_eq!(name, Some(address.as_str()));
+            assert_eq!(number(&report, &format!("/servers/{server}/commands")), 3000.0);
+            assert_eq!(report.pointer("/connections").and_then(|all| all.get(&address)), Some(&4.into()));
+            assert_eq!(target.number("DBSIZE"), 1000, "each holds all keys");
+        }
+        assert_eq!(number(&report, "/config/shards"), 2.0);
+        assert_eq!(report.pointer("/shards").and_then(Value::as_array).map(Vec::len), Some(2));
+    }
+}
+
+#[test]
+fn one_of_several_servers_that_is_not_there_is_named() {
+    let (one, gone) = (Target::start(), Target::start());
+    let address = gone.endpoints.addresses()[0].to_string();
+    let url = gone.url.clone();
+    gone.endpoints.stop().expect("it stops");
+    let output = bench(&["--url", &one.url, "--url", &url, "--connect-timeout", "500ms"]).output();
+    let output = output.expect("the binary runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains(&address), "{}", text(&output.stderr));
+}
+
+#[test]
 fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
     for (arguments, named) in [
         (&["--arrivals", "poisson"][..], &["--arrivals", "--rate"][..]),
@@ -221,6 +255,8 @@ fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
         (&["--key-distribution", "hot:100%:90%"], &["--key-distribution", "below 100"]),
         (&["--key-distribution", "gaussian:101", "--key-space", "100"], &["--key-distribution", "100 keys"]),
         (&["--key-distribution", "zipf:-1"], &["--key-distribution", "above 0, to 20"]),
+        (&["--url", "redis://a", "--url", "redis://b", "--shards", "3"], &["--shards", "2 servers"]),
+        (&["--url", "redis://a", "--url", "http://b"], &["--url"]),
         (&["--verify", "--command", "PING", "--command", "PING"], &["--verify", "--command"]),
     ] {
         let output = bench(arguments).output().expect("the binary runs");

@@ -38,9 +38,10 @@ pub(super) struct BenchArgs {
 #[command(next_help_heading = "Endpoint")]
 pub(super) struct EndpointArgs {
     /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value], rediss:// with
-    /// TLS, or unix:///path [default: endpoints in this process]
+    /// TLS, or unix:///path; may be given often: the shards are dealt over the servers, which all get as many
+    /// [default: endpoints in this process]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
-    pub(super) url: Option<String>,
+    pub(super) url: Vec<String>,
     /// How long a command may take, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub(super) timeout: Option<Duration>,
@@ -236,9 +237,14 @@ impl MaintArg {
 pub(super) struct Cores(pub(super) Vec<usize>);
 
 impl BenchArgs {
-    /// The endpoint's URL; an empty one, as from an emptied variable, is none.
+    /// The endpoint's URL, the first one if there are several.
     pub(super) fn url(&self) -> Option<&str> {
-        self.endpoint.url.as_deref().filter(|url| !url.is_empty())
+        self.urls().next()
+    }
+
+    /// The URLs of all endpoints; an empty one, as from an emptied variable, is none.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
+        self.endpoint.url.iter().map(String::as_str).filter(|url| !url.is_empty())
     }
 
     /// Whether connections follow a `MOVING` of the endpoints in this process.

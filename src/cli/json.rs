@@ -151,6 +151,7 @@ pub(super) mod tests {
             },
             reconnects: 1,
             connections: BTreeMap::from([("127.0.0.1:7002".to_owned(), 8)]),
+            servers: Vec::new(),
             shards: vec![ShardReport {
                 core: Some(1),
                 commands: Some(1000),

@@ -287,6 +287,11 @@ fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.reconnects > 0 {
         writeln!(out, "reconnects    {}", grouped(report.reconnects))?;
     }
+    for (place, server) in report.servers.iter().enumerate() {
+        let name = if place == 0 { "servers" } else { "" };
+        let throughput = grouped(server.throughput_per_second.round() as u64);
+        writeln!(out, "{name:12}  {throughput} commands/s at {}", server.endpoint)?;
+    }
     if report.shards.len() < 2 {
         return Ok(());
     }

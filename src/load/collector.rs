@@ -97,7 +97,7 @@ impl<O: FnMut(Progress)> Collector<O> {
         let open_loop = plan.workload.rate.is_some();
         Collector {
             observe,
-            keys: plan.workload.key_space,
+            keys: plan.workload.key_space * plan.servers as u64,
             loaded: 0,
             total: Interval::new(open_loop),
             recent: Interval::new(open_loop),

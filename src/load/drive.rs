@@ -27,15 +27,16 @@ pub(crate) struct Driven {
     pub(crate) unsent: u64,
 }
 
-/// Runs the callers of one shard, on it.
+/// Runs the callers of one shard, on it; `number` is its own among those of all servers.
 pub(crate) async fn on_shard(
     shard: Shard,
+    number: usize,
     plan: Arc<Plan>,
     watch: Arc<HandoffWatch>,
     begin: Instant,
 ) -> Driven {
-    let overlap = watch.overlap(Some(shard.index()));
-    let crew = Crew::new(plan, overlap, shard.index(), begin);
+    let overlap = watch.overlap(Some(number));
+    let crew = Crew::new(plan, overlap, number, begin);
     let callers: Vec<_> = (0..crew.plan().workload.tasks)
         // A clone of the handle is bound to the next connection of the pool.
         .map(|task| glommio::spawn_local(crew.caller(shard.clone(), task).run()))

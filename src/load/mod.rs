@@ -29,6 +29,7 @@ mod draws;
 mod drive;
 #[cfg(test)]
 mod fit;
+mod fleet;
 mod gate;
 mod handoffs;
 mod keys;
@@ -51,9 +52,10 @@ pub use keys::{KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
 pub use mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix, Share};
 pub use moves::{Moves, Moving};
 pub use report::{
-    Audit, Commands, Handoffs, Latency, LoopKind, Observed, Offered, Report, ShardReport, Spread, Verified,
+    Audit, Commands, Handoffs, Latency, LoopKind, Observed, Offered, Report, ServerReport, ShardReport,
+    Spread, Verified,
 };
-pub use run::{LoadError, run};
+pub use run::{LoadError, run, run_over};
 pub use template::{Template, TemplateError};
 pub use values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
 pub use workload::{

@@ -18,7 +18,9 @@ pub(crate) struct Plan {
     pub(crate) run: u32,
     /// The counter of the `INCR` audit.
     pub(crate) audit_key: String,
+    /// Shards over all servers.
     pub(crate) shards: usize,
+    pub(crate) servers: usize,
     stop: Arc<AtomicBool>,
     desk: mpsc::Sender<Message>,
 }
@@ -56,7 +58,7 @@ impl Plan {
         let run = fastrand::u32(..);
         let filler = Filler::new(workload.form(), workload.seed);
         let audit_key = format!("hitless:audit:{run:08x}");
-        Plan { workload, filler, run, audit_key, shards, stop, desk }
+        Plan { workload, filler, run, audit_key, shards, servers: 1, stop, desk }
     }
 
     /// Callers over all shards.

@@ -62,6 +62,9 @@ pub struct Report {
     pub reconnects: u64,
     /// Live connections by peer at the end.
     pub connections: BTreeMap<String, usize>,
+    /// What each server did, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerReport>,
     /// What each shard did.
     pub shards: Vec<ShardReport>,
 }
@@ -237,6 +240,18 @@ impl Spread {
     }
 }
 
+/// What one of several servers did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ServerReport {
+    /// Where it is, without secrets.
+    pub endpoint: String,
+    /// Answered commands.
+    pub commands: u64,
+    /// Answered commands per second.
+    pub throughput_per_second: f64,
+}
+
 /// What one shard did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -266,6 +281,8 @@ pub(crate) struct Measured {
     pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
     pub(crate) connections: BTreeMap<String, usize>,
+    /// For each of several servers its name, and the commands that it answered.
+    pub(crate) servers: Vec<(String, u64)>,
     /// For each shard its core, and the commands answered to callers on it.
     pub(crate) shards: Vec<(Option<usize>, Option<u64>)>,
 }
@@ -282,6 +299,11 @@ impl Report {
             core,
             commands,
             throughput_per_second: commands.map(|commands| per_second(commands, elapsed)),
+        };
+        let server = |(endpoint, commands): (String, u64)| ServerReport {
+            endpoint,
+            commands,
+            throughput_per_second: per_second(commands, elapsed),
         };
         let gap = total.longest_gap;
         Report {
@@ -303,6 +325,7 @@ impl Report {
             maintenance: measured.maintenance,
             reconnects: measured.reconnects,
             connections: measured.connections,
+            servers: measured.servers.into_iter().map(server).collect(),
             shards: measured.shards.into_iter().map(shard).collect(),
         }
     }
@@ -376,6 +399,7 @@ mod tests {
             maintenance: Observed::default(),
             reconnects: 0,
             connections: BTreeMap::new(),
+            servers: Vec::new(),
             shards: vec![(Some(1), Some(2))],
         }
     }

@@ -7,10 +7,11 @@ use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use futures_lite::future::{block_on, zip};
+use futures_lite::future::block_on;
 
 use super::collector::{Collected, Collector, Progress};
 use super::drive::{self, Driven};
+use super::fleet::{Fleet, Member};
 use super::handoffs::HandoffWatch;
 use super::loader;
 use super::moves::{Moves, Moving};
@@ -57,6 +58,8 @@ const LOADERS: u64 = 4;
 /// [hook](crate::Config::on_event).
 ///
 /// Commands that fail are counted and do not end the run.
+///
+/// [`run_over`] does it with several servers.
 pub fn run(
     client: &Client,
     workload: &Workload,
@@ -65,11 +68,28 @@ pub fn run(
     stop: &Arc<AtomicBool>,
     observe: impl FnMut(Progress) + Send,
 ) -> Result<Report, LoadError> {
-    let shards = block_on(client.run_on_each_shard(warm_up))?.len();
+    run_over(std::slice::from_ref(client), workload, watch, moves, stop, observe)
+}
+
+/// The same through several clients at once, each of a server of its own, into one report. The shards of all are
+/// numbered through, also for `watch`; each has as many callers, so a server gets as much as its client has shards.
+/// Every server holds the whole key space; with checking on, a caller's keys are those of its own server.
+pub fn run_over(
+    clients: &[Client],
+    workload: &Workload,
+    watch: &Arc<HandoffWatch>,
+    moves: Option<&Moves<'_>>,
+    stop: &Arc<AtomicBool>,
+    observe: impl FnMut(Progress) + Send,
+) -> Result<Report, LoadError> {
+    let fleet = Fleet::new(clients);
+    let shards = fleet.on_each_shard(|_, _| warm_up())?.len();
     workload.check(shards)?;
     let (desk, messages) = mpsc::channel();
-    let plan = Arc::new(Plan::new(workload.clone(), shards, stop.clone(), desk));
-    let connections = (shards * client.effective().connections_per_shard()) as u64;
+    let mut plan = Plan::new(workload.clone(), shards, stop.clone(), desk);
+    plan.servers = clients.len();
+    let plan = Arc::new(plan);
+    let connections = fleet.connections() as u64;
     let following = if moves.is_some_and(Moves::are_followed) { connections } else { 0 };
     let collector = Collector::new(observe, &plan, watch.clone(), following);
     let (outcome, collected) = thread::scope(|scope| {
@@ -78,12 +98,12 @@ pub fn run(
         let plan = &plan;
         let moving = moves.map(|moves| scope.spawn(move || moves.conduct(plan, watch, &begins)));
         let conductor = Conductor { begin, moving };
-        let outcome = block_on(drive_all(client, plan, watch, conductor, following));
+        let outcome = drive_all(fleet, plan, watch, conductor, following);
         plan.report(Message::End);
         (outcome, collecting.join())
     });
     let collected = collected.map_err(|_| LoadError::Panicked)?;
-    Ok(report(&plan, outcome?, collected, watch))
+    Ok(report(&plan, fleet, outcome?, collected, watch))
 }
 
 /// The thread that orders the `MOVING`s, if there are any.
@@ -123,18 +143,20 @@ struct Outcome {
     settled: Vec<Sample>,
 }
 
-async fn drive_all(
-    client: &Client,
+fn drive_all(
+    fleet: Fleet<'_>,
     plan: &Arc<Plan>,
     watch: &Arc<HandoffWatch>,
     conductor: Conductor<'_>,
     following: u64,
 ) -> Result<Outcome, LoadError> {
     if plan.workload.loads() {
-        load(client, plan).await?;
+        load(fleet, plan)?;
     }
     if plan.workload.verify {
-        client.del(&[plan.audit_key.as_str()]).await.map_err(LoadError::Preparing)?;
+        for member in fleet.members() {
+            block_on(member.client.del(&[plan.audit_key.as_str()])).map_err(LoadError::Preparing)?;
+        }
     }
     let begin = Instant::now() + LEAD;
     let warm_up = plan.workload.warm_up;
@@ -145,17 +167,19 @@ async fn drive_all(
     plan.report(Message::Begin(measured_from));
     conductor.begin(measured_from);
     tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
-    let sampling = {
-        let plan = plan.clone();
-        client.run_on_each_shard(move |shard| sample_at(shard, plan.clone(), measured_from))
-    };
-    // The samples are asked for first: driving may block this thread until it is over.
-    let (before, driven) = zip(sampling, drive(client, plan, watch, begin)).await;
-    let (before, driven) = (before?, driven?);
-    let after = client.run_on_each_shard(sample).await?;
+    let (before, driven) = thread::scope(|scope| {
+        let sampling = scope.spawn(|| {
+            let plan = plan.clone();
+            fleet.on_each_shard(move |_, shard| sample_at(shard, plan.clone(), measured_from))
+        });
+        let driven = drive(fleet, plan, watch, begin);
+        (sampling.join(), driven)
+    });
+    let (before, driven) = (before.map_err(|_| LoadError::Panicked)??, driven?);
+    let after = fleet.on_each_shard(|_, shard| sample(shard))?;
     let movings = conductor.end()?;
     let expected = following * movings.len() as u64;
-    let settled = settle(client, &before, expected / plan.shards.max(1) as u64).await?;
+    let settled = settle(fleet, &before, expected / plan.shards.max(1) as u64)?;
     let mut end = measured_from;
     let mut unsent = 0;
     let mut findings: Option<Findings> = None;
@@ -169,7 +193,7 @@ async fn drive_all(
         }
     }
     let findings = match findings {
-        Some(findings) => Some((findings, audit(client, plan).await)),
+        Some(findings) => Some((findings, audit(fleet, plan))),
         None => None,
     };
     Ok(Outcome {
@@ -186,8 +210,8 @@ async fn drive_all(
 }
 
 /// Runs all callers to their ends.
-async fn drive(
-    client: &Client,
+fn drive(
+    fleet: Fleet<'_>,
     plan: &Arc<Plan>,
     watch: &Arc<HandoffWatch>,
     begin: Instant,
@@ -195,20 +219,23 @@ async fn drive(
     match plan.workload.via {
         Via::Shard => {
             let (plan, watch) = (plan.clone(), watch.clone());
-            let drive = move |shard| drive::on_shard(shard, plan.clone(), watch.clone(), begin);
-            Ok(client.run_on_each_shard(drive).await?)
+            fleet.on_each_shard(move |number, shard| {
+                drive::on_shard(shard, number, plan.clone(), watch.clone(), begin)
+            })
         }
-        Via::Client => on_threads(client, plan, watch, begin),
+        Via::Client => on_threads(fleet, plan, watch, begin),
     }
 }
 
-/// Every shard writes its share of the keys, over several handles.
-async fn load(client: &Client, plan: &Arc<Plan>) -> Result<(), LoadError> {
+/// The shards of every server write the keys to it, each its share, over several handles.
+fn load(fleet: Fleet<'_>, plan: &Arc<Plan>) -> Result<(), LoadError> {
     let plan = plan.clone();
-    let loaded = client.run_on_each_shard(move |shard| {
+    let shards: Arc<[u64]> =
+        fleet.members().flat_map(|member| std::iter::repeat_n(member.shards as u64, member.shards)).collect();
+    let results = fleet.on_each_shard(move |number, shard| {
         let plan = plan.clone();
+        let parts = shards.get(number).copied().unwrap_or(1) * LOADERS;
         async move {
-            let parts = plan.shards as u64 * LOADERS;
             let loaders: Vec<_> = (0..LOADERS)
                 .map(|loader| {
                     let part = shard.index() as u64 * LOADERS + loader;
@@ -222,34 +249,41 @@ async fn load(client: &Client, plan: &Arc<Plan>) -> Result<(), LoadError> {
             }
             result
         }
-    });
-    let results = loaded.await?;
+    })?;
     results.into_iter().collect::<Result<(), Error>>().map_err(LoadError::Preparing)
 }
 
 /// As many threads as there are shards, each with the callers of one.
 fn on_threads(
-    client: &Client,
+    fleet: Fleet<'_>,
     plan: &Arc<Plan>,
     watch: &HandoffWatch,
     begin: Instant,
 ) -> Result<Vec<Driven>, LoadError> {
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..plan.shards)
-            .map(|number| scope.spawn(move || drive::on_thread(client, plan.clone(), watch, number, begin)))
+        let threads: Vec<_> = fleet
+            .members()
+            .flat_map(|member| (0..member.shards).map(move |index| (member.client, member.first + index)))
+            .map(|(client, number)| {
+                scope.spawn(move || drive::on_thread(client, plan.clone(), watch, number, begin))
+            })
             .collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined.map(|result| result.map_err(|_| LoadError::Panicked)).collect()
     })
 }
 
-/// Reads the audit counter, and removes it. `None` if it could not be read.
-async fn audit(client: &Client, plan: &Plan) -> Option<u64> {
+/// Reads the audit counters of all servers, and removes them. `None` if one could not be read.
+fn audit(fleet: Fleet<'_>, plan: &Plan) -> Option<u64> {
     let key = plan.audit_key.as_str();
-    let counter = client.get::<Option<u64>>(key).await;
-    // What cannot be removed is one small key; the run's result does not depend on it.
-    let _ = client.del(&[key]).await;
-    Some(counter.ok()?.unwrap_or(0))
+    let read = |client: &Client| -> Option<u64> {
+        let counter = block_on(client.get::<Option<u64>>(key));
+        // What cannot be removed is one small key; the run's result does not depend on it.
+        let _ = block_on(client.del(&[key]));
+        Some(counter.ok()?.unwrap_or(0))
+    };
+    let counters: Vec<_> = fleet.members().map(|member| read(member.client)).collect();
+    counters.into_iter().sum()
 }
 
 /// What a shard says of itself.
@@ -275,27 +309,32 @@ async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
     sample(shard).await
 }
 
-async fn warm_up(_shard: Shard) {
+async fn warm_up() {
     glommio::timer::sleep(WARM_UP).await;
 }
 
 /// Waits until `handoffs` more of each shard than before have ended, and no connection waits to be closed because it
 /// was replaced; but not for long: a run that ends on a `MOVING` is reported as it is then.
-async fn settle(client: &Client, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, Error> {
-    let goals: Arc<[u64]> = before.iter().map(|sample| ended(&sample.stats) + handoffs).collect();
-    let connections = client.effective().connections_per_shard();
-    let settle = move |shard: Shard| {
+fn settle(fleet: Fleet<'_>, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, LoadError> {
+    let goals: Arc<[(u64, usize)]> = fleet
+        .members()
+        .flat_map(|member| {
+            std::iter::repeat_n(member.client.effective().connections_per_shard(), member.shards)
+        })
+        .zip(before)
+        .map(|(connections, sample)| (ended(&sample.stats) + handoffs, connections))
+        .collect();
+    fleet.on_each_shard(move |number, shard: Shard| {
         let goals = goals.clone();
         async move {
-            let goal = goals.get(shard.index()).copied().unwrap_or_default();
+            let (goal, connections) = goals.get(number).copied().unwrap_or_default();
             let until = Instant::now() + SETTLING_MAX;
             while !is_settled(&shard.stats(), goal, connections) && Instant::now() < until {
                 glommio::timer::sleep(SETTLING_LOOK).await;
             }
             sample(shard).await
         }
-    };
-    client.run_on_each_shard(settle).await
+    })
 }
 
 fn ended(stats: &ShardStats) -> u64 {
@@ -320,7 +359,13 @@ fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<Offered> {
     Some(Offered { per_second: (per_second * 10.0).round() / 10.0, unsent })
 }
 
-fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWatch) -> Report {
+fn report(
+    plan: &Plan,
+    fleet: Fleet<'_>,
+    outcome: Outcome,
+    collected: Collected,
+    watch: &HandoffWatch,
+) -> Report {
     let cpu = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).sum::<Duration>();
     let Outcome { before, after, settled, .. } = outcome;
     let sum = |number: fn(&ShardStats) -> u64| {
@@ -338,6 +383,11 @@ fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWa
         failed: sum(|stats| stats.maintenance.handoffs_failed),
         superseded: sum(|stats| stats.maintenance.handoffs_superseded),
     };
+    let answered = |member: Member<'_>| {
+        let answered = collected.answered.iter().skip(member.first).take(member.shards).sum();
+        (member.client.effective().endpoint().to_string(), answered)
+    };
+    let servers = if plan.servers > 1 { fleet.members().map(answered).collect() } else { Vec::new() };
     let on_shards = plan.workload.via == Via::Shard;
     let commands = collected.answered.iter().map(|&answered| on_shards.then_some(answered));
     Report::new(Measured {
@@ -360,6 +410,7 @@ fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWa
             movings: outcome.movings,
         },
         connections,
+        servers,
         shards: after.iter().map(|sample| sample.core).zip(commands).collect(),
     })
 }
