@@ -148,7 +148,7 @@ mod tests {
             (&["--ratio", "0:0"], "--ratio", "not both 0"),
             (&["--duration", "10"], "--duration", "with a unit"),
             (&["--value-size", "9-1"], "--value-size", "N or MIN-MAX"),
-            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, sequential"),
+            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, zipf:S"),
             (&["--key-space", "9999999999999"], "--key-space", "1 to 1000000000000"),
             (&["--pipeline", "0"], "--pipeline", "1 to 10000"),
             (&["--command", "GET {kee}"], "--command", "{kee} is not known"),

@@ -54,6 +54,9 @@ fn line(progress: &Progress, limit: Limit, width: usize) -> String {
         Progress::Loading { done, all } => {
             live::cut(&format!("loading keys: {} of {}", grouped(*done), grouped(*all)), width - 1)
         }
+        Progress::WarmingUp(time) => {
+            live::cut(&format!("warming up for {}", humantime::format_duration(*time)), width - 1)
+        }
         Progress::Running(second) => running(second, limit, width),
     }
 }
@@ -115,6 +118,8 @@ pub(super) mod tests {
     fn a_line_says_how_far_and_how_fast() {
         let loading = Progress::Loading { done: 1000, all: 100_000 };
         assert_eq!(line(&loading, LIMIT, 80), "loading keys: 1,000 of 100,000");
+        let warming = Progress::WarmingUp(Duration::from_millis(2500));
+        assert_eq!(line(&warming, LIMIT, 80), "warming up for 2s 500ms");
         let all = line(&Progress::Running(second()), LIMIT, 200);
         assert_eq!(
             all,

@@ -63,12 +63,21 @@ impl Heading {
             load.push_str(" · through Client");
         }
         if let Some(rate) = workload.rate {
-            let _ = write!(load, " · {} commands/s wanted", grouped(rate));
+            let _ = write!(load, " · {} commands/s wanted, {} arrivals", grouped(rate), workload.arrivals);
         }
-        let values = match workload.values {
+        if !workload.think.is_zero() {
+            let _ = write!(load, " · {} to think", humantime::format_duration(workload.think));
+        }
+        if !workload.warm_up.is_zero() {
+            let _ = write!(load, " · after {} of warm-up", humantime::format_duration(workload.warm_up));
+        }
+        let mut values = match workload.values {
             ValueSize { min, max } if min == max => plural(max, "byte"),
             ValueSize { min, max } => format!("{min} to {max} bytes"),
         };
+        if let Some(compressible) = workload.compressible {
+            let _ = write!(values, ", {} % compressible", compressible * 100.0);
+        }
         Heading {
             endpoint: endpoint.to_owned(),
             tls: None,
@@ -193,6 +202,13 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
     writeln!(out)?;
     let throughput = grouped(report.throughput_per_second.round() as u64);
     writeln!(out, "throughput    {throughput} commands/s")?;
+    if let Some(offered) = &report.offered {
+        write!(out, "offered       {} commands/s", grouped(offered.per_second.round() as u64))?;
+        match offered.unsent {
+            0 => writeln!(out)?,
+            unsent => writeln!(out, "; {} were due and never sent: all callers waited", grouped(unsent))?,
+        }
+    }
     writeln!(
         out,
         "answered      {} of {} in {:.2} s",
@@ -398,6 +414,11 @@ fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.reconnects > 0 {
         writeln!(out, "reconnects    {}", grouped(report.reconnects))?;
     }
+    for (place, server) in report.servers.iter().enumerate() {
+        let name = if place == 0 { "servers" } else { "" };
+        let throughput = grouped(server.throughput_per_second.round() as u64);
+        writeln!(out, "{name:12}  {throughput} commands/s at {}", server.endpoint)?;
+    }
     if report.shards.len() < 2 {
         return Ok(());
     }
@@ -448,15 +469,22 @@ mod tests {
 
     #[test]
     fn everything_that_was_measured_is_told() {
-        let workload = Workload { rate: Some(5000), pipeline: 8, ..Workload::default() };
+        let workload = Workload {
+            rate: Some(5000),
+            pipeline: 8,
+            warm_up: std::time::Duration::from_secs(2),
+            compressible: Some(0.5),
+            ..Workload::default()
+        };
         let heading = Heading::new("127.0.0.1:7001", &workload, 1, 4).tls(Some("1.3 or later".to_owned()));
         let report = super::report(&heading, &crate::cli::json::tests::full(), None);
         for told in [
             "endpoint      127.0.0.1:7001\n",
             "TLS           1.3 or later\n",
             "SET:GET 1:10 · 1 shard × 64 callers on 4 connections · 8 commands at a time",
-            "5,000 commands/s wanted",
-            "100,000, uniform · values of 64 bytes · seed 1\n",
+            "5,000 commands/s wanted, even arrivals · after 2s of warm-up\n",
+            "offered       102 commands/s; 3 were due and never sent: all callers waited\n",
+            "100,000, uniform · values of 64 bytes, 50 % compressible · seed 1\n",
             "throughput    100 commands/s\n",
             "answered      1,000 of 1,002 in 10.00 s\n",
             "3 GETs found no value",

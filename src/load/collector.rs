@@ -24,6 +24,8 @@ pub enum Progress {
         /// Keys to write.
         all: u64,
     },
+    /// The callers are at work, and nothing counts for so long.
+    WarmingUp(Duration),
     /// The run is under way; one for each second.
     Running(Second),
 }
@@ -164,7 +166,7 @@ impl<O: FnMut(Progress)> Collector<O> {
         let open_loop = plan.workload.rate.is_some();
         Collector {
             observe,
-            keys: plan.workload.key_space,
+            keys: plan.workload.key_space * plan.servers as u64,
             loaded: 0,
             total: Interval::new(open_loop),
             recent: Interval::new(open_loop),
@@ -186,6 +188,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             let wait = (self.last + TICK + LATE).saturating_duration_since(Instant::now());
             match messages.recv_timeout(wait) {
                 Ok(Message::Loaded(keys)) => self.loaded(keys),
+                Ok(Message::WarmingUp(time)) => (self.observe)(Progress::WarmingUp(time)),
                 Ok(Message::Begin(begin)) => {
                     self.begin = Some(begin);
                     // The start is a little ahead, by a clock that has no calendar.

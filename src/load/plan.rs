@@ -18,7 +18,9 @@ pub(crate) struct Plan {
     pub(crate) run: u32,
     /// The counter of the `INCR` audit.
     pub(crate) audit_key: String,
+    /// Shards over all servers.
     pub(crate) shards: usize,
+    pub(crate) servers: usize,
     stop: Arc<AtomicBool>,
     desk: mpsc::Sender<Message>,
 }
@@ -28,7 +30,9 @@ pub(crate) struct Plan {
 pub(crate) enum Message {
     /// This many more keys are loaded.
     Loaded(u64),
-    /// The callers start, at this time.
+    /// The callers start, and nothing counts for so long.
+    WarmingUp(Duration),
+    /// What counts starts at this time.
     Begin(Instant),
     /// The endpoint in use has announced that it moves; that many handoffs had succeeded before.
     Moving { to: SocketAddr, handed_off: u64 },
@@ -54,9 +58,9 @@ impl Plan {
     ) -> Plan {
         // The seed repeats the choices of a run; its values must still differ from last time's.
         let run = fastrand::u32(..);
-        let filler = Filler::new(workload.values, workload.seed);
+        let filler = Filler::new(workload.form(), workload.seed);
         let audit_key = format!("hitless:audit:{run:08x}");
-        Plan { workload, filler, run, audit_key, shards, stop, desk }
+        Plan { workload, filler, run, audit_key, shards, servers: 1, stop, desk }
     }
 
     /// Callers over all shards.

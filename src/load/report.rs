@@ -40,6 +40,9 @@ pub struct Report {
     pub verify: Option<Verified>,
     /// Answered commands per second.
     pub throughput_per_second: f64,
+    /// What an open loop asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
     /// User and system time of the shards' threads, for each answered command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_cpu_ns_per_command: Option<f64>,
@@ -64,6 +67,9 @@ pub struct Report {
     pub reconnects: u64,
     /// Live connections by peer at the end.
     pub connections: BTreeMap<String, usize>,
+    /// What each server did, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerReport>,
     /// What each shard did.
     pub shards: Vec<ShardReport>,
     /// What each maintenance did to the run.
@@ -113,6 +119,17 @@ pub enum LoopKind {
     Closed,
     /// Commands are due at fixed times, whatever the replies do.
     Open,
+}
+
+/// What an open loop asked for, beside what it got.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Offered {
+    /// Commands that were due, a second.
+    pub per_second: f64,
+    /// Commands that were due and never sent, because every caller was still waiting when the run ended. They are in
+    /// no percentile: if there are many, more callers are needed, or the endpoint cannot keep up.
+    pub unsent: u64,
 }
 
 /// How many commands came to which end.
@@ -264,6 +281,18 @@ impl Spread {
     }
 }
 
+/// What one of several servers did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ServerReport {
+    /// Where it is, without secrets.
+    pub endpoint: String,
+    /// Answered commands.
+    pub commands: u64,
+    /// Answered commands per second.
+    pub throughput_per_second: f64,
+}
+
 /// What one shard did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -285,6 +314,7 @@ pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     pub(crate) interrupted: bool,
     pub(crate) loop_kind: LoopKind,
+    pub(crate) offered: Option<Offered>,
     pub(crate) total: Interval,
     pub(crate) timeline: Timeline,
     pub(crate) begin: Option<Instant>,
@@ -295,6 +325,8 @@ pub(crate) struct Measured {
     pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
     pub(crate) connections: BTreeMap<String, usize>,
+    /// For each of several servers its name, and the commands that it answered.
+    pub(crate) servers: Vec<(String, u64)>,
     /// For each shard its core, and the commands answered to callers on it.
     pub(crate) shards: Vec<(Option<usize>, Option<u64>)>,
 }
@@ -315,6 +347,11 @@ impl Report {
             commands,
             throughput_per_second: commands.map(|commands| per_second(commands, elapsed)),
         };
+        let server = |(endpoint, commands): (String, u64)| ServerReport {
+            endpoint,
+            commands,
+            throughput_per_second: per_second(commands, elapsed),
+        };
         let gap = total.longest_gap;
         Report {
             started_at_unix_seconds: round(began.as_secs_f64(), 3),
@@ -323,6 +360,7 @@ impl Report {
             loop_kind: measured.loop_kind,
             commands: commands(&counts),
             throughput_per_second: per_second(counts.answered, elapsed),
+            offered: measured.offered,
             client_cpu_ns_per_command: measured.shard_cpu.and_then(each),
             caller_cpu_ns_per_command: measured.caller_cpu.and_then(each),
             latency_us: Latency::of(&total.latency),
@@ -335,6 +373,7 @@ impl Report {
             maintenance: measured.maintenance,
             reconnects: measured.reconnects,
             connections: measured.connections,
+            servers: measured.servers.into_iter().map(server).collect(),
             shards: measured.shards.into_iter().map(shard).collect(),
             maintenance_windows: windows,
             timeline: course::moments(&timeline),
@@ -408,6 +447,7 @@ mod tests {
             elapsed: Duration::from_secs(2),
             interrupted: false,
             loop_kind: LoopKind::Closed,
+            offered: None,
             total: *recorder.exchange(Box::new(Interval::new(false))),
             timeline: Timeline::new(Duration::from_millis(100), 1),
             begin: None,
@@ -418,6 +458,7 @@ mod tests {
             maintenance: Observed::default(),
             reconnects: 0,
             connections: BTreeMap::new(),
+            servers: Vec::new(),
             shards: vec![(Some(1), Some(2))],
         }
     }
