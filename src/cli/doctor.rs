@@ -3,7 +3,7 @@
 
 mod endpoint;
 
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::Context;
 use clap::Args;
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::args::{CONNECTIONS_MAX, SHARDS_MAX, count};
 use super::login::LoginArgs;
 use super::paint::{Ink, Paint};
-use super::{FAILED, Failure, UNREACHABLE, WELL, parse, sink, stop};
+use super::sink::{self, Sink};
+use super::{FAILED, Failure, UNREACHABLE, WELL, parse, stop};
 use crate::config::allowed_cores;
 use crate::shard::machine::{self, Cores, Facts, Finding, Level, Needs};
 use crate::{Config, Effective};
@@ -65,7 +66,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
         (effective.endpoint().to_string(), findings)
     });
     let diagnosis = Diagnosis { needs, machine, endpoint };
-    write(args, json, &diagnosis).context("could not write the findings").map_err(Failure::Failed)?;
+    write(args, json, &diagnosis).map_err(Failure::Failed)?;
     Ok(diagnosis.code())
 }
 
@@ -109,18 +110,14 @@ impl Diagnosis {
     }
 }
 
-fn write(args: &DoctorArgs, json: Option<Box<dyn Write>>, diagnosis: &Diagnosis) -> io::Result<()> {
-    if let Some(mut out) = json {
-        writeln!(out, "{:#}", document(diagnosis))?;
-        out.flush()?;
-    }
+fn write(args: &DoctorArgs, json: Option<Sink>, diagnosis: &Diagnosis) -> anyhow::Result<()> {
+    let kept = json.map_or(Ok(()), |mut sink| sink.write_json(&document(diagnosis)));
     if args.json.as_deref() == Some("-") || (args.json.is_some() && args.quiet) {
-        return Ok(());
+        return kept;
     }
     let mut out = io::stdout().lock();
     let text = text(diagnosis, args.quiet, Paint::of(&out));
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    sink::all([kept, sink::whole(&mut out, text.as_bytes()).context("could not write the findings")])
 }
 
 fn text(diagnosis: &Diagnosis, quiet: bool, paint: Paint) -> String {

@@ -2,13 +2,17 @@
 
 mod args;
 mod bench;
+mod compare;
 mod completions;
 mod config_file;
 mod doctor;
 mod invocation;
 mod json;
+mod live;
 mod login;
 mod man;
+mod memtier;
+mod output;
 mod paint;
 mod parse;
 mod progress;
@@ -111,17 +115,12 @@ pub fn main() -> ExitCode {
             UNREACHABLE
         }
         // Whoever closed the pipe has read what he wanted.
-        Err(Failure::Failed(error)) if is_closed_pipe(&error) => FAILED,
+        Err(Failure::Failed(error)) if sink::is_closed_pipe(&error) => FAILED,
         Err(Failure::Failed(error)) => {
             complain(&format!("{error:#}"));
             FAILED
         }
     })
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn complain(problem: &str) {
@@ -145,7 +144,7 @@ fn log_to_stderr(with_rehearsal: bool, default: &str) {
     }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| live::LogWriter)
         .with_ansi(paint::Paint::of(&io::stderr()).is_on())
         // It would tell of a line that could not be written by a panic, on the thread that had something to say.
         .log_internal_errors(false)
@@ -179,7 +178,7 @@ mod tests {
             (&["--ratio", "0:0"], "--ratio", "not both 0"),
             (&["--duration", "10"], "--duration", "with a unit"),
             (&["--value-size", "9-1"], "--value-size", "N or MIN-MAX"),
-            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, sequential"),
+            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, zipf:S"),
             (&["--key-space", "9999999999999"], "--key-space", "1 to 1000000000000"),
             (&["--pipeline", "0"], "--pipeline", "1 to 10000"),
             (&["--command", "GET {kee}"], "--command", "{kee} is not known"),

@@ -13,7 +13,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::scenario::{self, Scenario, Step};
-use super::{FAILED, Failure, WELL, sink, stop};
+use super::sink::{self, Sink};
+use super::{FAILED, Failure, WELL, stop};
 use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
 use crate::shard::probe;
 use crate::{Config, ConfigError};
@@ -250,18 +251,14 @@ fn wait(endpoints: &Endpoints, exits: bool, stop: &AtomicBool) -> anyhow::Result
 }
 
 /// Writes down what `REHEARSE STATS` would answer: it tells of all listeners.
-fn report(endpoints: &Endpoints, mut out: Box<dyn Write>) -> anyhow::Result<()> {
+fn report(endpoints: &Endpoints, mut out: Sink) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let words = [b"STATS".to_vec()];
     let stats = endpoints
         .with_server(move |server| server.rehearse(NodeId(0), scenario::micros(now), &words))?
         .map_err(|error| anyhow!("STATS: {error}"))?;
     let stats: Value = serde_json::from_str(&stats).context("STATS is no JSON")?;
-    serde_json::to_writer_pretty(&mut out, &stats)
-        .map_err(io::Error::from)
-        .and_then(|()| writeln!(out))
-        .and_then(|()| out.flush())
-        .context("could not write the report as JSON")
+    out.write_json(&stats)
 }
 
 /// Where it listens, and how to drive it, for people.

@@ -11,8 +11,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::count;
+use super::sink::{self, Sink};
 use super::text::grouped;
-use super::{FAILED, Failure, WELL, parse, sink, stop};
+use super::{FAILED, Failure, WELL, parse, stop};
 use crate::sim::{Plan, Tally, Trace, Violation, run as simulate, shrink};
 
 /// How often progress is shown.
@@ -74,9 +75,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
     let found = run_all(seeds, jobs, &stop, args.quiet);
     let story = found.violation.as_ref().map(|(seed, violation)| story(*seed, violation));
-    write(args, json, &found, story.as_deref())
-        .context("could not write the result")
-        .map_err(Failure::Failed)?;
+    write(args, json, &found, story.as_deref()).map_err(Failure::Failed)?;
     Ok(if found.violation.is_some() { FAILED } else { WELL })
 }
 
@@ -166,19 +165,15 @@ fn print_trace(seed: u64) -> io::Result<()> {
     writeln!(out, "fingerprint of the trace: {:016x}", trace.fingerprint())
 }
 
-fn write(
-    args: &SimulateArgs,
-    json: Option<Box<dyn Write>>,
-    found: &Found,
-    story: Option<&str>,
-) -> io::Result<()> {
-    if let Some(mut out) = json {
-        writeln!(out, "{:#}", document(found, story))?;
-        out.flush()?;
-    }
+fn write(args: &SimulateArgs, json: Option<Sink>, found: &Found, story: Option<&str>) -> anyhow::Result<()> {
+    let kept = json.map_or(Ok(()), |mut sink| sink.write_json(&document(found, story)));
     if args.json.as_deref() == Some("-") || (args.json.is_some() && args.quiet) {
-        return Ok(());
+        return kept;
     }
+    sink::all([kept, print(found, story).context("could not write the result")])
+}
+
+fn print(found: &Found, story: Option<&str>) -> io::Result<()> {
     let tally = &found.tally;
     let mut out = io::stdout().lock();
     writeln!(out, "worlds        {} in {:.1} s", grouped(found.worlds), found.elapsed.as_secs_f64())?;
