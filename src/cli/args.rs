@@ -324,6 +324,8 @@ Examples:
       The endpoints in this process speak TLS, and the move between them is followed under it.
   hitless bench --url redis://127.0.0.1:6379 --rate 50000 --json report.json
       An open loop of 50,000 commands a second; the percentiles include the waiting time.
+  hitless bench --url redis://one.example --url redis://other.example --shards 4
+      Two servers with two shards each, and figures of each.
   hitless bench --verify --requests 1000000 --value-size 64-1024
       A million commands, every reply checked.
   hitless bench --plot run.svg --plot run.png --hdr run.hlog --memtier-json run.json

@@ -192,10 +192,7 @@ fn drive_all(
             findings.get_or_insert_with(Findings::default).add(found);
         }
     }
-    let findings = match findings {
-        Some(findings) => Some((findings, audit(fleet, plan))),
-        None => None,
-    };
+    let findings = findings.map(|findings| (findings, audit(fleet, plan)));
     Ok(Outcome {
         elapsed: end - measured_from,
         unsent,
