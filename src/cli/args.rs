@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 
 use super::parse;
 use super::tls::TlsArgs;
@@ -27,7 +27,7 @@ pub(super) struct BenchArgs {
     #[command(flatten)]
     pub(super) client: ClientArgs,
     #[command(flatten)]
-    load: LoadArgs,
+    pub(super) load: LoadArgs,
     #[command(flatten)]
     pub(super) maintenance: MaintenanceArgs,
     #[command(flatten)]
@@ -66,15 +66,15 @@ pub(super) struct ClientArgs {
     /// Concurrent callers per shard
     #[arg(long, value_name = "N", default_value = "64")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, TASKS_MAX as u64))]
-    tasks: u64,
+    pub(super) tasks: u64,
     /// Where the callers live: on the shards, or on other threads that call through Client
     #[arg(long, value_name = "DOOR", default_value = "shard")]
-    via: ViaArg,
+    pub(super) via: ViaArg,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
-struct LoadArgs {
+pub(super) struct LoadArgs {
     /// How long to run, e.g. 500ms, 10s, 1m30s [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     #[arg(conflicts_with = "requests")]
@@ -134,7 +134,7 @@ pub(super) struct MaintenanceArgs {
     /// The endpoints in this process stay where they are, e.g. to compare with a run in which they
     /// move
     #[arg(long, conflicts_with = "moving_at")]
-    no_moving: bool,
+    pub(super) no_moving: bool,
 }
 
 #[derive(Debug, Args)]
@@ -149,7 +149,7 @@ pub(super) struct OutputArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ViaArg {
+pub(super) enum ViaArg {
     Shard,
     Client,
 }
@@ -179,6 +179,12 @@ impl MaintArg {
 pub(super) struct Cores(pub(super) Vec<usize>);
 
 impl BenchArgs {
+    /// The options when nothing is said.
+    pub(super) fn unsaid() -> Result<BenchArgs, clap::Error> {
+        let matches = BenchArgs::augment_args(Command::new("bench")).try_get_matches_from(["bench"])?;
+        BenchArgs::from_arg_matches(&matches)
+    }
+
     /// The endpoint's URL; an empty one, as from an emptied variable, is none.
     pub(super) fn url(&self) -> Option<&str> {
         self.endpoint.url.as_deref().filter(|url| !url.is_empty())

@@ -25,7 +25,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// What the error of the last attempt to connect needs to arrive.
 const CONNECT_SLACK: Duration = Duration::from_millis(200);
 /// What the connections are called on the server.
-const NAME: &str = "hitless-bench";
+pub(super) const NAME: &str = "hitless-bench";
 
 /// Runs the benchmark and says which code to exit with.
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
@@ -38,20 +38,20 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
 }
 
 /// The options with every default filled in, and the endpoint if it is ours.
-struct Resolved {
-    workload: Workload,
+pub(super) struct Resolved {
+    pub(super) workload: Workload,
     /// When the endpoints in this process move, in order.
     moves: Vec<Duration>,
-    config: Config,
-    effective: Effective,
+    pub(super) config: Config,
+    pub(super) effective: Effective,
     /// The endpoint, as it is shown: without secrets.
-    endpoint: String,
+    pub(super) endpoint: String,
     /// Serve until they are dropped.
-    embedded: Option<Endpoints>,
+    pub(super) embedded: Option<Endpoints>,
 }
 
 impl Resolved {
-    fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
+    pub(super) fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
         let workload = args.workload();
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());
@@ -194,15 +194,15 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
 }
 
 /// Where the report goes.
-struct Output {
-    json: Option<Box<dyn Write>>,
+pub(super) struct Output {
+    pub(super) json: Option<Box<dyn Write>>,
     /// `None`: nowhere.
-    text: Option<Box<dyn Write>>,
+    pub(super) text: Option<Box<dyn Write>>,
 }
 
 impl Output {
     /// Opens the file before the run: a run whose report cannot be kept is not worth its time.
-    fn new(args: &BenchArgs) -> Result<Output, Failure> {
+    pub(super) fn new(args: &BenchArgs) -> Result<Output, Failure> {
         let quiet = args.output.quiet;
         let stdout = || -> Box<dyn Write> { Box::new(io::stdout()) };
         let (json, text) = match args.output.json.as_deref() {

@@ -36,6 +36,8 @@ mod recorder;
 mod report;
 mod run;
 mod template;
+#[cfg(feature = "cli")]
+pub(crate) mod tuner;
 mod values;
 mod verify;
 mod workload;
