@@ -91,8 +91,8 @@ fn every_setting_is_measured_and_one_is_recommended() {
     assert_eq!(said("/flags"), format!("--shards {shards} --connections {connections} --tasks {tasks}"));
     assert!(["knee", "edge"].contains(&said("/reason").as_str()));
     // It can be had again as it was said.
-    let bench =
-        [&["bench", "--requests", "100"][..], &said("/flags").split(' ').collect::<Vec<_>>()].concat();
+    let flags = said("/flags");
+    let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));
     let again = Command::new(env!("CARGO_BIN_EXE_hitless")).args(bench).env_remove("HITLESS_URL").output();
     assert_eq!(again.expect("the binary runs").status.code(), Some(0));
 }

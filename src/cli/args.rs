@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 
+use super::output::OutputArgs;
 use super::parse;
 use super::tls::TlsArgs;
 use crate::Maintenance;
@@ -137,17 +138,6 @@ pub(super) struct MaintenanceArgs {
     pub(super) no_moving: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub(super) struct OutputArgs {
-    /// Write the report as JSON to this file; with - to standard output, instead of the text
-    #[arg(long, value_name = "FILE|-")]
-    pub(super) json: Option<String>,
-    /// No progress; and with --json no text either
-    #[arg(long)]
-    pub(super) quiet: bool,
-}
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum ViaArg {
     Shard,
@@ -275,6 +265,10 @@ Examples:
       An open loop of 50,000 commands a second; the percentiles include the waiting time.
   hitless bench --verify --requests 1000000 --value-size 64-1024
       A million commands, every reply checked.
+  hitless bench --plot run.svg --plot run.png --hdr run.hlog --memtier-json run.json
+      What was measured as pictures, and in the formats of other tools.
+  hitless bench --json new.json --compare old.json
+      What is better and what is worse than in an earlier run.
   hitless bench --command 'LPUSH {key} {value}' --key-distribution zipf:0.99
       A command of your own, on keys of which some are hot.
 

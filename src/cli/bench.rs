@@ -1,7 +1,5 @@
 //! `hitless bench`: raw options → resolved options → a run → its report.
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::args::{self, BenchArgs};
-use super::json::{self, Document};
+use super::json;
+use super::output::{Output, Run};
 use super::progress::Lines;
-use super::text::{self, Heading};
+use super::text::Heading;
 use super::tls::Made;
 use super::{FAILED, Failure, WELL, stop};
 use crate::config::allowed_cores;
@@ -31,9 +30,9 @@ pub(super) const NAME: &str = "hitless-bench";
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let resolved = Resolved::new(args)?;
-    let output = Output::new(args)?;
+    let output = Output::new(&args.output)?;
     let report = measure(&resolved, args, &stop)?;
-    output.write(&resolved, &report).map_err(Failure::Failed)?;
+    output.write(&resolved.told(), &report).map_err(Failure::Failed)?;
     Ok(if report.is_clean() { WELL } else { FAILED })
 }
 
@@ -74,6 +73,15 @@ impl Resolved {
         let place = if embedded.is_some() { ", in this process" } else { "" };
         let endpoint = format!("{}{place}", effective.endpoint());
         Ok(Resolved { workload, moves, config, effective, endpoint, embedded })
+    }
+
+    /// What is told of the run besides what was measured.
+    fn told(&self) -> Run {
+        let Resolved { endpoint, workload, moves, effective, .. } = self;
+        let shards = effective.shard_cores().len();
+        let tls = effective.tls().map(ToString::to_string);
+        let heading = Heading::new(endpoint, workload, shards, effective.connections_per_shard()).tls(tls);
+        Run { heading, config: json::config(endpoint, workload, moves, effective) }
     }
 }
 
@@ -175,7 +183,7 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
         Some(Err(error)) => Err(Failure::Unreachable(error.into())),
         None => Err(Failure::Failed(anyhow!("interrupted while connecting"))),
     };
-    let mut lines = Lines::new(args.output.quiet, resolved.workload.limit);
+    let mut lines = Lines::new(args.output.quiet, args.output.live, resolved.workload.limit);
     let result = reached.and_then(|()| {
         let observe = |progress| lines.observe(&progress);
         let moves = resolved.embedded.as_ref();
@@ -191,57 +199,6 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
         tracing::debug!(%error, "the client did not shut down in order");
     }
     result
-}
-
-/// Where the report goes.
-pub(super) struct Output {
-    pub(super) json: Option<Box<dyn Write>>,
-    /// `None`: nowhere.
-    pub(super) text: Option<Box<dyn Write>>,
-}
-
-impl Output {
-    /// Opens the file before the run: a run whose report cannot be kept is not worth its time.
-    pub(super) fn new(args: &BenchArgs) -> Result<Output, Failure> {
-        let quiet = args.output.quiet;
-        let stdout = || -> Box<dyn Write> { Box::new(io::stdout()) };
-        let (json, text) = match args.output.json.as_deref() {
-            None => (None, Some(stdout())),
-            Some("-") => {
-                let stderr: Box<dyn Write> = Box::new(io::stderr());
-                (Some(stdout()), (!quiet).then_some(stderr))
-            }
-            Some(path) => {
-                let file = File::create(path)
-                    .map_err(|error| Failure::Usage(format!("--json: cannot write to {path}: {error}")))?;
-                let file: Box<dyn Write> = Box::new(file);
-                (Some(file), (!quiet).then(stdout))
-            }
-        };
-        Ok(Output { json, text })
-    }
-
-    fn write(self, run: &Resolved, report: &Report) -> anyhow::Result<()> {
-        let Resolved { endpoint, workload, moves, effective, .. } = run;
-        if let Some(mut out) = self.json {
-            let config = json::config(endpoint, workload, moves, effective);
-            serde_json::to_writer_pretty(&mut out, &Document::new(config, report))
-                .map_err(io::Error::from)
-                .and_then(|()| writeln!(out))
-                .and_then(|()| out.flush())
-                .context("could not write the report as JSON")?;
-        }
-        if let Some(mut out) = self.text {
-            let shards = effective.shard_cores().len();
-            let tls = effective.tls().map(ToString::to_string);
-            let heading =
-                Heading::new(endpoint, workload, shards, effective.connections_per_shard()).tls(tls);
-            out.write_all(text::report(&heading, report).as_bytes())
-                .and_then(|()| out.flush())
-                .context("could not write the report")?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ pub(super) mod tests {
             max: 7.125,
         };
         Report {
+            started_at_unix_seconds: 1_800_000_000.0,
             elapsed_seconds: 10.0,
             interrupted: false,
             loop_kind: LoopKind::Open,
@@ -141,6 +142,9 @@ pub(super) mod tests {
                 commands: Some(1000),
                 throughput_per_second: Some(100.0),
             }],
+            maintenance_windows: Vec::new(),
+            timeline: Vec::new(),
+            recorded: crate::load::Recorded::example(),
         }
     }
 

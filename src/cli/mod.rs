@@ -2,8 +2,12 @@
 
 mod args;
 mod bench;
+mod compare;
 mod doctor;
 mod json;
+mod live;
+mod memtier;
+mod output;
 mod parse;
 mod progress;
 mod rehearse;
@@ -98,6 +102,11 @@ fn complain(problem: &str) {
     let _ = writeln!(std::io::stderr(), "error: {problem}");
 }
 
+/// Whether the user wants no colours: <https://no-color.org>.
+fn is_colorless() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 fn log_to_stderr(with_rehearsal: bool, default: &str) {
     let filter = EnvFilter::try_from_default_env();
     // glommio warns of locked memory that this crate has no use for.
@@ -105,11 +114,10 @@ fn log_to_stderr(with_rehearsal: bool, default: &str) {
     if with_rehearsal && let Ok(events) = "hitless::rehearsal=info".parse() {
         filter = filter.add_directive(events);
     }
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && !plain)
+        .with_writer(|| live::LogWriter)
+        .with_ansi(std::io::stderr().is_terminal() && !is_colorless())
         // It would tell of a line that could not be written by a panic, on the thread that had something to say.
         .log_internal_errors(false)
         .init();

@@ -82,6 +82,11 @@ impl Heading {
         }
     }
 
+    /// The endpoint and the load, a line each, for a picture.
+    pub(super) fn lines(&self) -> [&str; 2] {
+        [&self.endpoint, &self.load]
+    }
+
     /// How TLS is spoken, if it is.
     pub(super) fn tls(mut self, tls: Option<String>) -> Heading {
         self.tls = tls;
@@ -143,6 +148,7 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fm
         write_maintenance(out, &report.maintenance)?;
     }
     write_latencies(out, report)?;
+    write_windows(out, report)?;
     write_places(out, report)?;
     writeln!(out)?;
     writeln!(out, "{}", meaning(report.loop_kind))
@@ -251,6 +257,43 @@ fn write_latencies(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "longest gap   {} between two completions of one caller", micros(gap))?;
     }
     Ok(())
+}
+
+/// Before, in and after each maintenance, side by side.
+fn write_windows(out: &mut String, report: &Report) -> std::fmt::Result {
+    for window in report.maintenance_windows.iter().take(MOVINGS_TOLD_MAX) {
+        writeln!(out)?;
+        write!(out, "{} from {:.2} s", window.kind, window.from_seconds)?;
+        match window.to_seconds {
+            Some(to) => write!(out, " for {}", micros((to - window.from_seconds) * 1e6))?,
+            None => write!(out, " to the end")?,
+        }
+        let names = [("/s", 12), ("p50", 9), ("p99", 9), ("p99.9", 9), ("max", 9), ("failed", 9)];
+        writeln!(out)?;
+        write!(out, "{:12}", "")?;
+        for (name, width) in names {
+            write!(out, "{name:>width$}")?;
+        }
+        writeln!(out)?;
+        for (name, moment) in
+            [("before", &window.before), ("during", &window.during), ("after", &window.after)]
+        {
+            let Some(moment) = moment else { continue };
+            write!(out, "  {name:10}{:>12}", grouped(moment.throughput_per_second.round() as u64))?;
+            let latency = moment.latency_us.as_ref();
+            let parts =
+                [|l: &Latency| l.p50, |l: &Latency| l.p99, |l: &Latency| l.p99_9, |l: &Latency| l.max];
+            for part in parts {
+                let told = latency.map_or_else(|| "-".to_owned(), |latency| micros(part(latency)));
+                write!(out, "{told:>9}")?;
+            }
+            writeln!(out, "{:>9}   ({:.1} s)", grouped(moment.failed), moment.seconds)?;
+        }
+    }
+    match report.maintenance_windows.len().saturating_sub(MOVINGS_TOLD_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
+    }
 }
 
 fn write_row(out: &mut String, name: &str, row: &Latency) -> std::fmt::Result {

@@ -3,20 +3,20 @@
 mod args;
 mod conduct;
 mod json;
+mod output;
+mod plot;
 mod progress;
 mod text;
 mod words;
 
-use std::io::{self, Write};
 use std::time::Instant;
-
-use anyhow::Context;
 
 pub(super) use args::TuneArgs;
 use args::{SweepArgs, TuningArgs};
 use conduct::{Conductor, Outcome};
+use output::Output;
 
-use super::bench::{Output, Resolved};
+use super::bench::Resolved;
 use super::{FAILED, Failure, WELL, stop};
 use crate::load::tuner::sweep::{Grid, SETTINGS_MAX, doublings};
 
@@ -24,14 +24,14 @@ use crate::load::tuner::sweep::{Grid, SETTINGS_MAX, doublings};
 pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
     let begin = Instant::now();
     let stop = stop::on_signal().map_err(Failure::Failed)?;
-    let (bench, sweep, tuning) = args.split()?;
+    let (bench, sweep, tuning, output) = args.split()?;
     let resolved = Resolved::new(&bench)?;
     let grid = grid(&sweep, resolved.effective.shard_cores().len())?;
-    let output = Output::new(&bench)?;
+    let output = Output::new(&output)?;
     let conductor = Conductor::new(&resolved, &bench, &tuning, &grid, stop)?;
     let outcome = conductor.conduct(begin)?;
-    write(output, &Told { resolved: &resolved, grid: &grid, tuning: &tuning, outcome: &outcome })
-        .map_err(Failure::Failed)?;
+    let told = Told { resolved: &resolved, grid: &grid, tuning: &tuning, outcome: &outcome };
+    output.write(&told).map_err(Failure::Failed)?;
     Ok(if outcome.is_well() { WELL } else { FAILED })
 }
 
@@ -56,22 +56,6 @@ fn grid(sweep: &SweepArgs, shards_max: usize) -> Result<Grid, Failure> {
         ))),
         _ => Ok(grid),
     }
-}
-
-fn write(output: Output, told: &Told<'_>) -> anyhow::Result<()> {
-    if let Some(mut out) = output.json {
-        serde_json::to_writer_pretty(&mut out, &json::document(told))
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
-            .and_then(|()| out.flush())
-            .context("could not write the report as JSON")?;
-    }
-    if let Some(mut out) = output.text {
-        out.write_all(text::report(told).as_bytes())
-            .and_then(|()| out.flush())
-            .context("could not write the report")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One thread of callers: starts them together, hands out what they record, waits for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::crew::{self, Timers};
 use super::door::{ClientDoor, Door};
 use super::gate::Gate;
 use super::handoffs::{HandoffWatch, Overlap};
-use super::plan::{LOOK, Message, Plan, TICK};
+use super::plan::{LOOK, Message, Plan};
 use super::recorder::{Interval, Recorder};
 use super::verify::Findings;
 use crate::{Client, Shard};
@@ -75,6 +75,8 @@ struct Crew {
     thread: usize,
     back: mpsc::Sender<Box<Interval>>,
     returned: Rc<mpsc::Receiver<Box<Interval>>>,
+    /// Until when was handed out what has been recorded.
+    handed_out: Rc<Cell<Instant>>,
 }
 
 impl Crew {
@@ -94,7 +96,7 @@ impl Crew {
         let (back, returned) = mpsc::channel();
         // The first exchange finds an empty interval ready.
         let _ = back.send(Box::new(Interval::new(open_loop)));
-        Crew { common, thread, back, returned: Rc::new(returned) }
+        Crew { common, thread, back, returned: Rc::new(returned), handed_out: Rc::new(Cell::new(begin)) }
     }
 
     fn plan(&self) -> &Plan {
@@ -107,16 +109,20 @@ impl Crew {
     }
 
     /// Goes on for as long as the callers do: looks for the user's wish to stop, and hands out
-    /// what was recorded every second.
+    /// what was recorded at each tick.
     async fn watch(self, door: impl Door) {
-        let mut next = self.common.gate.begin() + TICK;
+        let tick = self.plan().tick();
+        let mut next = self.common.gate.begin() + tick;
         loop {
-            door.sleep(LOOK).await;
+            door.sleep(LOOK.min(next.saturating_duration_since(Instant::now()))).await;
             if self.plan().is_stopped() {
                 self.common.gate.close();
             }
-            if Instant::now() >= next {
-                next += TICK;
+            let now = Instant::now();
+            if now >= next {
+                while next <= now {
+                    next += tick;
+                }
                 self.hand_out(door.connections());
             }
         }
@@ -127,8 +133,9 @@ impl Crew {
         let empty = self.returned.try_recv();
         let empty = empty.unwrap_or_else(|_| Box::new(Interval::new(open_loop)));
         let interval = self.common.recorder.borrow_mut().exchange(empty);
-        let back = self.back.clone();
-        self.plan().report(Message::Recorded { thread: self.thread, interval, back, connections });
+        let (thread, back, now) = (self.thread, self.back.clone(), Instant::now());
+        let span = (self.handed_out.replace(now).min(now), now);
+        self.plan().report(Message::Recorded { thread, interval, back, connections, span });
     }
 
     fn finish(self, finished: Vec<Finished>, cpu_before: Duration) -> Driven {

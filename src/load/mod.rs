@@ -22,30 +22,41 @@
 
 mod caller;
 mod collector;
+mod course;
 mod crew;
 mod door;
 mod drive;
 mod gate;
 mod handoffs;
+#[cfg(feature = "cli")]
+pub(crate) mod hdr;
 mod keys;
 mod loader;
 mod moves;
 mod pacer;
+mod packed;
 mod plan;
+#[cfg(feature = "cli")]
+pub(crate) mod plot;
 mod recorder;
 mod report;
 mod run;
 mod template;
+mod timeline;
 #[cfg(feature = "cli")]
 pub(crate) mod tuner;
 mod values;
 mod verify;
+mod windows;
 mod workload;
 
-pub use collector::{Following, Progress, Second};
+pub use collector::{Following, Progress, Second, Tail};
+pub use course::{MaintenanceWindow, Moment};
 pub use handoffs::HandoffWatch;
 pub use keys::{KEY_SPACE_MAX, KeyDistribution};
 pub use moves::{Moves, Moving};
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use report::Recorded;
 pub use report::{
     Audit, Commands, Handoffs, Latency, LoopKind, Observed, Report, ShardReport, Spread, Verified,
 };

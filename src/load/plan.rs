@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::recorder::Interval;
 use super::values::Filler;
-use super::workload::Workload;
+use super::workload::{Limit, Workload};
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -38,6 +38,8 @@ pub(crate) enum Message {
         interval: Box<Interval>,
         back: mpsc::Sender<Box<Interval>>,
         connections: Option<usize>,
+        /// From when to when it was recorded.
+        span: (Instant, Instant),
     },
     /// The run is over.
     End,
@@ -62,6 +64,15 @@ impl Plan {
         (self.shards * self.workload.tasks) as u64
     }
 
+    /// How often a thread of callers hands out what it has recorded.
+    pub(crate) fn tick(&self) -> Duration {
+        match self.workload.limit {
+            Limit::Duration(length) if length > SHORT => TICK,
+            // How long so many commands take is not known; the timeline joins what becomes too much.
+            _ => FINE_TICK,
+        }
+    }
+
     /// Whether the user wants the run to end.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -75,5 +86,8 @@ impl Plan {
 
 /// How often a shard looks whether the user wants to stop.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
-/// How often a shard hands out what it has recorded.
+/// How often an observer is told how far a run is.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// Runs up to this long are told apart more finely.
+const SHORT: Duration = Duration::from_secs(60);
+const FINE_TICK: Duration = Duration::from_millis(100);

@@ -9,9 +9,11 @@ use crate::cli::Failure;
 use crate::cli::args::{
     self, BenchArgs, CONNECTIONS_MAX, Cores, EndpointArgs, LoadArgs, MaintArg, SHARDS_MAX, ViaArg,
 };
+use crate::cli::output::{plot_file, plot_size};
 use crate::cli::parse;
 use crate::cli::tls::TlsArgs;
 use crate::load::TASKS_MAX;
+use crate::load::plot::{Format, Size};
 use crate::load::tuner::objective::{Objective, Quantile};
 
 /// Options of `hitless tune`.
@@ -95,13 +97,20 @@ struct SweptLoad(LoadArgs);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
-struct OutputArgs {
+pub(super) struct OutputArgs {
     /// Write all samples and the recommendation as JSON to this file; with - to standard output, instead of the text
     #[arg(long, value_name = "FILE|-")]
-    json: Option<String>,
+    pub(super) json: Option<String>,
+    /// Draw throughput and latency against the number of callers, a line for each number of connections; may be given
+    /// often
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = plot_file)]
+    pub(super) plot: Vec<(String, Format)>,
+    /// The size of the picture in pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1200x800", value_parser = plot_size)]
+    pub(super) plot_size: Size,
     /// No progress; and with --json no text either
     #[arg(long)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Options of `bench` that make no sense here, and what to do instead.
@@ -144,7 +153,7 @@ impl FromArgMatches for SweptLoad {
 
 impl TuneArgs {
     /// What `bench` would be told to measure the largest setting, and what only this command knows.
-    pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs), Failure> {
+    pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs, OutputArgs), Failure> {
         let TuneArgs { endpoint, tls, mut sweep, tuning, load, output } = self;
         let mut bench = BenchArgs::unsaid().map_err(|error| Failure::Failed(error.into()))?;
         let most = sweep.shards.as_ref().and_then(|shards| shards.0.last().copied());
@@ -164,8 +173,8 @@ impl TuneArgs {
         bench.client.via = sweep.via;
         bench.maintenance.maint = sweep.maint;
         bench.maintenance.no_moving = true;
-        (bench.output.json, bench.output.quiet) = (output.json, output.quiet);
-        Ok((bench, sweep, tuning))
+        bench.output.quiet = output.quiet;
+        Ok((bench, sweep, tuning, output))
     }
 }
 
@@ -259,7 +268,7 @@ mod tests {
     #[test]
     fn the_largest_setting_is_what_bench_would_be_told() {
         let args = parsed(&["--shards", "2,1", "--connections", "8,1", "--tasks", "5", "--seed", "3"]);
-        let (bench, sweep, tuning) = args.expect("options").split().expect("sense");
+        let (bench, sweep, tuning, _) = args.expect("options").split().expect("sense");
         assert_eq!((bench.client.shards, bench.client.connections), (Some(2), Some(8)));
         assert_eq!((bench.workload().tasks, bench.workload().seed), (5, 3));
         assert_eq!((sweep.shards, sweep.connections), (Some(Counts(vec![1, 2])), Counts(vec![1, 8])));
@@ -288,6 +297,8 @@ mod tests {
             (&["--verify"], &["--verify is not for a sweep", "hitless bench"]),
             (&["--via", "pigeon"], &["--via", "shard, client"]),
             (&["--ratio", "0:0"], &["--ratio", "not both 0"]),
+            (&["--plot", "x.pdf"], &["--plot", ".svg or .png"]),
+            (&["--plot-size", "9"], &["--plot-size", "WIDTHxHEIGHT"]),
         ] {
             let error = parsed(arguments).expect_err("nonsense");
             assert_eq!(error.exit_code(), 2);
