@@ -28,8 +28,10 @@ fn text(bytes: &[u8]) -> &str {
 
 /// A short sweep with `--json -`, which must exit with `code`.
 fn report(arguments: &[&str], code: i32) -> Value {
-    let short = ["--step", "30ms", "--rounds", "2", "--key-space", "100", "--json", "-", "--quiet"];
-    let output = run(&[&short[..], arguments].concat());
+    let short = [("--step", "30ms"), ("--rounds", "2"), ("--key-space", "100"), ("--json", "-")];
+    let left = short.iter().filter(|(option, _)| !arguments.contains(option));
+    let left: Vec<&str> = left.flat_map(|(option, value)| [*option, *value]).collect();
+    let output = run(&[&left[..], arguments, &["--quiet"]].concat());
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}\n{}", text(&output.stdout));
     serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
@@ -114,17 +116,18 @@ fn a_handoff_is_measured_at_what_is_recommended_also_through_a_proxy() {
 
 #[test]
 fn a_server_that_serves_one_after_the_other_is_full_with_few_callers() {
-    let (_endpoints, url) = endpoints("FAULT service 2");
-    let sweep = ["--shards", "1", "--connections", "1", "--tasks", "1,2,4,8,16,32", "--no-handoff"];
-    let load = ["--url", &url, "--step", "200ms", "--key-space", "10"];
+    let (_endpoints, url) = endpoints("FAULT service 10");
+    let sweep = ["--shards", "1", "--connections", "1", "--tasks", "1,4,16", "--no-handoff"];
+    let load = ["--url", &url, "--step", "300ms", "--key-space", "10"];
     let report = report(&[&sweep[..], &load].concat(), 0);
-    // Five hundred a second and no more: a busy machine can only make it fewer.
+    // A hundred a second and no more: a busy machine can only make it fewer.
     for setting in list(&report, "/settings") {
-        assert!(number(setting, "/throughput_per_second") < 520.0, "{setting:#}");
+        assert!(number(setting, "/throughput_per_second") < 105.0, "{setting:#}");
     }
-    let slowest = list(&report, "/settings").last().expect("settings");
-    assert!(number(slowest, "/p50_us") > 32.0 * 2_000.0 * 0.8, "they wait in line");
-    assert!(number(&report, "/recommendation/tasks_per_shard") <= 8.0, "{report:#}");
+    let most = list(&report, "/settings").last().expect("settings");
+    assert!(number(most, "/p50_us") > 16.0 * 10_000.0 * 0.8, "they wait in line: {most:#}");
+    // With four there is always one to serve, also where their thread is late by a few services.
+    assert!(number(&report, "/recommendation/tasks_per_shard") <= 4.0, "{report:#}");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn write_recommendation(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
     writeln!(out, "              {} ({} of the best)", figures(row), percent(found.share_of_best))?;
     write_wrapped(out, "because of", &words::reason(outcome, found, told.tuning.slo.as_ref()))?;
     if outcome.ceilings.is_empty() {
-        write_wrapped(out, "limited by", "nothing that can be seen from here: not saturated")?;
+        write_wrapped(out, "limited by", &words::no_ceiling(row))?;
     }
     for (place, ceiling) in outcome.ceilings.iter().enumerate() {
         write_wrapped(out, if place == 0 { "limited by" } else { "" }, &words::ceiling(ceiling))?;

@@ -85,6 +85,13 @@ fn doubled(rows: &[Row], row: &Row) -> Option<String> {
     Some(format!("{} would be {sign}{gain} throughput at {p99:.1} times the p99", next.setting.tasks))
 }
 
+/// That nothing was seen to be used up.
+pub(super) fn no_ceiling(row: &Row) -> String {
+    let tells = row.median(|sample| sample.server_use).is_some();
+    let server = if tells { "" } else { "; the server does not tell how busy it is" };
+    format!("nothing that can be seen from here: not saturated{server}")
+}
+
 /// What keeps it from more.
 pub(super) fn ceiling(ceiling: &Ceiling) -> String {
     let busy = |used: f64, waited: f64| match waited {

@@ -32,8 +32,10 @@ const IDLE: f64 = 0.8;
 const FULL: f64 = 0.85;
 /// From this share of segments on, the network loses too many.
 const LOSSY: f64 = 0.01;
-/// Latency that grows at least by this part of what the callers grow by is waiting in line.
+/// Latency that grows at least by this part of what the callers grow by is waiting in line,
 const IN_LINE: f64 = 0.6;
+/// if throughput grows by no more than this.
+const FLAT: f64 = 1.15;
 
 /// Everything that is used up at the peak of throughput, the surest first. Empty: nothing that can be seen from here.
 ///
@@ -83,8 +85,8 @@ fn inferred(rows: &[Row], peak: &Row, tolerance: f64, core_use: f64) -> Option<C
     let p50 = |row: &Row| row.latency(|latency| latency.p50).filter(|p50| *p50 > 0.0);
     let callers = last.setting.tasks as f64 / first.setting.tasks.max(1) as f64;
     let latency = p50(last)? / p50(first)?;
-    let is_line = callers >= 2.0 && latency >= 1.0 + IN_LINE * (callers - 1.0);
     let throughput = last.throughput() / first.throughput();
+    let is_line = callers >= 2.0 && throughput <= FLAT && latency >= 1.0 + IN_LINE * (callers - 1.0);
     is_line.then_some(Ceiling::ServerInferred { callers, throughput, latency, core_use })
 }
 

@@ -1,7 +1,7 @@
 //! Which settings are measured, in which order, and which are not measured again.
 
 use super::objective::Objective;
-use super::row::{Row, Setting};
+use super::row::{Row, Sample, Setting};
 
 /// The most settings of one run: more would take hours.
 pub(crate) const SETTINGS_MAX: usize = 2_000;
@@ -57,7 +57,20 @@ const HOPEFUL_LOAD: f64 = 2.0;
 /// Or one of which more than this share fails.
 const HOPEFUL_FAILED_SHARE: f64 = 0.05;
 
-/// Which rows are worth whole rounds.
+/// Threads that wait for their cores longer than this share of the time are not given all of it back.
+const WAITED_MAX: f64 = 0.75;
+
+/// What the throughput might have been, had nobody else used the cores.
+fn undisturbed(row: &Row) -> f64 {
+    let waited = |sample: &Sample| {
+        let (core, server) = (sample.core_wait.unwrap_or(0.0), sample.server_wait.unwrap_or(0.0));
+        core.max(server).min(WAITED_MAX)
+    };
+    row.median(|sample| Some(sample.throughput_per_second / (1.0 - waited(sample)))).unwrap_or(0.0)
+}
+
+/// Which rows are worth whole rounds. One short step is easily disturbed, so a setting is given the benefit of the
+/// doubt: time that others took is added, and a dip between two hopeful numbers of callers is no reason.
 pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> {
     let load = |row: &Row| match objective {
         None => Some(0.0),
@@ -77,9 +90,16 @@ pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> 
     let least = rows.iter().filter_map(load).fold(f64::INFINITY, f64::min).max(1.0);
     let is_hopeful = |row: &Row| {
         let load = load(row).unwrap_or(f64::INFINITY);
-        !fails(row) && load <= HOPEFUL_LOAD * least && row.throughput() >= HOPEFUL_SHARE * best
+        !fails(row) && load <= HOPEFUL_LOAD * least && undisturbed(row) >= HOPEFUL_SHARE * best
     };
-    rows.iter().map(is_hopeful).collect()
+    let alone: Vec<bool> = rows.iter().map(is_hopeful).collect();
+    let spared = |row: &Row| {
+        let alike = |other: &Row| Setting { tasks: row.setting.tasks, ..other.setting } == row.setting;
+        let hopeful = || rows.iter().zip(&alone).filter(|(other, is_hopeful)| **is_hopeful && alike(other));
+        let fewer = hopeful().any(|(other, _)| other.setting.tasks <= row.setting.tasks);
+        fewer && hopeful().any(|(other, _)| other.setting.tasks >= row.setting.tasks)
+    };
+    rows.iter().map(spared).collect()
 }
 
 #[cfg(test)]
@@ -133,6 +153,22 @@ mod tests {
         assert_eq!(hopeful(&all, Some(&objective)), [false, false, false, false, false, true, true, false]);
         let impossible = Objective(vec![(Quantile::P50, Duration::from_micros(1))]);
         assert!(hopeful(&all, Some(&impossible)).contains(&true), "something is always left");
+    }
+
+    #[test]
+    fn a_step_that_was_disturbed_gets_another_chance() {
+        let station = Station { service_us: 10.0, latency_us: 310.0 };
+        let mut all = rows(&station, &[16, 32, 64, 128], 1);
+        let slowed = |row: &mut Row| row.samples[0].throughput_per_second *= 0.4;
+        slowed(&mut all[1]);
+        slowed(&mut all[3]);
+        // 16 callers reach half of what 64 do.
+        assert_eq!(hopeful(&all, None), [false, false, true, false]);
+        all[3].samples[0].core_wait = Some(0.6);
+        assert_eq!(hopeful(&all, None), [false, false, true, true]);
+        slowed(&mut all[2]);
+        all[1] = rows(&station, &[32], 1).remove(0);
+        assert_eq!(hopeful(&all, None), [false, true, true, true], "a dip");
     }
 
     #[test]
