@@ -112,12 +112,9 @@ pub(super) fn table(second: &Second, limit: Limit, width: usize) -> Vec<String> 
         let cells = [p50, p99, p99_9, max].map(latency);
         lines.push(row(name, &grouped(rate as u64), cells, width));
     }
-    let mut counts = format!("answered {} · failed {}", grouped(second.answered), grouped(second.failed));
-    if let Some(connections) = second.connections {
-        counts.push_str(&format!(" · connections {connections}"));
-    }
-    lines.push(counts);
+    lines.push(format!("answered {} · failed {}", grouped(second.answered), grouped(second.failed)));
     lines.push(maintenance(second).unwrap_or_else(|| "no maintenance".to_owned()));
+    lines.extend(second.connections.map(|connections| format!("connections {connections}")));
     lines
 }
 
@@ -182,7 +179,7 @@ mod tests {
         for width in [40, 60, 80, 200] {
             for limit in [Limit::Duration(Duration::from_secs(10)), Limit::Requests(5_000_000)] {
                 let lines = table(&second(), limit, width);
-                assert_eq!(lines.len(), 6);
+                assert_eq!(lines.len(), 7);
                 for line in &lines {
                     assert!(line.chars().count() < width, "{line:?} in {width} columns");
                 }
@@ -193,8 +190,8 @@ mod tests {
         assert_eq!(lines[1], "             commands/s      p50      p99    p99.9      max");
         assert_eq!(lines[2], "last second     812,345  78.1 µs  1.20 ms  3.10 ms  9.90 ms");
         assert_eq!(lines[3], "so far          666,222  77.0 µs  1.10 ms  3.00 ms  9.90 ms");
-        assert_eq!(lines[4], "answered 2,000,000 · failed 7 · connections 4");
-        assert_eq!(lines[5], "no maintenance");
+        assert_eq!(lines[4], "answered 2,000,000 · failed 7");
+        assert_eq!(lines[5..], ["no maintenance", "connections 4"]);
     }
 
     #[test]

@@ -345,6 +345,7 @@ fn meaning(loop_kind: LoopKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{MaintenanceWindow, Moment};
 
     #[test]
     fn numbers_are_grouped() {
@@ -392,6 +393,39 @@ mod tests {
         ] {
             assert!(report.contains(told), "{told:?} is missing in:\n{report}");
         }
+    }
+
+    #[test]
+    fn what_a_maintenance_did_is_told_side_by_side() {
+        let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
+        let mut report = crate::cli::json::tests::full();
+        let moment = |rate: f64, failed| Moment {
+            at_seconds: 0.0,
+            seconds: 2.0,
+            answered: 10,
+            failed,
+            throughput_per_second: rate,
+            latency_us: report.latency_us,
+        };
+        let window = MaintenanceWindow {
+            kind: "MOVING",
+            from_seconds: 5.0,
+            to_seconds: Some(5.0125),
+            before: Some(moment(45_004.0, 0)),
+            during: Some(Moment { latency_us: None, ..moment(29_524.0, 3) }),
+            after: None,
+        };
+        report.maintenance_windows = vec![window; 12];
+        let text = super::report(&heading, &report);
+        for told in [
+            "MOVING from 5.00 s for 12.5 ms\n",
+            "  before          45,004  2.00 µs  4.00 µs  5.00 µs  7.12 µs        0   (2.0 s)\n",
+            "  during          29,524        -        -        -        -        3   (2.0 s)\n",
+            "and 2 more\n",
+        ] {
+            assert!(text.contains(told), "{told:?} is missing in:\n{text}");
+        }
+        assert!(!text.contains("  after"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,12 @@
 //! replies do, and latency counts from the intended time. A stall shows in every command that was
 //! due in it.
 //!
+//! # What happened when
+//!
+//! Beside the totals a report has the course of the run ([`Report::timeline`]) and what the run was like before, in and
+//! after each maintenance ([`Report::maintenance_windows`]). Threads hand in what they have recorded ten times a second
+//! in runs of up to a minute and of so many commands, and once a second in longer ones; what is kept of it is bounded.
+//!
 //! # Costs
 //!
 //! Every shard records into its own histogram, on its own thread, without locks. A command costs

@@ -114,7 +114,8 @@ pub(super) struct OutputArgs {
 }
 
 /// Options of `bench` that make no sense here, and what to do instead.
-const NOT_HERE: [(&str, &str); 4] = [
+const NOT_HERE: [(&str, &str); 5] = [
+    ("warm_up", "each step has a warm-up of its own, as --step says"),
     ("duration", "--step says how long each setting is measured"),
     ("requests", "--step says how long each setting is measured"),
     ("rate", "settings are compared in a closed loop; --slo with --find-rate searches the largest rate"),
@@ -124,7 +125,9 @@ const NOT_HERE: [(&str, &str); 4] = [
 impl Args for SweptLoad {
     fn augment_args(command: Command) -> Command {
         let command = LoadArgs::augment_args(command);
-        NOT_HERE.iter().fold(command, |command, (name, _)| command.mut_arg(name, |arg| arg.hide(true)))
+        let is_there = |(name, _): &&(&str, &str)| command.get_arguments().any(|arg| arg.get_id() == *name);
+        let hidden: Vec<_> = NOT_HERE.iter().filter(is_there).collect();
+        hidden.into_iter().fold(command, |command, (name, _)| command.mut_arg(name, |arg| arg.hide(true)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -135,10 +138,12 @@ impl Args for SweptLoad {
 impl FromArgMatches for SweptLoad {
     fn from_arg_matches(matches: &ArgMatches) -> Result<SweptLoad, clap::Error> {
         let is_said = |name: &str| {
-            matches.value_source(name).is_some_and(|source| source != clap::parser::ValueSource::DefaultValue)
+            let source = matches.try_contains_id(name).is_ok().then(|| matches.value_source(name)).flatten();
+            source.is_some_and(|source| source != clap::parser::ValueSource::DefaultValue)
         };
         match NOT_HERE.iter().find(|(name, _)| is_said(name)) {
             Some((name, instead)) => {
+                let name = name.replace('_', "-");
                 let message = format!("--{name} is not for a sweep: {instead}\n");
                 Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
             }

@@ -14,11 +14,16 @@ use crate::cli::output::{pretty, whole};
 use crate::load::plot::{Format, Size};
 
 pub(super) struct Output {
-    json: Option<(String, Box<dyn Write>)>,
+    json: Option<Json>,
     plots: Vec<(String, Format, File)>,
     plot_size: Size,
     /// `None`: nowhere.
     text: Option<Box<dyn Write>>,
+}
+
+struct Json {
+    path: String,
+    out: Box<dyn Write>,
 }
 
 impl Output {
@@ -27,13 +32,13 @@ impl Output {
             File::create(path)
                 .map_err(|error| Failure::Usage(format!("{option}: cannot write to {path}: {error}")))
         };
-        let (mut json, mut plots): (Option<(String, Box<dyn Write>)>, Vec<_>) = (None, Vec::new());
         let is_piped = args.json.as_deref() == Some("-");
-        match args.json.as_deref() {
-            None => {}
-            Some("-") => json = Some(("standard output".to_owned(), Box::new(io::stdout()))),
-            Some(path) => json = Some((path.to_owned(), Box::new(create("--json", path)?))),
-        }
+        let json = match args.json.as_deref() {
+            None => None,
+            Some("-") => Some(Json { path: "standard output".to_owned(), out: Box::new(io::stdout()) }),
+            Some(path) => Some(Json { path: path.to_owned(), out: Box::new(create("--json", path)?) }),
+        };
+        let mut plots = Vec::new();
         for (path, format) in &args.plot {
             plots.push((path.clone(), *format, create("--plot", path)?));
         }
@@ -50,7 +55,7 @@ impl Output {
                 whole(&mut out, text::report(told).as_bytes()).context("could not write the report");
             problems.extend(written.err());
         }
-        if let Some((path, mut out)) = self.json {
+        if let Some(Json { path, mut out }) = self.json {
             let written = pretty(&json::document(told)).and_then(|json| whole(&mut out, &json));
             problems.extend(written.with_context(|| format!("--json: could not write to {path}")).err());
         }

@@ -76,7 +76,7 @@ impl Panel {
         // What went on is named above the frame, where no line is.
         let above = if self.shades.iter().all(|shade| shade.label.is_empty()) { 1.9 } else { 3.1 };
         let (left, top) = (area.left + labels + text * 0.4, area.top + text * above);
-        let below = if self.x.title().is_empty() { 1.6 } else { 3.0 };
+        let below = if self.x.title().is_empty() { 2.1 } else { 3.2 };
         let frame = Area {
             left,
             top,
@@ -93,8 +93,10 @@ impl Panel {
         }
         self.draw_x_axis(canvas, frame);
         self.draw_marks(canvas, frame);
-        for series in &self.series {
-            self.draw_series(canvas, frame, series);
+        for (below, series) in self.series.iter().rev().enumerate().rev() {
+            // The first lines are the widest: where one lies on another, both are seen.
+            let width = canvas.hairline() * (1.3 + 0.8 * below as f32);
+            self.draw_series(canvas, frame, series, width);
         }
     }
 
@@ -192,8 +194,7 @@ impl Panel {
         }
     }
 
-    fn draw_series(&self, canvas: &mut Canvas, frame: Area, series: &Series) {
-        let width = canvas.hairline() * 1.6;
+    fn draw_series(&self, canvas: &mut Canvas, frame: Area, series: &Series, width: f32) {
         let mut run = Vec::new();
         let mut runs = Vec::new();
         for (x, y) in &series.points {
