@@ -91,7 +91,7 @@ fn every_setting_is_measured_and_one_is_recommended() {
     let said = |name: &str| recommended.pointer(name).and_then(Value::as_str).expect("words").to_owned();
     assert_eq!(said("/config"), format!(".shards({shards}).connections_per_shard({connections})"));
     assert_eq!(said("/flags"), format!("--shards {shards} --connections {connections} --tasks {tasks}"));
-    assert!(["knee", "edge"].contains(&said("/reason").as_str()));
+    assert!(["knee", "edge_of_tasks", "edge_of_connections"].contains(&said("/reason").as_str()));
     // It can be had again as it was said.
     let flags = said("/flags");
     let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));

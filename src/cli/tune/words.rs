@@ -59,16 +59,20 @@ pub(super) fn reason(outcome: &Outcome, found: &Recommendation, slo: Option<&Obj
         Reason::Objective => {
             format!("the objective: larger settings do more, and miss it; {fewest}{with_them}")
         }
-        Reason::Edge => format!(
-            "the edge of the sweep: throughput still rose on the way here; try --tasks {tasks},{},{}",
-            tasks.saturating_mul(2),
-            tasks.saturating_mul(4)
-        ),
+        Reason::EdgeOfTasks => beyond("tasks", tasks),
+        Reason::EdgeOfConnections => beyond("connections", connections),
     }
 }
 
 pub(super) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn beyond(option: &str, most: usize) -> String {
+    let (twice, fourfold) = (most.saturating_mul(2), most.saturating_mul(4));
+    format!(
+        "the edge of the sweep: throughput still rose with the last of --{option}; try --{option} {most},{twice},{fourfold}"
+    )
 }
 
 /// What the next larger number of callers brings.

@@ -30,8 +30,10 @@ pub(crate) enum Reason {
     Knee,
     /// Larger settings do more, and miss the objective.
     Objective,
-    /// It is among the largest of the sweep, and throughput still rose on the way to it.
-    Edge,
+    /// It has the most callers of the sweep, and throughput still rose on the way to it.
+    EdgeOfTasks,
+    /// The same of connections.
+    EdgeOfConnections,
 }
 
 /// How far the rounds of one setting lie apart, in the median over the settings, as shares.
@@ -92,8 +94,7 @@ pub(crate) fn recommend(
     let is_limited = fastest(&all).is_some_and(|any| any.throughput * (1.0 - tolerance) > chosen.throughput);
     let reason = match objective {
         Some(_) if is_limited => Reason::Objective,
-        _ if is_at_the_edge(&healthy, chosen.setting(), tolerance) => Reason::Edge,
-        _ => Reason::Knee,
+        _ => edge(&healthy, chosen.setting(), tolerance).unwrap_or(Reason::Knee),
     };
     Some(Recommendation {
         row: chosen.place,
@@ -164,7 +165,7 @@ fn fewest_connections<'c, 'a>(
 
 /// Whether more might be had beyond the largest numbers of callers or of connections that were tried. What was left out
 /// after the scouting round was far below.
-fn is_at_the_edge(all: &[Candidate<'_>], chosen: Setting, tolerance: f64) -> bool {
+fn edge(all: &[Candidate<'_>], chosen: Setting, tolerance: f64) -> Option<Reason> {
     let most = |read: fn(Setting) -> usize| all.iter().map(|one| read(one.setting())).max();
     let at = |setting: Setting| all.iter().find(|one| one.setting() == setting);
     let rises = |read: fn(Setting) -> usize, with: fn(Setting, usize) -> Setting| {
@@ -179,8 +180,12 @@ fn is_at_the_edge(all: &[Candidate<'_>], chosen: Setting, tolerance: f64) -> boo
             _ => false,
         }
     };
-    rises(|setting| setting.tasks, |setting, tasks| Setting { tasks, ..setting })
-        || rises(|setting| setting.connections, |setting, connections| Setting { connections, ..setting })
+    if rises(|setting| setting.tasks, |setting, tasks| Setting { tasks, ..setting }) {
+        return Some(Reason::EdgeOfTasks);
+    }
+    let rises =
+        rises(|setting| setting.connections, |setting, connections| Setting { connections, ..setting });
+    rises.then_some(Reason::EdgeOfConnections)
 }
 
 #[cfg(test)]
@@ -237,10 +242,10 @@ mod tests {
     #[test]
     fn a_sweep_that_ends_before_the_knee_says_so() {
         let rows = rows(&Station { service_us: 1.0, latency_us: 10_000.0 }, &TASKS, 3);
-        assert_eq!(recommended(&rows, None).1, Reason::Edge);
+        assert_eq!(recommended(&rows, None).1, Reason::EdgeOfTasks);
         let mut scouted = rows.clone();
         scouted[..11].iter_mut().flat_map(|row| &mut row.samples).for_each(|sample| sample.round = 0);
-        assert_eq!(recommended(&scouted, None).1, Reason::Edge, "what was left out still tells");
+        assert_eq!(recommended(&scouted, None).1, Reason::EdgeOfTasks, "what was left out still tells");
         assert_eq!(recommended(&rows[..1], None).1, Reason::Knee, "one setting has no edge");
     }
 
@@ -274,6 +279,9 @@ mod tests {
         assert_eq!(chosen(&[(1, 0.6, 1.0), (2, 0.97, 1.0), (4, 1.0, 1.0)]), (2, 64));
         assert_eq!(chosen(&[(1, 1.0, 3.0), (2, 1.0, 2.0), (4, 1.0, 1.0)]), (4, 64));
         assert_eq!(chosen(&[(1, 1.0, 1.1), (2, 0.7, 1.0)]), (1, 64));
+        let reason = |shares: &[(usize, f64, f64)]| recommended(&with_connections(shares), None).1;
+        assert_eq!(reason(&[(1, 0.6, 1.0), (2, 1.0, 1.0)]), Reason::EdgeOfConnections);
+        assert_eq!(reason(&[(1, 0.6, 1.0), (2, 1.0, 1.0), (4, 1.0, 1.0)]), Reason::Knee);
     }
 
     #[test]
