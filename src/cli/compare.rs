@@ -10,7 +10,9 @@ use super::text::{grouped, micros};
 
 /// The largest report that is read: ours are a thousandth of that.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// Runs differ by so much without any reason.
+/// Terminals below this have no room for the table in full.
+const NARROW: usize = 70;
+/// Runs differ by so much without any reason, which is then called the same.
 const SAME: f64 = 0.02;
 /// What is part of the configuration, and may differ from run to run without making it another experiment.
 const IRRELEVANT: &[&str] = &["seed", "client_name", "password", "username", "credentials"];
@@ -90,17 +92,24 @@ impl Earlier {
         Ok(Earlier { path: path.to_owned(), report })
     }
 
-    /// The comparison as text.
-    pub(super) fn compared(&self, now: &Value, colored: bool) -> String {
+    /// The comparison as text, for a terminal of so many columns; without one, as wide as it is.
+    pub(super) fn compared(&self, now: &Value, width: Option<usize>, colored: bool) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
-        let _ = self.write(&mut out, now, colored);
+        let _ = self.write(&mut out, now, width.is_some_and(|width| width < NARROW), colored);
         out
     }
 
-    fn write(&self, out: &mut String, now: &Value, colored: bool) -> std::fmt::Result {
+    /// In narrow terminals the earlier figure is left out: the ratio says what it was.
+    fn write(&self, out: &mut String, now: &Value, narrow: bool, colored: bool) -> std::fmt::Result {
+        let (name_width, gap) = if narrow { (15, " ") } else { (22, "   ") };
+        let row = |name: &str, then: &str, now: &str| {
+            let name: String = name.chars().take(name_width).collect();
+            if narrow { format!("{name:15}{now:>10}") } else { format!("{name:22}{then:>14}{now:>14}") }
+        };
         writeln!(out, "compared with {}", self.path)?;
-        writeln!(out, "{:22}{:>14}{:>14}   now/then", "", "then", "now")?;
+        let key = if narrow { "now/then" } else { "now/then (within 2 %: same)" };
+        writeln!(out, "{}{gap}{key}", row("", "then", "now"))?;
         for figure in FIGURES {
             let read = |report: &Value| report.pointer(figure.path).and_then(Value::as_f64);
             let (then, now) = (read(&self.report), read(now));
@@ -108,10 +117,11 @@ impl Earlier {
                 continue;
             }
             let shown = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |n| figure.unit.show(n));
-            write!(out, "{:22}{:>14}{:>14}", figure.name, shown(then), shown(now))?;
+            write!(out, "{}{gap}", row(figure.name, &shown(then), &shown(now)))?;
             match (then, now) {
-                (Some(then), Some(now)) => writeln!(out, "   {}", verdict(figure, then, now, colored))?,
-                _ => writeln!(out, "   measured once only")?,
+                (Some(then), Some(now)) => writeln!(out, "{}", verdict(figure, then, now, colored))?,
+                _ if narrow => writeln!(out, "only once")?,
+                _ => writeln!(out, "measured once only")?,
             }
         }
         let differences = differences(&self.report, now);
@@ -158,8 +168,8 @@ fn verdict(figure: &Figure, then: f64, now: f64, colored: bool) -> String {
     }
     let ratio = now / then;
     match (ratio - 1.0).abs() <= SAME {
-        true => format!("× {ratio:<6.2} same within {:.0} %", SAME * 100.0),
-        false => format!("× {ratio:<6.2} {}", word(ratio > 1.0)),
+        true => format!("× {ratio:<5.2} same"),
+        false => format!("× {ratio:<5.2} {}", word(ratio > 1.0)),
     }
 }
 
@@ -203,7 +213,7 @@ mod tests {
             "latency_us": { "p50": 50.0, "p99": 2000.0, "max": 5000.0 },
             "commands": { "failed": 3 },
         });
-        let text = earlier(then).compared(&now, false);
+        let text = earlier(then.clone()).compared(&now, None, false);
         let line = |name: &str| {
             let found = text.lines().find(|line| line.starts_with(name));
             found
@@ -213,20 +223,23 @@ mod tests {
                 .join(" ")
         };
         assert_eq!(line("throughput"), "throughput 1,000 /s 1,500 /s × 1.50 better");
-        assert_eq!(line("client CPU"), "client CPU a command 500 ns 505 ns × 1.01 same within 2 %");
+        assert_eq!(line("client CPU"), "client CPU a command 500 ns 505 ns × 1.01 same");
         assert_eq!(line("latency p50"), "latency p50 100 µs 50.0 µs × 0.50 better");
         assert_eq!(line("latency p99"), "latency p99 1.00 ms 2.00 ms × 2.00 worse");
         assert_eq!(line("latency max"), "latency max 5.00 ms 5.00 ms same");
         assert_eq!(line("failed"), "failed 0 3 worse");
         assert_eq!(line("longest gap"), "longest gap 7.00 µs - measured once only");
+        let narrow = earlier(then).compared(&now, Some(40), false);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        assert!(narrow.contains("latency p99       2.00 ms × 2.00  worse\n"), "{narrow}");
         assert!(!text.contains("service time") && !text.contains("NOT THE SAME") && !text.contains('\x1b'));
     }
 
     #[test]
     fn colours_are_there_only_if_they_are_wanted() {
         let report = |rate: f64| json!({ "throughput_per_second": rate });
-        assert!(earlier(report(1.0)).compared(&report(2.0), true).contains("\x1b[32mbetter\x1b[0m"));
-        assert!(earlier(report(2.0)).compared(&report(1.0), true).contains("\x1b[31mworse\x1b[0m"));
+        assert!(earlier(report(1.0)).compared(&report(2.0), None, true).contains("\x1b[32mbetter\x1b[0m"));
+        assert!(earlier(report(2.0)).compared(&report(1.0), None, true).contains("\x1b[31mworse\x1b[0m"));
     }
 
     #[test]
@@ -238,7 +251,7 @@ mod tests {
         };
         let then = report(64, "127.0.0.1:1, in this process", json!({ "rate": 5000 }));
         let now = report(128, "127.0.0.1:2, in this process", json!({}));
-        let text = earlier(then.clone()).compared(&now, false);
+        let text = earlier(then.clone()).compared(&now, None, false);
         assert!(text.contains("NOT THE SAME EXPERIMENT"), "{text}");
         assert!(text.contains("  tasks_per_shard: 64 then, 128 now\n"), "{text}");
         assert!(text.contains("  rate: 5000 then, not set now\n"), "{text}");

@@ -3,7 +3,8 @@
 //! Nothing is assumed of the terminal but its width, moving up and erasing. The cursor stays visible, so however the
 //! process ends there is nothing to restore; a line of the log takes the table away first, and is not garbled by it.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,13 @@ pub(super) fn size() -> (usize, usize) {
         Some((width, height)) if width.0 > 0 => (usize::from(width.0).max(WIDTH_MIN), usize::from(height.0)),
         _ => (WIDTH, HEIGHT),
     }
+}
+
+/// The width of the terminal behind a stream; `None` if there is none.
+pub(super) fn width_of(stream: impl AsFd + IsTerminal) -> Option<usize> {
+    let width = |(width, _): (terminal_size::Width, _)| usize::from(width.0).max(WIDTH_MIN);
+    let is_terminal = stream.is_terminal();
+    is_terminal.then(|| terminal_size::terminal_size_of(stream).map_or(WIDTH, width))
 }
 
 /// Draws these lines in the place of those before.

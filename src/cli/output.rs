@@ -4,7 +4,7 @@
 //! they are written is told after the report was printed, of each file by name, and the others are still written.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::Failure;
 use super::compare::Earlier;
 use super::json::Document;
+use super::live;
 use super::memtier;
 use super::text::{self, Heading};
 use crate::load::plot::{self, Format, Size};
@@ -56,6 +57,8 @@ pub(super) struct Output {
     json_to_stdout: bool,
     /// `None`: nowhere.
     text: Option<Box<dyn Write>>,
+    /// How wide the terminal is that shows the text, if one does.
+    width: Option<usize>,
     colored: bool,
     earlier: Option<Earlier>,
     plot_size: Size,
@@ -108,15 +111,16 @@ impl Output {
         }
         let json_to_stdout = args.json.as_deref() == Some("-");
         let silent = args.quiet && args.json.is_some();
-        let (text, terminal): (Box<dyn Write>, bool) = match json_to_stdout {
-            true => (Box::new(io::stderr()), io::stderr().is_terminal()),
-            false => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        let (text, width): (Box<dyn Write>, Option<usize>) = match json_to_stdout {
+            true => (Box::new(io::stderr()), live::width_of(io::stderr())),
+            false => (Box::new(io::stdout()), live::width_of(io::stdout())),
         };
         Ok(Output {
             files,
             json_to_stdout,
             text: (!silent).then_some(text),
-            colored: terminal && !super::is_colorless(),
+            colored: width.is_some() && !super::is_colorless(),
+            width,
             earlier,
             plot_size: args.plot_size,
         })
@@ -133,10 +137,13 @@ impl Output {
             problems.extend(written.context("could not write the report as JSON to standard output").err());
         }
         if let Some(mut out) = self.text {
-            let mut text = text::report(&run.heading, report);
+            let mut text = text::report(&run.heading, report, self.width);
             if let Some(earlier) = &self.earlier {
                 text.push('\n');
-                text.push_str(&earlier.compared(&document, self.colored));
+                text.push_str(&text::wrapped(
+                    &earlier.compared(&document, self.width, self.colored),
+                    self.width,
+                ));
             }
             let written = whole(&mut out, text.as_bytes()).context("could not write the report");
             problems.extend(written.err());

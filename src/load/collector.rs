@@ -15,6 +15,7 @@ use super::timeline::Timeline;
 /// How far a run is; handed to the observer of [`run`](super::run()).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "it is told once a second, and not kept")]
 pub enum Progress {
     /// Keys are being written before the run.
     Loading {

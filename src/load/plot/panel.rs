@@ -106,7 +106,7 @@ impl Panel {
         let y = area.top + text * 1.2;
         let mut x = frame.left;
         x += canvas.text(&self.title, (x, y), Anchor::Left, text * 1.08, colors::INK);
-        let happened = (!self.marks.1.is_empty()).then(|| (self.marks.0.as_str(), colors::RED));
+        let happened = (!self.marks.1.is_empty()).then_some((self.marks.0.as_str(), colors::RED));
         let named = self.series.iter().filter(|series| !series.name.is_empty());
         let lines = named.map(|series| (series.name.as_str(), series.color));
         for (name, color) in lines.chain(happened) {
