@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 
 use super::login::LoginArgs;
 use super::output::OutputArgs;
@@ -11,7 +11,7 @@ use super::tls::TlsArgs;
 use crate::Maintenance;
 use crate::load::{
     Arrivals, COMMAND_RATIO_MAX, KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, Share,
-    TASKS_MAX, Template, ValueSize, Via, Workload,
+    TASKS_MAX, Template, ValueSize, Via, Workload, WorkloadError,
 };
 
 /// More executors than any machine has cores.
@@ -29,7 +29,7 @@ pub(super) struct BenchArgs {
     #[command(flatten)]
     pub(super) client: ClientArgs,
     #[command(flatten)]
-    load: LoadArgs,
+    pub(super) load: LoadArgs,
     #[command(flatten)]
     pub(super) maintenance: MaintenanceArgs,
     #[command(flatten)]
@@ -71,15 +71,15 @@ pub(super) struct ClientArgs {
     /// Concurrent callers per shard
     #[arg(long, value_name = "N", default_value = "64")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, TASKS_MAX as u64))]
-    tasks: u64,
+    pub(super) tasks: u64,
     /// Where the callers live: on the shards, or on other threads that call through Client
     #[arg(long, value_name = "DOOR", default_value = "shard")]
-    via: ViaArg,
+    pub(super) via: ViaArg,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
-struct LoadArgs {
+pub(super) struct LoadArgs {
     /// How long to run, e.g. 500ms, 10s, 1m30s [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     #[arg(conflicts_with = "requests")]
@@ -96,7 +96,7 @@ struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, RATE_MAX))]
     rate: Option<u64>,
     /// How the commands of --rate are spread over time [default: even]
-    #[arg(long, value_name = "KIND", requires = "rate")]
+    #[arg(long, value_name = "KIND")]
     arrivals: Option<ArrivalsArg>,
     /// How long a caller of the closed loop waits after a reply before it sends again [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration_or_zero, conflicts_with = "rate")]
@@ -196,11 +196,11 @@ pub(super) struct MaintenanceArgs {
     /// The endpoints in this process stay where they are, e.g. to compare with a run in which they
     /// move
     #[arg(long, conflicts_with = "moving_at")]
-    no_moving: bool,
+    pub(super) no_moving: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ViaArg {
+pub(super) enum ViaArg {
     Shard,
     Client,
 }
@@ -230,6 +230,12 @@ impl MaintArg {
 pub(super) struct Cores(pub(super) Vec<usize>);
 
 impl BenchArgs {
+    /// The options when nothing is said.
+    pub(super) fn unsaid() -> Result<BenchArgs, clap::Error> {
+        let matches = BenchArgs::augment_args(Command::new("bench")).try_get_matches_from(["bench"])?;
+        BenchArgs::from_arg_matches(&matches)
+    }
+
     /// The endpoint's URL, the first one if there are several.
     pub(super) fn url(&self) -> Option<&str> {
         self.urls().next()
@@ -277,6 +283,10 @@ impl BenchArgs {
     pub(super) fn workload(&self) -> Result<Workload, String> {
         let load = &self.load;
         let defaults = Workload::default();
+        if load.arrivals.is_some() && load.rate.is_none() {
+            // Not clap's to say: a sweep has no --rate to point to.
+            return Err(WorkloadError::ArrivalsWithoutRate.to_string());
+        }
         Ok(Workload {
             tasks: count(self.client.tasks),
             via: match self.client.via {

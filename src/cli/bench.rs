@@ -24,7 +24,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// What the error of the last attempt to connect needs to arrive.
 const CONNECT_SLACK: Duration = Duration::from_millis(200);
 /// What the connections are called on the server.
-const NAME: &str = "hitless-bench";
+pub(super) const NAME: &str = "hitless-bench";
 
 /// Runs the benchmark and says which code to exit with.
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
@@ -37,22 +37,22 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
 }
 
 /// The options with every default filled in, and the endpoint if it is ours.
-struct Resolved {
-    workload: Workload,
+pub(super) struct Resolved {
+    pub(super) workload: Workload,
     /// When the endpoints in this process move, in order.
     moves: Vec<Duration>,
-    config: Config,
-    effective: Effective,
+    pub(super) config: Config,
+    pub(super) effective: Effective,
     /// What more servers take, if there are several.
     more: Vec<(Config, Effective)>,
     /// The endpoint, as it is shown: without secrets.
-    endpoint: String,
+    pub(super) endpoint: String,
     /// Serve until they are dropped.
-    embedded: Option<Endpoints>,
+    pub(super) embedded: Option<Endpoints>,
 }
 
 impl Resolved {
-    fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
+    pub(super) fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
         let workload = args.workload().map_err(Failure::Usage)?;
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());

@@ -25,6 +25,7 @@ mod stop;
 mod suggest;
 mod text;
 mod tls;
+mod tune;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ struct Cli {
 enum Command {
     /// Drive load at an endpoint and report throughput and latency
     Bench(Box<args::BenchArgs>),
+    /// Sweep connections, tasks and shards, and recommend a setting
+    Tune(Box<tune::TuneArgs>),
     /// Serve endpoints that announce maintenance: in memory, or in front of a real Redis
     Rehearse(Box<rehearse::RehearseArgs>),
     /// Run whole worlds in virtual time, and see whether every invariant holds
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
     );
     let result = match command {
         Command::Bench(args) => bench::run(&args),
+        Command::Tune(args) => tune::run(*args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -198,6 +202,7 @@ mod tests {
         let mut command = command();
         for (name, told) in [
             ("bench", "HITLESS_URL"),
+            ("tune", "HITLESS_URL"),
             ("rehearse", "redis-cli -p 7001 REHEARSE MOVING"),
             ("doctor", "HITLESS_URL"),
         ] {

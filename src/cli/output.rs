@@ -134,13 +134,13 @@ impl Output {
 }
 
 /// A file whose name says which format it gets.
-fn plot_file(text: &str) -> Result<(String, Format), String> {
+pub(super) fn plot_file(text: &str) -> Result<(String, Format), String> {
     let format = Format::of(text).ok_or("allowed: a file whose name ends in .svg or .png")?;
     Ok((text.to_owned(), format))
 }
 
 /// `WIDTHxHEIGHT` in pixels.
-fn plot_size(text: &str) -> Result<Size, String> {
+pub(super) fn plot_size(text: &str) -> Result<Size, String> {
     let (least, most) = (Size::MIN, Size::MAX);
     let allowed = || {
         let Size { width, height } = least;

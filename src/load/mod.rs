@@ -55,6 +55,8 @@ mod report;
 mod run;
 mod template;
 mod timeline;
+#[cfg(feature = "cli")]
+pub(crate) mod tuner;
 mod values;
 mod verify;
 mod windows;

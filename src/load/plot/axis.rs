@@ -62,7 +62,6 @@ impl Axis {
     }
 
     /// Labels these values, and no others.
-    #[allow(dead_code, reason = "for figures of settings, as of a sweep")]
     pub(crate) fn labelled_at(mut self, values: impl IntoIterator<Item = f64>) -> Axis {
         self.given = values.into_iter().collect();
         self

@@ -48,7 +48,6 @@ impl Panel {
         self
     }
 
-    #[allow(dead_code, reason = "for figures of settings, as of a sweep")]
     /// A line through these points, each with a dot: few measurements, rather than a course of time.
     pub(crate) fn dots(mut self, name: &str, color: Color, points: Vec<(f64, Option<f64>)>) -> Panel {
         self.series.push(Series { name: name.to_owned(), color, points, dotted: true });
