@@ -192,6 +192,21 @@ fn delayed_output_comes_late_in_order_and_also_after_the_clients_end() {
 }
 
 #[test]
+fn commands_of_all_connections_are_served_one_after_the_other() {
+    let endpoints = start();
+    let mut streams = [connect(&endpoints, 0), connect(&endpoints, 0)];
+    rehearse(&endpoints, "FAULT service 500us");
+    let asked = Instant::now();
+    for stream in &mut streams {
+        stream.write_all(b"PING\r\n".repeat(20).as_slice()).unwrap();
+    }
+    for stream in &mut streams {
+        ask(stream, "", &"+PONG\r\n".repeat(20));
+    }
+    assert!(asked.elapsed() >= Duration::from_millis(20), "{:?}", asked.elapsed());
+}
+
+#[test]
 fn a_moving_node_tells_who_asked_and_then_ends_everybody() {
     let endpoints = start();
     let mut told = connect(&endpoints, 0);

@@ -141,3 +141,66 @@ fn no_complaint_about_a_url_or_an_option_says_the_password() {
         assert!(!said(&output).contains(PASSWORD), "{all:?}: {}", said(&output));
     }
 }
+
+/// The ways in which a password reaches the command and nobody else.
+#[test]
+fn no_way_to_give_a_password_tells_of_it() {
+    let redis = redis();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let plain = format!("redis://app@127.0.0.1:{}", redis.port());
+    for (password, code, doctor) in [(PASSWORD, 0, 0), (WRONG, 3, 1)] {
+        let file = write("password", format!("{password}\n"));
+        let url = plain.replace("app@", &format!("app:{password}@"));
+        let config = write("options.toml", format!("[bench]\nurl = \"{url}\"\n[doctor]\nurl = \"{url}\"\n"));
+        let secrets = [PASSWORD, WRONG];
+        check(
+            &run(&[&BENCH[..], &["--password-file", &file, "--json", "-"]].concat(), &plain),
+            code,
+            &secrets,
+        );
+        check(&run(&["doctor", "--shards", "1", "--password-file", &file], &plain), doctor, &secrets);
+        // The emptied variable says nothing, and the files of these are open to all, which is told.
+        check(&run(&[&BENCH[..], &["--config", &config]].concat(), ""), code, &secrets);
+        check(&run(&["doctor", "--shards", "1", "--config", &config], ""), doctor, &secrets);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+        command
+            .args(BENCH)
+            .env("HITLESS_URL", &plain)
+            .env("HITLESS_PASSWORD", password)
+            .env("HITLESS_LOG", "trace");
+        check(&command.output().expect("the binary runs"), code, &secrets);
+    }
+}
+
+#[test]
+fn what_is_typed_in_the_wrong_place_is_not_repeated() {
+    let url = format!("redis://app:{PASSWORD}@127.0.0.1");
+    for arguments in [
+        &["bench", &url][..],
+        &[&url],
+        &["bench", "-a", PASSWORD],
+        &["bench", "--password", PASSWORD],
+        &["bench", &format!("--authenticate=app:{PASSWORD}")],
+        &["bench", "--tasks", &url],
+        &["bench", "--json", &format!("/nonexistent/{PASSWORD}@file"), "--nonsense"],
+    ] {
+        check(&run(arguments, ""), 2, &[PASSWORD]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("options.toml");
+    for text in [
+        format!("[bench]\nurl = \"{url}"),
+        format!("[bench]\ntasks = \"{url}\""),
+        format!("[bench]\nurl = \"{url}:port\""),
+        format!("[bench]\nurl = \"{url}\"\nduration = 10"),
+        format!("[bench]\nurl = [\"{url}\"] {PASSWORD}"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        check(&run(&["bench", "--config", path.to_str().unwrap()], ""), 2, &[PASSWORD]);
+    }
+}

@@ -227,6 +227,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("tests/common/mod.rs", "a signal to a server that a test started"),
     ("tests/rehearse.rs", "a signal to a command that a test started"),
     ("tests/bench.rs", "a signal to a command that a test started"),
+    ("tests/tune.rs", "a signal to a command that a test started"),
     ("tests/maintenance_alone.rs", "system calls that no crate of ours wraps"),
 ];
 

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 
+use super::login::LoginArgs;
+use super::output::OutputArgs;
 use super::parse;
 use super::tls::TlsArgs;
 use crate::Maintenance;
 use crate::load::{
-    KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, TASKS_MAX, Template, ValueSize, Via,
-    Workload,
+    Arrivals, COMMAND_RATIO_MAX, KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, Share,
+    TASKS_MAX, Template, ValueSize, Via, Workload, WorkloadError,
 };
 
 /// More executors than any machine has cores.
@@ -27,7 +29,7 @@ pub(super) struct BenchArgs {
     #[command(flatten)]
     pub(super) client: ClientArgs,
     #[command(flatten)]
-    load: LoadArgs,
+    pub(super) load: LoadArgs,
     #[command(flatten)]
     pub(super) maintenance: MaintenanceArgs,
     #[command(flatten)]
@@ -38,9 +40,12 @@ pub(super) struct BenchArgs {
 #[command(next_help_heading = "Endpoint")]
 pub(super) struct EndpointArgs {
     /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value], rediss:// with
-    /// TLS, or unix:///path [default: endpoints in this process]
+    /// TLS, or unix:///path; may be given often: the shards are dealt over the servers, which all get as many
+    /// [default: endpoints in this process]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
-    pub(super) url: Option<String>,
+    pub(super) url: Vec<String>,
+    #[command(flatten)]
+    pub(super) login: LoginArgs,
     /// How long a command may take, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub(super) timeout: Option<Duration>,
@@ -66,15 +71,15 @@ pub(super) struct ClientArgs {
     /// Concurrent callers per shard
     #[arg(long, value_name = "N", default_value = "64")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, TASKS_MAX as u64))]
-    tasks: u64,
+    pub(super) tasks: u64,
     /// Where the callers live: on the shards, or on other threads that call through Client
     #[arg(long, value_name = "DOOR", default_value = "shard")]
-    via: ViaArg,
+    pub(super) via: ViaArg,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
-struct LoadArgs {
+pub(super) struct LoadArgs {
     /// How long to run, e.g. 500ms, 10s, 1m30s [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     #[arg(conflicts_with = "requests")]
@@ -82,26 +87,50 @@ struct LoadArgs {
     /// Run until this many commands are done, over all shards, instead of for a time
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
     requests: Option<u64>,
-    /// Open loop: commands per second over all shards, evenly spaced; latency counts from the
-    /// intended time of sending [default: closed loop, as fast as the replies come]
+    /// Run for this long before anything is measured, with the same load; it comes before --duration or
+    /// --requests [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_or_zero)]
+    warm_up: Option<Duration>,
+    /// Open loop: commands per second over all shards; latency counts from the intended time of
+    /// sending [default: closed loop, as fast as the replies come]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, RATE_MAX))]
     rate: Option<u64>,
+    /// How the commands of --rate are spread over time [default: even]
+    #[arg(long, value_name = "KIND")]
+    arrivals: Option<ArrivalsArg>,
+    /// How long a caller of the closed loop waits after a reply before it sends again [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_or_zero, conflicts_with = "rate")]
+    think: Option<Duration>,
     /// Share of SET and GET
     #[arg(long, value_name = "SET:GET", default_value = "1:10", value_parser = parse::ratio)]
     ratio: Mix,
-    /// Send this command instead, with {key} and {value} filled in, e.g. 'LPUSH {key} {value}'
+    /// Send this command instead, quoted as in a shell, e.g. 'LPUSH {key} {value}'; several are sent at random.
+    /// Filled in are {key}, more keys of the same command as {key:2} to {key:16}, {value}, {n} (a number that no
+    /// other command gets) and {random:MIN-MAX}; \{ is a plain brace
     #[arg(long, value_name = "TEXT", conflicts_with = "ratio")]
-    command: Option<Template>,
+    command: Vec<Template>,
+    /// How often the --command is sent beside the others: once for each of them, in their order [default: all
+    /// alike]
+    #[arg(long, value_name = "N", requires = "command")]
+    #[arg(value_parser = |s: &str| parse::number(s, 1, COMMAND_RATIO_MAX.into()))]
+    command_ratio: Vec<u64>,
     /// How many different keys there are; they are named key:000000000000 and so on
     #[arg(long, value_name = "N", default_value = "100000")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, KEY_SPACE_MAX))]
     key_space: u64,
-    /// How keys are chosen: uniform, zipf:S (S is the exponent, e.g. 0.99), or sequential
+    /// How keys are chosen: uniform; zipf:S (S is the exponent, e.g. 0.99; the first key is the likeliest);
+    /// gaussian or gaussian:STDDEV (around the middle key, with a standard deviation in keys, a sixth of
+    /// --key-space if none is given); hot:KEYS%:SHARE% (e.g. hot:1%:90%: the first 1 % of the keys get 90 % of the
+    /// accesses); or sequential (each caller walks all keys in order, from a start of its own)
     #[arg(long, value_name = "KIND", default_value = "uniform", value_parser = parse::distribution)]
     key_distribution: KeyDistribution,
     /// Size of the values in bytes, or the least and the most, e.g. 64, 1KiB, 16-4096
     #[arg(long, value_name = "N|MIN-MAX", default_value = "64", value_parser = parse::value_size)]
     value_size: ValueSize,
+    /// How much of each value can be compressed away, from 0 (random bytes) to 1 (one byte over and over), e.g. 0.5
+    /// [default: random letters and digits, of which a quarter can]
+    #[arg(long, value_name = "RATIO", value_parser = parse::share)]
+    value_compressible: Option<f64>,
     /// Commands that a caller sends together before it waits for their replies
     #[arg(long, value_name = "N", default_value = "1")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, PIPELINE_MAX as u64))]
@@ -119,6 +148,39 @@ struct LoadArgs {
     seed: Option<u64>,
 }
 
+impl LoadArgs {
+    /// Which commands are sent.
+    fn mix(&self) -> Result<Mix, String> {
+        let (commands, ratios) = (&self.command, &self.command_ratio);
+        if commands.is_empty() {
+            return Ok(self.ratio.clone());
+        }
+        if !ratios.is_empty() && ratios.len() != commands.len() {
+            return Err(format!(
+                "--command-ratio: it is there {} times, and --command {} times; give it once for each --command, in \
+                 the same order, or not at all",
+                ratios.len(),
+                commands.len()
+            ));
+        }
+        let ratios = ratios.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let share = |(command, ratio): (&Template, Option<u64>)| Share {
+            command: command.clone(),
+            // Its range ends far below this.
+            ratio: ratio.map_or(1, |ratio| u32::try_from(ratio).unwrap_or(u32::MAX)),
+        };
+        Ok(Mix::Commands(commands.iter().zip(ratios).map(share).collect()))
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ArrivalsArg {
+    /// With the same time from each to the next
+    Even,
+    /// At random, as those of many users who know nothing of each other
+    Poisson,
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Maintenance")]
 pub(super) struct MaintenanceArgs {
@@ -134,22 +196,11 @@ pub(super) struct MaintenanceArgs {
     /// The endpoints in this process stay where they are, e.g. to compare with a run in which they
     /// move
     #[arg(long, conflicts_with = "moving_at")]
-    no_moving: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub(super) struct OutputArgs {
-    /// Write the report as JSON to this file; with - to standard output, instead of the text
-    #[arg(long, value_name = "FILE|-")]
-    pub(super) json: Option<String>,
-    /// No progress; and with --json no text either
-    #[arg(long)]
-    pub(super) quiet: bool,
+    pub(super) no_moving: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ViaArg {
+pub(super) enum ViaArg {
     Shard,
     Client,
 }
@@ -179,9 +230,20 @@ impl MaintArg {
 pub(super) struct Cores(pub(super) Vec<usize>);
 
 impl BenchArgs {
-    /// The endpoint's URL; an empty one, as from an emptied variable, is none.
+    /// The options when nothing is said.
+    pub(super) fn unsaid() -> Result<BenchArgs, clap::Error> {
+        let matches = BenchArgs::augment_args(Command::new("bench")).try_get_matches_from(["bench"])?;
+        BenchArgs::from_arg_matches(&matches)
+    }
+
+    /// The endpoint's URL, the first one if there are several.
     pub(super) fn url(&self) -> Option<&str> {
-        self.endpoint.url.as_deref().filter(|url| !url.is_empty())
+        self.urls().next()
+    }
+
+    /// The URLs of all endpoints; an empty one, as from an emptied variable, is none.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
+        self.endpoint.url.iter().map(String::as_str).filter(|url| !url.is_empty())
     }
 
     /// Whether connections follow a `MOVING` of the endpoints in this process.
@@ -218,10 +280,14 @@ impl BenchArgs {
     }
 
     /// The load that the options describe.
-    pub(super) fn workload(&self) -> Workload {
+    pub(super) fn workload(&self) -> Result<Workload, String> {
         let load = &self.load;
         let defaults = Workload::default();
-        Workload {
+        if load.arrivals.is_some() && load.rate.is_none() {
+            // Not clap's to say: a sweep has no --rate to point to.
+            return Err(WorkloadError::ArrivalsWithoutRate.to_string());
+        }
+        Ok(Workload {
             tasks: count(self.client.tasks),
             via: match self.client.via {
                 ViaArg::Shard => Via::Shard,
@@ -233,18 +299,22 @@ impl BenchArgs {
                 (None, None) => defaults.limit,
             },
             rate: load.rate,
-            mix: match &load.command {
-                Some(template) => Mix::Command(template.clone()),
-                None => load.ratio.clone(),
+            arrivals: match load.arrivals {
+                Some(ArrivalsArg::Poisson) => Arrivals::Poisson,
+                Some(ArrivalsArg::Even) | None => Arrivals::Even,
             },
+            warm_up: load.warm_up.unwrap_or_default(),
+            think: load.think.unwrap_or_default(),
+            mix: load.mix()?,
             key_space: load.key_space,
             keys: load.key_distribution,
             values: load.value_size,
+            compressible: load.value_compressible,
             pipeline: count(load.pipeline),
             load: !load.no_load,
             verify: load.verify,
             seed: load.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
-        }
+        })
     }
 }
 
@@ -267,10 +337,20 @@ Examples:
       The endpoints in this process speak TLS, and the move between them is followed under it.
   hitless bench --url redis://127.0.0.1:6379 --rate 50000 --json report.json
       An open loop of 50,000 commands a second; the percentiles include the waiting time.
+  hitless bench --url redis://one.example --url redis://other.example --shards 4
+      Two servers with two shards each, and figures of each.
   hitless bench --verify --requests 1000000 --value-size 64-1024
       A million commands, every reply checked.
+  hitless bench --plot run.svg --plot run.png --hdr run.hlog --memtier-json run.json
+      What was measured as pictures, and in the formats of other tools.
+  hitless bench --json new.json --compare old.json
+      What is better and what is worse than in an earlier run.
   hitless bench --command 'LPUSH {key} {value}' --key-distribution zipf:0.99
       A command of your own, on keys of which some are hot.
+  hitless bench --command 'GET {key}' --command-ratio 9 --command 'INCR n:{random:1-99}' --command-ratio 1
+      A mix of commands: nine of the first to one of the second.
+  hitless bench --rate 20000 --arrivals poisson --warm-up 5s --duration 1m --key-distribution hot:1%:90%
+      Random arrivals, most of them at a few hot keys; the first five seconds are not measured.
 
 Exit codes:
   0 all well · 1 ran, but commands failed or a check did not hold: of a reply, or that every
@@ -292,7 +372,7 @@ mod tests {
     fn moves(arguments: &[&str]) -> Result<Vec<Duration>, String> {
         let all = ["bench"].iter().chain(arguments);
         let args = Only::try_parse_from(all).expect("options").args;
-        args.moves(args.workload().limit)
+        args.moves(args.workload().expect("a workload").limit)
     }
 
     #[test]
@@ -308,6 +388,24 @@ mod tests {
         assert_eq!(moves(&["--moving-at", "3s", "--moving-at", "1s"]), Ok(vec![second, second * 3]));
         assert_eq!(moves(&["--moving-at", "1s", "--maint", "disabled"]), Ok(vec![second]));
         assert_eq!(moves(&["--moving-at", "1h", "--requests", "100"]), Ok(vec![second * 3600]));
+    }
+
+    #[test]
+    fn commands_and_their_ratios_go_together_by_their_order() {
+        let mix = |arguments: &[&str]| {
+            let all = ["bench"].iter().chain(arguments);
+            Only::try_parse_from(all).expect("options").args.load.mix()
+        };
+        let two = ["--command", "GET {key}", "--command", "PING"];
+        let shown = |arguments: &[&str]| mix(&[&two[..], arguments].concat()).map(|mix| mix.to_string());
+        assert_eq!(shown(&[]).as_deref(), Ok("1 × GET {key} + 1 × PING"));
+        assert_eq!(
+            shown(&["--command-ratio", "9", "--command-ratio", "2"]).as_deref(),
+            Ok("9 × GET {key} + 2 × PING")
+        );
+        let error = shown(&["--command-ratio", "9"]).expect_err("which one is it?");
+        assert!(error.contains("it is there 1 times, and --command 2 times"), "{error}");
+        assert_eq!(mix(&[]).map(|mix| mix.to_string()).as_deref(), Ok("SET:GET 1:10"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `hitless bench`: raw options → resolved options → a run → its report.
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::args::{self, BenchArgs};
-use super::json::{self, Document};
+use super::json;
+use super::output::{Output, Run};
 use super::progress::Lines;
-use super::text::{self, Heading};
+use super::text::Heading;
 use super::tls::Made;
 use super::{FAILED, Failure, WELL, stop};
 use crate::config::allowed_cores;
@@ -25,34 +24,36 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// What the error of the last attempt to connect needs to arrive.
 const CONNECT_SLACK: Duration = Duration::from_millis(200);
 /// What the connections are called on the server.
-const NAME: &str = "hitless-bench";
+pub(super) const NAME: &str = "hitless-bench";
 
 /// Runs the benchmark and says which code to exit with.
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let resolved = Resolved::new(args)?;
-    let output = Output::new(args)?;
+    let output = Output::new(&args.output)?;
     let report = measure(&resolved, args, &stop)?;
-    output.write(&resolved, &report).map_err(Failure::Failed)?;
+    output.write(&resolved.told(), &report).map_err(Failure::Failed)?;
     Ok(if report.is_clean() { WELL } else { FAILED })
 }
 
 /// The options with every default filled in, and the endpoint if it is ours.
-struct Resolved {
-    workload: Workload,
+pub(super) struct Resolved {
+    pub(super) workload: Workload,
     /// When the endpoints in this process move, in order.
     moves: Vec<Duration>,
-    config: Config,
-    effective: Effective,
+    pub(super) config: Config,
+    pub(super) effective: Effective,
+    /// What more servers take, if there are several.
+    more: Vec<(Config, Effective)>,
     /// The endpoint, as it is shown: without secrets.
-    endpoint: String,
+    pub(super) endpoint: String,
     /// Serve until they are dropped.
-    embedded: Option<Endpoints>,
+    pub(super) embedded: Option<Endpoints>,
 }
 
 impl Resolved {
-    fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
-        let workload = args.workload();
+    pub(super) fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
+        let workload = args.workload().map_err(Failure::Usage)?;
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());
         let made = (args.url().is_none() && args.tls.tls).then(Made::for_loopback).transpose();
@@ -69,11 +70,46 @@ impl Resolved {
                 return Err(Failure::Failed(anyhow!("the endpoints in this process have no address")));
             }
         };
-        let (config, effective) = config(&url, args, cores.shards, made.as_ref())?;
-        workload.check(effective.shard_cores().len()).map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut dealt = deal(args, &allowed_cores()).map_err(Failure::Usage)?.into_iter();
+        let cores = dealt.next().unwrap_or(cores.shards);
+        let (config, effective) = config(&url, args, cores, made.as_ref())?;
+        let more = args.urls().skip(1).zip(dealt);
+        let more = more.map(|(url, cores)| self::config(url, args, cores, None)).collect::<Result<_, _>>()?;
         let place = if embedded.is_some() { ", in this process" } else { "" };
         let endpoint = format!("{}{place}", effective.endpoint());
-        Ok(Resolved { workload, moves, config, effective, endpoint, embedded })
+        let resolved = Resolved { workload, moves, config, effective, more, endpoint, embedded };
+        let checked = resolved.workload.check(resolved.cores().len());
+        checked.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(resolved)
+    }
+
+    /// What every server takes.
+    fn servers(&self) -> impl Iterator<Item = (&Config, &Effective)> {
+        let more = self.more.iter().map(|(config, effective)| (config, effective));
+        std::iter::once((&self.config, &self.effective)).chain(more)
+    }
+
+    /// The cores of all shards; `None`: not pinned.
+    fn cores(&self) -> Vec<Option<usize>> {
+        self.servers().flat_map(|(_, effective)| effective.shard_cores().to_vec()).collect()
+    }
+
+    /// What is told of the run besides what was measured.
+    fn told(&self) -> Run {
+        let Resolved { endpoint, workload, moves, effective, .. } = self;
+        let mut config = json::config(endpoint, workload, moves, effective);
+        let mut endpoint = endpoint.clone();
+        if !self.more.is_empty() {
+            let names = || self.servers().map(|(_, effective)| effective.endpoint().to_string());
+            endpoint = names().collect::<Vec<_>>().join(", ");
+            config.insert("endpoints".to_owned(), names().collect());
+            config.insert("shards".to_owned(), self.cores().len().into());
+            config.insert("cores".to_owned(), self.cores().into());
+        }
+        let tls = effective.tls().map(ToString::to_string);
+        let each = effective.connections_per_shard();
+        let heading = Heading::new(&endpoint, workload, self.cores().len(), each).tls(tls);
+        Run { heading, config }
     }
 }
 
@@ -106,6 +142,30 @@ impl Cores {
     }
 }
 
+/// Deals the shards of a run with several servers: the cores of those of each. Nothing is dealt if there is one.
+fn deal(args: &BenchArgs, allowed: &[usize]) -> Result<Vec<Vec<usize>>, String> {
+    let servers = args.urls().count();
+    if servers < 2 {
+        return Ok(Vec::new());
+    }
+    let all_alike = |option: &str, shards: usize| match shards % servers {
+        0 => Ok(shards),
+        _ => Err(format!(
+            "{option}: {shards} cannot be dealt to {servers} servers so that all get as many; allowed with {servers} \
+             times --url: {servers}, {}, and so on",
+            2 * servers
+        )),
+    };
+    let (cores, shards) = match (&args.client.cores, args.client.shards.map(args::count)) {
+        (Some(args::Cores(cores)), _) => (cores.as_slice(), all_alike("--cores", cores.len())?),
+        (None, Some(shards)) => (allowed, all_alike("--shards", shards)?),
+        // With more servers than cores, some cores have shards of several.
+        (None, None) => (allowed, (allowed.len() / servers).max(1) * servers),
+    };
+    let core = |shard: usize| cores.iter().copied().cycle().nth(shard);
+    Ok((0..servers).map(|server| (server..shards).step_by(servers).filter_map(core).collect()).collect())
+}
+
 fn embedded(core: Option<usize>, made: Option<&Made>) -> Result<Endpoints, Failure> {
     // The same check as the client's own, which says best what to do.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
@@ -126,6 +186,7 @@ fn config(
     made: Option<&Made>,
 ) -> Result<(Config, Effective), Failure> {
     let mut config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
+    config = args.endpoint.login.apply(config, args.url().is_none())?;
     if !url.contains("client_name=") {
         config = config.client_name(NAME);
     }
@@ -146,7 +207,7 @@ fn config(
     if let Some(mode) = args.maintenance.maint {
         config = config.maintenance(mode.setting());
     }
-    config = args.tls.apply(config, args.url(), made)?;
+    config = args.tls.apply(config, args.url().map(|_| url), made)?;
     let effective = config.effective().map_err(|error| usage(args, &error))?;
     Ok((config, effective))
 }
@@ -164,84 +225,50 @@ fn usage(args: &BenchArgs, error: &ConfigError) -> Failure {
     Failure::Usage(format!("{option}: {error}"))
 }
 
-fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
-    let watch = Arc::new(HandoffWatch::new(resolved.effective.shard_cores().len()));
-    let listener = watch.clone();
-    let config = resolved.config.clone().on_event(move |shard, event| listener.note(shard, event));
-    let client = Client::start(config).map_err(|error| Failure::Unreachable(error.into()))?;
-    let patience = resolved.effective.connect_timeout() + CONNECT_SLACK;
-    let reached = match stop::unless(stop, client.ready(patience)) {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(Failure::Unreachable(error.into())),
-        None => Err(Failure::Failed(anyhow!("interrupted while connecting"))),
+/// Starts a client for each server, whose shards the watch numbers through.
+fn start(resolved: &Resolved, watch: &Arc<HandoffWatch>) -> Result<Vec<Client>, Failure> {
+    let mut first = 0;
+    let start = |(config, effective): (&Config, &Effective)| {
+        let (listener, offset) = (watch.clone(), first);
+        first += effective.shard_cores().len();
+        let config = config.clone().on_event(move |shard, event| listener.note(offset + shard, event));
+        Client::start(config).map_err(|error| Failure::Unreachable(error.into()))
     };
-    let mut lines = Lines::new(args.output.quiet, resolved.workload.limit);
-    let result = reached.and_then(|()| {
+    resolved.servers().map(start).collect()
+}
+
+fn reach(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    for (client, (_, effective)) in clients.iter().zip(resolved.servers()) {
+        match stop::unless(stop, client.ready(effective.connect_timeout() + CONNECT_SLACK)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(Failure::Unreachable(error.into())),
+            None => return Err(Failure::Failed(anyhow!("interrupted while connecting"))),
+        }
+    }
+    Ok(())
+}
+
+fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
+    let watch = Arc::new(HandoffWatch::new(resolved.cores().len()));
+    let clients = start(resolved, &watch)?;
+    let mut lines = Lines::new(args.output.quiet, args.output.live, resolved.workload.limit);
+    let result = reach(resolved, &clients, stop).and_then(|()| {
         let observe = |progress| lines.observe(&progress);
         let moves = resolved.embedded.as_ref();
         let moves = moves.map(|endpoints| Moves::new(endpoints, resolved.moves.clone(), args.follows()));
-        let run = load::run(&client, &resolved.workload, &watch, moves.as_ref(), stop, observe);
+        let run = load::run_over(&clients, &resolved.workload, &watch, moves.as_ref(), stop, observe);
         run.map_err(|error| match error {
             LoadError::Workload(error) => Failure::Usage(error.to_string()),
             error => Failure::Failed(error.into()),
         })
     });
-    // The result is there; connections that do not close in time change nothing about it.
-    if let Err(error) = futures_lite::future::block_on(client.shutdown(CLOSE_GRACE)) {
-        tracing::debug!(%error, "the client did not shut down in order");
+    for client in clients {
+        // The result is there; connections that do not close in time change nothing about it.
+        if let Err(error) = futures_lite::future::block_on(client.shutdown(CLOSE_GRACE)) {
+            tracing::debug!(%error, "the client did not shut down in order");
+        }
     }
     result
-}
-
-/// Where the report goes.
-struct Output {
-    json: Option<Box<dyn Write>>,
-    /// `None`: nowhere.
-    text: Option<Box<dyn Write>>,
-}
-
-impl Output {
-    /// Opens the file before the run: a run whose report cannot be kept is not worth its time.
-    fn new(args: &BenchArgs) -> Result<Output, Failure> {
-        let quiet = args.output.quiet;
-        let stdout = || -> Box<dyn Write> { Box::new(io::stdout()) };
-        let (json, text) = match args.output.json.as_deref() {
-            None => (None, Some(stdout())),
-            Some("-") => {
-                let stderr: Box<dyn Write> = Box::new(io::stderr());
-                (Some(stdout()), (!quiet).then_some(stderr))
-            }
-            Some(path) => {
-                let file = File::create(path)
-                    .map_err(|error| Failure::Usage(format!("--json: cannot write to {path}: {error}")))?;
-                let file: Box<dyn Write> = Box::new(file);
-                (Some(file), (!quiet).then(stdout))
-            }
-        };
-        Ok(Output { json, text })
-    }
-
-    fn write(self, run: &Resolved, report: &Report) -> anyhow::Result<()> {
-        let Resolved { endpoint, workload, moves, effective, .. } = run;
-        if let Some(mut out) = self.json {
-            let config = json::config(endpoint, workload, moves, effective);
-            serde_json::to_writer_pretty(&mut out, &Document::new(config, report))
-                .map_err(io::Error::from)
-                .and_then(|()| writeln!(out))
-                .and_then(|()| out.flush())
-                .context("could not write the report as JSON")?;
-        }
-        if let Some(mut out) = self.text {
-            let shards = effective.shard_cores().len();
-            let tls = effective.tls().map(ToString::to_string);
-            let heading =
-                Heading::new(endpoint, workload, shards, effective.connections_per_shard()).tls(tls);
-            out.write_all(text::report(&heading, report).as_bytes())
-                .and_then(|()| out.flush())
-                .context("could not write the report")?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -260,6 +287,24 @@ mod tests {
         let all = ["bench"].iter().chain(arguments);
         let only = Only::try_parse_from(all).expect("options");
         Cores::share(&only.args, allowed)
+    }
+
+    fn dealt(arguments: &[&str], allowed: &[usize]) -> Result<Vec<Vec<usize>>, String> {
+        let two = ["bench", "--url", "redis://a", "--url", "redis://b"];
+        deal(&Only::try_parse_from(two.iter().chain(arguments)).expect("options").args, allowed)
+    }
+
+    #[test]
+    fn shards_are_dealt_so_that_all_servers_get_as_many() {
+        assert_eq!(dealt(&[], &[0, 1, 2, 3, 4]), Ok(vec![vec![0, 2], vec![1, 3]]));
+        assert_eq!(dealt(&[], &[7]), Ok(vec![vec![7], vec![7]]));
+        assert_eq!(dealt(&["--shards", "2"], &[3, 4, 5]), Ok(vec![vec![3], vec![4]]));
+        assert_eq!(dealt(&["--cores", "5,1,9,2"], &[0]), Ok(vec![vec![5, 9], vec![1, 2]]));
+        let error = dealt(&["--shards", "3"], &[0, 1, 2]).expect_err("one gets more");
+        assert!(error.starts_with("--shards: 3 cannot") && error.contains("2, 4, and so on"), "{error}");
+        assert!(dealt(&["--cores", "1"], &[0, 1]).is_err_and(|error| error.starts_with("--cores: 1 ")));
+        let one = Only::try_parse_from(["bench", "--url", "redis://a"]).expect("options");
+        assert_eq!(deal(&one.args, &[0, 1]), Ok(Vec::new()));
     }
 
     fn cores(shards: &[usize], endpoint: Option<usize>) -> Cores {

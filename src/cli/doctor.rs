@@ -3,13 +3,16 @@
 
 mod endpoint;
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{CONNECTIONS_MAX, SHARDS_MAX, count};
+use super::login::LoginArgs;
+use super::paint::{Ink, Paint};
+use super::sink::{self, Sink};
 use super::{FAILED, Failure, UNREACHABLE, WELL, parse, stop};
 use crate::config::allowed_cores;
 use crate::shard::machine::{self, Cores, Facts, Finding, Level, Needs};
@@ -22,6 +25,8 @@ pub(super) struct DoctorArgs {
     /// Also look at this endpoint: redis://[user:password@]host[:port][/database][?option=value]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
     url: Option<String>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// Whether there is enough for so many executors [default: one per core that this process may
     /// use]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
@@ -49,6 +54,7 @@ struct Diagnosis {
 pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let (config, effective) = config(args)?;
+    let json = sink::open("--json", args.json.as_deref())?;
     let needs =
         Needs { shards: effective.shard_cores().len(), connections: effective.connections_per_shard() };
     let machine = machine::examine(&Facts::read(), &Cores::read(&allowed_cores()), needs);
@@ -60,7 +66,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
         (effective.endpoint().to_string(), findings)
     });
     let diagnosis = Diagnosis { needs, machine, endpoint };
-    write(args, &diagnosis).context("could not write the findings").map_err(Failure::Failed)?;
+    write(args, json, &diagnosis).map_err(Failure::Failed)?;
     Ok(diagnosis.code())
 }
 
@@ -74,7 +80,7 @@ impl DoctorArgs {
 fn config(args: &DoctorArgs) -> Result<(Config, Effective), Failure> {
     let url = args.url().unwrap_or("redis://localhost");
     let usage = |error| Failure::Usage(format!("--url: {error}"));
-    let mut config = Config::from_url(url).map_err(usage)?;
+    let mut config = args.login.apply(Config::from_url(url).map_err(usage)?, args.url().is_none())?;
     if let Some(shards) = args.shards {
         config = config.shards(count(shards));
     }
@@ -104,31 +110,25 @@ impl Diagnosis {
     }
 }
 
-fn write(args: &DoctorArgs, diagnosis: &Diagnosis) -> io::Result<()> {
-    match args.json.as_deref() {
-        Some("-") => return writeln!(io::stdout(), "{:#}", document(diagnosis)),
-        Some(path) => std::fs::write(path, format!("{:#}\n", document(diagnosis)))?,
-        None => {}
+fn write(args: &DoctorArgs, json: Option<Sink>, diagnosis: &Diagnosis) -> anyhow::Result<()> {
+    let kept = json.map_or(Ok(()), |mut sink| sink.write_json(&document(diagnosis)));
+    if args.json.as_deref() == Some("-") || (args.json.is_some() && args.quiet) {
+        return kept;
     }
-    if args.json.is_some() && args.quiet {
-        return Ok(());
-    }
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut out = io::stdout().lock();
-    let text = text(diagnosis, args.quiet, out.is_terminal() && !plain);
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    let text = text(diagnosis, args.quiet, Paint::of(&out));
+    sink::all([kept, sink::whole(&mut out, text.as_bytes()).context("could not write the findings")])
 }
 
-fn text(diagnosis: &Diagnosis, quiet: bool, coloured: bool) -> String {
+fn text(diagnosis: &Diagnosis, quiet: bool, paint: Paint) -> String {
     let mut out = String::new();
     let width = diagnosis.all().map(|finding| finding.check.len()).max().unwrap_or(0);
     let mut section = |heading: &str, findings: &[Finding]| {
         let shown = findings.iter().filter(|finding| !quiet || finding.level != Level::Ok);
-        let lines: String = shown.map(|finding| line(finding, width, coloured)).collect();
+        let lines: String = shown.map(|finding| line(finding, width, paint)).collect();
         if !lines.is_empty() {
             let gap = if out.is_empty() { "" } else { "\n" };
-            out.push_str(&format!("{gap}{heading}\n{lines}"));
+            out.push_str(&format!("{gap}{}\n{lines}", paint.with(Ink::Heading, heading)));
         }
     };
     let Needs { shards, connections } = diagnosis.needs;
@@ -152,12 +152,9 @@ fn text(diagnosis: &Diagnosis, quiet: bool, coloured: bool) -> String {
     out
 }
 
-fn line(finding: &Finding, width: usize, coloured: bool) -> String {
-    let (name, colour) = level(finding.level);
-    let mark = match coloured {
-        true => format!("\x1b[{colour}m{name:4}\x1b[0m"),
-        false => format!("{name:4}"),
-    };
+fn line(finding: &Finding, width: usize, paint: Paint) -> String {
+    let (name, ink) = level(finding.level);
+    let mark = paint.with(ink, &format!("{name:4}"));
     let indent = " ".repeat(width + 10);
     let mut line = format!("  {mark}  {:width$}  {}\n", finding.check, wrapped(&finding.found, &indent));
     if let Some(remedy) = &finding.remedy {
@@ -182,11 +179,11 @@ fn wrapped(text: &str, indent: &str) -> String {
     out
 }
 
-fn level(level: Level) -> (&'static str, u8) {
+fn level(level: Level) -> (&'static str, Ink) {
     match level {
-        Level::Ok => ("ok", 32),
-        Level::Warn => ("warn", 33),
-        Level::Fail => ("fail", 31),
+        Level::Ok => ("ok", Ink::Good),
+        Level::Warn => ("warn", Ink::Warning),
+        Level::Fail => ("fail", Ink::Error),
     }
 }
 
@@ -225,8 +222,8 @@ Examples:
       Whether there are enough descriptors and locked memory for as much.
   hitless doctor --url rediss://db.example.com:6380 --json -
       And whether this endpoint can be reached, speaks RESP3, and announces maintenance.
-A password is best given by the variable HITLESS_URL: what stands on a command line, everybody
-on the machine can read.
+A password is best given by the variable HITLESS_URL or HITLESS_PASSWORD: what stands on a command
+line, everybody on the machine can read.
 
 Exit codes:
   0 all well, or nothing worse than a warning · 1 the endpoint did not hold a check · 2 usage ·
@@ -273,11 +270,11 @@ db:7
 
 It cannot run here.
 ";
-        assert_eq!(text(&found, false, false), expected);
-        assert!(text(&found, false, true).contains("\x1b[31mfail\x1b[0m"));
-        let quiet = text(&found, true, false);
+        assert_eq!(text(&found, false, Paint::new(false)), expected);
+        assert!(text(&found, false, Paint::new(true)).contains("\x1b[31mfail\x1b[0m"));
+        let quiet = text(&found, true, Paint::new(false));
         assert!(quiet.contains("is so") && !quiet.contains("fine") && !quiet.contains("db:7"), "{quiet}");
-        assert_eq!(text(&diagnosis(Level::Ok, None), true, false), "");
+        assert_eq!(text(&diagnosis(Level::Ok, None), true, Paint::new(false)), "");
         let long = wrapped(&"word ".repeat(40), "    ");
         assert!(long.lines().count() > 1 && long.lines().all(|line| line.len() <= LINE_LENGTH), "{long}");
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::Effective;
-use crate::load::{Limit, Mix, Report, Workload};
+use crate::load::{Limit, Mix, Report, Share, Workload};
 
 /// The document that is written.
 #[derive(Debug, Serialize)]
@@ -39,7 +39,14 @@ pub(super) fn config(
     put("via", workload.via.to_string().into());
     match &workload.mix {
         Mix::Ratio { set, get } => put("ratio", format!("{set}:{get}").into()),
-        Mix::Command(template) => put("command", template.to_string().into()),
+        Mix::Commands(shares) => match shares.as_slice() {
+            [only] => put("command", only.command.to_string().into()),
+            several => {
+                let share =
+                    |share: &Share| json!({ "command": share.command.to_string(), "ratio": share.ratio });
+                put("commands", several.iter().map(share).collect());
+            }
+        },
     }
     match workload.limit {
         Limit::Duration(time) => put("duration_seconds", time.as_secs_f64().into()),
@@ -47,10 +54,16 @@ pub(super) fn config(
     }
     if let Some(rate) = workload.rate {
         put("rate", rate.into());
+        put("arrivals", workload.arrivals.to_string().into());
     }
+    put("warm_up_seconds", workload.warm_up.as_secs_f64().into());
+    put("think_seconds", workload.think.as_secs_f64().into());
     put("key_space", workload.key_space.into());
     put("key_distribution", workload.keys.to_string().into());
     put("value_size", json!({ "min": workload.values.min, "max": workload.values.max }));
+    if let Some(compressible) = workload.compressible {
+        put("value_compressible", compressible.into());
+    }
     put("pipeline", workload.pipeline.into());
     put("load", workload.loads().into());
     put("verify", workload.verify.into());
@@ -79,7 +92,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::load::{
-        Audit, Commands, Handoffs, Latency, LoopKind, Moving, Observed, ShardReport, Spread, Verified,
+        Audit, Commands, Handoffs, Latency, LoopKind, Moving, Observed, Offered, ShardReport, Spread,
+        Verified,
     };
 
     /// A report in which everything was measured.
@@ -95,6 +109,7 @@ pub(super) mod tests {
             max: 7.125,
         };
         Report {
+            started_at_unix_seconds: 1_800_000_000.0,
             elapsed_seconds: 10.0,
             interrupted: false,
             loop_kind: LoopKind::Open,
@@ -115,6 +130,7 @@ pub(super) mod tests {
                 audit: Audit { answered: 60, ambiguous: 1, counter: Some(61) },
             }),
             throughput_per_second: 100.0,
+            offered: Some(Offered { per_second: 101.5, unsent: 3 }),
             client_cpu_ns_per_command: Some(531.5),
             caller_cpu_ns_per_command: Some(99.5),
             latency_us: Some(latency),
@@ -136,11 +152,15 @@ pub(super) mod tests {
             },
             reconnects: 1,
             connections: BTreeMap::from([("127.0.0.1:7002".to_owned(), 8)]),
+            servers: Vec::new(),
             shards: vec![ShardReport {
                 core: Some(1),
                 commands: Some(1000),
                 throughput_per_second: Some(100.0),
             }],
+            maintenance_windows: Vec::new(),
+            timeline: Vec::new(),
+            recorded: crate::load::Recorded::example(),
         }
     }
 
@@ -160,6 +180,8 @@ pub(super) mod tests {
             ("/verify/checked", 900.0),
             ("/verify/mismatched", 1.0),
             ("/throughput_per_second", 100.0),
+            ("/offered/per_second", 101.5),
+            ("/offered/unsent", 3.0),
             ("/client_cpu_ns_per_command", 531.5),
             ("/latency_us/min", 1.0),
             ("/latency_us/mean", 2.0),

@@ -2,18 +2,32 @@
 
 mod args;
 mod bench;
+mod compare;
+mod completions;
+mod config_file;
 mod doctor;
+mod invocation;
 mod json;
+mod live;
+mod login;
+mod man;
+mod memtier;
+mod output;
+mod paint;
 mod parse;
 mod progress;
 mod rehearse;
 mod scenario;
+mod secrets;
 mod simulate;
+mod sink;
 mod stop;
+mod suggest;
 mod text;
 mod tls;
+mod tune;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,12 +45,18 @@ struct Cli {
 enum Command {
     /// Drive load at an endpoint and report throughput and latency
     Bench(Box<args::BenchArgs>),
+    /// Sweep connections, tasks and shards, and recommend a setting
+    Tune(Box<tune::TuneArgs>),
     /// Serve endpoints that announce maintenance: in memory, or in front of a real Redis
     Rehearse(Box<rehearse::RehearseArgs>),
     /// Run whole worlds in virtual time, and see whether every invariant holds
     Simulate(simulate::SimulateArgs),
     /// Say whether this machine can run it, and how to mend what cannot
     Doctor(doctor::DoctorArgs),
+    /// Print what makes a shell complete this command's names and options
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(man::ManArgs),
 }
 
 /// How a command ended that could not do what it was asked to.
@@ -57,10 +77,23 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 
+/// Everything that can be typed: for the binary's own tests, which try each option there is.
+pub fn command() -> clap::Command {
+    invocation::command()
+}
+
 /// Runs the command that the process's arguments ask for.
 pub fn main() -> ExitCode {
-    // On nonsense this prints what is wrong, and exits with 2.
-    let Cli { command } = Cli::parse();
+    let command = match invocation::read(std::env::args_os().collect()) {
+        Ok(invocation) => {
+            for warning in invocation.warnings() {
+                say("warning", paint::Ink::Warning, warning);
+            }
+            invocation.command
+        }
+        // Help, the version, or what is wrong.
+        Err(answer) => return ExitCode::from(answer.print()),
+    };
     log_to_stderr(
         matches!(&command, Command::Rehearse(args) if args.log),
         // What goes wrong while it looks is what it reports.
@@ -68,9 +101,12 @@ pub fn main() -> ExitCode {
     );
     let result = match command {
         Command::Bench(args) => bench::run(&args),
+        Command::Tune(args) => tune::run(*args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     ExitCode::from(match result {
         Ok(code) => code,
@@ -82,6 +118,8 @@ pub fn main() -> ExitCode {
             complain(&format!("{error:#}"));
             UNREACHABLE
         }
+        // Whoever closed the pipe has read what he wanted.
+        Err(Failure::Failed(error)) if sink::is_closed_pipe(&error) => FAILED,
         Err(Failure::Failed(error)) => {
             complain(&format!("{error:#}"));
             FAILED
@@ -89,23 +127,29 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Whoever does not read it does not mind.
 fn complain(problem: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {problem}");
+    say("error", paint::Ink::Error, problem);
+}
+
+/// Whoever does not read it does not mind.
+fn say(what: &str, ink: paint::Ink, text: &str) {
+    let mut err = io::stderr();
+    let what = paint::Paint::of(&err).with(ink, &format!("{what}:"));
+    let _ = writeln!(err, "{what} {text}");
 }
 
 fn log_to_stderr(with_rehearsal: bool, default: &str) {
-    let filter = EnvFilter::try_from_default_env();
+    // What is meant for this command goes before what is meant for all of Rust.
+    let filter = EnvFilter::try_from_env("HITLESS_LOG").or_else(|_| EnvFilter::try_from_default_env());
     // glommio warns of locked memory that this crate has no use for.
     let mut filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
     if with_rehearsal && let Ok(events) = "hitless::rehearsal=info".parse() {
         filter = filter.add_directive(events);
     }
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && !plain)
+        .with_writer(|| live::LogWriter)
+        .with_ansi(paint::Paint::of(&io::stderr()).is_on())
         // It would tell of a line that could not be written by a panic, on the thread that had something to say.
         .log_internal_errors(false)
         .init();
@@ -113,18 +157,16 @@ fn log_to_stderr(with_rehearsal: bool, default: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_options_are_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     fn refused(arguments: &[&str]) -> String {
         let all = ["hitless", "bench"].iter().chain(arguments);
-        let error = Cli::try_parse_from(all).expect_err("nonsense");
+        let error = command().try_get_matches_from(all).expect_err("nonsense");
         assert_eq!(error.exit_code(), i32::from(USAGE));
         error.to_string()
     }
@@ -140,7 +182,7 @@ mod tests {
             (&["--ratio", "0:0"], "--ratio", "not both 0"),
             (&["--duration", "10"], "--duration", "with a unit"),
             (&["--value-size", "9-1"], "--value-size", "N or MIN-MAX"),
-            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, sequential"),
+            (&["--key-distribution", "gauss"], "--key-distribution", "uniform, zipf:S"),
             (&["--key-space", "9999999999999"], "--key-space", "1 to 1000000000000"),
             (&["--pipeline", "0"], "--pipeline", "1 to 10000"),
             (&["--command", "GET {kee}"], "--command", "{kee} is not known"),
@@ -157,9 +199,10 @@ mod tests {
 
     #[test]
     fn help_describes_every_option_and_ends_with_examples() {
-        let mut command = Cli::command();
+        let mut command = command();
         for (name, told) in [
             ("bench", "HITLESS_URL"),
+            ("tune", "HITLESS_URL"),
             ("rehearse", "redis-cli -p 7001 REHEARSE MOVING"),
             ("doctor", "HITLESS_URL"),
         ] {

@@ -4,19 +4,27 @@
 
 use std::time::Duration;
 
-use crate::load::{KeyDistribution, Mix, VALUE_SIZE_MAX, ValueSize, ZIPF_EXPONENT_MAX};
+use crate::load::{KeyDistribution, Mix, VALUE_SIZE_MAX, ValueSize};
 
 /// The longest time that an option takes.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The highest core that can be named.
 const CORE_MAX: usize = 4095;
 
-/// A whole number between `least` and `most`; `_` and `,` may part its digits.
+/// A whole number between `least` and `most`; `_` and `,` may part its digits, and `k`, `M` or `G` may follow them for
+/// thousands, millions and billions.
 pub(super) fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',')).collect();
-    match digits.parse() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ if most == u64::MAX => Err(format!("allowed: a whole number from {least}")),
+    let (digits, unit) = match digits.strip_suffix(|c: char| c.is_ascii_alphabetic()) {
+        Some(rest) if digits.ends_with(['k', 'K']) => (rest, 1000),
+        Some(rest) if digits.ends_with('M') => (rest, 1_000_000),
+        Some(rest) if digits.ends_with('G') => (rest, 1_000_000_000),
+        _ => (digits.as_str(), 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match number {
+        Some(number) if (least..=most).contains(&number) => Ok(number),
+        _ if most == u64::MAX => Err(format!("allowed: a whole number from {least}, e.g. {}", least.max(1))),
         _ => Err(format!("allowed: a whole number from {least} to {most}")),
     }
 }
@@ -26,8 +34,25 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let allowed = "allowed: 1ns to 365days, with a unit, e.g. 500ms, 10s, 1m30s";
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
+        _ if text.parse::<u64>().is_ok_and(|number| number > 0) => {
+            Err(format!("it has no unit; did you mean {text}s, or {text}ms? {allowed}"))
+        }
         _ => Err(allowed.to_owned()),
     }
+}
+
+/// A time with its unit, or none.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        _ => Err("allowed: 0s to 365days, with a unit, e.g. 500ms, 10s, 1m30s".to_owned()),
+    }
+}
+
+/// A share of a whole, from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "allowed: a number from 0 to 1, e.g. 0.5".to_owned())
 }
 
 /// `N` or `MIN-MAX`, in bytes or with a unit.
@@ -82,19 +107,32 @@ pub(super) fn ratio(text: &str) -> Result<Mix, String> {
     }
 }
 
-/// `uniform`, `zipf:S` or `sequential`.
+/// `uniform`, `zipf:S`, `gaussian[:STDDEV]`, `hot:KEYS%:SHARE%` or `sequential`.
 pub(super) fn distribution(text: &str) -> Result<KeyDistribution, String> {
-    let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse::<f64>().ok());
-    match (text, exponent) {
-        ("uniform", _) => Ok(KeyDistribution::Uniform),
-        ("sequential", _) => Ok(KeyDistribution::Sequential),
-        (_, Some(exponent)) if exponent > 0.0 && exponent <= ZIPF_EXPONENT_MAX => {
-            Ok(KeyDistribution::Zipf { exponent })
+    let (name, numbers) = text.split_once(':').map_or((text, None), |(name, numbers)| (name, Some(numbers)));
+    let float = |number: &str| number.parse::<f64>().ok();
+    let percent = |number: &str| float(number.strip_suffix('%')?);
+    let distribution = match (name, numbers) {
+        ("uniform", None) => Some(KeyDistribution::Uniform),
+        ("sequential", None) => Some(KeyDistribution::Sequential),
+        ("zipf", Some(exponent)) => float(exponent).map(|exponent| KeyDistribution::Zipf { exponent }),
+        ("gaussian", None) => Some(KeyDistribution::Gaussian { deviation: None }),
+        ("gaussian", Some(deviation)) => {
+            float(deviation).map(|deviation| KeyDistribution::Gaussian { deviation: Some(deviation) })
         }
-        _ => Err(format!(
-            "allowed: uniform, sequential, or zipf:S with S above 0, to {ZIPF_EXPONENT_MAX}, \
-             e.g. zipf:0.99"
-        )),
+        ("hot", Some(numbers)) => numbers
+            .split_once(':')
+            .and_then(|(keys, share)| percent(keys).zip(percent(share)))
+            .map(|(keys, share)| KeyDistribution::Hot { keys, share }),
+        _ => None,
+    };
+    // How wide a bell may be is known when the key space is.
+    match distribution.map(|distribution| (distribution, distribution.misfit(u64::MAX))) {
+        Some((distribution, None)) => Ok(distribution),
+        Some((_, Some((_, allowed)))) if !name.starts_with("gauss") => Err(format!("allowed: {allowed}")),
+        _ => Err("allowed: uniform, zipf:S with an exponent S, e.g. zipf:0.99, gaussian or gaussian:STDDEV with a \
+                  standard deviation in keys, hot:KEYS%:SHARE%, e.g. hot:1%:90%, or sequential"
+            .to_owned()),
     }
 }
 
@@ -105,8 +143,10 @@ mod tests {
     #[test]
     fn numbers() {
         assert_eq!(number("1_000,000", 1, u64::MAX), Ok(1_000_000));
+        assert_eq!(number("50k", 1, u64::MAX), Ok(50_000));
+        assert_eq!(number("2M", 1, u64::MAX), Ok(2_000_000));
         assert_eq!(number("0", 1, 9), Err("allowed: a whole number from 1 to 9".into()));
-        for text in ["", "-1", "1.5", "ten", "10"] {
+        for text in ["", "-1", "1.5", "ten", "10", "k", "1k", "1x", "99999999999999999G"] {
             assert!(number(text, 1, 9).is_err(), "{text}");
         }
     }
@@ -117,6 +157,20 @@ mod tests {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         for text in ["", "0s", "10", "-1s", "2 fortnights", "400days"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(duration("10").is_err_and(|why| why.contains("did you mean 10s, or 10ms?")));
+    }
+
+    #[test]
+    fn times_that_may_be_none_and_shares() {
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration_or_zero("2500ms"), Ok(Duration::from_millis(2500)));
+        assert_eq!([share("0"), share("0.25"), share("1")], [Ok(0.0), Ok(0.25), Ok(1.0)]);
+        for text in ["", "-1s", "5", "9999days"] {
+            assert!(duration_or_zero(text).is_err(), "{text}");
+        }
+        for text in ["", "-0.1", "1.01", "nan", "50%", "inf"] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 
@@ -146,8 +200,36 @@ mod tests {
             assert!(ratio(text).is_err(), "{text}");
         }
         assert_eq!(distribution("zipf:0.99"), Ok(KeyDistribution::Zipf { exponent: 0.99 }));
-        for text in ["zipf", "zipf:0", "zipf:nan", "zipf:99", "gauss", ""] {
-            assert!(distribution(text).is_err(), "{text}");
+        assert_eq!(distribution("gaussian"), Ok(KeyDistribution::Gaussian { deviation: None }));
+        assert_eq!(distribution("gaussian:2.5"), Ok(KeyDistribution::Gaussian { deviation: Some(2.5) }));
+        assert_eq!(distribution("hot:1%:90%"), Ok(KeyDistribution::Hot { keys: 1.0, share: 90.0 }));
+        for good in ["uniform", "zipf:0.99", "gaussian", "gaussian:2.5", "hot:0.1%:99.5%", "sequential"] {
+            assert_eq!(distribution(good).expect("it is known").to_string(), good);
+        }
+        for text in [
+            "zipf",
+            "gauss",
+            "",
+            "uniform:1",
+            "sequential:",
+            "hot",
+            "hot:1%",
+            "hot:1:90",
+            "hot:1%:90",
+            "gaussian:",
+            "gaussian:0",
+            "gaussian:nan",
+        ] {
+            assert!(distribution(text).is_err_and(|error| error.contains("zipf:S with")), "{text}");
+        }
+        for (text, allowed) in [
+            ("zipf:0", "above 0, to 20"),
+            ("zipf:nan", "above 0, to 20"),
+            ("zipf:99", "above 0, to 20"),
+            ("hot:0%:90%", "above 0 and below 100"),
+            ("hot:1%:101%", "to 100"),
+        ] {
+            assert!(distribution(text).is_err_and(|error| error.contains(allowed)), "{text}");
         }
     }
 }

@@ -1,23 +1,28 @@
-//! Live progress: one line a second on standard error, if somebody is there to read it.
+//! Progress on standard error, if somebody is there to read it: one line a second, or the live table.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::text::{grouped, micros};
+use super::live::{self, latency, maintenance};
+use super::text::grouped;
 use crate::load::{Limit, Progress, Second};
 
-/// Writes progress lines.
+/// How often loading is told of: it reports far more often than anybody wants to read.
+const LOADING_TOLD: Duration = Duration::from_secs(1);
+
+/// Shows how far a run is.
 #[derive(Debug)]
 pub(super) struct Lines {
     shown: bool,
+    live: bool,
     limit: Limit,
     last: Instant,
 }
 
 impl Lines {
-    pub(super) fn new(quiet: bool, limit: Limit) -> Lines {
+    pub(super) fn new(quiet: bool, live: bool, limit: Limit) -> Lines {
         let shown = !quiet && std::io::stderr().is_terminal();
-        Lines { shown, limit, last: Instant::now() }
+        Lines { shown, live, limit, last: Instant::now() }
     }
 
     pub(super) fn observe(&mut self, progress: &Progress) {
@@ -25,85 +30,129 @@ impl Lines {
             return;
         }
         match progress {
-            // Loading reports far more often than anybody wants to read.
-            Progress::Loading { .. } if self.last.elapsed() < Duration::from_secs(1) => return,
+            Progress::Loading { .. } if self.last.elapsed() < LOADING_TOLD => return,
             _ => self.last = Instant::now(),
         }
-        // A terminal that is gone must not end the run.
-        let _ = writeln!(std::io::stderr(), "{}", line(progress, self.limit));
+        let width = live::size().0;
+        match progress {
+            Progress::Running(second) if self.live => live::draw(&live::table(second, self.limit, width)),
+            progress if self.live => live::draw(&[line(progress, self.limit, width)]),
+            // A terminal that is gone must not end the run.
+            progress => drop(writeln!(std::io::stderr(), "{}", line(progress, self.limit, width))),
+        }
     }
 }
 
-fn line(progress: &Progress, limit: Limit) -> String {
+impl Drop for Lines {
+    fn drop(&mut self) {
+        live::release();
+    }
+}
+
+fn line(progress: &Progress, limit: Limit, width: usize) -> String {
     match progress {
         Progress::Loading { done, all } => {
-            format!("loading keys: {} of {}", grouped(*done), grouped(*all))
+            live::cut(&format!("loading keys: {} of {}", grouped(*done), grouped(*all)), width - 1)
         }
-        Progress::Running(second) => running(second, limit),
+        Progress::WarmingUp(time) => {
+            live::cut(&format!("warming up for {}", humantime::format_duration(*time)), width - 1)
+        }
+        Progress::Running(second) => running(second, limit, width),
     }
 }
 
-fn running(second: &Second, limit: Limit) -> String {
+/// The parts of a line in their order, of which the less important ones are left out where there is no room.
+fn running(second: &Second, limit: Limit, width: usize) -> String {
     let of = match limit {
-        Limit::Duration(whole) => {
-            format!("{:>4}s of {}s", second.elapsed.as_secs(), whole.as_secs_f64())
-        }
+        Limit::Duration(whole) => format!("{}s of {}s", second.elapsed.as_secs(), whole.as_secs_f64()),
         Limit::Requests(all) => format!("{} of {}", grouped(second.issued), grouped(all)),
     };
-    let latency = |latency: Option<Duration>| {
-        latency.map_or_else(|| "-".to_owned(), |latency| micros(latency.as_nanos() as f64 / 1e3))
-    };
-    let mut line = format!(
-        "{of}   {:>11}/s   p50 {:>8}   p99 {:>8}   failed {}",
-        grouped(second.throughput_per_second as u64),
-        latency(second.p50),
-        latency(second.p99),
-        grouped(second.failed),
-    );
-    if let Some(moving) = second.moving {
-        line.push_str(&format!("   MOVING → {}", moving.to));
-        if moving.connections > 0 {
-            line.push_str(&format!(" · {}/{} handed off", moving.handed_off, moving.connections));
+    // Columns are aligned where there is room for that.
+    let (pad, gap) = if width < NARROW { (0, " ") } else { (8, "   ") };
+    let rate = grouped(second.throughput_per_second as u64);
+    // How important each is: 0 is always there.
+    let mut parts = vec![
+        (0, format!("{of:>pad$}")),
+        (1, format!("{:>1$}/s", rate, pad + pad / 3)),
+        (5, format!("p50 {:>pad$}", latency(second.p50))),
+        (3, format!("p99 {:>pad$}", latency(second.p99))),
+        (6, format!("p99.9 {:>pad$}", latency(second.p99_9))),
+        (4, format!("failed {}", grouped(second.failed))),
+    ];
+    parts.extend(maintenance(second).map(|text| (2, text)));
+    parts.extend(second.connections.map(|connections| (7, format!("connections {connections}"))));
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|place| parts.get(*place).map(|(importance, _)| *importance));
+    let (mut room, mut kept) = (width.saturating_sub(1), vec![false; parts.len()]);
+    for place in order {
+        let (Some((importance, text)), Some(keep)) = (parts.get(place), kept.get_mut(place)) else {
+            continue;
+        };
+        let needed = text.chars().count() + if *importance == 0 { 0 } else { gap.len() };
+        if needed <= room || *importance == 0 {
+            room = room.saturating_sub(needed);
+            *keep = true;
         }
     }
-    if let Some(connections) = second.connections {
-        line.push_str(&format!("   connections {connections}"));
-    }
-    line
+    let kept: Vec<String> =
+        parts.into_iter().zip(kept).filter(|(_, keep)| *keep).map(|((_, t), _)| t).collect();
+    live::cut(&kept.join(gap), width.saturating_sub(1))
 }
 
+/// Terminals below this are narrow.
+const NARROW: usize = 60;
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::load::Following;
 
+    /// The third second of a run, or what an observer is told of it.
+    pub(in crate::cli) fn second() -> Second {
+        Second::example()
+    }
+
+    const LIMIT: Limit = Limit::Duration(Duration::from_secs(10));
+
     #[test]
     fn a_line_says_how_far_and_how_fast() {
-        let limit = Limit::Duration(Duration::from_secs(10));
         let loading = Progress::Loading { done: 1000, all: 100_000 };
-        assert_eq!(line(&loading, limit), "loading keys: 1,000 of 100,000");
-        let second = Second {
-            elapsed: Duration::from_millis(3002),
-            issued: 2_500_000,
-            failed: 7,
-            throughput_per_second: 812_345.6,
-            p50: Some(Duration::from_nanos(78_100)),
-            p99: Some(Duration::from_micros(1200)),
-            moving: None,
-            connections: Some(4),
-        };
+        assert_eq!(line(&loading, LIMIT, 80), "loading keys: 1,000 of 100,000");
+        let warming = Progress::WarmingUp(Duration::from_millis(2500));
+        assert_eq!(line(&warming, LIMIT, 80), "warming up for 2s 500ms");
+        let all = line(&Progress::Running(second()), LIMIT, 200);
         assert_eq!(
-            line(&Progress::Running(second), limit),
-            "   3s of 10s       812,345/s   p50  78.1 µs   p99  1.20 ms   failed 7   connections 4"
+            all,
+            "3s of 10s      812,345/s   p50  78.1 µs   p99  1.20 ms   p99.9  3.10 ms   failed 7   connections 4"
         );
         let mut moving = Following { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
-        let told = |moving| line(&Progress::Running(Second { moving: Some(moving), ..second }), limit);
+        let told = |moving| running(&Second { moving: Some(moving), ..second() }, LIMIT, 200);
         let told_of = told(moving);
         assert!(told_of.contains("   MOVING → 127.0.0.1:7002 · 8/8 handed off   conn"), "{told_of}");
         moving.connections = 0;
         assert!(told(moving).contains("   MOVING → 127.0.0.1:7002   connections"), "nobody follows");
-        let silent = Second { p50: None, p99: None, connections: None, ..second };
-        let line = line(&Progress::Running(silent), Limit::Requests(5_000_000));
+        let announced = Second { maintenance: Some("MIGRATING"), ..second() };
+        assert!(running(&announced, LIMIT, 200).contains("   MIGRATING   connections"));
+        let silent = Second { p50: None, p99: None, connections: None, ..second() };
+        let line = running(&silent, Limit::Requests(5_000_000), 200);
         assert!(line.starts_with("2,500,000 of 5,000,000") && line.ends_with("failed 7"), "{line}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_what_matters_most() {
+        let moving = Following { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
+        let moving = Second { moving: Some(moving), ..second() };
+        for width in 20..120 {
+            for second in [second(), moving] {
+                let line = running(&second, LIMIT, width);
+                assert!(line.chars().count() < width, "{line:?} in {width} columns");
+                assert!(line.contains("3s of 10s"), "{line}");
+            }
+        }
+        assert_eq!(
+            running(&second(), LIMIT, 80),
+            "3s of 10s      812,345/s   p50  78.1 µs   p99  1.20 ms   failed 7"
+        );
+        assert_eq!(running(&second(), LIMIT, 44), "3s of 10s 812,345/s p99 1.20 ms failed 7");
     }
 }

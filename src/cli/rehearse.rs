@@ -1,10 +1,10 @@
 //! `hitless rehearse`: endpoints that announce maintenance, until somebody ends them.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,10 +13,11 @@ use clap::Args;
 use serde_json::Value;
 
 use super::scenario::{self, Scenario, Step};
+use super::sink::{self, Sink};
 use super::{FAILED, Failure, WELL, stop};
 use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
 use crate::shard::probe;
-use crate::{Config, ConfigError};
+use crate::{Config, ConfigError, Effective};
 
 /// How long it takes at most until a signal, or the end of the scenario, is seen.
 const LOOK: Duration = Duration::from_millis(50);
@@ -31,11 +32,12 @@ const STAND_IN_PORT: u16 = 50_000;
 pub(super) struct RehearseArgs {
     /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.1:7002"])]
+    #[arg(value_parser = listener)]
     listen: Vec<SocketAddr>,
     /// The Redis to stand in front of: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
     /// unix:///path
     /// [default: one keyspace in memory, behind all listeners]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "HITLESS_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
     /// Speak TLS at all listeners, with this certificate, and those that lead from it to a root behind it, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -61,28 +63,32 @@ pub(super) struct RehearseArgs {
     quiet: bool,
 }
 
+impl RehearseArgs {
+    /// An empty one, as from an emptied variable, is none.
+    fn upstream(&self) -> Option<&str> {
+        self.upstream.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 /// Serves until Ctrl-C, or until the scenario ends it, and says which code to exit with.
 pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     check_listen(&args.listen)?;
     let mut config = EndpointsConfig { listen: args.listen.clone(), ..EndpointsConfig::default() };
     config.tls = vec![server_tls(args)?];
-    if let Some(url) = &args.upstream {
+    if let Some(url) = args.upstream() {
         config.upstream = Some(upstream(url)?);
     }
     let scenario = match &args.script {
         Some(path) => Some(read(path, &config)?),
         None => None,
     };
-    let json = open(args.json.as_deref())?;
+    let json = sink::open("--json", args.json.as_deref())?;
     // It says best what to do.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     if let Some(upstream) = &config.upstream {
         // As its clients will: whether it is there, and lets us in.
-        upstream
-            .check(REACH_TIMEOUT)
-            .with_context(|| format!("cannot reach the upstream at {upstream}"))
-            .map_err(Failure::Unreachable)?;
+        reach(upstream, &stop)?;
     }
     let endpoints =
         Endpoints::start(config).context("could not start the endpoints").map_err(Failure::Unreachable)?;
@@ -132,12 +138,17 @@ fn pem(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
     let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
     let parsed = Config::from_url(url).and_then(|config| config.effective()).map_err(wrong)?;
+    upstream_of(&parsed).map_err(|error| usage("--upstream", &error))
+}
+
+/// The server that a client would talk to with this configuration.
+pub(super) fn upstream_of(parsed: &Effective) -> Result<UpstreamConfig, String> {
     let (username, password, database) = parsed.login();
     let tls = match parsed.tls() {
         None => None,
         Some(tls) => {
             let names = parsed.endpoint().tls_names(parsed.endpoint(), tls.explicit_name());
-            let (config, name) = tls.connector(&names).map_err(|error| usage("--upstream", &error))?;
+            let (config, name) = tls.connector(&names)?;
             Some(UpstreamTls::as_configured(config, name))
         }
     };
@@ -150,6 +161,31 @@ fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
         password: password.map(str::to_owned),
         database,
     })
+}
+
+/// Asks the upstream for a sign of life, for as long as nobody wants to stop.
+fn reach(upstream: &UpstreamConfig, stop: &AtomicBool) -> Result<(), Failure> {
+    let (done, answer) = mpsc::channel();
+    let asked = upstream.clone();
+    // It ends with the process, if nobody waits for it any more.
+    thread::spawn(move || done.send(asked.check(REACH_TIMEOUT)));
+    loop {
+        match answer.recv_timeout(LOOK) {
+            Ok(checked) => {
+                return checked
+                    .with_context(|| format!("cannot reach the upstream at {upstream}"))
+                    .map_err(Failure::Unreachable);
+            }
+            Err(RecvTimeoutError::Timeout) if !stop.load(Ordering::Relaxed) => {}
+            Err(_) => return Err(Failure::Failed(anyhow!("interrupted while connecting"))),
+        }
+    }
+}
+
+/// Where to listen: an IP address and a port.
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "allowed: IP:PORT, e.g. 127.0.0.1:7001, [::1]:7001; port 0 takes a free one".to_owned())
 }
 
 fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
@@ -177,19 +213,6 @@ fn read(path: &Path, config: &EndpointsConfig) -> Result<Scenario, Failure> {
         .and_then(|steps| scenario.try_out(&steps, &config.server, &listen))
         .map_err(|error| usage("--script", &error))?;
     Ok(scenario)
-}
-
-/// Opens the file before anything is served: a report that cannot be kept is known at once.
-fn open(json: Option<&str>) -> Result<Option<Box<dyn Write>>, Failure> {
-    match json {
-        None => Ok(None),
-        Some("-") => Ok(Some(Box::new(io::stdout()))),
-        Some(path) => {
-            let file = File::create(path)
-                .map_err(|error| usage("--json", &format!("cannot write to {path}: {error}")))?;
-            Ok(Some(Box::new(file)))
-        }
-    }
 }
 
 fn schedule(endpoints: &Endpoints, steps: Vec<Step>) -> anyhow::Result<()> {
@@ -233,23 +256,19 @@ fn wait(endpoints: &Endpoints, exits: bool, stop: &AtomicBool) -> anyhow::Result
 }
 
 /// Writes down what `REHEARSE STATS` would answer: it tells of all listeners.
-fn report(endpoints: &Endpoints, mut out: Box<dyn Write>) -> anyhow::Result<()> {
+fn report(endpoints: &Endpoints, mut out: Sink) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let words = [b"STATS".to_vec()];
     let stats = endpoints
         .with_server(move |server| server.rehearse(NodeId(0), scenario::micros(now), &words))?
         .map_err(|error| anyhow!("STATS: {error}"))?;
     let stats: Value = serde_json::from_str(&stats).context("STATS is no JSON")?;
-    serde_json::to_writer_pretty(&mut out, &stats)
-        .map_err(io::Error::from)
-        .and_then(|()| writeln!(out))
-        .and_then(|()| out.flush())
-        .context("could not write the report as JSON")
+    out.write_json(&stats)
 }
 
 /// Where it listens, and how to drive it, for people.
 fn banner(args: &RehearseArgs, addresses: &[SocketAddr]) -> String {
-    let data = match &args.upstream {
+    let data = match args.upstream() {
         Some(_) => "in front of the Redis of --upstream",
         None => "one keyspace in memory",
     };
@@ -325,3 +344,16 @@ A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) 
 Exit codes:
   0 all well · 1 a step of the script failed · 2 usage ·
   3 cannot listen or reach the upstream, or this machine cannot run io_uring";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners() {
+        assert_eq!(listener("127.0.0.1:0"), Ok(([127, 0, 0, 1], 0).into()));
+        for text in ["", "localhost:1", "1.2.3.4", ":7001", "1.2.3.4:99999"] {
+            assert!(listener(text).is_err_and(|why| why.contains("IP:PORT")), "{text}");
+        }
+    }
+}

@@ -10,29 +10,36 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::args::count;
+use super::sink::{self, Sink};
 use super::text::grouped;
-use super::{FAILED, Failure, WELL, stop};
+use super::{FAILED, Failure, WELL, parse, stop};
 use crate::sim::{Plan, Tally, Trace, Violation, run as simulate, shrink};
 
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_secs(1);
+
+/// More threads than any machine has cores.
+const JOBS_MAX: u64 = 1024;
 
 /// Options of `hitless simulate`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SimulateArgs {
     /// How many worlds to run
-    #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "seed")]
+    #[arg(long, value_name = "N", default_value = "1000", conflicts_with = "seed")]
+    #[arg(value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
     seeds: u64,
     /// Run the world of this seed only
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
     seed: Option<u64>,
     /// The first seed
-    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "seed")]
+    #[arg(long, value_name = "S", default_value = "0", conflicts_with = "seed")]
+    #[arg(value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
     from: u64,
     /// How many worlds run at the same time [default: one on each core]
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, JOBS_MAX))]
+    jobs: Option<u64>,
     /// Print everything that happens in the world of --seed
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -60,13 +67,15 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
         Some(seed) => seed..seed.saturating_add(1),
         None => args.from..args.from.saturating_add(args.seeds),
     };
+    let json = sink::open("--json", args.json.as_deref())?;
     if args.trace {
         print_trace(seeds.start).context("could not print the trace").map_err(Failure::Failed)?;
     }
-    let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let jobs = args.jobs.map(count);
+    let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
     let found = run_all(seeds, jobs, &stop, args.quiet);
     let story = found.violation.as_ref().map(|(seed, violation)| story(*seed, violation));
-    write(args, &found, story.as_deref()).context("could not write the result").map_err(Failure::Failed)?;
+    write(args, json, &found, story.as_deref()).map_err(Failure::Failed)?;
     Ok(if found.violation.is_some() { FAILED } else { WELL })
 }
 
@@ -156,15 +165,15 @@ fn print_trace(seed: u64) -> io::Result<()> {
     writeln!(out, "fingerprint of the trace: {:016x}", trace.fingerprint())
 }
 
-fn write(args: &SimulateArgs, found: &Found, story: Option<&str>) -> io::Result<()> {
-    match args.json.as_deref() {
-        Some("-") => return writeln!(io::stdout(), "{:#}", document(found, story)),
-        Some(path) => std::fs::write(path, format!("{:#}\n", document(found, story)))?,
-        None => {}
+fn write(args: &SimulateArgs, json: Option<Sink>, found: &Found, story: Option<&str>) -> anyhow::Result<()> {
+    let kept = json.map_or(Ok(()), |mut sink| sink.write_json(&document(found, story)));
+    if args.json.as_deref() == Some("-") || (args.json.is_some() && args.quiet) {
+        return kept;
     }
-    if args.json.is_some() && args.quiet {
-        return Ok(());
-    }
+    sink::all([kept, print(found, story).context("could not write the result")])
+}
+
+fn print(found: &Found, story: Option<&str>) -> io::Result<()> {
     let tally = &found.tally;
     let mut out = io::stdout().lock();
     writeln!(out, "worlds        {} in {:.1} s", grouped(found.worlds), found.elapsed.as_secs_f64())?;

@@ -63,12 +63,21 @@ impl Heading {
             load.push_str(" · through Client");
         }
         if let Some(rate) = workload.rate {
-            let _ = write!(load, " · {} commands/s wanted", grouped(rate));
+            let _ = write!(load, " · {} commands/s wanted, {} arrivals", grouped(rate), workload.arrivals);
         }
-        let values = match workload.values {
+        if !workload.think.is_zero() {
+            let _ = write!(load, " · {} to think", humantime::format_duration(workload.think));
+        }
+        if !workload.warm_up.is_zero() {
+            let _ = write!(load, " · after {} of warm-up", humantime::format_duration(workload.warm_up));
+        }
+        let mut values = match workload.values {
             ValueSize { min, max } if min == max => plural(max, "byte"),
             ValueSize { min, max } => format!("{min} to {max} bytes"),
         };
+        if let Some(compressible) = workload.compressible {
+            let _ = write!(values, ", {} % compressible", compressible * 100.0);
+        }
         Heading {
             endpoint: endpoint.to_owned(),
             tls: None,
@@ -80,6 +89,11 @@ impl Heading {
                 workload.seed,
             ),
         }
+    }
+
+    /// The endpoint and the load, a line each, for a picture.
+    pub(super) fn lines(&self) -> [&str; 2] {
+        [&self.endpoint, &self.load]
     }
 
     /// How TLS is spoken, if it is.
@@ -94,15 +108,87 @@ fn plural(count: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 
-/// The whole report.
-pub(super) fn report(heading: &Heading, report: &Report) -> String {
+/// The whole report, for a terminal of so many columns; without one, as wide as it is.
+pub(super) fn report(heading: &Heading, report: &Report, width: Option<usize>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_report(&mut out, heading, report);
+    let _ = write_report(&mut out, heading, report, width.unwrap_or(usize::MAX));
+    wrapped(&out, width)
+}
+
+/// Below this, words do not fit.
+const WIDTH_MIN: usize = 20;
+/// Where the text of a line with a name begins.
+const INDENT: usize = 14;
+
+/// Breaks what is too long for a terminal between words. What continues a line with a name begins below its text.
+pub(super) fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width.map(|width| width.max(WIDTH_MIN)) else { return text.to_owned() };
+    let mut out = String::new();
+    for line in text.lines() {
+        let named = line.get(..INDENT).is_some_and(|name| name.ends_with("  "));
+        let indent = if named { INDENT } else { 0 };
+        let mut column = 0;
+        for word in line.split_inclusive(' ') {
+            let length = word.trim_end().chars().count();
+            if column + length > width && column > indent {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                column = indent;
+            }
+            out.push_str(word);
+            column += word.chars().count();
+        }
+        out.push('\n');
+    }
     out
 }
 
-fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fmt::Result {
+/// A column of a table: its name, and the more important it is, the lower the number.
+struct Column {
+    name: &'static str,
+    importance: u8,
+    width: usize,
+}
+
+const fn column(name: &'static str, importance: u8) -> Column {
+    Column { name, importance, width: 8 }
+}
+
+/// Which of the columns have room beside a first one of so many characters.
+fn fitting(columns: &[Column], first: usize, width: usize) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    order.sort_by_key(|place| columns.get(*place).map(|column| column.importance));
+    let (mut room, mut kept) = (width.saturating_sub(first), vec![false; columns.len()]);
+    for place in order {
+        let (Some(column), Some(keep)) = (columns.get(place), kept.get_mut(place)) else { continue };
+        // The less important ones do not take the place of one that did not fit.
+        *keep = column.width <= room;
+        room = if *keep { room - column.width } else { 0 };
+    }
+    kept
+}
+
+fn write_table_row(
+    out: &mut String,
+    first: &str,
+    columns: &[Column],
+    kept: &[bool],
+    cells: &[String],
+) -> std::fmt::Result {
+    write!(out, "{first:12}")?;
+    for ((column, cell), _) in columns.iter().zip(cells).zip(kept).filter(|(_, keep)| **keep) {
+        write!(out, "{cell:>0$}", column.width)?;
+    }
+    writeln!(out)
+}
+
+fn names(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.name.to_owned()).collect()
+}
+
+fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usize) -> std::fmt::Result {
     let commands = &report.commands;
     if report.interrupted {
         writeln!(out, "Interrupted; this is what was measured until then.\n")?;
@@ -116,6 +202,13 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fm
     writeln!(out)?;
     let throughput = grouped(report.throughput_per_second.round() as u64);
     writeln!(out, "throughput    {throughput} commands/s")?;
+    if let Some(offered) = &report.offered {
+        write!(out, "offered       {} commands/s", grouped(offered.per_second.round() as u64))?;
+        match offered.unsent {
+            0 => writeln!(out)?,
+            unsent => writeln!(out, "; {} were due and never sent: all callers waited", grouped(unsent))?,
+        }
+    }
     writeln!(
         out,
         "answered      {} of {} in {:.2} s",
@@ -142,7 +235,8 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report) -> std::fm
     if !report.maintenance.is_empty() {
         write_maintenance(out, &report.maintenance)?;
     }
-    write_latencies(out, report)?;
+    write_latencies(out, report, width)?;
+    write_windows(out, report, width)?;
     write_places(out, report)?;
     writeln!(out)?;
     writeln!(out, "{}", meaning(report.loop_kind))
@@ -230,22 +324,33 @@ fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
     )
 }
 
-fn write_latencies(out: &mut String, report: &Report) -> std::fmt::Result {
+const LATENCIES: [Column; 8] = [
+    column("min", 5),
+    column("mean", 7),
+    column("p50", 0),
+    column("p90", 6),
+    column("p99", 1),
+    column("p99.9", 3),
+    column("p99.99", 4),
+    column("max", 2),
+];
+
+fn write_latencies(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
     let Some(latency) = &report.latency_us else {
         return Ok(());
     };
+    let kept = fitting(&LATENCIES, 12, width);
     writeln!(out)?;
-    write!(out, "{:12}", "")?;
-    for name in ["min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"] {
-        write!(out, "{name:>9}")?;
-    }
-    writeln!(out)?;
-    write_row(out, "latency", latency)?;
-    if let Some(during) = &report.latency_during_handoff_us {
-        write_row(out, "in handoffs", during)?;
-    }
-    if let Some(service) = &report.service_time_us {
-        write_row(out, "service time", service)?;
+    write_table_row(out, "", &LATENCIES, &kept, &names(&LATENCIES))?;
+    let rows = [
+        ("latency", Some(latency)),
+        ("in handoffs", report.latency_during_handoff_us.as_ref()),
+        ("service time", report.service_time_us.as_ref()),
+    ];
+    for (name, row) in rows {
+        let Some(row) = row else { continue };
+        let numbers = [row.min, row.mean, row.p50, row.p90, row.p99, row.p99_9, row.p99_99, row.max];
+        write_table_row(out, name, &LATENCIES, &kept, &numbers.map(micros))?;
     }
     if let Some(gap) = report.longest_gap_us {
         writeln!(out, "longest gap   {} between two completions of one caller", micros(gap))?;
@@ -253,13 +358,51 @@ fn write_latencies(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_row(out: &mut String, name: &str, row: &Latency) -> std::fmt::Result {
-    write!(out, "{name:12}")?;
-    let numbers = [row.min, row.mean, row.p50, row.p90, row.p99, row.p99_9, row.p99_99, row.max];
-    for number in numbers {
-        write!(out, "{:>9}", micros(number))?;
+const MOMENTS: [Column; 7] = [
+    Column { name: "/s", importance: 0, width: 11 },
+    column("p50", 2),
+    column("p99", 1),
+    column("p99.9", 5),
+    column("max", 3),
+    column("failed", 4),
+    column("length", 6),
+];
+
+/// Before, in and after each maintenance, side by side.
+fn write_windows(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
+    let kept = fitting(&MOMENTS, 12, width);
+    for window in report.maintenance_windows.iter().take(MOVINGS_TOLD_MAX) {
+        writeln!(out)?;
+        write!(out, "{} from {:.2} s", window.kind, window.from_seconds)?;
+        match window.to_seconds {
+            Some(to) => write!(out, " for {}", micros((to - window.from_seconds) * 1e6))?,
+            None => write!(out, " to the end")?,
+        }
+        writeln!(out)?;
+        write_table_row(out, "", &MOMENTS, &kept, &names(&MOMENTS))?;
+        for (name, moment) in
+            [("  before", &window.before), ("  during", &window.during), ("  after", &window.after)]
+        {
+            let Some(moment) = moment else { continue };
+            let told = |part: fn(&Latency) -> f64| {
+                moment.latency_us.as_ref().map_or_else(|| "-".to_owned(), |latency| micros(part(latency)))
+            };
+            let cells = [
+                grouped(moment.throughput_per_second.round() as u64),
+                told(|latency| latency.p50),
+                told(|latency| latency.p99),
+                told(|latency| latency.p99_9),
+                told(|latency| latency.max),
+                grouped(moment.failed),
+                format!("{:.1} s", moment.seconds),
+            ];
+            write_table_row(out, name, &MOMENTS, &kept, &cells)?;
+        }
     }
-    writeln!(out)
+    match report.maintenance_windows.len().saturating_sub(MOVINGS_TOLD_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
+    }
 }
 
 fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -270,6 +413,11 @@ fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     if report.reconnects > 0 {
         writeln!(out, "reconnects    {}", grouped(report.reconnects))?;
+    }
+    for (place, server) in report.servers.iter().enumerate() {
+        let name = if place == 0 { "servers" } else { "" };
+        let throughput = grouped(server.throughput_per_second.round() as u64);
+        writeln!(out, "{name:12}  {throughput} commands/s at {}", server.endpoint)?;
     }
     if report.shards.len() < 2 {
         return Ok(());
@@ -288,13 +436,15 @@ fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
 fn meaning(loop_kind: LoopKind) -> &'static str {
     match loop_kind {
         LoopKind::Closed => {
-            "Closed loop: each caller waits for its reply before it sends again, so a stall also\n\
-             keeps back the commands that would have met it, and the percentiles look better than\n\
-             what independent users would see (coordinated omission). --rate N opens the loop."
+            "Closed loop: each caller waits for its reply before it sends again, so a\n\
+             stall also keeps back the commands that would have met it, and the\n\
+             percentiles look better than what independent users would see\n\
+             (coordinated omission). --rate N opens the loop."
         }
         LoopKind::Open => {
-            "Open loop: latency counts from the time at which a command was due, so a stall shows\n\
-             in every command that was due in it; service time counts from the sending."
+            "Open loop: latency counts from the time at which a command was due, so a\n\
+             stall shows in every command that was due in it; service time counts from\n\
+             the sending."
         }
     }
 }
@@ -302,6 +452,7 @@ fn meaning(loop_kind: LoopKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{MaintenanceWindow, Moment};
 
     #[test]
     fn numbers_are_grouped() {
@@ -318,15 +469,22 @@ mod tests {
 
     #[test]
     fn everything_that_was_measured_is_told() {
-        let workload = Workload { rate: Some(5000), pipeline: 8, ..Workload::default() };
+        let workload = Workload {
+            rate: Some(5000),
+            pipeline: 8,
+            warm_up: std::time::Duration::from_secs(2),
+            compressible: Some(0.5),
+            ..Workload::default()
+        };
         let heading = Heading::new("127.0.0.1:7001", &workload, 1, 4).tls(Some("1.3 or later".to_owned()));
-        let report = super::report(&heading, &crate::cli::json::tests::full());
+        let report = super::report(&heading, &crate::cli::json::tests::full(), None);
         for told in [
             "endpoint      127.0.0.1:7001\n",
             "TLS           1.3 or later\n",
             "SET:GET 1:10 · 1 shard × 64 callers on 4 connections · 8 commands at a time",
-            "5,000 commands/s wanted",
-            "100,000, uniform · values of 64 bytes · seed 1\n",
+            "5,000 commands/s wanted, even arrivals · after 2s of warm-up\n",
+            "offered       102 commands/s; 3 were due and never sent: all callers waited\n",
+            "100,000, uniform · values of 64 bytes, 50 % compressible · seed 1\n",
             "throughput    100 commands/s\n",
             "answered      1,000 of 1,002 in 10.00 s\n",
             "3 GETs found no value",
@@ -340,7 +498,7 @@ mod tests {
              800 µs in the median, 1.50 ms at most\n",
             "              NOT ALL: a connection",
             "              16 notifications, 14 of them copies, 1 malformed\n",
-            "in handoffs   1.00 µs",
+            "in handoffs  1.00 µs",
             "service time",
             "longest gap   7.50 µs",
             "connections   8 to 127.0.0.1:7002\n",
@@ -352,17 +510,59 @@ mod tests {
     }
 
     #[test]
+    fn what_a_maintenance_did_is_told_side_by_side() {
+        let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
+        let mut report = crate::cli::json::tests::full();
+        let moment = |rate: f64, failed| Moment {
+            at_seconds: 0.0,
+            seconds: 2.0,
+            answered: 10,
+            failed,
+            throughput_per_second: rate,
+            latency_us: report.latency_us,
+        };
+        let window = MaintenanceWindow {
+            kind: "MOVING",
+            from_seconds: 5.0,
+            to_seconds: Some(5.0125),
+            before: Some(moment(45_004.0, 0)),
+            during: Some(Moment { latency_us: None, ..moment(29_524.0, 3) }),
+            after: None,
+        };
+        report.maintenance_windows = vec![window; 12];
+        let text = super::report(&heading, &report, None);
+        for told in [
+            "MOVING from 5.00 s for 12.5 ms\n",
+            "  before         45,004 2.00 µs 4.00 µs 5.00 µs 7.12 µs       0   2.0 s\n",
+            "  during         29,524       -       -       -       -       3   2.0 s\n",
+            "and 2 more\n",
+        ] {
+            assert!(text.contains(told), "{told:?} is missing in:\n{text}");
+        }
+        assert!(!text.contains("  after"), "{text}");
+        for width in [40, 60, 80] {
+            let text = super::report(&heading, &report, Some(width));
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(
+                longest.is_some_and(|longest| longest <= width),
+                "{longest:?} in {width} columns:\n{text}"
+            );
+            assert!(text.contains("p50     p99") && text.contains("45,004"), "{text}");
+        }
+    }
+
+    #[test]
     fn maintenance_is_told_if_there_was_any() {
         let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
         let mut report = crate::cli::json::tests::full();
         let moving = report.maintenance.movings[0].clone();
         report.maintenance.movings = vec![moving; 12];
         report.maintenance.handoffs.succeeded = 9;
-        let text = super::report(&heading, &report);
+        let text = super::report(&heading, &report, None);
         assert!(text.contains("and 2 more, there and back\n") && !text.contains("NOT ALL"), "{text}");
         report.maintenance = Observed::default();
         report.latency_during_handoff_us = None;
-        let text = super::report(&heading, &report);
+        let text = super::report(&heading, &report, None);
         assert!(!text.contains("handed off") && !text.contains("in handoffs"), "{text}");
     }
 }

@@ -433,6 +433,12 @@ impl Config {
         self
     }
 
+    /// Whether there is a user to log in as, and a password.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_login(&self) -> (bool, bool) {
+        (self.username.is_some(), self.password.is_some())
+    }
+
     /// What was said about TLS, before any file is read.
     #[cfg(feature = "cli")]
     pub(crate) fn tls_settings(&self) -> Option<&Tls> {

@@ -13,13 +13,13 @@ use super::door::Door;
 use super::gate::Gate;
 use super::handoffs::Overlap;
 use super::keys::{KeyChooser, KeyText};
+use super::mix::Mix;
 use super::plan::Plan;
 use super::recorder::{Failure, Recorder};
-use super::template::Template;
+use super::template::Filling;
 use super::values::mix;
 use super::verify::{Findings, Slice, Verifier, Written};
-use super::workload::Mix;
-use crate::{Error, ErrorKind, Outcome, cmd};
+use crate::{Error, ErrorKind, Outcome};
 
 /// With checking on, a caller increments the audit counter once in this many commands.
 const AUDIT_EVERY: u32 = 16;
@@ -53,7 +53,12 @@ pub(crate) struct Caller<D: Door> {
     rng: fastrand::Rng,
     keys: KeyChooser,
     key: KeyText,
+    /// Those of a command that takes several.
+    more_keys: Vec<KeyText>,
+    /// What `{n}` stands for next.
+    number: u64,
     value: Vec<u8>,
+    argument: Vec<u8>,
     verifier: Option<Verifier>,
     until_audit: u32,
     pending: Vec<Pending<D>>,
@@ -68,7 +73,7 @@ pub(crate) struct Caller<D: Door> {
 #[derive(Debug)]
 enum What {
     Ratio { set: u64, all: u64 },
-    Command(Template),
+    Commands,
 }
 
 /// A command on its way.
@@ -85,6 +90,8 @@ struct Batch {
     commands: usize,
     intended: Instant,
     sent: Instant,
+    /// Whether it counts: not while the run warms up.
+    measured: bool,
 }
 
 impl<D: Door> Caller<D> {
@@ -94,7 +101,7 @@ impl<D: Door> Caller<D> {
         let callers = common.plan.callers();
         let verifier = workload.verify.then(|| {
             let slice = Slice::of(workload.key_space, number, callers);
-            Verifier::new(common.plan.run, workload.values, slice, workload.loads())
+            Verifier::new(common.plan.run, workload.form(), slice, workload.loads())
         });
         let keys = match workload.verify {
             true => Slice::of(workload.key_space, number, callers).count,
@@ -105,14 +112,17 @@ impl<D: Door> Caller<D> {
             &Mix::Ratio { set, get } => {
                 What::Ratio { set: u64::from(set), all: u64::from(set) + u64::from(get) }
             }
-            Mix::Command(template) => What::Command(template.clone()),
+            Mix::Commands(_) => What::Commands,
         };
         Caller {
             what,
             rng: fastrand::Rng::with_seed(mix(workload.seed ^ mix(number))),
-            keys: KeyChooser::new(workload.keys, keys, part, parts),
+            keys: KeyChooser::new(workload.keys.over(keys, workload.key_space), keys, part, parts),
             key: KeyText::new(),
+            more_keys: Vec::new(),
+            number,
             value: Vec::new(),
+            argument: Vec::new(),
             verifier,
             until_audit: AUDIT_EVERY,
             pending: Vec::with_capacity(workload.pipeline),
@@ -126,7 +136,7 @@ impl<D: Door> Caller<D> {
 
     pub(crate) async fn run(mut self) -> Finished {
         let begin = self.common.gate.begin();
-        let mut now = match self.wait_until(begin, Instant::now()).await {
+        let mut now = match self.wait_until(begin + self.head_start(), Instant::now()).await {
             Some(now) => now,
             None => return self.finish(begin),
         };
@@ -134,21 +144,41 @@ impl<D: Door> Caller<D> {
             if !self.losing {
                 self.waiting_since = batch.sent;
             }
-            self.send(batch.commands);
+            self.send(batch);
             now = self.collect(batch).await;
             if self.losing {
                 now = self.back_off(now).await;
+            }
+            if !self.common.plan.workload.think.is_zero() {
+                match self.wait_until(now + self.common.plan.workload.think, now).await {
+                    Some(later) => now = later,
+                    None => break,
+                }
             }
         }
         self.finish(now)
     }
 
+    /// Callers that think do not all send at once: their starts are spread over the time that they think.
+    fn head_start(&self) -> Duration {
+        let plan = &self.common.plan;
+        plan.workload.think.mul_f64(self.number as f64 / plan.callers().max(1) as f64)
+    }
+
     fn finish(self, at: Instant) -> Finished {
-        if self.losing {
-            let gap = at.saturating_duration_since(self.waiting_since);
-            self.common.recorder.borrow_mut().gap(gap);
+        if self.losing && at > self.common.gate.measured_from() {
+            self.common.recorder.borrow_mut().gap(self.waited(at));
         }
         Finished { at, findings: self.verifier.map(Verifier::into_findings) }
+    }
+
+    /// How long there was no answer, of the time that is measured.
+    fn waited(&self, now: Instant) -> Duration {
+        let since = match self.losing {
+            true => self.waiting_since.max(self.common.gate.measured_from()),
+            false => self.waiting_since,
+        };
+        now.saturating_duration_since(since)
     }
 
     /// Waits for this caller's next turn; `None` when the run is over.
@@ -157,39 +187,39 @@ impl<D: Door> Caller<D> {
         if gate.is_closed(now) {
             return None;
         }
+        let due = gate.next_arrival();
+        let intended = due.unwrap_or(now);
         // Taken before the wait: nobody then waits for a turn that has nothing to send.
-        let commands = gate.take(self.common.plan.workload.pipeline);
+        let commands = gate.take(self.common.plan.workload.pipeline, intended);
         if commands == 0 {
             return None;
         }
-        match gate.next_arrival() {
-            None => Some(Batch { commands, intended: now, sent: now }),
-            Some(intended) => {
-                let sent = self.wait_until(intended, now).await?;
-                Some(Batch { commands, intended, sent })
-            }
-        }
+        let measured = intended >= gate.measured_from();
+        let sent = match due {
+            Some(due) => self.wait_until(due, now).await?,
+            None => now,
+        };
+        Some(Batch { commands, intended, sent, measured })
     }
 
-    /// Sleeps until `due` and says what time it is; `None` if the gate closes before.
+    /// Sleeps until `due` and says what time it is; `None` if the gate is closed by then.
     async fn wait_until(&self, due: Instant, mut now: Instant) -> Option<Instant> {
         let gate = &self.common.gate;
-        if gate.is_closed(due) {
-            return None;
-        }
-        while now < due {
+        while !gate.is_closed(due) {
+            if now >= due {
+                return Some(now);
+            }
             self.door.sleep(NAP.min(due - now)).await;
             now = Instant::now();
-            if gate.is_closed(now) {
-                return None;
-            }
         }
-        Some(now)
+        None
     }
 
-    fn send(&mut self, commands: usize) {
-        self.common.recorder.borrow_mut().issued(commands);
-        for _ in 0..commands {
+    fn send(&mut self, batch: Batch) {
+        if batch.measured {
+            self.common.recorder.borrow_mut().issued(batch.commands);
+        }
+        for _ in 0..batch.commands {
             let pending = self.send_one();
             self.pending.push(pending);
         }
@@ -211,17 +241,31 @@ impl<D: Door> Caller<D> {
                 let key = self.verifier.as_ref().map_or(index, |verifier| verifier.key(index));
                 Pending::Get { reply: self.door.get(self.key.write(key)), index }
             }
-            What::Command(template) => {
-                let key = self.key.write(index);
-                let value = self.common.plan.filler.next(&mut self.rng);
-                let mut command = Some(cmd(template.name()));
-                template.fill(key, value, &mut self.value, |argument| {
-                    command = command.take().map(|command| command.arg(argument));
-                });
-                let command = command.unwrap_or_else(|| cmd(template.name()));
-                Pending::Other { reply: self.door.run(&command) }
-            }
+            What::Commands => self.send_command(index),
         }
+    }
+
+    /// Sends one of the user's own commands, with this key the first of its keys.
+    fn send_command(&mut self, index: u64) -> Pending<D> {
+        let plan = self.common.plan.clone();
+        // A workload without commands is refused before the run.
+        let Some(template) = plan.workload.mix.choose(&mut self.rng) else {
+            return self.send_set(index);
+        };
+        self.more_keys.clear();
+        for place in 0..template.keys() {
+            let mut key = KeyText::new();
+            key.write(if place == 0 { index } else { self.keys.next(&mut self.rng) });
+            self.more_keys.push(key);
+        }
+        let value = match template.has_value() {
+            true => plan.filler.next(&mut self.rng, &mut self.value),
+            false => b"",
+        };
+        let (number, rng, room) = (self.number, &mut self.rng, &mut self.argument);
+        self.number += plan.callers();
+        let command = template.command(&mut Filling { keys: &self.more_keys, value, number, rng, room });
+        Pending::Other { reply: self.door.run(&command) }
     }
 
     fn send_set(&mut self, index: u64) -> Pending<D> {
@@ -232,7 +276,7 @@ impl<D: Door> Caller<D> {
                 Pending::Set { reply: self.door.set(key, &self.value), index, version }
             }
             None => {
-                let value = self.common.plan.filler.next(&mut self.rng);
+                let value = self.common.plan.filler.next(&mut self.rng, &mut self.value);
                 let reply = self.door.set(self.key.write(index), value);
                 Pending::Set { reply, index, version: 0 }
             }
@@ -248,7 +292,7 @@ impl<D: Door> Caller<D> {
                 Pending::Get { reply, index } => {
                     let result = clock.settle(reply).await;
                     self.record(&batch, clock.at, result.as_ref().err());
-                    self.got(index, result);
+                    self.got(&batch, index, result);
                 }
                 Pending::Set { reply, index, version } => {
                     let result = clock.settle(reply).await;
@@ -278,8 +322,8 @@ impl<D: Door> Caller<D> {
         clock.at
     }
 
-    fn got(&mut self, index: u64, result: Result<Option<Bytes>, Error>) {
-        if let Ok(None) = result {
+    fn got(&mut self, batch: &Batch, index: u64, result: Result<Option<Bytes>, Error>) {
+        if let (Ok(None), true) = (&result, batch.measured) {
             self.common.recorder.borrow_mut().missing();
         }
         if let (Some(verifier), Ok(reply)) = (&mut self.verifier, &result) {
@@ -288,30 +332,38 @@ impl<D: Door> Caller<D> {
     }
 
     fn record(&mut self, batch: &Batch, now: Instant, error: Option<&Error>) {
-        let mut recorder = self.common.recorder.borrow_mut();
         let Some(error) = error else {
-            let latency = now.saturating_duration_since(batch.intended);
-            recorder.answered(latency, now.saturating_duration_since(batch.sent));
-            if self.common.overlap.holds(batch.intended) {
-                recorder.in_handoff(latency);
+            if batch.measured {
+                self.answered(batch, now);
             }
-            recorder.gap(now.saturating_duration_since(self.waiting_since));
             self.waiting_since = now;
             self.losing = false;
             self.backoff = BACKOFF.0;
             return;
         };
-        let failure = Failure {
-            kind: error.kind().name(),
-            ambiguous: error.outcome() == Outcome::Ambiguous,
-            timed_out: error.kind() == ErrorKind::Timeout,
-        };
-        recorder.failed(failure, error);
+        if batch.measured {
+            let failure = Failure {
+                kind: error.kind().name(),
+                ambiguous: error.outcome() == Outcome::Ambiguous,
+                timed_out: error.kind() == ErrorKind::Timeout,
+            };
+            self.common.recorder.borrow_mut().failed(failure, error);
+        }
         // An error reply is a reply: the endpoint is there, so there is nothing to wait for.
         self.losing |= error.outcome() != Outcome::Answered;
         if let (Some(verifier), ErrorKind::ReplyType) = (&mut self.verifier, error.kind()) {
             verifier.wrong_type(error);
         }
+    }
+
+    fn answered(&self, batch: &Batch, now: Instant) {
+        let mut recorder = self.common.recorder.borrow_mut();
+        let latency = now.saturating_duration_since(batch.intended);
+        recorder.answered(latency, now.saturating_duration_since(batch.sent));
+        if self.common.overlap.holds(batch.intended) {
+            recorder.in_handoff(latency);
+        }
+        recorder.gap(self.waited(now));
     }
 
     async fn back_off(&mut self, now: Instant) -> Instant {

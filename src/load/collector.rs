@@ -3,15 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::handoffs::HandoffWatch;
 use super::plan::{Message, Plan, TICK};
+use hdrhistogram::Histogram;
+
 use super::recorder::{Counts, Interval};
+use super::timeline::Timeline;
 
 /// How far a run is; handed to the observer of [`run`](super::run()).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "it is told once a second, and not kept")]
 pub enum Progress {
     /// Keys are being written before the run.
     Loading {
@@ -20,6 +24,8 @@ pub enum Progress {
         /// Keys to write.
         all: u64,
     },
+    /// The callers are at work, and nothing counts for so long.
+    WarmingUp(Duration),
     /// The run is under way; one for each second.
     Running(Second),
 }
@@ -40,10 +46,69 @@ pub struct Second {
     pub p50: Option<Duration>,
     /// The 99th percentile, of late.
     pub p99: Option<Duration>,
+    /// The 99.9th percentile, of late.
+    pub p99_9: Option<Duration>,
+    /// The longest latency, of late.
+    pub max: Option<Duration>,
+    /// Commands that were answered since the start.
+    pub answered: u64,
+    /// Latencies since the start; absent if nothing was answered.
+    pub overall: Option<Tail>,
+    /// The maintenance that went on, by the name of what was announced.
+    pub maintenance: Option<&'static str>,
     /// The last `MOVING`, until all connections have followed it.
     pub moving: Option<Following>,
     /// Live connections, where callers know of them.
     pub connections: Option<usize>,
+}
+
+#[cfg(all(test, feature = "cli"))]
+impl Second {
+    /// For tests of those who show it.
+    pub(crate) fn example() -> Second {
+        let tail = |p50, p99, p99_9| Tail {
+            p50: Duration::from_nanos(p50),
+            p99: Duration::from_micros(p99),
+            p99_9: Duration::from_micros(p99_9),
+            max: Duration::from_micros(9900),
+        };
+        let recent = tail(78_100, 1200, 3100);
+        Second {
+            elapsed: Duration::from_millis(3002),
+            issued: 2_500_000,
+            failed: 7,
+            throughput_per_second: 812_345.6,
+            p50: Some(recent.p50),
+            p99: Some(recent.p99),
+            p99_9: Some(recent.p99_9),
+            max: Some(recent.max),
+            answered: 2_000_000,
+            overall: Some(tail(77_000, 1100, 3000)),
+            maintenance: None,
+            moving: None,
+            connections: Some(4),
+        }
+    }
+}
+
+/// Some percentiles of a latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each name is its own description")]
+pub struct Tail {
+    pub p50: Duration,
+    pub p99: Duration,
+    pub p99_9: Duration,
+    pub max: Duration,
+}
+
+impl Tail {
+    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
+    fn of(histogram: &Histogram<u64>) -> Option<Tail> {
+        let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
+        let tail = || Tail { p50: at(0.5), p99: at(0.99), p99_9: at(0.999), max: at(1.0) };
+        (!histogram.is_empty()).then(tail)
+    }
 }
 
 /// How far the connections have followed a `MOVING`.
@@ -64,8 +129,13 @@ pub(crate) struct Collected {
     pub(crate) total: Interval,
     /// Answered commands of each thread of callers.
     pub(crate) answered: Vec<u64>,
+    pub(crate) timeline: Timeline,
+    /// When the callers started; `None` if it did not come so far.
+    pub(crate) begin: Option<Instant>,
 }
 
+/// A second that is so much shorter is one, too: threads do not hand in at the same moment.
+const EARLY: Duration = Duration::from_millis(50);
 /// A second is reported when all threads have handed in theirs, or when one is this late.
 const LATE: Duration = Duration::from_millis(250);
 
@@ -76,6 +146,7 @@ pub(crate) struct Collector<O> {
     loaded: u64,
     total: Interval,
     recent: Interval,
+    timeline: Timeline,
     answered: Vec<u64>,
     connections: Vec<Option<usize>>,
     watch: Arc<HandoffWatch>,
@@ -95,10 +166,11 @@ impl<O: FnMut(Progress)> Collector<O> {
         let open_loop = plan.workload.rate.is_some();
         Collector {
             observe,
-            keys: plan.workload.key_space,
+            keys: plan.workload.key_space * plan.servers as u64,
             loaded: 0,
             total: Interval::new(open_loop),
             recent: Interval::new(open_loop),
+            timeline: Timeline::new(plan.tick(), plan.shards),
             answered: vec![0; plan.shards],
             connections: vec![None; plan.shards],
             watch,
@@ -116,12 +188,16 @@ impl<O: FnMut(Progress)> Collector<O> {
             let wait = (self.last + TICK + LATE).saturating_duration_since(Instant::now());
             match messages.recv_timeout(wait) {
                 Ok(Message::Loaded(keys)) => self.loaded(keys),
+                Ok(Message::WarmingUp(time)) => (self.observe)(Progress::WarmingUp(time)),
                 Ok(Message::Begin(begin)) => {
                     self.begin = Some(begin);
+                    // The start is a little ahead, by a clock that has no calendar.
+                    self.timeline.began = SystemTime::now() + begin.saturating_duration_since(Instant::now());
                     self.last = begin;
                 }
                 Ok(Message::Moving { to, handed_off }) => self.moving = Some((to, handed_off)),
-                Ok(Message::Recorded { thread, mut interval, back, connections }) => {
+                Ok(Message::Recorded { thread, mut interval, back, connections, span }) => {
+                    self.note(&interval, span);
                     self.recorded(thread, &mut interval, connections);
                     // The thread may be gone; then the interval is, too.
                     let _ = back.send(interval);
@@ -131,7 +207,14 @@ impl<O: FnMut(Progress)> Collector<O> {
             }
         }
         self.total.absorb(&mut self.recent);
-        Collected { total: self.total, answered: self.answered }
+        let Collector { total, answered, timeline, begin, .. } = self;
+        Collected { total, answered, timeline, begin }
+    }
+
+    fn note(&mut self, interval: &Interval, (from, to): (Instant, Instant)) {
+        let Some(begin) = self.begin else { return };
+        let since = |at: Instant| at.saturating_duration_since(begin);
+        self.timeline.add(since(from), since(to), interval);
     }
 
     fn loaded(&mut self, keys: u64) {
@@ -150,7 +233,11 @@ impl<O: FnMut(Progress)> Collector<O> {
         self.recent.absorb(interval);
         self.handed_in += 1;
         if self.handed_in >= self.answered.len() {
-            self.second(Instant::now());
+            self.handed_in = 0;
+            let now = Instant::now();
+            if now.saturating_duration_since(self.last) >= TICK - EARLY {
+                self.second(now);
+            }
         }
     }
 
@@ -165,24 +252,24 @@ impl<O: FnMut(Progress)> Collector<O> {
             // What is handed in at the very end is no second of its own.
             return;
         }
-        self.last = now;
+        let before = std::mem::replace(&mut self.last, now);
         let moving = self.following();
-        let recent = &self.recent;
-        let quantile = |at| {
-            let nanos = || Duration::from_nanos(recent.latency.value_at_quantile(at));
-            (!recent.latency.is_empty()).then(nanos)
-        };
-        let (p50, p99) = (quantile(0.5), quantile(0.99));
-        let answered = recent.counts.answered;
+        let recent = Tail::of(&self.recent.latency);
+        let of_late = self.recent.counts.answered;
         self.total.absorb(&mut self.recent);
-        let Counts { issued, failed, .. } = self.total.counts;
+        let Counts { issued, answered, failed, .. } = self.total.counts;
         (self.observe)(Progress::Running(Second {
             elapsed: now.saturating_duration_since(begin),
             issued,
             failed,
-            throughput_per_second: answered as f64 / since_last.as_secs_f64().max(1e-3),
-            p50,
-            p99,
+            throughput_per_second: of_late as f64 / since_last.as_secs_f64().max(1e-3),
+            p50: recent.map(|tail| tail.p50),
+            p99: recent.map(|tail| tail.p99),
+            p99_9: recent.map(|tail| tail.p99_9),
+            max: recent.map(|tail| tail.max),
+            answered,
+            overall: Tail::of(&self.total.latency),
+            maintenance: self.watch.lately(before),
             moving,
             connections: self.connections.iter().copied().sum(),
         }));
@@ -237,7 +324,13 @@ mod tests {
             recorder.answered(Duration::from_micros(50), Duration::ZERO);
         }
         let interval = recorder.exchange(Box::new(Interval::new(false)));
-        Message::Recorded { thread, interval, back: back.clone(), connections: Some(4) }
+        Message::Recorded {
+            thread,
+            interval,
+            back: back.clone(),
+            connections: Some(4),
+            span: (Instant::now() - TICK, Instant::now()),
+        }
     }
 
     #[test]
@@ -252,6 +345,11 @@ mod tests {
         assert_eq!(seen.first(), Some(&Progress::Loading { done: 3, all: 100 }));
         let Some(Progress::Running(second)) = seen.get(1) else { panic!("{seen:?}") };
         assert_eq!((second.issued, second.connections, second.moving), (30, Some(8), None));
+        assert_eq!((second.answered, second.maintenance), (30, None));
+        assert!(
+            second.overall.is_some_and(|tail| tail.p50.as_micros() == 50 && Some(tail.max) == second.max)
+        );
+        assert_eq!(collected.timeline.stretches().map(|stretch| stretch.answered).sum::<u64>(), 35);
         assert!(returned.recv().is_ok_and(|interval| interval.latency.is_empty()));
     }
 

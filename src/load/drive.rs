@@ -1,6 +1,6 @@
 //! One thread of callers: starts them together, hands out what they record, waits for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::crew::{self, Timers};
 use super::door::{ClientDoor, Door};
 use super::gate::Gate;
 use super::handoffs::{HandoffWatch, Overlap};
-use super::plan::{LOOK, Message, Plan, TICK};
+use super::plan::{LOOK, Message, Plan};
 use super::recorder::{Interval, Recorder};
 use super::verify::Findings;
 use crate::{Client, Shard};
@@ -21,20 +21,22 @@ pub(crate) struct Driven {
     /// When the last command was completed.
     pub(crate) at: Instant,
     pub(crate) findings: Option<Findings>,
-    /// CPU time of the callers' thread, while they ran.
+    /// CPU time of the callers' thread, while it was measured.
     pub(crate) cpu: Duration,
+    /// Commands of an open loop that were due and that nobody was free to send.
+    pub(crate) unsent: u64,
 }
 
-/// Runs the callers of one shard, on it.
+/// Runs the callers of one shard, on it; `number` is its own among those of all servers.
 pub(crate) async fn on_shard(
     shard: Shard,
+    number: usize,
     plan: Arc<Plan>,
     watch: Arc<HandoffWatch>,
     begin: Instant,
 ) -> Driven {
-    let overlap = watch.overlap(Some(shard.index()));
-    let crew = Crew::new(plan, overlap, shard.index(), begin);
-    let before = thread_cpu();
+    let overlap = watch.overlap(Some(number));
+    let crew = Crew::new(plan, overlap, number, begin);
     let callers: Vec<_> = (0..crew.plan().workload.tasks)
         // A clone of the handle is bound to the next connection of the pool.
         .map(|task| glommio::spawn_local(crew.caller(shard.clone(), task).run()))
@@ -45,7 +47,7 @@ pub(crate) async fn on_shard(
         finished.push(caller.await);
     }
     watch.cancel().await;
-    crew.finish(finished, before)
+    crew.finish(finished)
 }
 
 /// Runs the callers of one thread outside the shards, on the calling thread.
@@ -58,14 +60,13 @@ pub(crate) fn on_thread(
 ) -> Driven {
     // Each handle is bound to a shard of its own, which only the client knows.
     let crew = Crew::new(plan, watch.overlap(None), thread, begin);
-    let before = thread_cpu();
     let timers = Timers::default();
     let door = || ClientDoor::new(client.clone(), timers.clone());
     let callers: Vec<crew::Member<Finished>> = (0..crew.plan().workload.tasks)
         .map(|task| Box::pin(crew.caller(door(), task).run()) as crew::Member<Finished>)
         .collect();
     let finished = crew::run(&timers, callers, crew.clone().watch(door()));
-    crew.finish(finished, before)
+    crew.finish(finished)
 }
 
 /// The callers of one thread, and how their records get out.
@@ -75,6 +76,10 @@ struct Crew {
     thread: usize,
     back: mpsc::Sender<Box<Interval>>,
     returned: Rc<mpsc::Receiver<Box<Interval>>>,
+    /// Until when was handed out what has been recorded.
+    handed_out: Rc<Cell<Instant>>,
+    /// CPU time of the thread, before it was measured.
+    cpu_before: Rc<Cell<Duration>>,
 }
 
 impl Crew {
@@ -94,7 +99,9 @@ impl Crew {
         let (back, returned) = mpsc::channel();
         // The first exchange finds an empty interval ready.
         let _ = back.send(Box::new(Interval::new(open_loop)));
-        Crew { common, thread, back, returned: Rc::new(returned) }
+        let cpu_before = Rc::new(Cell::new(thread_cpu()));
+        let handed_out = Rc::new(Cell::new(common.gate.measured_from()));
+        Crew { common, thread, back, returned: Rc::new(returned), handed_out, cpu_before }
     }
 
     fn plan(&self) -> &Plan {
@@ -107,18 +114,33 @@ impl Crew {
     }
 
     /// Goes on for as long as the callers do: looks for the user's wish to stop, and hands out
-    /// what was recorded every second.
+    /// what was recorded at each tick.
     async fn watch(self, door: impl Door) {
-        let mut next = self.common.gate.begin() + TICK;
+        let from = self.common.gate.measured_from();
+        while let Some(wait) = from.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+            door.sleep(LOOK.min(wait)).await;
+            self.look();
+        }
+        self.cpu_before.set(thread_cpu());
+        let tick = self.plan().tick();
+        let mut next = from + tick;
         loop {
-            door.sleep(LOOK).await;
-            if self.plan().is_stopped() {
-                self.common.gate.close();
-            }
-            if Instant::now() >= next {
-                next += TICK;
+            door.sleep(LOOK.min(next.saturating_duration_since(Instant::now()))).await;
+            self.look();
+            let now = Instant::now();
+            if now >= next {
+                while next <= now {
+                    next += tick;
+                }
                 self.hand_out(door.connections());
             }
+        }
+    }
+
+    /// Closes the gate if the user wants that.
+    fn look(&self) {
+        if self.plan().is_stopped() {
+            self.common.gate.close();
         }
     }
 
@@ -127,14 +149,16 @@ impl Crew {
         let empty = self.returned.try_recv();
         let empty = empty.unwrap_or_else(|_| Box::new(Interval::new(open_loop)));
         let interval = self.common.recorder.borrow_mut().exchange(empty);
-        let back = self.back.clone();
-        self.plan().report(Message::Recorded { thread: self.thread, interval, back, connections });
+        let (thread, back, now) = (self.thread, self.back.clone(), Instant::now());
+        let span = (self.handed_out.replace(now).min(now), now);
+        self.plan().report(Message::Recorded { thread, interval, back, connections, span });
     }
 
-    fn finish(self, finished: Vec<Finished>, cpu_before: Duration) -> Driven {
-        let cpu = thread_cpu().saturating_sub(cpu_before);
+    fn finish(self, finished: Vec<Finished>) -> Driven {
+        let cpu = thread_cpu().saturating_sub(self.cpu_before.get());
         self.hand_out(None);
-        let mut at = self.common.gate.begin();
+        let gate = &self.common.gate;
+        let mut at = gate.measured_from();
         let mut findings: Option<Findings> = None;
         for caller in finished {
             at = at.max(caller.at);
@@ -142,7 +166,7 @@ impl Crew {
                 findings.get_or_insert_with(Findings::default).add(found);
             }
         }
-        Driven { at, findings, cpu }
+        Driven { at, findings, cpu, unsent: gate.unsent() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! When a shard's callers may send, and when they must stop.
+//! When a shard's callers may send, from when on it counts, and when they must stop.
 //!
 //! One gate for each thread of callers, of plain cells: a caller compares a time that it has read
 //! anyway with the deadline, and takes its commands from the thread's own share.
@@ -15,22 +15,29 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Gate {
     begin: Instant,
+    measured_from: Instant,
     deadline: Cell<Instant>,
+    /// When the user had enough, if that was before the end.
+    stopped: Cell<Option<Instant>>,
     left: Cell<u64>,
     pacer: Option<RefCell<Pacer>>,
 }
 
 impl Gate {
-    /// The gate of thread `part` of `parts`.
+    /// The gate of thread `part` of `parts`, whose callers begin at `begin`, to warm up if that is wanted.
     pub(crate) fn new(workload: &Workload, begin: Instant, part: usize, parts: usize) -> Gate {
         let (length, left) = match workload.limit {
             Limit::Duration(duration) => (duration.min(FOREVER), u64::MAX),
             Limit::Requests(requests) => (FOREVER, share(requests, part, parts)),
         };
-        let pacer = |rate| RefCell::new(Pacer::new(rate, workload.pipeline, part, parts));
+        let Workload { arrivals, pipeline, seed, .. } = *workload;
+        let pacer = |rate| RefCell::new(Pacer::new(arrivals, rate, pipeline, (part, parts), seed));
+        let measured_from = begin + workload.warm_up.min(FOREVER);
         Gate {
             begin,
-            deadline: Cell::new(begin + length),
+            measured_from,
+            deadline: Cell::new(measured_from + length),
+            stopped: Cell::new(None),
             left: Cell::new(left),
             pacer: workload.rate.map(pacer),
         }
@@ -40,17 +47,29 @@ impl Gate {
         self.begin
     }
 
+    /// What is due, or sent, before this only warms up.
+    pub(crate) fn measured_from(&self) -> Instant {
+        self.measured_from
+    }
+
     pub(crate) fn is_closed(&self, now: Instant) -> bool {
         now >= self.deadline.get()
     }
 
     /// Lets nobody pass any more.
     pub(crate) fn close(&self) {
+        if self.stopped.get().is_none() {
+            self.stopped.set(Some(Instant::now()));
+        }
         self.deadline.set(self.begin);
     }
 
-    /// Takes up to `wanted` commands from what is left of the thread's share.
-    pub(crate) fn take(&self, wanted: usize) -> usize {
+    /// Takes up to `wanted` commands, to be sent at `at`, from what is left of the thread's share. Those that warm up
+    /// are not counted.
+    pub(crate) fn take(&self, wanted: usize, at: Instant) -> usize {
+        if at < self.measured_from {
+            return wanted;
+        }
         let left = self.left.get();
         let taken = left.min(wanted as u64);
         self.left.set(left - taken);
@@ -62,6 +81,14 @@ impl Gate {
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
         let due = self.pacer.as_ref()?.borrow_mut().next();
         Some(self.begin + due.min(FOREVER))
+    }
+
+    /// Commands of an open loop that were due while it was measured, and that no caller was free to send.
+    pub(crate) fn unsent(&self) -> u64 {
+        let Some(pacer) = &self.pacer else { return 0 };
+        let end = self.stopped.get().unwrap_or(self.deadline.get());
+        let left = |until: Instant| pacer.borrow().left_before(until.saturating_duration_since(self.begin));
+        left(end).saturating_sub(left(self.measured_from)).min(self.left.get())
     }
 }
 
@@ -75,6 +102,8 @@ fn share(whole: u64, part: usize, parts: usize) -> u64 {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
     fn shares_add_up() {
         for (whole, parts) in [(10, 3), (2, 5), (0, 1), (1_000_000, 7)] {
@@ -85,24 +114,48 @@ mod tests {
 
     #[test]
     fn a_gate_gives_out_its_share_and_no_more() {
-        let workload = Workload { limit: Limit::Requests(10), ..Workload::default() };
+        let workload = Workload { limit: Limit::Requests(10), warm_up: SECOND, ..Workload::default() };
         let begin = Instant::now();
         let gate = Gate::new(&workload, begin, 0, 1);
-        assert_eq!([gate.take(4), gate.take(4), gate.take(4), gate.take(4)], [4, 4, 2, 0]);
-        assert!(!gate.is_closed(begin + Duration::from_secs(1 << 20)));
-        assert_eq!(gate.next_arrival(), None);
+        let warming = begin + SECOND / 2;
+        assert_eq!([gate.take(40, begin), gate.take(40, warming)], [40, 40], "it does not count yet");
+        let measured = gate.measured_from();
+        assert_eq!(measured, begin + SECOND);
+        assert_eq!([4, 4, 4, 4].map(|wanted| gate.take(wanted, measured)), [4, 4, 2, 0]);
+        assert!(!gate.is_closed(begin + SECOND * (1 << 20)));
+        assert_eq!((gate.next_arrival(), gate.unsent()), (None, 0));
     }
 
     #[test]
     fn a_gate_closes_at_its_time_or_when_told() {
-        let limit = Limit::Duration(Duration::from_secs(3));
-        let workload = Workload { limit, rate: Some(10), ..Workload::default() };
+        let limit = Limit::Duration(SECOND * 3);
+        let workload = Workload { limit, warm_up: SECOND * 2, rate: Some(10), ..Workload::default() };
         let begin = Instant::now();
         let gate = Gate::new(&workload, begin, 1, 2);
-        assert!(!gate.is_closed(begin + Duration::from_millis(2999)));
-        assert!(gate.is_closed(begin + Duration::from_secs(3)));
+        assert!(!gate.is_closed(begin + Duration::from_millis(4999)));
+        assert!(gate.is_closed(begin + SECOND * 5));
         assert_eq!(gate.next_arrival(), Some(begin + Duration::from_millis(100)));
         gate.close();
         assert!(gate.is_closed(begin));
+    }
+
+    #[test]
+    fn what_was_due_and_not_sent_is_counted_where_it_is_measured() {
+        let limit = Limit::Duration(SECOND * 3);
+        let workload = Workload { limit, warm_up: SECOND * 2, rate: Some(10), ..Workload::default() };
+        let gate = Gate::new(&workload, Instant::now(), 0, 1);
+        assert_eq!(gate.unsent(), 30);
+        let taken = |count: usize| assert!((0..count).all(|_| gate.next_arrival().is_some()));
+        taken(20);
+        assert_eq!(gate.unsent(), 30, "these warmed up");
+        taken(29);
+        assert_eq!(gate.unsent(), 1);
+        taken(5);
+        assert_eq!(gate.unsent(), 0, "and the rest is due after the end");
+        let requests = Workload { limit: Limit::Requests(7), ..workload };
+        let gate = Gate::new(&requests, Instant::now(), 0, 1);
+        assert_eq!(gate.unsent(), 7);
+        assert_eq!(gate.take(7, gate.measured_from()), 7);
+        assert_eq!(gate.unsent(), 0);
     }
 }

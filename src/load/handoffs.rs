@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::recorder::{histogram, nanos};
+use super::windows::{Window, Windows};
 use crate::observe::{Event, HandoffResult};
 
 /// Listens to the events of a client's shards; see [`Config::on_event`](crate::Config::on_event).
@@ -34,6 +35,7 @@ struct Tally {
     succeeded: u64,
     /// Of those that succeeded, in nanoseconds.
     durations: Histogram<u64>,
+    windows: Windows,
 }
 
 impl HandoffWatch {
@@ -42,7 +44,12 @@ impl HandoffWatch {
         HandoffWatch {
             epoch: Instant::now(),
             until: (0..=shards).map(|_| Arc::default()).collect(),
-            tally: Mutex::new(Tally { open: vec![0; shards + 1], succeeded: 0, durations: histogram() }),
+            tally: Mutex::new(Tally {
+                open: vec![0; shards + 1],
+                succeeded: 0,
+                durations: histogram(),
+                windows: Windows::default(),
+            }),
         }
     }
 
@@ -52,13 +59,12 @@ impl HandoffWatch {
         if shard >= all {
             return;
         }
+        let mut tally = self.tally();
         match event {
             Event::HandoffStarted { .. } => {
-                let mut tally = self.tally();
                 [shard, all].into_iter().for_each(|place| self.begin(&mut tally, place));
             }
             Event::HandoffEnded { result, duration, .. } => {
-                let mut tally = self.tally();
                 if *result == HandoffResult::Succeeded {
                     tally.succeeded += 1;
                     tally.durations.saturating_record(nanos(*duration));
@@ -67,6 +73,8 @@ impl HandoffWatch {
             }
             _ => {}
         }
+        let open = tally.open.last().copied().unwrap_or_default();
+        tally.windows.note(Instant::now(), event, open);
     }
 
     fn begin(&self, tally: &mut Tally, place: usize) {
@@ -94,6 +102,16 @@ impl HandoffWatch {
     /// How long those that succeeded took, in nanoseconds.
     pub(crate) fn durations(&self) -> Histogram<u64> {
         self.tally().durations.clone()
+    }
+
+    /// The maintenance that there was so far.
+    pub(crate) fn windows(&self) -> Vec<Window> {
+        self.tally().windows.all()
+    }
+
+    /// The maintenance that goes on, or did since then.
+    pub(crate) fn lately(&self, since: Instant) -> Option<&'static str> {
+        self.tally().windows.lately(since)
     }
 
     /// For callers on this shard, or, without one, for callers whose commands go to any.

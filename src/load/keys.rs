@@ -1,9 +1,11 @@
 //! Which key comes next: the distributions over a key space, and the text of a key.
 //!
 //! A [`KeyDistribution`] is what the user asked for; a [`KeyChooser`] is one caller's cheap,
-//! seedable stream of key numbers drawn from it.
+//! seedable stream of key numbers drawn from it. [`draws`](super::draws) says what a draw costs.
 
 use std::fmt;
+
+use super::draws::{Normal, Zipf};
 
 /// How the keys of a run are spread over the key space.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,15 +19,73 @@ pub enum KeyDistribution {
         /// The exponent: greater than 0; 0.99 is the classic choice for caches.
         exponent: f64,
     },
+    /// The middle of the key space is likeliest: the normal distribution, cut off at both ends.
+    Gaussian {
+        /// The standard deviation in keys; `None`: a sixth of the key space, which puts 99.7 % of all accesses
+        /// inside of it before the ends are cut off.
+        deviation: Option<f64>,
+    },
+    /// A hot set: the first keys of the key space get most of the accesses. Inside and outside of it every key is
+    /// equally likely.
+    Hot {
+        /// How many of the keys are hot, in percent: above 0, below 100. It is one key at least.
+        keys: f64,
+        /// How many of the accesses they get, in percent: above 0, to 100.
+        share: f64,
+    },
     /// Each caller walks the whole key space in order, from its own starting point.
     Sequential,
 }
+
+impl KeyDistribution {
+    /// The same over a part of the key space: `part` of its `whole` keys, evenly picked.
+    pub(crate) fn over(self, part: u64, whole: u64) -> KeyDistribution {
+        match self {
+            KeyDistribution::Gaussian { deviation: Some(deviation) } => {
+                let deviation = Some(deviation * part as f64 / whole.max(1) as f64);
+                KeyDistribution::Gaussian { deviation }
+            }
+            same => same,
+        }
+    }
+
+    /// What its numbers may be in a key space of `keys` keys, if they are not that.
+    pub(crate) fn misfit(&self, keys: u64) -> Option<(String, String)> {
+        let within = |number: f64, most: f64| number > 0.0 && number <= most;
+        match *self {
+            KeyDistribution::Zipf { exponent } if !within(exponent, ZIPF_EXPONENT_MAX) => {
+                Some((exponent.to_string(), format!("an exponent above 0, to {ZIPF_EXPONENT_MAX}")))
+            }
+            // Were it wider, nearly all draws would fall outside of the key space and be drawn again.
+            KeyDistribution::Gaussian { deviation: Some(wide) } if !within(wide, keys as f64) => Some((
+                wide.to_string(),
+                format!("a standard deviation above 0, to the {keys} keys that there are (--key-space)"),
+            )),
+            KeyDistribution::Hot { keys, share }
+                if !(within(keys, 100.0) && keys < 100.0 && within(share, 100.0)) =>
+            {
+                let allowed = "KEYS% above 0 and below 100, and SHARE% above 0, to 100";
+                Some((format!("{keys}%:{share}%"), allowed.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The steepest Zipf distribution: beyond it everything is the first key.
+pub const ZIPF_EXPONENT_MAX: f64 = 20.0;
+
+/// How many standard deviations the key space is wide, if nothing else is said.
+const DEVIATIONS: f64 = 6.0;
 
 impl fmt::Display for KeyDistribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             KeyDistribution::Uniform => f.write_str("uniform"),
             KeyDistribution::Zipf { exponent } => write!(f, "zipf:{exponent}"),
+            KeyDistribution::Gaussian { deviation: None } => f.write_str("gaussian"),
+            KeyDistribution::Gaussian { deviation: Some(deviation) } => write!(f, "gaussian:{deviation}"),
+            KeyDistribution::Hot { keys, share } => write!(f, "hot:{keys}%:{share}%"),
             KeyDistribution::Sequential => f.write_str("sequential"),
         }
     }
@@ -36,6 +96,8 @@ impl fmt::Display for KeyDistribution {
 pub(crate) enum KeyChooser {
     Uniform { size: u64 },
     Zipf(Zipf),
+    Gaussian { size: f64, deviation: f64, normal: Normal },
+    Hot { hot: u64, size: u64, share: f64 },
     Sequential { size: u64, next: u64 },
 }
 
@@ -46,6 +108,17 @@ impl KeyChooser {
         match distribution {
             KeyDistribution::Uniform => KeyChooser::Uniform { size },
             KeyDistribution::Zipf { exponent } => KeyChooser::Zipf(Zipf::new(size, exponent)),
+            KeyDistribution::Gaussian { deviation } => {
+                let size = size as f64;
+                let deviation = deviation.unwrap_or(size / DEVIATIONS);
+                KeyChooser::Gaussian { size, deviation, normal: Normal::default() }
+            }
+            KeyDistribution::Hot { keys, share } => {
+                let hot = ((size as f64 * keys / 100.0).ceil() as u64).clamp(1, size);
+                // With nothing outside of it, everything goes to the hot set.
+                let share = if hot == size { 1.0 } else { share / 100.0 };
+                KeyChooser::Hot { hot, size, share }
+            }
             KeyDistribution::Sequential => {
                 let start = u128::from(size) * u128::from(part) / u128::from(parts.max(1));
                 let next = u64::try_from(start).unwrap_or(0) % size;
@@ -58,6 +131,16 @@ impl KeyChooser {
         match self {
             KeyChooser::Uniform { size } => rng.u64(..*size),
             KeyChooser::Zipf(zipf) => zipf.sample(rng) - 1,
+            KeyChooser::Gaussian { size, deviation, normal } => loop {
+                let key = *size / 2.0 + *deviation * normal.sample(rng);
+                if key >= 0.0 && key < *size {
+                    return key as u64;
+                }
+            },
+            KeyChooser::Hot { hot, size, share } => match rng.f64() < *share {
+                true => rng.u64(..*hot),
+                false => rng.u64(*hot..*size),
+            },
             KeyChooser::Sequential { size, next } => {
                 let key = *next;
                 *next = if key + 1 == *size { 0 } else { key + 1 };
@@ -65,71 +148,6 @@ impl KeyChooser {
             }
         }
     }
-}
-
-/// Ranks `1..=size` with probability proportional to `rank^-exponent`, by rejection-inversion
-/// (W. Hörmann, G. Derflinger, "Rejection-inversion to generate variates from monotone discrete
-/// distributions", 1996): no table, and about one draw a sample whatever the size.
-#[derive(Debug, Clone)]
-pub(crate) struct Zipf {
-    size: f64,
-    exponent: f64,
-    /// The integral of the hat at 1.5, less the whole mass of rank 1.
-    low: f64,
-    /// The integral of the hat at `size + 0.5`.
-    high: f64,
-    /// A candidate nearer to its rank than this is accepted without computing the hat.
-    shortcut: f64,
-}
-
-impl Zipf {
-    pub(crate) fn new(size: u64, exponent: f64) -> Zipf {
-        let size = size.max(1) as f64;
-        let low = integral(1.5, exponent) - 1.0;
-        let high = integral(size + 0.5, exponent);
-        let second = inverse_integral(integral(2.5, exponent) - hat(2.0, exponent), exponent);
-        Zipf { size, exponent, low, high, shortcut: 2.0 - second }
-    }
-
-    pub(crate) fn sample(&self, rng: &mut fastrand::Rng) -> u64 {
-        loop {
-            let u = self.high + rng.f64() * (self.low - self.high);
-            let x = inverse_integral(u, self.exponent);
-            let rank = x.round().clamp(1.0, self.size);
-            let accepted = rank - x <= self.shortcut
-                || u >= integral(rank + 0.5, self.exponent) - hat(rank, self.exponent);
-            if accepted {
-                return rank as u64;
-            }
-        }
-    }
-}
-
-/// `x^-exponent`: the density whose sums are wanted.
-fn hat(x: f64, exponent: f64) -> f64 {
-    (-exponent * x.ln()).exp()
-}
-
-/// The integral of the hat from 1 to `x`, in a form that stays exact when the exponent nears 1.
-fn integral(x: f64, exponent: f64) -> f64 {
-    let log = x.ln();
-    expm1_over((1.0 - exponent) * log) * log
-}
-
-fn inverse_integral(y: f64, exponent: f64) -> f64 {
-    // Below -1 there is no inverse; rounding may take the argument there at the far end.
-    let t = (y * (1.0 - exponent)).max(-1.0);
-    (log1p_over(t) * y).exp()
-}
-
-/// `(e^x - 1) / x`, and 1 at 0.
-fn expm1_over(x: f64) -> f64 {
-    if x.abs() > 1e-8 { x.exp_m1() / x } else { 1.0 + x / 2.0 * (1.0 + x / 3.0) }
-}
-
-/// `ln(1 + x) / x`, and 1 at 0.
-fn log1p_over(x: f64) -> f64 {
-    if x.abs() > 1e-8 { x.ln_1p() / x } else { 1.0 - x * (0.5 - x / 3.0) }
 }
 
 /// The text of a key, `key:` and twelve digits (as redis-benchmark writes it), rewritten in place.
@@ -142,6 +160,10 @@ impl KeyText {
 
     pub(crate) fn new() -> KeyText {
         KeyText(*b"key:000000000000")
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The key's text; the number's digits beyond the twelfth are dropped.
@@ -171,55 +193,118 @@ pub(crate) fn write_digits(out: &mut [u8], mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::fit::{chi_square, chi_square_limit, normal_below};
 
-    /// Pearson's statistic of `samples` draws against the expected probabilities.
-    fn chi_square(probabilities: &[f64], samples: u32, mut draw: impl FnMut() -> usize) -> f64 {
-        let mut seen = vec![0u32; probabilities.len()];
-        for _ in 0..samples {
-            seen[draw()] += 1;
-        }
-        let expected = probabilities.iter().map(|p| p * f64::from(samples));
-        seen.iter().zip(expected).map(|(&n, e)| (f64::from(n) - e).powi(2) / e).sum()
-    }
+    const SIZE: usize = 60;
 
-    /// The 99.99 % quantile of chi-square with `freedom` degrees (Wilson and Hilferty).
-    fn limit(freedom: usize) -> f64 {
-        let k = freedom as f64;
-        k * (1.0 - 2.0 / (9.0 * k) + 3.719 * (2.0 / (9.0 * k)).sqrt()).powi(3)
-    }
-
-    #[test]
-    fn zipf_follows_its_definition() {
-        for exponent in [0.3, 0.99, 1.0, 1.000_000_001, 1.5, 2.5] {
-            for size in [1usize, 2, 10, 100] {
-                let zipf = Zipf::new(size as u64, exponent);
-                let weights: Vec<f64> = (1..=size).map(|k| (k as f64).powf(-exponent)).collect();
-                let total: f64 = weights.iter().sum();
-                let p: Vec<f64> = weights.iter().map(|w| w / total).collect();
-                let mut rng = fastrand::Rng::with_seed(7);
-                let x2 = chi_square(&p, 200_000, || zipf.sample(&mut rng) as usize - 1);
-                assert!(size == 1 || x2 < limit(size - 1), "exponent {exponent}, {size}: {x2}");
-            }
-        }
-    }
-
-    #[test]
-    fn zipf_stays_in_range_at_the_extremes() {
-        let mut rng = fastrand::Rng::with_seed(3);
-        for exponent in [0.01, 1.0, 10.0, 100.0] {
-            let zipf = Zipf::new(KEY_SPACE_MAX, exponent);
-            for _ in 0..10_000 {
-                assert!((1..=KEY_SPACE_MAX).contains(&zipf.sample(&mut rng)));
-            }
-        }
-    }
-
-    #[test]
-    fn uniform_is_uniform() {
-        let mut chooser = KeyChooser::new(KeyDistribution::Uniform, 100, 0, 1);
+    /// Pearson's statistic of keys chosen out of [`SIZE`] against what should come.
+    fn misfit(distribution: KeyDistribution, probabilities: &[f64]) -> f64 {
+        let mut chooser = KeyChooser::new(distribution, SIZE as u64, 0, 1);
         let mut rng = fastrand::Rng::with_seed(11);
-        let x2 = chi_square(&[0.01; 100], 200_000, || chooser.next(&mut rng) as usize);
-        assert!(x2 < limit(99), "{x2}");
+        chi_square(probabilities, 200_000, || chooser.next(&mut rng) as usize)
+    }
+
+    /// What a normal distribution around the middle gives each key, with what is beyond the ends left out.
+    fn gaussian(deviation: f64) -> Vec<f64> {
+        let below = |key: usize| normal_below((key as f64 - SIZE as f64 / 2.0) / deviation);
+        let all = below(SIZE) - below(0);
+        (0..SIZE).map(|key| (below(key + 1) - below(key)) / all).collect()
+    }
+
+    fn hot(keys: usize, share: f64) -> Vec<f64> {
+        let (inside, outside) = (share / keys as f64, (1.0 - share) / (SIZE - keys) as f64);
+        (0..SIZE).map(|key| if key < keys { inside } else { outside }).collect()
+    }
+
+    #[test]
+    fn keys_follow_their_distribution() {
+        let even = vec![1.0 / SIZE as f64; SIZE];
+        let wide = KeyDistribution::Gaussian { deviation: Some(25.5) };
+        for (distribution, probabilities) in [
+            (KeyDistribution::Uniform, even),
+            (KeyDistribution::Gaussian { deviation: None }, gaussian(10.0)),
+            (wide, gaussian(25.5)),
+            (KeyDistribution::Hot { keys: 10.0, share: 90.0 }, hot(6, 0.9)),
+            // Six keys and a bit are seven.
+            (KeyDistribution::Hot { keys: 10.1, share: 2.5 }, hot(7, 0.025)),
+        ] {
+            let misfit = misfit(distribution, &probabilities);
+            assert!(misfit < chi_square_limit(SIZE - 1), "{distribution}: {misfit}");
+        }
+    }
+
+    #[test]
+    fn keys_of_another_distribution_are_found_out() {
+        let nearly_even: Vec<f64> =
+            (0..SIZE).map(|key| (1.0 + if key < 30 { 0.02 } else { -0.02 }) / SIZE as f64).collect();
+        for (distribution, probabilities) in [
+            (KeyDistribution::Uniform, nearly_even),
+            (KeyDistribution::Gaussian { deviation: None }, gaussian(10.3)),
+            (KeyDistribution::Gaussian { deviation: Some(25.5) }, gaussian(24.0)),
+            (KeyDistribution::Hot { keys: 10.0, share: 90.0 }, hot(6, 0.89)),
+            (KeyDistribution::Hot { keys: 10.0, share: 90.0 }, hot(7, 0.9)),
+        ] {
+            let misfit = misfit(distribution, &probabilities);
+            assert!(misfit > chi_square_limit(SIZE - 1), "{distribution}: {misfit}");
+        }
+    }
+
+    #[test]
+    fn every_distribution_stays_inside_of_the_key_space() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        for size in [1, 2, 3, KEY_SPACE_MAX] {
+            for distribution in [
+                KeyDistribution::Uniform,
+                KeyDistribution::Zipf { exponent: 0.99 },
+                KeyDistribution::Gaussian { deviation: None },
+                KeyDistribution::Gaussian { deviation: Some(size as f64) },
+                KeyDistribution::Gaussian { deviation: Some(1e-9) },
+                KeyDistribution::Hot { keys: 1e-9, share: 1e-9 },
+                KeyDistribution::Hot { keys: 99.999, share: 100.0 },
+                KeyDistribution::Sequential,
+            ] {
+                assert_eq!(distribution.misfit(size), None);
+                let mut keys = KeyChooser::new(distribution, size, 2, 3);
+                assert!((0..1000).all(|_| keys.next(&mut rng) < size), "{distribution}, {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_named_with_what_would() {
+        for (distribution, named) in [
+            (KeyDistribution::Zipf { exponent: f64::NAN }, "to 20"),
+            (KeyDistribution::Gaussian { deviation: Some(0.0) }, "to the 100 keys"),
+            (KeyDistribution::Gaussian { deviation: Some(100.1) }, "to the 100 keys"),
+            (KeyDistribution::Hot { keys: 100.0, share: 50.0 }, "below 100"),
+            (KeyDistribution::Hot { keys: f64::NAN, share: 50.0 }, "below 100"),
+            (KeyDistribution::Hot { keys: 1.0, share: 0.0 }, "SHARE% above 0"),
+        ] {
+            let (_, allowed) = distribution.misfit(100).expect("it makes no sense");
+            assert!(allowed.contains(named), "{allowed}");
+        }
+    }
+
+    /// Run by name, in a release build: `cargo test --release --lib what_a_draw_costs -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "a measurement, which says something only in a release build"]
+    fn what_a_draw_costs() {
+        const DRAWS: u32 = 20_000_000;
+        for distribution in [
+            KeyDistribution::Uniform,
+            KeyDistribution::Zipf { exponent: 0.99 },
+            KeyDistribution::Gaussian { deviation: None },
+            KeyDistribution::Hot { keys: 1.0, share: 90.0 },
+            KeyDistribution::Sequential,
+        ] {
+            let mut keys = KeyChooser::new(distribution, 100_000, 0, 1);
+            let mut rng = fastrand::Rng::with_seed(1);
+            let begin = std::time::Instant::now();
+            let sum = (0..DRAWS).fold(0u64, |sum, _| sum.wrapping_add(keys.next(&mut rng)));
+            let each = begin.elapsed().as_nanos() as f64 / f64::from(DRAWS);
+            println!("{distribution}: {each:.1} ns a key (sum {sum})");
+            assert!(each < 50.0 || cfg!(debug_assertions), "a tenth of what a GET costs");
+        }
     }
 
     #[test]

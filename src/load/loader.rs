@@ -65,12 +65,11 @@ impl Loader {
     }
 
     fn set<D: Door>(&mut self, door: &D, key: u64) -> D::Reply<()> {
-        let values = self.plan.workload.values;
         if self.plan.workload.verify {
             let signature = Signature { key, version: LOADED, run: self.plan.run };
-            signature.write(values, &mut self.value);
+            signature.write(self.plan.workload.form(), &mut self.value);
             return door.set(self.key.write(key), &self.value);
         }
-        door.set(self.key.write(key), self.plan.filler.next(&mut self.rng))
+        door.set(self.key.write(key), self.plan.filler.next(&mut self.rng, &mut self.value))
     }
 }

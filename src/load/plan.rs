@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::recorder::Interval;
 use super::values::Filler;
-use super::workload::Workload;
+use super::workload::{Limit, Workload};
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -18,7 +18,9 @@ pub(crate) struct Plan {
     pub(crate) run: u32,
     /// The counter of the `INCR` audit.
     pub(crate) audit_key: String,
+    /// Shards over all servers.
     pub(crate) shards: usize,
+    pub(crate) servers: usize,
     stop: Arc<AtomicBool>,
     desk: mpsc::Sender<Message>,
 }
@@ -28,7 +30,9 @@ pub(crate) struct Plan {
 pub(crate) enum Message {
     /// This many more keys are loaded.
     Loaded(u64),
-    /// The callers start, at this time.
+    /// The callers start, and nothing counts for so long.
+    WarmingUp(Duration),
+    /// What counts starts at this time.
     Begin(Instant),
     /// The endpoint in use has announced that it moves; that many handoffs had succeeded before.
     Moving { to: SocketAddr, handed_off: u64 },
@@ -38,6 +42,8 @@ pub(crate) enum Message {
         interval: Box<Interval>,
         back: mpsc::Sender<Box<Interval>>,
         connections: Option<usize>,
+        /// From when to when it was recorded.
+        span: (Instant, Instant),
     },
     /// The run is over.
     End,
@@ -52,14 +58,23 @@ impl Plan {
     ) -> Plan {
         // The seed repeats the choices of a run; its values must still differ from last time's.
         let run = fastrand::u32(..);
-        let filler = Filler::new(workload.values, workload.seed);
+        let filler = Filler::new(workload.form(), workload.seed);
         let audit_key = format!("hitless:audit:{run:08x}");
-        Plan { workload, filler, run, audit_key, shards, stop, desk }
+        Plan { workload, filler, run, audit_key, shards, servers: 1, stop, desk }
     }
 
     /// Callers over all shards.
     pub(crate) fn callers(&self) -> u64 {
         (self.shards * self.workload.tasks) as u64
+    }
+
+    /// How often a thread of callers hands out what it has recorded.
+    pub(crate) fn tick(&self) -> Duration {
+        match self.workload.limit {
+            Limit::Duration(length) if length > SHORT => TICK,
+            // How long so many commands take is not known; the timeline joins what becomes too much.
+            _ => FINE_TICK,
+        }
     }
 
     /// Whether the user wants the run to end.
@@ -75,5 +90,8 @@ impl Plan {
 
 /// How often a shard looks whether the user wants to stop.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
-/// How often a shard hands out what it has recorded.
+/// How often an observer is told how far a run is.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// Runs up to this long are told apart more finely.
+const SHORT: Duration = Duration::from_secs(60);
+const FINE_TICK: Duration = Duration::from_millis(100);

@@ -3,19 +3,24 @@
 //! A number that was not measured is absent. Latencies are microseconds with decimals.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::course::{self, MaintenanceWindow, Moment};
 use super::moves::Moving;
 use super::recorder::{Counts, Interval};
+use super::timeline::Timeline;
 use super::verify::Findings;
+use super::windows::Window;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
+    /// When the run began, in seconds since 1970.
+    pub started_at_unix_seconds: f64,
     /// From the common start to the last completion.
     pub elapsed_seconds: f64,
     /// Whether the run was stopped before its end.
@@ -35,6 +40,9 @@ pub struct Report {
     pub verify: Option<Verified>,
     /// Answered commands per second.
     pub throughput_per_second: f64,
+    /// What an open loop asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
     /// User and system time of the shards' threads, for each answered command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_cpu_ns_per_command: Option<f64>,
@@ -59,8 +67,47 @@ pub struct Report {
     pub reconnects: u64,
     /// Live connections by peer at the end.
     pub connections: BTreeMap<String, usize>,
+    /// What each server did, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerReport>,
     /// What each shard did.
     pub shards: Vec<ShardReport>,
+    /// What each maintenance did to the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
+    /// The course of the run, in at most 240 intervals.
+    pub timeline: Vec<Moment>,
+    /// What the above was read from, for those who draw it or write it out.
+    #[serde(skip)]
+    pub(crate) recorded: Recorded,
+}
+
+/// Everything that was recorded, as finely as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Recorded {
+    pub(crate) timeline: Timeline,
+    /// All latencies of the run, in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+    /// Those of the commands that overlapped a handoff.
+    pub(crate) in_handoff: Histogram<u64>,
+    /// From the time of sending; only in an open loop.
+    pub(crate) service: Option<Histogram<u64>>,
+}
+
+#[cfg(all(test, feature = "cli"))]
+impl Recorded {
+    /// Three commands of one, two and seven microseconds, for tests of those who write it out.
+    pub(crate) fn example() -> Recorded {
+        let mut recorder = super::recorder::Recorder::new(false);
+        for micros in [1, 2, 7] {
+            recorder.answered(Duration::from_micros(micros), Duration::ZERO);
+        }
+        let interval = recorder.exchange(Box::new(Interval::new(false)));
+        let mut timeline = Timeline::new(Duration::from_millis(100), 1);
+        timeline.add(Duration::ZERO, Duration::from_millis(100), &interval);
+        let (latency, in_handoff) = (interval.latency, super::recorder::histogram());
+        Recorded { timeline, latency, in_handoff, service: None }
+    }
 }
 
 /// How the load was generated.
@@ -72,6 +119,17 @@ pub enum LoopKind {
     Closed,
     /// Commands are due at fixed times, whatever the replies do.
     Open,
+}
+
+/// What an open loop asked for, beside what it got.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Offered {
+    /// Commands that were due, a second.
+    pub per_second: f64,
+    /// Commands that were due and never sent, because every caller was still waiting when the run ended. They are in
+    /// no percentile: if there are many, more callers are needed, or the endpoint cannot keep up.
+    pub unsent: u64,
 }
 
 /// How many commands came to which end.
@@ -223,6 +281,18 @@ impl Spread {
     }
 }
 
+/// What one of several servers did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ServerReport {
+    /// Where it is, without secrets.
+    pub endpoint: String,
+    /// Answered commands.
+    pub commands: u64,
+    /// Answered commands per second.
+    pub throughput_per_second: f64,
+}
+
 /// What one shard did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -244,20 +314,29 @@ pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     pub(crate) interrupted: bool,
     pub(crate) loop_kind: LoopKind,
+    pub(crate) offered: Option<Offered>,
     pub(crate) total: Interval,
+    pub(crate) timeline: Timeline,
+    pub(crate) begin: Option<Instant>,
+    pub(crate) windows: Vec<Window>,
     pub(crate) verify: Option<(Findings, Option<u64>)>,
     pub(crate) shard_cpu: Option<Duration>,
     pub(crate) caller_cpu: Option<Duration>,
     pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
     pub(crate) connections: BTreeMap<String, usize>,
+    /// For each of several servers its name, and the commands that it answered.
+    pub(crate) servers: Vec<(String, u64)>,
     /// For each shard its core, and the commands answered to callers on it.
     pub(crate) shards: Vec<(Option<usize>, Option<u64>)>,
 }
 
 impl Report {
     pub(crate) fn new(measured: Measured) -> Report {
-        let Measured { total, elapsed, .. } = measured;
+        let Measured { total, timeline, elapsed, .. } = measured;
+        let movings = &measured.maintenance.movings;
+        let windows = course::windows(&timeline, measured.begin, &measured.windows, movings, elapsed);
+        let began = timeline.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let counts = total.counts;
         let each = |cpu: Duration| {
             let commands = counts.answered;
@@ -268,13 +347,20 @@ impl Report {
             commands,
             throughput_per_second: commands.map(|commands| per_second(commands, elapsed)),
         };
+        let server = |(endpoint, commands): (String, u64)| ServerReport {
+            endpoint,
+            commands,
+            throughput_per_second: per_second(commands, elapsed),
+        };
         let gap = total.longest_gap;
         Report {
+            started_at_unix_seconds: round(began.as_secs_f64(), 3),
             elapsed_seconds: round(elapsed.as_secs_f64(), 6),
             interrupted: measured.interrupted,
             loop_kind: measured.loop_kind,
             commands: commands(&counts),
             throughput_per_second: per_second(counts.answered, elapsed),
+            offered: measured.offered,
             client_cpu_ns_per_command: measured.shard_cpu.and_then(each),
             caller_cpu_ns_per_command: measured.caller_cpu.and_then(each),
             latency_us: Latency::of(&total.latency),
@@ -287,7 +373,16 @@ impl Report {
             maintenance: measured.maintenance,
             reconnects: measured.reconnects,
             connections: measured.connections,
+            servers: measured.servers.into_iter().map(server).collect(),
             shards: measured.shards.into_iter().map(shard).collect(),
+            maintenance_windows: windows,
+            timeline: course::moments(&timeline),
+            recorded: Recorded {
+                timeline,
+                latency: total.latency,
+                in_handoff: total.in_handoff,
+                service: total.service,
+            },
         }
     }
 
@@ -334,7 +429,7 @@ fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1e3
 }
 
-fn round(number: f64, digits: i32) -> f64 {
+pub(super) fn round(number: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (number * scale).round() / scale
 }
@@ -352,13 +447,18 @@ mod tests {
             elapsed: Duration::from_secs(2),
             interrupted: false,
             loop_kind: LoopKind::Closed,
+            offered: None,
             total: *recorder.exchange(Box::new(Interval::new(false))),
+            timeline: Timeline::new(Duration::from_millis(100), 1),
+            begin: None,
+            windows: Vec::new(),
             verify: None,
             shard_cpu: Some(Duration::from_micros(3)),
             caller_cpu: None,
             maintenance: Observed::default(),
             reconnects: 0,
             connections: BTreeMap::new(),
+            servers: Vec::new(),
             shards: vec![(Some(1), Some(2))],
         }
     }

@@ -11,13 +11,14 @@ use futures_lite::future::block_on;
 
 use super::collector::{Collected, Collector, Progress};
 use super::drive::{self, Driven};
+use super::fleet::{Fleet, Member};
 use super::handoffs::HandoffWatch;
 use super::loader;
 use super::moves::{Moves, Moving};
-use super::plan::{Message, Plan};
-use super::report::{Handoffs, LoopKind, Measured, Observed, Report, Spread};
+use super::plan::{LOOK, Message, Plan};
+use super::report::{Handoffs, LoopKind, Measured, Observed, Offered, Report, Spread};
 use super::verify::{Findings, Slice};
-use super::workload::{Via, Workload, WorkloadError};
+use super::workload::{Limit, Via, Workload, WorkloadError};
 use crate::{Client, Error, Shard, ShardStats};
 
 /// Why there is no report.
@@ -57,6 +58,8 @@ const LOADERS: u64 = 4;
 /// [hook](crate::Config::on_event).
 ///
 /// Commands that fail are counted and do not end the run.
+///
+/// [`run_over`] does it with several servers.
 pub fn run(
     client: &Client,
     workload: &Workload,
@@ -65,11 +68,28 @@ pub fn run(
     stop: &Arc<AtomicBool>,
     observe: impl FnMut(Progress) + Send,
 ) -> Result<Report, LoadError> {
-    let shards = block_on(client.run_on_each_shard(warm_up))?.len();
+    run_over(std::slice::from_ref(client), workload, watch, moves, stop, observe)
+}
+
+/// The same through several clients at once, each of a server of its own, into one report. The shards of all are
+/// numbered through, also for `watch`; each has as many callers, so a server gets as much as its client has shards.
+/// Every server holds the whole key space; with checking on, a caller's keys are those of its own server.
+pub fn run_over(
+    clients: &[Client],
+    workload: &Workload,
+    watch: &Arc<HandoffWatch>,
+    moves: Option<&Moves<'_>>,
+    stop: &Arc<AtomicBool>,
+    observe: impl FnMut(Progress) + Send,
+) -> Result<Report, LoadError> {
+    let fleet = Fleet::new(clients);
+    let shards = fleet.on_each_shard(|_, _| warm_up())?.len();
     workload.check(shards)?;
     let (desk, messages) = mpsc::channel();
-    let plan = Arc::new(Plan::new(workload.clone(), shards, stop.clone(), desk));
-    let connections = (shards * client.effective().connections_per_shard()) as u64;
+    let mut plan = Plan::new(workload.clone(), shards, stop.clone(), desk);
+    plan.servers = clients.len();
+    let plan = Arc::new(plan);
+    let connections = fleet.connections() as u64;
     let following = if moves.is_some_and(Moves::are_followed) { connections } else { 0 };
     let collector = Collector::new(observe, &plan, watch.clone(), following);
     let (outcome, collected) = thread::scope(|scope| {
@@ -78,12 +98,12 @@ pub fn run(
         let plan = &plan;
         let moving = moves.map(|moves| scope.spawn(move || moves.conduct(plan, watch, &begins)));
         let conductor = Conductor { begin, moving };
-        let outcome = block_on(drive_all(client, plan, watch, conductor, following));
+        let outcome = drive_all(fleet, plan, watch, conductor, following);
         plan.report(Message::End);
         (outcome, collecting.join())
     });
     let collected = collected.map_err(|_| LoadError::Panicked)?;
-    Ok(report(&plan, outcome?, collected, watch))
+    Ok(report(&plan, fleet, outcome?, collected, watch))
 }
 
 /// The thread that orders the `MOVING`s, if there are any.
@@ -109,6 +129,8 @@ impl Conductor<'_> {
 /// What driving the load gave.
 struct Outcome {
     elapsed: Duration,
+    /// Commands that were due and not sent.
+    unsent: u64,
     findings: Option<(Findings, Option<u64>)>,
     caller_cpu: Option<Duration>,
     movings: Vec<Moving>,
@@ -121,52 +143,59 @@ struct Outcome {
     settled: Vec<Sample>,
 }
 
-async fn drive_all(
-    client: &Client,
+fn drive_all(
+    fleet: Fleet<'_>,
     plan: &Arc<Plan>,
     watch: &Arc<HandoffWatch>,
     conductor: Conductor<'_>,
     following: u64,
 ) -> Result<Outcome, LoadError> {
     if plan.workload.loads() {
-        load(client, plan).await?;
+        load(fleet, plan)?;
     }
     if plan.workload.verify {
-        client.del(&[plan.audit_key.as_str()]).await.map_err(LoadError::Preparing)?;
-    }
-    let before = client.run_on_each_shard(sample).await?;
-    let begin = Instant::now() + LEAD;
-    plan.report(Message::Begin(begin));
-    conductor.begin(begin);
-    tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
-    let driven = match plan.workload.via {
-        Via::Shard => {
-            let (plan, watch) = (plan.clone(), watch.clone());
-            let drive = move |shard| drive::on_shard(shard, plan.clone(), watch.clone(), begin);
-            client.run_on_each_shard(drive).await?
+        for member in fleet.members() {
+            block_on(member.client.del(&[plan.audit_key.as_str()])).map_err(LoadError::Preparing)?;
         }
-        Via::Client => on_threads(client, plan, watch, begin)?,
-    };
-    let after = client.run_on_each_shard(sample).await?;
+    }
+    let begin = Instant::now() + LEAD;
+    let warm_up = plan.workload.warm_up;
+    let measured_from = begin + warm_up;
+    if !warm_up.is_zero() {
+        plan.report(Message::WarmingUp(warm_up));
+    }
+    plan.report(Message::Begin(measured_from));
+    conductor.begin(measured_from);
+    tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
+    let (before, driven) = thread::scope(|scope| {
+        let sampling = scope.spawn(|| {
+            let plan = plan.clone();
+            fleet.on_each_shard(move |_, shard| sample_at(shard, plan.clone(), measured_from))
+        });
+        let driven = drive(fleet, plan, watch, begin);
+        (sampling.join(), driven)
+    });
+    let (before, driven) = (before.map_err(|_| LoadError::Panicked)??, driven?);
+    let after = fleet.on_each_shard(|_, shard| sample(shard))?;
     let movings = conductor.end()?;
     let expected = following * movings.len() as u64;
-    let settled = settle(client, &before, expected / plan.shards.max(1) as u64).await?;
-    let mut end = begin;
+    let settled = settle(fleet, &before, expected / plan.shards.max(1) as u64)?;
+    let mut end = measured_from;
+    let mut unsent = 0;
     let mut findings: Option<Findings> = None;
     let mut caller_cpu = Duration::ZERO;
-    for Driven { at, findings: found, cpu } in driven {
+    for Driven { at, findings: found, cpu, unsent: more } in driven {
         end = end.max(at);
+        unsent += more;
         caller_cpu += cpu;
         if let Some(found) = found {
             findings.get_or_insert_with(Findings::default).add(found);
         }
     }
-    let findings = match findings {
-        Some(findings) => Some((findings, audit(client, plan).await)),
-        None => None,
-    };
+    let findings = findings.map(|findings| (findings, audit(fleet, plan)));
     Ok(Outcome {
-        elapsed: end - begin,
+        elapsed: end - measured_from,
+        unsent,
         findings,
         caller_cpu: (plan.workload.via == Via::Client).then_some(caller_cpu),
         movings,
@@ -177,13 +206,33 @@ async fn drive_all(
     })
 }
 
-/// Every shard writes its share of the keys, over several handles.
-async fn load(client: &Client, plan: &Arc<Plan>) -> Result<(), LoadError> {
+/// Runs all callers to their ends.
+fn drive(
+    fleet: Fleet<'_>,
+    plan: &Arc<Plan>,
+    watch: &Arc<HandoffWatch>,
+    begin: Instant,
+) -> Result<Vec<Driven>, LoadError> {
+    match plan.workload.via {
+        Via::Shard => {
+            let (plan, watch) = (plan.clone(), watch.clone());
+            fleet.on_each_shard(move |number, shard| {
+                drive::on_shard(shard, number, plan.clone(), watch.clone(), begin)
+            })
+        }
+        Via::Client => on_threads(fleet, plan, watch, begin),
+    }
+}
+
+/// The shards of every server write the keys to it, each its share, over several handles.
+fn load(fleet: Fleet<'_>, plan: &Arc<Plan>) -> Result<(), LoadError> {
     let plan = plan.clone();
-    let loaded = client.run_on_each_shard(move |shard| {
+    let shards: Arc<[u64]> =
+        fleet.members().flat_map(|member| std::iter::repeat_n(member.shards as u64, member.shards)).collect();
+    let results = fleet.on_each_shard(move |number, shard| {
         let plan = plan.clone();
+        let parts = shards.get(number).copied().unwrap_or(1) * LOADERS;
         async move {
-            let parts = plan.shards as u64 * LOADERS;
             let loaders: Vec<_> = (0..LOADERS)
                 .map(|loader| {
                     let part = shard.index() as u64 * LOADERS + loader;
@@ -197,34 +246,41 @@ async fn load(client: &Client, plan: &Arc<Plan>) -> Result<(), LoadError> {
             }
             result
         }
-    });
-    let results = loaded.await?;
+    })?;
     results.into_iter().collect::<Result<(), Error>>().map_err(LoadError::Preparing)
 }
 
 /// As many threads as there are shards, each with the callers of one.
 fn on_threads(
-    client: &Client,
+    fleet: Fleet<'_>,
     plan: &Arc<Plan>,
     watch: &HandoffWatch,
     begin: Instant,
 ) -> Result<Vec<Driven>, LoadError> {
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..plan.shards)
-            .map(|number| scope.spawn(move || drive::on_thread(client, plan.clone(), watch, number, begin)))
+        let threads: Vec<_> = fleet
+            .members()
+            .flat_map(|member| (0..member.shards).map(move |index| (member.client, member.first + index)))
+            .map(|(client, number)| {
+                scope.spawn(move || drive::on_thread(client, plan.clone(), watch, number, begin))
+            })
             .collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined.map(|result| result.map_err(|_| LoadError::Panicked)).collect()
     })
 }
 
-/// Reads the audit counter, and removes it. `None` if it could not be read.
-async fn audit(client: &Client, plan: &Plan) -> Option<u64> {
+/// Reads the audit counters of all servers, and removes them. `None` if one could not be read.
+fn audit(fleet: Fleet<'_>, plan: &Plan) -> Option<u64> {
     let key = plan.audit_key.as_str();
-    let counter = client.get::<Option<u64>>(key).await;
-    // What cannot be removed is one small key; the run's result does not depend on it.
-    let _ = client.del(&[key]).await;
-    Some(counter.ok()?.unwrap_or(0))
+    let read = |client: &Client| -> Option<u64> {
+        let counter = block_on(client.get::<Option<u64>>(key));
+        // What cannot be removed is one small key; the run's result does not depend on it.
+        let _ = block_on(client.del(&[key]));
+        Some(counter.ok()?.unwrap_or(0))
+    };
+    let counters: Vec<_> = fleet.members().map(|member| read(member.client)).collect();
+    counters.into_iter().sum()
 }
 
 /// What a shard says of itself.
@@ -239,27 +295,43 @@ async fn sample(shard: Shard) -> Sample {
     Sample { core: shard.core(), cpu: drive::thread_cpu(), stats: shard.stats() }
 }
 
-async fn warm_up(_shard: Shard) {
+/// The same, at a time that is still to come, or when the user has had enough.
+async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
+    while let Some(wait) = at.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+        if plan.is_stopped() {
+            break;
+        }
+        glommio::timer::sleep(LOOK.min(wait)).await;
+    }
+    sample(shard).await
+}
+
+async fn warm_up() {
     glommio::timer::sleep(WARM_UP).await;
 }
 
 /// Waits until `handoffs` more of each shard than before have ended, and no connection waits to be closed because it
 /// was replaced; but not for long: a run that ends on a `MOVING` is reported as it is then.
-async fn settle(client: &Client, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, Error> {
-    let goals: Arc<[u64]> = before.iter().map(|sample| ended(&sample.stats) + handoffs).collect();
-    let connections = client.effective().connections_per_shard();
-    let settle = move |shard: Shard| {
+fn settle(fleet: Fleet<'_>, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, LoadError> {
+    let goals: Arc<[(u64, usize)]> = fleet
+        .members()
+        .flat_map(|member| {
+            std::iter::repeat_n(member.client.effective().connections_per_shard(), member.shards)
+        })
+        .zip(before)
+        .map(|(connections, sample)| (ended(&sample.stats) + handoffs, connections))
+        .collect();
+    fleet.on_each_shard(move |number, shard: Shard| {
         let goals = goals.clone();
         async move {
-            let goal = goals.get(shard.index()).copied().unwrap_or_default();
+            let (goal, connections) = goals.get(number).copied().unwrap_or_default();
             let until = Instant::now() + SETTLING_MAX;
             while !is_settled(&shard.stats(), goal, connections) && Instant::now() < until {
                 glommio::timer::sleep(SETTLING_LOOK).await;
             }
             sample(shard).await
         }
-    };
-    client.run_on_each_shard(settle).await
+    })
 }
 
 fn ended(stats: &ShardStats) -> u64 {
@@ -273,7 +345,24 @@ fn is_settled(stats: &ShardStats, goal: u64, connections: usize) -> bool {
     ended(stats) >= goal && busy == 0 && stats.connections.values().sum::<usize>() <= connections
 }
 
-fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWatch) -> Report {
+/// What the arrivals of an open loop asked for.
+fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<Offered> {
+    let rate = plan.workload.rate? as f64;
+    let per_second = match plan.workload.limit {
+        Limit::Duration(time) if !plan.is_stopped() => (issued + unsent) as f64 / time.as_secs_f64(),
+        // When the last command was due is not known; the mean is what was asked for.
+        _ => rate,
+    };
+    Some(Offered { per_second: (per_second * 10.0).round() / 10.0, unsent })
+}
+
+fn report(
+    plan: &Plan,
+    fleet: Fleet<'_>,
+    outcome: Outcome,
+    collected: Collected,
+    watch: &HandoffWatch,
+) -> Report {
     let cpu = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).sum::<Duration>();
     let Outcome { before, after, settled, .. } = outcome;
     let sum = |number: fn(&ShardStats) -> u64| {
@@ -291,13 +380,22 @@ fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWa
         failed: sum(|stats| stats.maintenance.handoffs_failed),
         superseded: sum(|stats| stats.maintenance.handoffs_superseded),
     };
+    let answered = |member: Member<'_>| {
+        let answered = collected.answered.iter().skip(member.first).take(member.shards).sum();
+        (member.client.effective().endpoint().to_string(), answered)
+    };
+    let servers = if plan.servers > 1 { fleet.members().map(answered).collect() } else { Vec::new() };
     let on_shards = plan.workload.via == Via::Shard;
     let commands = collected.answered.iter().map(|&answered| on_shards.then_some(answered));
     Report::new(Measured {
         elapsed: outcome.elapsed,
         interrupted: plan.is_stopped(),
         loop_kind: if plan.workload.rate.is_some() { LoopKind::Open } else { LoopKind::Closed },
+        offered: offered(plan, collected.total.counts.issued, outcome.unsent),
         total: collected.total,
+        timeline: collected.timeline,
+        begin: collected.begin,
+        windows: watch.windows(),
         verify: outcome.findings,
         shard_cpu: Some(cpu(&after).saturating_sub(cpu(&before))),
         caller_cpu: outcome.caller_cpu,
@@ -312,6 +410,7 @@ fn report(plan: &Plan, outcome: Outcome, collected: Collected, watch: &HandoffWa
             movings: outcome.movings,
         },
         connections,
+        servers,
         shards: after.iter().map(|sample| sample.core).zip(commands).collect(),
     })
 }

@@ -1,33 +1,55 @@
-//! A user's own command, as text with `{key}` and `{value}` in it.
+//! A user's own command, as text with `{key}` and other placeholders in it.
 //!
 //! The text is cut into arguments as a shell would do it: blanks separate, quotes hold together,
 //! and a backslash takes the next character as it is (in double quotes also `\n`, `\r`, `\t` and
 //! `\xNN`, as in redis-cli).
 
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 
-/// A command to send over and over, with the places where keys and values go.
+use super::keys::KeyText;
+use crate::{Cmd, cmd};
+
+/// A command to send over and over, with the places where keys, values and numbers go.
+///
+/// | placeholder | what goes there |
+/// |---|---|
+/// | `{key}` | a key; the same one wherever it stands in a command |
+/// | `{key:2}`, to `{key:16}` | more keys, for commands that take several |
+/// | `{value}` | a value |
+/// | `{n}` | a number that no other command of the run gets |
+/// | `{random:MIN-MAX}` | a whole number from `MIN` to `MAX`, another one wherever it stands |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
     name: String,
     arguments: Vec<Vec<Piece>>,
+    keys: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(Vec<u8>),
-    Key,
+    /// Counted from 0.
+    Key(usize),
     Value,
+    Number,
+    Random {
+        min: u64,
+        max: u64,
+    },
 }
+
+/// The most different keys that one command may have.
+const KEYS_MAX: usize = 16;
 
 /// Why a text is no command template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
     /// There is nothing in it.
-    #[error("the command is empty")]
+    #[error("the command is empty; allowed: a command and its arguments, e.g. GET {{key}}")]
     Empty,
     /// A quote is opened and not closed.
     #[error("a {0} quote is not closed")]
@@ -36,12 +58,29 @@ pub enum TemplateError {
     #[error("the last backslash has nothing after it")]
     OpenEscape,
     /// The command's name is not plain text.
-    #[error("the command's name must be plain text, without {{key}} or {{value}}")]
+    #[error("the command's name must be plain text, without {{key}} or other placeholders")]
     Name,
     /// Something in braces that is not known.
-    #[error("{0} is not known: only {{key}} and {{value}} are replaced (\\{{ for a plain brace)")]
-    Placeholder(String),
+    #[error(
+        "{given} is not known{} There are {PLACEHOLDERS} (\\{{ for a plain brace)",
+        perhaps(.meant)
+    )]
+    Placeholder {
+        /// What was given.
+        given: String,
+        /// What it looks like.
+        meant: Option<&'static str>,
+    },
+    /// The command cannot be sent over a connection that others use.
+    #[error("{0}")]
+    Refused(String),
 }
+
+fn perhaps(meant: &Option<&str>) -> String {
+    meant.map_or_else(|| ".".to_owned(), |meant| format!("; did you mean {meant}?"))
+}
+
+const PLACEHOLDERS: &str = "{key}, {key:2} to {key:16}, {value}, {n}, and {random:MIN-MAX}";
 
 /// Commands that read a string value, and so need the key space to be loaded first.
 const READERS: &[&str] = &[
@@ -60,28 +99,71 @@ impl Template {
         READERS.iter().any(|reader| reader.eq_ignore_ascii_case(&self.name))
     }
 
-    /// Whether `{key}` occurs in it.
+    /// Whether a key occurs in it.
     pub fn has_key(&self) -> bool {
-        self.arguments.iter().flatten().any(|piece| *piece == Piece::Key)
+        self.keys > 0
     }
 
-    /// Hands every argument after the name to `each`, with the placeholders filled in. An argument
-    /// that is a placeholder and nothing else is not copied.
-    pub(crate) fn fill(&self, key: &[u8], value: &[u8], scratch: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
+    /// How many keys are to be chosen for it.
+    pub(crate) fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// Whether `{value}` occurs in it.
+    pub(crate) fn has_value(&self) -> bool {
+        self.arguments.iter().flatten().any(|piece| *piece == Piece::Value)
+    }
+
+    /// The command, with its placeholders filled in. An argument that is a placeholder and nothing else is not copied
+    /// first.
+    pub(crate) fn command(&self, filling: &mut Filling<'_>) -> Cmd {
+        let mut command = cmd(&self.name);
         for pieces in &self.arguments {
-            let bytes = |piece| match piece {
-                &Piece::Key => key,
-                &Piece::Value => value,
-                Piece::Text(text) => text.as_slice(),
+            command = match pieces.as_slice() {
+                [Piece::Text(text)] => command.arg(text.as_slice()),
+                [Piece::Key(key)] => command.arg(filling.key(*key)),
+                [Piece::Value] => command.arg(filling.value),
+                several => {
+                    filling.room.clear();
+                    several.iter().for_each(|piece| filling.push(piece));
+                    command.arg(filling.room.as_slice())
+                }
             };
-            if let [only] = pieces.as_slice() {
-                each(bytes(only));
-                continue;
-            }
-            scratch.clear();
-            pieces.iter().for_each(|piece| scratch.extend_from_slice(bytes(piece)));
-            each(scratch);
         }
+        command
+    }
+}
+
+/// What goes into the placeholders of a command.
+#[derive(Debug)]
+pub(crate) struct Filling<'a> {
+    /// As many as [`Template::keys`] says.
+    pub(crate) keys: &'a [KeyText],
+    /// Empty if [`Template::has_value`] says that there is no place for it.
+    pub(crate) value: &'a [u8],
+    pub(crate) number: u64,
+    pub(crate) rng: &'a mut fastrand::Rng,
+    /// Where arguments are put together.
+    pub(crate) room: &'a mut Vec<u8>,
+}
+
+impl Filling<'_> {
+    fn key(&self, index: usize) -> &[u8] {
+        self.keys.get(index).map(KeyText::as_bytes).unwrap_or_default()
+    }
+
+    fn push(&mut self, piece: &Piece) {
+        // Writing to a vector cannot fail.
+        let _ = match *piece {
+            Piece::Text(ref text) => self.room.write_all(text),
+            Piece::Key(index) => {
+                let key = self.keys.get(index).map(KeyText::as_bytes).unwrap_or_default();
+                self.room.write_all(key)
+            }
+            Piece::Value => self.room.write_all(self.value),
+            Piece::Number => write!(self.room, "{}", self.number),
+            Piece::Random { min, max } => write!(self.room, "{}", self.rng.u64(min..=max)),
+        };
     }
 }
 
@@ -98,7 +180,36 @@ impl FromStr for Template {
             _ => None,
         };
         let name = name.filter(|name| !name.trim().is_empty()).ok_or(TemplateError::Name)?;
-        Ok(Template { text: text.to_owned(), name, arguments })
+        let key = |piece: &Piece| if let Piece::Key(index) = piece { index + 1 } else { 0 };
+        let keys = arguments.iter().flatten().map(key).max().unwrap_or(0);
+        let template = Template { text: text.to_owned(), name, arguments, keys };
+        match template.refusal() {
+            None => Ok(template),
+            Some(reason) => Err(TemplateError::Refused(reason)),
+        }
+    }
+}
+
+impl Template {
+    /// Why the library would not send it, if it would not. Nothing that is filled in changes that.
+    fn refusal(&self) -> Option<String> {
+        let mut filling = Filling {
+            keys: &vec![KeyText::new(); self.keys],
+            value: b"",
+            number: 0,
+            rng: &mut fastrand::Rng::with_seed(0),
+            room: &mut Vec::new(),
+        };
+        let command = self.command(&mut filling);
+        let error = command.refusal()?;
+        let (name, text) = (&self.name, error.to_string());
+        match command.blocking().refusal() {
+            // That somebody may mean it is of no use here.
+            None => Some(format!(
+                "{name} may wait on the server, and the callers that share its connection would wait with it"
+            )),
+            Some(_) => Some(text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()),
+        }
     }
 }
 
@@ -145,18 +256,22 @@ impl Scanner<'_> {
     /// What follows an opening brace: a placeholder, or plain text (as in a script's tables).
     fn brace(&mut self, out: &mut Vec<Piece>) -> Result<(), TemplateError> {
         let rest = self.rest.as_str();
-        let end = rest.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(rest.len());
-        let (name, tail) = rest.split_at(end);
-        if name.is_empty() || !tail.starts_with('}') {
+        let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let name = rest.find(|c: char| !in_name(c)).unwrap_or(rest.len());
+        let inside = rest.find('}').and_then(|end| rest.get(..end));
+        let inside = inside.filter(|inside| {
+            let after = inside.get(name..).unwrap_or_default();
+            rest.starts_with(|c: char| c.is_ascii_alphabetic())
+                && (after.is_empty() || after.starts_with(':'))
+                && !after.contains(char::is_whitespace)
+        });
+        let Some(inside) = inside else {
             push_char(out, '{');
             return Ok(());
-        }
-        out.push(match name {
-            "key" => Piece::Key,
-            "value" => Piece::Value,
-            _ => return Err(TemplateError::Placeholder(format!("{{{name}}}"))),
-        });
-        self.rest.nth(end);
+        };
+        out.push(placeholder(inside).ok_or_else(|| unknown(inside))?);
+        // What is inside is of one byte a character up to the colon only.
+        self.rest.nth(inside.chars().count());
         Ok(())
     }
 
@@ -189,6 +304,53 @@ impl Scanner<'_> {
     }
 }
 
+/// What stands between the braces, if it is known.
+fn placeholder(inside: &str) -> Option<Piece> {
+    let (name, numbers) = inside.split_once(':').map_or((inside, None), |(name, rest)| (name, Some(rest)));
+    match (name, numbers) {
+        ("key", None) => Some(Piece::Key(0)),
+        ("key", Some(number)) => {
+            let number = number.parse().ok().filter(|number| (1..=KEYS_MAX).contains(number))?;
+            Some(Piece::Key(number - 1))
+        }
+        ("value", None) => Some(Piece::Value),
+        ("n", None) => Some(Piece::Number),
+        ("random", Some(range)) => {
+            let (min, max) = range.split_once('-')?;
+            let (min, max) = (min.parse().ok()?, max.parse().ok()?);
+            (min <= max).then_some(Piece::Random { min, max })
+        }
+        _ => None,
+    }
+}
+
+/// Names the placeholder that was probably meant: the one with the fewest letters to change, if they are few.
+fn unknown(inside: &str) -> TemplateError {
+    let name = inside.split(':').next().unwrap_or_default();
+    let known = [("key", "{key}"), ("value", "{value}"), ("n", "{n}"), ("random", "{random:MIN-MAX}")];
+    let distances = known.map(|(word, meant)| (distance(name, word), word.len(), meant));
+    let nearest = distances.into_iter().min_by_key(|(distance, ..)| *distance);
+    let near = nearest.filter(|(distance, length, _)| *distance <= length.div_ceil(2));
+    TemplateError::Placeholder { given: format!("{{{inside}}}"), meant: near.map(|(.., meant)| meant) }
+}
+
+/// How many letters have to be changed, left out or put in to make the one of the other (V. Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, a) in one.bytes().enumerate() {
+        let mut above_left = index;
+        let mut left = index + 1;
+        let mut next = vec![left];
+        for (b, &above) in other.bytes().zip(row.iter().skip(1)) {
+            left = (above_left + usize::from(a != b)).min(above + 1).min(left + 1);
+            above_left = above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 /// Quotes without content are an empty argument, which is one empty piece.
 fn finished(mut pieces: Vec<Piece>) -> Vec<Piece> {
     if pieces.is_empty() {
@@ -212,13 +374,25 @@ fn push_bytes(pieces: &mut Vec<Piece>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
+    /// The words of the command, with K, K2 and so on for the keys.
     fn filled(text: &str) -> Vec<String> {
         let template: Template = text.parse().expect("a template");
-        let mut out = vec![template.name().to_owned()];
-        template.fill(b"K", b"V", &mut Vec::new(), |argument| {
-            out.push(String::from_utf8_lossy(argument).into_owned());
-        });
-        out
+        let keys: Vec<KeyText> = (1..=template.keys() as u64)
+            .map(|number| {
+                let mut key = KeyText::new();
+                key.write(number);
+                key
+            })
+            .collect();
+        let (rng, room) = (&mut fastrand::Rng::with_seed(1), &mut Vec::new());
+        let filling = &mut Filling { keys: &keys, value: b"V", number: 42, rng, room };
+        let mut encoded = Vec::new();
+        template.command(filling).encode(&mut encoded);
+        let text = String::from_utf8(encoded).expect("text");
+        // Behind the number of words, each follows its length.
+        let words = text.split("\r\n").skip(2).step_by(2);
+        let short = |word: &str| word.replace("key:000000000001", "K").replace("key:00000000000", "K");
+        words.map(short).filter(|word| !word.is_empty() || text.contains("$0")).collect()
     }
 
     #[test]
@@ -226,6 +400,33 @@ mod tests {
         assert_eq!(filled("LPUSH {key} {value}"), ["LPUSH", "K", "V"]);
         assert_eq!(filled("SET pre:{key}:post {value}{value}"), ["SET", "pre:K:post", "VV"]);
         assert_eq!(filled("  PING  "), ["PING"]);
+        assert_eq!(
+            filled("MSET {key} a {key:3} {value} x{key:2} c"),
+            ["MSET", "K", "a", "K3", "V", "xK2", "c"]
+        );
+        assert_eq!(filled("SET {key:1} {n}-{n}"), ["SET", "K", "42-42"]);
+        assert_eq!(filled("ECHO {random:7-7}{random:7-7}é{n}"), ["ECHO", "77é42"]);
+        assert_eq!(
+            filled("ECHO {random:18446744073709551615-18446744073709551615}"),
+            ["ECHO", &u64::MAX.to_string()]
+        );
+    }
+
+    #[test]
+    fn a_random_number_is_any_of_its_range() {
+        use crate::load::fit::{chi_square, chi_square_limit};
+        let template: Template = "ECHO {random:3-12}".parse().expect("a template");
+        let rng = &mut fastrand::Rng::with_seed(1);
+        let misfit = chi_square(&[0.1; 10], 20_000, || {
+            let mut encoded = Vec::new();
+            let room = &mut Vec::new();
+            template
+                .command(&mut Filling { keys: &[], value: b"", number: 0, rng, room })
+                .encode(&mut encoded);
+            let text = String::from_utf8(encoded).expect("text");
+            text.split("\r\n").nth(4).and_then(|number| number.parse::<usize>().ok()).expect("a number") - 3
+        });
+        assert!(misfit < chi_square_limit(9), "{misfit}");
     }
 
     #[test]
@@ -249,7 +450,37 @@ mod tests {
         assert_eq!(error("GET x\\"), TemplateError::OpenEscape);
         assert_eq!(error("{key} x"), TemplateError::Name);
         assert_eq!(error("'' x"), TemplateError::Name);
-        assert_eq!(error("GET {kee}"), TemplateError::Placeholder("{kee}".into()));
+        for (text, given, meant) in [
+            ("GET {kee}", "{kee}", Some("{key}")),
+            ("GET {kye}", "{kye}", Some("{key}")),
+            ("GET {Key}", "{Key}", Some("{key}")),
+            ("GET {key1}", "{key1}", Some("{key}")),
+            ("GET {key:0}", "{key:0}", Some("{key}")),
+            ("GET {key:17}", "{key:17}", Some("{key}")),
+            ("SET {key} {values}", "{values}", Some("{value}")),
+            ("GET {n:5}", "{n:5}", Some("{n}")),
+            ("GET {random}", "{random}", Some("{random:MIN-MAX}")),
+            ("GET {rand:1-5}", "{rand:1-5}", Some("{random:MIN-MAX}")),
+            ("GET {random:5-1}", "{random:5-1}", Some("{random:MIN-MAX}")),
+            ("GET {whatever}", "{whatever}", None),
+        ] {
+            assert_eq!(error(text), TemplateError::Placeholder { given: given.to_owned(), meant }, "{text}");
+        }
+        let told = error("GET {kee}").to_string();
+        assert!(told.starts_with("{kee} is not known; did you mean {key}? There are {key}, "), "{told}");
+        assert!(told.ends_with("(\\{ for a plain brace)"), "{told}");
+    }
+
+    #[test]
+    fn what_a_shared_connection_cannot_carry_is_refused_at_once() {
+        for text in
+            ["BLPOP {key} 0", "subscribe x", "XREAD BLOCK 0 STREAMS {key} $", "CLIENT REPLY OFF", "MULTI"]
+        {
+            let error = text.parse::<Template>().expect_err("it is refused");
+            let TemplateError::Refused(reason) = &error else { panic!("{error:?}") };
+            assert!(reason.contains(" share"), "{reason}");
+        }
+        assert!("XREAD COUNT 1 STREAMS {key} 0".parse::<Template>().is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::values::{Signature, ValueSize};
+use super::values::{Form, Signature};
 
 /// The keys that one caller owns: `first`, `first + stride`, …, `count` of them.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ pub(crate) const LOADED: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Verifier {
     run: u32,
-    size: ValueSize,
+    form: Form,
     slice: Slice,
     current: Vec<u32>,
     /// Versions whose write was ambiguous and has not been seen yet, by index.
@@ -117,12 +117,12 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     /// `loaded` says that every key holds version [`LOADED`] at the start.
-    pub(crate) fn new(run: u32, size: ValueSize, slice: Slice, loaded: bool) -> Verifier {
+    pub(crate) fn new(run: u32, form: Form, slice: Slice, loaded: bool) -> Verifier {
         let at_first = if loaded { LOADED } else { UNKNOWN };
         let count = usize::try_from(slice.count).unwrap_or(usize::MAX);
         Verifier {
             run,
-            size,
+            form,
             slice,
             current: vec![at_first; count],
             possible: HashMap::new(),
@@ -142,7 +142,7 @@ impl Verifier {
         let version = self.next_version;
         // After four billion writes by one caller the versions start again.
         self.next_version = if version + 1 == ABSENT { LOADED + 1 } else { version + 1 };
-        self.signature(index, version).write(self.size, value);
+        self.signature(index, version).write(self.form, value);
         version
     }
 
@@ -237,7 +237,7 @@ impl Verifier {
             }
             return wrong("the value of an earlier run (a lost update)".to_owned());
         }
-        found.write(self.size, &mut self.expected);
+        found.write(self.form, &mut self.expected);
         if self.expected != value {
             return wrong(format!("version {} with damaged content", found.version));
         }
@@ -273,16 +273,17 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::ValueSize;
 
-    const SIZE: ValueSize = ValueSize { min: 40, max: 80 };
+    const FORM: Form = Form { size: ValueSize { min: 40, max: 80 }, compressible: None };
 
     fn verifier(loaded: bool) -> Verifier {
-        Verifier::new(9, SIZE, Slice::of(10, 1, 3), loaded)
+        Verifier::new(9, FORM, Slice::of(10, 1, 3), loaded)
     }
 
     fn value(v: &Verifier, index: u64, version: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        v.signature(index, version).write(SIZE, &mut out);
+        v.signature(index, version).write(FORM, &mut out);
         out
     }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::keys::{KEY_SPACE_MAX, KeyDistribution};
-use super::template::Template;
-use super::values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
+use super::mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix};
+use super::values::{Form, SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
 
 /// The load that a run generates.
 ///
@@ -32,11 +32,21 @@ pub struct Workload {
     pub keys: KeyDistribution,
     /// How large the values are.
     pub values: ValueSize,
+    /// How much of each value a compressor finds to leave out, from 0 to 1; `None`: the values are text, of which
+    /// nothing is promised.
+    pub compressible: Option<f64>,
+    /// How long the load runs before what it does is measured. Its replies are checked all the same, if they are to
+    /// be.
+    pub warm_up: Duration,
     /// When the run ends.
     pub limit: Limit,
     /// Commands per second over all shards (an open loop); `None`: every caller sends its next
     /// command when the last one is answered (a closed loop).
     pub rate: Option<u64>,
+    /// How the commands of an open loop are spread over time.
+    pub arrivals: Arrivals,
+    /// How long a caller of a closed loop waits after a reply before it sends again.
+    pub think: Duration,
     /// Where the callers live.
     pub via: Via,
     /// Whether to write every key before a run that reads.
@@ -47,40 +57,6 @@ pub struct Workload {
     pub seed: u64,
 }
 
-/// Which commands a run sends.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Mix {
-    /// `SET` and `GET`, at random in this proportion.
-    Ratio {
-        /// The share of `SET`.
-        set: u32,
-        /// The share of `GET`.
-        get: u32,
-    },
-    /// A command of the user's own.
-    Command(Template),
-}
-
-impl Mix {
-    /// Whether the run means something only if the keys hold values.
-    pub fn reads(&self) -> bool {
-        match self {
-            Mix::Ratio { get, .. } => *get > 0,
-            Mix::Command(template) => template.reads_strings() && template.has_key(),
-        }
-    }
-}
-
-impl fmt::Display for Mix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Mix::Ratio { set, get } => write!(f, "SET:GET {set}:{get}"),
-            Mix::Command(template) => template.fmt(f),
-        }
-    }
-}
-
 /// When a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -89,6 +65,26 @@ pub enum Limit {
     Duration(Duration),
     /// After this many commands, over all shards.
     Requests(u64),
+}
+
+/// How the commands of an open loop are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arrivals {
+    /// Evenly, with the same time from each to the next.
+    Even,
+    /// At random, as those of many users who know nothing of each other: a Poisson process. They meet in bursts, so
+    /// waiting times are longer than those of even arrivals at the same rate.
+    Poisson,
+}
+
+impl fmt::Display for Arrivals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arrivals::Even => "even",
+            Arrivals::Poisson => "poisson",
+        })
+    }
 }
 
 /// Where the callers of a run live.
@@ -128,8 +124,12 @@ impl Default for Workload {
             key_space: 100_000,
             keys: KeyDistribution::Uniform,
             values: ValueSize { min: 64, max: 64 },
+            compressible: None,
+            warm_up: Duration::ZERO,
             limit: Limit::Duration(Duration::from_secs(10)),
             rate: None,
+            arrivals: Arrivals::Even,
+            think: Duration::ZERO,
             via: Via::Shard,
             load: true,
             verify: false,
@@ -144,6 +144,11 @@ impl Workload {
         self.load && self.mix.reads()
     }
 
+    /// What its values look like.
+    pub(crate) fn form(&self) -> Form {
+        Form { size: self.values, compressible: self.compressible }
+    }
+
     /// Says what makes no sense about it on this many shards, if anything does.
     pub fn check(&self, shards: usize) -> Result<(), WorkloadError> {
         in_range("tasks", self.tasks as u64, 1, TASKS_MAX as u64)?;
@@ -154,15 +159,8 @@ impl Workload {
         if let Some(rate) = self.rate {
             in_range("rate", rate, 1, RATE_MAX)?;
         }
-        if let KeyDistribution::Zipf { exponent } = self.keys
-            && !(exponent > 0.0 && exponent <= ZIPF_EXPONENT_MAX)
-        {
-            let allowed = format!("above 0, to {ZIPF_EXPONENT_MAX}");
-            return Err(WorkloadError::Range {
-                option: "key-distribution",
-                value: exponent.to_string(),
-                allowed,
-            });
+        if let Some((value, allowed)) = self.keys.misfit(self.key_space) {
+            return Err(WorkloadError::Range { option: "key-distribution", value, allowed });
         }
         match self.limit {
             Limit::Requests(requests) => in_range("requests", requests, 1, u64::MAX)?,
@@ -171,15 +169,34 @@ impl Workload {
             }
             Limit::Duration(_) => {}
         }
-        match self.mix {
+        if let Some(share) = self.compressible.filter(|share| !(0.0..=1.0).contains(share)) {
+            let (value, allowed) = (share.to_string(), "0 to 1".to_owned());
+            return Err(WorkloadError::Range { option: "value-compressible", value, allowed });
+        }
+        self.check_pace()?;
+        match &self.mix {
             Mix::Ratio { set: 0, get: 0 } => Err(WorkloadError::NoCommands),
             _ if self.verify => self.check_verified(shards),
+            Mix::Ratio { .. } => Ok(()),
+            Mix::Commands(shares) => {
+                in_range("command", shares.len() as u64, 1, COMMANDS_MAX as u64)?;
+                let most = u64::from(COMMAND_RATIO_MAX);
+                let mut ratios = shares.iter().map(|share| u64::from(share.ratio));
+                ratios.try_for_each(|ratio| in_range("command-ratio", ratio, 1, most))
+            }
+        }
+    }
+
+    fn check_pace(&self) -> Result<(), WorkloadError> {
+        match self.rate {
+            Some(_) if !self.think.is_zero() => Err(WorkloadError::ThinkRate),
+            None if self.arrivals != Arrivals::Even => Err(WorkloadError::ArrivalsWithoutRate),
             _ => Ok(()),
         }
     }
 
     fn check_verified(&self, shards: usize) -> Result<(), WorkloadError> {
-        if matches!(self.mix, Mix::Command(_)) {
+        if matches!(self.mix, Mix::Commands(_)) {
             return Err(WorkloadError::VerifyCommand);
         }
         if self.values.min < SIGNED_SIZE_MIN {
@@ -192,9 +209,6 @@ impl Workload {
         Ok(())
     }
 }
-
-/// The steepest Zipf distribution: beyond it everything is the first key.
-pub const ZIPF_EXPONENT_MAX: f64 = 20.0;
 
 fn in_range(option: &'static str, value: u64, least: u64, most: u64) -> Result<(), WorkloadError> {
     if (least..=most).contains(&value) {
@@ -224,6 +238,15 @@ pub enum WorkloadError {
     /// The mix is `0:0`.
     #[error("--ratio: 0:0 sends nothing; at least one of SET and GET must be above 0")]
     NoCommands,
+    /// Callers of an open loop have no time of their own.
+    #[error(
+        "--think is the time that a caller takes between its commands, and with --rate they are due at times of \
+         their own: leave one of them out"
+    )]
+    ThinkRate,
+    /// A closed loop has no arrivals.
+    #[error("--arrivals says how the commands of --rate are spread over time: give --rate")]
+    ArrivalsWithoutRate,
     /// A user's own command cannot be checked.
     #[error("--verify checks SET and GET, and cannot know what --command must answer: give --ratio")]
     VerifyCommand,
@@ -250,6 +273,12 @@ pub enum WorkloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::mix::Share;
+
+    fn commands(shares: &[(&str, u32)]) -> Mix {
+        let share = |&(text, ratio): &(&str, u32)| Share { command: text.parse().expect("a command"), ratio };
+        Mix::Commands(shares.iter().map(share).collect())
+    }
 
     fn message(change: impl FnOnce(&mut Workload)) -> String {
         let mut workload = Workload::default();
@@ -277,6 +306,17 @@ mod tests {
             assert!(message(|w| w.keys = keys).contains("--key-distribution"));
         }
         assert!(message(|w| w.mix = Mix::Ratio { set: 0, get: 0 }).contains("--ratio"));
+        for share in [-0.1, 1.1, f64::NAN] {
+            assert!(message(|w| w.compressible = Some(share)).contains("--value-compressible"));
+        }
+        assert!(message(|w| w.mix = Mix::Commands(Vec::new())).contains("--command: 0 "));
+        assert!(message(|w| w.mix = commands(&[("PING", 1); 65])).contains("to 64"));
+        assert!(message(|w| w.mix = commands(&[("PING", 0)])).contains("--command-ratio: 0 "));
+        assert!(message(|w| w.arrivals = Arrivals::Poisson).contains("give --rate"));
+        let thinking = |w: &mut Workload| (w.rate, w.think) = (Some(1), Duration::from_secs(1));
+        assert!(message(thinking).contains("--think"));
+        let wide = KeyDistribution::Gaussian { deviation: Some(1e6) };
+        assert!(message(|w| w.keys = wide).contains("--key-distribution: 1000000 "));
     }
 
     #[test]
@@ -290,7 +330,7 @@ mod tests {
         assert!(verified(|w| w.values.min = 8).contains("31 to"));
         assert!(verified(|w| w.key_space = 127).contains("128 to"));
         let template = |w: &mut Workload| {
-            w.mix = Mix::Command("PING".parse().expect("a template"));
+            w.mix = commands(&[("PING", 1)]);
         };
         assert!(verified(template).contains("--command"));
     }
@@ -299,8 +339,8 @@ mod tests {
     fn only_a_run_that_reads_is_loaded() {
         let loads = |mix: Mix| Workload { mix, ..Workload::default() }.loads();
         assert!(!loads(Mix::Ratio { set: 1, get: 0 }));
-        assert!(!loads(Mix::Command("LPUSH {key} x".parse().expect("a template"))));
-        assert!(loads(Mix::Command("get {key}".parse().expect("a template"))));
+        assert!(!loads(commands(&[("LPUSH {key} x", 1)])));
+        assert!(loads(commands(&[("get {key}", 1)])));
         assert!(!Workload { load: false, ..Workload::default() }.loads());
     }
 }

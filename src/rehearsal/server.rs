@@ -419,7 +419,10 @@ pub(crate) fn settle(world: &mut World, session: &mut Session, now_us: u64) {
     let Some(gate) = &mut session.gate else {
         return;
     };
-    if let Some(at_us) = gate.note_output(pending, now_us)
+    let mut idle = now_us;
+    let busy_us = world.nodes.get_mut(session.node.0).map_or(&mut idle, |node| &mut node.busy_us);
+    let ready_us = gate.ready_us(session.counts.commands, now_us, busy_us);
+    if let Some(at_us) = gate.note_output(pending, ready_us)
         && !world.agenda.plan(at_us, Due::Release { session: session.id })
     {
         // Too many wait: this one does without.

@@ -223,7 +223,7 @@ impl Session {
     /// The connection's faults are `faults` from now on.
     pub(crate) fn set_faults(&mut self, faults: &[Fault]) {
         let pending = self.reply.pending().len();
-        self.gate = Gate::new(faults, self.is_controller, pending);
+        self.gate = Gate::new(faults, self.is_controller, pending, self.counts.commands);
         self.answer = faults.iter().find_map(|fault| match fault {
             Fault::Answer(error) => Some(*error),
             _ => None,

@@ -4,14 +4,17 @@ use super::node::Ending;
 
 /// Most copies that `duplicate` makes of a push.
 pub(crate) const COPIES_MAX: usize = 1_000;
-/// Longest delay, in milliseconds: an hour.
-const DELAY_MAX_MS: u64 = 3_600_000;
+/// Longest delay, and longest service, in microseconds: an hour.
+const TIME_MAX_US: u64 = 3_600_000_000;
 
 /// Something that a node does wrong to its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Output is held back for so long.
-    Delay { ms: u64 },
+    /// Output is held back for so long: the way is longer, and any number of replies are on it at a time.
+    Delay { us: u64 },
+    /// Each command keeps the node busy for so long, one after the other, whichever connection they come from: so
+    /// many a second, and no more.
+    Service { us: u64 },
     /// Connections are accepted and never answered; those that exist are not answered either.
     Stall,
     /// Each connection ends at this byte, from now on or from its first.
@@ -39,7 +42,7 @@ pub(crate) enum Direction {
     Out,
 }
 
-pub(crate) const SYNTAX: &str = "FAULT delay ms | stall | truncate bytes | reset bytes [in|out] | \
+pub(crate) const SYNTAX: &str = "FAULT delay ms|Nus | service ms|Nus | stall | truncate bytes | reset bytes [in|out] | \
     close-at-byte bytes [in|out] | refuse | drop | split | duplicate copies | reorder | answer readonly|masterdown|loading|noauth | off";
 
 impl Fault {
@@ -48,7 +51,8 @@ impl Fault {
         let (kind, args) = words.split_first().ok_or_else(|| format!("syntax: {SYNTAX}"))?;
         let kind = kind.to_ascii_lowercase();
         let fault = match (kind.as_str(), args) {
-            ("delay", [ms]) => Self::Delay { ms: number("delay", ms, 0, DELAY_MAX_MS)? },
+            ("delay", [time]) => Self::Delay { us: micros("delay", time)? },
+            ("service", [time]) => Self::Service { us: micros("service", time)? },
             ("stall", []) => Self::Stall,
             ("truncate", [at]) => Self::cut("truncate", at, None, Ending::AtOnce)?,
             ("reset", [at]) => Self::cut("reset", at, None, Ending::Reset)?,
@@ -92,7 +96,8 @@ impl Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Delay { ms } => write!(f, "delay {ms}"),
+            Self::Delay { us } => write_time(f, "delay", *us),
+            Self::Service { us } => write_time(f, "service", *us),
             Self::Stall => f.write_str("stall"),
             Self::Cut { at_byte, direction, ending } => {
                 let kind = if *ending == Ending::Reset { "reset" } else { "close-at-byte" };
@@ -120,6 +125,26 @@ const ANSWERS: [&str; 4] = [
     "NOAUTH Authentication required.",
 ];
 
+/// Milliseconds, or microseconds with their unit: `5`, `200us`.
+fn micros(kind: &str, text: &str) -> Result<u64, String> {
+    let (digits, unit_us) = match text.to_ascii_lowercase().strip_suffix("us") {
+        Some(digits) => (digits.to_owned(), 1),
+        None => (text.to_owned(), 1_000),
+    };
+    let time = digits.parse::<u64>().ok().and_then(|time| time.checked_mul(unit_us));
+    let time = time.filter(|time| *time <= TIME_MAX_US);
+    time.ok_or_else(|| {
+        format!("{kind}: '{text}' is neither whole milliseconds (5) nor microseconds (200us), up to an hour")
+    })
+}
+
+fn write_time(f: &mut std::fmt::Formatter<'_>, kind: &str, us: u64) -> std::fmt::Result {
+    match us % 1_000 {
+        0 => write!(f, "{kind} {}", us / 1_000),
+        _ => write!(f, "{kind} {us}us"),
+    }
+}
+
 fn number(kind: &str, text: &str, min: u64, max: u64) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
     number.ok_or_else(|| format!("{kind}: '{text}' is not a whole number from {min} to {max}"))
@@ -133,6 +158,9 @@ mod tests {
     fn a_fault_is_read_and_described_alike() {
         let lines = [
             "delay 5",
+            "delay 200us",
+            "service 2",
+            "service 50us",
             "stall",
             "close-at-byte 3 out",
             "close-at-byte 3 in",
@@ -153,8 +181,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_fault_is_said() {
-        assert!(Fault::parse(&[]).unwrap_err().starts_with("syntax: FAULT delay ms | "));
+        assert!(Fault::parse(&[]).unwrap_err().starts_with("syntax: FAULT delay ms|Nus | "));
         assert!(Fault::parse(&["nosuch"]).unwrap_err().starts_with("unknown fault 'nosuch'; syntax: "));
+        assert!(Fault::parse(&["delay", "5s"]).unwrap_err().contains("'5s' is neither whole milliseconds"));
+        assert!(Fault::parse(&["service", "3600001"]).unwrap_err().contains("up to an hour"));
         assert!(Fault::parse(&["reset", "0"]).unwrap_err().contains("'0' is not a whole number from 1"));
         assert!(Fault::parse(&["reset", "1", "up"]).unwrap_err().contains("neither 'in' nor 'out'"));
     }

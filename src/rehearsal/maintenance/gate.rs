@@ -15,6 +15,9 @@ pub(crate) struct Gate {
     is_stalled: bool,
     is_split: bool,
     delay_us: Option<u64>,
+    service_us: Option<u64>,
+    /// Commands of the session whose service is accounted for.
+    serviced: u64,
     /// Bytes at the head of the output whose time has come.
     released: usize,
     /// When the bytes behind them may be written: from a time on, so many more.
@@ -30,12 +33,20 @@ struct Cut {
 }
 
 impl Gate {
-    /// The gate that `faults` need, if any. The `pending` bytes of output are not concerned.
-    pub(crate) fn new(faults: &[Fault], is_controller: bool, pending: usize) -> Option<Box<Self>> {
+    /// The gate that `faults` need, if any. The `pending` bytes of output are not concerned, nor are the `commands`
+    /// that the session has sent so far.
+    pub(crate) fn new(
+        faults: &[Fault],
+        is_controller: bool,
+        pending: usize,
+        commands: u64,
+    ) -> Option<Box<Self>> {
         let mut gate = Self {
             is_stalled: false,
             is_split: false,
             delay_us: None,
+            service_us: None,
+            serviced: commands,
             released: pending,
             held: VecDeque::new(),
             cut_out: None,
@@ -51,7 +62,8 @@ impl Gate {
     /// Whether `fault` concerns a gate.
     fn add(&mut self, fault: Fault, is_controller: bool, pending: usize) -> bool {
         match fault {
-            Fault::Delay { ms } => self.delay_us = Some(ms.saturating_mul(1_000)),
+            Fault::Delay { us } => self.delay_us = Some(us),
+            Fault::Service { us } => self.service_us = Some(us),
             // Somebody must be able to end it.
             Fault::Stall if is_controller => return false,
             Fault::Stall => self.is_stalled = true,
@@ -69,13 +81,26 @@ impl Gate {
         true
     }
 
-    /// Takes note of how much output there is by now. Returns when to call [`Gate::release`], if
-    /// that was not known before.
-    pub(crate) fn note_output(&mut self, pending: usize, now_us: u64) -> Option<u64> {
-        let delay_us = self.delay_us?;
+    /// When what the session's `commands` have brought about by now may be written; `busy_us` is until when its node
+    /// is busy with those of all sessions.
+    pub(crate) fn ready_us(&mut self, commands: u64, now_us: u64, busy_us: &mut u64) -> u64 {
+        let new = commands.saturating_sub(std::mem::replace(&mut self.serviced, commands));
+        let mut at_us = now_us;
+        if let Some(service_us) = self.service_us {
+            *busy_us = (*busy_us).max(now_us).saturating_add(service_us.saturating_mul(new));
+            at_us = *busy_us;
+        }
+        at_us.saturating_add(self.delay_us.unwrap_or(0))
+    }
+
+    /// Takes note of how much output there is by now, and that what is new of it may be written at `at_us`. Returns
+    /// when to call [`Gate::release`], if that was not known before.
+    pub(crate) fn note_output(&mut self, pending: usize, at_us: u64) -> Option<u64> {
+        if !self.holds_back() {
+            return None;
+        }
         let known = self.released + self.held.iter().map(|(_, bytes)| bytes).sum::<usize>();
         let added = pending.checked_sub(known).filter(|&added| added > 0)?;
-        let at_us = now_us.saturating_add(delay_us);
         let (is_first, is_full) = (self.held.is_empty(), self.held.len() >= HELD_PIECES_MAX);
         match self.held.back_mut() {
             Some((last_us, bytes)) if *last_us == at_us => *bytes += added,
@@ -104,11 +129,15 @@ impl Gate {
         if self.is_stalled {
             return 0;
         }
-        let mut writable = if self.delay_us.is_some() { pending.min(self.released) } else { pending };
+        let mut writable = if self.holds_back() { pending.min(self.released) } else { pending };
         if let Some(cut) = self.cut_out {
             writable = writable.min(usize::try_from(cut.bytes_left).unwrap_or(usize::MAX));
         }
         if self.is_split { writable.min(1) } else { writable }
+    }
+
+    fn holds_back(&self) -> bool {
+        self.delay_us.is_some() || self.service_us.is_some()
     }
 
     pub(crate) fn is_stalled(&self) -> bool {
@@ -144,20 +173,34 @@ mod tests {
 
     fn gate(line: &str, pending: usize) -> Gate {
         let words: Vec<&str> = line.split(' ').collect();
-        *Gate::new(&[Fault::parse(&words).unwrap()], false, pending).unwrap()
+        *Gate::new(&[Fault::parse(&words).unwrap()], false, pending, 0).unwrap()
     }
 
     #[test]
     fn each_piece_of_output_waits_for_its_own_time() {
         let mut gate = gate("delay 5", 2);
         assert_eq!(gate.note_output(2, 0), None);
-        assert_eq!(gate.note_output(5, 1_000), Some(6_000));
-        assert_eq!(gate.note_output(9, 2_000), None);
+        assert_eq!(gate.ready_us(3, 1_000, &mut 0), 6_000);
+        assert_eq!(gate.note_output(5, 6_000), Some(6_000));
+        assert_eq!(gate.note_output(9, 7_000), None);
         assert_eq!(gate.writable(9), 2);
         assert_eq!(gate.note_written(2), None);
         assert_eq!((gate.release(5_999), gate.writable(7)), (Some(6_000), 0));
         assert_eq!((gate.release(6_000), gate.writable(7)), (Some(7_000), 3));
         assert_eq!((gate.release(7_000), gate.writable(7)), (None, 7));
+    }
+
+    #[test]
+    fn commands_are_served_one_after_the_other() {
+        let (mut one, mut other) = (gate("service 2", 0), gate("service 2", 0));
+        let mut busy_us = 0;
+        assert_eq!(one.ready_us(1, 1_000, &mut busy_us), 3_000);
+        // The other connection's two wait for it; a push has nothing to be served for, but waits its turn.
+        assert_eq!(other.ready_us(2, 1_500, &mut busy_us), 7_000);
+        assert_eq!(one.ready_us(1, 1_600, &mut busy_us), 7_000);
+        assert_eq!(one.ready_us(2, 9_000, &mut busy_us), 11_000, "idle meanwhile");
+        assert_eq!((one.note_output(4, 11_000), one.writable(4)), (Some(11_000), 0));
+        assert_eq!((one.release(11_000), one.writable(4)), (None, 4));
     }
 
     #[test]
@@ -184,8 +227,8 @@ mod tests {
 
     #[test]
     fn faults_of_others_need_no_gate() {
-        assert!(Gate::new(&[Fault::Refuse, Fault::Drop, Fault::Reorder], false, 0).is_none());
-        assert!(Gate::new(&[Fault::Stall], true, 0).is_none());
+        assert!(Gate::new(&[Fault::Refuse, Fault::Drop, Fault::Reorder], false, 0, 0).is_none());
+        assert!(Gate::new(&[Fault::Stall], true, 0, 0).is_none());
         assert_eq!(gate("stall", 1).writable(9), 0);
         assert_eq!(gate("split", 1).writable(9), 1);
     }

@@ -155,6 +155,8 @@ pub(crate) struct Node {
     pub(crate) name: Option<String>,
     pub(crate) listens: bool,
     pub(crate) faults: Vec<Fault>,
+    /// Until when it is busy with commands, where their service takes time.
+    pub(crate) busy_us: u64,
     /// What opting in is answered with.
     pub(crate) answer: Answer,
     /// Whether those who opt in are told of what goes on, and of what went on last.
@@ -178,6 +180,7 @@ impl Node {
             name: None,
             listens: true,
             faults: Vec::new(),
+            busy_us: 0,
             answer: Answer::Ok,
             replays_openers: true,
             replays_closers: true,

@@ -1,0 +1,71 @@
+//! `hitless completions`: what makes a shell complete this command's names and options.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::Args;
+use clap_complete::Shell;
+
+use super::{Failure, WELL, invocation};
+
+/// Options of `hitless completions`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CompletionsArgs {
+    /// The shell that is to complete
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+/// Prints the script and says which code to exit with.
+pub(super) fn run(args: &CompletionsArgs) -> Result<u8, Failure> {
+    let mut command = invocation::command();
+    let name = command.get_name().to_owned();
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
+    let mut out = io::stdout();
+    let written = out.write_all(&script).and_then(|()| out.flush());
+    written.context("could not write the completions").map_err(Failure::Failed)?;
+    Ok(WELL)
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless completions bash > ~/.local/share/bash-completion/completions/hitless
+      bash; the folder has to exist, and the package bash-completion be installed.
+  hitless completions zsh > ~/.zfunc/_hitless
+      zsh; with these lines in ~/.zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit
+  hitless completions fish > ~/.config/fish/completions/hitless.fish
+      fish.
+  hitless completions elvish >> ~/.config/elvish/rc.elv
+      elvish.
+  hitless completions powershell >> $PROFILE
+      PowerShell.
+  source <(hitless completions bash)
+      In this bash only, to try it.
+
+Exit codes:
+  0 all well · 1 the script could not be written · 2 usage";
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn every_shell_learns_every_option() {
+        for shell in Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut invocation::command(), "hitless", &mut script);
+            let script = String::from_utf8(script).expect("text");
+            for subcommand in invocation::command().get_subcommands() {
+                for argument in subcommand.get_opts().filter(|argument| !argument.is_hide_set()) {
+                    let long = argument.get_long().expect("every option has a long name");
+                    assert!(script.contains(long), "{shell}: --{long}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The file that `--config` names: a table for each command, and in it its long options as keys.
+//!
+//! ```toml
+//! [bench]
+//! url = "redis://app:secret@db.example:6379"     # then nobody else should be able to read the file
+//! connections = 8
+//! duration = "30s"
+//! moving-at = ["2s", "4s"]                       # what may be given often takes a list
+//! verify = true
+//! ```
+//!
+//! Its values become words of the command line, so that clap checks them as it checks what is typed.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::secrets::{self, Secrets};
+use super::suggest;
+
+/// Most of a file that is read: far more than all options take.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What a file cannot say.
+const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
+
+/// A file that is well formed.
+pub(super) struct ConfigFile {
+    name: String,
+    tables: Vec<Table>,
+    is_open: bool,
+}
+
+struct Table {
+    name: String,
+    line: usize,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    key: String,
+    line: usize,
+    value: Value,
+}
+
+/// A value in the words of the command line.
+#[derive(Debug)]
+enum Value {
+    Switch(bool),
+    One(String),
+    List(Vec<String>),
+    /// What it is that no option takes.
+    Other(&'static str),
+}
+
+impl ConfigFile {
+    /// Reads a file, and remembers what of it must not be repeated.
+    ///
+    /// # Errors
+    /// Names the file, and the line where there is one. No line is shown: it may hold a password.
+    pub(super) fn read(path: &Path, secrets: &mut Secrets) -> Result<ConfigFile, String> {
+        let name = path.display().to_string();
+        let told =
+            |error: std::io::Error| format!("--config: cannot read {name:?}: {error}; allowed: a TOML file");
+        let file = std::fs::File::open(path).map_err(told)?;
+        let is_open = file.metadata().is_ok_and(|metadata| secrets::is_open_to_others(&metadata));
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(told)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(format!("--config: {name:?} is too long; allowed: {FILE_BYTES_MAX} bytes"));
+        }
+        let file = ConfigFile::parse(&name, &text)?;
+        for entry in file.tables.iter().flat_map(|table| &table.entries) {
+            entry.value.texts().for_each(|text| secrets.add_urls(text));
+        }
+        Ok(ConfigFile { is_open, ..file })
+    }
+
+    fn parse(name: &str, text: &str) -> Result<ConfigFile, String> {
+        let line = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+        let start = |span: Range<usize>| line(span.start);
+        let content = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map(|span| format!(", line {}", start(span))).unwrap_or_default();
+            format!("--config: {name}{at}: {}", error.message())
+        })?;
+        let mut tables = Vec::new();
+        for (key, value) in content.get_ref() {
+            let (table, at) = (key.get_ref().to_string(), start(key.span()));
+            let DeValue::Table(entries) = value.get_ref() else {
+                return Err(format!(
+                    "--config: {name}, line {at}: {table}: options stand in the table of their command, e.g. [bench]"
+                ));
+            };
+            let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
+                line: start(key.span()),
+                key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
+                value: Value::of(value.get_ref()),
+            };
+            let mut entries: Vec<Entry> = entries.iter().map(entry).collect();
+            // In the order in which they are written, so that the first mistake is the one that is told.
+            entries.sort_by_key(|entry| entry.line);
+            tables.push(Table { name: table, line: at, entries });
+        }
+        tables.sort_by_key(|table| table.line);
+        Ok(ConfigFile { name: name.to_owned(), tables, is_open: false })
+    }
+
+    /// What to add to the command line of this subcommand. `is_said`: whether something of more weight has given the
+    /// option with this id.
+    ///
+    /// # Errors
+    /// Names the file, the line, the key, and what is allowed.
+    pub(super) fn words(
+        &self,
+        command: &Command,
+        subcommand: &Command,
+        is_said: impl Fn(&str) -> bool,
+    ) -> Result<Vec<OsString>, String> {
+        let mut words = Vec::new();
+        for table in &self.tables {
+            let Some(owner) = command.find_subcommand(&table.name) else {
+                let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+                let why = format!("[{}] is no command; allowed: {}", table.name, known.join(", "));
+                return Err(self.at(table.line, &why));
+            };
+            for entry in &table.entries {
+                let told =
+                    |why: String| self.at(entry.line, &format!("[{}] {}: {why}", table.name, entry.key));
+                let argument = argument(owner, &entry.key).map_err(told)?;
+                let more = entry.value.words(argument).map_err(told)?;
+                if owner.get_name() != subcommand.get_name() || is_outweighed(owner, argument, &is_said) {
+                    continue;
+                }
+                check(owner, &more).map_err(told)?;
+                words.extend(more);
+            }
+        }
+        self.check_together(subcommand, &words)?;
+        Ok(words.into_iter().map(OsString::from).collect())
+    }
+
+    /// What to say of a file that holds a password, and that others may read.
+    pub(super) fn warning(&self) -> Option<String> {
+        let mut values =
+            self.tables.iter().flat_map(|table| &table.entries).flat_map(|entry| entry.value.texts());
+        let has_password = values.any(secrets::has_password);
+        let name = &self.name;
+        (self.is_open && has_password).then(|| {
+            format!("--config: {name} holds a password, and others may read it; chmod 600 keeps it to you")
+        })
+    }
+
+    /// Whether two keys contradict each other.
+    fn check_together(&self, subcommand: &Command, words: &[String]) -> Result<(), String> {
+        match refusal(subcommand, words) {
+            Some(error) if error.kind() == ErrorKind::ArgumentConflict => {
+                Err(format!("--config: {}: {}", self.name, first_part(&error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn at(&self, line: usize, why: &str) -> String {
+        format!("--config: {}, line {line}: {why}", self.name)
+    }
+}
+
+impl Value {
+    fn of(value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::Boolean(is_on) => Value::Switch(*is_on),
+            DeValue::Array(values) => {
+                let texts: Option<Vec<String>> = values.iter().map(|value| scalar(value.get_ref())).collect();
+                texts.map_or(Value::Other("a list of lists or tables"), Value::List)
+            }
+            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Table(_) => Value::Other("a table"),
+            other => scalar(other).map_or(Value::Other("a strange number"), Value::One),
+        }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let texts = match self {
+            Value::One(text) => std::slice::from_ref(text),
+            Value::List(texts) => texts,
+            Value::Switch(_) | Value::Other(_) => &[],
+        };
+        texts.iter().map(String::as_str)
+    }
+
+    /// The same on the command line, if the option takes such a value.
+    fn words(&self, argument: &Arg) -> Result<Vec<String>, String> {
+        let long = argument.get_long().unwrap_or_default();
+        let is_switch = !argument.get_action().takes_values();
+        let takes_many = matches!(argument.get_action(), ArgAction::Append)
+            || argument.get_value_delimiter().is_some()
+            || argument.get_num_args().is_some_and(|range| range.max_values() > 1);
+        match self {
+            Value::Switch(is_on) if is_switch => Ok(is_on.then(|| format!("--{long}")).into_iter().collect()),
+            _ if is_switch => Err(format!("{} is given; allowed: true or false", self.kind())),
+            Value::One(text) => Ok(vec![format!("--{long}={text}")]),
+            Value::List(texts) if takes_many => Ok(match argument.get_value_delimiter() {
+                Some(delimiter) => vec![format!("--{long}={}", texts.join(&delimiter.to_string()))],
+                None => texts.iter().map(|text| format!("--{long}={text}")).collect(),
+            }),
+            _ => {
+                let names = argument.get_value_names().unwrap_or_default();
+                let name = names.first().map_or("VALUE", |name| name.as_str());
+                let many = if takes_many { ", or a list of them" } else { "" };
+                Err(format!("{} is given; allowed: {name}, as a text or a number{many}", self.kind()))
+            }
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Value::Switch(_) => "true or false",
+            Value::One(_) => "a text or a number",
+            Value::List(_) => "a list",
+            Value::Other(kind) => kind,
+        }
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Integer(number) => {
+            Some(u64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
+        }
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+/// The option that a key names.
+fn argument<'a>(owner: &'a Command, key: &str) -> Result<&'a Arg, String> {
+    let is_it = |argument: &&Arg| {
+        argument.get_long() == Some(key)
+            || argument.get_all_aliases().is_some_and(|names| names.contains(&key))
+    };
+    let found = owner.get_arguments().filter(|_| !NOT_IN_A_FILE.contains(&key)).find(is_it);
+    found.ok_or_else(|| {
+        if let Some(instead) = suggest::instead(owner, &format!("--{key}")) {
+            return format!("is no option; here it is {instead}");
+        }
+        // clap knows what it may have been meant to be.
+        let error = refusal(owner, &[format!("--{}", key.replace('_', "-"))]);
+        let near = match error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg)) {
+            Some(ContextValue::String(near)) => Some(near.trim_start_matches('-').to_owned()),
+            // It is there with hyphens, and asks for its value.
+            _ if key.contains('_') => Some(key.replace('_', "-")),
+            _ => None,
+        };
+        let near =
+            near.filter(|near| owner.get_arguments().any(|argument| argument.get_long() == Some(near)));
+        match near {
+            Some(near) => format!("is no option; did you mean {near}?"),
+            None => format!("is no option; allowed: the long ones of hitless {} --help", owner.get_name()),
+        }
+    })
+}
+
+/// Whether this option, or one that excludes it, was given by something that goes before a file.
+fn is_outweighed(owner: &Command, argument: &Arg, is_said: impl Fn(&str) -> bool) -> bool {
+    let excludes = |one: &Arg, other: &Arg| {
+        owner.get_arg_conflicts_with(one).iter().any(|conflict| conflict.get_id() == other.get_id())
+    };
+    owner.get_arguments().filter(|other| is_said(other.get_id().as_str())).any(|other| {
+        other.get_id() == argument.get_id() || excludes(argument, other) || excludes(other, argument)
+    })
+}
+
+/// Whether clap takes these values.
+fn check(owner: &Command, words: &[String]) -> Result<(), String> {
+    match refusal(owner, words) {
+        Some(error) if matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) => {
+            Err(first_part(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refusal(owner: &Command, words: &[String]) -> Option<clap::Error> {
+    let name = owner.get_name().to_owned();
+    owner.clone().try_get_matches_from(std::iter::once(&name).chain(words)).err()
+}
+
+/// What is wrong, without how to call the command.
+fn first_part(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let part = text.split("\n\n").next().unwrap_or(&text);
+    let lines: Vec<&str> = part.trim_start_matches("error: ").lines().map(str::trim).collect();
+    lines.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::invocation;
+    use super::*;
+
+    fn words(text: &str, said: &[&str]) -> Result<Vec<String>, String> {
+        let mut command = invocation::command();
+        command.build();
+        let bench = command.find_subcommand("bench").expect("a command");
+        let words = ConfigFile::parse("f.toml", text)?.words(&command, bench, |id| said.contains(&id))?;
+        Ok(words.into_iter().map(|word| word.into_string().expect("text")).collect())
+    }
+
+    #[test]
+    fn keys_are_long_options() {
+        let text = "[bench]\nconnections = 8\nmoving-at = [\"2s\", \"4s\"]\nverify = true\nno-load = false\n\
+                    key-distribution = 'zipf:0.9'\nkey-space = 0x10\nthreads = 1_0\n[doctor]\nshards = 2\n";
+        let expected = [
+            "--connections=8",
+            "--moving-at=2s",
+            "--moving-at=4s",
+            "--verify",
+            "--key-distribution=zipf:0.9",
+            "--key-space=16",
+            "--shards=10",
+        ];
+        assert_eq!(words(text, &[]).expect("words"), expected);
+        assert!(words("", &[]).expect("words").is_empty());
+    }
+
+    #[test]
+    fn what_is_said_elsewhere_goes_before_the_file_and_so_does_what_excludes_it() {
+        let text = "[bench]\nduration = \"1s\"\nshards = 2\n";
+        assert_eq!(words(text, &["duration"]).expect("words"), ["--shards=2"]);
+        assert_eq!(
+            words(text, &["requests"]).expect("words"),
+            ["--shards=2"],
+            "--requests excludes --duration"
+        );
+        assert_eq!(words(text, &["cores"]).expect("words"), ["--duration=1s"], "--shards excludes --cores");
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place_and_with_what_is_allowed() {
+        for (text, told) in [
+            (
+                "[bench]\n\nconections = 8",
+                &["f.toml, line 3: [bench] conections", "did you mean connections?"][..],
+            ),
+            ("[bench]\nmoving_at = \"1s\"", &["line 2", "did you mean moving-at?"]),
+            ("[bench]\nclients = 50", &["clients", "--connections N"]),
+            ("[bench]\nxyzzy = 1", &["xyzzy", "hitless bench --help"]),
+            ("[bench]\nconfig = \"other.toml\"", &["config: is no option"]),
+            ("[bench]\nhelp = true", &["help: is no option"]),
+            ("[bench]\nconnections = true", &["line 2", "connections: true or false is given", "allowed: N"]),
+            (
+                "[bench]\nconnections = [1, 2]",
+                &["connections: a list is given; allowed: N, as a text or a number"],
+            ),
+            ("[bench]\nmoving-at = [[1]]", &["moving-at: a list of lists", "or a list of them"]),
+            ("[bench]\nconnections = 1979-05-27", &["connections: a date is given"]),
+            ("[bench]\nverify = \"yes\"", &["verify: a text or a number is given; allowed: true or false"]),
+            ("[bench]\nconnections = 0", &["line 2", "connections: invalid value '0'", "1 to 4096"]),
+            ("[bench]\nconnections = -3", &["'-3'", "1 to 4096"]),
+            ("[bench]\nmaint = \"maybe\"", &["line 2", "possible values: auto, enabled, disabled"]),
+            ("[bench]\nduration = 10", &["line 2", "a unit"]),
+            ("[bench]\nrequests = 9\nduration = \"1s\"", &["f.toml: ", "--requests", "cannot be used with"]),
+            ("[bnch]\nx = 1", &["line 1: [bnch] is no command", "bench, "]),
+            ("connections = 8", &["line 1: connections: ", "[bench]"]),
+            ("[doctor]\nshrads = 8", &["[doctor] shrads", "did you mean shards?"]),
+            ("[bench]\nx = ", &["f.toml, line 2: "]),
+            ("[bench]\nrate = 1\nrate = 2", &["line 3", "duplicate"]),
+        ] {
+            let error = words(text, &[]).expect_err(text);
+            assert!(error.starts_with("--config: "), "{error}");
+            assert!(told.iter().all(|part| error.contains(part)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_mistake_shows_the_line_that_it_is_on() {
+        for text in ["[bench]\nurl = \"redis://:Xq7k@h", "[bench]\nurl = Xq7k", "[bench]\nurl = \"a\" Xq7k"] {
+            let error = words(text, &[]).expect_err(text);
+            assert!(!error.contains("Xq7k"), "{error}");
+        }
+    }
+}

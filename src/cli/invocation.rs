@@ -1,0 +1,403 @@
+//! From the words that were typed to a command: the command line goes before the environment, and that before the file
+//! that `--config` names. Everything is derived from what clap knows of the options.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::builder::OsStringValueParser;
+use clap::error::{Error, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, ValueHint};
+
+use super::config_file::ConfigFile;
+use super::paint::{self, Choice, Paint};
+use super::secrets::{self, Secrets};
+use super::{Cli, suggest};
+
+/// redis-benchmark's short options that mean the same here, and ours. The first of a subcommand's options that has
+/// none of its own gets it.
+const SHORTS: &[(char, &str)] = &[
+    ('u', "url"),
+    ('n', "requests"),
+    ('d', "value-size"),
+    ('P', "pipeline"),
+    ('r', "key-space"),
+    ('q', "quiet"),
+];
+/// Names that other tools have for an option that means the same here.
+const ALIASES: &[(&str, &str)] =
+    &[("threads", "shards"), ("rps", "rate"), ("qps", "rate"), ("data-size", "value-size")];
+
+/// What is to be done, and what to say first.
+pub(super) struct Invocation {
+    pub(super) command: super::Command,
+    warnings: Vec<String>,
+    is_quiet: bool,
+}
+
+impl Invocation {
+    pub(super) fn warnings(&self) -> &[String] {
+        if self.is_quiet { &[] } else { &self.warnings }
+    }
+}
+
+/// Help, the version, or why the words make no sense.
+#[derive(Debug)]
+pub(super) struct Answer {
+    error: Error,
+    secrets: Secrets,
+}
+
+impl Answer {
+    /// Says it where it belongs, and which code to exit with.
+    pub(super) fn print(&self) -> u8 {
+        let text = |paint: Paint| match paint.is_on() {
+            true => self.secrets.hide(&self.error.render().ansi().to_string()),
+            false => self.secrets.hide(&self.error.render().to_string()),
+        };
+        // Whoever does not read it does not mind.
+        let _ = match self.error.use_stderr() {
+            true => io::stderr().write_all(text(Paint::of(&io::stderr())).as_bytes()),
+            false => io::stdout().write_all(text(Paint::of(&io::stdout())).as_bytes()),
+        };
+        u8::try_from(self.error.exit_code()).unwrap_or(super::USAGE)
+    }
+
+    #[cfg(test)]
+    fn text(&self) -> String {
+        self.secrets.hide(&self.error.render().to_string())
+    }
+}
+
+/// Everything that can be typed.
+pub(super) fn command() -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE.toml")
+        .global(true)
+        .env("HITLESS_CONFIG")
+        .hide_env_values(true)
+        .value_parser(OsStringValueParser::new())
+        .value_hint(ValueHint::FilePath)
+        .help_heading("Everywhere")
+        .help(
+            "Take options from this file: a table for each command, and in it every long option as a key, e.g. \
+             [bench] connections = 8. The command line goes before the environment, and that before the file",
+        );
+    let color = Arg::new("color")
+        .long("color")
+        .alias("colour")
+        .value_name("WHEN")
+        .global(true)
+        .value_parser(Choice::WORDS)
+        .help_heading("Everywhere")
+        .help("Whether to write in colours [default: auto, which is at a terminal; NO_COLOR and CLICOLOR are heeded]");
+    let command = Cli::command().arg(config).arg(color).mut_subcommands(familiar);
+    let environment = environment(&command);
+    command.after_help(environment)
+}
+
+/// Adds the short options and names that people bring along, and what a shell completes values with.
+fn familiar(mut command: Command) -> Command {
+    for &(short, long) in SHORTS {
+        let is_free = command.get_arguments().all(|argument| argument.get_short() != Some(short));
+        command = with_long(command, long, |argument| match argument.get_short() {
+            None if is_free => argument.short(short),
+            _ => argument,
+        });
+    }
+    for &(alias, long) in ALIASES {
+        if command.get_arguments().all(|argument| argument.get_long() != Some(alias)) {
+            command = with_long(command, long, |argument| argument.visible_alias(alias));
+        }
+    }
+    command.mut_args(|argument| {
+        let names = argument.get_value_names().unwrap_or_default();
+        let hint = match names.first().map(|name| name.as_str()) {
+            Some("URL") => ValueHint::Url,
+            Some(name) if name.starts_with("FILE") => ValueHint::FilePath,
+            _ => return argument,
+        };
+        argument.value_hint(hint)
+    })
+}
+
+fn with_long(command: Command, long: &str, change: impl FnOnce(Arg) -> Arg) -> Command {
+    let id =
+        command.get_arguments().find(|argument| argument.get_long() == Some(long)).map(Arg::get_id).cloned();
+    match id {
+        Some(id) => command.mut_arg(id, change),
+        None => command,
+    }
+}
+
+/// The variables: those of options, and those that have none.
+fn environment(command: &Command) -> String {
+    let mut lines = vec![
+        ("HITLESS_PASSWORD".to_owned(), "the password, where the URL has none".to_owned()),
+        ("HITLESS_USERNAME".to_owned(), "the user, where the URL has none".to_owned()),
+        (
+            "HITLESS_LOG".to_owned(),
+            "what to log, e.g. debug or hitless::shard=trace; RUST_LOG if it is not set".to_owned(),
+        ),
+        ("NO_COLOR, CLICOLOR".to_owned(), "no colours; colours, or with 0 none".to_owned()),
+    ];
+    for owner in std::iter::once(command).chain(command.get_subcommands()) {
+        for argument in owner.get_arguments() {
+            if let (Some(variable), Some(long)) = (argument.get_env(), argument.get_long()) {
+                let line = (variable.to_string_lossy().into_owned(), format!("--{long}"));
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+    }
+    lines.sort();
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines: String = lines.iter().map(|(name, told)| format!("  {name:width$}  {told}\n")).collect();
+    format!("Environment:\n{lines}\n{EXAMPLES}")
+}
+
+/// Reads the process's arguments, the first of which is the program's name.
+///
+/// # Errors
+/// What to print instead of doing something.
+pub(super) fn read(words: Vec<OsString>) -> Result<Invocation, Answer> {
+    if let Some(choice) = color(&words) {
+        paint::choose(choice);
+    }
+    let mut secrets = Secrets::among(&words);
+    match interpret(words, &mut secrets) {
+        Ok(invocation) => Ok(invocation),
+        Err(error) => Err(Answer { error, secrets }),
+    }
+}
+
+/// How to write what is wrong with a command line has to be known before it is understood.
+fn color(words: &[OsString]) -> Option<Choice> {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let value = |(index, word): (usize, &&str)| match word
+        .strip_prefix("--color")
+        .or(word.strip_prefix("--colour"))
+    {
+        Some("") => words.get(index + 1).copied().and_then(Choice::from_word),
+        Some(rest) => rest.strip_prefix('=').and_then(Choice::from_word),
+        None => None,
+    };
+    words.iter().enumerate().find_map(value)
+}
+
+fn interpret(mut words: Vec<OsString>, secrets: &mut Secrets) -> Result<Invocation, Error> {
+    let mut command = command();
+    command.build();
+    if let Some(error) = suggest::host_for_help(&command, &words) {
+        return Err(error);
+    }
+    let raw = raw_matches(&command, &words)?;
+    let mut warnings = Vec::new();
+    if let Some((name, matches)) = raw.subcommand()
+        && let Some(subcommand) = command.find_subcommand(name).cloned()
+    {
+        if let Some(error) = not_text(&subcommand, matches) {
+            return Err(error);
+        }
+        warnings.extend(on_the_command_line(&subcommand, matches));
+        if let Some(path) = config_path(matches) {
+            let usage = |message: String| subcommand.clone().error(ErrorKind::InvalidValue, message);
+            let file = ConfigFile::read(&path, secrets).map_err(usage)?;
+            let more = file.words(&command, &subcommand, |id| is_said(matches, id)).map_err(usage)?;
+            warnings.extend(file.warning());
+            let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+            words.splice(end..end, more);
+        }
+    }
+    let matches = command.clone().try_get_matches_from(&words);
+    let matches = matches.map_err(|error| suggest::explain(error, &command, &words))?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let of_subcommand = matches.subcommand().map(|(_, matches)| matches);
+    let is_quiet =
+        of_subcommand.is_some_and(|matches| matches!(matches.try_get_one("quiet"), Ok(Some(true))));
+    warnings.extend(of_subcommand.and_then(open_password_file));
+    Ok(Invocation { command: cli.command, warnings, is_quiet })
+}
+
+/// The options with their values as they were typed, whatever they are.
+fn raw_matches(command: &Command, words: &[OsString]) -> Result<ArgMatches, Error> {
+    let raw = raw(command.clone());
+    match raw.clone().try_get_matches_from(words) {
+        // What is missing may be in the file.
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            raw.ignore_errors(true).try_get_matches_from(words)
+        }
+        other => other,
+    }
+    .map_err(|error| suggest::explain(error, command, words))
+}
+
+fn raw(command: Command) -> Command {
+    let command = command.mut_args(|argument| match argument.get_action() {
+        ArgAction::Set | ArgAction::Append => argument.value_parser(OsStringValueParser::new()),
+        _ => argument,
+    });
+    command.mut_subcommands(raw)
+}
+
+/// Whether an option was given by the command line or the environment. An emptied variable says nothing.
+fn is_said(matches: &ArgMatches, id: &str) -> bool {
+    match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => true,
+        Some(ValueSource::EnvVariable) => {
+            let values = matches.try_get_raw(id).ok().flatten();
+            values.is_none_or(|mut values| values.any(|value| !value.is_empty()))
+        }
+        _ => false,
+    }
+}
+
+fn config_path(matches: &ArgMatches) -> Option<PathBuf> {
+    let path = matches.try_get_one::<OsString>("config").ok().flatten();
+    let is_typed = matches.value_source("config") == Some(ValueSource::CommandLine);
+    path.filter(|path| is_typed || !path.is_empty()).map(PathBuf::from)
+}
+
+/// clap does not say which option it is whose value is not UTF-8.
+fn not_text(command: &Command, matches: &ArgMatches) -> Option<Error> {
+    for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+        let type_id = argument.get_value_parser().type_id();
+        let takes_bytes =
+            type_id == std::any::TypeId::of::<PathBuf>() || type_id == std::any::TypeId::of::<OsString>();
+        let values = matches.try_get_raw(argument.get_id().as_str()).ok().flatten();
+        let wrong = values.into_iter().flatten().find(|value| value.to_str().is_none());
+        if let (Some(value), false) = (wrong, takes_bytes) {
+            let value = value.to_string_lossy();
+            let message = format!("invalid value '{value}' for '{argument}': allowed: UTF-8");
+            return Some(command.clone().error(ErrorKind::InvalidUtf8, message));
+        }
+    }
+    None
+}
+
+/// The passwords that everybody on the machine sees.
+fn on_the_command_line(command: &Command, matches: &ArgMatches) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for argument in command.get_arguments() {
+        let id = argument.get_id().as_str();
+        let (Some(long), Some(ValueSource::CommandLine)) = (argument.get_long(), matches.value_source(id))
+        else {
+            continue;
+        };
+        let mut values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+        if values.any(|value| value.to_str().is_some_and(secrets::has_password)) {
+            let instead = match argument.get_env() {
+                Some(variable) => format!("the variable {} keeps it to you", variable.to_string_lossy()),
+                None => "a file that --config names keeps it to you".to_owned(),
+            };
+            warnings.push(format!(
+                "--{long}: every user of this machine can read the password on this command line; {instead}"
+            ));
+        }
+    }
+    warnings
+}
+
+fn open_password_file(matches: &ArgMatches) -> Option<String> {
+    let path: &Path = matches.try_get_one::<PathBuf>("password_file").ok().flatten()?;
+    let is_open = std::fs::metadata(path).is_ok_and(|metadata| secrets::is_open_to_others(&metadata));
+    is_open.then(|| format!("--password-file: others may read {path:?}; chmod 600 keeps it to you"))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless bench
+      Ten seconds of load at an endpoint in this process, which moves away half way.
+  HITLESS_URL=redis://app:secret@db.example:6379 hitless bench --config load.toml
+      A password that nobody else sees, and options from a file.
+  hitless doctor
+      Whether this machine can run it.
+  hitless completions bash; hitless man
+      Completion for your shell, and manual pages.
+
+Exit codes:
+  0 all well · 1 ran, but something failed or a check did not hold · 2 usage ·
+  3 could not reach the endpoint, or this machine cannot run io_uring; after a second Ctrl-C 130";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        std::iter::once(&"hitless").chain(words).map(OsString::from).collect()
+    }
+
+    fn refused(typed: &[&str]) -> String {
+        match read(words(typed)) {
+            Ok(_) => panic!("{typed:?} is taken"),
+            Err(answer) => answer.text(),
+        }
+    }
+
+    #[test]
+    fn short_options_of_redis_benchmark_mean_what_they_mean_there() {
+        let familiar =
+            ["bench", "-u", "redis://h", "-n", "9", "-d", "8", "-P", "7", "-r", "6", "-q", "--threads", "5"];
+        let ours = [
+            ("url", "redis://h"),
+            ("requests", "9"),
+            ("value-size", "8"),
+            ("pipeline", "7"),
+            ("key-space", "6"),
+            ("shards", "5"),
+        ];
+        let mut command = command();
+        command.build();
+        let raw = raw_matches(&command, &words(&familiar)).expect("options");
+        let (_, matches) = raw.subcommand().expect("a command");
+        let bench = command.find_subcommand("bench").expect("a command");
+        for (long, value) in ours {
+            let argument =
+                bench.get_arguments().find(|argument| argument.get_long() == Some(long)).expect(long);
+            assert_eq!(matches.get_one::<OsString>(argument.get_id().as_str()).expect(long), value, "{long}");
+        }
+        assert!(matches.get_flag("quiet"));
+        for (alias, long) in [("rps", "rate"), ("data-size", "value-size")] {
+            assert!(ALIASES.contains(&(alias, long)));
+            assert!(read(words(&["bench", &format!("--{alias}"), "5"])).is_ok(), "{alias}");
+        }
+    }
+
+    #[test]
+    fn colours_are_chosen_before_anything_is_understood() {
+        assert_eq!(color(&words(&["bench", "--color", "never"])), Some(Choice::Never));
+        assert_eq!(color(&words(&["--colour=always", "bench", "--nonsense"])), Some(Choice::Always));
+        assert_eq!(color(&words(&["bench", "--color", "sometimes"])), None);
+        assert_eq!(color(&words(&["bench", "--color"])), None);
+    }
+
+    #[test]
+    fn what_everybody_can_read_is_told_of_unless_it_should_be_quiet() {
+        let url = "redis://ann:Xq7k@127.0.0.1";
+        let warned = |typed: &[&str]| read(words(typed)).expect("options").warnings().join("\n");
+        let told = warned(&["bench", "--url", url]);
+        assert!(told.contains("--url: ") && told.contains("HITLESS_URL") && !told.contains("Xq7k"), "{told}");
+        assert!(warned(&["rehearse", "--upstream", url]).contains("HITLESS_UPSTREAM"));
+        assert!(warned(&["doctor", "-u", url]).contains("--url"));
+        assert_eq!(warned(&["bench", "--url", url, "--quiet"]), "");
+        assert_eq!(warned(&["bench", "--url", "redis://127.0.0.1"]), "");
+    }
+
+    #[test]
+    fn no_answer_repeats_a_password() {
+        for typed in [
+            &["bench", "redis://a:Xq7k@h"][..],
+            &["bench", "-a", "Xq7k"],
+            &["bench", "--password=Xq7k"],
+            &["bench", "--tasks", "redis://a:Xq7k@h"],
+            &["redis://a:Xq7k@h"],
+            &["bench", "--maint", "a:Xq7k@h"],
+        ] {
+            let text = refused(typed);
+            assert!(!text.contains("Xq7k"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a run leaves behind: the options of output, and what goes to the files and streams that they name.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::Failure;
+use super::compare::Earlier;
+use super::json::Document;
+use super::live;
+use super::memtier;
+use super::paint::Paint;
+use super::sink::{self, Sink};
+use super::text::{self, Heading};
+use crate::load::plot::{self, Format, Size};
+use crate::load::{Report, hdr};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// Write the report as JSON to this file; with - to standard output, instead of the text
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) json: Option<String>,
+    /// Write the latencies of each interval as an HdrHistogram log (V2, nanoseconds), which HdrHistogram's own tools
+    /// read
+    #[arg(long, value_name = "FILE")]
+    pub(super) hdr: Option<String>,
+    /// Write the report in the shape of memtier_benchmark's --json-out-file, for tools that read that; what is not
+    /// measured is 0 or absent
+    #[arg(long, value_name = "FILE")]
+    pub(super) memtier_json: Option<String>,
+    /// Draw throughput and latency over time, with maintenance shaded and errors marked, and latency by percentile;
+    /// may be given often
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = plot_file)]
+    pub(super) plot: Vec<(String, Format)>,
+    /// The size of the picture in pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1200x800", value_parser = plot_size)]
+    pub(super) plot_size: Size,
+    /// Compare with an earlier report that --json has written: what is better, what is worse, and which options differed
+    #[arg(long, value_name = "FILE")]
+    pub(super) compare: Option<String>,
+    /// Show progress as a small table that is drawn anew in its place, instead of a line each second
+    #[arg(long, conflicts_with = "quiet")]
+    pub(super) live: bool,
+    /// No progress; and with --json no text either
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// Where the report goes.
+pub(super) struct Output {
+    sinks: Vec<(Sink, Content)>,
+    /// `None`: nowhere.
+    text: Option<Box<dyn Write>>,
+    /// How wide the terminal is that shows the text, if one does.
+    width: Option<usize>,
+    paint: Paint,
+    earlier: Option<Earlier>,
+    plot_size: Size,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    Json,
+    Hdr,
+    Memtier,
+    Plot(Format),
+}
+
+/// What is told of a run besides what was measured.
+pub(super) struct Run {
+    pub(super) heading: Heading,
+    pub(super) config: Map<String, Value>,
+}
+
+impl Output {
+    /// Reads the earlier report and opens the files.
+    pub(super) fn new(args: &OutputArgs) -> Result<Output, Failure> {
+        // Before the files are opened: the new report may take the old one's place.
+        let earlier = args.compare.as_deref().map(Earlier::read).transpose();
+        let earlier = earlier.map_err(|problem| Failure::Usage(format!("--compare: {problem}")))?;
+        let mut sinks = Vec::new();
+        sinks.extend(sink::open("--json", args.json.as_deref())?.map(|sink| (sink, Content::Json)));
+        if let Some(path) = &args.hdr {
+            sinks.push((sink::file("--hdr", path)?, Content::Hdr));
+        }
+        if let Some(path) = &args.memtier_json {
+            sinks.push((sink::file("--memtier-json", path)?, Content::Memtier));
+        }
+        for (path, format) in &args.plot {
+            sinks.push((sink::file("--plot", path)?, Content::Plot(*format)));
+        }
+        sink::check_apart(sinks.iter().map(|(sink, _)| sink))?;
+        let is_silent = args.quiet && args.json.is_some();
+        // Standard output is for data.
+        let (text, width, paint): (Box<dyn Write>, _, _) = match args.json.as_deref() {
+            Some("-") => (Box::new(io::stderr()), live::width_of(io::stderr()), Paint::of(&io::stderr())),
+            _ => (Box::new(io::stdout()), live::width_of(io::stdout()), Paint::of(&io::stdout())),
+        };
+        let text = (!is_silent).then_some(text);
+        Ok(Output { sinks, text, paint, width, earlier, plot_size: args.plot_size })
+    }
+
+    /// Prints the report, then writes the files.
+    pub(super) fn write(self, run: &Run, report: &Report) -> anyhow::Result<()> {
+        let document = serde_json::to_value(Document::new(run.config.clone(), report));
+        let document = document.context("could not put the report into JSON")?;
+        let mut written = Vec::new();
+        if let Some(mut out) = self.text {
+            let mut text = text::report(&run.heading, report, self.width);
+            if let Some(earlier) = &self.earlier {
+                text.push('\n');
+                let compared = earlier.compared(&document, self.width, self.paint);
+                text.push_str(&text::wrapped(&compared, self.width));
+            }
+            written.push(sink::whole(&mut out, text.as_bytes()).context("could not write the report"));
+        }
+        for (mut sink, content) in self.sinks {
+            let content = match content {
+                Content::Json => Ok(sink::pretty(&document)),
+                Content::Memtier => memtier::document(&run.config, report).map(|json| sink::pretty(&json)),
+                Content::Hdr => hdr::log(&report.recorded).map_err(|problem| anyhow!(problem)),
+                Content::Plot(format) => {
+                    let picture = plot::run::picture(self.plot_size, run.heading.lines(), report);
+                    picture.encode(format).map_err(|problem| anyhow!(problem))
+                }
+            };
+            written.push(sink.write(content));
+        }
+        sink::all(written)
+    }
+}
+
+/// A file whose name says which format it gets.
+pub(super) fn plot_file(text: &str) -> Result<(String, Format), String> {
+    let format = Format::of(text).ok_or("allowed: a file whose name ends in .svg or .png")?;
+    Ok((text.to_owned(), format))
+}
+
+/// `WIDTHxHEIGHT` in pixels.
+pub(super) fn plot_size(text: &str) -> Result<Size, String> {
+    let (least, most) = (Size::MIN, Size::MAX);
+    let allowed = || {
+        let Size { width, height } = least;
+        format!(
+            "allowed: WIDTHxHEIGHT in pixels, {width}x{height} to {}x{}, e.g. 1200x800",
+            most.width, most.height
+        )
+    };
+    let (width, height) = text.split_once(['x', '×']).ok_or_else(allowed)?;
+    let number = |text: &str| text.trim().parse::<u32>().map_err(|_| allowed());
+    let size = Size { width: number(width)?, height: number(height)? };
+    let fits = (least.width..=most.width).contains(&size.width)
+        && (least.height..=most.height).contains(&size.height);
+    if fits { Ok(size) } else { Err(allowed()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_pictures_have_bounds() {
+        assert_eq!(plot_size("1200x800"), Ok(Size { width: 1200, height: 800 }));
+        for nonsense in ["1200", "0x0", "10x10", "1e9x5", "99999x99999", "axb", ""] {
+            let problem = plot_size(nonsense).unwrap_err();
+            assert!(problem.contains("480x360 to 8000x8000"), "{problem}");
+        }
+        assert_eq!(plot_file("a.PNG"), Ok(("a.PNG".to_owned(), Format::Png)));
+        assert!(plot_file("a.pdf").unwrap_err().contains(".svg or .png"));
+    }
+}

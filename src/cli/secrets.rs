@@ -1,0 +1,112 @@
+//! Passwords that were typed where everybody sees them: found, told of, and kept out of what is said about them.
+
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::Config;
+
+/// Options of other programs after which a password stands.
+const BEFORE_A_PASSWORD: [&str; 5] = ["-a", "--pass", "--password", "--auth", "--authenticate"];
+/// What stands in for a secret.
+const HIDDEN: &str = "(hidden)";
+
+/// Texts that must not be repeated.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    texts: Vec<String>,
+}
+
+impl Secrets {
+    /// Those among these words.
+    pub(super) fn among(words: &[impl AsRef<OsStr>]) -> Secrets {
+        let mut secrets = Secrets::default();
+        let mut is_next = false;
+        for word in words.iter().map(|word| word.as_ref().to_string_lossy().into_owned()) {
+            let (name, value) = word.split_once('=').unwrap_or((&word, ""));
+            if is_next {
+                secrets.add(&word);
+            }
+            is_next = BEFORE_A_PASSWORD.contains(&word.as_str());
+            if BEFORE_A_PASSWORD.contains(&name) {
+                secrets.add(value);
+            }
+            secrets.add_urls(&word);
+        }
+        secrets
+    }
+
+    /// A text that may be, or hold, a URL with a password.
+    pub(super) fn add_urls(&mut self, text: &str) {
+        let value = match text.split_once('=') {
+            Some((option, value)) if option.starts_with('-') => value,
+            _ => text,
+        };
+        if may_hold_a_password(value) {
+            self.add(value);
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.texts.push(text.to_owned());
+        }
+    }
+
+    /// `text` without them.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.texts.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+    }
+}
+
+/// Whether a text looks as a URL does that has a password, well formed or not.
+fn may_hold_a_password(text: &str) -> bool {
+    text.contains('@') || (text.contains("://") && text.contains("pass"))
+}
+
+/// Whether this is a URL with a password in it.
+pub(super) fn has_password(text: &str) -> bool {
+    text.contains("://") && Config::from_url(text).is_ok_and(|config| config.has_login().1)
+}
+
+/// Whether others than its owner may read a file.
+pub(super) fn is_open_to_others(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.permissions().mode() & 0o044 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_as_a_password_is_not_repeated() {
+        for words in [
+            &["bench", "redis://a:Xq7k@h"][..],
+            &["bench", "--url=redis://:Xq7k@h:port"],
+            &["bench", "a:Xq7k@h"],
+            &["bench", "redis://h?password=Xq7k"],
+            &["bench", "-a", "Xq7k"],
+            &["bench", "--password=Xq7k"],
+            &["bench", "--authenticate", "a:Xq7k"],
+        ] {
+            let said = format!("unexpected: {}", words.join(" "));
+            let hidden = Secrets::among(words).hide(&said);
+            assert!(!hidden.contains("Xq7k") && hidden.contains(HIDDEN), "{hidden}");
+        }
+        assert_eq!(Secrets::among(&["bench", "-c", "50"]).hide("50 of -c"), "50 of -c");
+    }
+
+    #[test]
+    fn a_url_is_known_to_have_a_password() {
+        for (url, has) in [
+            ("redis://a:b@h", true),
+            ("rediss://:b@h:1/2", true),
+            ("redis://h", false),
+            ("redis://a@h", false),
+            ("nonsense", false),
+            ("", false),
+        ] {
+            assert_eq!(has_password(url), has, "{url}");
+        }
+    }
+}

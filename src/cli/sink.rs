@@ -1,0 +1,161 @@
+//! Where reports go: what an option names is opened before the work begins, because a report that cannot be kept is not
+//! worth it. What cannot be written in the end is told of each by name, and the others are still written.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+
+use super::Failure;
+
+/// What an option names, open.
+pub(super) struct Sink {
+    option: &'static str,
+    name: String,
+    out: Box<dyn Write>,
+    /// Which file it is, whatever its name; `None` for a device or a pipe, which takes from several.
+    identity: Option<(u64, u64)>,
+}
+
+/// Opens what an option names: a file, or with `-` standard output.
+///
+/// # Errors
+/// Names the option, the file and what is wrong with it.
+pub(super) fn open(option: &'static str, path: Option<&str>) -> Result<Option<Sink>, Failure> {
+    match path {
+        None => Ok(None),
+        Some("-") => {
+            let name = "standard output".to_owned();
+            Ok(Some(Sink { option, name, out: Box::new(io::stdout()), identity: None }))
+        }
+        Some(path) => create(option, path, "a file that can be written, or - for standard output").map(Some),
+    }
+}
+
+/// Opens the file that an option names, which does not take `-`.
+///
+/// # Errors
+/// Names the option, the file and what is wrong with it.
+pub(super) fn file(option: &'static str, path: &str) -> Result<Sink, Failure> {
+    let allowed = "a file that can be written";
+    match path {
+        "-" => Err(Failure::Usage(format!("{option}: cannot write to {path:?}; allowed: {allowed}"))),
+        path => create(option, path, allowed),
+    }
+}
+
+fn create(option: &'static str, path: &str, allowed: &str) -> Result<Sink, Failure> {
+    let told = |error: io::Error| {
+        Failure::Usage(format!("{option}: cannot write to {path:?}: {error}; allowed: {allowed}"))
+    };
+    let file = File::create(path).map_err(told)?;
+    let identity = file.metadata().ok().filter(Metadata::is_file);
+    let identity = identity.map(|metadata| (metadata.dev(), metadata.ino()));
+    Ok(Sink { option, name: path.to_owned(), out: Box::new(file), identity })
+}
+
+/// Refuses two reports in one file.
+///
+/// # Errors
+/// Names both options and the file.
+pub(super) fn check_apart<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> Result<(), Failure> {
+    let mut seen: Vec<&Sink> = Vec::new();
+    for sink in sinks {
+        let is_same = |other: &&&Sink| sink.identity.is_some() && other.identity == sink.identity;
+        if let Some(other) = seen.iter().find(is_same) {
+            let Sink { option, name, .. } = sink;
+            let message =
+                format!("{option}: {} writes to {name:?} already; allowed: another file", other.option);
+            return Err(Failure::Usage(message));
+        }
+        seen.push(sink);
+    }
+    Ok(())
+}
+
+impl Sink {
+    /// Writes all that there is to write, if that could be made.
+    ///
+    /// # Errors
+    /// Names the option and the file.
+    pub(super) fn write(&mut self, content: anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
+        let written = content.and_then(|content| whole(&mut self.out, &content));
+        written.with_context(|| format!("{}: could not write to {}", self.option, self.name))
+    }
+
+    /// Writes a document.
+    ///
+    /// # Errors
+    /// Names the option and the file.
+    pub(super) fn write_json(&mut self, document: &Value) -> anyhow::Result<()> {
+        self.write(Ok(pretty(document)))
+    }
+}
+
+/// A document as people read it as well as programs.
+pub(super) fn pretty(document: &Value) -> Vec<u8> {
+    format!("{document:#}\n").into_bytes()
+}
+
+/// Writes all of it, and no part of it stays behind in a buffer.
+pub(super) fn whole(out: &mut impl Write, content: &[u8]) -> anyhow::Result<()> {
+    out.write_all(content)?;
+    Ok(out.flush()?)
+}
+
+/// What came of several reports. If several could not be written, it names them all but those whose reader has gone:
+/// he has read what he wanted.
+pub(super) fn all(written: impl IntoIterator<Item = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut problems: Vec<anyhow::Error> = written.into_iter().filter_map(Result::err).collect();
+    match problems.iter().all(is_closed_pipe) {
+        true => problems.truncate(1),
+        false => problems.retain(|problem| !is_closed_pipe(problem)),
+    }
+    match problems.len() {
+        0 => Ok(()),
+        1 => problems.pop().map_or(Ok(()), Err),
+        _ => {
+            let told: Vec<String> = problems.iter().map(|problem| format!("{problem:#}")).collect();
+            Err(anyhow!(told.join("\n       ")))
+        }
+    }
+}
+
+/// Whether nobody reads any more what should have been written.
+pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_names_of_one_file_are_one_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+        let one = file("--json", &path("a")).unwrap_or_else(|_| panic!("a file"));
+        let same = file("--hdr", &path("./a")).unwrap_or_else(|_| panic!("a file"));
+        let other = file("--hdr", &path("b")).unwrap_or_else(|_| panic!("a file"));
+        let refused = check_apart([&one, &other, &same]);
+        assert!(matches!(refused, Err(Failure::Usage(why)) if why.starts_with("--hdr: --json writes to")));
+        assert!(check_apart([&one, &other]).is_ok());
+        let device = || file("--json", "/dev/null").unwrap_or_else(|_| panic!("a device"));
+        assert!(check_apart([&device(), &device()]).is_ok());
+        assert!(matches!(file("--hdr", "-"), Err(Failure::Usage(why)) if why.contains("allowed: a file")));
+    }
+
+    #[test]
+    fn whoever_has_read_enough_hides_nothing_else() {
+        let closed = || Err(anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)));
+        let full = |name: &str| Err(anyhow!("{name} is full"));
+        assert!(all([Ok(()), Ok(())]).is_ok());
+        assert!(is_closed_pipe(&all([closed(), Ok(()), closed()]).expect_err("closed")));
+        let told = all([closed(), full("a"), full("b")]).expect_err("full");
+        assert_eq!(told.to_string(), "a is full\n       b is full");
+        assert!(!is_closed_pipe(&all([full("a"), closed()]).expect_err("full")));
+    }
+}

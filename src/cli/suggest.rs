@@ -1,0 +1,231 @@
+//! Options that people know from other tools: what to type here instead.
+
+use std::ffi::OsString;
+
+use clap::Command;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+
+/// An option of redis-benchmark, valkey-benchmark, memtier_benchmark or dfly_bench.
+struct Foreign {
+    names: &'static [&'static str],
+    /// The long name of ours that does it; where a command has none, there is nothing to point to.
+    ours: &'static str,
+    /// What to type.
+    instead: &'static str,
+}
+
+const fn foreign(names: &'static [&'static str], ours: &'static str, instead: &'static str) -> Foreign {
+    Foreign { names, ours, instead }
+}
+
+const FOREIGN: &[Foreign] = &[
+    foreign(
+        &["-c", "--clients"],
+        "connections",
+        "--connections N, which counts for each shard: redis-benchmark's clients are --shards times --connections, and \
+         memtier's are for each thread, as here",
+    ),
+    foreign(&["-p", "--port"], "url", "--url redis://HOST:PORT"),
+    foreign(&["--host", "--server", "--h"], "url", "--url redis://HOST:PORT"),
+    foreign(&["--uri"], "url", "--url URL, or -u URL"),
+    foreign(&["-s", "-S", "--socket", "--unix-socket"], "url", "--url unix:///PATH"),
+    foreign(&["--dbnum", "--select-db", "--db"], "url", "the URL: --url redis://HOST:PORT/DATABASE"),
+    foreign(
+        &["-a", "--pass", "--password", "--auth", "--authenticate"],
+        "password-file",
+        "the variable HITLESS_PASSWORD, or --password-file FILE: everybody on this machine can read a password on a \
+         command line",
+    ),
+    foreign(&["--username"], "user", "--user NAME, or the variable HITLESS_USERNAME"),
+    foreign(
+        &["-t", "--tests"],
+        "ratio",
+        "--ratio 1:0 for SET alone, --ratio 0:1 for GET alone, --command 'INCR {key}' for any other: a run here is of \
+         one mix, not of one test after the other",
+    ),
+    foreign(
+        &["--test-time", "--test_time", "--time"],
+        "duration",
+        "--duration N with a unit, e.g. --duration 10s",
+    ),
+    foreign(&["--rate-limiting"], "rate", "--rate N, which is commands a second over all connections"),
+    foreign(&["--data-size-range"], "value-size", "--value-size MIN-MAX"),
+    foreign(&["--d"], "value-size", "--value-size N"),
+    foreign(
+        &["-r", "--keyspacelen", "--key-maximum", "--key_maximum"],
+        "key-space",
+        "--key-space N, the number of keys",
+    ),
+    foreign(
+        &["--key-minimum", "--key-prefix"],
+        "key-space",
+        "--key-space N: keys are key:000000000000 and so on",
+    ),
+    foreign(
+        &["--key-pattern", "--key-dist", "--key-stddev", "--key-median", "--key-zipf-exp"],
+        "key-distribution",
+        "--key-distribution KIND, e.g. zipf:0.99",
+    ),
+    foreign(&["--proactor_threads"], "shards", "--shards N, each a thread and a core"),
+    foreign(
+        &["--distinct-client-seed", "--randomize"],
+        "seed",
+        "--seed N: each caller goes on from it in a way of its own",
+    ),
+    foreign(&["--data-verify", "--verify-only"], "verify", "--verify"),
+    foreign(&["--cacert", "--cacertdir"], "tls-ca", "--tls-ca FILE"),
+    foreign(&["--cert"], "tls-cert", "--tls-cert FILE"),
+    foreign(&["--key"], "tls-key", "--tls-key FILE"),
+    foreign(&["--sni"], "tls-server-name", "--tls-server-name NAME"),
+    foreign(
+        &["--insecure", "--tls-skip-verify"],
+        "tls-insecure-skip-verify",
+        "--tls-insecure-skip-verify, if you must",
+    ),
+    foreign(&["--tls-protocols"], "tls-min-version", "--tls-min-version 1.2, or 1.3"),
+    foreign(
+        &["--csv", "--json-out-file", "--out-file", "-o"],
+        "json",
+        "--json FILE, or --json - for standard output",
+    ),
+    foreign(&["--hdr-file-prefix"], "hdr", "--hdr FILE"),
+    foreign(&["--print-percentiles"], "json", "--json FILE, which has every percentile"),
+    foreign(&["-l", "--loop"], "duration", "--duration 365days, and Ctrl-C for the report"),
+    foreign(&["-x", "--run-count"], "compare", "--compare OLD.json, to set one run beside another"),
+];
+
+/// Adds to what clap says what to type instead, if it knows the option from elsewhere.
+pub(super) fn explain(mut error: Error, command: &Command, words: &[OsString]) -> Error {
+    let unknown = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(unknown))) => unknown.clone(),
+        _ => return error,
+    };
+    let Some((_, subcommand)) = subcommand(command, words) else {
+        return error;
+    };
+    if let Some(instead) = instead(subcommand, &unknown) {
+        // They are about what clap takes it for.
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage);
+        let tip = StyledStr::from(format!("here it is {instead}"));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
+}
+
+/// What to type instead of an option that this command does not have.
+pub(super) fn instead(command: &Command, unknown: &str) -> Option<&'static str> {
+    let name = unknown.split('=').next().unwrap_or(unknown);
+    let found = FOREIGN.iter().find(|foreign| foreign.names.contains(&name))?;
+    let has_ours = command.get_arguments().any(|argument| argument.get_long() == Some(found.ours));
+    has_ours.then_some(found.instead)
+}
+
+/// `-h` is help here, and help is no answer to `-h HOST`.
+pub(super) fn host_for_help(command: &Command, words: &[OsString]) -> Option<Error> {
+    let (place, subcommand) = subcommand(command, words)?;
+    let has_url = subcommand.get_arguments().any(|argument| argument.get_long() == Some("url"));
+    let after = |short: &str| {
+        let at = words.iter().skip(place).position(|word| word == short)? + place;
+        let value = words.get(at + 1)?.to_str()?;
+        let is_value = !value.is_empty() && !value.starts_with('-');
+        is_value.then_some(value)
+    };
+    let host = after("-h").filter(|_| has_url)?;
+    // An IPv6 address stands in brackets.
+    let host =
+        if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    let port = after("-p").map(|port| format!(":{port}")).unwrap_or_default();
+    let mut error = Error::new(ErrorKind::UnknownArgument).with_cmd(subcommand);
+    error.insert(ContextKind::InvalidArg, ContextValue::String("-h HOST".to_owned()));
+    let tip = StyledStr::from(format!("here it is --url redis://{host}{port}; -h alone is help"));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    Some(error)
+}
+
+/// The subcommand that was typed, and where.
+fn subcommand<'a>(command: &'a Command, words: &[OsString]) -> Option<(usize, &'a Command)> {
+    let mut typed = words.iter().enumerate().skip(1);
+    typed.find_map(|(place, word)| Some((place, command.find_subcommand(word)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::invocation;
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> String {
+        let words: Vec<OsString> = ["hitless"].iter().chain(arguments).map(OsString::from).collect();
+        let mut command = invocation::command();
+        command.build();
+        if let Some(error) = host_for_help(&command, &words) {
+            return error.render().to_string();
+        }
+        let error = command.clone().try_get_matches_from(&words).expect_err("an option of another tool");
+        explain(error, &command, &words).render().to_string()
+    }
+
+    #[test]
+    fn whoever_types_an_option_of_another_tool_is_told_ours() {
+        let mut command = invocation::command();
+        command.build();
+        let bench = command.find_subcommand("bench").expect("a command");
+        let has = |long: &str| bench.get_arguments().any(|argument| argument.get_long() == Some(long));
+        let mut told = 0;
+        for foreign in FOREIGN.iter().filter(|foreign| has(foreign.ours)) {
+            for name in foreign.names.iter().filter(|name| !is_taken(bench, name)) {
+                let said = refused(&["bench", name, "1"]);
+                let first = foreign.instead.split(' ').next().expect("a word");
+                assert!(said.contains(&format!("'{name}'")) && said.contains("tip: here it is"), "{said}");
+                assert!(said.contains(first), "{said}");
+                told += 1;
+            }
+        }
+        assert!(told > 50, "{told}");
+    }
+
+    /// Whether it is an option here, too, whatever it means.
+    fn is_taken(command: &Command, name: &str) -> bool {
+        command.get_arguments().any(|argument| {
+            let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
+            let shorts = argument.get_short_and_visible_aliases().unwrap_or_default();
+            longs.iter().any(|long| name == format!("--{long}"))
+                || shorts.iter().any(|c| name == format!("-{c}"))
+        })
+    }
+
+    #[test]
+    fn what_is_pointed_to_is_an_option_as_it_is_written() {
+        let mut command = invocation::command();
+        command.build();
+        let bench = command.find_subcommand("bench").expect("a command");
+        let longs: Vec<&str> = bench.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for foreign in FOREIGN.iter().filter(|foreign| longs.contains(&foreign.ours)) {
+            for word in foreign.instead.split([' ', ',', ':', ';']).filter(|word| word.starts_with("--")) {
+                assert!(longs.contains(&word.trim_start_matches('-')), "{word} of {:?}", foreign.names);
+            }
+        }
+    }
+
+    #[test]
+    fn help_is_no_answer_to_who_names_a_host() {
+        for (arguments, url) in [
+            (&["bench", "-h", "10.0.0.1", "-p", "6380"][..], "--url redis://10.0.0.1:6380;"),
+            (&["bench", "-h", "db", "-n", "5"], "--url redis://db;"),
+            (&["doctor", "-h", "::1"], "--url redis://[::1];"),
+        ] {
+            let said = refused(arguments);
+            assert!(said.contains(url), "{said}");
+        }
+        let help = refused(&["bench", "-h"]);
+        assert!(help.contains("Usage:") && !help.contains("tip:"), "{help}");
+        assert!(refused(&["simulate", "-h", "x"]).contains("Usage:"), "it has no --url to point to");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_left_to_clap() {
+        assert!(refused(&["bench", "--conections", "8"]).contains("'--connections'"));
+        assert!(!refused(&["bench", "--xyzzy"]).contains("tip: here"));
+    }
+}

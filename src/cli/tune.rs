@@ -1,0 +1,92 @@
+//! `hitless tune`: raw options → a sweep → a recommendation, as text and JSON.
+
+mod args;
+mod conduct;
+mod json;
+mod output;
+mod plot;
+mod progress;
+mod text;
+mod words;
+
+use std::time::Instant;
+
+pub(super) use args::TuneArgs;
+use args::{SweepArgs, TuningArgs};
+use conduct::{Conductor, Outcome};
+use output::Output;
+
+use super::bench::Resolved;
+use super::{FAILED, Failure, WELL, stop};
+use crate::load::tuner::sweep::{Grid, SETTINGS_MAX, doublings};
+
+/// Sweeps, and says which code to exit with.
+pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
+    let begin = Instant::now();
+    let stop = stop::on_signal().map_err(Failure::Failed)?;
+    let (bench, sweep, tuning, output) = args.split()?;
+    let resolved = Resolved::new(&bench)?;
+    let grid = grid(&sweep, resolved.effective.shard_cores().len())?;
+    let output = Output::new(&output)?;
+    let conductor = Conductor::new(&resolved, &bench, &tuning, &grid, stop)?;
+    let outcome = conductor.conduct(begin)?;
+    let told = Told { resolved: &resolved, grid: &grid, tuning: &tuning, outcome: &outcome };
+    output.write(&told).map_err(Failure::Failed)?;
+    Ok(if outcome.is_well() { WELL } else { FAILED })
+}
+
+/// Everything that a report tells.
+struct Told<'a> {
+    resolved: &'a Resolved,
+    grid: &'a Grid,
+    tuning: &'a TuningArgs,
+    outcome: &'a Outcome,
+}
+
+/// What is swept, on a client that could have so many shards.
+fn grid(sweep: &SweepArgs, shards_max: usize) -> Result<Grid, Failure> {
+    let grid = Grid {
+        shards: sweep.shards.as_ref().map_or_else(|| doublings(shards_max), |shards| shards.0.clone()),
+        connections: sweep.connections.0.clone(),
+        tasks: sweep.tasks.0.clone(),
+    };
+    match grid.settings().len() {
+        count if count > SETTINGS_MAX => Err(Failure::Usage(format!(
+            "--shards, --connections, --tasks: {count} combinations; allowed: {SETTINGS_MAX}, which take hours"
+        ))),
+        _ => Ok(grid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: TuneArgs,
+    }
+
+    fn swept(arguments: &[&str], shards_max: usize) -> Result<Grid, Failure> {
+        let only = Only::try_parse_from(["tune"].iter().chain(arguments)).expect("options");
+        grid(&only.args.split().expect("sense").1, shards_max)
+    }
+
+    #[test]
+    fn as_many_shards_are_tried_as_there_can_be() {
+        let shards = |arguments: &[&str], most| swept(arguments, most).expect("a grid").shards;
+        assert_eq!(shards(&[], 6), [1, 2, 4, 6]);
+        assert_eq!(shards(&["--shards", "3"], 3), [3]);
+    }
+
+    #[test]
+    fn a_sweep_of_days_is_refused() {
+        let many: Vec<String> = (1..=60).map(|count| count.to_string()).collect();
+        let many = many.join(",");
+        let found = swept(&["--connections", &many, "--tasks", &many, "--shards", "1,2"], 2);
+        assert!(matches!(found, Err(Failure::Usage(why)) if why.contains("combinations; allowed: 2000")));
+    }
+}

@@ -1,0 +1,334 @@
+//! The options of `hitless tune`: those of `hitless bench`, with lists where a setting is swept.
+
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::cli::Failure;
+use crate::cli::args::{
+    self, BenchArgs, CONNECTIONS_MAX, Cores, EndpointArgs, LoadArgs, MaintArg, SHARDS_MAX, ViaArg,
+};
+use crate::cli::output::{plot_file, plot_size};
+use crate::cli::parse;
+use crate::cli::tls::TlsArgs;
+use crate::load::TASKS_MAX;
+use crate::load::plot::{Format, Size};
+use crate::load::tuner::objective::{Objective, Quantile};
+
+/// Options of `hitless tune`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true, after_help = EXAMPLES)]
+pub(in crate::cli) struct TuneArgs {
+    #[command(flatten)]
+    endpoint: EndpointArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    sweep: SweepArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
+    load: SweptLoad,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is swept: all combinations are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sweep")]
+pub(super) struct SweepArgs {
+    /// Executors to try, each a thread of its own, e.g. 1,2,4 [default: 1, 2, 4 and so on, up to one per core that
+    /// this process may use; one core is left to the endpoints in this process if there are two or more]
+    #[arg(long, value_name = "LIST", value_parser = |s: &str| counts(s, SHARDS_MAX))]
+    pub(super) shards: Option<Counts>,
+    /// The cores that executors are pinned to, one each, e.g. 1,3-5; fewer shards take the first of them
+    #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(Cores))]
+    cores: Option<Cores>,
+    /// Connections per shard to try
+    #[arg(long, value_name = "LIST", default_value = "1,2,4,8")]
+    #[arg(value_parser = |s: &str| counts(s, CONNECTIONS_MAX))]
+    pub(super) connections: Counts,
+    /// Concurrent callers per shard to try
+    #[arg(long, value_name = "LIST", default_value = "8,16,32,64,128,256,512,1024")]
+    #[arg(value_parser = |s: &str| counts(s, TASKS_MAX as u64))]
+    pub(super) tasks: Counts,
+    /// Where the callers live: on the shards, or on other threads that call through Client
+    #[arg(long, value_name = "DOOR", default_value = "shard")]
+    via: ViaArg,
+    /// Whether the client asks for maintenance notifications [default: auto, or what the URL says]
+    #[arg(long, value_name = "MODE")]
+    maint: Option<MaintArg>,
+}
+
+/// How it is measured, and what is wanted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tuning")]
+pub(super) struct TuningArgs {
+    /// How long each setting is measured in each round, after a warm-up of a fifth of it (a second at most) that does
+    /// not count
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = step)]
+    pub(super) step: Duration,
+    /// How often: every round visits all settings, in an order of its own, and the median counts
+    #[arg(long, value_name = "N", default_value = "3", value_parser = |s: &str| parse::number(s, 1, 100))]
+    pub(super) rounds: u64,
+    /// Every setting takes part in every round [default: a scouting round, of a third of the time, leaves out those
+    /// that are far below the best]
+    #[arg(long)]
+    pub(super) all_rounds: bool,
+    /// What must hold, e.g. p99=2ms or p99=2ms,p99.9=10ms: the most throughput that meets it is wanted
+    #[arg(long, value_name = "QUANTILE=DURATION,…", value_parser = objective)]
+    pub(super) slo: Option<Objective>,
+    /// With --slo: search the largest rate that meets it at the recommended setting, in an open loop, whose
+    /// percentiles hide no stall
+    #[arg(long, requires = "slo")]
+    pub(super) find_rate: bool,
+    /// Within which share of the best throughput a smaller setting is as good; the noise of the rounds comes on top
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
+    pub(super) tolerance: f64,
+    /// Do not measure what a handoff of all connections costs at the recommended setting
+    #[arg(long)]
+    pub(super) no_handoff: bool,
+}
+
+/// What every step sends. The options of `bench` that say how long and how fast are not for a sweep.
+#[derive(Debug)]
+struct SweptLoad(LoadArgs);
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// Write all samples and the recommendation as JSON to this file; with - to standard output, instead of the text
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) json: Option<String>,
+    /// Draw throughput and latency against the number of callers, a line for each number of connections; may be given
+    /// often
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = plot_file)]
+    pub(super) plot: Vec<(String, Format)>,
+    /// The size of the picture in pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1200x800", value_parser = plot_size)]
+    pub(super) plot_size: Size,
+    /// No progress; and with --json no text either
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// Options of `bench` that make no sense here, and what to do instead.
+const NOT_HERE: [(&str, &str); 6] = [
+    ("warm_up", "each step has a warm-up of its own, as --step says"),
+    ("duration", "--step says how long each setting is measured"),
+    ("requests", "--step says how long each setting is measured"),
+    ("rate", "settings are compared in a closed loop; --slo with --find-rate searches the largest rate"),
+    ("arrivals", "settings are compared in a closed loop; the rates of --find-rate arrive evenly"),
+    ("verify", "checking every reply costs time that would be measured; hitless bench --verify checks"),
+];
+
+/// What is saturated, and which setting is best, is said of one server.
+fn one_server(argument: Arg) -> Arg {
+    match argument.get_long() {
+        Some("url") => argument.action(ArgAction::Set).help(ONE_SERVER),
+        _ => argument,
+    }
+}
+
+const ONE_SERVER: &str = "Where to send the load, which is one server: redis://[user:password@]host[:port][/database]\
+                          [?option=value], rediss:// with TLS, or unix:///path [default: endpoints in this process]";
+
+impl Args for SweptLoad {
+    fn augment_args(command: Command) -> Command {
+        let command = LoadArgs::augment_args(command).mut_args(one_server);
+        let is_there = |(name, _): &&(&str, &str)| command.get_arguments().any(|arg| arg.get_id() == *name);
+        let hidden: Vec<_> = NOT_HERE.iter().filter(is_there).collect();
+        hidden.into_iter().fold(command, |command, (name, _)| command.mut_arg(name, |arg| arg.hide(true)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        SweptLoad::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SweptLoad {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<SweptLoad, clap::Error> {
+        let is_said = |name: &str| {
+            let source = matches.try_contains_id(name).is_ok().then(|| matches.value_source(name)).flatten();
+            source.is_some_and(|source| source != clap::parser::ValueSource::DefaultValue)
+        };
+        match NOT_HERE.iter().find(|(name, _)| is_said(name)) {
+            Some((name, instead)) => {
+                let name = name.replace('_', "-");
+                let message = format!("--{name} is not for a sweep: {instead}\n");
+                Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+            }
+            None => LoadArgs::from_arg_matches(matches).map(SweptLoad),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl TuneArgs {
+    /// What `bench` would be told to measure the largest setting, and what only this command knows.
+    pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs, OutputArgs), Failure> {
+        let TuneArgs { endpoint, tls, mut sweep, tuning, load, output } = self;
+        let mut bench = BenchArgs::unsaid().map_err(|error| Failure::Failed(error.into()))?;
+        let most = sweep.shards.as_ref().and_then(|shards| shards.0.last().copied());
+        if let (Some(most), Some(Cores(cores))) = (most, &sweep.cores)
+            && most > cores.len()
+        {
+            return Err(Failure::Usage(format!(
+                "--shards: {most} is more than the {} of --cores, which executors are pinned to, one each",
+                cores.len()
+            )));
+        }
+        (bench.endpoint, bench.tls, bench.load) = (endpoint, tls, load.0);
+        bench.client.shards = most.filter(|_| sweep.cores.is_none()).map(|most| most as u64);
+        bench.client.cores = sweep.cores.take();
+        bench.client.connections = sweep.connections.0.last().map(|most| *most as u64);
+        bench.client.tasks = sweep.tasks.0.last().map_or(1, |most| *most as u64);
+        bench.client.via = sweep.via;
+        bench.maintenance.maint = sweep.maint;
+        bench.maintenance.no_moving = true;
+        bench.output.quiet = output.quiet;
+        Ok((bench, sweep, tuning, output))
+    }
+}
+
+/// Numbers in ascending order, none twice; clap takes them as one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counts(pub(super) Vec<usize>);
+
+/// The longest list.
+const COUNTS_MAX: usize = 64;
+/// The shortest and the longest step.
+const STEP: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
+
+fn counts(text: &str, most: u64) -> Result<Counts, String> {
+    let number = |text: &str| parse::number(text.trim(), 1, most).map(args::count);
+    let list: Result<Vec<usize>, String> = text.split(',').map(number).collect();
+    let allowed = || format!("allowed: up to {COUNTS_MAX} numbers from 1 to {most}, none twice, e.g. 1,2,4");
+    let mut list = list.map_err(|_| allowed())?;
+    let given = list.len();
+    list.sort_unstable();
+    list.dedup();
+    match list.len() == given && given <= COUNTS_MAX {
+        true => Ok(Counts(list)),
+        false => Err(allowed()),
+    }
+}
+
+fn step(text: &str) -> Result<Duration, String> {
+    let step = parse::duration(text).ok().filter(|step| (STEP.0..=STEP.1).contains(step));
+    step.ok_or_else(|| "allowed: 10ms to 1h, with a unit, e.g. 500ms, 3s".to_owned())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    let share = number.filter(|number| (0.0..=50.0).contains(number)).map(|number| number / 100.0);
+    share.ok_or_else(|| "allowed: 0% to 50%, e.g. 5%".to_owned())
+}
+
+fn objective(text: &str) -> Result<Objective, String> {
+    let limit = |part: &str| {
+        let (name, limit) = part.split_once('=').ok_or("there is no '='")?;
+        let quantile: Quantile = name.trim().parse()?;
+        let limit = parse::duration(limit.trim()).map_err(|why| format!("'{}': {why}", limit.trim()))?;
+        Ok((quantile, limit))
+    };
+    let limits: Result<Vec<_>, String> = text.split(',').map(limit).collect();
+    let limits = limits.map_err(|why| format!("{why}; allowed: e.g. p99=2ms, or p99=2ms,p99.9=10ms"))?;
+    let twice = limits
+        .iter()
+        .enumerate()
+        .find(|(place, (quantile, _))| limits.iter().take(*place).any(|(other, _)| other == quantile));
+    match twice {
+        Some((_, (quantile, _))) => Err(format!("{quantile} is there twice")),
+        None => Ok(Objective(limits)),
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless tune --url redis://127.0.0.1:6379
+      Sweeps shards, connections and tasks in about two minutes for each number of shards, and
+      recommends the smallest setting that gets within 5% of the best throughput.
+  hitless tune --url redis://127.0.0.1:6379 --slo p99=2ms,p99.9=10ms --find-rate
+      The most throughput whose percentiles stay within these, and the largest rate of an open
+      loop that does.
+  hitless tune --connections 1,2,4 --tasks 16,64,256 --step 1s --rounds 5 --json tune.json
+      A quicker sweep of endpoints in this process, with all samples kept.
+  hitless tune --url redis://127.0.0.1:6379 --command 'LPUSH {key} {value}' --value-size 4KiB
+      The load is what hitless bench takes: keys, values, mixes, pipelines.
+
+Exit codes:
+  0 all well · 1 nothing meets --slo, or nothing answers, or a handoff at the recommended setting
+  lost something · 2 usage ·
+  3 could not reach the endpoint, or this machine cannot run io_uring";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: TuneArgs,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<TuneArgs, clap::Error> {
+        Only::try_parse_from(["tune"].iter().chain(arguments)).map(|only| only.args)
+    }
+
+    #[test]
+    fn the_largest_setting_is_what_bench_would_be_told() {
+        let args = parsed(&["--shards", "2,1", "--connections", "8,1", "--tasks", "5", "--seed", "3"]);
+        let (bench, sweep, tuning, _) = args.expect("options").split().expect("sense");
+        assert_eq!((bench.client.shards, bench.client.connections), (Some(2), Some(8)));
+        let workload = bench.workload().expect("sense");
+        assert_eq!((workload.tasks, workload.seed), (5, 3));
+        assert_eq!((sweep.shards, sweep.connections), (Some(Counts(vec![1, 2])), Counts(vec![1, 8])));
+        assert_eq!((tuning.step, tuning.tolerance), (Duration::from_secs(3), 0.05));
+        assert_eq!(bench.moves(workload.limit), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn nonsense_says_what_is_allowed() {
+        for (arguments, named) in [
+            (&["--connections", "0"][..], &["--connections", "from 1 to 4096"][..]),
+            (&["--connections", "1,1"], &["--connections", "none twice"]),
+            (&["--tasks", "1,,2"], &["--tasks", "from 1 to 30000"]),
+            (&["--tasks", "-4"], &["--tasks", "from 1 to 30000"]),
+            (&["--shards", "x"], &["--shards", "from 1 to 1024"]),
+            (&["--step", "1ms"], &["--step", "10ms to 1h"]),
+            (&["--rounds", "0"], &["--rounds", "1 to 100"]),
+            (&["--slo", "p99"], &["--slo", "no '='", "p99=2ms"]),
+            (&["--slo", "p95=1ms"], &["--slo", "'p95' is none of", "p99.9"]),
+            (&["--slo", "p99=2"], &["--slo", "with a unit"]),
+            (&["--slo", "p99=2ms,p99=3ms"], &["--slo", "p99 is there twice"]),
+            (&["--find-rate"], &["--slo"]),
+            (&["--tolerance", "60%"], &["--tolerance", "0% to 50%"]),
+            (&["--duration", "5s"], &["--duration is not for a sweep", "--step"]),
+            (&["--warm-up", "5s"], &["--warm-up is not for a sweep", "--step"]),
+            (&["--arrivals", "poisson"], &["--arrivals is not for a sweep", "evenly"]),
+            (&["--url", "redis://a", "--url", "redis://b"], &["--url", "multiple times"]),
+            (&["--rate", "5"], &["--rate is not for a sweep", "--find-rate"]),
+            (&["--verify"], &["--verify is not for a sweep", "hitless bench"]),
+            (&["--via", "pigeon"], &["--via", "shard, client"]),
+            (&["--ratio", "0:0"], &["--ratio", "not both 0"]),
+            (&["--plot", "x.pdf"], &["--plot", ".svg or .png"]),
+            (&["--plot-size", "9"], &["--plot-size", "WIDTHxHEIGHT"]),
+        ] {
+            let error = parsed(arguments).expect_err("nonsense");
+            assert_eq!(error.exit_code(), 2);
+            let message = error.to_string();
+            assert!(named.iter().all(|name| message.contains(name)), "{arguments:?}: {message}");
+        }
+        let crowded = parsed(&["--shards", "3", "--cores", "0,1"]).expect("options").split();
+        assert!(
+            matches!(crowded, Err(Failure::Usage(why)) if why.contains("3 is more than the 2 of --cores"))
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! Takes the steps of a sweep, round after round, and what follows at the recommended setting: the largest rate, and a
+//! handoff.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+
+use super::args::TuningArgs;
+use super::progress::{Lines, Plan};
+use crate::Config;
+use crate::cli::Failure;
+use crate::cli::args::BenchArgs;
+use crate::cli::bench::{NAME, Resolved};
+use crate::cli::rehearse::upstream_of;
+use crate::load::tuner::ceiling::{Ceiling, ceilings};
+use crate::load::tuner::knee::{Recommendation, recommend};
+use crate::load::tuner::rate::RateSearch;
+use crate::load::tuner::row::{FAILED_SHARE_MAX, Row, Sample, Setting};
+use crate::load::tuner::step::{Bench, Failed, HandoffEffect};
+use crate::load::tuner::sweep::{Grid, hopeful, order};
+use crate::load::{LoadError, Report};
+use crate::rehearsal::{Endpoints, EndpointsConfig};
+
+/// Which part of a step a scouting step is.
+const SCOUT_PART: u32 = 3;
+/// A handoff is measured for at least this long: the grace that is announced is not shorter than a second.
+const HANDOFF_LENGTH_MIN: Duration = Duration::from_secs(2);
+/// A rate is reached if so much of it was.
+const REACHED: f64 = 0.98;
+
+/// Everything that a sweep found out.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) rows: Vec<Row>,
+    /// Whole rounds that were finished.
+    pub(super) rounds: usize,
+    pub(super) interrupted: bool,
+    pub(super) recommendation: Option<Recommendation>,
+    pub(super) ceilings: Vec<Ceiling>,
+    pub(super) rate: Option<RateFound>,
+    pub(super) handoff: Handoff,
+    pub(super) elapsed: Duration,
+}
+
+/// The largest rate that meets the objective, and how often one was tried.
+#[derive(Debug)]
+pub(super) struct RateFound {
+    pub(super) largest: Option<u64>,
+    pub(super) probes: Vec<Probe>,
+}
+
+/// One rate that was tried.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) rate: u64,
+    pub(super) met: bool,
+    pub(super) report: Report,
+}
+
+/// What became of measuring a handoff.
+#[derive(Debug)]
+pub(super) enum Handoff {
+    /// Nobody wanted it, or there was nothing to do it at.
+    Unwanted,
+    /// It could not be, for this reason.
+    Failed(String),
+    /// `proxied`: in front of a server that cannot be told to move, so that all latencies include the proxy's.
+    Measured { proxied: bool, effect: Box<HandoffEffect> },
+}
+
+impl Outcome {
+    /// Whether there is a recommendation, and nothing was lost in a handoff there.
+    pub(super) fn is_well(&self) -> bool {
+        let has_lost = matches!(&self.handoff, Handoff::Measured { effect, .. } if !effect.moved.is_clean());
+        let has_missed = self.rate.as_ref().is_some_and(|rate| rate.largest.is_none());
+        self.recommendation.is_some() && !has_lost && !has_missed
+    }
+}
+
+/// Whether a step ended because the user did not want to wait.
+enum Halted {
+    Stopped,
+    Failed(Failure),
+}
+
+pub(super) struct Conductor<'a> {
+    bench: Bench<'a>,
+    resolved: &'a Resolved,
+    tuning: &'a TuningArgs,
+    rows: Vec<Row>,
+    /// Settings that take part in the next round.
+    is_in: Vec<bool>,
+    follows: bool,
+    lines: Lines,
+}
+
+impl<'a> Conductor<'a> {
+    pub(super) fn new(
+        resolved: &'a Resolved,
+        args: &BenchArgs,
+        tuning: &'a TuningArgs,
+        grid: &Grid,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Conductor<'a>, Failure> {
+        let rows: Vec<Row> = grid.settings().into_iter().map(Row::new).collect();
+        let bench = Bench {
+            config: resolved.config.clone(),
+            effective: resolved.effective.clone(),
+            workload: resolved.workload.clone(),
+            endpoints: resolved.embedded.as_ref(),
+            stop,
+        };
+        let is_in = vec![true; rows.len()];
+        let lines = Lines::new(args.output.quiet);
+        Ok(Conductor { bench, resolved, tuning, rows, is_in, follows: args.follows(), lines })
+    }
+
+    /// Does all of it. `begin`: when the command began.
+    pub(super) fn conduct(mut self, begin: Instant) -> Result<Outcome, Failure> {
+        let (rounds, halted) = self.sweep();
+        let interrupted = match halted {
+            None => false,
+            Some(Halted::Stopped) => true,
+            Some(Halted::Failed(failure)) => return Err(failure),
+        };
+        if !self.rows.iter().any(Row::is_measured) {
+            return Err(Failure::Failed(anyhow!("interrupted before anything was measured")));
+        }
+        let found = recommend(&self.rows, self.tuning.slo.as_ref(), self.tuning.tolerance);
+        let tolerance = found.as_ref().map_or(self.tuning.tolerance, |found| found.tolerance);
+        let spins = !self.resolved.effective.spin_before_park().is_zero();
+        let ceilings = ceilings(&self.rows, tolerance, spins);
+        let place = found.as_ref().map(|found| found.row);
+        let row = place.and_then(|place| self.rows.get(place)).filter(|_| !interrupted).cloned();
+        let rate = row.as_ref().filter(|_| self.tuning.find_rate).and_then(|row| self.find_rate(row));
+        let handoff = match &row {
+            Some(row) if !self.tuning.no_handoff && self.follows => self.handoff(row.setting),
+            _ => Handoff::Unwanted,
+        };
+        let interrupted = self.is_stopped();
+        Ok(Outcome {
+            rows: self.rows,
+            rounds,
+            interrupted,
+            recommendation: found,
+            ceilings,
+            rate,
+            handoff,
+            elapsed: begin.elapsed(),
+        })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.bench.stop.load(Ordering::Relaxed)
+    }
+
+    /// All rounds, the scouting one first, if it could spare anything.
+    fn sweep(&mut self) -> (usize, Option<Halted>) {
+        let scouts = !self.tuning.all_rounds && self.rows.len() > 1;
+        let rounds = usize::try_from(self.tuning.rounds).unwrap_or(usize::MAX);
+        self.lines.begin(Plan {
+            steps: self.rows.len(),
+            rounds,
+            step: self.tuning.step,
+            scout: scouts.then_some(self.tuning.step / SCOUT_PART),
+        });
+        if scouts {
+            if let Err(halted) = self.round(0, self.tuning.step / SCOUT_PART) {
+                return (0, Some(halted));
+            }
+            self.is_in = hopeful(&self.rows, self.tuning.slo.as_ref());
+        }
+        for round in 1..=rounds {
+            if let Err(halted) = self.round(round, self.tuning.step) {
+                return (round - 1, Some(halted));
+            }
+        }
+        (rounds, None)
+    }
+
+    fn round(&mut self, round: usize, length: Duration) -> Result<(), Halted> {
+        let places: Vec<usize> = order(self.rows.len(), self.bench.workload.seed, round)
+            .into_iter()
+            .filter(|place| self.is_in.get(*place) == Some(&true))
+            .collect();
+        for (done, &place) in places.iter().enumerate() {
+            let Some(setting) = self.rows.get(place).map(|row| row.setting) else { continue };
+            let sample = self.step(setting, round, length)?;
+            self.lines.step(round, done + 1, places.len(), setting, &sample);
+            if let Some(row) = self.rows.get_mut(place) {
+                row.samples.push(sample);
+            }
+        }
+        Ok(())
+    }
+
+    /// Only the first step tells whether the endpoint is there; if a later one cannot be taken, that is what was found
+    /// out about its setting.
+    fn step(&self, setting: Setting, round: usize, length: Duration) -> Result<Sample, Halted> {
+        let is_first = !self.rows.iter().any(Row::is_measured);
+        if self.is_stopped() {
+            return Err(Halted::Stopped);
+        }
+        match self.bench.step(setting, round, length, is_first) {
+            Ok(sample) => Ok(sample),
+            Err(_) if self.is_stopped() => Err(Halted::Stopped),
+            Err(Failed::Unreachable(error)) if is_first => {
+                Err(Halted::Failed(Failure::Unreachable(error.into())))
+            }
+            Err(Failed::Load(LoadError::Workload(error))) => {
+                Err(Halted::Failed(Failure::Usage(error.to_string())))
+            }
+            Err(Failed::Load(error)) if is_first => Err(Halted::Failed(Failure::Failed(error.into()))),
+            Err(failed) => {
+                tracing::warn!(%setting, ?failed, "a step could not be taken");
+                let kind = if matches!(failed, Failed::Unreachable(_)) { "connect" } else { "client" };
+                let errors = [(kind, 1)].into();
+                Ok(Sample { round, failed: 1, errors, ..Sample::default() })
+            }
+        }
+    }
+
+    /// `None` if the user does not want to wait for it, or nothing can be tried.
+    fn find_rate(&mut self, row: &Row) -> Option<RateFound> {
+        let objective = self.tuning.slo.as_ref()?;
+        let mut search = RateSearch::new(row.throughput());
+        let mut probes = Vec::new();
+        while let Some(rate) = search.next() {
+            let report = self.bench.at_rate(row.setting, rate, self.tuning.step).ok()?;
+            let answers = report.commands.answered.saturating_add(report.commands.failed).max(1);
+            let met = report.latency_us.as_ref().is_some_and(|latency| objective.load(latency) <= 1.0)
+                && report.throughput_per_second >= REACHED * rate as f64
+                && report.commands.failed as f64 <= FAILED_SHARE_MAX * answers as f64;
+            search.note(met);
+            self.lines.probe(rate, met, &report);
+            probes.push(Probe { rate, met, report });
+        }
+        Some(RateFound { largest: search.largest(), probes })
+    }
+
+    fn handoff(&self, setting: Setting) -> Handoff {
+        if self.is_stopped() {
+            return Handoff::Unwanted;
+        }
+        self.lines.handoff();
+        let length = self.tuning.step.max(HANDOFF_LENGTH_MIN);
+        let measured = match &self.resolved.embedded {
+            Some(endpoints) => self.bench.handoff(setting, length, endpoints).map_err(|failed| said(&failed)),
+            None => self.proxied_handoff(setting, length),
+        };
+        match measured {
+            Ok(effect) => {
+                Handoff::Measured { proxied: self.resolved.embedded.is_none(), effect: Box::new(effect) }
+            }
+            Err(_) if self.is_stopped() => Handoff::Unwanted,
+            Err(why) => Handoff::Failed(why),
+        }
+    }
+
+    /// In front of the server, two endpoints in this process of which the first moves to the second.
+    fn proxied_handoff(&self, setting: Setting, length: Duration) -> Result<HandoffEffect, String> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let upstream = Some(upstream_of(&self.resolved.effective)?);
+        let config = EndpointsConfig { listen: vec![any, any], upstream, ..EndpointsConfig::default() };
+        let endpoints = Endpoints::start(config).map_err(|error| error.to_string())?;
+        let address = endpoints.addresses().first().ok_or("the proxy has no address")?;
+        let config = Config::from_url(&format!("redis://{address}")).map_err(|error| error.to_string())?;
+        let bench = Bench {
+            config: config.client_name(NAME),
+            effective: self.bench.effective.clone(),
+            workload: self.bench.workload.clone(),
+            endpoints: None,
+            stop: self.bench.stop.clone(),
+        };
+        bench.handoff(setting, length, &endpoints).map_err(|failed| said(&failed))
+    }
+}
+
+fn said(failed: &Failed) -> String {
+    match failed {
+        Failed::Unreachable(error) => error.to_string(),
+        Failed::Load(error) => error.to_string(),
+        Failed::Stopped => "interrupted".to_owned(),
+    }
+}

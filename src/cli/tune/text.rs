@@ -1,0 +1,282 @@
+//! The report of a sweep as text, for people.
+
+use std::fmt::Write;
+
+use super::Told;
+use super::conduct::{Handoff, Outcome, RateFound};
+use super::progress::minutes;
+use super::words::{self, percent, plural};
+use crate::cli::text::{grouped, micros};
+use crate::load::tuner::row::{Row, Setting};
+use crate::load::tuner::step::HandoffEffect;
+
+/// The whole report.
+pub(super) fn report(told: &Told<'_>) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut out, told);
+    out
+}
+
+fn write_report(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
+    let outcome = told.outcome;
+    if outcome.interrupted {
+        writeln!(out, "Interrupted; this is what was measured until then.\n")?;
+    }
+    write_heading(out, told)?;
+    writeln!(out)?;
+    write_table(out, outcome)?;
+    writeln!(out)?;
+    write_recommendation(out, told)?;
+    if let Some(rate) = &outcome.rate {
+        write_rate(out, told, rate)?;
+    }
+    write_handoff(out, told)
+}
+
+fn write_heading(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
+    let workload = &told.resolved.workload;
+    writeln!(out, "endpoint      {}", told.resolved.endpoint)?;
+    write!(out, "load          {} · {} keys, {}", workload.mix, grouped(workload.key_space), workload.keys)?;
+    match workload.pipeline {
+        1 => writeln!(out)?,
+        pipeline => writeln!(out, " · {} commands at a time", grouped(pipeline as u64))?,
+    }
+    let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    writeln!(out, "shards        {}", list(&told.grid.shards))?;
+    writeln!(out, "connections   {} a shard", list(&told.grid.connections))?;
+    writeln!(out, "tasks         {} a shard", list(&told.grid.tasks))?;
+    if let Some(slo) = &told.tuning.slo {
+        writeln!(out, "objective     {}", words::objective(slo))?;
+    }
+    let outcome = told.outcome;
+    writeln!(
+        out,
+        "measured      {} of {}, {} of {} each, in {} altogether",
+        plural(outcome.rounds, "round"),
+        told.tuning.rounds,
+        plural(outcome.rows.len(), "setting"),
+        humantime::format_duration(told.tuning.step),
+        minutes(outcome.elapsed),
+    )
+}
+
+fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{:>3}{:>6}{:>7}{:>7}{:>12}{:>9}{:>9}{:>9}{:>6}{:>7}",
+        "", "shards", "conns", "tasks", "commands/s", "p50", "p99", "CPU/cmd", "core", "server"
+    )?;
+    let chosen = outcome.recommendation.as_ref().map(|found| found.row);
+    let (mut scouted, mut unhealthy) = (false, false);
+    for (place, row) in outcome.rows.iter().enumerate().filter(|(_, row)| row.is_measured()) {
+        let mark = if chosen == Some(place) { "→" } else { "" };
+        let hint = match (row.is_healthy(), row.rounds()) {
+            (false, _) => {
+                unhealthy = true;
+                " !"
+            }
+            (true, 0) => {
+                scouted = true;
+                " ·"
+            }
+            _ => "",
+        };
+        writeln!(out, "{}", cells(mark, row, hint).trim_end())?;
+    }
+    if scouted {
+        writeln!(
+            out,
+            "   · measured in the scouting round only: far below the best, or beyond the objective"
+        )?;
+    }
+    if unhealthy {
+        writeln!(out, "   ! commands failed")?;
+    }
+    Ok(())
+}
+
+fn cells(mark: &str, row: &Row, hint: &str) -> String {
+    let Setting { shards, connections, tasks } = row.setting;
+    let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), micros);
+    let share =
+        |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
+    format!(
+        "{mark:>3}{shards:>6}{connections:>7}{tasks:>7}{:>12}{:>9}{:>9}{:>9}{:>6}{:>7}{hint}",
+        grouped(row.throughput().round() as u64),
+        time(row.latency(|latency| latency.p50)),
+        time(row.latency(|latency| latency.p99)),
+        time(row.median(|sample| sample.client_cpu_ns_per_command).map(|nanos| nanos / 1e3)),
+        share(row.median(|sample| sample.core_use)),
+        share(row.median(|sample| sample.server_use)),
+    )
+}
+
+fn write_recommendation(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
+    let outcome = told.outcome;
+    let Some(found) = &outcome.recommendation else {
+        return write_nothing_found(out, told);
+    };
+    let Some(row) = outcome.rows.get(found.row) else { return Ok(()) };
+    writeln!(out, "recommended   {}", row.setting)?;
+    writeln!(out, "              {} ({} of the best)", figures(row), percent(found.share_of_best))?;
+    write_wrapped(out, "because of", &words::reason(outcome, found, told.tuning.slo.as_ref()))?;
+    if outcome.ceilings.is_empty() {
+        write_wrapped(out, "limited by", &words::no_ceiling(row))?;
+    }
+    for (place, ceiling) in outcome.ceilings.iter().enumerate() {
+        write_wrapped(out, if place == 0 { "limited by" } else { "" }, &words::ceiling(ceiling))?;
+    }
+    if let Some(balanced) = outcome.rows.get(found.balanced).filter(|_| found.balanced != found.row) {
+        writeln!(out, "balanced      {}: the most throughput for its latency", balanced.setting)?;
+        writeln!(out, "              {}", figures(balanced))?;
+    }
+    write_wrapped(out, "noise", &words::noise(found.noise, outcome.rounds))?;
+    if let Some(others) = words::others(row) {
+        write_wrapped(out, "", &others)?;
+    }
+    writeln!(out, "Config        {}", words::config(row.setting))?;
+    writeln!(out, "measured by   hitless bench {}", words::flags(row.setting))
+}
+
+/// Columns that lines of words are kept within.
+const COLUMNS: usize = 80;
+
+/// A label, and words in as many lines as they need.
+fn write_wrapped(out: &mut String, label: &str, words: &str) -> std::fmt::Result {
+    write!(out, "{label:12} ")?;
+    let mut column = 13;
+    for word in words.split(' ') {
+        let width = word.chars().count() + 1;
+        if column + width > COLUMNS {
+            write!(out, "\n{:13}", "")?;
+            column = 13;
+        }
+        write!(out, " {word}")?;
+        column += width;
+    }
+    writeln!(out)
+}
+
+fn figures(row: &Row) -> String {
+    let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), micros);
+    format!(
+        "{} commands/s, p50 {}, p99 {}",
+        grouped(row.throughput().round() as u64),
+        time(row.latency(|latency| latency.p50)),
+        time(row.latency(|latency| latency.p99)),
+    )
+}
+
+/// What would come nearest, where nothing is good enough.
+fn write_nothing_found(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
+    let rows = &told.outcome.rows;
+    let Some(slo) = told.tuning.slo.as_ref().filter(|_| rows.iter().any(Row::is_healthy)) else {
+        writeln!(out, "recommended   nothing: commands fail at every setting")?;
+        let errors = rows.iter().flat_map(|row| row.samples.iter()).flat_map(|sample| sample.errors.keys());
+        let kinds: std::collections::BTreeSet<&&str> = errors.collect();
+        return match kinds.is_empty() {
+            true => Ok(()),
+            false => writeln!(
+                out,
+                "              errors: {}; hitless bench shows them",
+                kinds.into_iter().copied().collect::<Vec<_>>().join(", ")
+            ),
+        };
+    };
+    writeln!(out, "recommended   nothing: no setting meets {}", words::objective(slo))?;
+    let loads = rows.iter().filter(|row| row.is_healthy()).filter_map(|row| Some((slo.load_of(row)?, row)));
+    match loads.min_by(|(one, _), (other, _)| one.total_cmp(other)) {
+        Some((_, row)) => writeln!(out, "nearest       {}: {}", row.setting, figures(row)),
+        None => Ok(()),
+    }
+}
+
+fn write_rate(out: &mut String, told: &Told<'_>, rate: &RateFound) -> std::fmt::Result {
+    let objective = told.tuning.slo.as_ref().map(words::objective).unwrap_or_default();
+    writeln!(out)?;
+    let Some(largest) = rate.largest else {
+        return writeln!(out, "largest rate  none that was tried meets {objective}, in an open loop");
+    };
+    writeln!(out, "largest rate  {} commands/s meet {objective}, in an open loop", grouped(largest))?;
+    let at = rate.probes.iter().rev().find(|probe| probe.met && probe.rate == largest);
+    if let Some(latency) = at.and_then(|probe| probe.report.latency_us.as_ref()) {
+        let (p50, p99, p99_9) = (micros(latency.p50), micros(latency.p99), micros(latency.p99_9));
+        writeln!(
+            out,
+            "              p50 {p50}, p99 {p99}, p99.9 {p99_9}, of {} rates tried",
+            rate.probes.len()
+        )?;
+    }
+    Ok(())
+}
+
+fn write_handoff(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
+    match &told.outcome.handoff {
+        Handoff::Unwanted => Ok(()),
+        Handoff::Failed(why) => {
+            writeln!(out)?;
+            writeln!(out, "handoff       could not be measured: {why}")?;
+            writeln!(
+                out,
+                "              a server cannot be told from here to move; hitless rehearse --upstream URL in"
+            )?;
+            writeln!(
+                out,
+                "              front of it can, and hitless bench --url at that shows what it costs"
+            )
+        }
+        Handoff::Measured { proxied, effect } => write_effect(out, *proxied, effect),
+    }
+}
+
+fn write_effect(out: &mut String, proxied: bool, effect: &HandoffEffect) -> std::fmt::Result {
+    let HandoffEffect { steady, moved } = effect;
+    let handoffs = &moved.maintenance.handoffs;
+    let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), micros);
+    let p99 = |report: &crate::load::Report| time(report.latency_us.map(|latency| latency.p99));
+    writeln!(out)?;
+    writeln!(
+        out,
+        "handoff       {} of {} connections handed off, {} commands failed{}",
+        grouped(handoffs.succeeded),
+        grouped(handoffs.expected.unwrap_or(0)),
+        grouped(moved.commands.failed),
+        if proxied { "; through a proxy in this process" } else { "" },
+    )?;
+    if proxied {
+        writeln!(
+            out,
+            "              (a server cannot be told from here to move, so all of these include the proxy)"
+        )?;
+    }
+    let during = time(moved.latency_during_handoff_us.map(|latency| latency.p99));
+    writeln!(
+        out,
+        "              p99 {} before, {during} for commands that overlapped a handoff",
+        p99(steady)
+    )?;
+    writeln!(
+        out,
+        "              longest gap of a caller {} without, {} with it",
+        time(steady.longest_gap_us),
+        time(moved.longest_gap_us),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stay_within_the_columns() {
+        let mut out = String::new();
+        write_wrapped(&mut out, "because of", &"word µs × ".repeat(40)).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines.len() > 3 && lines.iter().all(|line| line.chars().count() <= COLUMNS), "{out}");
+        assert!(
+            lines[0].starts_with("because of    word") && lines[1].starts_with("              "),
+            "{out}"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! What was decided, in sentences.
+
+use super::conduct::Outcome;
+use crate::cli::text::micros;
+use crate::load::tuner::ceiling::Ceiling;
+use crate::load::tuner::knee::{NOISE_MAX, Noise, Reason, Recommendation};
+use crate::load::tuner::objective::Objective;
+use crate::load::tuner::row::{Row, Setting};
+
+/// `12 %`, `0.4 %`.
+pub(super) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let decimals = usize::from(percent.abs() < 9.95 && (percent - percent.round()).abs() >= 0.05);
+    format!("{percent:.decimals$} %")
+}
+
+/// The calls on a `Config`.
+pub(super) fn config(setting: Setting) -> String {
+    format!(".shards({}).connections_per_shard({})", setting.shards, setting.connections)
+}
+
+/// The options of `hitless bench`.
+pub(super) fn flags(setting: Setting) -> String {
+    let Setting { shards, connections, tasks } = setting;
+    format!("--shards {shards} --connections {connections} --tasks {tasks}")
+}
+
+/// `p99 2.00 ms`, as an objective names it.
+pub(super) fn objective(objective: &Objective) -> String {
+    let limit = |(quantile, limit): &(_, std::time::Duration)| {
+        format!("{quantile} ≤ {}", micros(limit.as_nanos() as f64 / 1e3))
+    };
+    objective.0.iter().map(limit).collect::<Vec<_>>().join(", ")
+}
+
+/// Why it is this setting.
+pub(super) fn reason(outcome: &Outcome, found: &Recommendation, slo: Option<&Objective>) -> String {
+    let Some(row) = outcome.rows.get(found.row) else { return String::new() };
+    let Setting { connections, tasks, .. } = row.setting;
+    let within = percent(found.tolerance);
+    let fewest = format!(
+        "{} a shard {} the fewest within {within} of the best throughput{}",
+        plural(tasks, "task"),
+        if tasks == 1 { "is" } else { "are" },
+        if slo.is_some() { " that meets the objective" } else { "" },
+    );
+    let with_them = match outcome.rows.iter().any(|other| other.setting.connections != connections) {
+        true => format!("; with them, {} will do", plural(connections, "connection")),
+        false => String::new(),
+    };
+    match found.reason {
+        Reason::Knee => {
+            let more = doubled(&outcome.rows, row);
+            format!(
+                "the knee: {fewest}{with_them}{}",
+                more.map_or_else(String::new, |more| format!("; {more}"))
+            )
+        }
+        Reason::Objective => {
+            format!("the objective: larger settings do more, and miss it; {fewest}{with_them}")
+        }
+        Reason::EdgeOfTasks => beyond("tasks", tasks),
+        Reason::EdgeOfConnections => beyond("connections", connections),
+    }
+}
+
+pub(super) fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn beyond(option: &str, most: usize) -> String {
+    let (twice, fourfold) = (most.saturating_mul(2), most.saturating_mul(4));
+    format!(
+        "the edge of the sweep: throughput still rose with the last of --{option}; try --{option} {most},{twice},{fourfold}"
+    )
+}
+
+/// What the next larger number of callers brings.
+fn doubled(rows: &[Row], row: &Row) -> Option<String> {
+    let alike = |other: &&Row| {
+        let like = Setting { tasks: row.setting.tasks, ..other.setting };
+        like == row.setting && other.setting.tasks > row.setting.tasks && other.is_healthy()
+    };
+    let next = rows.iter().filter(alike).min_by_key(|other| other.setting.tasks)?;
+    let gain = next.throughput() / row.throughput() - 1.0;
+    let p99 = next.latency(|latency| latency.p99)? / row.latency(|latency| latency.p99)?;
+    let sign = if gain >= 0.0 { "+" } else { "−" };
+    let gain = percent(gain.abs());
+    Some(format!("{} would be {sign}{gain} throughput at {p99:.1} times the p99", next.setting.tasks))
+}
+
+/// That nothing was seen to be used up.
+pub(super) fn no_ceiling(row: &Row) -> String {
+    let tells = row.median(|sample| sample.server_use).is_some();
+    let server = if tells { "" } else { "; the server does not tell how busy it is" };
+    format!("nothing that can be seen from here: not saturated{server}")
+}
+
+/// What keeps it from more.
+pub(super) fn ceiling(ceiling: &Ceiling) -> String {
+    let busy = |used: f64, waited: f64| match waited {
+        waited if waited >= 0.02 => {
+            format!("busy {} of the time, and waits for its core another {}", percent(used), percent(waited))
+        }
+        _ => format!("busy {} of the time", percent(used)),
+    };
+    match *ceiling {
+        Ceiling::Server { used, waited } => format!("the server: its thread is {}", busy(used, waited)),
+        Ceiling::ServerInferred { callers, throughput, latency, core_use } => format!(
+            "the server, or the way to it: with {callers:.0} times the callers throughput is {throughput:.2} times, and \
+             the median latency {latency:.1} times as much, while the client's busiest core runs {} of the time",
+            percent(core_use)
+        ),
+        Ceiling::ClientCore { used, waited } => {
+            format!("a core of the client: its shard's thread is {}", busy(used, waited))
+        }
+        Ceiling::Network { used } => {
+            format!("the network: an interface carries {} of its speed", percent(used))
+        }
+        Ceiling::Losses { retransmitted } => {
+            format!("the network: {} of the segments were sent again", percent(retransmitted))
+        }
+        Ceiling::Operation { tasks, failed } => {
+            format!("failures: with {tasks} tasks a shard, {} of the commands fail", percent(failed))
+        }
+    }
+}
+
+/// From this share of its time on, that a shard's thread waits for its core is worth telling.
+const WAITED_TOLD: f64 = 0.1;
+
+/// That the machine was not ours alone, if it was not.
+pub(super) fn others(row: &Row) -> Option<String> {
+    let shard = row.median(|sample| sample.core_wait).filter(|waited| *waited >= WAITED_TOLD);
+    let server = row.median(|sample| sample.server_wait).filter(|waited| *waited >= WAITED_TOLD);
+    let (who, waited) = match (shard, server) {
+        (Some(shard), server) if server.is_none_or(|server| shard >= server) => ("the shard's thread", shard),
+        (_, Some(server)) => ("the server's thread", server),
+        _ => return None,
+    };
+    Some(format!(
+        "{who} waited for its core {} of the time: others used it, and without them all numbers are other ones",
+        percent(waited)
+    ))
+}
+
+/// What the noise means, where it means something.
+pub(super) fn noise(noise: Noise, rounds: usize) -> String {
+    let apart = percent(noise.throughput);
+    match (rounds, noise.throughput) {
+        (0 | 1, _) => "unknown: it takes two rounds to see any".to_owned(),
+        (_, apart_by) if apart_by > NOISE_MAX => format!(
+            "rounds lie {apart} apart: too much to tell settings apart; a quieter machine, a longer --step or more \
+             --rounds would"
+        ),
+        _ => format!("rounds of one setting lie {apart} apart in throughput, {} in p99", percent(noise.p99)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::tuner::row::Sample;
+
+    #[test]
+    fn shares_have_as_many_digits_as_say_something() {
+        assert_eq!([0.5, 0.051, 0.0, 1.0, 0.004].map(percent), ["50 %", "5.1 %", "0 %", "100 %", "0.4 %"]);
+    }
+
+    #[test]
+    fn lines_can_be_pasted() {
+        let setting = Setting { shards: 2, connections: 4, tasks: 64 };
+        assert_eq!(config(setting), ".shards(2).connections_per_shard(4)");
+        assert_eq!(flags(setting), "--shards 2 --connections 4 --tasks 64");
+    }
+
+    #[test]
+    fn each_ceiling_is_named() {
+        for (found, told) in [
+            (Ceiling::Server { used: 0.97, waited: 0.0 }, "the server: its thread is busy 97 % of the time"),
+            (
+                Ceiling::ClientCore { used: 0.6, waited: 0.35 },
+                "busy 60 % of the time, and waits for its core another 35 %",
+            ),
+            (Ceiling::Network { used: 0.9 }, "carries 90 % of its speed"),
+            (Ceiling::Losses { retransmitted: 0.021 }, "2.1 % of the segments"),
+            (
+                Ceiling::Operation { tasks: 512, failed: 0.03 },
+                "with 512 tasks a shard, 3 % of the commands fail",
+            ),
+            (
+                Ceiling::ServerInferred { callers: 16.0, throughput: 1.02, latency: 15.7, core_use: 0.2 },
+                "with 16 times the callers throughput is 1.02 times, and the median latency 15.7 times",
+            ),
+        ] {
+            let text = ceiling(&found);
+            assert!(text.contains(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn company_on_a_core_is_told() {
+        let mut row = Row::new(Setting { shards: 1, connections: 1, tasks: 1 });
+        row.samples.push(Sample { core_wait: Some(0.05), ..Sample::default() });
+        assert_eq!(others(&row), None);
+        row.samples[0].server_wait = Some(0.2);
+        assert!(
+            others(&row).is_some_and(|told| told.starts_with("the server's thread waited for its core 20 %"))
+        );
+        row.samples[0].core_wait = Some(0.5);
+        assert!(
+            others(&row).is_some_and(|told| told.starts_with("the shard's thread waited for its core 50 %"))
+        );
+    }
+
+    #[test]
+    fn noise_that_hides_everything_is_called_by_name() {
+        let told = |throughput, rounds| noise(Noise { throughput, p99: 0.2 }, rounds);
+        assert!(told(0.03, 3).contains("3 % apart in throughput, 20 % in p99"));
+        assert!(told(0.4, 3).contains("too much to tell settings apart"));
+        assert!(told(0.0, 1).contains("takes two rounds"));
+    }
+}

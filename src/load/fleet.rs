@@ -1,0 +1,71 @@
+//! The clients of a run, one for each server, with their shards numbered through.
+
+use std::future::Future;
+use std::thread;
+
+use futures_lite::future::block_on;
+
+use super::run::LoadError;
+use crate::{Client, Result, Shard};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Fleet<'a> {
+    clients: &'a [Client],
+}
+
+/// One client of a fleet.
+#[derive(Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) client: &'a Client,
+    /// The number of its first shard among all.
+    pub(crate) first: usize,
+    pub(crate) shards: usize,
+}
+
+impl<'a> Fleet<'a> {
+    pub(crate) fn new(clients: &'a [Client]) -> Fleet<'a> {
+        Fleet { clients }
+    }
+
+    pub(crate) fn members(self) -> impl Iterator<Item = Member<'a>> {
+        self.clients.iter().scan(0, |next, client| {
+            let (first, shards) = (*next, client.effective().shard_cores().len());
+            *next += shards;
+            Some(Member { client, first, shards })
+        })
+    }
+
+    /// Shards of all clients.
+    pub(crate) fn shards(self) -> usize {
+        self.members().map(|member| member.shards).sum()
+    }
+
+    pub(crate) fn connections(self) -> usize {
+        self.members().map(|member| member.shards * member.client.effective().connections_per_shard()).sum()
+    }
+
+    /// Runs a closure on every shard of every client at the same time, with its number among all, and waits for the
+    /// futures that it returns. The results are in the order of the numbers.
+    pub(crate) fn on_each_shard<F, Fut, T>(self, run: F) -> std::result::Result<Vec<T>, LoadError>
+    where
+        F: Fn(usize, Shard) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        thread::scope(|scope| {
+            let on_one = |member: Member<'a>| {
+                let run = run.clone();
+                scope.spawn(move || -> Result<Vec<T>> {
+                    let run = move |shard: Shard| run(member.first + shard.index(), shard);
+                    block_on(member.client.run_on_each_shard(run))
+                })
+            };
+            let all: Vec<_> = self.members().map(on_one).collect();
+            let mut results = Vec::with_capacity(self.shards());
+            for one in all {
+                results.extend(one.join().map_err(|_| LoadError::Panicked)??);
+            }
+            Ok(results)
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Which commands a run sends, and in which proportion.
+
+use std::fmt;
+
+use super::template::Template;
+
+/// Which commands a run sends.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Mix {
+    /// `SET` and `GET`, at random in this proportion.
+    Ratio {
+        /// The share of `SET`.
+        set: u32,
+        /// The share of `GET`.
+        get: u32,
+    },
+    /// Commands of the user's own, at random in proportion to their shares.
+    Commands(Vec<Share>),
+}
+
+/// One of several commands, and how often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The command.
+    pub command: Template,
+    /// How often, beside the others: 1 to [`COMMAND_RATIO_MAX`].
+    pub ratio: u32,
+}
+
+/// The most different commands that one run sends.
+pub const COMMANDS_MAX: usize = 64;
+/// The largest share that one of several commands may have.
+pub const COMMAND_RATIO_MAX: u32 = 1_000_000;
+
+impl Mix {
+    /// Whether the run means something only if the keys hold values.
+    pub fn reads(&self) -> bool {
+        match self {
+            Mix::Ratio { get, .. } => *get > 0,
+            Mix::Commands(shares) => {
+                shares.iter().any(|share| share.command.reads_strings() && share.command.has_key())
+            }
+        }
+    }
+
+    /// Chooses one of the commands; `None` if there is none, as in a mix of `SET` and `GET`.
+    pub(crate) fn choose(&self, rng: &mut fastrand::Rng) -> Option<&Template> {
+        let Mix::Commands(shares) = self else { return None };
+        if let [only] = shares.as_slice() {
+            return Some(&only.command);
+        }
+        let all: u64 = shares.iter().map(|share| u64::from(share.ratio)).sum();
+        let mut drawn = rng.u64(..all.max(1));
+        let chosen = shares.iter().find(|share| {
+            let ratio = u64::from(share.ratio);
+            let is_it = drawn < ratio;
+            drawn = drawn.saturating_sub(ratio);
+            is_it
+        });
+        chosen.map(|share| &share.command)
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mix::Ratio { set, get } => write!(f, "SET:GET {set}:{get}"),
+            Mix::Commands(shares) => match shares.as_slice() {
+                [only] => only.command.fmt(f),
+                several => several.iter().enumerate().try_for_each(|(place, share)| {
+                    let between = if place > 0 { " + " } else { "" };
+                    write!(f, "{between}{} × {}", share.ratio, share.command)
+                }),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::fit::{chi_square, chi_square_limit};
+
+    fn mix(shares: &[(&str, u32)]) -> Mix {
+        let share = |&(text, ratio): &(&str, u32)| Share { command: text.parse().expect("a command"), ratio };
+        Mix::Commands(shares.iter().map(share).collect())
+    }
+
+    #[test]
+    fn commands_come_in_their_proportion_and_in_no_other() {
+        let mix = mix(&[("GET {key}", 7), ("SET {key} {value}", 2), ("INCR n", 1)]);
+        let names = ["GET", "SET", "INCR"];
+        for (expected, fits) in [([0.7, 0.2, 0.1], true), ([0.69, 0.2, 0.11], false)] {
+            let mut rng = fastrand::Rng::with_seed(3);
+            let misfit = chi_square(&expected, 100_000, || {
+                let name = mix.choose(&mut rng).expect("a command").name();
+                names.iter().position(|known| *known == name).expect("one of them")
+            });
+            assert_eq!(misfit < chi_square_limit(2), fits, "{misfit}");
+        }
+    }
+
+    #[test]
+    fn a_mix_is_shown_with_its_proportions() {
+        assert_eq!(mix(&[("GET {key}", 7)]).to_string(), "GET {key}");
+        assert_eq!(mix(&[("GET {key}", 7), ("PING", 1)]).to_string(), "7 × GET {key} + 1 × PING");
+    }
+
+    #[test]
+    fn one_reader_is_enough() {
+        assert!(mix(&[("PING", 1), ("get {key}", 1)]).reads());
+        assert!(!mix(&[("PING", 1), ("LPUSH {key} x", 1)]).reads());
+    }
+}

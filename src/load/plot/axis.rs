@@ -1,0 +1,257 @@
+//! Where a value lies between two ends, and which values are written beside it, in which unit.
+
+/// One side of a [`Panel`](super::Panel).
+#[derive(Debug, Clone)]
+pub(crate) struct Axis {
+    title: String,
+    scale: Scale,
+    unit: Unit,
+    from: f64,
+    to: f64,
+    /// The values that are labelled, if they are given: settings rather than measurements.
+    given: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    Log,
+    /// As far from 100 % in each step as a tenth of the step before: what the tail of a distribution is read by.
+    Nines,
+}
+
+/// What the numbers are, and so how they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Seconds, written as seconds, minutes or hours.
+    Seconds,
+    /// Microseconds, written as what suits them.
+    Latency,
+    /// A number of things: `20 k`, `1.5 M`.
+    Count,
+    /// A share, written in percent.
+    Percent,
+}
+
+/// The most nines of a percentile: a histogram of so many samples is not kept.
+const NINES_MAX: f64 = 9.0;
+/// A value that has no logarithm, on a logarithmic axis.
+const LOG_LEAST: f64 = 1e-9;
+
+impl Axis {
+    /// Evenly spaced.
+    pub(crate) fn linear(title: &str, unit: Unit, from: f64, to: f64) -> Axis {
+        let to = if to > from { to } else { from + 1.0 };
+        Axis { title: title.to_owned(), scale: Scale::Linear, unit, from, to, given: Vec::new() }
+    }
+
+    /// Logarithmic, from a round number below the least to a round number above the most.
+    pub(crate) fn log(title: &str, unit: Unit, least: f64, most: f64) -> Axis {
+        let least = least.max(LOG_LEAST);
+        let (from, to) = (round_down(least), round_up(most.max(least)));
+        let to = if to > from * 1.5 { to } else { round_up(from * 1.5) };
+        Axis { title: title.to_owned(), scale: Scale::Log, unit, from, to, given: Vec::new() }
+    }
+
+    /// Shares from 0 to that of the last of so many samples.
+    pub(crate) fn nines(title: &str, samples: u64) -> Axis {
+        let nines = (samples.max(10) as f64).log10().min(NINES_MAX);
+        let (scale, unit) = (Scale::Nines, Unit::Percent);
+        let title = title.to_owned();
+        Axis { title, scale, unit, from: 0.0, to: 1.0 - 10f64.powf(-nines), given: Vec::new() }
+    }
+
+    /// Labels these values, and no others.
+    pub(crate) fn labelled_at(mut self, values: impl IntoIterator<Item = f64>) -> Axis {
+        self.given = values.into_iter().collect();
+        self
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Where a value lies: 0 at the axis's beginning, 1 at its end, never beyond.
+    pub(crate) fn place(&self, value: f64) -> f32 {
+        let (at, from, to) = (self.bent(value), self.bent(self.from), self.bent(self.to));
+        ((at - from) / (to - from)).clamp(0.0, 1.0) as f32
+    }
+
+    fn bent(&self, value: f64) -> f64 {
+        match self.scale {
+            Scale::Linear => value,
+            Scale::Log => value.max(LOG_LEAST).log10(),
+            Scale::Nines => -(1.0 - value).max(10f64.powf(-NINES_MAX)).log10(),
+        }
+    }
+
+    /// At most so many values with their labels, rising. At least two, if there are two.
+    pub(crate) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
+        if !self.given.is_empty() {
+            let every = self.given.len().div_ceil(most.max(1));
+            let chosen = self.given.iter().step_by(every);
+            return chosen.map(|&value| (value, self.label(value, value))).collect();
+        }
+        match self.scale {
+            Scale::Linear => self.linear_ticks(most),
+            Scale::Log => self.log_ticks(most),
+            Scale::Nines => self.nines_ticks(most),
+        }
+    }
+
+    fn linear_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        let divisor = self.unit.divisor(self.to).0;
+        let mut step = round_up((self.to - self.from) / divisor / most.max(1) as f64);
+        if self.unit == Unit::Count && step < 1.0 && divisor == 1.0 {
+            // There is no half of a thing.
+            step = 1.0;
+        }
+        let first = (self.from / divisor / step).ceil();
+        let count = ((self.to / divisor / step).floor() - first).clamp(0.0, 1000.0) as u64;
+        let tick = |n: u64| {
+            let value = (first + n as f64) * step * divisor;
+            (value, self.label(value, step * divisor))
+        };
+        (0..=count).map(tick).collect()
+    }
+
+    fn log_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        let decades = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
+        let all = |digits: &[f64], every: usize| -> Vec<(f64, String)> {
+            let powers = (decades.0..=decades.1).step_by(every);
+            let values = powers.flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
+            let inside = values.filter(|&value| value >= self.from * 0.999 && value <= self.to * 1.001);
+            inside.map(|value| (value, self.label(value, value))).collect()
+        };
+        let choices: [(&[f64], usize); 6] =
+            [(&[1.0, 2.0, 5.0], 1), (&[1.0, 3.0], 1), (&[1.0], 1), (&[1.0], 2), (&[1.0], 3), (&[1.0], 5)];
+        let mut fitting = choices.iter().map(|(digits, every)| all(digits, *every));
+        let found = fitting.find(|ticks| ticks.len() <= most.max(2));
+        found.unwrap_or_default()
+    }
+
+    fn nines_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        // The end is a whole number of nines but for the last bits of a float.
+        let nines = (self.bent(self.to) + 1e-6).floor() as usize;
+        let every = nines.div_ceil(most.saturating_sub(2).max(1)).max(1);
+        let powers = (1..=nines).step_by(every).map(|nines| 1.0 - 0.1f64.powi(nines as i32));
+        let values = [0.0, 0.5].into_iter().chain(powers);
+        values.map(|value| (value, self.label(value, 0.0))).collect()
+    }
+
+    /// How a value is written where values are `step` apart.
+    fn label(&self, value: f64, step: f64) -> String {
+        if self.unit == Unit::Percent {
+            // As many decimals as there are nines to tell apart.
+            let digits = (-(1.0 - value).log10()).round().max(0.0) as usize;
+            return format!("{:.*} %", digits.saturating_sub(2), value * 100.0);
+        }
+        // On a logarithmic axis each label has a unit of its own; on a linear one all have the same.
+        let (divisor, name) = match self.scale {
+            Scale::Linear if self.given.is_empty() => self.unit.divisor(self.to),
+            _ => self.unit.divisor(value),
+        };
+        if value == 0.0 {
+            return match self.unit {
+                Unit::Count => "0".to_owned(),
+                _ => format!("0{name}"),
+            };
+        }
+        let (value, step) = (value / divisor, step / divisor);
+        let decimals = (-(step * 1.001).log10().floor()).clamp(0.0, 6.0) as usize;
+        let mut text = format!("{value:.decimals$}");
+        if text.contains('.') {
+            text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+        }
+        text + name
+    }
+}
+
+impl Unit {
+    /// What numbers up to this one are divided by, and the name of the unit that is then.
+    fn divisor(self, most: f64) -> (f64, &'static str) {
+        match self {
+            Unit::Seconds if most < 180.0 => (1.0, " s"),
+            Unit::Seconds if most < 3.0 * 3600.0 => (60.0, " min"),
+            Unit::Seconds => (3600.0, " h"),
+            Unit::Latency if most < 0.999 => (1e-3, " ns"),
+            Unit::Latency if most < 999.0 => (1.0, " µs"),
+            Unit::Latency if most < 999e3 => (1e3, " ms"),
+            Unit::Latency => (1e6, " s"),
+            Unit::Count if most < 9999.0 => (1.0, ""),
+            Unit::Count if most < 1e6 => (1e3, " k"),
+            Unit::Count => (1e6, " M"),
+            Unit::Percent => (0.01, " %"),
+        }
+    }
+}
+
+/// The next 1, 2 or 5 of a power of ten that is not below.
+fn round_up(number: f64) -> f64 {
+    let power = 10f64.powf(number.max(LOG_LEAST).log10().floor());
+    let digits = [1.0, 2.0, 5.0, 10.0].into_iter();
+    let mut up = digits.map(|digit| digit * power).filter(|round| *round >= number * 0.999_999);
+    up.next().unwrap_or(power * 10.0)
+}
+
+/// The last 1, 2 or 5 of a power of ten that is not above.
+fn round_down(number: f64) -> f64 {
+    let power = 10f64.powf(number.max(LOG_LEAST).log10().floor());
+    let digits = [5.0, 2.0, 1.0].into_iter();
+    let mut down = digits.map(|digit| digit * power).filter(|round| *round <= number * 1.000_001);
+    down.next().unwrap_or(power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: &Axis, most: usize) -> Vec<String> {
+        axis.ticks(most).into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn labels_are_round_numbers_in_one_unit() {
+        let seconds = |to| labels(&Axis::linear("", Unit::Seconds, 0.0, to), 6);
+        assert_eq!(seconds(10.0), ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]);
+        assert_eq!(seconds(0.5), ["0 s", "0.1 s", "0.2 s", "0.3 s", "0.4 s", "0.5 s"]);
+        assert_eq!(seconds(600.0), ["0 min", "2 min", "4 min", "6 min", "8 min", "10 min"]);
+        let rate = |to, most| labels(&Axis::linear("", Unit::Count, 0.0, to), most);
+        assert_eq!(rate(812_000.0, 5), ["0", "200 k", "400 k", "600 k", "800 k"]);
+        assert_eq!(rate(2_600_000.0, 6), ["0", "0.5 M", "1 M", "1.5 M", "2 M", "2.5 M"]);
+        assert_eq!(rate(3.0, 6), ["0", "1", "2", "3"]);
+    }
+
+    #[test]
+    fn logarithmic_labels_have_the_unit_that_suits_each() {
+        let axis = |least, most| Axis::log("", Unit::Latency, least, most);
+        assert_eq!(labels(&axis(70.0, 1800.0), 6), ["50 µs", "100 µs", "200 µs", "500 µs", "1 ms", "2 ms"]);
+        assert_eq!(labels(&axis(70.0, 3e6), 6), ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
+        assert!(labels(&axis(0.0, 1e9), 4).len() >= 2);
+        assert!(labels(&axis(50.0, 50.0), 6).len() >= 2, "one value is a range, too");
+        let connections = Axis::log("", Unit::Count, 1.0, 64.0).labelled_at([1.0, 4.0, 16.0, 64.0]);
+        assert_eq!(labels(&connections, 6), ["1", "4", "16", "64"]);
+    }
+
+    #[test]
+    fn percentiles_are_told_by_their_nines() {
+        let axis = Axis::nines("", 1_000_000);
+        let expected = ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
+        assert_eq!(labels(&axis, 8), expected);
+        let places = [0.0, 0.9, 0.99, 0.999, 0.999_999].map(|share| (axis.place(share) * 6.0).round());
+        assert_eq!(places, [0.0, 1.0, 2.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    fn nothing_lies_beyond_the_ends() {
+        for axis in [
+            Axis::linear("", Unit::Count, 0.0, 10.0),
+            Axis::log("", Unit::Latency, 1.0, 10.0),
+            Axis::nines("", 100),
+        ] {
+            for value in [-1.0, 0.0, 1.0, 1e12, f64::INFINITY] {
+                assert!((0.0..=1.0).contains(&axis.place(value)), "{value} on {axis:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What is drawn, before it is known as what: lines, rectangles and texts on a white sheet.
+
+use std::path::Path;
+
+use super::font::Font;
+use super::{png, svg};
+
+/// The size of a picture in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl Size {
+    /// Smaller ones have no room for the labels of three panels.
+    pub(crate) const MIN: Size = Size { width: 480, height: 360 };
+    /// Larger ones take hundreds of megabytes.
+    pub(crate) const MAX: Size = Size { width: 8000, height: 8000 };
+}
+
+/// What a figure is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Svg,
+    Png,
+}
+
+impl Format {
+    /// The format that a file's name asks for.
+    pub(crate) fn of(path: &str) -> Option<Format> {
+        let extension = Path::new(path).extension()?.to_str()?;
+        match extension.to_ascii_lowercase().as_str() {
+            "svg" => Some(Format::Svg),
+            "png" => Some(Format::Png),
+            _ => None,
+        }
+    }
+}
+
+/// A colour, and how much it covers what is below: from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Color {
+    pub(crate) red: u8,
+    pub(crate) green: u8,
+    pub(crate) blue: u8,
+    pub(crate) opacity: f32,
+}
+
+impl Color {
+    pub(crate) const fn rgb(red: u8, green: u8, blue: u8) -> Color {
+        Color { red, green, blue, opacity: 1.0 }
+    }
+
+    pub(crate) const fn opacity(self, opacity: f32) -> Color {
+        Color { opacity, ..self }
+    }
+}
+
+/// A part of the picture, in pixels from the upper left corner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Area {
+    pub(crate) left: f32,
+    pub(crate) top: f32,
+    pub(crate) width: f32,
+    pub(crate) height: f32,
+}
+
+impl Area {
+    pub(crate) fn right(&self) -> f32 {
+        self.left + self.width
+    }
+
+    pub(crate) fn bottom(&self) -> f32 {
+        self.top + self.height
+    }
+}
+
+/// Which point of a text its position names, on the line that letters stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    Left,
+    Middle,
+    Right,
+}
+
+/// One thing on the sheet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Shape {
+    Rectangle {
+        area: Area,
+        fill: Color,
+    },
+    Line {
+        points: Vec<(f32, f32)>,
+        width: f32,
+        color: Color,
+    },
+    /// Its position is its left end on the base line, whatever it was anchored by.
+    Text {
+        at: (f32, f32),
+        size: f32,
+        color: Color,
+        text: String,
+    },
+}
+
+/// A sheet of paper.
+#[derive(Debug)]
+pub(crate) struct Canvas {
+    size: Size,
+    font: Font,
+    shapes: Vec<Shape>,
+}
+
+impl Canvas {
+    pub(crate) fn new(size: Size) -> Canvas {
+        Canvas { size, font: Font::embedded(), shapes: Vec::new() }
+    }
+
+    /// The whole sheet.
+    pub(crate) fn area(&self) -> Area {
+        Area { left: 0.0, top: 0.0, width: self.size.width as f32, height: self.size.height as f32 }
+    }
+
+    /// The size of ordinary text on a sheet of this size: it grows with it, but stays legible on a small one.
+    pub(crate) fn text_size(&self) -> f32 {
+        let scale = (self.size.width as f32 / 1200.0).min(self.size.height as f32 / 800.0);
+        (14.0 * scale).max(11.0)
+    }
+
+    /// How wide a line is that is to look one pixel wide on an ordinary sheet.
+    pub(crate) fn hairline(&self) -> f32 {
+        (self.text_size() / 14.0).max(1.0)
+    }
+
+    pub(crate) fn rectangle(&mut self, area: Area, fill: Color) {
+        self.shapes.push(Shape::Rectangle { area, fill });
+    }
+
+    pub(crate) fn line(&mut self, points: Vec<(f32, f32)>, width: f32, color: Color) {
+        self.shapes.push(Shape::Line { points, width, color });
+    }
+
+    /// Writes a text and says how wide it is.
+    pub(crate) fn text(
+        &mut self,
+        text: &str,
+        at: (f32, f32),
+        anchor: Anchor,
+        size: f32,
+        color: Color,
+    ) -> f32 {
+        let width = self.font.width(text, size);
+        let left = match anchor {
+            Anchor::Left => at.0,
+            Anchor::Middle => at.0 - width / 2.0,
+            Anchor::Right => at.0 - width,
+        };
+        self.shapes.push(Shape::Text { at: (left, at.1), size, color, text: text.to_owned() });
+        width
+    }
+
+    /// How wide a text will be.
+    pub(crate) fn width_of(&self, text: &str, size: f32) -> f32 {
+        self.font.width(text, size)
+    }
+
+    /// The picture as the content of a file; why not, in words, if it cannot be made.
+    pub(crate) fn encode(&self, format: Format) -> Result<Vec<u8>, String> {
+        match format {
+            Format::Svg => Ok(svg::encode(self.size, &self.shapes).into_bytes()),
+            Format::Png => png::encode(self.size, &self.shapes, &self.font),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
+    /// Where each text is, to see that none is on another.
+    #[cfg(test)]
+    pub(crate) fn text_areas(&self) -> Vec<(String, Area)> {
+        let texts = self.shapes.iter().filter_map(|shape| match shape {
+            Shape::Text { at, size, text, .. } => {
+                let width = self.font.width(text, *size);
+                // From the top of the capitals to the line that they stand on.
+                let area = Area { left: at.0, top: at.1 - size * 0.73, width, height: size * 0.73 };
+                Some((text.clone(), area))
+            }
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_says_what_it_is() {
+        let formats = ["a.svg", "b.PNG", "c.d/e.png", "f", "g.pdf", "svg"].map(Format::of);
+        let (svg, png) = (Some(Format::Svg), Some(Format::Png));
+        assert_eq!(formats, [svg, png, png, None, None, None]);
+    }
+
+    #[test]
+    fn texts_are_anchored_by_what_they_measure() {
+        let mut canvas = Canvas::new(Size { width: 600, height: 400 });
+        for anchor in [Anchor::Left, Anchor::Middle, Anchor::Right] {
+            canvas.text("throughput", (300.0, 50.0), anchor, 14.0, Color::rgb(255, 255, 255));
+        }
+        let areas = canvas.text_areas();
+        let width = canvas.width_of("throughput", 14.0);
+        assert!((50.0..100.0).contains(&width), "{width}");
+        let lefts: Vec<f32> = areas.iter().map(|(_, area)| area.left).collect();
+        assert_eq!(lefts, [300.0, 300.0 - width / 2.0, 300.0 - width]);
+    }
+
+    #[test]
+    fn both_formats_are_what_they_say() {
+        let mut canvas = Canvas::new(Size { width: 600, height: 400 });
+        canvas.rectangle(canvas.area(), Color::rgb(255, 255, 255));
+        canvas.line(vec![(0.0, 0.0), (600.0, 400.0)], 2.0, Color::rgb(1, 2, 3));
+        canvas.text("a < b & \"c\"", (10.0, 20.0), Anchor::Left, 14.0, Color::rgb(1, 2, 3));
+        let svg = String::from_utf8(canvas.encode(Format::Svg).unwrap()).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+        assert!(svg.contains("a &lt; b &amp; &quot;c&quot;"), "{svg}");
+        let png = canvas.encode(Format::Png).unwrap();
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    }
+}

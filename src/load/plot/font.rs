@@ -1,0 +1,66 @@
+//! The font that is in the program: DejaVu Sans, whose licence allows that, and which has every sign that is needed.
+
+use std::fmt;
+
+use ab_glyph::{Font as _, FontRef, Glyph, OutlinedGlyph, PxScale, ScaleFont, point};
+
+/// The name by which an SVG asks for it, with what looks alike where it is not installed.
+pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
+
+/// `None` only if the bytes in the program were no font.
+pub(super) struct Font(Option<FontRef<'static>>);
+
+impl fmt::Debug for Font {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Font")
+    }
+}
+
+impl Font {
+    pub(super) fn embedded() -> Font {
+        Font(FontRef::try_from_slice(dejavu::sans::regular()).ok())
+    }
+
+    /// How wide a text is, in pixels, at a size that is given as in SVG: pixels for one em.
+    pub(super) fn width(&self, text: &str, size: f32) -> f32 {
+        let Some(font) = &self.0 else { return 0.0 };
+        let font = font.as_scaled(scale(font, size));
+        text.chars().map(|c| font.h_advance(font.glyph_id(c))).sum()
+    }
+
+    /// The outlines of a text that begins at this point of its base line.
+    pub(super) fn outlines(&self, text: &str, at: (f32, f32), size: f32) -> Vec<OutlinedGlyph> {
+        let Some(font) = &self.0 else { return Vec::new() };
+        let (scaled, mut x) = (font.as_scaled(scale(font, size)), at.0);
+        let glyphs = text.chars().filter_map(|c| {
+            let id = scaled.glyph_id(c);
+            let glyph = Glyph { id, scale: scaled.scale(), position: point(x, at.1) };
+            x += scaled.h_advance(id);
+            font.outline_glyph(glyph)
+        });
+        glyphs.collect()
+    }
+}
+
+/// `ab_glyph` measures a font by its lines' height, everybody else by the em.
+fn scale(font: &FontRef<'_>, size: f32) -> PxScale {
+    let em = font.units_per_em().unwrap_or(2048.0);
+    PxScale::from(size * font.height_unscaled() / em)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sign_that_figures_use_is_in_it() {
+        let font = Font::embedded();
+        for sign in "0123456789.,%/×·→µ<>()abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".chars()
+        {
+            let text = sign.to_string();
+            assert!(font.width(&text, 14.0) > 1.0, "{sign}");
+            assert_eq!(font.outlines(&text, (0.0, 0.0), 14.0).len(), 1, "{sign}");
+        }
+        assert!(font.width("mm", 28.0) > font.width("mm", 14.0) * 1.9);
+    }
+}

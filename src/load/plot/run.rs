@@ -1,0 +1,163 @@
+//! The picture of a run: throughput and latency over time, and latency by percentile.
+
+use hdrhistogram::Histogram;
+
+use super::{Anchor, Area, Axis, Canvas, Color, Panel, Size, Unit, colors};
+use crate::load::Report;
+use crate::load::timeline::Stretch;
+
+/// How the height that is left under the heading is shared by the panels.
+const SHARES: [f32; 3] = [0.28, 0.38, 0.34];
+/// So many points of a percentile line lie between one nine and the next.
+const POINTS_PER_NINE: u32 = 20;
+/// Intervals that are drawn at most: more would lie on the same pixels.
+const DRAWN_MAX: usize = 1200;
+
+/// Draws a run. The heading says what it was, in a line or two.
+pub(crate) fn picture(size: Size, heading: [&str; 2], report: &Report) -> Canvas {
+    let mut canvas = Canvas::new(size);
+    let text = canvas.text_size();
+    let [title, under] = heading;
+    let room = canvas.area().width - text * 2.0;
+    for (line, y, size, color) in [(title, 1.6, text * 1.15, colors::INK), (under, 3.1, text, colors::FAINT)]
+    {
+        let line = shortened(&canvas, line, size, room);
+        canvas.text(&line, (text, y * text), Anchor::Left, size, color);
+    }
+    let mut top = text * 3.8;
+    let left = canvas.area().height - top - text * 0.4;
+    for (panel, share) in [throughput(report), latency(report), percentiles(report)].iter().zip(SHARES) {
+        let area = Area { left: 0.0, top, width: canvas.area().width, height: left * share };
+        panel.draw(&mut canvas, area);
+        top += area.height;
+    }
+    canvas
+}
+
+/// As much of a line as has room.
+fn shortened(canvas: &Canvas, line: &str, size: f32, room: f32) -> String {
+    if canvas.width_of(line, size) <= room {
+        return line.to_owned();
+    }
+    let cut = |kept: usize| {
+        let text: String = line.chars().take(kept).collect();
+        text.trim_end_matches([' ', '·']).to_owned() + "…"
+    };
+    let fits = |kept: &usize| canvas.width_of(&cut(*kept), size) <= room;
+    cut((0..line.chars().count()).rev().find(fits).unwrap_or_default())
+}
+
+fn time(report: &Report, title: &str) -> Axis {
+    Axis::linear(title, Unit::Seconds, 0.0, report.elapsed_seconds)
+}
+
+fn stretches(report: &Report) -> impl Iterator<Item = Stretch> {
+    report.recorded.timeline.at_most(DRAWN_MAX)
+}
+
+/// The middle of an interval.
+fn middle(stretch: &Stretch) -> f64 {
+    (stretch.from + stretch.length / 2).as_secs_f64()
+}
+
+/// Maintenance, on each of the panels that have time below them.
+fn shaded(mut panel: Panel, report: &Report) -> Panel {
+    for window in &report.maintenance_windows {
+        let to = window.to_seconds.unwrap_or(report.elapsed_seconds);
+        panel = panel.shade(window.from_seconds, to, window.kind);
+    }
+    panel
+}
+
+fn throughput(report: &Report) -> Panel {
+    let rate: Vec<(f64, Option<f64>)> =
+        stretches(report).map(|one| (middle(&one), Some(one.throughput_per_second))).collect();
+    let most = rate.iter().filter_map(|(_, rate)| *rate).fold(1.0, f64::max);
+    let failed = stretches(report).filter(|one| one.failed > 0).map(|one| middle(&one)).collect();
+    let y = Axis::linear("", Unit::Count, 0.0, most * 1.08);
+    let panel = Panel::new("throughput, commands/s", time(report, ""), y).line("", colors::BLUE, rate);
+    shaded(panel, report).marks(if report.commands.failed > 0 { "errors" } else { "" }, failed)
+}
+
+fn latency(report: &Report) -> Panel {
+    const LINES: [(&str, f64, Color); 3] =
+        [("p50", 0.5, colors::GREEN), ("p99", 0.99, colors::ORANGE), ("max", 1.0, colors::RED)];
+    let (mut least, mut most) = (f64::MAX, 0f64);
+    let mut lines = LINES.map(|_| Vec::new());
+    for stretch in stretches(report) {
+        for (line, (_, quantile, _)) in lines.iter_mut().zip(LINES) {
+            // Where nothing was answered there is no latency, and the line has a gap.
+            let value = (!stretch.latency.is_empty()).then(|| micros(&stretch.latency, quantile));
+            if let Some(value) = value {
+                (least, most) = (least.min(value), most.max(value));
+            }
+            line.push((middle(&stretch), value));
+        }
+    }
+    let y = Axis::log("", Unit::Latency, least.min(most), most.max(1.0));
+    let mut panel = Panel::new("latency", time(report, "time since the start"), y);
+    for (points, (name, _, color)) in lines.into_iter().zip(LINES) {
+        panel = panel.line(name, color, points);
+    }
+    shaded(panel, report)
+}
+
+fn percentiles(report: &Report) -> Panel {
+    let recorded = &report.recorded;
+    let service = recorded.service.as_ref().map(|service| ("service time", service, colors::GREEN));
+    let lines = [
+        Some(("all commands", &recorded.latency, colors::BLUE)),
+        Some(("in handoffs", &recorded.in_handoff, colors::VIOLET)),
+        service,
+    ];
+    let lines: Vec<_> = lines.into_iter().flatten().filter(|(_, latency, _)| !latency.is_empty()).collect();
+    let least = lines.iter().map(|(_, latency, _)| micros(latency, 0.0)).fold(f64::MAX, f64::min);
+    let most = lines.iter().map(|(_, latency, _)| micros(latency, 1.0)).fold(1.0, f64::max);
+    let x = Axis::nines("percentile", recorded.latency.len());
+    let mut panel =
+        Panel::new("latency by percentile", x, Axis::log("", Unit::Latency, least.min(most), most));
+    for (name, latency, color) in lines {
+        panel = panel.line(name, color, distribution(latency));
+    }
+    panel
+}
+
+/// The latency at each percentile that so many samples have.
+fn distribution(latency: &Histogram<u64>) -> Vec<(f64, Option<f64>)> {
+    let nines = (latency.len().max(2) as f64).log10();
+    let steps = (nines * f64::from(POINTS_PER_NINE)).floor() as u32;
+    let shares = (0..=steps).map(|step| 1.0 - 10f64.powf(-f64::from(step) / f64::from(POINTS_PER_NINE)));
+    let last = 1.0 - 10f64.powf(-nines);
+    let points = shares.map(|share| (share, Some(micros(latency, share))));
+    points.chain([(last, Some(micros(latency, 1.0)))]).collect()
+}
+
+fn micros(latency: &Histogram<u64>, quantile: f64) -> f64 {
+    latency.value_at_quantile(quantile) as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::recorder::histogram;
+
+    #[test]
+    fn a_distribution_ends_with_the_longest_latency() {
+        let mut latency = histogram();
+        (1..=1000).for_each(|n| latency.saturating_record(n * 1000));
+        let points = distribution(&latency);
+        assert!(points.is_sorted_by(|one, next| one.0 <= next.0 && one.1 <= next.1), "{points:?}");
+        let (share, most) = points.last().copied().unwrap();
+        assert!((share - 0.999).abs() < 1e-9 && most.is_some_and(|most| (most - 1000.0).abs() < 1.0));
+        assert!(distribution(&histogram()).len() > 1);
+    }
+
+    #[test]
+    fn a_heading_that_is_too_long_is_cut() {
+        let canvas = Canvas::new(Size { width: 640, height: 480 });
+        let long = "a very long heading ".repeat(20);
+        let cut = shortened(&canvas, &long, 14.0, 600.0);
+        assert!(cut.ends_with('…') && canvas.width_of(&cut, 14.0) <= 600.0, "{cut}");
+        assert_eq!(shortened(&canvas, "short", 14.0, 600.0), "short");
+    }
+}

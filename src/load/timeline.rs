@@ -1,0 +1,288 @@
+//! What happened when: the run in intervals, and what each was like.
+//!
+//! The threads of a run hand in what they have recorded several times a second, or once a second in long runs. The
+//! timeline keeps that, packed; when there are too many intervals, it joins two and two of them. So it has a bound, and
+//! what is lost is how finely a long run is told apart.
+
+use std::time::{Duration, SystemTime};
+
+use hdrhistogram::Histogram;
+
+use super::packed::Packed;
+use super::recorder::{Interval, histogram};
+
+/// Most intervals that are kept: 20 minutes of seconds.
+pub(crate) const INTERVALS_MAX: usize = 1200;
+
+/// The intervals of a run, without gaps from its start.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Timeline {
+    /// When the run began, by the calendar.
+    pub(crate) began: SystemTime,
+    width: Duration,
+    threads: u32,
+    bins: Vec<Bin>,
+    /// What is being collected: the place of its bin, and its latencies.
+    open: usize,
+    latency: Histogram<u64>,
+}
+
+/// What is kept of one interval.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Bin {
+    /// The times that were handed in for it, added up over the threads.
+    recorded: Duration,
+    answered: u64,
+    failed: u64,
+    latency: Packed,
+}
+
+/// One interval of a run, or several together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stretch {
+    /// Since the start of the run.
+    pub(crate) from: Duration,
+    pub(crate) length: Duration,
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
+    pub(crate) throughput_per_second: f64,
+    /// Nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Timeline {
+    /// Of so many threads, each of which hands in what it has recorded after each `width`.
+    pub(crate) fn new(width: Duration, threads: usize) -> Timeline {
+        Timeline {
+            began: SystemTime::UNIX_EPOCH,
+            width: width.max(Duration::from_millis(1)),
+            threads: u32::try_from(threads).unwrap_or(u32::MAX).max(1),
+            bins: Vec::new(),
+            open: 0,
+            latency: histogram(),
+        }
+    }
+
+    /// One thread has recorded this from one time since the start to another.
+    pub(crate) fn add(&mut self, from: Duration, to: Duration, interval: &Interval) {
+        // Handed in a little late, it still belongs where it should have ended; and what is handed in at the very end
+        // is no interval of its own.
+        let place =
+            |width: Duration| (to.saturating_sub(width / 2).as_nanos() / width.as_nanos().max(1)) as usize;
+        while place(self.width) >= INTERVALS_MAX {
+            self.join();
+        }
+        let place = place(self.width);
+        if place > self.open {
+            self.close();
+            self.open = place;
+        }
+        if self.bins.len() <= place {
+            self.bins.resize_with(place + 1, Bin::default);
+        }
+        let Some(bin) = self.bins.get_mut(place) else { return };
+        bin.recorded += to.saturating_sub(from);
+        bin.answered += interval.counts.answered;
+        bin.failed += interval.counts.failed;
+        if place == self.open {
+            add(&mut self.latency, &interval.latency);
+        } else {
+            let mut late = interval.latency.clone();
+            bin.latency.add_to(&mut late);
+            bin.latency = Packed::of(&late);
+        }
+    }
+
+    /// Packs what is being collected.
+    fn close(&mut self) {
+        if let Some(bin) = self.bins.get_mut(self.open) {
+            bin.latency.add_to(&mut self.latency);
+            bin.latency = Packed::of(&self.latency);
+        }
+        self.latency.reset();
+    }
+
+    /// Joins two and two intervals.
+    fn join(&mut self) {
+        self.close();
+        let mut joined = Vec::with_capacity(self.bins.len().div_ceil(2));
+        for pair in self.bins.chunks(2) {
+            let mut whole = Bin::default();
+            self.latency.reset();
+            for bin in pair {
+                whole.recorded += bin.recorded;
+                whole.answered += bin.answered;
+                whole.failed += bin.failed;
+                bin.latency.add_to(&mut self.latency);
+            }
+            whole.latency = Packed::of(&self.latency);
+            joined.push(whole);
+        }
+        self.latency.reset();
+        self.bins = joined;
+        self.width *= 2;
+        self.open /= 2;
+    }
+
+    /// Every interval, one after the other.
+    #[cfg(any(test, feature = "cli"))]
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = Stretch> {
+        (0..self.bins.len()).map(|place| self.stretch(place, place + 1))
+    }
+
+    /// The intervals in groups, of which there are at most so many.
+    pub(crate) fn at_most(&self, most: usize) -> impl Iterator<Item = Stretch> {
+        let each = self.bins.len().div_ceil(most.max(1)).max(1);
+        (0..self.bins.len()).step_by(each).map(move |place| self.stretch(place, place + each))
+    }
+
+    /// The intervals of which some part lies between two times; `None` if there are none.
+    pub(crate) fn touching(&self, from: Duration, to: Duration) -> Option<Stretch> {
+        let first = self.place(from);
+        let end = (self.place(to) + 1).min(self.bins.len());
+        (first < end).then(|| self.stretch(first, end))
+    }
+
+    /// The intervals that lie between two times with all they have; `None` if there are none.
+    pub(crate) fn within(&self, from: Duration, to: Duration) -> Option<Stretch> {
+        let first = self.place(from.saturating_add(self.width).saturating_sub(Duration::from_nanos(1)));
+        let end = self.place(to).min(self.bins.len());
+        (first < end).then(|| self.stretch(first, end))
+    }
+
+    fn place(&self, at: Duration) -> usize {
+        usize::try_from(at.as_nanos() / self.width.as_nanos().max(1)).unwrap_or(usize::MAX - 1)
+    }
+
+    fn stretch(&self, from: usize, to: usize) -> Stretch {
+        let (mut whole, mut latency) = (Bin::default(), histogram());
+        let to = to.min(self.bins.len());
+        for bin in self.bins.get(from..to).unwrap_or_default() {
+            whole.recorded += bin.recorded;
+            whole.answered += bin.answered;
+            whole.failed += bin.failed;
+            bin.latency.add_to(&mut latency);
+        }
+        if (from..to).contains(&self.open) {
+            add(&mut latency, &self.latency);
+        }
+        let seconds = (whole.recorded / self.threads).as_secs_f64();
+        let places = |count: usize| self.width * u32::try_from(count).unwrap_or(u32::MAX);
+        Stretch {
+            from: places(from),
+            // The last one may have ended before its time.
+            length: if to == self.bins.len() {
+                places(to - from - 1) + self.last()
+            } else {
+                places(to - from)
+            },
+            answered: whole.answered,
+            failed: whole.failed,
+            throughput_per_second: if seconds > 0.0 { whole.answered as f64 / seconds } else { 0.0 },
+            latency,
+        }
+    }
+
+    /// How long the last interval is.
+    fn last(&self) -> Duration {
+        let recorded = self.bins.last().map_or(Duration::ZERO, |bin| bin.recorded / self.threads);
+        if recorded.is_zero() { self.width } else { recorded.min(self.width) }
+    }
+}
+
+fn add(into: &mut Histogram<u64>, from: &Histogram<u64>) {
+    if !from.is_empty() {
+        // Both have the same bounds, so there is no value that does not fit.
+        let added = into.add(from);
+        debug_assert!(added.is_ok(), "histograms of one shape");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::recorder::{Failure, Recorder};
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn interval(answered: u64, micros: u64) -> Interval {
+        let mut recorder = Recorder::new(false);
+        for _ in 0..answered {
+            recorder.answered(Duration::from_micros(micros), Duration::ZERO);
+        }
+        *recorder.exchange(Box::new(Interval::new(false)))
+    }
+
+    #[test]
+    fn what_is_handed_in_lands_where_it_was_recorded() {
+        let mut timeline = Timeline::new(millis(100), 2);
+        // The second thread is late, by more than an interval, and the first has something left at the end.
+        for (from, to, answered) in [
+            (0, 100, 10),
+            (0, 101, 20),
+            (100, 201, 30),
+            (201, 300, 40),
+            (101, 199, 50),
+            (199, 300, 60),
+            (300, 303, 1),
+        ] {
+            timeline.add(millis(from), millis(to), &interval(answered, to));
+        }
+        let answered: Vec<u64> = timeline.stretches().map(|stretch| stretch.answered).collect();
+        assert_eq!(answered, [30, 80, 101]);
+        let counted: Vec<u64> = timeline.stretches().map(|stretch| stretch.latency.len()).collect();
+        assert_eq!(counted, answered);
+        let second = timeline.stretches().nth(1).unwrap();
+        assert_eq!((second.from, second.length), (millis(100), millis(100)));
+        assert!((second.throughput_per_second - 80.0 / 0.0995).abs() < 1.0, "{second:?}");
+    }
+
+    #[test]
+    fn a_long_run_is_told_less_finely_and_nothing_is_lost() {
+        let mut timeline = Timeline::new(millis(100), 1);
+        let all = INTERVALS_MAX as u64 * 5 + 3;
+        for n in 0..all {
+            timeline.add(millis(n * 100), millis(n * 100 + 100), &interval(2, n % 50 + 1));
+        }
+        assert!(
+            (INTERVALS_MAX / 2..=INTERVALS_MAX).contains(&timeline.bins.len()),
+            "{}",
+            timeline.bins.len()
+        );
+        assert_eq!(timeline.width, millis(800));
+        assert_eq!(timeline.stretches().map(|stretch| stretch.answered).sum::<u64>(), all * 2);
+        assert_eq!(timeline.stretches().map(|stretch| stretch.latency.len()).sum::<u64>(), all * 2);
+        let joined: Vec<Stretch> = timeline.at_most(10).collect();
+        assert!(joined.len() <= 10);
+        assert_eq!(joined.iter().map(|stretch| stretch.latency.len()).sum::<u64>(), all * 2);
+        assert!(joined.iter().all(|stretch| (stretch.throughput_per_second - 20.0).abs() < 0.01));
+    }
+
+    #[test]
+    fn stretches_before_in_and_after_something_are_told_apart() {
+        let mut timeline = Timeline::new(millis(100), 1);
+        for n in 0..10 {
+            timeline.add(millis(n * 100), millis(n * 100 + 100), &interval(n + 1, 10));
+        }
+        let (from, to) = (millis(420), millis(430));
+        let answered = |stretch: Option<Stretch>| stretch.map(|stretch| stretch.answered);
+        assert_eq!(answered(timeline.within(Duration::ZERO, from)), Some(1 + 2 + 3 + 4));
+        assert_eq!(answered(timeline.touching(from, to)), Some(5));
+        assert_eq!(answered(timeline.within(to, millis(5000))), Some(6 + 7 + 8 + 9 + 10));
+        assert_eq!(answered(timeline.within(millis(910), millis(5000))), None);
+        assert_eq!(answered(timeline.touching(millis(2000), millis(3000))), None);
+    }
+
+    #[test]
+    fn failures_are_told_where_nothing_was_answered() {
+        let mut timeline = Timeline::new(millis(100), 1);
+        let mut recorder = Recorder::new(false);
+        let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
+        recorder.failed(failure, &"too late");
+        timeline.add(millis(100), millis(200), &recorder.exchange(Box::new(Interval::new(false))));
+        let told: Vec<(u64, u64)> = timeline.stretches().map(|one| (one.answered, one.failed)).collect();
+        assert_eq!(told, [(0, 0), (0, 1)]);
+    }
+}

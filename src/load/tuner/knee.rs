@@ -1,0 +1,375 @@
+//! Which setting is recommended, and whether it is the knee, the objective, or the edge of the sweep that it stands at.
+
+use serde::Serialize;
+
+use super::objective::Objective;
+use super::row::{Row, Setting, median};
+
+/// What is recommended, as places in the rows that it was chosen from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Recommendation {
+    pub(crate) row: usize,
+    pub(crate) reason: Reason,
+    /// The best throughput of those that it was chosen from.
+    pub(crate) best: usize,
+    /// Its throughput, as a share of that.
+    pub(crate) share_of_best: f64,
+    /// The setting with the most throughput for its latency, which is where a server that does one thing at a time is
+    /// just busy.
+    pub(crate) balanced: usize,
+    pub(crate) noise: Noise,
+    /// Within which share of the best others are as good.
+    pub(crate) tolerance: f64,
+}
+
+/// Why it is the recommended one, and not a larger one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// Larger settings do no more.
+    Knee,
+    /// Larger settings do more, and miss the objective.
+    Objective,
+    /// It has the most callers of the sweep, and throughput still rose on the way to it.
+    EdgeOfTasks,
+    /// The same of connections.
+    EdgeOfConnections,
+}
+
+/// How far the rounds of one setting lie apart, in the median over the settings, as shares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(crate) struct Noise {
+    pub(crate) throughput: f64,
+    pub(crate) p99: f64,
+}
+
+/// Beyond this a recommendation says little.
+pub(crate) const NOISE_MAX: f64 = 0.25;
+/// A 99th percentile is worse only if it is at least this much longer: it is the least stable of all numbers here.
+const P99_TOLERANCE_LEAST: f64 = 0.25;
+
+impl Noise {
+    fn of(rows: &[Row]) -> Noise {
+        let over = |spread: &dyn Fn(&Row) -> Option<f64>| {
+            median(rows.iter().filter(|row| row.is_healthy()).filter_map(spread).collect()).unwrap_or(0.0)
+        };
+        Noise {
+            throughput: over(&|row| row.spread(|sample| Some(sample.throughput_per_second))),
+            p99: over(&|row| row.spread(|sample| sample.latency_us.as_ref().map(|latency| latency.p99))),
+        }
+    }
+}
+
+/// Chooses. `None` if nothing that was measured answers, or meets the objective.
+pub(crate) fn recommend(
+    rows: &[Row],
+    objective: Option<&Objective>,
+    tolerance: f64,
+) -> Option<Recommendation> {
+    let noise = Noise::of(rows);
+    let tolerance = tolerance + noise.throughput.min(NOISE_MAX);
+    // What was left out after the scouting round is out; if there was no other round, everybody is in.
+    let is_whole = rows.iter().any(|row| row.rounds() > 0);
+    let healthy: Vec<Candidate<'_>> = rows
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.is_healthy())
+        .map(|(place, row)| Candidate::new(place, row))
+        .collect();
+    let is_in = |candidate: &&Candidate<'_>| !is_whole || candidate.row.rounds() > 0;
+    let all: Vec<Candidate<'_>> = healthy.iter().filter(is_in).cloned().collect();
+    let fit: Vec<Candidate<'_>> = match objective {
+        None => all.clone(),
+        Some(objective) => {
+            all.iter().filter(|candidate| objective.is_met_by(candidate.row)).cloned().collect()
+        }
+    };
+    let best = fastest(&fit)?;
+    let floor = best.throughput * (1.0 - tolerance);
+    let callers = smallest(&fit, floor)?;
+    let alike: Vec<Candidate<'_>> =
+        fit.iter().filter(|candidate| candidate.callers() == callers).cloned().collect();
+    let chosen = fewest_connections(&alike, tolerance, P99_TOLERANCE_LEAST.max(noise.p99))?;
+    let balanced = fit.iter().max_by(|one, other| one.power().total_cmp(&other.power()))?;
+    let is_limited = fastest(&all).is_some_and(|any| any.throughput * (1.0 - tolerance) > chosen.throughput);
+    let reason = match objective {
+        Some(_) if is_limited => Reason::Objective,
+        _ => edge(&healthy, chosen.setting(), tolerance).unwrap_or(Reason::Knee),
+    };
+    Some(Recommendation {
+        row: chosen.place,
+        reason,
+        best: best.place,
+        share_of_best: chosen.throughput / best.throughput,
+        balanced: balanced.place,
+        noise,
+        tolerance,
+    })
+}
+
+/// A row with what is asked of it often.
+#[derive(Debug, Clone)]
+struct Candidate<'a> {
+    place: usize,
+    row: &'a Row,
+    throughput: f64,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(place: usize, row: &'a Row) -> Candidate<'a> {
+        Candidate { place, row, throughput: row.throughput() }
+    }
+
+    fn setting(&self) -> Setting {
+        self.row.setting
+    }
+
+    fn callers(&self) -> (usize, usize) {
+        (self.setting().shards, self.setting().tasks)
+    }
+
+    fn p99(&self) -> f64 {
+        self.row.latency(|latency| latency.p99).unwrap_or(f64::INFINITY)
+    }
+
+    /// Throughput for latency.
+    fn power(&self) -> f64 {
+        match self.row.latency(|latency| latency.mean) {
+            Some(mean) if mean > 0.0 => self.throughput / mean,
+            _ => 0.0,
+        }
+    }
+}
+
+fn fastest<'c, 'a>(candidates: &'c [Candidate<'a>]) -> Option<&'c Candidate<'a>> {
+    candidates.iter().max_by(|one, other| one.throughput.total_cmp(&other.throughput))
+}
+
+/// The fewest shards, and with them the fewest callers, with which some number of connections reaches `floor`.
+fn smallest(candidates: &[Candidate<'_>], floor: f64) -> Option<(usize, usize)> {
+    let reaching = candidates.iter().filter(|candidate| candidate.throughput >= floor);
+    reaching.map(Candidate::callers).min()
+}
+
+/// Of those that differ in connections only, the fewest that lose nothing worth having.
+fn fewest_connections<'c, 'a>(
+    alike: &'c [Candidate<'a>],
+    tolerance: f64,
+    p99_tolerance: f64,
+) -> Option<&'c Candidate<'a>> {
+    let floor = fastest(alike)?.throughput * (1.0 - tolerance);
+    let fast = || alike.iter().filter(move |candidate| candidate.throughput >= floor);
+    let p99 = fast().map(Candidate::p99).fold(f64::INFINITY, f64::min) * (1.0 + p99_tolerance);
+    fast().filter(|candidate| candidate.p99() <= p99).min_by_key(|candidate| candidate.setting().connections)
+}
+
+/// Whether more might be had beyond the largest numbers of callers or of connections that were tried. What was left out
+/// after the scouting round was far below.
+fn edge(all: &[Candidate<'_>], chosen: Setting, tolerance: f64) -> Option<Reason> {
+    let most = |read: fn(Setting) -> usize| all.iter().map(|one| read(one.setting())).max();
+    let at = |setting: Setting| all.iter().find(|one| one.setting() == setting);
+    let rises = |read: fn(Setting) -> usize, with: fn(Setting, usize) -> Setting| {
+        if Some(read(chosen)) != most(read) {
+            return false;
+        }
+        let along = all.iter().filter(|one| with(one.setting(), 0) == with(chosen, 0));
+        let below =
+            along.filter(|one| read(one.setting()) < read(chosen)).max_by_key(|one| read(one.setting()));
+        match (below, at(chosen)) {
+            (Some(below), Some(chosen)) => below.throughput < chosen.throughput * (1.0 - tolerance),
+            _ => false,
+        }
+    };
+    if rises(|setting| setting.tasks, |setting, tasks| Setting { tasks, ..setting }) {
+        return Some(Reason::EdgeOfTasks);
+    }
+    let rises =
+        rises(|setting| setting.connections, |setting, connections| Setting { connections, ..setting });
+    rises.then_some(Reason::EdgeOfConnections)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::load::tuner::objective::Quantile;
+    use crate::load::tuner::row::Sample;
+    use crate::load::tuner::synthetic::{Station, rows};
+
+    const TASKS: [usize; 12] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
+
+    fn recommended(rows: &[Row], objective: Option<&Objective>) -> (Setting, Reason) {
+        let found = recommend(rows, objective, 0.05).expect("a recommendation");
+        (rows[found.row].setting, found.reason)
+    }
+
+    #[test]
+    fn the_knee_is_where_the_server_is_just_busy() {
+        for (service_us, latency_us, tasks) in
+            [(1.0, 63.0, 64), (200.0, 50.0, 2), (2000.0, 20.0, 1), (1.0, 1000.0, 1024)]
+        {
+            let station = Station { service_us, latency_us };
+            let rows = rows(&station, &TASKS, 3);
+            let (setting, reason) = recommended(&rows, None);
+            assert_eq!((setting.tasks, reason), (tasks, Reason::Knee), "knee at {}", station.knee());
+            let balanced = recommend(&rows, None, 0.05).map(|found| rows[found.balanced].setting.tasks);
+            assert!(balanced.is_some_and(|balanced| balanced <= 2 * tasks && tasks <= 2 * balanced));
+        }
+    }
+
+    #[test]
+    fn an_objective_takes_the_most_that_meets_it() {
+        let rows = rows(&Station { service_us: 10.0, latency_us: 630.0 }, &TASKS, 3);
+        // 64 callers keep it busy, and wait 640 µs; 128 wait twice as long, without getting more done.
+        let within = |micros| Objective(vec![(Quantile::P50, Duration::from_micros(micros))]);
+        assert_eq!(recommended(&rows, Some(&within(5000))).1, Reason::Knee);
+        assert_eq!(recommended(&rows, Some(&within(641))).0.tasks, 64);
+        assert_eq!(recommend(&rows, Some(&within(600)), 0.05), None, "nothing meets it");
+        // Here throughput is to be had by waiting.
+        let far = Station { service_us: 10.0, latency_us: 100.0 };
+        let mut rows = super::tests::rows(&far, &TASKS, 3);
+        for row in &mut rows {
+            let tasks = row.setting.tasks as f64;
+            row.samples.iter_mut().for_each(|sample| sample.throughput_per_second = tasks);
+        }
+        let (setting, reason) = recommended(&rows, Some(&within(170)));
+        assert_eq!((setting.tasks, reason), (16, Reason::Objective));
+    }
+
+    #[test]
+    fn a_sweep_that_ends_before_the_knee_says_so() {
+        let rows = rows(&Station { service_us: 1.0, latency_us: 10_000.0 }, &TASKS, 3);
+        assert_eq!(recommended(&rows, None).1, Reason::EdgeOfTasks);
+        let mut scouted = rows.clone();
+        scouted[..11].iter_mut().flat_map(|row| &mut row.samples).for_each(|sample| sample.round = 0);
+        assert_eq!(recommended(&scouted, None).1, Reason::EdgeOfTasks, "what was left out still tells");
+        assert_eq!(recommended(&rows[..1], None).1, Reason::Knee, "one setting has no edge");
+    }
+
+    /// With so many connections, this share of the throughput, and so many times the p99.
+    fn with_connections(shares: &[(usize, f64, f64)]) -> Vec<Row> {
+        let station = Station { service_us: 1.0, latency_us: 63.0 };
+        let vary = |&(connections, share, p99): &(usize, f64, f64)| {
+            let mut all = rows(&station, &TASKS, 3);
+            for row in &mut all {
+                row.setting.connections = connections;
+                for sample in &mut row.samples {
+                    sample.throughput_per_second *= share;
+                    if let Some(latency) = &mut sample.latency_us {
+                        latency.p99 *= p99;
+                    }
+                }
+            }
+            all
+        };
+        shares.iter().flat_map(vary).collect()
+    }
+
+    #[test]
+    fn connections_are_taken_where_they_bring_something() {
+        let chosen = |shares: &[(usize, f64, f64)]| {
+            let (setting, _) = recommended(&with_connections(shares), None);
+            (setting.connections, setting.tasks)
+        };
+        assert_eq!(chosen(&[(1, 1.0, 1.0), (2, 1.0, 1.0), (4, 1.0, 1.0)]), (1, 64));
+        assert_eq!(chosen(&[(1, 0.96, 1.0), (2, 0.99, 1.0), (4, 1.0, 1.0)]), (1, 64));
+        assert_eq!(chosen(&[(1, 0.6, 1.0), (2, 0.97, 1.0), (4, 1.0, 1.0)]), (2, 64));
+        assert_eq!(chosen(&[(1, 1.0, 3.0), (2, 1.0, 2.0), (4, 1.0, 1.0)]), (4, 64));
+        assert_eq!(chosen(&[(1, 1.0, 1.1), (2, 0.7, 1.0)]), (1, 64));
+        let reason = |shares: &[(usize, f64, f64)]| recommended(&with_connections(shares), None).1;
+        assert_eq!(reason(&[(1, 0.6, 1.0), (2, 1.0, 1.0)]), Reason::EdgeOfConnections);
+        assert_eq!(reason(&[(1, 0.6, 1.0), (2, 1.0, 1.0), (4, 1.0, 1.0)]), Reason::Knee);
+    }
+
+    #[test]
+    fn shards_are_taken_where_they_bring_something() {
+        let of = |shards: usize, share: f64| {
+            let mut all = rows(&Station { service_us: 1.0, latency_us: 63.0 }, &TASKS, 3);
+            for row in &mut all {
+                row.setting.shards = shards;
+                row.samples.iter_mut().for_each(|sample| sample.throughput_per_second *= share);
+            }
+            all
+        };
+        assert_eq!(recommended(&[of(1, 1.0), of(2, 1.02)].concat(), None).0.shards, 1);
+        assert_eq!(recommended(&[of(1, 1.0), of(2, 1.8)].concat(), None).0.shards, 2);
+    }
+
+    #[test]
+    fn what_fails_or_was_left_out_is_not_recommended() {
+        let mut all = rows(&Station { service_us: 1.0, latency_us: 63.0 }, &TASKS, 3);
+        all[6].samples.iter_mut().for_each(|sample| sample.failed = sample.answered);
+        assert_eq!(recommended(&all, None).0.tasks, 128);
+        all[7].samples.truncate(1);
+        all[7].samples[0].round = 0;
+        assert_eq!(recommended(&all, None).0.tasks, 256);
+        // An interrupted run has nothing but scouts.
+        let scouts = |row: &mut Row| row.samples.iter_mut().for_each(|sample| sample.round = 0);
+        all.iter_mut().for_each(scouts);
+        assert_eq!(recommended(&all, None).0.tasks, 128);
+        assert_eq!(recommend(&[], None, 0.05), None);
+    }
+
+    proptest! {
+        /// Noise that the rounds show never moves the recommendation by more than one step from where it would be
+        /// without it.
+        #[test]
+        fn noise_moves_it_by_one_step_at_most(
+            service_us in 0.5f64..3000.0,
+            latency_us in 1.0f64..20_000.0,
+            level in 0.0f64..0.08,
+            seed in any::<u64>(),
+            rounds in 3usize..6,
+        ) {
+            let station = Station { service_us, latency_us };
+            let quiet = rows(&station, &TASKS, rounds);
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut noisy = quiet.clone();
+            for row in &mut noisy {
+                let again = |round| {
+                    let noise = level * (random.f64() * 2.0 - 1.0);
+                    station.sample(row.setting, round, noise)
+                };
+                row.samples = (1..=rounds).map(again).collect();
+            }
+            let [quiet, noisy] = [&quiet, &noisy].map(|rows| {
+                recommend(rows, None, 0.05).map(|found| found.row).expect("a recommendation")
+            });
+            prop_assert!(quiet.abs_diff(noisy) <= 1, "{quiet} and {noisy}, knee at {}", station.knee());
+        }
+
+        /// What is recommended reaches what it says, and answers.
+        #[test]
+        fn it_keeps_what_it_promises(
+            throughputs in prop::collection::vec((1.0f64..1e6, 0u64..3, 1.0f64..1e5), 1..40),
+            limit_us in prop::option::of(1u64..200_000),
+        ) {
+            let row = |(place, &(throughput_per_second, failed, micros)): (usize, &(f64, u64, f64))| {
+                let setting = Setting { shards: 1 + place / 16, connections: 1 + place % 4, tasks: 1 << (place % 16 / 4) };
+                let latency = Station { service_us: micros, latency_us: 0.0 }
+                    .sample(Setting { shards: 1, connections: 1, tasks: 1 }, 1, 0.0)
+                    .latency_us;
+                let sample = Sample {
+                    round: 1, throughput_per_second, latency_us: latency, answered: 1000, failed, ..Sample::default()
+                };
+                Row { setting, samples: vec![sample] }
+            };
+            let rows: Vec<Row> = throughputs.iter().enumerate().map(row).collect();
+            let objective = limit_us.map(|limit| Objective(vec![(Quantile::P99, Duration::from_micros(limit))]));
+            let fits = |row: &Row| row.is_healthy() && objective.as_ref().is_none_or(|objective| objective.is_met_by(row));
+            match recommend(&rows, objective.as_ref(), 0.05) {
+                None => prop_assert!(!rows.iter().any(fits)),
+                Some(found) => {
+                    prop_assert!(fits(&rows[found.row]));
+                    let best = rows.iter().filter(|row| fits(row)).map(Row::throughput).fold(0.0, f64::max);
+                    prop_assert_eq!(rows[found.best].throughput(), best);
+                    // Once for the callers, and once for the connections.
+                    prop_assert!(found.share_of_best >= 0.95 * 0.95 - 1e-9);
+                }
+            }
+        }
+    }
+}

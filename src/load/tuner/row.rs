@@ -1,0 +1,192 @@
+//! Settings, the samples of one, and the medians that decisions are made from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::load::Latency;
+
+/// What is varied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Setting {
+    /// Executors, each a thread of its own.
+    pub(crate) shards: usize,
+    /// Connections of each shard.
+    #[serde(rename = "connections_per_shard")]
+    pub(crate) connections: usize,
+    /// Concurrent callers of each shard.
+    #[serde(rename = "tasks_per_shard")]
+    pub(crate) tasks: usize,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setting { shards, connections, tasks } = self;
+        let plural = |count: &usize| if *count == 1 { "" } else { "s" };
+        write!(f, "{shards} shard{} × {connections} connection{}", plural(shards), plural(connections))?;
+        write!(f, " × {tasks} task{}", plural(tasks))
+    }
+}
+
+/// What one step measured. Shares are of one: 0.5 is half.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Sample {
+    /// 0 for the scouting round, whose steps are short.
+    pub(crate) round: usize,
+    pub(crate) throughput_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_us: Option<Latency>,
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) errors: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_cpu_ns_per_command: Option<f64>,
+    /// How much of the time the busiest shard's thread ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) core_use: Option<f64>,
+    /// How much of the time that thread could have run, and waited for its core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) core_wait: Option<f64>,
+    /// The same two of the server's thread, where the server tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server_use: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server_wait: Option<f64>,
+    /// The busiest interface's share of its speed; only where the server is elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) link_use: Option<f64>,
+    /// The share of segments that were sent again; only where the server is elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retransmitted: Option<f64>,
+}
+
+impl Sample {
+    fn failed_share(&self) -> f64 {
+        match self.answered + self.failed {
+            0 => 1.0,
+            all => self.failed as f64 / all as f64,
+        }
+    }
+}
+
+/// A setting that has more failures than this is at its limit of operation, or beyond.
+pub(crate) const FAILED_SHARE_MAX: f64 = 0.001;
+
+/// A setting, and what was measured of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) setting: Setting,
+    /// In the order in which they were taken.
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Row {
+    pub(crate) fn new(setting: Setting) -> Row {
+        Row { setting, samples: Vec::new() }
+    }
+
+    /// The samples that count: those of whole rounds, or of the scouting round where there are no others.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &Sample> {
+        let rounds = self.rounds();
+        self.samples.iter().filter(move |sample| rounds == 0 || sample.round > 0)
+    }
+
+    /// Whole rounds that it was part of.
+    pub(crate) fn rounds(&self) -> usize {
+        self.samples.iter().filter(|sample| sample.round > 0).count()
+    }
+
+    pub(crate) fn is_measured(&self) -> bool {
+        !self.samples.is_empty()
+    }
+
+    /// The median of what `read` reads, over the samples where it is there.
+    pub(crate) fn median(&self, read: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        median(self.counted().filter_map(read).collect())
+    }
+
+    pub(crate) fn throughput(&self) -> f64 {
+        self.median(|sample| Some(sample.throughput_per_second)).unwrap_or(0.0)
+    }
+
+    /// The median of one number of the latencies, in microseconds.
+    pub(crate) fn latency(&self, read: fn(&Latency) -> f64) -> Option<f64> {
+        self.median(|sample| sample.latency_us.as_ref().map(read))
+    }
+
+    /// Whether what was asked was answered, but for a few.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let failed = self.median(|sample| Some(sample.failed_share()));
+        failed.is_some_and(|share| share <= FAILED_SHARE_MAX) && self.throughput() > 0.0
+    }
+
+    /// How far its samples lie apart, as a share of their median; `None` with fewer than two.
+    pub(crate) fn spread(&self, read: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        let numbers: Vec<f64> = self.counted().filter_map(read).collect();
+        let most = numbers.iter().copied().fold(f64::MIN, f64::max);
+        let least = numbers.iter().copied().fold(f64::MAX, f64::min);
+        let middle = (numbers.len() > 1).then(|| median(numbers)).flatten()?;
+        (middle > 0.0).then(|| (most - least) / middle)
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub(crate) fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    let upper = *numbers.get(numbers.len() / 2)?;
+    if numbers.len() % 2 == 1 {
+        return Some(upper);
+    }
+    let lower = *numbers.get(numbers.len() / 2 - 1)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(samples: &[(usize, f64)]) -> Row {
+        let sample = |&(round, throughput_per_second): &(usize, f64)| Sample {
+            round,
+            throughput_per_second,
+            answered: 1000,
+            ..Sample::default()
+        };
+        let setting = Setting { shards: 1, connections: 4, tasks: 64 };
+        Row { setting, samples: samples.iter().map(sample).collect() }
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0]), Some(3.0));
+        assert_eq!(median(vec![9.0, 1.0]), Some(5.0));
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn scouting_counts_only_where_there_is_nothing_else() {
+        assert_eq!(row(&[(0, 5.0)]).throughput(), 5.0);
+        let row = row(&[(0, 500.0), (1, 90.0), (2, 110.0), (3, 100.0)]);
+        assert_eq!((row.throughput(), row.rounds()), (100.0, 3));
+        assert_eq!(row.spread(|sample| Some(sample.throughput_per_second)), Some(0.2));
+    }
+
+    #[test]
+    fn a_setting_that_loses_commands_is_not_healthy() {
+        let mut row = row(&[(1, 100.0), (2, 100.0), (3, 100.0)]);
+        row.samples[0].failed = 1000;
+        assert!(row.is_healthy(), "one round of three");
+        row.samples[1].failed = 2;
+        assert!(!row.is_healthy());
+        assert!(!Row::new(row.setting).is_healthy(), "nothing was measured");
+    }
+
+    #[test]
+    fn a_setting_reads_well() {
+        let setting = Setting { shards: 2, connections: 1, tasks: 64 };
+        assert_eq!(setting.to_string(), "2 shards × 1 connection × 64 tasks");
+    }
+}

@@ -1,0 +1,230 @@
+//! One step of a sweep: a client of its own with the setting's shards and connections, a warm-up that is thrown away,
+//! and what was measured after it. And the effect of a handoff.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+
+use super::row::{Sample, Setting};
+use super::surroundings::{NetworkCounts, ThreadTimes, is_local, server_cpu, thread_times};
+use crate::load::{HandoffWatch, Limit, LoadError, Moves, Report, Workload, run};
+use crate::rehearsal::Endpoints;
+use crate::{Client, Config, Effective, Error, cmd};
+
+/// Where, and with what, all steps of a run are taken.
+#[derive(Debug)]
+pub(crate) struct Bench<'a> {
+    /// Everything but the setting.
+    pub(crate) config: Config,
+    /// The same, checked, with as many shards as any setting has.
+    pub(crate) effective: Effective,
+    /// Everything but the callers and the limit.
+    pub(crate) workload: Workload,
+    /// The endpoints, if they are in this process: their thread's time can be read.
+    pub(crate) endpoints: Option<&'a Endpoints>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// How a step ended without a sample.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// There was no connection in time.
+    Unreachable(Error),
+    /// It could not be run.
+    Load(LoadError),
+    /// The user does not want to wait for its end.
+    Stopped,
+}
+
+/// What handing every connection off costs, at one setting.
+#[derive(Debug)]
+pub(crate) struct HandoffEffect {
+    /// As long, without one.
+    pub(crate) steady: Report,
+    /// With one, half way.
+    pub(crate) moved: Report,
+}
+
+/// How long the end of a step waits for connections to be closed in order.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// What the error of the last attempt to connect needs to arrive.
+const CONNECT_SLACK: Duration = Duration::from_millis(200);
+/// Which part of a step is run before it, to warm up, and for how long at most.
+const WARM_UP_PART: u32 = 5;
+const WARM_UP_MAX: Duration = Duration::from_secs(1);
+
+/// How long is run before a step of this length.
+pub(crate) fn warm_up(length: Duration) -> Duration {
+    (length / WARM_UP_PART).min(WARM_UP_MAX)
+}
+
+/// One run of the load.
+#[derive(Debug)]
+struct Drive<'a> {
+    setting: Setting,
+    length: Duration,
+    /// `None`: a closed loop.
+    rate: Option<u64>,
+    /// Whether the keys are written before.
+    loads: bool,
+    moves: Option<&'a Moves<'a>>,
+}
+
+impl Drive<'_> {
+    fn closed(setting: Setting, length: Duration) -> Self {
+        Drive { setting, length, rate: None, loads: false, moves: None }
+    }
+
+    fn warm_up(setting: Setting, length: Duration) -> Self {
+        Drive::closed(setting, warm_up(length))
+    }
+}
+
+impl Bench<'_> {
+    /// Measures a setting for `length`. `loads`: the keys are not there yet.
+    pub(crate) fn step(
+        &self,
+        setting: Setting,
+        round: usize,
+        length: Duration,
+        loads: bool,
+    ) -> Result<Sample, Failed> {
+        self.with_client(setting, |client, watch| {
+            self.drive(client, watch, &Drive { loads, ..Drive::warm_up(setting, length) })?;
+            let before = self.readings(client)?;
+            let report = self.drive(client, watch, &Drive::closed(setting, length))?;
+            let after = self.readings(client)?;
+            Ok(sample(round, &report, &before, &after))
+        })
+    }
+
+    /// Runs an open loop at `rate` commands a second, and reports.
+    pub(crate) fn at_rate(&self, setting: Setting, rate: u64, length: Duration) -> Result<Report, Failed> {
+        self.with_client(setting, |client, watch| {
+            let rate = Some(rate);
+            self.drive(client, watch, &Drive { rate, ..Drive::warm_up(setting, length) })?;
+            self.drive(client, watch, &Drive { rate, ..Drive::closed(setting, length) })
+        })
+    }
+
+    /// Measures what a `MOVING` does, with `endpoints` that are those of the configuration.
+    pub(crate) fn handoff(
+        &self,
+        setting: Setting,
+        length: Duration,
+        endpoints: &Endpoints,
+    ) -> Result<HandoffEffect, Failed> {
+        self.with_client(setting, |client, watch| {
+            self.drive(client, watch, &Drive::warm_up(setting, length))?;
+            let steady = self.drive(client, watch, &Drive::closed(setting, length))?;
+            let moves = Moves::new(endpoints, vec![length / 2], true);
+            let moved = Drive { moves: Some(&moves), ..Drive::closed(setting, length) };
+            let moved = self.drive(client, watch, &moved)?;
+            Ok(HandoffEffect { steady, moved })
+        })
+    }
+
+    fn with_client<T>(
+        &self,
+        setting: Setting,
+        work: impl FnOnce(&Client, &Arc<HandoffWatch>) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let watch = Arc::new(HandoffWatch::new(setting.shards));
+        let listener = watch.clone();
+        let config = self.sized(setting).on_event(move |shard, event| listener.note(shard, event));
+        let client = Client::start(config).map_err(Failed::Unreachable)?;
+        let patience = self.effective.connect_timeout() + CONNECT_SLACK;
+        let result = match block_on(client.ready(patience)) {
+            Ok(()) => work(&client, &watch),
+            Err(error) => Err(Failed::Unreachable(error)),
+        };
+        // The sample is there; connections that do not close in time change nothing about it.
+        if let Err(error) = block_on(client.shutdown(CLOSE_GRACE)) {
+            tracing::debug!(%error, "the client did not shut down in order");
+        }
+        result
+    }
+
+    /// The configuration with this setting: on the first cores, if cores were named.
+    fn sized(&self, setting: Setting) -> Config {
+        let config = self.config.clone().connections_per_shard(setting.connections);
+        let cores: Option<Vec<usize>> =
+            self.effective.shard_cores().iter().take(setting.shards).copied().collect();
+        match cores {
+            Some(cores) if cores.len() == setting.shards => config.cores(cores),
+            _ => config.shards(setting.shards),
+        }
+    }
+
+    fn drive(&self, client: &Client, watch: &Arc<HandoffWatch>, drive: &Drive<'_>) -> Result<Report, Failed> {
+        let workload = Workload {
+            tasks: drive.setting.tasks,
+            limit: Limit::Duration(drive.length),
+            rate: drive.rate,
+            // Who arrives at a rate does not wait for what came before.
+            think: if drive.rate.is_some() { Duration::ZERO } else { self.workload.think },
+            load: drive.loads && self.workload.load,
+            ..self.workload.clone()
+        };
+        let report = run(client, &workload, watch, drive.moves, &self.stop, |_| {}).map_err(Failed::Load)?;
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Failed::Stopped),
+            false => Ok(report),
+        }
+    }
+
+    fn readings(&self, client: &Client) -> Result<Readings, Failed> {
+        let shards = client.run_on_each_shard(|_| async { thread_times() });
+        let shards = block_on(shards).map_err(|error| Failed::Load(error.into()))?;
+        let endpoints = self.endpoints.and_then(|endpoints| endpoints.with_server(|_| thread_times()).ok());
+        let server = match endpoints {
+            Some(times) => times,
+            None => {
+                // What a server does not tell, or denies, is not measured.
+                let info = block_on(client.run::<String>(&cmd("INFO").arg("cpu"))).ok();
+                let ran = info.as_deref().and_then(server_cpu);
+                ran.map(|ran| ThreadTimes { ran, waited: Duration::ZERO })
+            }
+        };
+        Ok(Readings { shards, server, network: NetworkCounts::read() })
+    }
+}
+
+/// What there was to read before, or after, a step.
+#[derive(Debug)]
+struct Readings {
+    shards: Vec<Option<ThreadTimes>>,
+    server: Option<ThreadTimes>,
+    network: NetworkCounts,
+}
+
+fn sample(round: usize, report: &Report, before: &Readings, after: &Readings) -> Sample {
+    // The threads rest between a reading and the run.
+    let elapsed = Duration::try_from_secs_f64(report.elapsed_seconds).unwrap_or_default();
+    let shares = |then: &Option<ThreadTimes>, now: &Option<ThreadTimes>| {
+        let (ran, waited) = (*now)?.shares_since((*then)?, elapsed);
+        Some((ran.min(1.0), waited.min(1.0)))
+    };
+    let cores = before.shards.iter().zip(&after.shards).filter_map(|(then, now)| shares(then, now));
+    let busiest = cores.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let server = shares(&before.server, &after.server);
+    let is_elsewhere = report.connections.keys().any(|peer| !is_local(peer));
+    let network = is_elsewhere.then_some((&before.network, &after.network));
+    Sample {
+        round,
+        throughput_per_second: report.throughput_per_second,
+        latency_us: report.latency_us,
+        answered: report.commands.answered,
+        failed: report.commands.failed,
+        errors: report.errors.clone(),
+        client_cpu_ns_per_command: report.client_cpu_ns_per_command,
+        core_use: busiest.map(|(used, _)| used),
+        core_wait: busiest.map(|(_, waited)| waited),
+        server_use: server.map(|(used, _)| used),
+        server_wait: server.map(|(_, waited)| waited),
+        link_use: network.and_then(|(then, now)| now.link_use_since(then)),
+        retransmitted: network.and_then(|(then, now)| now.retransmitted_since(then)),
+    }
+}

@@ -1,0 +1,203 @@
+//! What the machine and the server say of themselves before and after a step: how long threads ran and waited, what
+//! went over interfaces, and what was sent again.
+//!
+//! Everything here may be absent: then it was not measured.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a thread ran, and how long it could have run and waited for its core.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ThreadTimes {
+    pub(crate) ran: Duration,
+    pub(crate) waited: Duration,
+}
+
+/// Of the calling thread, since it began. Reads a file: not for the path of commands.
+pub(crate) fn thread_times() -> Option<ThreadTimes> {
+    parse_schedstat(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+}
+
+fn parse_schedstat(text: &str) -> Option<ThreadTimes> {
+    let mut nanos = text.split_whitespace().map(|number| number.parse().ok().map(Duration::from_nanos));
+    Some(ThreadTimes { ran: nanos.next()??, waited: nanos.next()?? })
+}
+
+impl ThreadTimes {
+    /// What was added since `before`, as shares of `elapsed`: run, and waited.
+    pub(crate) fn shares_since(self, before: ThreadTimes, elapsed: Duration) -> (f64, f64) {
+        let share = |now: Duration, then: Duration| {
+            now.saturating_sub(then).as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+        };
+        (share(self.ran, before.ran), share(self.waited, before.waited))
+    }
+}
+
+/// CPU time of a server's main thread, or of all of it, by its own word: the section `cpu` of `INFO`.
+pub(crate) fn server_cpu(info: &str) -> Option<Duration> {
+    let field = |name: &str| {
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        let seconds: f64 = value.trim().parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    };
+    let both = |system: &str, user: &str| Some(field(system)? + field(user)?);
+    both("used_cpu_sys_main_thread", "used_cpu_user_main_thread").or(both("used_cpu_sys", "used_cpu_user"))
+}
+
+/// What went over the network by now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NetworkCounts {
+    at: Instant,
+    links: Vec<Link>,
+    /// Segments that all of this machine has sent, and has sent again.
+    segments: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Link {
+    name: String,
+    /// Bits a second, each way.
+    speed: u64,
+    received: u64,
+    sent: u64,
+}
+
+/// More interfaces than this are not looked at.
+const LINKS_MAX: usize = 64;
+
+impl NetworkCounts {
+    pub(crate) fn read() -> NetworkCounts {
+        let links = read_links(Path::new("/sys/class/net"));
+        let snmp = std::fs::read_to_string("/proc/net/snmp").ok();
+        NetworkCounts { at: Instant::now(), links, segments: snmp.as_deref().and_then(parse_segments) }
+    }
+
+    /// The busiest interface's share of its speed since `before`; `None` if no interface has a speed.
+    pub(crate) fn link_use_since(&self, before: &NetworkCounts) -> Option<f64> {
+        let seconds = self.at.saturating_duration_since(before.at).as_secs_f64().max(1e-9);
+        let used = |link: &Link| {
+            let then = before.links.iter().find(|other| other.name == link.name)?;
+            let bytes = link.received.saturating_sub(then.received).max(link.sent.saturating_sub(then.sent));
+            Some(bytes as f64 * 8.0 / seconds / link.speed as f64)
+        };
+        self.links.iter().filter_map(used).max_by(f64::total_cmp)
+    }
+
+    /// The share of segments that were sent again since `before`.
+    pub(crate) fn retransmitted_since(&self, before: &NetworkCounts) -> Option<f64> {
+        let ((sent, again), (sent_then, again_then)) = (self.segments?, before.segments?);
+        let sent = sent.saturating_sub(sent_then);
+        (sent > 0).then(|| again.saturating_sub(again_then) as f64 / sent as f64)
+    }
+}
+
+/// The interfaces that have a speed, which the loopback has not.
+fn read_links(folder: &Path) -> Vec<Link> {
+    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+    let link = |path: &Path| {
+        let number = |file: &str| {
+            let text = std::fs::read_to_string(path.join(file)).ok()?;
+            // An interface without a cable says -1.
+            text.trim().parse::<u64>().ok()
+        };
+        let megabits = number("speed").filter(|speed| *speed > 0)?;
+        Some(Link {
+            name: path.file_name()?.to_string_lossy().into_owned(),
+            speed: megabits.checked_mul(1_000_000)?,
+            received: number("statistics/rx_bytes")?,
+            sent: number("statistics/tx_bytes")?,
+        })
+    };
+    entries.flatten().filter_map(|entry| link(&entry.path())).take(LINKS_MAX).collect()
+}
+
+/// `OutSegs` and `RetransSegs` of the two lines `Tcp:`, names and numbers.
+fn parse_segments(snmp: &str) -> Option<(u64, u64)> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let field = |wanted: &str| {
+        let place = names.split_whitespace().position(|name| name == wanted)?;
+        numbers.split_whitespace().nth(place)?.parse().ok()
+    };
+    Some((field("OutSegs")?, field("RetransSegs")?))
+}
+
+/// Whether a peer, as reports name it, is reached without a network: on loopback, or a unix socket.
+pub(crate) fn is_local(peer: &str) -> bool {
+    peer.parse::<SocketAddr>().map_or_else(|_| peer.contains('/'), |address| address.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_threads() {
+        let times = |ran, waited| ThreadTimes {
+            ran: Duration::from_nanos(ran),
+            waited: Duration::from_nanos(waited),
+        };
+        assert_eq!(parse_schedstat("600 300 7\n"), Some(times(600, 300)));
+        assert_eq!(parse_schedstat("1"), None);
+        assert_eq!(times(600, 300).shares_since(times(100, 200), Duration::from_nanos(1000)), (0.5, 0.1));
+        let before = thread_times();
+        if let Some(before) = before {
+            let after = thread_times().expect("it was there a moment ago");
+            assert!(after.ran >= before.ran);
+        }
+    }
+
+    #[test]
+    fn a_server_says_how_busy_it_is() {
+        let all = "# CPU\r\nused_cpu_sys:1.500000\r\nused_cpu_user:2.000000\r\nused_cpu_sys_children:9.0\r\n";
+        assert_eq!(server_cpu(all), Some(Duration::from_millis(3500)));
+        let main = format!("{all}used_cpu_sys_main_thread:0.25\r\nused_cpu_user_main_thread:0.5\r\n");
+        assert_eq!(server_cpu(&main), Some(Duration::from_millis(750)));
+        for nothing in ["", "used_cpu_sys:x\r\nused_cpu_user:1", "used_cpu_sys:-1\r\nused_cpu_user:1"] {
+            assert_eq!(server_cpu(nothing), None);
+        }
+    }
+
+    #[test]
+    fn what_went_over_the_network() {
+        let snmp = |sent, again| {
+            format!(
+                "Ip: x\nTcp: RtoMin OutSegs RetransSegs InErrs\nTcp: 200 {sent} {again} 0\nUdp: y\nUdp: 1\n"
+            )
+        };
+        assert_eq!(parse_segments(&snmp(5, 1)), Some((5, 1)));
+        assert_eq!(parse_segments("Tcp: OutSegs\n"), None);
+        let at = Instant::now();
+        let counts = |seconds, received, segments| NetworkCounts {
+            at: at + Duration::from_secs(seconds),
+            links: vec![Link { name: "eth0".into(), speed: 1_000_000_000, received, sent: 7 }],
+            segments: Some(segments),
+        };
+        let (before, after) = (counts(0, 1000, (100, 1)), counts(2, 200_001_000, (300, 5)));
+        assert_eq!(after.link_use_since(&before), Some(0.8));
+        assert_eq!(after.retransmitted_since(&before), Some(0.02));
+        assert_eq!(before.retransmitted_since(&before), None, "nothing was sent");
+    }
+
+    #[test]
+    fn interfaces_without_a_speed_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, speed) in [("eth0", "1000\n"), ("lo", ""), ("down", "-1\n"), ("odd", "0\n")] {
+            let link = folder.path().join(name);
+            std::fs::create_dir_all(link.join("statistics")).unwrap();
+            std::fs::write(link.join("speed"), speed).unwrap();
+            std::fs::write(link.join("statistics/rx_bytes"), "10\n").unwrap();
+            std::fs::write(link.join("statistics/tx_bytes"), "20\n").unwrap();
+        }
+        let links = read_links(folder.path());
+        assert_eq!(links, [Link { name: "eth0".into(), speed: 1_000_000_000, received: 10, sent: 20 }]);
+    }
+
+    #[test]
+    fn peers_on_this_machine() {
+        let local =
+            ["127.0.0.1:6379", "[::1]:6379", "/run/redis.sock", "10.0.0.7:6379", "redis.example:6379"];
+        assert_eq!(local.map(is_local), [true, true, true, false, false]);
+    }
+}

@@ -1,0 +1,180 @@
+//! Which settings are measured, in which order, and which are not measured again.
+
+use super::objective::Objective;
+use super::row::{Row, Sample, Setting};
+
+/// The most settings of one run: more would take hours.
+pub(crate) const SETTINGS_MAX: usize = 2_000;
+
+/// What is swept: all combinations are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) shards: Vec<usize>,
+    pub(crate) connections: Vec<usize>,
+    pub(crate) tasks: Vec<usize>,
+}
+
+impl Grid {
+    /// Every combination that makes sense, in ascending order. A connection that no caller uses is none: where there
+    /// are fewer callers than connections, only as many connections as callers are tried.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        let mut all = Vec::new();
+        for &shards in &self.shards {
+            for &connections in &self.connections {
+                let fewest = self.connections.iter().min() == Some(&connections);
+                let used = self.tasks.iter().filter(|tasks| fewest || **tasks >= connections);
+                all.extend(used.map(|&tasks| Setting { shards, connections, tasks }));
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// Powers of two up to `most`, and `most`.
+pub(crate) fn doublings(most: usize) -> Vec<usize> {
+    let mut all: Vec<usize> =
+        std::iter::successors(Some(1usize), |last| last.checked_mul(2)).take_while(|n| *n < most).collect();
+    all.push(most.max(1));
+    all
+}
+
+/// In which order a round visits `count` settings. Each round has its own, so that whatever the machine does in the
+/// course of time meets all alike.
+pub(crate) fn order(count: usize, seed: u64, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(round as u64))
+        .shuffle(&mut order);
+    order
+}
+
+/// After the scouting round a setting is left out that reaches less than this share of the best. What it would take to
+/// be recommended is far above it: the difference is room for the noise of one short step.
+const HOPEFUL_SHARE: f64 = 0.6;
+/// Or one whose latencies are this many times what the objective allows.
+const HOPEFUL_LOAD: f64 = 2.0;
+/// Or one of which more than this share fails.
+const HOPEFUL_FAILED_SHARE: f64 = 0.05;
+
+/// Threads that wait for their cores longer than this share of the time are not given all of it back.
+const WAITED_MAX: f64 = 0.75;
+
+/// What the throughput might have been, had nobody else used the cores.
+fn undisturbed(row: &Row) -> f64 {
+    let waited = |sample: &Sample| {
+        let (core, server) = (sample.core_wait.unwrap_or(0.0), sample.server_wait.unwrap_or(0.0));
+        core.max(server).min(WAITED_MAX)
+    };
+    row.median(|sample| Some(sample.throughput_per_second / (1.0 - waited(sample)))).unwrap_or(0.0)
+}
+
+/// Which rows are worth whole rounds. One short step is easily disturbed, so a setting is given the benefit of the
+/// doubt: time that others took is added, and a dip between two hopeful numbers of callers is no reason.
+pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> {
+    let load = |row: &Row| match objective {
+        None => Some(0.0),
+        Some(objective) => objective.load_of(row),
+    };
+    let fails = |row: &Row| {
+        let share =
+            row.median(|sample| Some(sample.failed as f64 / (sample.answered + sample.failed).max(1) as f64));
+        share.is_none_or(|share| share > HOPEFUL_FAILED_SHARE)
+    };
+    let most = |met: f64| {
+        let fitting = rows.iter().filter(|row| row.is_healthy() && load(row).is_some_and(|load| load <= met));
+        fitting.map(Row::throughput).fold(0.0, f64::max)
+    };
+    let best = most(1.0);
+    // Where nothing meets the objective, the least loaded are looked at again.
+    let least = rows.iter().filter_map(load).fold(f64::INFINITY, f64::min).max(1.0);
+    let is_hopeful = |row: &Row| {
+        let load = load(row).unwrap_or(f64::INFINITY);
+        !fails(row) && load <= HOPEFUL_LOAD * least && undisturbed(row) >= HOPEFUL_SHARE * best
+    };
+    let alone: Vec<bool> = rows.iter().map(is_hopeful).collect();
+    let spared = |row: &Row| {
+        let alike = |other: &Row| Setting { tasks: row.setting.tasks, ..other.setting } == row.setting;
+        let hopeful = || rows.iter().zip(&alone).filter(|(other, is_hopeful)| **is_hopeful && alike(other));
+        let fewer = hopeful().any(|(other, _)| other.setting.tasks <= row.setting.tasks);
+        fewer && hopeful().any(|(other, _)| other.setting.tasks >= row.setting.tasks)
+    };
+    rows.iter().map(spared).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::load::tuner::objective::Quantile;
+    use crate::load::tuner::synthetic::{Station, rows};
+
+    #[test]
+    fn a_grid_is_all_combinations_whose_connections_are_used() {
+        let grid = Grid { shards: vec![1, 2], connections: vec![1, 8], tasks: vec![1, 4, 16] };
+        let settings = grid.settings();
+        assert_eq!(settings.len(), 2 * (3 + 1));
+        assert!(settings.is_sorted());
+        assert!(!settings.contains(&Setting { shards: 1, connections: 8, tasks: 4 }));
+        // Nothing else is there to be tried.
+        let grid = Grid { shards: vec![1], connections: vec![8], tasks: vec![4] };
+        assert_eq!(grid.settings().len(), 1);
+    }
+
+    #[test]
+    fn doublings_end_with_what_there_is() {
+        assert_eq!(doublings(1), [1]);
+        assert_eq!(doublings(8), [1, 2, 4, 8]);
+        assert_eq!(doublings(6), [1, 2, 4, 6]);
+        assert_eq!(doublings(0), [1]);
+    }
+
+    #[test]
+    fn every_round_visits_all_in_an_order_of_its_own() {
+        let orders: Vec<_> = (0..4).map(|round| order(20, 7, round)).collect();
+        for (round, order) in orders.iter().enumerate() {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..20).collect::<Vec<_>>());
+            assert_eq!(*order, super::order(20, 7, round), "the seed repeats it");
+            assert!(orders.iter().skip(round + 1).all(|other| other != order));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_recommended_is_not_measured_again() {
+        let station = Station { service_us: 10.0, latency_us: 310.0 };
+        let all = rows(&station, &[1, 2, 4, 8, 16, 32, 64, 128], 1);
+        // Full at 32 callers; half of that is half of the throughput.
+        assert_eq!(hopeful(&all, None), [false, false, false, false, false, true, true, true]);
+        // 128 callers wait for 1.28 ms.
+        let objective = Objective(vec![(Quantile::P50, Duration::from_micros(600))]);
+        assert_eq!(hopeful(&all, Some(&objective)), [false, false, false, false, false, true, true, false]);
+        let impossible = Objective(vec![(Quantile::P50, Duration::from_micros(1))]);
+        assert!(hopeful(&all, Some(&impossible)).contains(&true), "something is always left");
+    }
+
+    #[test]
+    fn a_step_that_was_disturbed_gets_another_chance() {
+        let station = Station { service_us: 10.0, latency_us: 310.0 };
+        let mut all = rows(&station, &[16, 32, 64, 128], 1);
+        let slowed = |row: &mut Row| row.samples[0].throughput_per_second *= 0.4;
+        slowed(&mut all[1]);
+        slowed(&mut all[3]);
+        // 16 callers reach half of what 64 do.
+        assert_eq!(hopeful(&all, None), [false, false, true, false]);
+        all[3].samples[0].core_wait = Some(0.6);
+        assert_eq!(hopeful(&all, None), [false, false, true, true]);
+        slowed(&mut all[2]);
+        all[1] = rows(&station, &[32], 1).remove(0);
+        assert_eq!(hopeful(&all, None), [false, true, true, true], "a dip");
+    }
+
+    #[test]
+    fn what_fails_is_not_measured_again() {
+        let mut all = rows(&Station { service_us: 10.0, latency_us: 10.0 }, &[4, 8], 1);
+        all[1].samples[0].failed = all[1].samples[0].answered;
+        assert_eq!(hopeful(&all, None), [true, false]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What `hitless bench` leaves behind: files in the formats of other tools, pictures, and comparisons.
+
+#![cfg(feature = "cli")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use serde_json::Value;
+
+/// A short run at an endpoint in the process.
+fn run(arguments: &[&str]) -> Output {
+    let short = ["bench", "--key-space", "200", "--shards", "1", "--tasks", "8"];
+    Command::new(env!("CARGO_BIN_EXE_hitless"))
+        .args(short)
+        .args(arguments)
+        .env_remove("HITLESS_URL")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    let found = report.pointer(path).and_then(Value::as_f64);
+    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
+}
+
+/// Every digit of base 64 is six bits.
+fn from_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for digit in text.trim_end_matches('=').chars() {
+        bits = bits << 6 | DIGITS.find(digit).expect("base 64") as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
+}
+
+/// All intervals of an HdrHistogram log together, and how many there are.
+fn read_log(path: &Path) -> (Histogram<u64>, usize) {
+    let log = std::fs::read(path).expect("a file");
+    let (mut all, mut intervals) = (Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap(), 0);
+    for entry in IntervalLogIterator::new(&log) {
+        if let LogEntry::Interval(line) = entry.expect("a line of a log") {
+            let bytes = from_base64(line.encoded_histogram());
+            let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).expect("a histogram");
+            all.add(one).expect("histograms of one shape");
+            intervals += 1;
+        }
+    }
+    (all, intervals)
+}
+
+#[test]
+fn one_run_in_every_format_tells_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let names = ["run.json", "run.hlog", "memtier.json", "run.svg", "run.png"].map(path);
+    let [report, log, memtier, svg, png] = names.each_ref().map(|path| path.to_str().expect("text"));
+    let files = ["--json", report, "--hdr", log, "--memtier-json", memtier, "--plot", svg, "--plot", png];
+    let output = run(&[&files[..], &["--duration", "1s", "--moving-at", "500ms"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("MOVING from 0.5") && stdout.contains("\n  before "), "{stdout}");
+
+    let report = json(&names[0]);
+    let answered = number(&report, "/commands/answered");
+    let timeline = report.pointer("/timeline").and_then(Value::as_array).expect("a timeline");
+    let counted: f64 = timeline.iter().map(|moment| number(moment, "/answered")).sum();
+    assert_eq!(counted, answered);
+    // A second in tenths; a busy machine may take a little longer.
+    assert!((8..40).contains(&timeline.len()), "{}", timeline.len());
+    for part in ["before", "during", "after"] {
+        assert!(number(&report, &format!("/maintenance_windows/0/{part}/latency_us/p99")) > 0.0);
+    }
+    let began = number(&report, "/maintenance_windows/0/from_seconds");
+    assert!(began >= 0.5 && began < number(&report, "/maintenance_windows/0/to_seconds"));
+
+    let (latency, intervals) = read_log(&names[1]);
+    assert_eq!((latency.len() as f64, intervals), (answered, timeline.len()));
+    for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99_9", 0.999), ("max", 1.0)] {
+        let told = number(&report, &format!("/latency_us/{name}"));
+        assert_eq!(latency.value_at_quantile(quantile) as f64 / 1e3, told, "{name}");
+    }
+
+    let memtier = json(&names[2]);
+    assert_eq!(number(&memtier, "/ALL STATS/Totals/Count"), answered);
+    let p99_ms = number(&memtier, "/ALL STATS/Totals/Percentile Latencies/p99.00");
+    assert!((p99_ms - number(&report, "/latency_us/p99") / 1e3).abs() < 0.001);
+    let seconds =
+        memtier.pointer("/ALL STATS/Totals/Time-Serie").and_then(Value::as_object).expect("seconds");
+    assert_eq!(seconds.values().map(|second| number(second, "/Count")).sum::<f64>(), answered);
+
+    let svg = std::fs::read_to_string(&names[3]).expect("a picture");
+    for told in ["throughput, commands/s", "time since the start", "percentile", "MOVING", "p99", "0.5 s"] {
+        assert!(svg.contains(&format!(">{told}</text>")), "{told} is missing in the picture");
+    }
+    let png = std::fs::read(&names[4]).expect("a picture");
+    assert_eq!(png.get(16..24), Some(&[0, 0, 4, 176, 0, 0, 3, 32][..]), "1200 × 800 pixels");
+}
+
+#[test]
+fn a_full_disk_is_told_after_the_report() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // The name of a picture says its format, and a device's does not.
+    let picture = directory.path().join("full.svg");
+    std::os::unix::fs::symlink("/dev/full", &picture).expect("a link");
+    let picture = picture.to_str().expect("text");
+    let full = [
+        ("--json", "/dev/full"),
+        ("--hdr", "/dev/full"),
+        ("--memtier-json", "/dev/full"),
+        ("--plot", picture),
+    ];
+    let arguments: Vec<&str> = full.iter().flat_map(|(option, file)| [*option, *file]).collect();
+    let output = run(&[&["--requests", "500"], &arguments[..]].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(text(&output.stdout).contains("throughput"), "the report was printed");
+    for (option, file) in full {
+        assert!(stderr.contains(&format!("{option}: could not write to {file}: No space left")), "{stderr}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_refused_before_the_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let twice = directory.path().join("a.json");
+    let twice = twice.to_str().expect("text");
+    for (arguments, named) in [
+        (&["--hdr", "/nonexistent/a"][..], &["--hdr", "/nonexistent/a"][..]),
+        (&["--memtier-json", "/nonexistent/a"], &["--memtier-json", "/nonexistent/a"]),
+        (&["--plot", "/nonexistent/a.svg"], &["--plot", "/nonexistent/a.svg"]),
+        (&["--plot", "a.pdf"], &["--plot", ".svg or .png"]),
+        (&["--plot", "a.svg", "--plot-size", "10x10"], &["--plot-size", "480x360 to 8000x8000"]),
+        (&["--json", twice, "--memtier-json", twice], &["--memtier-json: --json writes to", "already"]),
+        (&["--compare", "/nonexistent/a.json"], &["--compare", "cannot read /nonexistent/a.json"]),
+        (&["--compare", "Cargo.toml"], &["--compare", "Cargo.toml is not JSON"]),
+        (&["--live", "--quiet"], &["--live", "--quiet"]),
+    ] {
+        let output = run(&[arguments, &["--duration", "1h"]].concat());
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(named.iter().all(|name| stderr.contains(name)), "{arguments:?}: {stderr}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn a_run_is_compared_with_an_earlier_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("report.json");
+    let path = path.to_str().expect("text");
+    assert_eq!(run(&["--requests", "2000", "--json", path]).status.code(), Some(0));
+    // The new report takes the old one's place, and is compared with what was there.
+    let output = run(&["--requests", "2000", "--pipeline", "4", "--json", path, "--compare", path]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("compared with ") && stdout.contains("\nlatency p99.9 "), "{stdout}");
+    assert!(
+        stdout.contains("NOT THE SAME EXPERIMENT") && stdout.contains("  pipeline: 1 then, 4 now\n"),
+        "{stdout}"
+    );
+    assert!(!stdout.contains("seed:") && !stdout.contains("endpoint:"), "{stdout}");
+    assert!(!stdout.contains('\u{1b}'), "no colours where nobody sees them");
+    assert_eq!(json(Path::new(path)).pointer("/config/pipeline"), Some(&Value::from(4)));
+}
+
+#[test]
+fn nothing_is_drawn_where_there_is_no_terminal() {
+    let output = run(&["--live", "--duration", "1500ms", "--no-moving"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    assert!(!text(&output.stdout).contains('\u{1b}'));
+}

@@ -1,0 +1,242 @@
+//! `hitless tune`, run as a user runs it: the built binary, its streams and its exit codes. What it decides is tested
+//! where it is decided, on samples that are made up; here it is asked whether it measures, and tells.
+
+#![cfg(feature = "cli")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+
+use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
+use serde_json::Value;
+
+fn tune(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    command.arg("tune").args(arguments);
+    // What the tests' own environment says must not change what is tested.
+    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    tune(arguments).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// A short sweep with `--json -`, which must exit with `code`.
+fn report(arguments: &[&str], code: i32) -> Value {
+    let short = [("--step", "30ms"), ("--rounds", "2"), ("--key-space", "100"), ("--json", "-")];
+    let left = short.iter().filter(|(option, _)| !arguments.contains(option));
+    let left: Vec<&str> = left.flat_map(|(option, value)| [*option, *value]).collect();
+    let output = run(&[&left[..], arguments, &["--quiet"]].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}\n{}", text(&output.stdout));
+    serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    let found = report.pointer(path).and_then(Value::as_f64);
+    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
+}
+
+fn list<'a>(report: &'a Value, path: &str) -> &'a [Value] {
+    let found = report.pointer(path).and_then(Value::as_array);
+    found.unwrap_or_else(|| panic!("no list at {path} in {report:#}"))
+}
+
+/// Endpoints of a test's own, of which the first has this fault.
+fn endpoints(fault: &str) -> (Endpoints, String) {
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
+    let endpoints = Endpoints::start(config).expect("endpoints");
+    let words: Vec<Vec<u8>> = fault.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    if !fault.is_empty() {
+        let done = endpoints.with_server(move |server| server.rehearse(NodeId(0), 0, &words));
+        done.expect("they run").expect("a fault");
+    }
+    let url = format!("redis://{}", endpoints.addresses()[0]);
+    (endpoints, url)
+}
+
+#[test]
+fn every_setting_is_measured_and_one_is_recommended() {
+    let sweep = ["--shards", "1", "--connections", "1,2", "--tasks", "1,8", "--all-rounds"];
+    let report = report(&sweep, 0);
+    assert_eq!(number(&report, "/version"), 1.0);
+    assert_eq!(report.pointer("/config/connections_per_shard"), Some(&serde_json::json!([1, 2])));
+    assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(false)));
+    // One caller has no use for two connections.
+    let settings = list(&report, "/settings");
+    assert_eq!(settings.len(), 3, "{report:#}");
+    for setting in settings {
+        assert_eq!(number(setting, "/rounds"), 2.0);
+        assert_eq!(list(setting, "/samples").len(), 2);
+        let quantiles = ["p50_us", "p99_us", "p99_9_us", "max_us"];
+        assert!(quantiles.map(|name| number(setting, &format!("/{name}"))).is_sorted());
+        assert!(number(setting, "/throughput_per_second") > 0.0);
+        assert!(number(setting, "/client_cpu_ns_per_command") > 0.0);
+        assert!((0.0..=1.0).contains(&number(setting, "/core_use")));
+    }
+    let recommended = report.pointer("/recommendation").expect("a recommendation");
+    let [shards, connections, tasks] = ["shards", "connections_per_shard", "tasks_per_shard"]
+        .map(|name| number(recommended, &format!("/{name}")));
+    let same = |setting: &&Value| {
+        number(setting, "/connections_per_shard") == connections
+            && number(setting, "/tasks_per_shard") == tasks
+    };
+    assert!(settings.iter().any(|setting| same(&setting)));
+    let said = |name: &str| recommended.pointer(name).and_then(Value::as_str).expect("words").to_owned();
+    assert_eq!(said("/config"), format!(".shards({shards}).connections_per_shard({connections})"));
+    assert_eq!(said("/flags"), format!("--shards {shards} --connections {connections} --tasks {tasks}"));
+    assert!(["knee", "edge_of_tasks", "edge_of_connections"].contains(&said("/reason").as_str()));
+    // It can be had again as it was said.
+    let flags = said("/flags");
+    let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));
+    let again = Command::new(env!("CARGO_BIN_EXE_hitless")).args(bench).env_remove("HITLESS_URL").output();
+    assert_eq!(again.expect("the binary runs").status.code(), Some(0));
+}
+
+#[test]
+fn a_handoff_is_measured_at_what_is_recommended_also_through_a_proxy() {
+    let (_endpoints, url) = endpoints("");
+    let sweep = ["--shards", "1", "--connections", "2", "--tasks", "4", "--rounds", "1"];
+    for (more, proxied) in [(&[][..], false), (&["--url", &url], true)] {
+        let report = report(&[&sweep[..], more].concat(), 0);
+        assert_eq!(report.pointer("/handoff/proxied"), Some(&Value::Bool(proxied)), "{report:#}");
+        assert_eq!(number(&report, "/handoff/moved/handoffs/expected"), 2.0);
+        assert_eq!(number(&report, "/handoff/moved/handoffs/succeeded"), 2.0);
+        assert_eq!(number(&report, "/handoff/moved/failed"), 0.0);
+        assert!(number(&report, "/handoff/steady/longest_gap_us") > 0.0);
+        assert!(number(&report, "/handoff/moved/latency_during_handoff_us/p99") > 0.0);
+    }
+}
+
+#[test]
+fn a_server_that_serves_one_after_the_other_is_full_with_few_callers() {
+    let (_endpoints, url) = endpoints("FAULT service 10");
+    let sweep = ["--shards", "1", "--connections", "1", "--tasks", "1,4,16", "--no-handoff"];
+    let load = ["--url", &url, "--step", "300ms", "--key-space", "10"];
+    let report = report(&[&sweep[..], &load].concat(), 0);
+    // A hundred a second and no more: a busy machine can only make it fewer.
+    for setting in list(&report, "/settings") {
+        assert!(number(setting, "/throughput_per_second") < 105.0, "{setting:#}");
+    }
+    let most = list(&report, "/settings").last().expect("settings");
+    assert!(number(most, "/p50_us") > 16.0 * 10_000.0 * 0.8, "they wait in line: {most:#}");
+    // With four there is always one to serve, also where their thread is late by a few services.
+    assert!(number(&report, "/recommendation/tasks_per_shard") <= 4.0, "{report:#}");
+}
+
+#[test]
+fn an_objective_is_kept_or_said_to_be_out_of_reach() {
+    let (_endpoints, url) = endpoints("FAULT delay 5");
+    let sweep = ["--url", &url, "--shards", "1", "--connections", "1", "--tasks", "2,4", "--no-handoff"];
+    let met = report(&[&sweep[..], &["--slo", "p50=10s,max=20s", "--find-rate"]].concat(), 0);
+    assert_eq!(met.pointer("/config/slo_us"), Some(&serde_json::json!({ "p50": 1e7, "max": 2e7 })));
+    assert!(number(&met, "/largest_rate/rate") > 0.0, "{met:#}");
+    assert!(!list(&met, "/largest_rate/probes").is_empty());
+    let missed = report(&[&sweep[..], &["--slo", "p50=4ms"]].concat(), 1);
+    assert_eq!(missed.pointer("/recommendation"), None, "{missed:#}");
+    let output = run(&[&sweep[..], &["--slo", "p50=4ms", "--step", "30ms", "--rounds", "1"]].concat());
+    let told = text(&output.stdout);
+    assert!(told.contains("no setting meets p50 ≤ 4.00 ms") && told.contains("nearest"), "{told}");
+}
+
+#[test]
+fn the_text_is_a_table_and_a_line_to_paste() {
+    let sweep = ["--shards", "1", "--connections", "2", "--tasks", "1,64", "--step", "30ms", "--rounds", "1"];
+    let output = run(&[&sweep[..], &["--key-space", "100", "--no-handoff"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    for part in ["commands/s", "  →", "recommended   1 shard × 2 connections", "limited by", "altogether"]
+    {
+        assert!(told.contains(part), "{part:?} is missing in:\n{told}");
+    }
+    assert!(told.contains("Config        .shards(1).connections_per_shard(2)\n"), "{told}");
+    assert!(told.contains("hitless bench --shards 1 --connections 2 --tasks "), "{told}");
+    assert_eq!(text(&output.stderr), "", "no progress where nobody watches");
+}
+
+#[test]
+fn nonsense_is_a_usage_error_that_names_the_option() {
+    for (arguments, named) in [
+        (&["--connections", "4,x"][..], &["--connections", "1 to 4096"][..]),
+        (&["--shards", "2", "--cores", "0"], &["--shards", "--cores"]),
+        (&["--slo", "p99<2ms"], &["--slo", "p99=2ms"]),
+        (&["--duration", "3s"], &["--duration", "--step"]),
+        (&["--url", "http://localhost"], &["--url"]),
+        (&["--json", "/nonexistent/tune.json"], &["--json"]),
+        (&["--no-such-option"], &["--no-such-option"]),
+    ] {
+        let output = run(arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(named.iter().all(|name| stderr.contains(name)), "{arguments:?}: {stderr}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_is_code_3() {
+    // Nobody listens on a port that was free a moment ago.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let url = format!("redis://:s3cret@{address}");
+    let output = run(&["--url", &url, "--connect-timeout", "300ms", "--shards", "1"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains(&address.to_string()) && !stderr.contains("s3cret"), "{stderr}");
+}
+
+/// Starts a sweep that would take hours, and waits until its `runs`th run is under way.
+fn started(runs: usize, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut command =
+        tune(&[&["--rounds", "100", "--json", "-", "--quiet", "--shards", "1"], arguments].concat());
+    command.env("RUST_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut left = runs;
+    let mut line = String::new();
+    while left > 0 {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before");
+        left -= usize::from(line.contains("the run begins"));
+    }
+    (child, stderr)
+}
+
+#[expect(unsafe_code, reason = "the standard library sends no signal but one")]
+fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id()).expect("a process id");
+    // SAFETY: a plain system call; the child is ours and has not been waited for.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+}
+
+#[test]
+fn ctrl_c_still_gives_what_is_there() {
+    // Each step is two runs, one of them to warm up: the third is the second step.
+    for (runs, step, code) in [(1, "1h", 1), (5, "20ms", 0)] {
+        let (child, mut stderr) = started(runs, &["--step", step, "--tasks", "4,8", "--key-space", "100"]);
+        interrupt(&child);
+        // Its log must not fill the pipe.
+        let rest = std::thread::spawn(move || {
+            let mut rest = String::new();
+            stderr.read_to_string(&mut rest).map(|_| rest)
+        });
+        let output = child.wait_with_output().expect("it ends");
+        let rest = rest.join().expect("no panic").expect("text");
+        assert_eq!(output.status.code(), Some(code), "{rest}");
+        if code == 1 {
+            assert!(rest.contains("interrupted before anything was measured"), "{rest}");
+            continue;
+        }
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(true)));
+        assert!(!list(&report, "/settings").is_empty());
+        assert_eq!(report.pointer("/handoff"), None);
+    }
+}
