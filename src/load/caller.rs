@@ -62,6 +62,8 @@ pub(crate) struct Caller<D: Door> {
     verifier: Option<Verifier>,
     until_audit: u32,
     pending: Vec<Pending<D>>,
+    /// Answers that came together and are not recorded yet.
+    together: u64,
     /// The last answer, or the first command sent since.
     waiting_since: Instant,
     /// Whether commands have failed since the last answer.
@@ -126,6 +128,7 @@ impl<D: Door> Caller<D> {
             verifier,
             until_audit: AUDIT_EVERY,
             pending: Vec::with_capacity(workload.pipeline),
+            together: 0,
             waiting_since: common.gate.begin(),
             losing: false,
             backoff: BACKOFF.0,
@@ -290,19 +293,19 @@ impl<D: Door> Caller<D> {
         for one in pending.drain(..) {
             match one {
                 Pending::Get { reply, index } => {
-                    let result = clock.settle(reply).await;
+                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
                     self.record(&batch, clock.at, result.as_ref().err());
                     self.got(&batch, index, result);
                 }
                 Pending::Set { reply, index, version } => {
-                    let result = clock.settle(reply).await;
+                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
                     self.record(&batch, clock.at, result.as_ref().err());
                     if let Some(verifier) = &mut self.verifier {
                         verifier.set_done(index, version, written(&result));
                     }
                 }
                 Pending::Incr { reply } => {
-                    let result = clock.settle(reply).await;
+                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
                     self.record(&batch, clock.at, result.as_ref().err());
                     if let Some(verifier) = &mut self.verifier {
                         match result {
@@ -312,11 +315,12 @@ impl<D: Door> Caller<D> {
                     }
                 }
                 Pending::Other { reply } => {
-                    let result = clock.settle(reply).await;
+                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
                     self.record(&batch, clock.at, result.as_ref().err());
                 }
             }
         }
+        self.record_together(&batch, clock.at);
         // The empty vector keeps its room for the next batch.
         self.pending = pending;
         clock.at
@@ -333,14 +337,10 @@ impl<D: Door> Caller<D> {
 
     fn record(&mut self, batch: &Batch, now: Instant, error: Option<&Error>) {
         let Some(error) = error else {
-            if batch.measured {
-                self.answered(batch, now);
-            }
-            self.waiting_since = now;
-            self.losing = false;
-            self.backoff = BACKOFF.0;
+            self.together += 1;
             return;
         };
+        self.record_together(batch, now);
         if batch.measured {
             let failure = Failure {
                 kind: error.kind().name(),
@@ -356,14 +356,24 @@ impl<D: Door> Caller<D> {
         }
     }
 
-    fn answered(&self, batch: &Batch, now: Instant) {
-        let mut recorder = self.common.recorder.borrow_mut();
-        let latency = now.saturating_duration_since(batch.intended);
-        recorder.answered(latency, now.saturating_duration_since(batch.sent));
-        if self.common.overlap.holds(batch.intended) {
-            recorder.in_handoff(latency);
+    /// Records answers that came at the same time, each with an entry of its own, as one.
+    fn record_together(&mut self, batch: &Batch, at: Instant) {
+        let count = std::mem::take(&mut self.together);
+        if count == 0 {
+            return;
         }
-        recorder.gap(self.waited(now));
+        if batch.measured {
+            let mut recorder = self.common.recorder.borrow_mut();
+            let latency = at.saturating_duration_since(batch.intended);
+            recorder.answered(latency, at.saturating_duration_since(batch.sent), count);
+            if self.common.overlap.holds(batch.intended) {
+                recorder.in_handoff(latency, count);
+            }
+            recorder.gap(self.waited(at));
+        }
+        self.waiting_since = at;
+        self.losing = false;
+        self.backoff = BACKOFF.0;
     }
 
     async fn back_off(&mut self, now: Instant) -> Instant {
@@ -385,18 +395,24 @@ struct Clock {
 }
 
 impl Clock {
-    /// Waits for a reply, and notes when it was there.
+    /// Waits for a reply, and notes when it was there. `before` is told of the time of those that came before it as
+    /// soon as that is another one.
     async fn settle<T>(
         &mut self,
         mut reply: impl Future<Output = Result<T, Error>> + Unpin,
+        mut before: impl FnMut(Instant),
     ) -> Result<T, Error> {
         let result = poll_fn(|context| {
             let polled = Pin::new(&mut reply).poll(context);
-            self.is_due |= polled.is_pending();
+            if polled.is_pending() {
+                before(self.at);
+                self.is_due = true;
+            }
             polled
         })
         .await;
         if self.is_due || self.is_always_due {
+            before(self.at);
             self.at = Instant::now();
             self.is_due = false;
         }

@@ -321,7 +321,7 @@ mod tests {
         let mut recorder = Recorder::new(false);
         recorder.issued(answered as usize);
         for _ in 0..answered {
-            recorder.answered(Duration::from_micros(50), Duration::ZERO);
+            recorder.answered(Duration::from_micros(50), Duration::ZERO, 1);
         }
         let interval = recorder.exchange(Box::new(Interval::new(false)));
         Message::Recorded {

@@ -141,7 +141,7 @@ mod tests {
         for n in 0..10 {
             let mut recorder = Recorder::new(false);
             let latency = Duration::from_micros(if n == 5 { 9000 } else { 100 });
-            (0..50).for_each(|_| recorder.answered(latency, Duration::ZERO));
+            (0..50).for_each(|_| recorder.answered(latency, Duration::ZERO, 1));
             let interval = recorder.exchange(Box::new(Interval::new(false)));
             let from = Duration::from_millis(n * 100);
             timeline.add(from, from + Duration::from_millis(100), &interval);

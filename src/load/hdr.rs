@@ -96,7 +96,7 @@ mod tests {
             let mut recorder = Recorder::new(false);
             for _ in 0..5000 {
                 let latency = Duration::from_nanos(random.u64(20_000..30_000_000));
-                recorder.answered(latency, Duration::ZERO);
+                recorder.answered(latency, Duration::ZERO, 1);
             }
             let interval = recorder.exchange(Box::new(Interval::new(false)));
             all.add(&interval.latency).unwrap();

@@ -134,19 +134,20 @@ impl Recorder {
         self.now.counts.issued += commands as u64;
     }
 
-    /// `latency` counts from the intended time, `service` from the time of sending.
-    pub(crate) fn answered(&mut self, latency: Duration, service: Duration) {
-        self.now.counts.answered += 1;
-        self.now.latency.saturating_record(nanos(latency));
+    /// So many commands were answered at the same time. `latency` counts from the intended time, `service` from the time
+    /// of sending.
+    pub(crate) fn answered(&mut self, latency: Duration, service: Duration, count: u64) {
+        self.now.counts.answered += count;
+        self.now.latency.saturating_record_n(nanos(latency), count);
         if let Some(histogram) = &mut self.now.service {
-            histogram.saturating_record(nanos(service));
+            histogram.saturating_record_n(nanos(service), count);
         }
     }
 
-    /// A command that was answered had overlapped a handoff.
+    /// So many commands that were answered had overlapped a handoff.
     #[cold]
-    pub(crate) fn in_handoff(&mut self, latency: Duration) {
-        self.now.in_handoff.saturating_record(nanos(latency));
+    pub(crate) fn in_handoff(&mut self, latency: Duration, count: u64) {
+        self.now.in_handoff.saturating_record_n(nanos(latency), count);
     }
 
     pub(crate) fn missing(&mut self) {
@@ -189,12 +190,12 @@ mod tests {
         let mut total = Interval::new(true);
         for round in 1..=3u64 {
             recorder.issued(3);
-            recorder.answered(Duration::from_micros(round * 10), Duration::from_micros(5));
+            recorder.answered(Duration::from_micros(round * 10), Duration::from_micros(5), 1);
             recorder.failed(failure("timeout", true), &"too late");
             recorder.failed(failure("overloaded", false), &"full");
             recorder.gap(Duration::from_millis(10 - round));
             if round == 2 {
-                recorder.in_handoff(Duration::from_micros(20));
+                recorder.in_handoff(Duration::from_micros(20), 1);
             }
             let mut taken = recorder.exchange(Box::new(Interval::new(true)));
             total.absorb(&mut taken);
@@ -216,8 +217,8 @@ mod tests {
     #[test]
     fn what_is_too_long_to_tell_apart_is_still_counted() {
         let mut recorder = Recorder::new(false);
-        recorder.answered(Duration::from_secs(1_000_000), Duration::ZERO);
-        recorder.answered(Duration::ZERO, Duration::ZERO);
+        recorder.answered(Duration::from_secs(1_000_000), Duration::ZERO, 1);
+        recorder.answered(Duration::ZERO, Duration::ZERO, 1);
         let taken = recorder.exchange(Box::new(Interval::new(false)));
         assert_eq!(taken.latency.len(), 2);
         assert!(taken.latency.max() >= 3_600_000_000_000);

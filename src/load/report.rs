@@ -100,7 +100,7 @@ impl Recorded {
     pub(crate) fn example() -> Recorded {
         let mut recorder = super::recorder::Recorder::new(false);
         for micros in [1, 2, 7] {
-            recorder.answered(Duration::from_micros(micros), Duration::ZERO);
+            recorder.answered(Duration::from_micros(micros), Duration::ZERO, 1);
         }
         let interval = recorder.exchange(Box::new(Interval::new(false)));
         let mut timeline = Timeline::new(Duration::from_millis(100), 1);
@@ -467,8 +467,8 @@ mod tests {
     fn numbers_are_what_was_recorded() {
         let report = Report::new(measured(|recorder| {
             recorder.issued(3);
-            recorder.answered(Duration::from_micros(100), Duration::ZERO);
-            recorder.answered(Duration::from_micros(300), Duration::ZERO);
+            recorder.answered(Duration::from_micros(100), Duration::ZERO, 1);
+            recorder.answered(Duration::from_micros(300), Duration::ZERO, 1);
             recorder.gap(Duration::from_micros(300));
             let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
             recorder.failed(failure, &"too late");
@@ -495,8 +495,8 @@ mod tests {
     #[test]
     fn what_overlapped_a_handoff_is_told_apart() {
         let report = Report::new(measured(|recorder| {
-            recorder.answered(Duration::from_micros(100), Duration::ZERO);
-            recorder.in_handoff(Duration::from_micros(300));
+            recorder.answered(Duration::from_micros(100), Duration::ZERO, 1);
+            recorder.in_handoff(Duration::from_micros(300), 1);
         }));
         let during = report.latency_during_handoff_us.expect("latencies");
         assert!((during.p50 - 300.0).abs() < 0.5 && (during.max - 300.0).abs() < 0.5, "{during:?}");

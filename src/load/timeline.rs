@@ -210,7 +210,7 @@ mod tests {
     fn interval(answered: u64, micros: u64) -> Interval {
         let mut recorder = Recorder::new(false);
         for _ in 0..answered {
-            recorder.answered(Duration::from_micros(micros), Duration::ZERO);
+            recorder.answered(Duration::from_micros(micros), Duration::ZERO, 1);
         }
         *recorder.exchange(Box::new(Interval::new(false)))
     }
