@@ -137,7 +137,7 @@
 )]
 //! | `cli` | the command `hitless`, with what it depends on | yes |
 //!
-//! To embed the client alone, take `default-features = false`.
+//! To embed the client alone, take `default-features = false` and, for `rediss://`, `features = ["tls"]`.
 //!
 //! # What it needs
 //!

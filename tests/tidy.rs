@@ -365,3 +365,31 @@ fn the_front_page_is_true() {
     let names: usize = exported.map(|line| line.split("::").last().unwrap().split(',').count()).sum();
     assert!((1..=ROOT_NAMES_MAX).contains(&names), "{names} names at the root");
 }
+
+/// Users copy the dependency line of the README. Without `tls`, every `rediss://` of the same page fails.
+#[test]
+fn the_dependency_line_of_the_readme_has_tls() {
+    let readme = std::fs::read_to_string(top().join("README.md")).unwrap();
+    let line = readme.lines().find(|line| line.starts_with("hitless = {")).unwrap();
+    let manifest = std::fs::read_to_string(top().join("Cargo.toml")).unwrap();
+    let features = line.split("features = [").last().and_then(|rest| rest.split(']').next()).unwrap();
+    let features: Vec<&str> = features.split(',').map(|feature| feature.trim().trim_matches('"')).collect();
+    assert!(features.contains(&"tls"), "{line}");
+    for feature in features {
+        assert!(
+            manifest.lines().any(|line| line.starts_with(&format!("{feature} = "))),
+            "no feature {feature}"
+        );
+    }
+}
+
+/// A link in the manifest is shown on the registry's page of the crate: a made-up one is worse than none.
+#[test]
+fn the_manifest_names_no_placeholder() {
+    let manifest = std::fs::read_to_string(top().join("Cargo.toml")).unwrap();
+    for key in ["repository", "homepage", "documentation"] {
+        let line = manifest.lines().find(|line| line.starts_with(&format!("{key} = ")));
+        let made_up = line.filter(|line| [".invalid", "example."].iter().any(|part| line.contains(part)));
+        assert_eq!(made_up, None);
+    }
+}

@@ -8,6 +8,7 @@ mod config_file;
 mod doctor;
 mod invocation;
 mod json;
+mod licenses;
 mod live;
 mod login;
 mod man;
@@ -57,6 +58,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Write the manual pages
     Man(man::ManArgs),
+    /// Print the licenses of this program and of the font in its pictures
+    Licenses(licenses::LicensesArgs),
 }
 
 /// How a command ended that could not do what it was asked to.
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Licenses(_) => licenses::run(),
     };
     ExitCode::from(match result {
         Ok(code) => code,

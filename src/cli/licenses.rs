@@ -1,0 +1,50 @@
+//! `hitless licenses`: the license texts that have to travel with the program.
+//!
+//! The binary is often copied without its repository, and the license of its font asks for the notice in every copy.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::{Failure, WELL};
+
+/// Options of `hitless licenses`: there are none.
+#[derive(Debug, Args)]
+pub(super) struct LicensesArgs {}
+
+/// Prints the texts and returns the exit code.
+pub(super) fn run() -> Result<u8, Failure> {
+    let mut out = io::stdout();
+    let written = write_to(&mut out).and_then(|()| out.flush());
+    written.context("could not write the licenses").map_err(Failure::Failed)?;
+    Ok(WELL)
+}
+
+fn write_to(out: &mut impl Write) -> io::Result<()> {
+    for (subject, text) in LICENSES {
+        writeln!(out, "==== {subject}\n\n{}\n", text.trim_end())?;
+    }
+    Ok(())
+}
+
+const LICENSES: &[(&str, &str)] = &[
+    ("hitless, at your choice: the MIT license", include_str!("../../LICENSE-MIT")),
+    ("hitless, at your choice: the Apache license 2.0", include_str!("../../LICENSE-APACHE")),
+    ("the font in pictures, DejaVu Sans", include_str!("../../LICENSE-DEJAVU")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notice_of_the_font_is_printed() {
+        let mut out = Vec::new();
+        write_to(&mut out).expect("a vector takes everything");
+        let text = String::from_utf8(out).expect("text");
+        for notice in ["MIT License", "Apache License", "Bitstream Vera is a trademark", "Tavmjong Bah"] {
+            assert!(text.contains(notice), "{notice}");
+        }
+    }
+}
