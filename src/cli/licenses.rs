@@ -11,6 +11,7 @@ use super::{Failure, WELL};
 
 /// Options of `hitless licenses`: there are none.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct LicensesArgs {}
 
 /// Prints the texts and returns the exit code.
@@ -33,6 +34,14 @@ const LICENSES: &[(&str, &str)] = &[
     ("hitless, at your choice: the Apache license 2.0", include_str!("../../LICENSE-APACHE")),
     ("the font in pictures, DejaVu Sans", include_str!("../../LICENSE-DEJAVU")),
 ];
+
+const EXAMPLES: &str = "\
+Examples:
+  hitless licenses > LICENSES
+      Beside a copy of the binary, for example in a container image.
+
+Exit codes:
+  0 all well · 1 the texts could not be written · 2 usage";
 
 #[cfg(test)]
 mod tests {
