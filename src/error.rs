@@ -68,6 +68,9 @@ pub enum ErrorKind {
     ShutDown,
     /// A closure that was sent to a shard panicked there.
     Panicked,
+    /// The call cannot work where it is made, and would hang or panic: it waits for its own thread, for instance. The
+    /// text says what to do instead.
+    Misuse,
 }
 
 impl ErrorKind {
@@ -90,6 +93,7 @@ impl ErrorKind {
             ErrorKind::Command => "command",
             ErrorKind::ShutDown => "shut-down",
             ErrorKind::Panicked => "panicked",
+            ErrorKind::Misuse => "misuse",
         }
     }
 }
@@ -212,6 +216,19 @@ impl Error {
 
     pub(crate) fn machine(detail: impl Into<String>) -> Self {
         Error::new(ErrorKind::Machine, Outcome::Unsent, detail)
+    }
+
+    /// A call that would hang or panic where it was made; `detail` says what to do instead.
+    pub(crate) fn misuse(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Misuse, outcome, detail)
+    }
+
+    /// A future was polled again after it had handed its reply out.
+    pub(crate) fn already_taken() -> Self {
+        Error::misuse(
+            Outcome::Answered,
+            "the reply was taken already: its future was polled again after it was ready",
+        )
     }
 
     pub(crate) fn shut_down(outcome: Outcome) -> Self {

@@ -10,13 +10,11 @@ mod threads;
 #[cfg(feature = "redis-rs")]
 mod unanswered;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{self, Arc};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_lite::FutureExt;
 
 pub use self::reply::ClientReply;
 
@@ -26,13 +24,13 @@ use self::route::{Choice, Place, Route};
 use self::threads::Threads;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::proto::connection::Lane;
 use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::Frame;
 use crate::shard::mailbox::Letter;
-use crate::shard::{FOREIGN_LANES, Shard, ShardStats};
+use crate::shard::{FOREIGN_LANES, Shard, ShardStats, thread};
 
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
 ///
@@ -114,7 +112,8 @@ impl Client {
     /// be `Send`. Returns the results in the order of the shards.
     ///
     /// # Errors
-    /// If a shard is shut down, or the closure panics there; the shard itself, and what else runs on it, lives on.
+    /// If a shard is shut down, before or while the future runs; or the closure panics there: the shard itself, and what
+    /// else runs on it, lives on.
     pub async fn run_on_each_shard<F, Fut, T>(&self, run: F) -> Result<Vec<T>>
     where
         F: Fn(Shard) -> Fut + Clone + Send + 'static,
@@ -179,12 +178,19 @@ impl Client {
     }
 
     /// Accepts no new command, waits until those that were accepted are answered, closes every connection, and
-    /// joins every thread. It concerns all clones.
+    /// joins every thread. It concerns all clones. Closures that still run on the shards are dropped then, and their
+    /// callers told so.
     ///
     /// # Errors
     /// If commands had to be given up because they were not answered within `grace`; each got an error of its own.
-    /// Everything is shut down all the same.
+    /// Everything is shut down all the same. [`ErrorKind::Misuse`](crate::ErrorKind::Misuse), and nothing is shut down,
+    /// on one of the client's own shards, whose thread cannot wait for its own end: drop the last handle there instead.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
+        if thread::current() == Some(self.shared.threads.host()) {
+            let detail = "shutdown() on one of the client's own shards would wait for the thread that it runs on: call it \
+                          on another thread, or drop the last handle";
+            return Err(Error::misuse(Outcome::Unsent, detail));
+        }
         let mut results = Vec::new();
         let mut asked = Vec::new();
         for index in 0..self.shared.threads.len() {
@@ -204,7 +210,7 @@ impl Client {
     /// Sends any command.
     ///
     /// # Errors
-    /// [`ErrorKind::Command`], at once, if it is one that shared connections [do not carry](mod@crate::command).
+    /// [`ErrorKind::Command`](crate::ErrorKind::Command), at once, if it is one that shared connections [do not carry](mod@crate::command).
     pub fn run<T: FromReply>(&self, command: &Cmd) -> ClientReply<T> {
         if let Some(error) = command.refusal() {
             return self.settled(command.command_name(), Err(error));
@@ -239,13 +245,7 @@ impl Client {
         T: Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let start = move |shard: Shard| {
-            shard.clone().spawn(async move {
-                let result = AssertUnwindSafe(async move { run(shard).await }).catch_unwind().await;
-                // Whoever asked may have stopped waiting.
-                let _ = sender.send(result.map_err(|panic| panicked(&*panic)));
-            });
-        };
+        let start = move |shard: Shard| shard.run_closure(run, sender);
         self.post(index, Letter::Run(Box::new(start))).await?;
         Ok(receiver)
     }
@@ -305,12 +305,6 @@ impl Clone for Client {
 
 async fn finished<T>(receiver: oneshot::Receiver<Result<T>>) -> Result<T> {
     receiver.await.unwrap_or_else(|_| Err(Error::shut_down(Outcome::Ambiguous)))
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    Error::new(ErrorKind::Panicked, Outcome::Ambiguous, format!("a closure on the shard panicked: {text}"))
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl<T> ClientReply<T> {
 }
 
 impl<T: FromReply> ClientReply<T> {
-    /// Blocks this thread until the reply is there. Not for use where other tasks run on the thread.
+    /// Blocks this thread until the reply is there. Not for use where other tasks run on the thread, such as in tokio.
     ///
     /// ```no_run
     /// # fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -81,8 +81,14 @@ impl<T: FromReply> ClientReply<T> {
     /// ```
     ///
     /// # Errors
-    /// As awaiting it.
+    /// As awaiting it; and [`ErrorKind::Misuse`] on a thread that runs a client's shards, this one's or another's: the
+    /// connections there could not run until the reply came, which may be the one that is waited for.
     pub fn wait(self) -> Result<T> {
+        if crate::shard::thread::current().is_some() {
+            let detail = "wait() would block the thread of a shard, which its connections need: await the reply instead";
+            let error = Error::misuse(Outcome::Ambiguous, detail);
+            return Err(error.of(self.name).at(self.shared.effective.endpoint()));
+        }
         futures_lite::future::block_on(self)
     }
 }
@@ -106,7 +112,7 @@ impl<T: FromReply> Future for ClientReply<T> {
                 }
             }
             Call::Settled(result) => result.clone(),
-            Call::Taken => Err(Error::shut_down(Outcome::Answered)),
+            Call::Taken => Err(Error::already_taken()),
         };
         this.call = Call::Taken;
         this.stay = None;

@@ -10,8 +10,10 @@ use crate::error::Result;
 use crate::shard::ShardGroup;
 use crate::shard::executor::{self, Executor};
 use crate::shard::mailbox::Mailbox;
+use crate::shard::thread::HostId;
 
 pub(super) struct Threads {
+    host: HostId,
     mailboxes: Vec<Arc<Mailbox>>,
     /// Taken by whoever joins them. Nothing on the way of a command touches it.
     executors: Mutex<Vec<Executor>>,
@@ -23,22 +25,26 @@ impl Threads {
     /// # Errors
     /// If one of them cannot run: those that could are ended again.
     pub(super) fn start(effective: &Effective) -> Result<Self> {
-        let mut threads = Threads { mailboxes: Vec::new(), executors: Mutex::default() };
+        let mut threads = Threads::of(Vec::new());
         let shards = effective.shard_cores().len();
         let group = ShardGroup::new(shards);
         for _ in 0..shards {
             let mailbox = Arc::new(Mailbox::new());
             threads.mailboxes.push(mailbox.clone());
-            let executor = executor::start(effective, &group, group.join()?, mailbox)?;
+            let executor = executor::start(effective, threads.host, &group, group.join()?, mailbox)?;
             threads.executors.get_mut().unwrap_or_else(PoisonError::into_inner).push(executor);
         }
         Ok(threads)
     }
 
-    /// Mailboxes that whoever tests this serves.
-    #[cfg(test)]
+    /// Without any threads: these mailboxes are served by others.
     pub(super) fn of(mailboxes: Vec<Arc<Mailbox>>) -> Self {
-        Threads { mailboxes, executors: Mutex::default() }
+        Threads { host: HostId::unique(), mailboxes, executors: Mutex::default() }
+    }
+
+    /// What the threads know themselves by.
+    pub(super) fn host(&self) -> HostId {
+        self.host
     }
 
     pub(super) fn len(&self) -> usize {

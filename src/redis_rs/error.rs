@@ -54,7 +54,9 @@ impl From<Error> for RedisError {
             (_, ErrorKind::ShutDown | ErrorKind::Connect | ErrorKind::ConnectionLost) => {
                 io::Error::new(io::ErrorKind::BrokenPipe, error).into()
             }
-            (_, ErrorKind::Panicked) => (RedisErrorKind::Client, "hitless", error.to_string()).into(),
+            (_, ErrorKind::Panicked | ErrorKind::Misuse) => {
+                (RedisErrorKind::Client, "hitless", error.to_string()).into()
+            }
         }
     }
 }
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
     use crate::command::CommandName;
 
-    const KINDS: [ErrorKind; 15] = [
+    const KINDS: [ErrorKind; 16] = [
         ErrorKind::Config,
         ErrorKind::Machine,
         ErrorKind::Connect,
@@ -89,6 +91,7 @@ mod tests {
         ErrorKind::ReplyType,
         ErrorKind::ShutDown,
         ErrorKind::Panicked,
+        ErrorKind::Misuse,
     ];
 
     fn made(kind: ErrorKind, outcome: Outcome) -> RedisError {

@@ -10,16 +10,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Weak;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::mailbox::{self, Mailbox};
 use super::poller::Idling;
+use super::thread::{self, HostId};
 use super::{Inner, Member, Shard, ShardGroup, poller};
 use crate::config::Effective;
 use crate::error::{Error, Result};
+use crate::proto::error::Outcome;
 
 pub(crate) struct Executor(JoinHandle<()>);
 
@@ -37,6 +39,7 @@ impl Executor {
 /// If the thread, or the executor on it, cannot be had.
 pub(crate) fn start(
     effective: &Effective,
+    host: HostId,
     group: &ShardGroup,
     member: Member,
     mailbox: Arc<Mailbox>,
@@ -44,8 +47,8 @@ pub(crate) fn start(
     let index = member.index();
     let core = effective.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
-    let place = Place { index, core, effective: effective.clone(), group: group.clone(), mailbox };
-    let thread = thread::Builder::new()
+    let place = Place { index, core, host, effective: effective.clone(), group: group.clone(), mailbox };
+    let thread = std::thread::Builder::new()
         .name(format!("hitless-{index}"))
         .spawn(move || place.live(member, &started))
         .map_err(|error| unable(index, core, &error.to_string()))?;
@@ -57,10 +60,24 @@ pub(crate) fn start(
     }
 }
 
+/// Whether a glommio executor runs this task. The runtime has no way to ask but one that panics.
+///
+/// # Errors
+/// If not.
+pub(super) fn must_run_here() -> Result<()> {
+    catch_unwind(|| glommio::executor().id()).map(drop).map_err(|_| {
+        Error::misuse(
+            Outcome::Unsent,
+            "Shard::connect needs a glommio executor on its thread; elsewhere, such as in tokio, use Client::start",
+        )
+    })
+}
+
 /// What the executors of one shard have in common, as one takes another's place.
 struct Place {
     index: usize,
     core: Option<usize>,
+    host: HostId,
     effective: Effective,
     group: ShardGroup,
     mailbox: Arc<Mailbox>,
@@ -72,6 +89,7 @@ type Started = mpsc::Sender<Result<(), String>>;
 impl Place {
     /// Runs one executor after the other, until one ends as it should.
     fn live(self, first: Member, started: &Started) {
+        thread::enter(self.host);
         let mut member = Some(first);
         let mut deaths = Deaths::default();
         while let Some(seat) = member.take() {

@@ -83,6 +83,7 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
             Letter::ShutDown { grace, done } => {
                 let result = shard.shutdown(grace).await;
                 mailbox.abandon();
+                end_closures(&shard).await;
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(result);
                 return;
@@ -98,6 +99,17 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
     }
     // Nobody is left who could ask how it went.
     let _ = shard.shutdown(shard.inner.effective.last_replies()).await;
+    end_closures(&shard).await;
+}
+
+/// Lets closures that only waited for their last replies finish, and ends the others.
+async fn end_closures(shard: &Shard) {
+    for _ in 0..LAST_TURNS {
+        futures_lite::future::yield_now().await;
+    }
+    shard.inner.closures.end_all();
+    // They drop what they hold when they run once more.
+    futures_lite::future::yield_now().await;
 }
 
 /// How many letters may wait for their shard.
@@ -107,6 +119,8 @@ const LETTERS_MAX: usize = 8192;
 const SENDERS_MAX: usize = 2 * LETTERS_MAX;
 /// How many letters are served before other tasks of the shard run.
 const LETTERS_PER_TURN: usize = 256;
+/// How many turns of the run queue closures have to finish once no call is open any more.
+const LAST_TURNS: usize = 16;
 
 #[cfg(test)]
 mod across_threads;

@@ -10,6 +10,7 @@ pub(crate) mod bench;
 mod broadcast;
 mod calls;
 pub(crate) mod channel;
+mod closures;
 mod commands;
 mod credentials;
 mod driver;
@@ -27,6 +28,7 @@ mod seats;
 mod stats;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod thread;
 mod transport;
 
 use std::cell::RefCell;
@@ -90,6 +92,7 @@ pub(crate) struct Inner {
     effective: Effective,
     clock: Clock,
     lookups: resolve::Lookups,
+    closures: closures::Closures,
     poller: Rc<poller::Poller>,
     member: Arc<Member>,
     pinned_to: Option<usize>,
@@ -133,7 +136,8 @@ impl Shard {
     /// are several, [`Shard::connect_in`] a group.
     ///
     /// # Errors
-    /// If the configuration is wrong, or no connection can be made within the connect timeout.
+    /// If the configuration is wrong, or no connection can be made within the connect timeout; and
+    /// [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) where no glommio executor runs, such as in tokio.
     pub async fn connect(config: Config) -> Result<Shard> {
         Shard::connect_in(&ShardGroup::new(1), config).await
     }
@@ -143,6 +147,7 @@ impl Shard {
     /// # Errors
     /// As [`Shard::connect`]; and if the group was made for fewer shards. One that failed has left its seat again.
     pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
+        executor::must_run_here()?;
         let effective = config.effective()?;
         let timeout = effective.connect_timeout();
         let naps = effective.nap_before_park().unwrap_or(false);
@@ -186,8 +191,8 @@ impl Shard {
         };
         let lookups = resolve::Lookups::new(&effective, clock);
         let poller = poller::Poller::new();
-        let inner =
-            Rc::new(Inner { core: RefCell::new(core), effective, clock, lookups, poller, member, pinned_to });
+        let (core, closures) = (RefCell::new(core), closures::Closures::default());
+        let inner = Rc::new(Inner { core, effective, clock, lookups, closures, poller, member, pinned_to });
         Shard { inner, entry, lane: Lane(0) }
     }
 
@@ -456,6 +461,7 @@ impl Inner {
         let calls = self.core.try_borrow_mut().map(|mut core| std::mem::take(&mut core.calls));
         // Dropping them tells the callers on other threads.
         drop(calls);
+        self.closures.end_all();
     }
 
     fn renew(&self, credentials: Credentials) {

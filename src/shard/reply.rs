@@ -10,7 +10,6 @@ use super::Inner;
 use crate::command::{CommandName, FromReply};
 use crate::error::{Error, Result};
 use crate::proto::connection::{Position, Ticket};
-use crate::proto::error::Outcome;
 use crate::proto::pool::{DeadlineId, EntryId};
 use crate::proto::resp::Frame;
 
@@ -98,7 +97,7 @@ impl<T: FromReply> Future for Reply<T> {
             Call::Settled(result) => {
                 result.clone().and_then(T::from_reply).map_err(|error| error.of(this.name))
             }
-            Call::Taken => Err(Error::shut_down(Outcome::Answered).of(this.name)),
+            Call::Taken => Err(Error::already_taken().of(this.name)),
         };
         this.call = Call::Taken;
         Poll::Ready(result)
