@@ -197,14 +197,14 @@ fn a_reply_in_time_is_the_same_with_a_deadline() {
     run(move || async move {
         let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
         for expected in 1..=100 {
-            let reply = shard.incr("counter").within(GRACE).within(GRACE * 2);
+            let reply = shard.incr("counter").timeout(GRACE).timeout(GRACE * 2);
             assert_eq!(reply.await.unwrap(), expected);
         }
-        drop(shard.incr("other").within(GRACE));
+        drop(shard.incr("other").timeout(GRACE));
         // What is answered already cannot be late.
         let early = shard.incr("counter");
         shard.ping().await.unwrap();
-        assert_eq!(early.within(Duration::ZERO).await.unwrap(), 101);
+        assert_eq!(early.timeout(Duration::ZERO).await.unwrap(), 101);
         assert_eq!(shard.stats().calls, 0);
     });
 }

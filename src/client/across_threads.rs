@@ -35,12 +35,13 @@ fn serve(shard: usize, mailbox: &Mailbox) -> usize {
         match letter {
             Letter::Call { caller, .. } => {
                 calls += 1;
-                let _ = caller.send(Ok(Frame::Integer(shard as i64)));
+                caller.answer(Ok(Frame::Integer(shard as i64)));
             }
             Letter::ShutDown { done, .. } => {
                 mailbox.abandon();
                 let _ = done.send(Ok(()));
             }
+            Letter::Depart(_) => {}
             Letter::Run(_) => panic!("nobody asked for that"),
         }
     }
@@ -140,7 +141,7 @@ fn written(mailbox: &Mailbox) -> Vec<i64> {
         if let Letter::Call { bytes, caller, .. } = letter {
             let digit = bytes.iter().rev().find(|byte| byte.is_ascii_digit()).unwrap();
             values.push(i64::from(digit - b'0'));
-            let _ = caller.send(Ok(Frame::Simple(bytes::Bytes::from_static(b"OK"))));
+            caller.answer(Ok(Frame::Simple(bytes::Bytes::from_static(b"OK"))));
         }
     }
     values

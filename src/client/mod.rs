@@ -1,6 +1,8 @@
 //! [`Client`]: the door for threads and runtimes other than the shards' own.
 
+mod alarm;
 mod commands;
+mod deadline;
 mod held;
 mod overflow;
 mod pipeline;
@@ -29,6 +31,7 @@ use crate::proto::connection::Lane;
 use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::Frame;
+use crate::shard::foreign::foreign_call;
 use crate::shard::mailbox::Letter;
 use crate::shard::{FOREIGN_LANES, Shard, ShardStats, thread};
 
@@ -226,11 +229,11 @@ impl Client {
         bytes: Vec<u8>,
         batch: Option<u32>,
     ) -> ClientReply<T> {
-        let (caller, receiver) = oneshot::channel();
+        let (caller, call) = foreign_call();
         let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
         let letter = Letter::Call { bytes, batch, entry, lane, caller };
         let sent = self.overflow.send(&self.shared.threads, shard, letter);
-        ClientReply::begin(self.shared.clone(), &self.overflow, sent, receiver, name, stay)
+        ClientReply::begin(self.shared.clone(), &self.overflow, sent, (call, shard), name, stay)
     }
 
     /// A reply that was decided before anything was sent.

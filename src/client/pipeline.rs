@@ -1,10 +1,20 @@
 //! How a client sends [`Pipeline`]s and [`Transaction`]s.
 
+use std::time::Duration;
+
 use super::{Client, ClientReply};
 use crate::command::batch::Batch;
 use crate::command::{CommandName, Executing, FromReply, Transaction};
 use crate::proto::resp::Frame;
 use crate::shard::{PIPELINE, Pipeline, TRANSACTION};
+
+impl<T> Executing<ClientReply<Vec<Frame>>, T> {
+    /// As [`ClientReply::timeout`].
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.reply = self.reply.timeout(time);
+        self
+    }
+}
 
 impl Client {
     /// Begins a batch of commands that go out together.

@@ -3,18 +3,20 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use futures_channel::oneshot;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Shared;
+use super::deadline::Deadline;
 use super::overflow::{Overflow, Sent};
 use super::route::Stay;
 use crate::command::{CommandName, FromReply};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proto::connection::Ticket;
 use crate::proto::error::Outcome;
 use crate::proto::resp::Frame;
-use crate::shard::Answer;
+use crate::shard::mailbox::Letter;
+use crate::shard::{self, Departure};
 
 /// The reply to a command that was called on a [`Client`](super::Client).
 ///
@@ -33,14 +35,19 @@ pub struct ClientReply<T> {
 }
 
 enum Call {
-    Open {
-        receiver: oneshot::Receiver<Answer>,
-        /// Where it waits, if there was no room for it.
-        overflow: Option<Arc<Overflow>>,
-    },
+    Open(Open),
     /// It was decided before anything was sent.
     Settled(Result<Frame>),
     Taken,
+}
+
+struct Open {
+    call: shard::Call,
+    shard: usize,
+    /// Where it waits, if there was no room for it, and for how long it may.
+    waiting: Option<(Arc<Overflow>, Option<Box<Deadline>>)>,
+    /// The caller's own, if it set one.
+    deadline: Option<Box<Deadline>>,
 }
 
 impl<T> ClientReply<T> {
@@ -48,13 +55,17 @@ impl<T> ClientReply<T> {
         shared: Arc<Shared>,
         overflow: &Arc<Overflow>,
         sent: Sent,
-        receiver: oneshot::Receiver<Answer>,
+        (call, shard): (shard::Call, usize),
         name: CommandName,
         stay: Option<Stay>,
     ) -> Self {
         let call = match sent {
-            Sent::InTheMailbox => Call::Open { receiver, overflow: None },
-            Sent::Waiting => Call::Open { receiver, overflow: Some(overflow.clone()) },
+            Sent::InTheMailbox => Call::Open(Open { call, shard, waiting: None, deadline: None }),
+            Sent::Waiting => {
+                // Time begins to count on a shard when that takes a command up.
+                let until = Deadline::after(shared.effective.command_timeout());
+                Call::Open(Open { call, shard, waiting: Some((overflow.clone(), until)), deadline: None })
+            }
             Sent::Gone => Call::Settled(Err(Error::shut_down(Outcome::Unsent))),
             Sent::Refused => {
                 let detail = "too many calls of one handle wait for room in the mailboxes of its shards";
@@ -66,6 +77,67 @@ impl<T> ClientReply<T> {
 
     pub(super) fn settled(shared: Arc<Shared>, result: Result<Frame>, name: CommandName) -> Self {
         ClientReply { shared, call: Call::Settled(result), name, stay: None, kind: PhantomData }
+    }
+
+    /// The same reply, but no later than this from now: then the call fails with
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and is cancelled. Its error says whether the command may have
+    /// been executed.
+    ///
+    /// It holds in any runtime and in [`wait`](ClientReply::wait), also while the call waits for room. The command timeout
+    /// goes on to apply, and is relaxed while a server announces maintenance. This deadline is the caller's own and never
+    /// relaxed. A later one takes its place. A shard that is blocked by a task may make it late by up to 100 ms.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
+    /// let price: Option<i64> = client.get("price").timeout(Duration::from_millis(20)).await?;
+    /// # let _ = price;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(mut self, time: Duration) -> Self {
+        if let Call::Open(open) = &mut self.call {
+            open.deadline = Deadline::after(time);
+        }
+        self
+    }
+}
+
+impl Open {
+    fn poll(&mut self, shared: &Shared, context: &Context<'_>) -> Poll<Result<Frame>> {
+        if let Some((overflow, _)) = &self.waiting
+            && overflow.poll_flush(&shared.threads, context).is_ready()
+        {
+            // If it still waits, another reply of the handle may have been polled before, and have sent it.
+            self.waiting = None;
+        }
+        match self.call.poll(context) {
+            Poll::Ready(Some(answer)) => return Poll::Ready(answer.map_err(Error::from)),
+            Poll::Ready(None) => return Poll::Ready(Err(lost())),
+            Poll::Pending => {}
+        }
+        let Some(mailbox) = shared.threads.mailbox(self.shard) else { return Poll::Ready(Err(lost())) };
+        let until = self.waiting.iter_mut().filter_map(|(_, until)| until.as_mut());
+        for deadline in until.chain(&mut self.deadline) {
+            if let Poll::Ready(error) = deadline.poll(&self.call, mailbox, context) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Nobody waits any more. The shard need not keep a slot for it.
+    fn leave(&self, shared: &Shared) {
+        let Err(ticket) = self.call.leave() else { return };
+        if self.call.is_decided() {
+            return;
+        }
+        if let Some(mailbox) = shared.threads.mailbox(self.shard) {
+            let departure = Departure { ticket: Ticket(ticket), call: self.call.id(), after: None };
+            // Where there is no room, the slot is given back when the reply comes, or the command timeout has passed.
+            let _ = mailbox.send(Letter::Depart(departure));
+        }
     }
 }
 
@@ -99,18 +171,7 @@ impl<T: FromReply> Future for ClientReply<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
         let result = match &mut this.call {
-            Call::Open { receiver, overflow } => {
-                if let Some(waiting) = overflow
-                    && waiting.poll_flush(&this.shared.threads, context).is_ready()
-                {
-                    *overflow = None;
-                }
-                // If it still waits, another reply of the handle may have been polled before, and have sent it.
-                match ready!(Pin::new(receiver).poll(context)) {
-                    Ok(answer) => answer.map_err(Error::from),
-                    Err(oneshot::Canceled) => Err(lost()),
-                }
-            }
+            Call::Open(open) => std::task::ready!(open.poll(&this.shared, context)),
             Call::Settled(result) => result.clone(),
             Call::Taken => Err(Error::already_taken()),
         };
@@ -119,6 +180,14 @@ impl<T: FromReply> Future for ClientReply<T> {
         let endpoint = this.shared.effective.endpoint();
         let result = result.and_then(T::from_reply);
         Poll::Ready(result.map_err(|error| error.of(this.name).at(endpoint)))
+    }
+}
+
+impl<T> Drop for ClientReply<T> {
+    fn drop(&mut self) {
+        if let Call::Open(open) = &self.call {
+            open.leave(&self.shared);
+        }
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 
-use futures_channel::oneshot;
-
 use super::Client;
 use super::overflow::Sent;
 use super::route::Place;
 use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
 use crate::shard::Shard;
+use crate::shard::foreign::foreign_call;
 use crate::shard::mailbox::Letter;
 
 impl Client {
@@ -18,12 +17,12 @@ impl Client {
     pub(crate) async fn send_unanswered(&self, bytes: Vec<u8>) -> Result<()> {
         let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
         let submit = move |on: Shard| {
-            let (caller, receiver) = oneshot::channel();
+            let (caller, call) = foreign_call();
             on.submit_foreign(entry, lane, &bytes, None, caller);
             if let Some(stay) = stay {
                 // The handle must not choose another place before this one is through.
                 on.spawn(async move {
-                    let _ = receiver.await;
+                    let _ = poll_fn(|context| call.poll(context)).await;
                     drop(stay);
                 });
             }

@@ -114,6 +114,10 @@ impl Effective {
         self.config.connections_per_shard
     }
 
+    pub(crate) fn command_timeout(&self) -> Duration {
+        self.config.command_timeout
+    }
+
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.config.connect_timeout
     }

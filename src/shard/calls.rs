@@ -14,16 +14,27 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_channel::oneshot;
-
+use super::foreign::{ForeignCall, ForeignCallId, ForeignCaller};
 use super::pushes::{Collected, Pushes};
-use crate::proto::connection::{Deliver, Ticket};
+use crate::proto::connection::{Deliver, Position, Ticket};
 use crate::proto::error::Failure;
+use crate::proto::pool::EntryId;
 use crate::proto::resp::Frame;
 use crate::proto::time::Instant;
 
 /// What a call ends with.
 pub(crate) type Answer = Result<Frame, Failure>;
+/// The two ends of a call that another thread makes.
+pub(crate) type Caller = ForeignCaller<Answer>;
+pub(crate) type Call = ForeignCall<Answer>;
+
+/// A caller on another thread waits no longer for a command that was taken up under this ticket.
+pub(crate) struct Departure {
+    pub(crate) ticket: Ticket,
+    pub(crate) call: ForeignCallId<Answer>,
+    /// How long it was ready to wait, if it wants to know how far the command has come.
+    pub(crate) after: Option<Duration>,
+}
 
 #[derive(Default)]
 pub(super) struct Calls {
@@ -41,7 +52,7 @@ pub(super) struct Calls {
 #[derive(Default)]
 pub(super) struct Due {
     wakers: Vec<(Ticket, Waker)>,
-    foreign: Vec<(oneshot::Sender<Answer>, Answer)>,
+    foreign: Vec<(Caller, Answer)>,
     pushes: Vec<Collected>,
 }
 
@@ -62,9 +73,12 @@ enum State {
     /// A task on this shard waits: the waker is its own.
     Awaited,
     /// Another thread waits.
-    Foreign(oneshot::Sender<Answer>),
+    Foreign(Caller, Place),
     Answered(Answer),
 }
+
+/// Where the command of a call is queued; unknown while it is being submitted.
+type Place = Option<(EntryId, Position)>;
 
 impl Calls {
     /// Opens a call for one command, or for a batch with so many replies.
@@ -79,17 +93,38 @@ impl Calls {
         Ok(self.insert(State::Open, batch))
     }
 
-    /// The same for a caller on another thread; `None` if [`CALLS_MAX`] are open, which the caller will be told.
-    pub(super) fn open_foreign(
-        &mut self,
-        caller: oneshot::Sender<Answer>,
-        batch: Option<u32>,
-    ) -> Option<Ticket> {
+    /// The same for a caller on another thread. `None` if it has left, or if [`CALLS_MAX`] are open, which it will be
+    /// told.
+    pub(super) fn open_foreign(&mut self, caller: Caller, batch: Option<u32>) -> Option<Ticket> {
         if self.len() >= CALLS_MAX {
             self.due.foreign.push((caller, Err(Failure::Overloaded)));
             return None;
         }
-        Some(self.insert(State::Foreign(caller), batch))
+        let ticket = self.insert(State::Open, batch);
+        let slot = self.slots.get_mut(ticket.0 as usize)?;
+        if caller.take_up(ticket.0) {
+            slot.state = State::Foreign(caller, None);
+            return Some(ticket);
+        }
+        slot.state = State::Vacant;
+        self.vacate(ticket);
+        None
+    }
+
+    /// Notes where the command of a foreign call is queued.
+    pub(super) fn place(&mut self, ticket: Ticket, entry: EntryId, position: Position) {
+        let slot = self.slots.get_mut(ticket.0 as usize);
+        if let Some(State::Foreign(_, place)) = slot.map(|slot| &mut slot.state) {
+            *place = Some((entry, position));
+        }
+    }
+
+    /// Where the command of a departing caller is queued, or was; `None` if it is answered.
+    pub(super) fn place_of(&self, departure: &Departure) -> Place {
+        match &self.slots.get(departure.ticket.0 as usize)?.state {
+            State::Foreign(caller, place) if caller.is_of(&departure.call) => *place,
+            _ => None,
+        }
     }
 
     /// The caller's poll: its answer, which gives the slot back, or a promise to wake it.
@@ -116,7 +151,7 @@ impl Calls {
                 }
                 _ => (Poll::Pending, None),
             },
-            State::Vacant | State::Foreign(_) => (Poll::Pending, None),
+            State::Vacant | State::Foreign(..) => (Poll::Pending, None),
         }
     }
 
@@ -218,8 +253,8 @@ impl Calls {
                     self.due.wakers.push((ticket, waker));
                 }
             }
-            State::Foreign(_) => {
-                if let State::Foreign(caller) = std::mem::take(&mut slot.state) {
+            State::Foreign(..) => {
+                if let State::Foreign(caller, _) = std::mem::take(&mut slot.state) {
                     self.due.foreign.push((caller, answer));
                 }
                 self.vacate(ticket);
@@ -243,8 +278,7 @@ impl Due {
             waker.wake_by_ref();
         }
         for (caller, answer) in self.foreign.drain(..) {
-            // A caller who has left does not mind.
-            let _ = caller.send(answer);
+            caller.answer(answer);
         }
         self.pushes.drain(..).for_each(Collected::hand_out);
     }
@@ -283,115 +317,4 @@ const KEPT_MAX: Duration = Duration::from_secs(1);
 pub(crate) const CALLS_MAX: usize = 30_000;
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    use super::*;
-
-    fn integer(number: i64) -> Frame {
-        Frame::Integer(number)
-    }
-
-    #[test]
-    fn a_batch_is_answered_once_with_all_of_its_replies() {
-        let mut calls = Calls::default();
-        let ticket = calls.open(Some(2)).unwrap();
-        let mut context = Context::from_waker(Waker::noop());
-        calls.reply(ticket, integer(1), false);
-        assert!(calls.poll(ticket, &mut context).0.is_pending());
-        assert!(calls.take_due().is_none());
-        calls.reply(ticket, integer(2), true);
-        assert!(calls.take_due().is_some());
-        match calls.poll(ticket, &mut context).0 {
-            Poll::Ready(Ok(frame)) => assert_eq!(frame, Frame::Array(vec![integer(1), integer(2)])),
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(calls.len(), 0);
-    }
-
-    #[test]
-    fn whoever_leaves_takes_the_slot_along() {
-        let mut calls = Calls::default();
-        let (waiting, answered) = (calls.open(None).unwrap(), calls.open(None).unwrap());
-        calls.reply(answered, integer(1), true);
-        assert!(calls.leave(waiting).0);
-        assert!(!calls.leave(answered).0);
-        assert_eq!(calls.len(), 0);
-        calls.reply(waiting, integer(2), true);
-    }
-
-    #[test]
-    fn the_number_of_calls_is_bounded() {
-        let mut calls = Calls::default();
-        for _ in 0..CALLS_MAX {
-            calls.open(None).unwrap();
-        }
-        assert!(matches!(calls.open(None), Err(Failure::Overloaded)));
-    }
-
-    #[test]
-    fn a_foreign_caller_gets_the_answer_when_the_due_are_woken() {
-        let mut calls = Calls::default();
-        let (sender, mut receiver) = oneshot::channel();
-        let ticket = calls.open_foreign(sender, None).unwrap();
-        calls.reply(ticket, integer(7), true);
-        calls.take_due().unwrap().settle();
-        assert_eq!(receiver.try_recv().unwrap().unwrap().unwrap(), integer(7));
-        assert_eq!(calls.len(), 0);
-    }
-
-    /// A waker that counts how often it was woken, and how many there are of it.
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn settle(calls: &mut Calls) {
-        let mut due = calls.take_due().unwrap();
-        due.settle();
-        assert!(calls.reuse(due).is_empty());
-    }
-
-    #[test]
-    fn a_caller_that_comes_back_finds_its_waker_in_its_slot() {
-        let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
-        let waker = Waker::from(count.clone());
-        let mut context = Context::from_waker(&waker);
-        for round in 1..4 {
-            let ticket = calls.open(None).unwrap();
-            assert!(calls.poll(ticket, &mut context).0.is_pending());
-            assert_eq!(Arc::strong_count(&count), 3, "this one, the caller's, and that of its slot");
-            calls.reply(ticket, integer(round), true);
-            settle(&mut calls);
-            assert_eq!(count.0.load(Ordering::Relaxed), round as usize);
-            assert!(calls.poll(ticket, &mut context).0.is_ready());
-        }
-        let at = calls.forget_at().unwrap();
-        assert!(calls.forget_wakers(Instant::default()).is_empty(), "it is not time for that");
-        assert_eq!(calls.forget_wakers(at).len(), 1);
-        assert_eq!((Arc::strong_count(&count), calls.forget_at()), (2, None));
-    }
-
-    #[test]
-    fn whoever_had_a_slot_before_is_not_woken_for_its_next_call() {
-        let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
-        let waker = Waker::from(count.clone());
-        let first = calls.open(None).unwrap();
-        assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_pending());
-        calls.reply(first, integer(1), true);
-        settle(&mut calls);
-        assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_ready());
-        let second = calls.open(None).unwrap();
-        assert_eq!(first, second, "the slot that was given back last");
-        calls.reply(second, integer(2), true);
-        assert!(calls.take_due().is_none(), "nobody waits for it yet");
-        assert!(calls.poll(second, &mut Context::from_waker(Waker::noop())).0.is_ready());
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    }
-}
+mod tests;

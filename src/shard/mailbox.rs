@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::Shard;
-use super::calls::Answer;
+use super::calls::{Caller, Departure};
 use super::channel::Channel;
+use super::{Inner, Shard};
 use crate::error::Result;
-use crate::proto::connection::Lane;
+use crate::proto::connection::{Deliver, Lane};
 use crate::proto::error::{Failure, Outcome};
-use crate::proto::pool::EntryId;
+use crate::proto::pool::{EntryId, Limited};
 
 /// What another thread asks of a shard.
 pub(crate) enum Letter {
     /// Send this command, or batch, and tell the caller how it ended.
-    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, lane: Lane, caller: oneshot::Sender<Answer> },
+    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, lane: Lane, caller: Caller },
+    /// The caller of a command that the shard has taken up waits no longer.
+    Depart(Departure),
     /// Run this on the shard's thread.
     Run(Box<dyn FnOnce(Shard) + Send>),
     /// Drain, close, and end.
@@ -28,14 +30,13 @@ pub(crate) enum Letter {
 impl Letter {
     /// Whoever sent it has left.
     pub(crate) fn is_unwanted(&self) -> bool {
-        matches!(self, Letter::Call { caller, .. } if caller.is_canceled())
+        matches!(self, Letter::Call { caller, .. } if caller.has_left())
     }
 
     /// No shard will take it: tells whoever sent it that nothing was done.
     pub(crate) fn refuse(self) {
         if let Letter::Call { caller, .. } = self {
-            // A caller who has left does not mind.
-            let _ = caller.send(Err(Failure::ShutDown(Outcome::Unsent)));
+            caller.answer(Err(Failure::ShutDown(Outcome::Unsent)));
         }
     }
 }
@@ -79,6 +80,7 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
             Letter::Call { bytes, batch, entry, lane, caller } => {
                 shard.submit_foreign(entry, lane, &bytes, batch, caller)
             }
+            Letter::Depart(departure) => shard.inner.depart(departure),
             Letter::Run(run) => run(shard.clone()),
             Letter::ShutDown { grace, done } => {
                 let result = shard.shutdown(grace).await;
@@ -110,6 +112,67 @@ async fn end_closures(shard: &Shard) {
     shard.inner.closures.end_all();
     // They drop what they hold when they run once more.
     futures_lite::future::yield_now().await;
+}
+
+impl Shard {
+    /// Submits what a caller on another thread has encoded.
+    pub(crate) fn submit_foreign(
+        &self,
+        entry: EntryId,
+        lane: Lane,
+        bytes: &[u8],
+        batch: Option<u32>,
+        caller: Caller,
+    ) {
+        self.inner.submit_foreign(entry, lane, bytes, batch, caller);
+    }
+}
+
+impl Inner {
+    fn submit_foreign(&self, entry: EntryId, lane: Lane, bytes: &[u8], batch: Option<u32>, caller: Caller) {
+        self.poller.stir();
+        let due = {
+            let mut core = self.core.borrow_mut();
+            let core = &mut *core;
+            if let Some(ticket) = core.calls.open_foreign(caller, batch) {
+                let encode = |out: &mut Vec<u8>| out.extend_from_slice(bytes);
+                match core.pool.submit(entry, lane, ticket, batch.unwrap_or(1), encode) {
+                    Ok(position) => {
+                        core.calls.place(ticket, entry, position);
+                        core.notify(entry);
+                    }
+                    Err(failure) => core.calls.fail(ticket, failure),
+                }
+            }
+            core.calls.take_due()
+        };
+        self.wake(due);
+    }
+
+    /// A caller on another thread waits no longer: its slot is free, and it learns how far its command has come if it
+    /// wants to.
+    fn depart(&self, departure: Departure) {
+        let (due, _left) = {
+            let mut core = self.core.borrow_mut();
+            let core = &mut *core;
+            let Some((entry, position)) = core.calls.place_of(&departure) else { return };
+            let ticket = departure.ticket;
+            let left = match departure.after {
+                Some(after) => {
+                    let limited = Limited { entry, position, ticket, after };
+                    core.pool.expire(limited, self.clock.now(), &mut core.calls);
+                    None
+                }
+                None => {
+                    core.pool.abandon(entry, position);
+                    core.calls.leave(ticket).1
+                }
+            };
+            core.ask_pilot();
+            (core.calls.take_due(), left)
+        };
+        self.wake(due);
+    }
 }
 
 /// How many letters may wait for their shard.

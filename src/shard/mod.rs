@@ -15,6 +15,7 @@ mod commands;
 mod credentials;
 mod driver;
 pub(crate) mod executor;
+pub(crate) mod foreign;
 pub(crate) mod machine;
 pub(crate) mod mailbox;
 mod pilot;
@@ -33,11 +34,9 @@ mod transport;
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
-use std::sync::{Arc, OnceLock};
+use std::sync::{self, Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
-
-use futures_channel::oneshot;
 
 pub use self::broadcast::ShardGroup;
 pub use self::pipeline::Pipeline;
@@ -46,15 +45,15 @@ pub use self::reply::Reply;
 pub use self::stats::ShardStats;
 
 pub(crate) use self::broadcast::Member;
-pub(crate) use self::calls::Answer;
 use self::calls::Calls;
+pub(crate) use self::calls::{Call, Departure};
 use self::poller::Idling;
 use self::pushes::Handler;
 use self::seats::Seats;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
-use crate::proto::connection::{Credentials, Deliver, Lane, Position, Ticket};
+use crate::proto::connection::{Credentials, Lane, Position, Ticket};
 use crate::proto::error::Outcome;
 use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
 use crate::proto::resp::Frame;
@@ -331,18 +330,6 @@ impl Shard {
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Rc::downgrade(&self.inner)
     }
-
-    /// Submits what a caller on another thread has encoded.
-    pub(crate) fn submit_foreign(
-        &self,
-        entry: EntryId,
-        lane: Lane,
-        bytes: &[u8],
-        batch: Option<u32>,
-        caller: oneshot::Sender<Answer>,
-    ) {
-        self.inner.submit_foreign(entry, lane, bytes, batch, caller);
-    }
 }
 
 impl Clone for Shard {
@@ -392,30 +379,6 @@ impl Inner {
                 Err(failure.into())
             }
         }
-    }
-
-    fn submit_foreign(
-        &self,
-        entry: EntryId,
-        lane: Lane,
-        bytes: &[u8],
-        batch: Option<u32>,
-        caller: oneshot::Sender<Answer>,
-    ) {
-        self.poller.stir();
-        let due = {
-            let mut core = self.core.borrow_mut();
-            let core = &mut *core;
-            if let Some(ticket) = core.calls.open_foreign(caller, batch) {
-                let encode = |out: &mut Vec<u8>| out.extend_from_slice(bytes);
-                match core.pool.submit(entry, lane, ticket, batch.unwrap_or(1), encode) {
-                    Ok(_) => core.notify(entry),
-                    Err(failure) => core.calls.fail(ticket, failure),
-                }
-            }
-            core.calls.take_due()
-        };
-        self.wake(due);
     }
 
     fn cancel(&self, ticket: Ticket, entry: EntryId, position: Position, deadline: Option<DeadlineId>) {

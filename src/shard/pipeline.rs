@@ -88,9 +88,9 @@ impl Transaction<'_, Shard> {
 }
 
 impl<T> Executing<Reply<Vec<Frame>>, T> {
-    /// As [`Reply::within`].
-    pub fn within(mut self, time: Duration) -> Self {
-        self.reply = self.reply.within(time);
+    /// As [`Reply::timeout`].
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.reply = self.reply.timeout(time);
         self
     }
 }

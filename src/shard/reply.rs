@@ -65,12 +65,12 @@ impl<T> Reply<T> {
     /// use std::time::Duration;
     ///
     /// # async fn example(shard: &hitless::Shard) -> hitless::Result<()> {
-    /// let price: Option<i64> = shard.get("price").within(Duration::from_millis(20)).await?;
+    /// let price: Option<i64> = shard.get("price").timeout(Duration::from_millis(20)).await?;
     /// # let _ = price;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn within(mut self, time: Duration) -> Self {
+    pub fn timeout(mut self, time: Duration) -> Self {
         if let Call::Open { inner, ticket, entry, position, deadline } = &mut self.call {
             *deadline = inner.set_deadline((*ticket, *entry, *position), time, deadline.take());
         }

@@ -54,7 +54,7 @@ fn rt_user_deadline_wins_on_sockets() {
     stage.rehearse(0, "FAULT stall");
     let limited = client.run_on(0, |shard| async move {
         let begin = Instant::now();
-        let limited = shard.incr("counter").within(2 * TIMEOUT).await;
+        let limited = shard.incr("counter").timeout(2 * TIMEOUT).await;
         (limited, begin.elapsed())
     });
     let (limited, elapsed) = block_on(limited).expect("no panic");

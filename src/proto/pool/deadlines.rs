@@ -18,11 +18,11 @@ pub(crate) struct DeadlineId {
 
 /// Which command it is of, and how long its caller was ready to wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limited {
-    pub(super) entry: EntryId,
-    pub(super) position: Position,
-    pub(super) ticket: Ticket,
-    pub(super) after: Duration,
+pub(crate) struct Limited {
+    pub(crate) entry: EntryId,
+    pub(crate) position: Position,
+    pub(crate) ticket: Ticket,
+    pub(crate) after: Duration,
 }
 
 /// There are never more of them than open calls: whoever set one clears it.

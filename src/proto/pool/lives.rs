@@ -7,7 +7,7 @@ use super::entry::{Entry, Role};
 use super::link::Link;
 use super::{Action, ConnectionId, EntryId, Pool};
 use crate::proto::connection::{Connection, Deliver};
-use crate::proto::error::{CloseReason, Failure};
+use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::maint::event::Event;
 use crate::proto::time::Instant;
 
@@ -127,12 +127,19 @@ impl Pool {
 
     /// Fails the commands whose callers wait no longer.
     pub(super) fn expire_limited(&mut self, now: Instant, deliver: &mut impl Deliver) {
-        while let Some(Limited { entry, position, ticket, after }) = self.deadlines.pop(now) {
-            let Some(entry) = self.entries.get_mut(entry.0 as usize) else { continue };
-            let maintenance = entry.maintenance(now);
-            if let Some(outcome) = entry.abandon(position) {
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
-            }
+        while let Some(limited) = self.deadlines.pop(now) {
+            self.expire(limited, now, deliver);
+        }
+    }
+
+    /// Fails a command whose caller waits no longer, unless it is answered.
+    pub(crate) fn expire(&mut self, limited: Limited, now: Instant, deliver: &mut impl Deliver) {
+        let Limited { entry, position, ticket, after } = limited;
+        let Some(entry) = self.entries.get_mut(entry.0 as usize) else { return };
+        let maintenance = entry.maintenance(now);
+        if let Some(outcome) = entry.abandon(position) {
+            let obstacle = entry.obstacle.clone().filter(|_| outcome == Outcome::Unsent);
+            deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance });
         }
     }
 

@@ -25,10 +25,10 @@ use std::time::Duration;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::census::{Census, Role};
-pub(crate) use self::deadlines::DeadlineId;
+pub(crate) use self::deadlines::{DeadlineId, Limited};
 pub(crate) use self::logins::Renewal;
 
-use self::deadlines::{Deadlines, Limited};
+use self::deadlines::Deadlines;
 use self::entry::Entry;
 use self::lives::link_of;
 use self::logins::Logins;

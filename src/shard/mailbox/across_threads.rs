@@ -11,16 +11,18 @@ use futures_lite::future::{block_on, poll_once};
 
 use super::*;
 use crate::proto::resp::Frame;
+use crate::shard::Call;
+use crate::shard::foreign::foreign_call;
 use crate::shard::testing::in_all_orders;
 
 /// As little as can be full.
 const ROOM: usize = 2;
 
-type Receiver = oneshot::Receiver<Answer>;
+type Receiver = Call;
 
 /// A letter with a sender's number and its count, and where its answer comes.
 fn letter(sender: u8, count: u8) -> (Letter, Receiver) {
-    let (caller, receiver) = oneshot::channel();
+    let (caller, receiver) = foreign_call();
     let bytes = vec![sender, count];
     (Letter::Call { bytes, batch: None, entry: EntryId(0), lane: Lane(0), caller }, receiver)
 }
@@ -37,7 +39,7 @@ fn send_when_there_is_room(mailbox: &Mailbox, letter: Letter) -> Result<(), Opti
 /// Answers a letter with its own number, and says which it was.
 fn answer(letter: Letter) -> (u8, u8) {
     let Letter::Call { bytes, caller, .. } = letter else { panic!("only calls are sent") };
-    let _ = caller.send(Ok(number(bytes[0], bytes[1])));
+    caller.answer(Ok(number(bytes[0], bytes[1])));
     (bytes[0], bytes[1])
 }
 
@@ -54,7 +56,7 @@ enum End {
 }
 
 fn end(receiver: Receiver, sender: u8, count: u8) -> End {
-    match block_on(receiver).expect("every caller is told") {
+    match block_on(poll_fn(|context| receiver.poll(context))).expect("every caller is told") {
         Ok(frame) => {
             assert_eq!(frame, number(sender, count), "an answer of somebody else");
             End::Answered
@@ -210,8 +212,7 @@ fn callers_who_leave_disturb_nobody() {
             let (leaves, left) = letter(0, 0);
             let (stays, stayed) = letter(0, 1);
             assert!(mailbox.send(leaves).is_ok() && mailbox.send(stays).is_ok());
-            let mut left = left;
-            let _ = block_on(poll_once(&mut left));
+            let _ = block_on(poll_once(poll_fn(|context| left.poll(context))));
             drop(left);
             assert_eq!(end(stayed, 0, 1), End::Answered);
             mailbox.close();

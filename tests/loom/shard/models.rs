@@ -7,6 +7,7 @@ use concurrent_queue::PushError;
 use loom::thread::{self, JoinHandle};
 
 use super::channel::Channel;
+use super::foreign::foreign_call;
 use crate::orders::{Parked, block_on, in_every_order};
 
 /// A sender's number, and its count.
@@ -207,4 +208,40 @@ fn abandoning_what_is_being_closed_loses_nothing() {
         closer.join().unwrap();
         assert_all_of(items, 1, 2);
     });
+}
+
+/// The thread leaves while the shard takes its command up: one of them is first, and both know which.
+#[test]
+fn a_call_is_left_or_taken_up_and_both_ends_agree() {
+    in_every_order(8, || {
+        let (caller, call) = foreign_call::<u8>();
+        let shard = thread::spawn(move || {
+            let taken = caller.take_up(7);
+            assert_eq!(caller.has_left(), !taken);
+            if taken {
+                caller.answer(1);
+            }
+            taken
+        });
+        let left = call.leave();
+        assert_eq!(left, if shard.join().unwrap() { Err(7) } else { Ok(()) });
+    });
+}
+
+#[test]
+fn a_call_that_waits_gets_its_answer_or_the_end() {
+    for answers in [true, false] {
+        in_every_order(8, move || {
+            let (caller, call) = foreign_call::<u8>();
+            let shard = thread::spawn(move || {
+                assert!(caller.take_up(7));
+                if answers {
+                    caller.answer(1);
+                }
+            });
+            let answer = block_on(poll_fn(|context| call.poll(context)));
+            assert_eq!(answer, answers.then_some(1));
+            shard.join().unwrap();
+        });
+    }
 }

@@ -1,0 +1,155 @@
+//! [`Alarm`]: wakes a task at a given time, in any runtime and without one.
+//!
+//! One thread of the process sleeps until the earliest alarm. The first alarm starts it, and it ends when there has been
+//! no alarm for [`IDLE_MAX`]. Shards have timers of their own: this one is for callers whose shard may be busy.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A time, and what is to be woken then. Dropping it calls it off.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    at: Instant,
+    /// Its number among those that are set.
+    number: Option<u64>,
+}
+
+struct Clock {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    alarms: BTreeMap<(Instant, u64), Waker>,
+    next: u64,
+    is_running: bool,
+}
+
+impl Alarm {
+    pub(super) fn new(at: Instant) -> Self {
+        Alarm { at, number: None }
+    }
+
+    /// Ready once the time has come; until then it wakes the task of the last call.
+    pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.at {
+            return Poll::Ready(());
+        }
+        let mut state = CLOCK.lock();
+        let number = *self.number.get_or_insert_with(|| {
+            state.next += 1;
+            state.next
+        });
+        match state.alarms.get_mut(&(self.at, number)) {
+            Some(waker) => waker.clone_from(context.waker()),
+            None => {
+                state.alarms.insert((self.at, number), context.waker().clone());
+                if state.alarms.first_key_value().is_some_and(|(first, _)| *first == (self.at, number)) {
+                    CLOCK.changed.notify_one();
+                }
+            }
+        }
+        if !state.is_running {
+            let started = thread::Builder::new().name("hitless-alarms".into()).spawn(|| CLOCK.run());
+            state.is_running = started.is_ok();
+            if !state.is_running {
+                // Without a thread the task has to look at the time itself.
+                context.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let waker = CLOCK.lock().alarms.remove(&(self.at, number));
+            // Dropping a waker may run code, which may set alarms: the lock is free by now.
+            drop(waker);
+        }
+    }
+}
+
+impl Clock {
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            let mut due = Vec::new();
+            while let Some(first) = state.alarms.first_entry()
+                && first.key().0 <= now
+            {
+                due.push(first.remove());
+            }
+            if !due.is_empty() {
+                drop(state);
+                for waker in due {
+                    // A waker that panics must not take the alarms of other tasks along.
+                    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                }
+                state = self.lock();
+                continue;
+            }
+            let first = state.alarms.first_key_value().map(|((at, _), _)| at.saturating_duration_since(now));
+            let waited = self.changed.wait_timeout(state, first.unwrap_or(IDLE_MAX));
+            let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = again;
+            if waited.timed_out() && state.alarms.is_empty() {
+                state.is_running = false;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+static CLOCK: Clock = Clock {
+    state: Mutex::new(State { alarms: BTreeMap::new(), next: 0, is_running: false }),
+    changed: Condvar::new(),
+};
+
+/// How long the thread waits for another alarm before it ends.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    #[test]
+    fn alarms_wake_their_tasks_in_order_and_not_before_their_time() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let ring = |mut alarm: Alarm| block_on(poll_fn(|context| alarm.poll(context)));
+        thread::scope(|scope| {
+            for at in [after(30), after(10), after(20)] {
+                scope.spawn(move || {
+                    ring(Alarm::new(at));
+                    assert!(Instant::now() >= at);
+                });
+            }
+        });
+        ring(Alarm::new(start));
+    }
+
+    #[test]
+    fn an_alarm_that_is_called_off_keeps_no_waker() {
+        let (waker, mut alarm) = (Waker::noop(), Alarm::new(Instant::now() + Duration::from_secs(3600)));
+        assert!(alarm.poll(&Context::from_waker(waker)).is_pending());
+        let key = (alarm.at, alarm.number.unwrap());
+        assert!(CLOCK.lock().alarms.contains_key(&key));
+        drop(alarm);
+        assert!(!CLOCK.lock().alarms.contains_key(&key));
+    }
+}

@@ -1,0 +1,56 @@
+//! [`Deadline`]: until when the caller of a client waits, and how a call ends then.
+//!
+//! A call that no shard has taken up is unsent for certain. Otherwise the shard is asked, because it alone knows whether
+//! the command was written; a shard that is too busy to say so leaves the call ambiguous.
+
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use super::alarm::Alarm;
+use crate::error::{Error, ErrorKind};
+use crate::proto::connection::Ticket;
+use crate::proto::error::Outcome;
+use crate::shard::mailbox::{Letter, Mailbox};
+use crate::shard::{Call, Departure};
+
+pub(super) struct Deadline {
+    after: Duration,
+    alarm: Alarm,
+    has_passed: bool,
+    /// The question to the shard, until there is room for it in the mailbox.
+    question: Option<Letter>,
+}
+
+impl Deadline {
+    /// So long from now; none if that is beyond the end of time.
+    pub(super) fn after(after: Duration) -> Option<Box<Self>> {
+        let alarm = Alarm::new(Instant::now().checked_add(after)?);
+        Some(Box::new(Deadline { after, alarm, has_passed: false, question: None }))
+    }
+
+    /// The error of a call that is over. If the shard answers the question, the call is answered instead.
+    pub(super) fn poll(&mut self, call: &Call, mailbox: &Mailbox, context: &Context<'_>) -> Poll<Error> {
+        loop {
+            if self.question.is_some() && mailbox.poll_send(&mut self.question, context).is_ready() {
+                self.question = None;
+            }
+            ready!(self.alarm.poll(context));
+            let after = self.after;
+            if self.has_passed {
+                let detail = format!("no reply within {after:?}, and its shard is too busy to say more");
+                return Poll::Ready(Error::new(ErrorKind::Timeout, Outcome::Ambiguous, detail));
+            }
+            let Err(ticket) = call.leave() else {
+                let detail = format!("its shard had no room for it, or no time, within {after:?}");
+                return Poll::Ready(Error::new(ErrorKind::Timeout, Outcome::Unsent, detail));
+            };
+            self.has_passed = true;
+            let departure = Departure { ticket: Ticket(ticket), call: call.id(), after: Some(after) };
+            self.question = Some(Letter::Depart(departure));
+            self.alarm = Alarm::new(Instant::now() + ANSWER_MAX);
+        }
+    }
+}
+
+/// How long a shard has for saying how far a command has come whose deadline has passed.
+const ANSWER_MAX: Duration = Duration::from_millis(100);

@@ -1,0 +1,142 @@
+//! The slots of calls, without a shard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use super::*;
+use crate::shard::foreign::foreign_call;
+
+fn integer(number: i64) -> Frame {
+    Frame::Integer(number)
+}
+
+#[test]
+fn a_batch_is_answered_once_with_all_of_its_replies() {
+    let mut calls = Calls::default();
+    let ticket = calls.open(Some(2)).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    calls.reply(ticket, integer(1), false);
+    assert!(calls.poll(ticket, &mut context).0.is_pending());
+    assert!(calls.take_due().is_none());
+    calls.reply(ticket, integer(2), true);
+    assert!(calls.take_due().is_some());
+    match calls.poll(ticket, &mut context).0 {
+        Poll::Ready(Ok(frame)) => assert_eq!(frame, Frame::Array(vec![integer(1), integer(2)])),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(calls.len(), 0);
+}
+
+#[test]
+fn whoever_leaves_takes_the_slot_along() {
+    let mut calls = Calls::default();
+    let (waiting, answered) = (calls.open(None).unwrap(), calls.open(None).unwrap());
+    calls.reply(answered, integer(1), true);
+    assert!(calls.leave(waiting).0);
+    assert!(!calls.leave(answered).0);
+    assert_eq!(calls.len(), 0);
+    calls.reply(waiting, integer(2), true);
+}
+
+#[test]
+fn the_number_of_calls_is_bounded() {
+    let mut calls = Calls::default();
+    for _ in 0..CALLS_MAX {
+        calls.open(None).unwrap();
+    }
+    assert!(matches!(calls.open(None), Err(Failure::Overloaded)));
+}
+
+#[test]
+fn a_foreign_caller_gets_the_answer_when_the_due_are_woken() {
+    let mut calls = Calls::default();
+    let (caller, call) = foreign_call();
+    let ticket = calls.open_foreign(caller, None).unwrap();
+    calls.reply(ticket, integer(7), true);
+    calls.take_due().unwrap().settle();
+    match call.poll(&Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(Ok(frame))) => assert_eq!(frame, integer(7)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(calls.len(), 0);
+}
+
+#[test]
+fn a_foreign_caller_that_left_takes_no_slot() {
+    let mut calls = Calls::default();
+    let (caller, call) = foreign_call();
+    drop(call);
+    assert!(calls.open_foreign(caller, None).is_none());
+    assert!(calls.take_due().is_none() && calls.len() == 0);
+}
+
+#[test]
+fn a_departure_finds_its_own_call_only() {
+    let mut calls = Calls::default();
+    let (caller, first) = foreign_call();
+    let ticket = calls.open_foreign(caller, None).unwrap();
+    let (entry, position) = (EntryId(1), Position(7));
+    calls.place(ticket, entry, position);
+    let departure = Departure { ticket, call: first.id(), after: None };
+    assert_eq!(calls.place_of(&departure), Some((entry, position)));
+    calls.reply(ticket, integer(1), true);
+    assert_eq!(calls.place_of(&departure), None, "it is answered");
+    let (caller, _second) = foreign_call();
+    assert_eq!(calls.open_foreign(caller, None), Some(ticket), "the slot is used again");
+    calls.place(ticket, entry, position);
+    assert_eq!(calls.place_of(&departure), None, "it is another call's");
+}
+
+/// A waker that counts how often it was woken, and how many there are of it.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn settle(calls: &mut Calls) {
+    let mut due = calls.take_due().unwrap();
+    due.settle();
+    assert!(calls.reuse(due).is_empty());
+}
+
+#[test]
+fn a_caller_that_comes_back_finds_its_waker_in_its_slot() {
+    let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
+    let waker = Waker::from(count.clone());
+    let mut context = Context::from_waker(&waker);
+    for round in 1..4 {
+        let ticket = calls.open(None).unwrap();
+        assert!(calls.poll(ticket, &mut context).0.is_pending());
+        assert_eq!(Arc::strong_count(&count), 3, "this one, the caller's, and that of its slot");
+        calls.reply(ticket, integer(round), true);
+        settle(&mut calls);
+        assert_eq!(count.0.load(Ordering::Relaxed), round as usize);
+        assert!(calls.poll(ticket, &mut context).0.is_ready());
+    }
+    let at = calls.forget_at().unwrap();
+    assert!(calls.forget_wakers(Instant::default()).is_empty(), "it is not time for that");
+    assert_eq!(calls.forget_wakers(at).len(), 1);
+    assert_eq!((Arc::strong_count(&count), calls.forget_at()), (2, None));
+}
+
+#[test]
+fn whoever_had_a_slot_before_is_not_woken_for_its_next_call() {
+    let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
+    let waker = Waker::from(count.clone());
+    let first = calls.open(None).unwrap();
+    assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_pending());
+    calls.reply(first, integer(1), true);
+    settle(&mut calls);
+    assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_ready());
+    let second = calls.open(None).unwrap();
+    assert_eq!(first, second, "the slot that was given back last");
+    calls.reply(second, integer(2), true);
+    assert!(calls.take_due().is_none(), "nobody waits for it yet");
+    assert!(calls.poll(second, &mut Context::from_waker(Waker::noop())).0.is_ready());
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+}

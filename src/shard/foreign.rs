@@ -1,0 +1,125 @@
+//! [`ForeignCall`] and [`ForeignCaller`]: the two ends of a call that another thread makes on a shard.
+//!
+//! The thread holds the call. The caller travels with the command, into the mailbox and then into a slot of the shard,
+//! and carries the answer back. Both ends agree, in one word, on how far the command has come:
+//!
+//! ```text
+//!  QUEUED ── the shard takes the command up ──▶ its ticket ──▶ the answer, or the end of the shard
+//!     └───── the thread leaves before that ───▶ LEFT: the command is never sent
+//! ```
+//!
+//! So a thread that leaves knows whether its command can still be executed. The word and the answer stand on a lock-free
+//! queue, an atomic waker and nothing of this crate, so that `tests/loom` can try every interleaving.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use concurrent_queue::{ConcurrentQueue, PopError};
+
+// By way of the module above: `tests/loom` gives it others.
+use super::sync::atomic::{AtomicU64, Ordering};
+
+/// The thread's end. Dropping it leaves: a command that is still queued is never sent.
+pub(crate) struct ForeignCall<T>(Arc<State<T>>);
+
+/// The shard's end. Dropping it tells the thread that no answer will come.
+pub(crate) struct ForeignCaller<T>(Option<Arc<State<T>>>);
+
+/// Which call it is, for a shard that has taken it up.
+pub(crate) struct ForeignCallId<T>(Arc<State<T>>);
+
+struct State<T> {
+    progress: AtomicU64,
+    answer: ConcurrentQueue<T>,
+    thread: AtomicWaker,
+}
+
+/// A call that no shard has taken up yet.
+pub(crate) fn foreign_call<T>() -> (ForeignCaller<T>, ForeignCall<T>) {
+    let (progress, answer) = (AtomicU64::new(QUEUED), ConcurrentQueue::bounded(1));
+    let state = Arc::new(State { progress, answer, thread: AtomicWaker::new() });
+    (ForeignCaller(Some(state.clone())), ForeignCall(state))
+}
+
+impl<T> ForeignCall<T> {
+    /// The answer; `None` if the shard has ended without one.
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<T>> {
+        // The second attempt is for an answer that came before the waker was in its place.
+        for attempt in 0..2 {
+            match self.0.answer.pop() {
+                Ok(answer) => return Poll::Ready(Some(answer)),
+                Err(PopError::Closed) => return Poll::Ready(None),
+                Err(PopError::Empty) if attempt == 0 => self.0.thread.register(context.waker()),
+                Err(PopError::Empty) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Leaves before the shard takes the command up.
+    ///
+    /// # Errors
+    /// If the shard has done so already: the ticket under which it did.
+    pub(crate) fn leave(&self) -> Result<(), u32> {
+        match self.0.progress.compare_exchange(QUEUED, LEFT, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) | Err(LEFT) => Ok(()),
+            // What is neither of the marks is a ticket.
+            Err(ticket) => Err(u32::try_from(ticket).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Whether the answer is here, or will not come.
+    pub(crate) fn is_decided(&self) -> bool {
+        !self.0.answer.is_empty() || self.0.answer.is_closed()
+    }
+
+    pub(crate) fn id(&self) -> ForeignCallId<T> {
+        ForeignCallId(self.0.clone())
+    }
+}
+
+impl<T> ForeignCaller<T> {
+    /// The shard takes the command up; false if the thread has left.
+    pub(crate) fn take_up(&self, ticket: u32) -> bool {
+        let Some(state) = &self.0 else { return false };
+        let ticket = u64::from(ticket);
+        state.progress.compare_exchange(QUEUED, ticket, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether the thread has left before the command was taken up.
+    pub(crate) fn has_left(&self) -> bool {
+        self.0.as_ref().is_none_or(|state| state.progress.load(Ordering::Acquire) == LEFT)
+    }
+
+    pub(crate) fn is_of(&self, call: &ForeignCallId<T>) -> bool {
+        self.0.as_ref().is_some_and(|state| Arc::ptr_eq(state, &call.0))
+    }
+
+    pub(crate) fn answer(mut self, answer: T) {
+        if let Some(state) = self.0.take() {
+            // There is room for one answer, and this is it.
+            let _ = state.answer.push(answer);
+            state.thread.wake();
+        }
+    }
+}
+
+impl<T> Drop for ForeignCall<T> {
+    fn drop(&mut self) {
+        // Where it was taken up, the answer is dropped when it comes.
+        let _ = self.leave();
+    }
+}
+
+impl<T> Drop for ForeignCaller<T> {
+    fn drop(&mut self) {
+        if let Some(state) = self.0.take() {
+            state.answer.close();
+            state.thread.wake();
+        }
+    }
+}
+
+const QUEUED: u64 = u64::MAX;
+const LEFT: u64 = u64::MAX - 1;

@@ -1,0 +1,116 @@
+//! Deadlines of single calls through a client: kept in every state that a call can be in, and exact about what happened.
+
+mod common;
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use common::Redis;
+use futures_lite::future::block_on;
+use hitless::{Client, Config, Error, ErrorKind, Outcome};
+
+const SHORT: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_secs(5);
+/// No test gets here unless something waits for ever.
+const LONG: Duration = Duration::from_secs(60);
+
+fn client(url: &str) -> Client {
+    let config = Config::from_url(url).unwrap().shards(1).connections_per_shard(1).command_timeout(LONG);
+    Client::start(config).unwrap()
+}
+
+fn connected(redis: &Redis) -> Client {
+    let client = client(&redis.url());
+    block_on(client.ready(GRACE)).unwrap();
+    client
+}
+
+fn what(error: &Error) -> (ErrorKind, Outcome) {
+    (error.kind(), error.outcome())
+}
+
+/// Waits until the shard holds no call, which only the mend brings about while its server does not answer.
+fn wait_for_free_slots(client: &Client) {
+    let start = Instant::now();
+    while block_on(client.stats()).unwrap()[0].calls > 0 {
+        assert!(start.elapsed() < LONG / 2, "slots are kept");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_written_call_past_its_deadline_is_ambiguous() {
+    let redis = Redis::start();
+    let client = connected(&redis);
+    redis.signal(libc::SIGSTOP);
+    let error = client.incr("counter").timeout(SHORT).wait().unwrap_err();
+    assert_eq!(what(&error), (ErrorKind::Timeout, Outcome::Ambiguous));
+    let transaction = client.transaction();
+    transaction.incr("counter");
+    let error = block_on(transaction.run::<(i64,)>().timeout(SHORT)).unwrap_err();
+    assert_eq!(what(&error), (ErrorKind::Timeout, Outcome::Ambiguous));
+    wait_for_free_slots(&client);
+    redis.signal(libc::SIGCONT);
+    // What was written is executed, and its late reply is nobody else's.
+    assert_eq!(client.incr("counter").timeout(LONG).wait().unwrap(), 3);
+}
+
+#[test]
+fn a_queued_call_past_its_deadline_is_unsent_and_says_why() {
+    let client = client(&format!("redis://127.0.0.1:{}", common::free_port()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A shard that this machine keeps from running cannot say how far the command has come.
+    let exact = (0..50).find_map(|_| {
+        let error = runtime.block_on(client.incr("counter").timeout(SHORT)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        (error.outcome() == Outcome::Unsent && error.to_string().contains("refused")).then_some(error)
+    });
+    let text = exact.expect("the shard never said that nothing was sent").to_string();
+    assert!(text.starts_with("INCR at 127.0.0.1:") && text.contains("not sent within 20ms"), "{text}");
+    wait_for_free_slots(&client);
+}
+
+#[test]
+fn a_deadline_holds_while_the_shard_is_blocked() {
+    let redis = Redis::start();
+    let client = connected(&redis);
+    let (entered, is_in) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let busy = client.clone();
+    let keeper = std::thread::spawn(move || {
+        block_on(busy.run_on(0, move |_| async move {
+            entered.send(()).unwrap();
+            released.recv().unwrap();
+        }))
+    });
+    is_in.recv().unwrap();
+    // In the mailbox, and behind it, for want of room.
+    let early = client.incr("counter").timeout(SHORT);
+    let kept: Vec<_> = (0..9000).map(|_| client.incr("counter")).collect();
+    let late = client.incr("counter").timeout(SHORT);
+    let later = client.incr("counter").timeout(Duration::ZERO).timeout(LONG);
+    for reply in [early, late] {
+        assert_eq!(what(&reply.wait().unwrap_err()), (ErrorKind::Timeout, Outcome::Unsent));
+    }
+    release.send(()).unwrap();
+    keeper.join().unwrap().unwrap();
+    let last = kept.len() as i64 + 1;
+    assert_eq!(later.wait().unwrap(), last, "those that are over are not sent");
+    for (index, reply) in kept.into_iter().enumerate() {
+        assert_eq!(reply.wait().unwrap(), index as i64 + 1);
+    }
+}
+
+#[test]
+fn a_dropped_reply_gives_its_slot_back() {
+    let redis = Redis::start();
+    let client = connected(&redis);
+    redis.signal(libc::SIGSTOP);
+    let replies: Vec<_> = (0..100).map(|_| client.incr("counter")).collect();
+    while block_on(client.stats()).unwrap()[0].calls < 100 {
+        std::thread::yield_now();
+    }
+    drop(replies);
+    wait_for_free_slots(&client);
+    redis.signal(libc::SIGCONT);
+}
