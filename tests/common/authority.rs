@@ -59,6 +59,14 @@ impl Certificates {
         [ca, chain, key]
     }
 
+    /// What makes a server speak TLS with these, on the port that is chosen for it, with clients that show none.
+    pub fn options(&self) -> Vec<&str> {
+        let [ca, chain, key] = self.paths();
+        let port = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
+        let files = ["--tls-cert-file", chain, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+        [port, files].concat()
+    }
+
     /// Puts more beside them.
     pub fn write(&self, name: &str, pem: &str) -> String {
         write(self.folder.path(), name, pem)

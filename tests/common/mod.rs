@@ -1,5 +1,5 @@
-//! What test programs share: a real redis-server, of which each test starts its own, on a free port, with nothing on
-//! disk, and ends it; and sockets read to their ends.
+//! What test programs share: a real server, of which each test starts its own, on a free port, with nothing on disk,
+//! and ends it; and sockets read to their ends.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -12,12 +12,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 pub mod authority;
+pub mod servers;
 #[cfg(feature = "cli")]
 pub mod stage;
 
 use authority::Certificates;
+use servers::Server;
 
+/// A server that runs, Redis or Valkey.
 pub struct Redis {
+    pub server: &'static Server,
     child: Child,
     port: u16,
     options: Vec<String>,
@@ -31,28 +35,43 @@ impl Redis {
     }
 
     /// With more options than those that keep it on loopback and off the disk. `{port}` in one of them stands for the
-    /// port.
+    /// port. The server is the first one that can do what they ask for.
     pub fn start_with(options: &[&str]) -> Redis {
-        let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
-        let folder = tempfile::tempdir().expect("a folder");
-        for _ in 0..20 {
-            // Between here and there somebody else may take the port: then another one is tried.
-            let port = free_port();
-            if let Some(child) = launch(port, folder.path(), &options) {
-                return Redis { child, port, options, folder };
-            }
-        }
-        panic!("redis-server found no free port");
+        Redis::start_on(servers::with(&servers::features_for(options)), options)
     }
 
-    /// One that speaks TLS, with this certificate and key, and asks clients for certificates of the authority if it is
-    /// to.
+    /// The same, on this server.
+    pub fn start_on(server: &'static Server, options: &[&str]) -> Redis {
+        let started = Redis::try_start(server, options);
+        started.unwrap_or_else(|said| panic!("{} does not start with {options:?}: {said}", server.name))
+    }
+
+    /// A server that speaks TLS, with this certificate and key, and asks clients for certificates of the authority if
+    /// the options say so.
     pub fn start_tls(certificates: &Certificates, options: &[&str]) -> Redis {
-        let [ca, chain, key] = certificates.paths();
-        let mut all = vec!["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
-        all.extend(["--tls-cert-file", chain, "--tls-key-file", key, "--tls-ca-cert-file", ca]);
-        all.extend(options);
-        Redis::start_with(&all)
+        Redis::start_with(&[&certificates.options()[..], options].concat())
+    }
+
+    /// On a free port.
+    ///
+    /// # Errors
+    /// What the server said last, if it does not start.
+    fn try_start(server: &'static Server, options: &[&str]) -> Result<Redis, String> {
+        let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut said = String::new();
+        for _ in 0..PORTS_MAX {
+            let port = free_port();
+            match launch(server, port, folder.path(), &options) {
+                Ok(child) => return Ok(Redis { server, child, port, options, folder }),
+                Err(error) => said = error,
+            }
+            // Another program took the port a moment ago: another port may still be free.
+            if !said.contains("Address already in use") {
+                break;
+            }
+        }
+        Err(said)
     }
 
     /// One that is plain and one that speaks TLS, with what a client takes to speak with it.
@@ -83,8 +102,8 @@ impl Redis {
 
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
-        self.child =
-            launch(self.port, self.folder.path(), &self.options).expect("its port was free a moment ago");
+        self.child = launch(self.server, self.port, self.folder.path(), &self.options)
+            .unwrap_or_else(|said| panic!("its port was free a moment ago: {said}"));
     }
 
     #[expect(unsafe_code, reason = "the standard library sends no signal but one")]
@@ -120,24 +139,39 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
-/// A server that accepts connections, or nothing if it could not have the port.
-fn launch(port: u16, folder: &Path, options: &[String]) -> Option<Child> {
-    let mut child = Command::new("redis-server")
+/// A server that accepts connections.
+///
+/// # Errors
+/// What it said last, if it ends instead.
+fn launch(server: &Server, port: u16, folder: &Path, options: &[String]) -> Result<Child, String> {
+    let mut child = Command::new(&server.program)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .arg("--dir")
         .arg(folder)
         .args(options.iter().map(|option| option.replace("{port}", &port.to_string())))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
-        .expect("redis-server is on the PATH (scripts/test installs it)");
+        .expect("the program has just said its version");
     let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+    let mut said = Vec::new();
     for line in output.lines() {
-        // What it says later goes nowhere: the pipe is closed then, which it does not mind.
-        if line.expect("its output is text").contains("Ready to accept connections") {
-            return Some(child);
+        let line = line.expect("its output is text");
+        // What it says later goes nowhere: the pipes are closed then, which it does not mind.
+        if line.contains("Ready to accept connections") {
+            child.stderr = None;
+            return Ok(child);
         }
+        said.push(line);
     }
-    child.wait().expect("redis-server can be waited for");
-    None
+    child.wait().expect("it can be waited for");
+    let mut errors = child.stderr.take().expect("its errors are piped");
+    let mut complaint = String::new();
+    errors.read_to_string(&mut complaint).expect("its errors are text");
+    said.extend(complaint.lines().map(str::to_owned));
+    Err(said.split_off(said.len().saturating_sub(LAST_LINES)).join("\n"))
 }
+
+const LAST_LINES: usize = 6;
+const PORTS_MAX: usize = 20;
