@@ -9,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
+mod common;
+
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
     command.arg("bench").args(arguments);
@@ -229,9 +231,13 @@ fn a_run_outlives_its_endpoint_and_says_what_failed() {
 
 #[test]
 fn ctrl_c_still_gives_the_report() {
-    let arguments = ["--verify", "--key-space", "1000", "--shards", "1", "--json", "-", "--quiet"];
     for kind in [libc::SIGINT, libc::SIGTERM] {
-        let (child, mut stderr) = started(&arguments);
+        let redis = common::Redis::start();
+        let url = redis.url();
+        let arguments = ["--verify", "--key-space", "1000", "--shards", "1", "--json", "-", "--quiet"];
+        let (child, mut stderr) = started(&[&arguments[..], &["--url", &url]].concat());
+        // Loading sets, and only the run itself gets.
+        common::stage::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
         signal(&child, kind);
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();

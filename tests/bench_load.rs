@@ -88,12 +88,14 @@ fn warming_up_does_the_work_and_counts_for_nothing() {
         let report = target.report(&[&open[..], &["--command", "INCR counter"]].concat());
         assert_eq!(number(&report, "/commands/issued"), 300.0);
         assert_eq!(number(&report, "/commands/answered"), 300.0);
-        assert_eq!(target.count("counter"), 800);
+        // Commands that are on their way when the warm-up ends are among the 300.
+        let carried = number(&report, "/commands/from_warm_up");
+        assert_eq!(target.count("counter") as f64, 800.0 - carried);
         assert_eq!(report.pointer("/shards/0/commands").and_then(Value::as_f64), measured.then_some(300.0));
         assert_eq!(number(&report, "/config/warm_up_seconds"), 0.5);
-        // 299 gaps of a millisecond; a busy machine makes it longer.
+        // 299 gaps of a millisecond, fewer by those carried over; a busy machine makes it longer.
         let elapsed = number(&report, "/elapsed_seconds");
-        assert!(elapsed >= 0.298, "{elapsed}");
+        assert!(elapsed >= 0.298 - carried * 0.001, "{elapsed}");
     }
 }
 

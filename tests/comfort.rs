@@ -7,8 +7,7 @@ mod common;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -355,11 +354,15 @@ fn interrupt(child: &Child) {
 
 #[test]
 fn ctrl_c_ends_each_command_with_its_report_and_the_second_one_at_once() {
+    let redis = Redis::start();
+    let url = redis.url();
     for (arguments, until, told) in [
-        (&["bench", "--duration", "1h", "--shards", "1"][..], "the run begins", "throughput"),
+        (&["bench", "--duration", "1h", "--shards", "1", "--url", &url][..], "the run begins", "throughput"),
         (&["rehearse", "--listen", "127.0.0.1:0", "--json", "/dev/stdout"], "listening on", "connections"),
     ] {
         let (child, mut stderr) = started(arguments, until);
+        let is_measuring = || told != "throughput" || redis.statistics().contains("cmdstat_get");
+        common::stage::eventually("the load arrives", is_measuring);
         interrupt(&child);
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();
@@ -409,12 +412,7 @@ fn the_second_ctrl_c_ends_it_at_once() {
     let url = redis.url();
     let load = ["bench", "--duration", "1h", "--shards", "1", "--timeout", "1h", "--no-load", "--url", &url];
     let (mut child, _stderr) = started(&load, "the run begins");
-    let statistics = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).expect("a server");
-        stream.write_all(b"INFO commandstats\r\nQUIT\r\n").expect("it reads");
-        String::from_utf8(common::read_to_end(&mut stream)).expect("text")
-    };
-    common::stage::eventually("the load arrives", || statistics().contains("cmdstat_get"));
+    common::stage::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
     // It waits for replies that do not come.
     redis.signal(libc::SIGSTOP);
     interrupt_when_ready(&child);

@@ -88,7 +88,8 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
     requests: Option<u64>,
     /// Run for this long before anything is measured, with the same load; it comes before --duration or
-    /// --requests [default: 0s]
+    /// --requests. A command that is sent in the warm-up and ends after it counts, with its whole latency
+    /// [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration_or_zero)]
     warm_up: Option<Duration>,
     /// Open loop: commands per second over all shards; latency counts from the intended time of
@@ -353,8 +354,9 @@ Examples:
       Random arrivals, most of them at a few hot keys; the first five seconds are not measured.
 
 Exit codes:
-  0 all well · 1 ran, but commands failed or a check did not hold: of a reply, or that every
-  connection was handed off at a rehearsed MOVING · 2 usage ·
+  0 all well · 1 ran, but commands failed, nothing was measured, less than 90 % of the offered
+  commands were answered, or a check did not hold: of a reply, or that every connection was handed
+  off at a rehearsed MOVING · 2 usage ·
   3 could not reach the endpoint, or this machine cannot run io_uring";
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::output::{Output, Run};
 use super::progress::Lines;
 use super::text::Heading;
 use super::tls::Made;
-use super::{FAILED, Failure, WELL, stop};
+use super::{FAILED, Failure, WELL, complain, stop};
 use crate::config::allowed_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
@@ -33,6 +33,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     let output = Output::new(&args.output)?;
     let report = measure(&resolved, args, &stop)?;
     output.write(&resolved.told(), &report).map_err(Failure::Failed)?;
+    if let Some(problem) = report.problems.first().filter(|_| args.output.quiet) {
+        complain(&problem.message);
+    }
     Ok(if report.is_clean() { WELL } else { FAILED })
 }
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use serde_json::Value;
 
 use super::paint::{Ink, Paint};
-use super::text::{grouped, micros};
+use super::units::{grouped, micros};
 
 /// The largest report that is read: ours are a thousandth of that.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -62,6 +62,8 @@ const FIGURES: &[Figure] = &[
     latency("latency p99.9", "/latency_us/p99_9"),
     latency("latency p99.99", "/latency_us/p99_99"),
     latency("latency max", "/latency_us/max"),
+    latency("with failed p99", "/latency_with_failures_us/p99"),
+    latency("with failed max", "/latency_with_failures_us/max"),
     latency("in handoffs p50", "/latency_during_handoff_us/p50"),
     latency("in handoffs p99", "/latency_during_handoff_us/p99"),
     latency("in handoffs max", "/latency_during_handoff_us/max"),

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::text::{grouped, micros};
+use super::units::{grouped, micros};
 use crate::load::{Limit, Second, Tail};
 
 /// How long each line of the table is that is on the terminal now.

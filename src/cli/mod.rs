@@ -24,9 +24,11 @@ mod simulate;
 mod sink;
 mod stop;
 mod suggest;
+mod tables;
 mod text;
 mod tls;
 mod tune;
+mod units;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::live::{self, latency, maintenance};
-use super::text::grouped;
+use super::units::grouped;
 use crate::load::{Limit, Progress, Second};
 
 /// How often loading is told of: it reports far more often than anybody wants to read.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::args::count;
 use super::sink::{self, Sink};
-use super::text::grouped;
+use super::units::grouped;
 use super::{FAILED, Failure, WELL, parse, stop};
 use crate::sim::{Plan, Tally, Trace, Violation, run as simulate, shrink};
 

@@ -2,39 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::load::{Latency, LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
-
-/// Most rehearsed moves that are told one by one.
-const MOVINGS_TOLD_MAX: usize = 10;
-
-/// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Microseconds in the unit that suits them, with three digits.
-pub(super) fn micros(micros: f64) -> String {
-    let (number, unit) = match micros {
-        x if x < 1.0 => (x * 1e3, "ns"),
-        x if x < 999.5 => (x, "µs"),
-        x if x < 999.5e3 => (x / 1e3, "ms"),
-        x => (x / 1e6, "s"),
-    };
-    let decimals = match number {
-        x if x < 9.995 => 2,
-        x if x < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{number:.decimals$} {unit}")
-}
+use super::tables::{self, TOLD_MAX};
+use super::units::{grouped, micros};
+use crate::load::{LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
 
 /// What is shown of the run besides its report.
 #[derive(Debug)]
@@ -145,51 +115,11 @@ pub(super) fn wrapped(text: &str, width: Option<usize>) -> String {
     out
 }
 
-/// A column of a table: its name, and the more important it is, the lower the number.
-struct Column {
-    name: &'static str,
-    importance: u8,
-    width: usize,
-}
-
-const fn column(name: &'static str, importance: u8) -> Column {
-    Column { name, importance, width: 8 }
-}
-
-/// Which of the columns have room beside a first one of so many characters.
-fn fitting(columns: &[Column], first: usize, width: usize) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..columns.len()).collect();
-    order.sort_by_key(|place| columns.get(*place).map(|column| column.importance));
-    let (mut room, mut kept) = (width.saturating_sub(first), vec![false; columns.len()]);
-    for place in order {
-        let (Some(column), Some(keep)) = (columns.get(place), kept.get_mut(place)) else { continue };
-        // The less important ones do not take the place of one that did not fit.
-        *keep = column.width <= room;
-        room = if *keep { room - column.width } else { 0 };
-    }
-    kept
-}
-
-fn write_table_row(
-    out: &mut String,
-    first: &str,
-    columns: &[Column],
-    kept: &[bool],
-    cells: &[String],
-) -> std::fmt::Result {
-    write!(out, "{first:12}")?;
-    for ((column, cell), _) in columns.iter().zip(cells).zip(kept).filter(|(_, keep)| **keep) {
-        write!(out, "{cell:>0$}", column.width)?;
-    }
-    writeln!(out)
-}
-
-fn names(columns: &[Column]) -> Vec<String> {
-    columns.iter().map(|column| column.name.to_owned()).collect()
-}
-
 fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usize) -> std::fmt::Result {
     let commands = &report.commands;
+    for problem in &report.problems {
+        writeln!(out, "{problem}\n")?;
+    }
     if report.interrupted {
         writeln!(out, "Interrupted; this is what was measured until then.\n")?;
     }
@@ -216,6 +146,13 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
         grouped(commands.issued),
         report.elapsed_seconds,
     )?;
+    if commands.from_warm_up > 0 {
+        writeln!(
+            out,
+            "              {} of them were sent in the warm-up and ended after it",
+            grouped(commands.from_warm_up)
+        )?;
+    }
     if commands.missing > 0 {
         writeln!(out, "              {} GETs found no value", grouped(commands.missing))?;
     }
@@ -235,8 +172,8 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
     if !report.maintenance.is_empty() {
         write_maintenance(out, &report.maintenance)?;
     }
-    write_latencies(out, report, width)?;
-    write_windows(out, report, width)?;
+    tables::write_latencies(out, report, width)?;
+    tables::write_windows(out, report, width)?;
     write_places(out, report)?;
     writeln!(out)?;
     writeln!(out, "{}", meaning(report.loop_kind))
@@ -284,12 +221,12 @@ fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
     writeln!(out)?;
     let mut name = "maintenance";
     let mut label = || std::mem::take(&mut name);
-    for moving in seen.movings.iter().take(MOVINGS_TOLD_MAX) {
+    for moving in seen.movings.iter().take(TOLD_MAX) {
         let (from, to, grace) = (moving.from, moving.to, moving.grace_seconds);
         let at = moving.at_seconds;
         writeln!(out, "{:12}  MOVING at {at:.2} s: {from} → {to}, {grace} s of grace", label())?;
     }
-    match seen.movings.len().saturating_sub(MOVINGS_TOLD_MAX) {
+    match seen.movings.len().saturating_sub(TOLD_MAX) {
         0 => {}
         more => writeln!(out, "{:12}  and {more} more, there and back", label())?,
     }
@@ -322,87 +259,6 @@ fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
         grouped(seen.duplicates),
         grouped(seen.malformed),
     )
-}
-
-const LATENCIES: [Column; 8] = [
-    column("min", 5),
-    column("mean", 7),
-    column("p50", 0),
-    column("p90", 6),
-    column("p99", 1),
-    column("p99.9", 3),
-    column("p99.99", 4),
-    column("max", 2),
-];
-
-fn write_latencies(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
-    let Some(latency) = &report.latency_us else {
-        return Ok(());
-    };
-    let kept = fitting(&LATENCIES, 12, width);
-    writeln!(out)?;
-    write_table_row(out, "", &LATENCIES, &kept, &names(&LATENCIES))?;
-    let rows = [
-        ("latency", Some(latency)),
-        ("in handoffs", report.latency_during_handoff_us.as_ref()),
-        ("service time", report.service_time_us.as_ref()),
-    ];
-    for (name, row) in rows {
-        let Some(row) = row else { continue };
-        let numbers = [row.min, row.mean, row.p50, row.p90, row.p99, row.p99_9, row.p99_99, row.max];
-        write_table_row(out, name, &LATENCIES, &kept, &numbers.map(micros))?;
-    }
-    if let Some(gap) = report.longest_gap_us {
-        writeln!(out, "longest gap   {} between two completions of one caller", micros(gap))?;
-    }
-    Ok(())
-}
-
-const MOMENTS: [Column; 7] = [
-    Column { name: "/s", importance: 0, width: 11 },
-    column("p50", 2),
-    column("p99", 1),
-    column("p99.9", 5),
-    column("max", 3),
-    column("failed", 4),
-    column("length", 6),
-];
-
-/// Before, in and after each maintenance, side by side.
-fn write_windows(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
-    let kept = fitting(&MOMENTS, 12, width);
-    for window in report.maintenance_windows.iter().take(MOVINGS_TOLD_MAX) {
-        writeln!(out)?;
-        write!(out, "{} from {:.2} s", window.kind, window.from_seconds)?;
-        match window.to_seconds {
-            Some(to) => write!(out, " for {}", micros((to - window.from_seconds) * 1e6))?,
-            None => write!(out, " to the end")?,
-        }
-        writeln!(out)?;
-        write_table_row(out, "", &MOMENTS, &kept, &names(&MOMENTS))?;
-        for (name, moment) in
-            [("  before", &window.before), ("  during", &window.during), ("  after", &window.after)]
-        {
-            let Some(moment) = moment else { continue };
-            let told = |part: fn(&Latency) -> f64| {
-                moment.latency_us.as_ref().map_or_else(|| "-".to_owned(), |latency| micros(part(latency)))
-            };
-            let cells = [
-                grouped(moment.throughput_per_second.round() as u64),
-                told(|latency| latency.p50),
-                told(|latency| latency.p99),
-                told(|latency| latency.p99_9),
-                told(|latency| latency.max),
-                grouped(moment.failed),
-                format!("{:.1} s", moment.seconds),
-            ];
-            write_table_row(out, name, &MOMENTS, &kept, &cells)?;
-        }
-    }
-    match report.maintenance_windows.len().saturating_sub(MOVINGS_TOLD_MAX) {
-        0 => Ok(()),
-        more => writeln!(out, "and {more} more"),
-    }
 }
 
 fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -452,20 +308,7 @@ fn meaning(loop_kind: LoopKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{MaintenanceWindow, Moment};
-
-    #[test]
-    fn numbers_are_grouped() {
-        let all = [0, 999, 1000, 1_234_567].map(grouped);
-        assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
-    }
-
-    #[test]
-    fn times_have_three_digits_and_a_unit() {
-        let all = [0.5, 1.0, 12.34, 999.4, 999.6, 12_345.0, 1_500_000.0, 60e6].map(micros);
-        let expected = ["500 ns", "1.00 µs", "12.3 µs", "999 µs", "1.00 ms", "12.3 ms", "1.50 s", "60.0 s"];
-        assert_eq!(all, expected);
-    }
+    use crate::load::Problem;
 
     #[test]
     fn everything_that_was_measured_is_told() {
@@ -487,6 +330,7 @@ mod tests {
             "100,000, uniform · values of 64 bytes, 50 % compressible · seed 1\n",
             "throughput    100 commands/s\n",
             "answered      1,000 of 1,002 in 10.00 s\n",
+            "4 of them were sent in the warm-up and ended after it\n",
             "3 GETs found no value",
             "failed        2 (1 may have been executed, 1 timed out)\n",
             "timeout: 2, e.g. no reply in 1 s\n",
@@ -510,45 +354,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_maintenance_did_is_told_side_by_side() {
+    fn a_report_fits_its_terminal() {
         let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
-        let mut report = crate::cli::json::tests::full();
-        let moment = |rate: f64, failed| Moment {
-            at_seconds: 0.0,
-            seconds: 2.0,
-            answered: 10,
-            failed,
-            throughput_per_second: rate,
-            latency_us: report.latency_us,
-        };
-        let window = MaintenanceWindow {
-            kind: "MOVING",
-            from_seconds: 5.0,
-            to_seconds: Some(5.0125),
-            before: Some(moment(45_004.0, 0)),
-            during: Some(Moment { latency_us: None, ..moment(29_524.0, 3) }),
-            after: None,
-        };
-        report.maintenance_windows = vec![window; 12];
-        let text = super::report(&heading, &report, None);
-        for told in [
-            "MOVING from 5.00 s for 12.5 ms\n",
-            "  before         45,004 2.00 µs 4.00 µs 5.00 µs 7.12 µs       0   2.0 s\n",
-            "  during         29,524       -       -       -       -       3   2.0 s\n",
-            "and 2 more\n",
-        ] {
-            assert!(text.contains(told), "{told:?} is missing in:\n{text}");
-        }
-        assert!(!text.contains("  after"), "{text}");
+        let report = crate::cli::json::tests::full();
         for width in [40, 60, 80] {
             let text = super::report(&heading, &report, Some(width));
             let longest = text.lines().map(|line| line.chars().count()).max();
-            assert!(
-                longest.is_some_and(|longest| longest <= width),
-                "{longest:?} in {width} columns:\n{text}"
-            );
-            assert!(text.contains("p50     p99") && text.contains("45,004"), "{text}");
+            assert!(longest.is_some_and(|most| most <= width), "{longest:?} in {width} columns:\n{text}");
+            assert!(text.contains("  p50  ") && text.contains("     max\n"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_problem_is_the_first_line() {
+        let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
+        let mut report = crate::cli::json::tests::full();
+        report.interrupted = true;
+        report.problems = vec![Problem::example("NOTHING WAS MEASURED: none of 64")];
+        let text = super::report(&heading, &report, None);
+        assert!(text.starts_with("NOTHING WAS MEASURED: none of 64\n\nInterrupted; "), "{text}");
     }
 
     #[test]

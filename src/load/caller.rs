@@ -92,7 +92,7 @@ struct Batch {
     commands: usize,
     intended: Instant,
     sent: Instant,
-    /// Whether it counts: not while the run warms up.
+    /// Whether it was sent after the warm-up.
     measured: bool,
 }
 
@@ -192,12 +192,13 @@ impl<D: Door> Caller<D> {
         }
         let due = gate.next_arrival();
         let intended = due.unwrap_or(now);
+        let at = intended.max(now);
         // Taken before the wait: nobody then waits for a turn that has nothing to send.
-        let commands = gate.take(self.common.plan.workload.pipeline, intended);
+        let commands = gate.take(self.common.plan.workload.pipeline, at);
         if commands == 0 {
             return None;
         }
-        let measured = intended >= gate.measured_from();
+        let measured = at >= gate.measured_from();
         let sent = match due {
             Some(due) => self.wait_until(due, now).await?,
             None => now,
@@ -295,7 +296,7 @@ impl<D: Door> Caller<D> {
                 Pending::Get { reply, index } => {
                     let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
                     self.record(&batch, clock.at, result.as_ref().err());
-                    self.got(&batch, index, result);
+                    self.got(&batch, clock.at, index, result);
                 }
                 Pending::Set { reply, index, version } => {
                     let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
@@ -326,13 +327,28 @@ impl<D: Door> Caller<D> {
         clock.at
     }
 
-    fn got(&mut self, batch: &Batch, index: u64, result: Result<Option<Bytes>, Error>) {
-        if let (Ok(None), true) = (&result, batch.measured) {
+    fn got(&mut self, batch: &Batch, at: Instant, index: u64, result: Result<Option<Bytes>, Error>) {
+        if let (Ok(None), true) = (&result, self.counts(batch, at)) {
             self.common.recorder.borrow_mut().missing();
         }
         if let (Some(verifier), Ok(reply)) = (&mut self.verifier, &result) {
             verifier.get_answered(index, reply.as_deref());
         }
+    }
+
+    /// Whether a command that ended at this time counts: not if it began and ended in the warm-up.
+    fn counts(&self, batch: &Batch, ended: Instant) -> bool {
+        batch.measured || ended >= self.common.gate.measured_from()
+    }
+
+    /// Notes that so many commands ended; whether they count.
+    fn ended(&self, batch: &Batch, at: Instant, commands: u64) -> bool {
+        let counts = self.counts(batch, at);
+        if counts && !batch.measured {
+            self.common.recorder.borrow_mut().carried_over(commands);
+            self.common.gate.carried_over(commands);
+        }
+        counts
     }
 
     fn record(&mut self, batch: &Batch, now: Instant, error: Option<&Error>) {
@@ -341,13 +357,14 @@ impl<D: Door> Caller<D> {
             return;
         };
         self.record_together(batch, now);
-        if batch.measured {
+        if self.ended(batch, now, 1) {
             let failure = Failure {
                 kind: error.kind().name(),
                 ambiguous: error.outcome() == Outcome::Ambiguous,
                 timed_out: error.kind() == ErrorKind::Timeout,
             };
-            self.common.recorder.borrow_mut().failed(failure, error);
+            let took = now.saturating_duration_since(batch.intended);
+            self.common.recorder.borrow_mut().failed(failure, took, error);
         }
         // An error reply is a reply: the endpoint is there, so there is nothing to wait for.
         self.losing |= error.outcome() != Outcome::Answered;
@@ -362,7 +379,7 @@ impl<D: Door> Caller<D> {
         if count == 0 {
             return;
         }
-        if batch.measured {
+        if self.ended(batch, at, count) {
             let mut recorder = self.common.recorder.borrow_mut();
             let latency = at.saturating_duration_since(batch.intended);
             recorder.answered(latency, at.saturating_duration_since(batch.sent), count);

@@ -129,6 +129,8 @@ pub(crate) struct Collected {
     pub(crate) total: Interval,
     /// Answered commands of each thread of callers.
     pub(crate) answered: Vec<u64>,
+    /// Commands that each of them handed to the client.
+    pub(crate) issued: Vec<u64>,
     pub(crate) timeline: Timeline,
     /// When the callers started; `None` if it did not come so far.
     pub(crate) begin: Option<Instant>,
@@ -148,6 +150,7 @@ pub(crate) struct Collector<O> {
     recent: Interval,
     timeline: Timeline,
     answered: Vec<u64>,
+    issued: Vec<u64>,
     connections: Vec<Option<usize>>,
     watch: Arc<HandoffWatch>,
     /// Connections that follow a `MOVING`.
@@ -172,6 +175,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             recent: Interval::new(open_loop),
             timeline: Timeline::new(plan.tick(), plan.shards),
             answered: vec![0; plan.shards],
+            issued: vec![0; plan.shards],
             connections: vec![None; plan.shards],
             watch,
             following,
@@ -207,8 +211,8 @@ impl<O: FnMut(Progress)> Collector<O> {
             }
         }
         self.total.absorb(&mut self.recent);
-        let Collector { total, answered, timeline, begin, .. } = self;
-        Collected { total, answered, timeline, begin }
+        let Collector { total, answered, issued, timeline, begin, .. } = self;
+        Collected { total, answered, issued, timeline, begin }
     }
 
     fn note(&mut self, interval: &Interval, (from, to): (Instant, Instant)) {
@@ -223,8 +227,9 @@ impl<O: FnMut(Progress)> Collector<O> {
     }
 
     fn recorded(&mut self, thread: usize, interval: &mut Interval, connections: Option<usize>) {
-        if let Some(answered) = self.answered.get_mut(thread) {
+        if let (Some(answered), Some(issued)) = (self.answered.get_mut(thread), self.issued.get_mut(thread)) {
             *answered += interval.counts.answered;
+            *issued += interval.counts.issued;
         }
         // Who hands in for the last time has nobody left to ask; the number before still stands.
         if let (Some(slot), Some(_)) = (self.connections.get_mut(thread), connections) {
@@ -339,7 +344,7 @@ mod tests {
         let recorded = [(0, 10), (1, 20), (0, 5)].map(|(thread, answered)| hand_in(thread, answered, &back));
         let messages = [Message::Loaded(3), begin()].into_iter().chain(recorded);
         let (seen, collected) = observed(messages, HandoffWatch::new(2));
-        assert_eq!(collected.answered, [15, 20]);
+        assert_eq!((&collected.answered, &collected.issued), (&vec![15, 20], &vec![15, 20]));
         assert_eq!(collected.total.counts.answered, 35);
         assert_eq!(collected.total.latency.len(), 35);
         assert_eq!(seen.first(), Some(&Progress::Loading { done: 3, all: 100 }));

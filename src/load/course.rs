@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::latency::{Latency, round};
 use super::moves::Moving;
-use super::report::{Latency, round};
 use super::timeline::{Stretch, Timeline};
 use super::windows::Window;
 

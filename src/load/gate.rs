@@ -47,7 +47,7 @@ impl Gate {
         self.begin
     }
 
-    /// What is due, or sent, before this only warms up.
+    /// A command that ends before this only warms up. One that ends later counts, also if it was sent before.
     pub(crate) fn measured_from(&self) -> Instant {
         self.measured_from
     }
@@ -64,8 +64,8 @@ impl Gate {
         self.deadline.set(self.begin);
     }
 
-    /// Takes up to `wanted` commands, to be sent at `at`, from what is left of the thread's share. Those that warm up
-    /// are not counted.
+    /// Takes up to `wanted` commands, to be sent at `at`, from what is left of the thread's share. Those that are sent in
+    /// the warm-up are not part of it, unless they end after it.
     pub(crate) fn take(&self, wanted: usize, at: Instant) -> usize {
         if at < self.measured_from {
             return wanted;
@@ -75,6 +75,11 @@ impl Gate {
         self.left.set(left - taken);
         // Not above `wanted`, so it fits.
         taken as usize
+    }
+
+    /// So many commands that were sent in the warm-up have ended after it, and are part of the share.
+    pub(crate) fn carried_over(&self, commands: u64) {
+        self.left.set(self.left.get().saturating_sub(commands));
     }
 
     /// The intended time of the next batch in an open loop, whenever that is.
@@ -121,7 +126,11 @@ mod tests {
         assert_eq!([gate.take(40, begin), gate.take(40, warming)], [40, 40], "it does not count yet");
         let measured = gate.measured_from();
         assert_eq!(measured, begin + SECOND);
-        assert_eq!([4, 4, 4, 4].map(|wanted| gate.take(wanted, measured)), [4, 4, 2, 0]);
+        gate.carried_over(1);
+        let taken = [4, 4, 4, 4].map(|wanted| gate.take(wanted, measured));
+        assert_eq!(taken, [4, 4, 1, 0], "one was on its way, and counts");
+        gate.carried_over(5);
+        assert_eq!(gate.take(1, measured), 0);
         assert!(!gate.is_closed(begin + SECOND * (1 << 20)));
         assert_eq!((gate.next_arrival(), gate.unsent()), (None, 0));
     }

@@ -15,6 +15,11 @@
 //! due in it. What was due and never sent, because every caller was still waiting at the end, has no latency;
 //! [`Offered`] counts it.
 //!
+//! Percentiles hold the commands that were answered. [`Report::latency_with_failures_us`] holds the failed ones too, each
+//! at the time that it took. A command that begins in the warm-up and ends after it counts, with its whole latency: a
+//! stall at the edge of the warm-up would be missing otherwise. [`Report::problems`] says when too little was answered
+//! for the figures to mean anything.
+//!
 //! # What happened when
 //!
 //! Beside the totals a report has the course of the run ([`Report::timeline`]) and what the run was like before, in and
@@ -34,6 +39,7 @@ mod crew;
 mod door;
 mod draws;
 mod drive;
+mod figures;
 #[cfg(test)]
 mod fit;
 mod fleet;
@@ -42,6 +48,7 @@ mod handoffs;
 #[cfg(feature = "cli")]
 pub(crate) mod hdr;
 mod keys;
+mod latency;
 mod loader;
 mod mix;
 mod moves;
@@ -58,25 +65,28 @@ mod timeline;
 #[cfg(feature = "cli")]
 pub(crate) mod tuner;
 mod values;
+mod verdict;
 mod verify;
 mod windows;
 mod workload;
 
 pub use collector::{Following, Progress, Second, Tail};
 pub use course::{MaintenanceWindow, Moment};
+pub use figures::{
+    Audit, Commands, Handoffs, LoopKind, Observed, Offered, ServerReport, ShardReport, Verified,
+};
 pub use handoffs::HandoffWatch;
 pub use keys::{KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
+pub use latency::{Latency, Spread};
 pub use mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix, Share};
 pub use moves::{Moves, Moving};
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use report::Recorded;
-pub use report::{
-    Audit, Commands, Handoffs, Latency, LoopKind, Observed, Offered, Report, ServerReport, ShardReport,
-    Spread, Verified,
-};
+pub use report::Report;
 pub use run::{LoadError, run, run_over};
 pub use template::{Template, TemplateError};
 pub use values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
+pub use verdict::{ANSWERED_SHARE_MIN, Problem, ProblemKind};
 pub use workload::{
     Arrivals, Limit, PIPELINE_MAX, RATE_MAX, TASKS_MAX, VERIFIED_KEY_SPACE_MAX, Via, Workload, WorkloadError,
 };

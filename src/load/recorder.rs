@@ -25,6 +25,8 @@ pub(crate) fn histogram() -> Histogram<u64> {
 pub(crate) struct Counts {
     /// Commands handed to the client.
     pub(crate) issued: u64,
+    /// Those of them that were handed over in the warm-up, and ended after it.
+    pub(crate) from_warm_up: u64,
     /// Commands that got a reply that is not an error.
     pub(crate) answered: u64,
     /// Commands that did not: `issued` less `answered`, once the run has ended.
@@ -43,6 +45,7 @@ impl Counts {
     /// Adds another recorder's counts.
     pub(crate) fn add(&mut self, other: &Counts) {
         self.issued += other.issued;
+        self.from_warm_up += other.from_warm_up;
         self.answered += other.answered;
         self.failed += other.failed;
         self.ambiguous += other.ambiguous;
@@ -71,6 +74,8 @@ pub(crate) struct Interval {
     pub(crate) in_handoff: Histogram<u64>,
     /// Latency from the time of sending; only where it differs from `latency`: in an open loop.
     pub(crate) service: Option<Histogram<u64>>,
+    /// How long the commands took that failed, from the intended time; only if some have.
+    pub(crate) failures: Option<Box<Histogram<u64>>>,
     pub(crate) longest_gap: Duration,
     /// The first error of each kind, in words.
     pub(crate) examples: BTreeMap<&'static str, String>,
@@ -83,6 +88,7 @@ impl Interval {
             latency: histogram(),
             in_handoff: histogram(),
             service: open_loop.then(histogram),
+            failures: None,
             longest_gap: Duration::ZERO,
             examples: BTreeMap::new(),
         }
@@ -95,6 +101,9 @@ impl Interval {
         absorb_histogram(&mut self.in_handoff, &mut other.in_handoff);
         if let (Some(own), Some(other)) = (&mut self.service, &mut other.service) {
             absorb_histogram(own, other);
+        }
+        if let Some(other) = &mut other.failures {
+            absorb_histogram(self.failures.get_or_insert_with(|| Box::new(histogram())), other);
         }
         let gap = std::mem::take(&mut other.longest_gap);
         self.longest_gap = self.longest_gap.max(gap);
@@ -134,6 +143,14 @@ impl Recorder {
         self.now.counts.issued += commands as u64;
     }
 
+    /// So many commands that were sent in the warm-up end after it. They count: a stall at the edge of the warm-up would
+    /// be missing otherwise, with every command that it held up.
+    #[cold]
+    pub(crate) fn carried_over(&mut self, commands: u64) {
+        self.now.counts.issued += commands;
+        self.now.counts.from_warm_up += commands;
+    }
+
     /// So many commands were answered at the same time. `latency` counts from the intended time, `service` from the time
     /// of sending.
     pub(crate) fn answered(&mut self, latency: Duration, service: Duration, count: u64) {
@@ -154,7 +171,11 @@ impl Recorder {
         self.now.counts.missing += 1;
     }
 
-    pub(crate) fn failed(&mut self, failure: Failure, error: &dyn std::fmt::Display) {
+    /// A command failed, so long after the intended time.
+    #[cold]
+    pub(crate) fn failed(&mut self, failure: Failure, took: Duration, error: &dyn std::fmt::Display) {
+        let failures = self.now.failures.get_or_insert_with(|| Box::new(histogram()));
+        failures.saturating_record(nanos(took));
         self.now.examples.entry(failure.kind).or_insert_with(|| error.to_string());
         let counts = &mut self.now.counts;
         counts.failed += 1;
@@ -191,8 +212,8 @@ mod tests {
         for round in 1..=3u64 {
             recorder.issued(3);
             recorder.answered(Duration::from_micros(round * 10), Duration::from_micros(5), 1);
-            recorder.failed(failure("timeout", true), &"too late");
-            recorder.failed(failure("overloaded", false), &"full");
+            recorder.failed(failure("timeout", true), Duration::from_millis(round), &"too late");
+            recorder.failed(failure("overloaded", false), Duration::ZERO, &"full");
             recorder.gap(Duration::from_millis(10 - round));
             if round == 2 {
                 recorder.in_handoff(Duration::from_micros(20), 1);
@@ -210,6 +231,8 @@ mod tests {
         assert!(total.latency.max().abs_diff(30_000) < 60);
         assert_eq!(total.service.map(|h| h.len()), Some(3));
         assert_eq!((total.in_handoff.len(), total.in_handoff.max() / 1000), (1, 20));
+        let failures = total.failures.expect("some failed");
+        assert_eq!((failures.len(), failures.max() / 1_000_000), (6, 3));
         assert_eq!(total.longest_gap, Duration::from_millis(9));
         assert_eq!(total.examples.get("timeout").map(String::as_str), Some("too late"));
     }

@@ -9,9 +9,11 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::course::{self, MaintenanceWindow, Moment};
-use super::moves::Moving;
+use super::figures::{Audit, Commands, LoopKind, Observed, Offered, ServerReport, ShardReport, Verified};
+use super::latency::{Latency, round, together};
 use super::recorder::{Counts, Interval};
 use super::timeline::Timeline;
+use super::verdict::{self, Problem, Tally};
 use super::verify::Findings;
 use super::windows::Window;
 
@@ -25,6 +27,12 @@ pub struct Report {
     pub elapsed_seconds: f64,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
+    /// Why the figures do not describe the endpoint, the gravest reason first; empty if they do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Answered commands as a share of those that were sent, or due and never sent; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_share: Option<f64>,
     /// `closed` or `open`: what the latencies mean.
     #[serde(rename = "loop")]
     pub loop_kind: LoopKind,
@@ -49,9 +57,14 @@ pub struct Report {
     /// The same of the threads that called through `Client`, if there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_cpu_ns_per_command: Option<f64>,
-    /// From the intended time (open loop) or the time of sending (closed loop) to the reply.
+    /// From the intended time (open loop) or the time of sending (closed loop) to the reply, of the commands that were
+    /// answered. Those that failed, or were never sent, are not in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
+    /// The same of the answered and the failed commands together, each failed one at the time that it took: for a
+    /// timeout, that is the timeout at least. Absent if none failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_with_failures_us: Option<Latency>,
     /// The same of the commands that overlapped a handoff of their shard, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_during_handoff_us: Option<Latency>,
@@ -110,204 +123,6 @@ impl Recorded {
     }
 }
 
-/// How the load was generated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum LoopKind {
-    /// Each caller waits for its reply before it sends again.
-    Closed,
-    /// Commands are due at fixed times, whatever the replies do.
-    Open,
-}
-
-/// What an open loop asked for, beside what it got.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Offered {
-    /// Commands that were due, a second.
-    pub per_second: f64,
-    /// Commands that were due and never sent, because every caller was still waiting when the run ended. They are in
-    /// no percentile: if there are many, more callers are needed, or the endpoint cannot keep up.
-    pub unsent: u64,
-}
-
-/// How many commands came to which end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Commands {
-    /// Commands handed to the client.
-    pub issued: u64,
-    /// Commands that got a reply that is not an error.
-    pub answered: u64,
-    /// Commands that did not.
-    pub failed: u64,
-    /// Failed commands that may have been executed.
-    pub ambiguous: u64,
-    /// Failed commands whose reply did not come in time.
-    pub timed_out: u64,
-    /// `GET`s that found no value.
-    pub missing: u64,
-}
-
-/// The outcome of checking every reply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Verified {
-    /// Checks made.
-    pub checked: u64,
-    /// Checks that did not hold.
-    pub mismatched: u64,
-    /// The first few that did not, in words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub examples: Vec<String>,
-    /// The counter that every caller increments now and then.
-    pub audit: Audit,
-}
-
-/// The `INCR` audit: the counter must lie between `answered` and `answered + ambiguous`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Audit {
-    /// Increments that were answered.
-    pub answered: u64,
-    /// Increments that may have been executed.
-    pub ambiguous: u64,
-    /// The counter at the end; absent if it could not be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counter: Option<u64>,
-}
-
-/// A latency distribution in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each name is its own description")]
-pub struct Latency {
-    pub min: f64,
-    pub mean: f64,
-    pub p50: f64,
-    pub p90: f64,
-    pub p99: f64,
-    pub p99_9: f64,
-    pub p99_99: f64,
-    pub max: f64,
-}
-
-impl Latency {
-    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Latency> {
-        if histogram.is_empty() {
-            return None;
-        }
-        let at = |quantile| micros(histogram.value_at_quantile(quantile));
-        Some(Latency {
-            min: micros(histogram.min()),
-            mean: round(histogram.mean() / 1e3, 3),
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p99_9: at(0.999),
-            p99_99: at(0.9999),
-            max: micros(histogram.max()),
-        })
-    }
-}
-
-/// The maintenance that a run has seen.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-#[non_exhaustive]
-pub struct Observed {
-    /// Notifications received, every copy counted.
-    pub notifications: u64,
-    /// Of these, copies of one that was known already.
-    pub duplicates: u64,
-    /// Pushes named like a notification that could not be read.
-    pub malformed: u64,
-    /// Connections that were replaced, or not, before their server closed them.
-    pub handoffs: Handoffs,
-    /// How long those that succeeded took.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub handoff_duration_us: Option<Spread>,
-    /// What the endpoints in this process announced.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub movings: Vec<Moving>,
-}
-
-impl Observed {
-    /// Whether there is anything to tell.
-    pub fn is_empty(&self) -> bool {
-        *self == Observed::default()
-    }
-}
-
-/// How many handoffs came to which end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[non_exhaustive]
-pub struct Handoffs {
-    /// All connections at each `MOVING` that was rehearsed; absent if none was, or none is followed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<u64>,
-    /// Handoffs whose successor was dialed.
-    pub started: u64,
-    /// Those whose successor took over.
-    pub succeeded: u64,
-    /// Those that ended otherwise.
-    pub failed: u64,
-    /// Those that a newer announcement took the place of, which are not among the failed.
-    pub superseded: u64,
-}
-
-impl Handoffs {
-    /// Whether each that was expected has succeeded.
-    pub fn are_complete(&self) -> bool {
-        self.expected.is_none_or(|expected| self.succeeded >= expected)
-    }
-}
-
-/// The median and the most of some times, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each name is its own description")]
-pub struct Spread {
-    pub p50: f64,
-    pub max: f64,
-}
-
-impl Spread {
-    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Spread> {
-        let median = || micros(histogram.value_at_quantile(0.5));
-        (!histogram.is_empty()).then(|| Spread { p50: median(), max: micros(histogram.max()) })
-    }
-}
-
-/// What one of several servers did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct ServerReport {
-    /// Where it is, without secrets.
-    pub endpoint: String,
-    /// Answered commands.
-    pub commands: u64,
-    /// Answered commands per second.
-    pub throughput_per_second: f64,
-}
-
-/// What one shard did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct ShardReport {
-    /// The core it is pinned to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub core: Option<usize>,
-    /// Answered commands; absent when the callers were not on the shard.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commands: Option<u64>,
-    /// Answered commands per second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub throughput_per_second: Option<f64>,
-}
-
 /// Everything a report is made from.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -315,6 +130,8 @@ pub(crate) struct Measured {
     pub(crate) interrupted: bool,
     pub(crate) loop_kind: LoopKind,
     pub(crate) offered: Option<Offered>,
+    /// What became of all that was offered.
+    pub(crate) tally: Tally,
     pub(crate) total: Interval,
     pub(crate) timeline: Timeline,
     pub(crate) begin: Option<Instant>,
@@ -325,8 +142,8 @@ pub(crate) struct Measured {
     pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
     pub(crate) connections: BTreeMap<String, usize>,
-    /// For each of several servers its name, and the commands that it answered.
-    pub(crate) servers: Vec<(String, u64)>,
+    /// For each of several servers its name, and what became of what it was offered.
+    pub(crate) servers: Vec<(String, Tally)>,
     /// For each shard its core, and the commands answered to callers on it.
     pub(crate) shards: Vec<(Option<usize>, Option<u64>)>,
 }
@@ -347,16 +164,21 @@ impl Report {
             commands,
             throughput_per_second: commands.map(|commands| per_second(commands, elapsed)),
         };
-        let server = |(endpoint, commands): (String, u64)| ServerReport {
+        let server = |(endpoint, tally): (String, Tally)| ServerReport {
             endpoint,
-            commands,
-            throughput_per_second: per_second(commands, elapsed),
+            offered: tally.offered(),
+            commands: tally.answered,
+            throughput_per_second: per_second(tally.answered, elapsed),
         };
+        let problems = verdict::problems(measured.tally, &measured.servers);
         let gap = total.longest_gap;
+        let with_failures = total.failures.as_ref().map(|failures| together(&total.latency, failures));
         Report {
             started_at_unix_seconds: round(began.as_secs_f64(), 3),
             elapsed_seconds: round(elapsed.as_secs_f64(), 6),
             interrupted: measured.interrupted,
+            problems,
+            answered_share: measured.tally.answered_share().map(|share| round(share, 6)),
             loop_kind: measured.loop_kind,
             commands: commands(&counts),
             throughput_per_second: per_second(counts.answered, elapsed),
@@ -364,6 +186,7 @@ impl Report {
             client_cpu_ns_per_command: measured.shard_cpu.and_then(each),
             caller_cpu_ns_per_command: measured.caller_cpu.and_then(each),
             latency_us: Latency::of(&total.latency),
+            latency_with_failures_us: with_failures.as_ref().and_then(Latency::of),
             latency_during_handoff_us: Latency::of(&total.in_handoff),
             service_time_us: total.service.as_ref().and_then(Latency::of),
             longest_gap_us: (!gap.is_zero()).then(|| round(gap.as_nanos() as f64 / 1e3, 3)),
@@ -386,17 +209,21 @@ impl Report {
         }
     }
 
-    /// Whether every command was answered, every check held, and every connection followed each
+    /// Whether enough was measured, every command was answered, every check held, and every connection followed each
     /// `MOVING` that was rehearsed.
     pub fn is_clean(&self) -> bool {
         let mismatched = self.verify.as_ref().is_some_and(|verify| verify.mismatched > 0);
-        self.commands.failed == 0 && !mismatched && self.maintenance.handoffs.are_complete()
+        self.problems.is_empty()
+            && self.commands.failed == 0
+            && !mismatched
+            && self.maintenance.handoffs.are_complete()
     }
 }
 
 fn commands(counts: &Counts) -> Commands {
     Commands {
         issued: counts.issued,
+        from_warm_up: counts.from_warm_up,
         answered: counts.answered,
         failed: counts.failed,
         ambiguous: counts.ambiguous,
@@ -425,18 +252,10 @@ fn per_second(commands: u64, elapsed: Duration) -> f64 {
     if seconds > 0.0 { round(commands as f64 / seconds, 1) } else { 0.0 }
 }
 
-fn micros(nanos: u64) -> f64 {
-    nanos as f64 / 1e3
-}
-
-pub(super) fn round(number: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (number * scale).round() / scale
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::figures::Handoffs;
     use crate::load::recorder::{Failure, Recorder};
     use crate::load::verify::AuditTally;
 
@@ -448,6 +267,7 @@ mod tests {
             interrupted: false,
             loop_kind: LoopKind::Closed,
             offered: None,
+            tally: Tally { issued: 10, answered: 10, unsent: 0 },
             total: *recorder.exchange(Box::new(Interval::new(false))),
             timeline: Timeline::new(Duration::from_millis(100), 1),
             begin: None,
@@ -471,7 +291,7 @@ mod tests {
             recorder.answered(Duration::from_micros(300), Duration::ZERO, 1);
             recorder.gap(Duration::from_micros(300));
             let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
-            recorder.failed(failure, &"too late");
+            recorder.failed(failure, Duration::from_millis(500), &"too late");
         }));
         assert_eq!(report.throughput_per_second, 1.0);
         assert_eq!(report.client_cpu_ns_per_command, Some(1500.0));
@@ -480,7 +300,19 @@ mod tests {
         let latency = report.latency_us.expect("latencies");
         assert!((latency.p50 - 100.0).abs() < 0.2 && (latency.max - 300.0).abs() < 0.5);
         assert!((latency.mean - 200.0).abs() < 0.5, "{latency:?}");
+        let all = report.latency_with_failures_us.expect("latencies");
+        assert!((all.max - 500_000.0).abs() < 500.0 && (all.p50 - 300.0).abs() < 0.5, "{all:?}");
         assert!(!report.is_clean());
+    }
+
+    #[test]
+    fn a_run_that_answered_too_little_is_not_clean() {
+        for (answered, clean) in [(10, true), (9, true), (8, false), (0, false)] {
+            let tally = Tally { issued: 5, answered, unsent: 5 };
+            let report = Report::new(Measured { tally, ..measured(|_| {}) });
+            assert_eq!((report.is_clean(), report.problems.is_empty()), (clean, clean), "{answered} of 10");
+            assert_eq!(report.answered_share, Some(answered as f64 / 10.0));
+        }
     }
 
     #[test]
@@ -488,6 +320,7 @@ mod tests {
         let report = Report::new(measured(|_| {}));
         assert_eq!((report.latency_us, report.client_cpu_ns_per_command), (None, None));
         assert_eq!((report.longest_gap_us, report.service_time_us), (None, None));
+        assert_eq!(report.latency_with_failures_us, None);
         assert_eq!((report.latency_during_handoff_us, report.maintenance.is_empty()), (None, true));
         assert!(report.is_clean());
     }

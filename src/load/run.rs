@@ -11,12 +11,15 @@ use futures_lite::future::block_on;
 
 use super::collector::{Collected, Collector, Progress};
 use super::drive::{self, Driven};
+use super::figures::{Handoffs, LoopKind, Observed, Offered};
 use super::fleet::{Fleet, Member};
 use super::handoffs::HandoffWatch;
+use super::latency::Spread;
 use super::loader;
 use super::moves::{Moves, Moving};
 use super::plan::{LOOK, Message, Plan};
-use super::report::{Handoffs, LoopKind, Measured, Observed, Offered, Report, Spread};
+use super::report::{Measured, Report};
+use super::verdict::Tally;
 use super::verify::{Findings, Slice};
 use super::workload::{Limit, Via, Workload, WorkloadError};
 use crate::{Client, Error, Shard, ShardStats};
@@ -129,8 +132,8 @@ impl Conductor<'_> {
 /// What driving the load gave.
 struct Outcome {
     elapsed: Duration,
-    /// Commands that were due and not sent.
-    unsent: u64,
+    /// Commands that were due and not sent, of each thread of callers.
+    unsent: Vec<u64>,
     findings: Option<(Findings, Option<u64>)>,
     caller_cpu: Option<Duration>,
     movings: Vec<Moving>,
@@ -181,12 +184,12 @@ fn drive_all(
     let expected = following * movings.len() as u64;
     let settled = settle(fleet, &before, expected / plan.shards.max(1) as u64)?;
     let mut end = measured_from;
-    let mut unsent = 0;
+    let mut unsent = Vec::with_capacity(plan.shards);
     let mut findings: Option<Findings> = None;
     let mut caller_cpu = Duration::ZERO;
     for Driven { at, findings: found, cpu, unsent: more } in driven {
         end = end.max(at);
-        unsent += more;
+        unsent.push(more);
         caller_cpu += cpu;
         if let Some(found) = found {
             findings.get_or_insert_with(Findings::default).add(found);
@@ -345,7 +348,7 @@ fn is_settled(stats: &ShardStats, goal: u64, connections: usize) -> bool {
     ended(stats) >= goal && busy == 0 && stats.connections.values().sum::<usize>() <= connections
 }
 
-/// What the arrivals of an open loop asked for.
+/// What the arrivals of an open loop asked for; `issued` of them were sent.
 fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<Offered> {
     let rate = plan.workload.rate? as f64;
     let per_second = match plan.workload.limit {
@@ -380,18 +383,26 @@ fn report(
         failed: sum(|stats| stats.maintenance.handoffs_failed),
         superseded: sum(|stats| stats.maintenance.handoffs_superseded),
     };
-    let answered = |member: Member<'_>| {
-        let answered = collected.answered.iter().skip(member.first).take(member.shards).sum();
-        (member.client.effective().endpoint().to_string(), answered)
+    let tally = |first: usize, threads: usize| {
+        let sum = |each: &[u64]| each.iter().skip(first).take(threads).sum::<u64>();
+        let (issued, answered) = (sum(&collected.issued), sum(&collected.answered));
+        Tally { issued, answered, unsent: sum(&outcome.unsent) }
     };
-    let servers = if plan.servers > 1 { fleet.members().map(answered).collect() } else { Vec::new() };
+    let named = |member: Member<'_>| {
+        (member.client.effective().endpoint().to_string(), tally(member.first, member.shards))
+    };
+    let whole = tally(0, plan.shards);
+    let servers = if plan.servers > 1 { fleet.members().map(named).collect() } else { Vec::new() };
+    // What was due in the warm-up is not part of what is asked for in the measured time.
+    let due = whole.issued.saturating_sub(collected.total.counts.from_warm_up);
     let on_shards = plan.workload.via == Via::Shard;
     let commands = collected.answered.iter().map(|&answered| on_shards.then_some(answered));
     Report::new(Measured {
         elapsed: outcome.elapsed,
         interrupted: plan.is_stopped(),
         loop_kind: if plan.workload.rate.is_some() { LoopKind::Open } else { LoopKind::Closed },
-        offered: offered(plan, collected.total.counts.issued, outcome.unsent),
+        offered: offered(plan, due, whole.unsent),
+        tally: whole,
         total: collected.total,
         timeline: collected.timeline,
         begin: collected.begin,

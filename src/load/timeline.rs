@@ -280,7 +280,7 @@ mod tests {
         let mut timeline = Timeline::new(millis(100), 1);
         let mut recorder = Recorder::new(false);
         let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
-        recorder.failed(failure, &"too late");
+        recorder.failed(failure, millis(150), &"too late");
         timeline.add(millis(100), millis(200), &recorder.exchange(Box::new(Interval::new(false))));
         let told: Vec<(u64, u64)> = timeline.stretches().map(|one| (one.answered, one.failed)).collect();
         assert_eq!(told, [(0, 0), (0, 1)]);

@@ -6,7 +6,7 @@
     reason = "a module of several test programs, none of which uses all of it"
 )]
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -92,6 +92,13 @@ impl Redis {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// What it says of the commands that it has executed, by kind.
+    pub fn statistics(&self) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a server");
+        stream.write_all(b"INFO commandstats\r\nQUIT\r\n").expect("it reads");
+        String::from_utf8(read_to_end(&mut stream)).expect("text")
     }
 
     /// Kills it as `kill -9` does.

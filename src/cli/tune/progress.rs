@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use crate::cli::text::{grouped, micros};
+use crate::cli::units::{grouped, micros};
 use crate::load::Report;
 use crate::load::tuner::row::{Sample, Setting};
 use crate::load::tuner::step::warm_up;

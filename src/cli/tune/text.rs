@@ -6,7 +6,7 @@ use super::Told;
 use super::conduct::{Handoff, Outcome, RateFound};
 use super::progress::minutes;
 use super::words::{self, percent, plural};
-use crate::cli::text::{grouped, micros};
+use crate::cli::units::{grouped, micros};
 use crate::load::tuner::row::{Row, Setting};
 use crate::load::tuner::step::HandoffEffect;
 

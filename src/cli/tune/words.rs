@@ -1,7 +1,7 @@
 //! What was decided, in sentences.
 
 use super::conduct::Outcome;
-use crate::cli::text::micros;
+use crate::cli::units::micros;
 use crate::load::tuner::ceiling::Ceiling;
 use crate::load::tuner::knee::{NOISE_MAX, Noise, Reason, Recommendation};
 use crate::load::tuner::objective::Objective;

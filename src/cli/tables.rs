@@ -1,0 +1,233 @@
+//! The tables of a report: latencies, and what each maintenance did to the run.
+
+use std::fmt::Write;
+
+use super::units::{grouped, micros};
+use crate::load::{Latency, Report};
+
+/// Most moves, and most maintenance windows, that are told one by one.
+pub(super) const TOLD_MAX: usize = 10;
+
+/// A column of a table: its name, and the more important it is, the lower the number.
+struct Column {
+    name: &'static str,
+    importance: u8,
+    width: usize,
+}
+
+const fn column(name: &'static str, importance: u8) -> Column {
+    Column { name, importance, width: 8 }
+}
+
+/// Which of the columns have room beside a first one of so many characters.
+fn fitting(columns: &[Column], first: usize, width: usize) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    order.sort_by_key(|place| columns.get(*place).map(|column| column.importance));
+    let (mut room, mut kept) = (width.saturating_sub(first), vec![false; columns.len()]);
+    for place in order {
+        let (Some(column), Some(keep)) = (columns.get(place), kept.get_mut(place)) else { continue };
+        // The less important ones do not take the place of one that did not fit.
+        *keep = column.width <= room;
+        room = if *keep { room - column.width } else { 0 };
+    }
+    kept
+}
+
+fn write_table_row(
+    out: &mut String,
+    first: &str,
+    columns: &[Column],
+    kept: &[bool],
+    cells: &[String],
+) -> std::fmt::Result {
+    write!(out, "{first:12}")?;
+    for ((column, cell), _) in columns.iter().zip(cells).zip(kept).filter(|(_, keep)| **keep) {
+        write!(out, "{cell:>0$}", column.width)?;
+    }
+    writeln!(out)
+}
+
+fn names(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.name.to_owned()).collect()
+}
+
+const LATENCIES: [Column; 8] = [
+    column("min", 5),
+    column("mean", 7),
+    column("p50", 0),
+    column("p90", 6),
+    column("p99", 1),
+    column("p99.9", 3),
+    column("p99.99", 4),
+    column("max", 2),
+];
+
+pub(super) fn write_latencies(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
+    let rows = [
+        ("latency", report.latency_us.as_ref()),
+        ("with failed", report.latency_with_failures_us.as_ref()),
+        ("in handoffs", report.latency_during_handoff_us.as_ref()),
+        ("service time", report.service_time_us.as_ref()),
+    ];
+    if rows.iter().all(|(_, row)| row.is_none()) {
+        return Ok(());
+    }
+    let kept = fitting(&LATENCIES, 12, width);
+    writeln!(out)?;
+    write_table_row(out, "", &LATENCIES, &kept, &names(&LATENCIES))?;
+    for (name, row) in rows {
+        let Some(row) = row else { continue };
+        let numbers = [row.min, row.mean, row.p50, row.p90, row.p99, row.p99_9, row.p99_99, row.max];
+        write_table_row(out, name, &LATENCIES, &kept, &numbers.map(micros))?;
+    }
+    if let Some(gap) = report.longest_gap_us {
+        writeln!(out, "longest gap   {} between two completions of one caller", micros(gap))?;
+    }
+    write_held(out, report)
+}
+
+/// Which commands the percentiles hold, where that is not all of them.
+fn write_held(out: &mut String, report: &Report) -> std::fmt::Result {
+    let commands = &report.commands;
+    let unsent = report.offered.map_or(0, |offered| offered.unsent);
+    if commands.failed == 0 && unsent == 0 {
+        return Ok(());
+    }
+    write!(out, "percentiles   of the {} answered commands", grouped(commands.answered))?;
+    if commands.failed > 0 {
+        write!(
+            out,
+            "; \"with failed\" adds the {} that failed, at the time each took ({} timed out)",
+            grouped(commands.failed),
+            grouped(commands.timed_out),
+        )?;
+    }
+    match unsent {
+        0 => writeln!(out),
+        unsent => writeln!(out, "; the {} never sent are in neither", grouped(unsent)),
+    }
+}
+
+const MOMENTS: [Column; 7] = [
+    Column { name: "/s", importance: 0, width: 11 },
+    column("p50", 2),
+    column("p99", 1),
+    column("p99.9", 5),
+    column("max", 3),
+    column("failed", 4),
+    column("length", 6),
+];
+
+/// Before, in and after each maintenance, side by side.
+pub(super) fn write_windows(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
+    let kept = fitting(&MOMENTS, 12, width);
+    for window in report.maintenance_windows.iter().take(TOLD_MAX) {
+        writeln!(out)?;
+        write!(out, "{} from {:.2} s", window.kind, window.from_seconds)?;
+        match window.to_seconds {
+            Some(to) => write!(out, " for {}", micros((to - window.from_seconds) * 1e6))?,
+            None => write!(out, " to the end")?,
+        }
+        writeln!(out)?;
+        write_table_row(out, "", &MOMENTS, &kept, &names(&MOMENTS))?;
+        for (name, moment) in
+            [("  before", &window.before), ("  during", &window.during), ("  after", &window.after)]
+        {
+            let Some(moment) = moment else { continue };
+            let told = |part: fn(&Latency) -> f64| {
+                moment.latency_us.as_ref().map_or_else(|| "-".to_owned(), |latency| micros(part(latency)))
+            };
+            let cells = [
+                grouped(moment.throughput_per_second.round() as u64),
+                told(|latency| latency.p50),
+                told(|latency| latency.p99),
+                told(|latency| latency.p99_9),
+                told(|latency| latency.max),
+                grouped(moment.failed),
+                format!("{:.1} s", moment.seconds),
+            ];
+            write_table_row(out, name, &MOMENTS, &kept, &cells)?;
+        }
+    }
+    match report.maintenance_windows.len().saturating_sub(TOLD_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{MaintenanceWindow, Moment};
+
+    fn tables(report: &Report, width: usize) -> String {
+        let mut out = String::new();
+        write_latencies(&mut out, report, width).expect("a string");
+        write_windows(&mut out, report, width).expect("a string");
+        out
+    }
+
+    #[test]
+    fn failures_have_their_own_line_and_are_explained() {
+        let mut report = crate::cli::json::tests::full();
+        let text = tables(&report, usize::MAX);
+        assert!(
+            text.contains("with failed  1.00 µs 2.00 µs 2.00 µs 3.00 µs 4.00 µs 5.00 µs 6.00 µs"),
+            "{text}"
+        );
+        assert!(text.contains("500 ms\n"), "{text}");
+        let held = "percentiles   of the 1,000 answered commands; \"with failed\" adds the 2 that failed, at the time \
+                    each took (1 timed out); the 3 never sent are in neither\n";
+        assert!(text.contains(held), "{text}");
+        report.latency_us = None;
+        let text = tables(&report, usize::MAX);
+        assert!(text.contains("with failed") && !text.contains("\nlatency"), "{text}");
+        report.commands.failed = 0;
+        report.latency_with_failures_us = None;
+        report.offered = None;
+        let text = tables(&report, usize::MAX);
+        assert!(!text.contains("with failed") && !text.contains("percentiles"), "{text}");
+    }
+
+    #[test]
+    fn what_a_maintenance_did_is_told_side_by_side() {
+        let mut report = crate::cli::json::tests::full();
+        let moment = |rate: f64, failed| Moment {
+            at_seconds: 0.0,
+            seconds: 2.0,
+            answered: 10,
+            failed,
+            throughput_per_second: rate,
+            latency_us: report.latency_us,
+        };
+        let window = MaintenanceWindow {
+            kind: "MOVING",
+            from_seconds: 5.0,
+            to_seconds: Some(5.0125),
+            before: Some(moment(45_004.0, 0)),
+            during: Some(Moment { latency_us: None, ..moment(29_524.0, 3) }),
+            after: None,
+        };
+        report.maintenance_windows = vec![window; 12];
+        let text = tables(&report, usize::MAX);
+        for told in [
+            "MOVING from 5.00 s for 12.5 ms\n",
+            "  before         45,004 2.00 µs 4.00 µs 5.00 µs 7.12 µs       0   2.0 s\n",
+            "  during         29,524       -       -       -       -       3   2.0 s\n",
+            "and 2 more\n",
+        ] {
+            assert!(text.contains(told), "{told:?} is missing in:\n{text}");
+        }
+        assert!(!text.contains("  after"), "{text}");
+        for width in [40, 60, 80] {
+            let mut text = String::new();
+            write_windows(&mut text, &report, width).expect("a string");
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(
+                longest.is_some_and(|longest| longest <= width),
+                "{longest:?} in {width} columns:\n{text}"
+            );
+            assert!(text.contains("45,004"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What `hitless bench` says, and how it ends, when little or nothing was measured. The endpoints answer later than a run
+//! is long, so no step of a test depends on how fast the machine is.
+
+#![cfg(feature = "cli")]
+
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+
+use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
+use serde_json::Value;
+
+/// An endpoint of this process, with this fault.
+fn endpoint(fault: &str) -> (Endpoints, String) {
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
+    let endpoints = Endpoints::start(config).expect("endpoints");
+    let words: Vec<Vec<u8>> = fault.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    let done = endpoints.with_server(move |server| server.rehearse(NodeId(0), 0, &words));
+    done.expect("they run").expect("a fault");
+    let url = format!("redis://{}", endpoints.addresses()[0]);
+    (endpoints, url)
+}
+
+fn bench(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    command.args(["bench", "--no-load"]).args(arguments);
+    // What the tests' own environment says must not change what is tested.
+    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
+    command.output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the output is text")
+}
+
+/// A run with `--json -`, which must exit with `code`, and what it says on standard error.
+fn report(arguments: &[&str], code: i32) -> (Value, String) {
+    let output = bench(&[arguments, &["--json", "-", "--quiet"]].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}\n{}", text(&output.stdout));
+    let report = serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else");
+    (report, stderr.to_owned())
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    let found = report.pointer(path).and_then(Value::as_f64);
+    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
+}
+
+fn problem(report: &Value) -> Option<&str> {
+    report.pointer("/problems/0/kind").and_then(Value::as_str)
+}
+
+/// A warm-up and a measured time that both end before the first answer comes, which takes [`DELAY`].
+const SHORTER_THAN_AN_ANSWER: [&str; 6] = ["--warm-up", "300ms", "--duration", "300ms", "--timeout", "1m"];
+const DELAY: &str = "FAULT delay 1000";
+const DELAY_US: f64 = 1e6;
+
+/// Callers send at the start of the warm-up. A machine that stands still until its end gets another chance, twice.
+fn undisturbed(check: impl Fn() -> Result<(), String>) {
+    let tries: Vec<_> = (0..3).map_while(|_| check().err()).collect();
+    assert!(tries.len() < 3, "{}", tries.join("\n"));
+}
+
+#[test]
+fn a_stall_at_the_edge_of_the_warm_up_is_measured() {
+    let (_endpoints, url) = endpoint(DELAY);
+    for via in ["shard", "client"] {
+        undisturbed(|| {
+            let callers = ["--url", &url, "--shards", "1", "--tasks", "8", "--via", via];
+            let (report, _) = report(&[&callers[..], &SHORTER_THAN_AN_ANSWER].concat(), 0);
+            if number(&report, "/commands/from_warm_up") != 8.0 {
+                return Err(format!("{report:#}"));
+            }
+            assert_eq!(number(&report, "/commands/answered"), 8.0, "{report:#}");
+            assert_eq!(number(&report, "/commands/issued"), 8.0);
+            let shortest = number(&report, "/latency_us/min");
+            assert!(shortest >= DELAY_US * 0.99, "their whole latency counts: {report:#}");
+            assert!(number(&report, "/longest_gap_us") >= DELAY_US * 0.99);
+            assert_eq!(number(&report, "/answered_share"), 1.0);
+            assert_eq!(report.pointer("/problems"), None);
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn an_open_loop_that_could_not_send_is_a_failure() {
+    let (_endpoints, url) = endpoint(DELAY);
+    let load = ["--url", &url, "--shards", "1", "--tasks", "8", "--rate", "10000"];
+    let load = [&load[..], &SHORTER_THAN_AN_ANSWER].concat();
+    undisturbed(|| {
+        let (report, stderr) = report(&load, 1);
+        if number(&report, "/commands/answered") != 8.0 {
+            return Err(format!("{report:#}"));
+        }
+        // Eight callers wait from the start on; everything that is due in the measured time is left.
+        assert_eq!(number(&report, "/offered/unsent"), 3000.0);
+        assert_eq!(number(&report, "/offered/per_second"), 10_000.0);
+        assert_eq!(problem(&report), Some("too_few_answered"));
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("TOO LITTLE WAS ANSWERED: 0.2 % of the commands (8 of 3008;"), "{stderr}");
+        Ok(())
+    });
+    let output = bench(&load);
+    let first = text(&output.stdout).lines().next().unwrap_or_default().to_owned();
+    assert!(first.contains("WAS ANSWERED") || first.contains("NOTHING WAS MEASURED"), "{first}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_run_without_an_answer_says_so_first() {
+    let (_endpoints, url) = endpoint("FAULT delay 500");
+    let common = ["--url", &url, "--shards", "1", "--tasks", "2"];
+    let late = ["--timeout", "50ms", "--duration", "100ms"];
+    // A nanosecond is over before a command is sent.
+    let nothing_sent = ["--duration", "1ns"];
+    for load in [&late[..], &nothing_sent] {
+        let (report, stderr) = report(&[&common[..], load].concat(), 1);
+        assert_eq!(number(&report, "/commands/answered"), 0.0);
+        assert_eq!(problem(&report), Some("nothing_measured"), "{report:#}");
+        assert!(stderr.contains("error: NOTHING WAS MEASURED"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_server_that_answers_nothing_is_named_beside_others() {
+    let ((_fast, one), (_slow, other)) = (endpoint("FAULT off"), endpoint("FAULT delay 500"));
+    let load = ["--url", &one, "--url", &other, "--shards", "2", "--tasks", "2", "--duration", "300ms"];
+    let (report, _) = report(&[&load[..], &["--timeout", "60ms"]].concat(), 1);
+    let problems = report.pointer("/problems").and_then(Value::as_array).expect("problems");
+    let slow = other.trim_start_matches("redis://");
+    let names_it = |problem: &Value| {
+        let message = problem["message"].as_str().unwrap_or_default();
+        problem["kind"] == "server_too_few_answered" && message.contains(slow)
+    };
+    assert!(problems.iter().any(names_it), "{problems:#?}");
+    assert!(number(&report, "/servers/1/offered") > 0.0);
+    assert_eq!(number(&report, "/servers/1/commands"), 0.0);
+}
+
+#[test]
+fn commands_on_their_way_use_up_the_requests_first() {
+    let (_endpoints, url) = endpoint(DELAY);
+    let load = ["--url", &url, "--shards", "1", "--tasks", "8", "--warm-up", "300ms", "--timeout", "1m"];
+    // With fewer requests than callers, all that were on their way still count.
+    for (requests, answered) in [("20", 20.0), ("3", 8.0)] {
+        undisturbed(|| {
+            let (report, _) = report(&[&load[..], &["--requests", requests]].concat(), 0);
+            if number(&report, "/commands/from_warm_up") != 8.0 {
+                return Err(format!("{report:#}"));
+            }
+            assert_eq!(number(&report, "/commands/issued"), answered);
+            assert_eq!(number(&report, "/commands/answered"), answered);
+            Ok(())
+        });
+    }
+}
