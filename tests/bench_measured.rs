@@ -143,15 +143,15 @@ fn a_server_that_answers_nothing_is_named_beside_others() {
 fn commands_on_their_way_use_up_the_requests_first() {
     let (_endpoints, url) = endpoint(DELAY);
     let load = ["--url", &url, "--shards", "1", "--tasks", "8", "--warm-up", "300ms", "--timeout", "1m"];
-    // With fewer requests than callers, all that were on their way still count.
-    for (requests, answered) in [("20", 20.0), ("3", 8.0)] {
+    // With fewer requests than callers, all that were on their way still count, and the first to end may send another.
+    for (requests, answered) in [("20", 20.0..=20.0), ("3", 8.0..=10.0)] {
         undisturbed(|| {
             let (report, _) = report(&[&load[..], &["--requests", requests]].concat(), 0);
             if number(&report, "/commands/from_warm_up") != 8.0 {
                 return Err(format!("{report:#}"));
             }
-            assert_eq!(number(&report, "/commands/issued"), answered);
-            assert_eq!(number(&report, "/commands/answered"), answered);
+            let (issued, got) = (number(&report, "/commands/issued"), number(&report, "/commands/answered"));
+            assert!(answered.contains(&got) && issued == got, "{report:#}");
             Ok(())
         });
     }
