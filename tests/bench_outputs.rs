@@ -161,6 +161,55 @@ fn what_cannot_be_written_is_refused_before_the_run() {
     }
 }
 
+/// Runs the command where every file that it is told to write holds an earlier report.
+fn run_over(files: &[&str], arguments: &[&str]) -> (Output, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in files {
+        std::fs::write(folder.path().join(file), EARLIER).expect("a file");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    command.args(arguments).current_dir(&folder).env_remove("HITLESS_URL").env_remove("RUST_LOG");
+    (command.stdin(Stdio::null()).output().expect("the binary runs"), folder)
+}
+
+const EARLIER: &str = "an earlier report";
+
+#[test]
+fn an_unreachable_server_costs_no_earlier_report() {
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let url = format!("redis://{closed}");
+    let server = ["--url", &url, "--connect-timeout", "200ms"];
+    let bench = ["--json", "a.json", "--hdr", "a.hlog", "--memtier-json", "m.json", "--plot", "a.svg"];
+    for (command, options, files) in [
+        ("bench", [&server[..], &bench].concat(), &["a.hlog", "a.json", "a.svg", "m.json"][..]),
+        ("tune", [&server[..], &["--json", "a.json", "--plot", "a.png"]].concat(), &["a.json", "a.png"]),
+        ("rehearse", vec!["--listen", "127.0.0.1:0", "--upstream", &url, "--json", "a.json"], &["a.json"]),
+    ] {
+        for existing in [files, &[]] {
+            let (output, folder) = run_over(existing, &[&[command], &options[..]].concat());
+            assert_eq!(output.status.code(), Some(3), "{command}: {}", text(&output.stderr));
+            let left = std::fs::read_dir(folder.path()).expect("a folder");
+            let mut left: Vec<_> = left.map(|entry| entry.expect("an entry").path()).collect();
+            left.sort();
+            let names: Vec<_> = left.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+            assert_eq!(names, existing, "{command}");
+            for file in left {
+                assert_eq!(std::fs::read_to_string(&file).expect("text"), EARLIER, "{command}: {file:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_finished_run_replaces_the_earlier_report() {
+    let (output, folder) =
+        run_over(&["a.json"], &["simulate", "--seeds", "2", "--json", "a.json", "--quiet"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(number(&json(&folder.path().join("a.json")), "/worlds"), 2.0);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+}
+
 #[test]
 fn a_run_is_compared_with_an_earlier_one() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, Command};
 use clap_mangen::Man;
 
-use super::{Failure, WELL, invocation};
+use super::{Failure, WELL, invocation, sink};
 
 /// Options of `hitless man`.
 #[derive(Debug, Args)]
@@ -33,10 +33,10 @@ pub(super) fn run(args: &ManArgs) -> Result<u8, Failure> {
         Failure::Usage(format!("DIR: cannot write to {path:?}: {error}; allowed: a directory"))
     };
     std::fs::create_dir_all(directory).map_err(|error| told(error, directory))?;
-    for (name, page) in pages {
-        let path = directory.join(name);
-        std::fs::write(&path, page).map_err(|error| told(error, &path))?;
-    }
+    let sink = |(name, page): (String, Vec<u8>)| Ok((sink::file("DIR", directory.join(name))?, page));
+    let sinks = pages.into_iter().map(sink).collect::<Result<Vec<_>, Failure>>()?;
+    let written = sinks.into_iter().map(|(mut sink, page)| sink.write(Ok(page)));
+    sink::all(written).map_err(Failure::Failed)?;
     Ok(WELL)
 }
 

@@ -1,59 +1,58 @@
-//! Where reports go: what an option names is opened before the work begins, because a report that cannot be kept is not
+//! Where reports go: what an option names is checked before the work begins, because a report that cannot be kept is not
 //! worth it. What cannot be written in the end is told of each by name, and the others are still written.
 
-use std::fs::{File, Metadata};
+mod destination;
+
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
 
 use super::Failure;
+use destination::Destination;
 
-/// What an option names, open.
+/// What an option names, ready to be written to. An existing file keeps its content until then.
 pub(super) struct Sink {
     option: &'static str,
     name: String,
-    out: Box<dyn Write>,
-    /// Which file it is, whatever its name; `None` for a device or a pipe, which takes from several.
-    identity: Option<(u64, u64)>,
+    /// `None`: standard output.
+    destination: Option<Destination>,
 }
 
-/// Opens what an option names: a file, or with `-` standard output.
+/// Checks what an option names: a file, or with `-` standard output.
 ///
 /// # Errors
 /// Names the option, the file and what is wrong with it.
 pub(super) fn open(option: &'static str, path: Option<&str>) -> Result<Option<Sink>, Failure> {
     match path {
         None => Ok(None),
-        Some("-") => {
-            let name = "standard output".to_owned();
-            Ok(Some(Sink { option, name, out: Box::new(io::stdout()), identity: None }))
+        Some("-") => Ok(Some(Sink { option, name: "standard output".to_owned(), destination: None })),
+        Some(path) => {
+            let allowed = "a file that can be written, or - for standard output";
+            check(option, Path::new(path), allowed).map(Some)
         }
-        Some(path) => create(option, path, "a file that can be written, or - for standard output").map(Some),
     }
 }
 
-/// Opens the file that an option names, which does not take `-`.
+/// Checks the file that an option names, which does not take `-`.
 ///
 /// # Errors
 /// Names the option, the file and what is wrong with it.
-pub(super) fn file(option: &'static str, path: &str) -> Result<Sink, Failure> {
-    let allowed = "a file that can be written";
-    match path {
-        "-" => Err(Failure::Usage(format!("{option}: cannot write to {path:?}; allowed: {allowed}"))),
-        path => create(option, path, allowed),
+pub(super) fn file(option: &'static str, path: impl AsRef<Path>) -> Result<Sink, Failure> {
+    let (path, allowed) = (path.as_ref(), "a file that can be written");
+    match path.as_os_str() == "-" {
+        true => Err(Failure::Usage(format!("{option}: cannot write to {path:?}; allowed: {allowed}"))),
+        false => check(option, path, allowed),
     }
 }
 
-fn create(option: &'static str, path: &str, allowed: &str) -> Result<Sink, Failure> {
+fn check(option: &'static str, path: &Path, allowed: &str) -> Result<Sink, Failure> {
     let told = |error: io::Error| {
         Failure::Usage(format!("{option}: cannot write to {path:?}: {error}; allowed: {allowed}"))
     };
-    let file = File::create(path).map_err(told)?;
-    let identity = file.metadata().ok().filter(Metadata::is_file);
-    let identity = identity.map(|metadata| (metadata.dev(), metadata.ino()));
-    Ok(Sink { option, name: path.to_owned(), out: Box::new(file), identity })
+    let destination = Destination::open(path).map_err(told)?;
+    Ok(Sink { option, name: path.display().to_string(), destination: Some(destination) })
 }
 
 /// Refuses two reports in one file.
@@ -63,7 +62,10 @@ fn create(option: &'static str, path: &str, allowed: &str) -> Result<Sink, Failu
 pub(super) fn check_apart<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> Result<(), Failure> {
     let mut seen: Vec<&Sink> = Vec::new();
     for sink in sinks {
-        let is_same = |other: &&&Sink| sink.identity.is_some() && other.identity == sink.identity;
+        let is_same = |other: &&&Sink| match (&sink.destination, &other.destination) {
+            (Some(one), Some(other)) => one.is_same_file(other),
+            _ => false,
+        };
         if let Some(other) = seen.iter().find(is_same) {
             let Sink { option, name, .. } = sink;
             let message =
@@ -81,7 +83,10 @@ impl Sink {
     /// # Errors
     /// Names the option and the file.
     pub(super) fn write(&mut self, content: anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
-        let written = content.and_then(|content| whole(&mut self.out, &content));
+        let written = content.and_then(|content| match &mut self.destination {
+            None => whole(&mut io::stdout(), &content),
+            Some(destination) => Ok(destination.write(&content)?),
+        });
         written.with_context(|| format!("{}: could not write to {}", self.option, self.name))
     }
 
@@ -137,9 +142,9 @@ mod tests {
     fn two_names_of_one_file_are_one_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-        let one = file("--json", &path("a")).unwrap_or_else(|_| panic!("a file"));
-        let same = file("--hdr", &path("./a")).unwrap_or_else(|_| panic!("a file"));
-        let other = file("--hdr", &path("b")).unwrap_or_else(|_| panic!("a file"));
+        let one = file("--json", path("a")).unwrap_or_else(|_| panic!("a file"));
+        let same = file("--hdr", path("./a")).unwrap_or_else(|_| panic!("a file"));
+        let other = file("--hdr", path("b")).unwrap_or_else(|_| panic!("a file"));
         let refused = check_apart([&one, &other, &same]);
         assert!(matches!(refused, Err(Failure::Usage(why)) if why.starts_with("--hdr: --json writes to")));
         assert!(check_apart([&one, &other]).is_ok());
