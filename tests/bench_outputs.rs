@@ -107,8 +107,23 @@ fn one_run_in_every_format_tells_the_same() {
     assert_eq!(seconds.values().map(|second| number(second, "/Count")).sum::<f64>(), answered);
 
     let svg = std::fs::read_to_string(&names[3]).expect("a picture");
-    for told in ["throughput, commands/s", "time since the start", "percentile", "MOVING", "p99", "0.5 s"] {
+    for told in [
+        "throughput, commands/s",
+        "time since the start",
+        "percentile, logarithmic",
+        "MOVING",
+        "p99",
+        "p99.9",
+        "0.5 s",
+    ] {
         assert!(svg.contains(&format!(">{told}</text>")), "{told} is missing in the picture");
+    }
+    for told in [
+        "latency, logarithmic<",
+        "latency by percentile, logarithmic<",
+        concat!(">hitless bench ", env!("CARGO_PKG_VERSION"), " · 20"),
+    ] {
+        assert!(svg.contains(told), "{told} is missing in the picture");
     }
     let png = std::fs::read(&names[4]).expect("a picture");
     assert_eq!(png.get(16..24), Some(&[0, 0, 4, 176, 0, 0, 3, 32][..]), "1200 × 800 pixels");

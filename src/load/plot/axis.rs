@@ -168,6 +168,19 @@ impl Axis {
 }
 
 impl Unit {
+    /// One value by itself, with up to three digits.
+    pub(crate) fn short(self, value: f64) -> String {
+        let (divisor, name) = self.divisor(value);
+        let value = value / divisor;
+        let decimals = match value.abs() {
+            x if x == x.round() && divisor == 1.0 => 0,
+            x if x < 9.995 => 2,
+            x if x < 99.95 => 1,
+            _ => 0,
+        };
+        format!("{value:.decimals$}{name}")
+    }
+
     /// What numbers up to this one are divided by, and the name of the unit that is then.
     fn divisor(self, most: f64) -> (f64, &'static str) {
         match self {

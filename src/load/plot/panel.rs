@@ -31,6 +31,19 @@ struct Shade {
     label: String,
 }
 
+/// What a color stands for, and where that is written.
+struct Entry<'a> {
+    name: &'a str,
+    color: Color,
+    x: f32,
+    /// 0: beside the title.
+    line: usize,
+}
+
+/// How much larger a title is than other text.
+const TITLE: f32 = 1.08;
+/// From one line of the legend to the next, in heights of the text.
+const LEGEND_LINE: f32 = 1.4;
 /// Wide enough for the label of every latency, so that the frames of panels above one another begin together.
 const WIDEST_LABEL: &str = "999 ms ";
 /// To the right of a frame, in heights of the text.
@@ -75,7 +88,10 @@ impl Panel {
         let labels = widest.fold(canvas.width_of(WIDEST_LABEL, text), f32::max);
         // What went on is named above the frame, where no line is.
         let above = if self.shades.iter().all(|shade| shade.label.is_empty()) { 1.9 } else { 3.1 };
-        let (left, top) = (area.left + labels + text * 0.4, area.top + text * above);
+        let left = area.left + labels + text * 0.4;
+        let legend = self.legend(canvas, (left, area.right()));
+        let lines = legend.last().map_or(0, |entry| entry.line) as f32;
+        let top = area.top + text * (above + lines * LEGEND_LINE);
         let below = if self.x.title().is_empty() { 2.1 } else { 3.2 };
         let frame = Area {
             left,
@@ -83,7 +99,7 @@ impl Panel {
             width: (area.right() - text * MARGIN - left).max(1.0),
             height: (area.bottom() - text * below - top).max(1.0),
         };
-        self.draw_heading(canvas, area, frame);
+        self.draw_heading(canvas, area, frame, &legend);
         self.draw_shades(canvas, frame);
         for (value, label) in &ticks {
             let y = frame.bottom() - self.y.place(*value) * frame.height;
@@ -100,24 +116,36 @@ impl Panel {
         }
     }
 
-    /// The title, and which colour is what.
-    fn draw_heading(&self, canvas: &mut Canvas, area: Area, frame: Area) {
+    /// Which color is what, beside the title, and on further lines where there is no room beside it.
+    fn legend(&self, canvas: &Canvas, (left, right): (f32, f32)) -> Vec<Entry<'_>> {
         let text = canvas.text_size();
-        let y = area.top + text * 1.2;
-        let mut x = frame.left;
-        x += canvas.text(&self.title, (x, y), Anchor::Left, text * 1.08, colors::INK);
         let happened = (!self.marks.1.is_empty()).then_some((self.marks.0.as_str(), colors::RED));
         let named = self.series.iter().filter(|series| !series.name.is_empty());
-        let lines = named.map(|series| (series.name.as_str(), series.color));
-        for (name, color) in lines.chain(happened) {
+        let names = named.map(|series| (series.name.as_str(), series.color)).chain(happened);
+        let (mut x, mut line) = (left + canvas.width_of(&self.title, text * TITLE), 0);
+        let entries = names.map(|(name, color)| {
+            let width = text * 1.1 + canvas.width_of(name, text);
             x += text * 1.2;
-            let key = Area { left: x, top: y - text * 0.68, width: text * 0.7, height: text * 0.7 };
-            if key.right() + text * 0.4 + canvas.width_of(name, text) > area.right() {
-                return;
+            if x + width > right {
+                (x, line) = (left, line + 1);
             }
-            canvas.rectangle(key, color);
-            x = key.right() + text * 0.4;
-            x += canvas.text(name, (x, y), Anchor::Left, text, colors::INK);
+            let entry = Entry { name, color, x, line };
+            x += width;
+            entry
+        });
+        entries.collect()
+    }
+
+    /// The title, and which color is what.
+    fn draw_heading(&self, canvas: &mut Canvas, area: Area, frame: Area, legend: &[Entry<'_>]) {
+        let text = canvas.text_size();
+        let y = area.top + text * 1.2;
+        canvas.text(&self.title, (frame.left, y), Anchor::Left, text * TITLE, colors::INK);
+        for Entry { name, color, x, line } in legend {
+            let y = y + text * LEGEND_LINE * *line as f32;
+            let key = Area { left: *x, top: y - text * 0.68, width: text * 0.7, height: text * 0.7 };
+            canvas.rectangle(key, *color);
+            canvas.text(name, (key.right() + text * 0.4, y), Anchor::Left, text, colors::INK);
         }
     }
 
@@ -263,6 +291,24 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_color_is_named_where_the_title_takes_the_line() {
+        let axis = || Axis::linear("", Unit::Count, 0.0, 10.0);
+        let mut panel = Panel::new("a title that leaves no room for all of the names", axis(), axis());
+        let names = ["all commands", "in handoffs", "service time", "another one", "and one more"];
+        for name in names {
+            panel = panel.line(name, colors::BLUE, vec![(1.0, Some(1.0))]);
+        }
+        let mut canvas = Canvas::new(Size { width: 480, height: 200 });
+        let area = canvas.area();
+        panel.draw(&mut canvas, area);
+        let texts = canvas.text_areas();
+        for name in names {
+            let found = texts.iter().find(|(text, _)| text == name);
+            assert!(found.is_some_and(|(_, area)| area.right() <= 480.0), "{name}: {texts:?}");
         }
     }
 

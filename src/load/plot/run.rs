@@ -1,8 +1,10 @@
 //! The picture of a run: throughput and latency over time, and latency by percentile.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use hdrhistogram::Histogram;
 
-use super::{Anchor, Area, Axis, Canvas, Color, Panel, Size, Unit, colors};
+use super::{Area, Axis, Canvas, Color, Panel, Size, Unit, colors, heading, title};
 use crate::load::Report;
 use crate::load::timeline::Stretch;
 
@@ -13,38 +15,22 @@ const POINTS_PER_NINE: u32 = 20;
 /// Intervals that are drawn at most: more would lie on the same pixels.
 const DRAWN_MAX: usize = 1200;
 
-/// Draws a run. The heading says what it was, in a line or two.
-pub(crate) fn picture(size: Size, heading: [&str; 2], report: &Report) -> Canvas {
+/// The year 9999: later dates have no text.
+const UNIX_SECONDS_MAX: f64 = 253e9;
+
+/// Draws a run. The lines say what it was.
+pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report) -> Canvas {
     let mut canvas = Canvas::new(size);
-    let text = canvas.text_size();
-    let [title, under] = heading;
-    let room = canvas.area().width - text * 2.0;
-    for (line, y, size, color) in [(title, 1.6, text * 1.15, colors::INK), (under, 3.1, text, colors::FAINT)]
-    {
-        let line = shortened(&canvas, line, size, room);
-        canvas.text(&line, (text, y * text), Anchor::Left, size, color);
-    }
-    let mut top = text * 3.8;
-    let left = canvas.area().height - top - text * 0.4;
+    let began =
+        UNIX_EPOCH + Duration::from_secs_f64(report.started_at_unix_seconds.clamp(0.0, UNIX_SECONDS_MAX));
+    let mut top = heading(&mut canvas, &title("hitless bench", began), lines);
+    let left = canvas.area().height - top - canvas.text_size() * 0.4;
     for (panel, share) in [throughput(report), latency(report), percentiles(report)].iter().zip(SHARES) {
         let area = Area { left: 0.0, top, width: canvas.area().width, height: left * share };
         panel.draw(&mut canvas, area);
         top += area.height;
     }
     canvas
-}
-
-/// As much of a line as has room.
-fn shortened(canvas: &Canvas, line: &str, size: f32, room: f32) -> String {
-    if canvas.width_of(line, size) <= room {
-        return line.to_owned();
-    }
-    let cut = |kept: usize| {
-        let text: String = line.chars().take(kept).collect();
-        text.trim_end_matches([' ', '·']).to_owned() + "…"
-    };
-    let fits = |kept: &usize| canvas.width_of(&cut(*kept), size) <= room;
-    cut((0..line.chars().count()).rev().find(fits).unwrap_or_default())
 }
 
 fn time(report: &Report, title: &str) -> Axis {
@@ -80,8 +66,12 @@ fn throughput(report: &Report) -> Panel {
 }
 
 fn latency(report: &Report) -> Panel {
-    const LINES: [(&str, f64, Color); 3] =
-        [("p50", 0.5, colors::GREEN), ("p99", 0.99, colors::ORANGE), ("max", 1.0, colors::RED)];
+    const LINES: [(&str, f64, Color); 4] = [
+        ("p50", 0.5, colors::GREEN),
+        ("p99", 0.99, colors::ORANGE),
+        ("p99.9", 0.999, colors::MAGENTA),
+        ("max", 1.0, colors::RED),
+    ];
     let (mut least, mut most) = (f64::MAX, 0f64);
     let mut lines = LINES.map(|_| Vec::new());
     for stretch in stretches(report) {
@@ -95,7 +85,7 @@ fn latency(report: &Report) -> Panel {
         }
     }
     let y = Axis::log("", Unit::Latency, least.min(most), most.max(1.0));
-    let mut panel = Panel::new("latency", time(report, "time since the start"), y);
+    let mut panel = Panel::new("latency, logarithmic", time(report, "time since the start"), y);
     for (points, (name, _, color)) in lines.into_iter().zip(LINES) {
         panel = panel.line(name, color, points);
     }
@@ -113,9 +103,9 @@ fn percentiles(report: &Report) -> Panel {
     let lines: Vec<_> = lines.into_iter().flatten().filter(|(_, latency, _)| !latency.is_empty()).collect();
     let least = lines.iter().map(|(_, latency, _)| micros(latency, 0.0)).fold(f64::MAX, f64::min);
     let most = lines.iter().map(|(_, latency, _)| micros(latency, 1.0)).fold(1.0, f64::max);
-    let x = Axis::nines("percentile", recorded.latency.len());
-    let mut panel =
-        Panel::new("latency by percentile", x, Axis::log("", Unit::Latency, least.min(most), most));
+    let x = Axis::nines("percentile, logarithmic", recorded.latency.len());
+    let y = Axis::log("", Unit::Latency, least.min(most), most);
+    let mut panel = Panel::new("latency by percentile, logarithmic", x, y);
     for (name, latency, color) in lines {
         panel = panel.line(name, color, distribution(latency));
     }
@@ -150,14 +140,5 @@ mod tests {
         let (share, most) = points.last().copied().unwrap();
         assert!((share - 0.999).abs() < 1e-9 && most.is_some_and(|most| (most - 1000.0).abs() < 1.0));
         assert!(distribution(&histogram()).len() > 1);
-    }
-
-    #[test]
-    fn a_heading_that_is_too_long_is_cut() {
-        let canvas = Canvas::new(Size { width: 640, height: 480 });
-        let long = "a very long heading ".repeat(20);
-        let cut = shortened(&canvas, &long, 14.0, 600.0);
-        assert!(cut.ends_with('…') && canvas.width_of(&cut, 14.0) <= 600.0, "{cut}");
-        assert_eq!(shortened(&canvas, "short", 14.0, 600.0), "short");
     }
 }
