@@ -74,6 +74,28 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The kind of the error that comes of a failure.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::TimedOut { .. } => ErrorKind::Timeout,
+            Failure::Lost { .. } => ErrorKind::ConnectionLost,
+            Failure::Refused(reason) => ErrorKind::of_obstacle(reason),
+            Failure::ShutDown(_) => ErrorKind::ShutDown,
+            Failure::Overloaded => ErrorKind::Overloaded,
+        }
+    }
+
+    fn of_obstacle(reason: &CloseReason) -> Self {
+        match reason {
+            CloseReason::Tls(_) => ErrorKind::Tls,
+            CloseReason::Auth(_) | CloseReason::Credentials(_) => ErrorKind::Auth,
+            CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
+            CloseReason::MaintRefused(_) => ErrorKind::MaintRefused,
+            CloseReason::MaintDenied(_) => ErrorKind::MaintDenied,
+            _ => ErrorKind::Connect,
+        }
+    }
+
     /// The kind as a word, for metrics and reports; it never changes.
     pub fn name(self) -> &'static str {
         match self {
@@ -237,14 +259,7 @@ impl Error {
 
     /// Why a connection could not be had.
     pub(crate) fn from_obstacle(reason: &CloseReason) -> Self {
-        let kind = match reason {
-            CloseReason::Tls(_) => ErrorKind::Tls,
-            CloseReason::Auth(_) | CloseReason::Credentials(_) => ErrorKind::Auth,
-            CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
-            CloseReason::MaintRefused(_) => ErrorKind::MaintRefused,
-            CloseReason::MaintDenied(_) => ErrorKind::MaintDenied,
-            _ => ErrorKind::Connect,
-        };
+        let kind = ErrorKind::of_obstacle(reason);
         let mut error = Error::new(kind, Outcome::Unsent, reason.to_string());
         error.0.passing = !reason.is_refusal();
         error.0.code = reason.reply().and_then(code_of).map(Box::from);

@@ -75,7 +75,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/error", &["proto", "command"]),
     ("src/command", &["proto", "error"]),
     ("src/config", &["proto", "error"]),
-    ("src/observe", &["proto"]),
+    ("src/observe", &["proto", "error"]),
     ("src/fuzz", &["proto", "config", "command"]),
     ("src/shard", &["proto", "error", "command", "config", "observe"]),
     ("src/client", &["proto", "error", "command", "config", "shard", "observe"]),

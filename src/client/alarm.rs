@@ -40,42 +40,56 @@ impl Alarm {
             return Poll::Ready(());
         }
         let mut state = CLOCK.lock();
-        let number = *self.number.get_or_insert_with(|| {
-            state.next += 1;
-            state.next
-        });
-        match state.alarms.get_mut(&(self.at, number)) {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => {
-                state.alarms.insert((self.at, number), context.waker().clone());
-                if state.alarms.first_key_value().is_some_and(|(first, _)| *first == (self.at, number)) {
-                    CLOCK.changed.notify_one();
-                }
-            }
-        }
-        if !state.is_running {
-            let started = thread::Builder::new().name("hitless-alarms".into()).spawn(|| CLOCK.run());
-            state.is_running = started.is_ok();
-            if !state.is_running {
-                // Without a thread the task has to look at the time itself.
-                context.waker().wake_by_ref();
-            }
+        let (number, before) = CLOCK.set(&mut state, self.at, self.number, context.waker().clone());
+        self.number = Some(number);
+        let is_running = state.is_running;
+        drop(state);
+        // Dropping a waker may run code, which may set alarms: the lock is free by now.
+        drop(before);
+        if !is_running {
+            // Without a thread the task has to look at the time itself.
+            context.waker().wake_by_ref();
         }
         Poll::Pending
     }
+}
+
+/// Wakes this on the thread of the alarms, after a moment.
+pub(super) fn wake_soon(waker: Waker) {
+    let (_, before) = CLOCK.set(&mut CLOCK.lock(), Instant::now() + SOON, None, waker);
+    drop(before);
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         if let Some(number) = self.number {
             let waker = CLOCK.lock().alarms.remove(&(self.at, number));
-            // Dropping a waker may run code, which may set alarms: the lock is free by now.
+            // As above.
             drop(waker);
         }
     }
 }
 
 impl Clock {
+    /// Sets an alarm, or another waker for the one with this number, and gives the waker before. Starts the thread if
+    /// there is none.
+    fn set(&self, state: &mut State, at: Instant, number: Option<u64>, waker: Waker) -> (u64, Option<Waker>) {
+        let number = number.unwrap_or_else(|| {
+            state.next += 1;
+            state.next
+        });
+        let before = state.alarms.insert((at, number), waker);
+        if before.is_none() && state.alarms.first_key_value().is_some_and(|(first, _)| *first == (at, number))
+        {
+            self.changed.notify_one();
+        }
+        if !state.is_running {
+            let started = thread::Builder::new().name("hitless-alarms".into()).spawn(|| CLOCK.run());
+            state.is_running = started.is_ok();
+        }
+        (number, before)
+    }
+
     fn run(&self) {
         let mut state = self.lock();
         loop {
@@ -116,6 +130,8 @@ static CLOCK: Clock = Clock {
     changed: Condvar::new(),
 };
 
+/// After how long what is to be woken soon is: the shard has time to make room for more than one.
+const SOON: Duration = Duration::from_micros(100);
 /// How long the thread waits for another alarm before it ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 

@@ -2,15 +2,15 @@
 
 mod alarm;
 mod commands;
+mod counters;
 mod deadline;
+mod fire_and_forget;
 mod held;
 mod overflow;
 mod pipeline;
 mod reply;
 mod route;
 mod threads;
-#[cfg(feature = "redis-rs")]
-mod unanswered;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{self, Arc};
@@ -20,8 +20,9 @@ use futures_channel::oneshot;
 
 pub use self::reply::ClientReply;
 
+use self::counters::Unserved;
 use self::held::Held;
-use self::overflow::Overflow;
+use self::overflow::{Overflow, WaitingRoom};
 use self::route::{Choice, Place, Route};
 use self::threads::Threads;
 use crate::command::{Cmd, CommandName, FromReply};
@@ -43,8 +44,11 @@ use crate::shard::{FOREIGN_LANES, Shard, ShardStats, thread};
 /// [on the caller's core](Client::on_callers_core). Any runtime can await the replies, and plain threads can
 /// [wait](ClientReply::wait) for them.
 ///
-/// A shard's mailbox holds 8192 commands. One that finds it full waits for room when its reply is awaited, and a
-/// handle's later calls wait behind it.
+/// A shard's mailbox holds 8192 commands. A call that finds it full waits for room when its reply is awaited, and so do
+/// the later calls of its handle. [`Config::waiting_max`] bounds how many wait; with 0 such a call fails at once.
+///
+/// Dropping a reply cancels its command: `let _ = client.incr(…)` may execute nothing. To do without the reply, call
+/// [`fire_and_forget`](ClientReply::fire_and_forget).
 ///
 /// A call through a client crosses from one core to another and back. Code that runs on the shards themselves
 /// ([`Client::run_on_each_shard`]) does not pay for that.
@@ -65,6 +69,10 @@ struct Shared {
     turns: AtomicUsize,
     /// The open calls of handles that go by them, for each shard.
     loads: Box<[AtomicUsize]>,
+    /// The calls that wait for room in mailboxes.
+    waiting: Arc<WaitingRoom>,
+    /// Calls that failed before a shard took them up, for each shard.
+    unserved: Box<[Unserved]>,
 }
 
 impl Client {
@@ -162,12 +170,17 @@ impl Client {
         self.run_on_each_shard(log_in).await?.into_iter().collect()
     }
 
-    /// Counts of what happened on each shard so far, in the order of the shards.
+    /// Counts of what happened on each shard so far, in the order of the shards, calls included that failed before the
+    /// shard took them up. [`CommandStats::merge`](crate::observe::CommandStats::merge) adds them up.
     ///
     /// # Errors
     /// If a shard is shut down.
     pub async fn stats(&self) -> Result<Vec<ShardStats>> {
-        self.run_on_each_shard(|shard| async move { shard.stats() }).await
+        let mut stats = self.run_on_each_shard(|shard| async move { shard.stats() }).await?;
+        for (stats, unserved) in stats.iter_mut().zip(&self.shared.unserved) {
+            unserved.add_to(&mut stats.commands);
+        }
+        Ok(stats)
     }
 
     /// How many shards there are.
@@ -277,14 +290,25 @@ impl Client {
     }
 
     fn routed(shared: Arc<Shared>, route: Route) -> Self {
-        Client { shared, route, overflow: Arc::default() }
+        let overflow = Arc::new(Overflow::new(shared.waiting.clone()));
+        Client { shared, route, overflow }
     }
 }
 
 impl Shared {
     fn new(threads: Threads, effective: Effective) -> Self {
         let loads = route::loads(threads.len());
-        Shared { threads, effective, clones: AtomicUsize::new(0), turns: AtomicUsize::new(0), loads }
+        let waiting = Arc::new(WaitingRoom::new(effective.waiting_max()));
+        let (clones, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let unserved = (0..threads.len()).map(|_| Unserved::default()).collect();
+        Shared { threads, effective, clones, turns, loads, waiting, unserved }
+    }
+
+    /// A call failed before this shard took it up.
+    fn count_unserved(&self, shard: usize, error: &Error) {
+        if let Some(unserved) = self.unserved.get(shard) {
+            unserved.count(error);
+        }
     }
 
     /// The number of a new handle, and a lane for it.

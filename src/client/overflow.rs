@@ -5,21 +5,27 @@
 //! them is polled sends what is in front.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use concurrent_queue::PushError;
 
 // By way of the module above: `tests/loom` gives it others.
-use super::sync::atomic::{AtomicBool, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::sync::{Mutex, MutexGuard};
 use super::threads::Threads;
 use crate::shard::mailbox::Letter;
 
-#[derive(Default)]
 pub(super) struct Overflow {
     is_used: AtomicBool,
     letters: Mutex<VecDeque<(usize, Letter)>>,
+    room: Arc<WaitingRoom>,
+}
+
+/// How many letters of all handles of a client may wait, and how many do.
+pub(super) struct WaitingRoom {
+    most: usize,
+    taken: AtomicUsize,
 }
 
 /// Where a letter went.
@@ -35,6 +41,10 @@ pub(super) enum Sent {
 }
 
 impl Overflow {
+    pub(super) fn new(room: Arc<WaitingRoom>) -> Self {
+        Overflow { is_used: AtomicBool::new(false), letters: Mutex::new(VecDeque::new()), room }
+    }
+
     /// Sends a letter to this shard, behind those that wait.
     pub(super) fn send(&self, threads: &Threads, shard: usize, letter: Letter) -> Sent {
         let Some(mailbox) = threads.mailbox(shard) else { return Sent::Gone };
@@ -47,7 +57,7 @@ impl Overflow {
             },
         };
         let mut letters = self.lock();
-        if letters.len() >= OVERFLOW_MAX {
+        if !self.room.enter() {
             return Sent::Refused;
         }
         letters.push_back((shard, letter));
@@ -59,6 +69,7 @@ impl Overflow {
     pub(super) fn poll_flush(&self, threads: &Threads, context: &Context<'_>) -> Poll<()> {
         let mut letters = self.lock();
         while let Some((shard, letter)) = letters.pop_front() {
+            self.room.leave(1);
             if letter.is_unwanted() {
                 continue;
             }
@@ -68,6 +79,7 @@ impl Overflow {
             match (sent, unsent) {
                 (Poll::Pending, Some(letter)) => {
                     letters.push_front((shard, letter));
+                    self.room.enter_again();
                     return Poll::Pending;
                 }
                 (_, Some(letter)) => letter.refuse(),
@@ -78,10 +90,50 @@ impl Overflow {
         Poll::Ready(())
     }
 
+    /// Drops letters that are unwanted, as far as they are first: nothing else may poll this handle's replies.
+    pub(super) fn trim(&self) {
+        let mut letters = self.lock();
+        while letters.front().is_some_and(|(_, letter)| letter.is_unwanted()) {
+            letters.pop_front();
+            self.room.leave(1);
+        }
+        if letters.is_empty() {
+            self.is_used.store(false, Ordering::Release);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<(usize, Letter)>> {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many letters of one handle may wait for room in mailboxes: more than a shard has calls open.
-const OVERFLOW_MAX: usize = 32 << 10;
+impl Drop for Overflow {
+    fn drop(&mut self) {
+        let waiting = self.lock().len();
+        self.room.leave(waiting);
+    }
+}
+
+impl WaitingRoom {
+    /// Room for so many.
+    pub(super) fn new(most: usize) -> Self {
+        WaitingRoom { most, taken: AtomicUsize::new(0) }
+    }
+
+    fn enter(&self) -> bool {
+        let entered = self.taken.fetch_add(1, Ordering::Relaxed) < self.most;
+        if !entered {
+            self.leave(1);
+        }
+        entered
+    }
+
+    /// For a letter that had just left, and finds no room yet.
+    fn enter_again(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn leave(&self, letters: usize) {
+        self.taken.fetch_sub(letters, Ordering::Relaxed);
+    }
+}

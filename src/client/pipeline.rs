@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Client, ClientReply};
 use crate::command::batch::Batch;
 use crate::command::{CommandName, Executing, FromReply, Transaction};
+use crate::error::Result;
 use crate::proto::resp::Frame;
 use crate::shard::{PIPELINE, Pipeline, TRANSACTION};
 
@@ -13,6 +14,14 @@ impl<T> Executing<ClientReply<Vec<Frame>>, T> {
     pub fn timeout(mut self, time: Duration) -> Self {
         self.reply = self.reply.timeout(time);
         self
+    }
+
+    /// As [`ClientReply::fire_and_forget`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fire_and_forget(self) -> Result<()> {
+        self.reply.fire_and_forget()
     }
 }
 

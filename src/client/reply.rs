@@ -23,29 +23,31 @@ use crate::shard::{self, Departure};
 /// The command was put into its shard's mailbox when the method was called, if there was room; if not, it is put there,
 /// behind those that its handle called before, as soon as one of that handle's replies is polled and there is room.
 /// Dropping the future cancels: a command that the shard has not taken up is never sent, and the reply to one that was
-/// sent is dropped when it comes. It may be awaited in any runtime, and [waited](ClientReply::wait) for without one.
-#[must_use = "the command was queued, and dropping its reply cancels it"]
+/// sent is dropped when it comes. So `let _ = client.incr(…)` may execute nothing (clippy's `let_underscore_future` finds
+/// it); [`fire_and_forget`](ClientReply::fire_and_forget) does without the reply. It may be awaited in any runtime, and
+/// [waited](ClientReply::wait) for without one.
+#[must_use = "dropping a reply cancels its command: await it, wait for it, or call fire_and_forget"]
 pub struct ClientReply<T> {
-    shared: Arc<Shared>,
-    call: Call,
-    name: CommandName,
+    pub(super) shared: Arc<Shared>,
+    pub(super) call: Call,
+    pub(super) name: CommandName,
     /// What keeps a handle's later calls from going elsewhere, if it may choose.
-    stay: Option<Stay>,
+    pub(super) stay: Option<Stay>,
     kind: PhantomData<fn() -> T>,
 }
 
-enum Call {
+pub(super) enum Call {
     Open(Open),
     /// It was decided before anything was sent.
     Settled(Result<Frame>),
     Taken,
 }
 
-struct Open {
-    call: shard::Call,
+pub(super) struct Open {
+    pub(super) call: shard::Call,
     shard: usize,
     /// Where it waits, if there was no room for it, and for how long it may.
-    waiting: Option<(Arc<Overflow>, Option<Box<Deadline>>)>,
+    pub(super) waiting: Option<(Arc<Overflow>, Option<Box<Deadline>>)>,
     /// The caller's own, if it set one.
     deadline: Option<Box<Deadline>>,
 }
@@ -68,8 +70,12 @@ impl<T> ClientReply<T> {
             }
             Sent::Gone => Call::Settled(Err(Error::shut_down(Outcome::Unsent))),
             Sent::Refused => {
-                let detail = "too many calls of one handle wait for room in the mailboxes of its shards";
-                Call::Settled(Err(Error::overloaded(detail)))
+                let most = shared.effective.waiting_max();
+                let detail =
+                    format!("its shard's mailbox is full, and {most} calls wait for room (waiting_max)");
+                let error = Error::overloaded(detail);
+                shared.count_unserved(shard, &error);
+                Call::Settled(Err(error))
             }
         };
         ClientReply { shared, call, name, stay, kind: PhantomData }
@@ -121,15 +127,27 @@ impl Open {
         let until = self.waiting.iter_mut().filter_map(|(_, until)| until.as_mut());
         for deadline in until.chain(&mut self.deadline) {
             if let Poll::Ready(error) = deadline.poll(&self.call, mailbox, context) {
+                if error.outcome() == Outcome::Unsent {
+                    shared.count_unserved(self.shard, &error);
+                    self.leave_overflow();
+                }
                 return Poll::Ready(Err(error));
             }
         }
         Poll::Pending
     }
 
+    fn leave_overflow(&self) {
+        if let Some((overflow, _)) = &self.waiting {
+            overflow.trim();
+        }
+    }
+
     /// Nobody waits any more. The shard need not keep a slot for it.
     fn leave(&self, shared: &Shared) {
-        let Err(ticket) = self.call.leave() else { return };
+        let Err(ticket) = self.call.leave() else {
+            return self.leave_overflow();
+        };
         if self.call.is_decided() {
             return;
         }

@@ -97,7 +97,7 @@ impl<'a, D> Transaction<'a, D> {
 ///
 /// Its error is that of the command which the server did not take, by name, if there was one: then nothing was run. It
 /// lives where the reply `R` does, and dropping it does what dropping that does.
-#[must_use = "the transaction was queued, and dropping its reply cancels it"]
+#[must_use = "dropping a reply cancels its transaction: await it, or call fire_and_forget"]
 pub struct Executing<R, T> {
     pub(crate) reply: R,
     names: Vec<CommandName>,

@@ -48,6 +48,7 @@ impl Effective {
             ("in_flight_max", config.in_flight_max.to_string()),
             ("queue_max", config.queue_max.to_string()),
             ("queue_bytes_max", config.queue_bytes_max.to_string()),
+            ("waiting_max", config.waiting_max.to_string()),
             ("command_timeout", limit(config.command_timeout)),
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
@@ -112,6 +113,10 @@ impl Effective {
     /// Connections per shard.
     pub fn connections_per_shard(&self) -> usize {
         self.config.connections_per_shard
+    }
+
+    pub(crate) fn waiting_max(&self) -> usize {
+        self.config.waiting_max
     }
 
     pub(crate) fn command_timeout(&self) -> Duration {

@@ -61,6 +61,7 @@ pub struct Config {
     in_flight_max: usize,
     queue_max: usize,
     queue_bytes_max: usize,
+    waiting_max: usize,
     command_timeout: Duration,
     connect_timeout: Duration,
     reconnect_backoff: (Duration, Duration),
@@ -119,6 +120,7 @@ impl Config {
             in_flight_max: 4096,
             queue_max: 4096,
             queue_bytes_max: 16 << 20,
+            waiting_max: 1 << 20,
             command_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             reconnect_backoff: (Duration::from_millis(50), Duration::from_secs(2)),
@@ -276,6 +278,21 @@ impl Config {
     #[must_use]
     pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
         self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// How many calls of a [`Client`](crate::Client) may wait for room, 0 to 16 Mi (1 Mi).
+    ///
+    /// A call finds no room where its shard's mailbox is full, or where the shard has 30,000 calls open. It then waits, in
+    /// the order of its handle's calls, until there is room or its deadline has passed: its own
+    /// ([`ClientReply::timeout`](crate::ClientReply::timeout)) or the command timeout. So many may wait on each shard, and
+    /// as many again in front of the mailboxes of a client; what comes on top fails at once as
+    /// [`Overloaded`](crate::ErrorKind::Overloaded), unsent. A call that waits takes its encoded bytes and about 200 more.
+    ///
+    /// With 0 no call waits: a call that finds no room fails at once.
+    #[must_use]
+    pub fn waiting_max(mut self, calls: usize) -> Self {
+        self.waiting_max = calls;
         self
     }
 
@@ -466,6 +483,7 @@ impl Config {
         within("in_flight_max", self.in_flight_max, 1, 1 << 20)?;
         within("queue_max", self.queue_max, 1, 1 << 20)?;
         within("queue_bytes_max", self.queue_bytes_max, 1, 4 << 30)?;
+        within("waiting_max", self.waiting_max, 0, 16 << 20)?;
         let (ms, second, hour) =
             (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(3600));
         if self.command_timeout != Duration::MAX {

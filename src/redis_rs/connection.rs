@@ -82,7 +82,7 @@ async fn send(client: &Client, command: &redis::Cmd) -> RedisResult<Value> {
     refused::check(command)?;
     let name = command::name(command);
     if command.is_no_response() {
-        client.send_unanswered(bytes).await.map_err(|error| error.of(name))?;
+        client.call::<Frame>(name, bytes, None).fire_and_forget()?;
         return Ok(Value::Nil);
     }
     Ok(client.call::<Value>(name, bytes, None).await?)

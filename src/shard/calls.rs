@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use super::foreign::{ForeignCall, ForeignCallId, ForeignCaller};
 use super::pushes::{Collected, Pushes};
+use crate::error::ErrorKind;
+use crate::observe::CommandStats;
 use crate::proto::connection::{Deliver, Position, Ticket};
 use crate::proto::error::Failure;
 use crate::proto::pool::EntryId;
@@ -41,10 +43,14 @@ pub(super) struct Calls {
     slots: Vec<Slot>,
     /// The slots that no call uses; the next call gets the last of them.
     vacant: Vec<u32>,
+    /// How many calls are of callers on other threads, and how many of those may wait for room beyond [`CALLS_MAX`].
+    foreign: usize,
+    waiting_max: usize,
     /// A slot that no call uses may keep a waker.
     keeps_wakers: bool,
     forgotten_at: Instant,
     pub(super) pushes: Pushes,
+    pub(super) counts: CommandStats,
     due: Due,
 }
 
@@ -74,6 +80,8 @@ enum State {
     Awaited,
     /// Another thread waits.
     Foreign(Caller, Place),
+    /// Nobody waits: the answer is dropped.
+    Forgotten,
     Answered(Answer),
 }
 
@@ -81,22 +89,30 @@ enum State {
 type Place = Option<(EntryId, Position)>;
 
 impl Calls {
+    /// No calls, and room for so many of other threads beyond [`CALLS_MAX`].
+    pub(super) fn with_waiting(waiting_max: usize) -> Self {
+        Calls { waiting_max, ..Calls::default() }
+    }
+
     /// Opens a call for one command, or for a batch with so many replies.
     ///
     /// # Errors
-    /// If [`CALLS_MAX`] are open.
+    /// If tasks of this shard have [`CALLS_MAX`] open.
     #[inline]
     pub(super) fn open(&mut self, batch: Option<u32>) -> Result<Ticket, Failure> {
-        if self.len() >= CALLS_MAX {
+        if self.len() - self.foreign >= CALLS_MAX {
+            self.counts.error(ErrorKind::Overloaded);
             return Err(Failure::Overloaded);
         }
+        self.counts.issued += 1;
         Ok(self.insert(State::Open, batch))
     }
 
-    /// The same for a caller on another thread. `None` if it has left, or if [`CALLS_MAX`] are open, which it will be
-    /// told.
+    /// The same for a caller on another thread. `None` if it has left, or if [`CALLS_MAX`] are open and as many wait as
+    /// may, which it will be told.
     pub(super) fn open_foreign(&mut self, caller: Caller, batch: Option<u32>) -> Option<Ticket> {
-        if self.len() >= CALLS_MAX {
+        if self.foreign >= CALLS_MAX + self.waiting_max {
+            self.counts.error(ErrorKind::Overloaded);
             self.due.foreign.push((caller, Err(Failure::Overloaded)));
             return None;
         }
@@ -104,6 +120,8 @@ impl Calls {
         let slot = self.slots.get_mut(ticket.0 as usize)?;
         if caller.take_up(ticket.0) {
             slot.state = State::Foreign(caller, None);
+            self.foreign += 1;
+            self.counts.issued += 1;
             return Some(ticket);
         }
         slot.state = State::Vacant;
@@ -151,7 +169,7 @@ impl Calls {
                 }
                 _ => (Poll::Pending, None),
             },
-            State::Vacant | State::Foreign(..) => (Poll::Pending, None),
+            State::Vacant | State::Foreign(..) | State::Forgotten => (Poll::Pending, None),
         }
     }
 
@@ -160,14 +178,35 @@ impl Calls {
     pub(super) fn leave(&mut self, ticket: Ticket) -> (bool, Option<Slot>) {
         let slot = self.slots.get_mut(ticket.0 as usize).filter(|slot| slot.is_used());
         let Some(left) = slot.map(std::mem::take) else { return (false, None) };
+        let is_open = !matches!(left.state, State::Answered(_));
+        self.foreign -= usize::from(matches!(left.state, State::Foreign(..)));
+        self.counts.cancelled += u64::from(is_open);
         self.vacate(ticket);
-        (!matches!(left.state, State::Answered(_)), Some(left))
+        (is_open, Some(left))
+    }
+
+    /// The command of a call that was just opened is refused.
+    pub(super) fn withdraw(&mut self, ticket: Ticket, failure: &Failure) {
+        self.leave(ticket);
+        self.counts.issued -= 1;
+        self.counts.cancelled -= 1;
+        self.counts.error(ErrorKind::of(failure));
+    }
+
+    /// The caller wants no answer, and leaves the command to run. Gives what is to be dropped when nothing is borrowed.
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Slot> {
+        if !self.is_open(ticket) {
+            return self.leave(ticket).1;
+        }
+        let slot = self.slots.get_mut(ticket.0 as usize)?;
+        slot.state = State::Forgotten;
+        Some(Slot { waker: slot.waker.take(), ..Slot::default() })
     }
 
     /// Whether this call has not been answered yet.
     pub(super) fn is_open(&self, ticket: Ticket) -> bool {
         let slot = self.slots.get(ticket.0 as usize);
-        slot.is_some_and(|slot| slot.is_used() && !matches!(slot.state, State::Answered(_)))
+        slot.is_some_and(Slot::is_open)
     }
 
     /// How many calls are open.
@@ -229,7 +268,7 @@ impl Calls {
             slot.gathered = gathered;
             return Ticket(key);
         }
-        // There are never more than CALLS_MAX.
+        // There are never more than CALLS_MAX of either kind, and those that wait.
         let key = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot { state, waker: None, gathered });
         Ticket(key)
@@ -244,7 +283,11 @@ impl Calls {
 
     #[inline]
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return };
+        let Some(slot) = self.slots.get_mut(ticket.0 as usize).filter(|slot| slot.is_open()) else { return };
+        match &answer {
+            Ok(_) => self.counts.answered += 1,
+            Err(failure) => self.counts.failed(failure),
+        }
         match &mut slot.state {
             State::Open => slot.state = State::Answered(answer),
             State::Awaited => {
@@ -257,6 +300,11 @@ impl Calls {
                 if let State::Foreign(caller, _) = std::mem::take(&mut slot.state) {
                     self.due.foreign.push((caller, answer));
                 }
+                self.foreign -= 1;
+                self.vacate(ticket);
+            }
+            State::Forgotten => {
+                slot.state = State::Vacant;
                 self.vacate(ticket);
             }
             State::Vacant | State::Answered(_) => {}
@@ -264,6 +312,11 @@ impl Calls {
     }
 }
 impl Slot {
+    #[inline]
+    fn is_open(&self) -> bool {
+        !matches!(self.state, State::Vacant | State::Answered(_))
+    }
+
     #[inline]
     fn is_used(&self) -> bool {
         !matches!(self.state, State::Vacant)
@@ -288,6 +341,9 @@ impl Deliver for Calls {
     #[inline]
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
         let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return };
+        if let Frame::Error(_) = &frame {
+            self.counts.error(ErrorKind::Server);
+        }
         let frame = match &mut slot.gathered {
             None => frame,
             Some(gathered) => {
@@ -301,6 +357,11 @@ impl Deliver for Calls {
         self.answer(ticket, Ok(frame));
     }
 
+    #[inline]
+    fn took(&mut self, time: Duration) {
+        self.counts.answered_after(time);
+    }
+
     fn fail(&mut self, ticket: Ticket, failure: Failure) {
         self.answer(ticket, Err(failure));
     }
@@ -312,7 +373,7 @@ impl Deliver for Calls {
 
 /// How long a waker is kept for which there is no call.
 const KEPT_MAX: Duration = Duration::from_secs(1);
-/// How many calls may be open on one shard. A task's wakers are counted in sixteen bits by the executor, signed:
+/// How many calls of its own tasks, and of other threads, a shard works on. A task's wakers are counted in sixteen bits by the executor, signed:
 /// were all calls awaited by one task, this many clones of its waker would exist.
 pub(crate) const CALLS_MAX: usize = 30_000;
 

@@ -11,7 +11,7 @@
 //! So a thread that leaves knows whether its command can still be executed. The word and the answer stand on a lock-free
 //! queue, an atomic waker and nothing of this crate, so that `tests/loom` can try every interleaving.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -21,7 +21,11 @@ use concurrent_queue::{ConcurrentQueue, PopError};
 use super::sync::atomic::{AtomicU64, Ordering};
 
 /// The thread's end. Dropping it leaves: a command that is still queued is never sent.
-pub(crate) struct ForeignCall<T>(Arc<State<T>>);
+pub(crate) struct ForeignCall<T> {
+    state: Arc<State<T>>,
+    /// The thread wants no answer, and the command sent all the same.
+    is_forgotten: bool,
+}
 
 /// The shard's end. Dropping it tells the thread that no answer will come.
 pub(crate) struct ForeignCaller<T>(Option<Arc<State<T>>>);
@@ -33,13 +37,15 @@ struct State<T> {
     progress: AtomicU64,
     answer: ConcurrentQueue<T>,
     thread: AtomicWaker,
+    /// What the thread has left with the call, to be dropped with the answer.
+    luggage: OnceLock<Box<dyn Send + Sync>>,
 }
 
 /// A call that no shard has taken up yet.
 pub(crate) fn foreign_call<T>() -> (ForeignCaller<T>, ForeignCall<T>) {
     let (progress, answer) = (AtomicU64::new(QUEUED), ConcurrentQueue::bounded(1));
-    let state = Arc::new(State { progress, answer, thread: AtomicWaker::new() });
-    (ForeignCaller(Some(state.clone())), ForeignCall(state))
+    let state = Arc::new(State { progress, answer, thread: AtomicWaker::new(), luggage: OnceLock::new() });
+    (ForeignCaller(Some(state.clone())), ForeignCall { state, is_forgotten: false })
 }
 
 impl<T> ForeignCall<T> {
@@ -47,10 +53,10 @@ impl<T> ForeignCall<T> {
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<T>> {
         // The second attempt is for an answer that came before the waker was in its place.
         for attempt in 0..2 {
-            match self.0.answer.pop() {
+            match self.state.answer.pop() {
                 Ok(answer) => return Poll::Ready(Some(answer)),
                 Err(PopError::Closed) => return Poll::Ready(None),
-                Err(PopError::Empty) if attempt == 0 => self.0.thread.register(context.waker()),
+                Err(PopError::Empty) if attempt == 0 => self.state.thread.register(context.waker()),
                 Err(PopError::Empty) => {}
             }
         }
@@ -62,7 +68,7 @@ impl<T> ForeignCall<T> {
     /// # Errors
     /// If the shard has done so already: the ticket under which it did.
     pub(crate) fn leave(&self) -> Result<(), u32> {
-        match self.0.progress.compare_exchange(QUEUED, LEFT, Ordering::AcqRel, Ordering::Acquire) {
+        match self.state.progress.compare_exchange(QUEUED, LEFT, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(LEFT) => Ok(()),
             // What is neither of the marks is a ticket.
             Err(ticket) => Err(u32::try_from(ticket).unwrap_or(u32::MAX)),
@@ -71,11 +77,20 @@ impl<T> ForeignCall<T> {
 
     /// Whether the answer is here, or will not come.
     pub(crate) fn is_decided(&self) -> bool {
-        !self.0.answer.is_empty() || self.0.answer.is_closed()
+        !self.state.answer.is_empty() || self.state.answer.is_closed()
+    }
+
+    /// Leaves the command to run, and drops its answer when that comes, with `luggage` if there is any.
+    pub(crate) fn forget(mut self, luggage: Option<Box<dyn Send + Sync>>) {
+        self.is_forgotten = true;
+        if let Some(luggage) = luggage {
+            // It is empty: only this sets it.
+            let _ = self.state.luggage.set(luggage);
+        }
     }
 
     pub(crate) fn id(&self) -> ForeignCallId<T> {
-        ForeignCallId(self.0.clone())
+        ForeignCallId(self.state.clone())
     }
 }
 
@@ -107,8 +122,10 @@ impl<T> ForeignCaller<T> {
 
 impl<T> Drop for ForeignCall<T> {
     fn drop(&mut self) {
-        // Where it was taken up, the answer is dropped when it comes.
-        let _ = self.leave();
+        if !self.is_forgotten {
+            // Where it was taken up, the answer is dropped when it comes.
+            let _ = self.leave();
+        }
     }
 }
 

@@ -76,7 +76,8 @@ use crate::proto::time::Instant;
 /// # }
 /// ```
 ///
-/// Up to 30,000 calls may be open on a shard; more are refused as [`Overloaded`](crate::ErrorKind::Overloaded), unsent.
+/// Tasks on a shard may have up to 30,000 calls open; more are refused as [`Overloaded`](crate::ErrorKind::Overloaded),
+/// unsent.
 ///
 /// Shards live on their thread: a handle is neither `Send` nor `Sync`. [`Client`](crate::Client) is both. When the
 /// last handle is dropped, the connections close once every accepted command is answered.
@@ -178,7 +179,7 @@ impl Shard {
         let seats = Seats::new(effective.connections_per_shard());
         let core = Core {
             pool,
-            calls: Calls::default(),
+            calls: Calls::with_waiting(effective.waiting_max()),
             seats,
             read_buffer: vec![0; driver::READ_BUFFER].into_boxed_slice(),
             pilot: pilot::PilotSeat::default(),
@@ -375,7 +376,7 @@ impl Inner {
                 Ok((ticket, position))
             }
             Err(failure) => {
-                core.calls.leave(ticket);
+                core.calls.withdraw(ticket, &failure);
                 Err(failure.into())
             }
         }
@@ -394,6 +395,18 @@ impl Inner {
                 core.ask_pilot();
             }
             left
+        };
+    }
+
+    /// The command runs, and its answer is dropped.
+    fn forget(&self, ticket: Ticket, deadline: Option<DeadlineId>) {
+        // A waker may be dropped with what is left behind: not while the core is borrowed.
+        let _left = {
+            let mut core = self.core.borrow_mut();
+            if let Some(deadline) = deadline {
+                core.pool.clear_deadline(deadline);
+            }
+            core.calls.forget(ticket)
         };
     }
 

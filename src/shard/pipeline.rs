@@ -8,6 +8,7 @@ use super::reply::Reply;
 use crate::command::batch::Batch;
 use crate::command::typed::typed_commands;
 use crate::command::{Cmd, CommandName, Executing, FromReply, Transaction};
+use crate::error::Result;
 use crate::proto::resp::{Encoder, Frame};
 
 /// A batch of commands that is sent as one, on one connection, in order: of a [`Shard`], or of a
@@ -92,6 +93,14 @@ impl<T> Executing<Reply<Vec<Frame>>, T> {
     pub fn timeout(mut self, time: Duration) -> Self {
         self.reply = self.reply.timeout(time);
         self
+    }
+
+    /// As [`Reply::fire_and_forget`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fire_and_forget(self) -> Result<()> {
+        self.reply.fire_and_forget()
     }
 }
 

@@ -16,9 +16,10 @@ use crate::proto::resp::Frame;
 /// The reply to a command that was called on a [`Shard`](super::Shard).
 ///
 /// The command was queued when the method was called; this future only waits. Dropping it cancels: a command that
-/// is still queued is never sent, and the reply to one that was sent is dropped when it comes. It lives on its
-/// shard's thread.
-#[must_use = "the command was queued, and dropping its reply cancels it"]
+/// is still queued is never sent, and the reply to one that was sent is dropped when it comes. So `let _ = shard.incr(…)`
+/// may execute nothing: [`fire_and_forget`](Reply::fire_and_forget) does without the reply. It lives on its shard's
+/// thread.
+#[must_use = "dropping a reply cancels its command: await it, or call fire_and_forget"]
 pub struct Reply<T> {
     call: Call,
     name: CommandName,
@@ -75,6 +76,30 @@ impl<T> Reply<T> {
             *deadline = inner.set_deadline((*ticket, *entry, *position), time, deadline.take());
         }
         self
+    }
+
+    /// Does without the reply: the command runs as if it were awaited, within the command timeout, and what comes of it is
+    /// only counted, in [`Shard::stats`](super::Shard::stats). A deadline that was set does not apply any more.
+    ///
+    /// ```no_run
+    /// # fn example(shard: &hitless::Shard) -> hitless::Result<()> {
+    /// shard.incr("visits").fire_and_forget()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the command was refused at once: it is [overloaded](crate::ErrorKind::Overloaded), shut down, or none for a
+    /// shared connection.
+    pub fn fire_and_forget(mut self) -> Result<()> {
+        match std::mem::replace(&mut self.call, Call::Taken) {
+            Call::Open { inner, ticket, deadline, .. } => {
+                inner.forget(ticket, deadline);
+                Ok(())
+            }
+            Call::Settled(Err(error)) => Err(error.of(self.name)),
+            Call::Settled(Ok(_)) | Call::Taken => Ok(()),
+        }
     }
 }
 

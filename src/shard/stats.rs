@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Core;
+use crate::observe::CommandStats;
 use crate::proto::maint::event::MaintenanceStats;
 use crate::proto::pool::ConnectionId;
 
@@ -34,6 +35,8 @@ pub struct ShardStats {
     pub bytes_sent: u64,
     /// Announcements for other shards that those had no room for; they hear them from their server, too.
     pub broadcasts_dropped: u64,
+    /// What became of commands, and how long they took.
+    pub commands: CommandStats,
     /// What maintenance did.
     pub maintenance: MaintenanceStats,
 }
@@ -72,6 +75,7 @@ pub(super) fn collect(core: &mut Core) -> ShardStats {
         bytes_received: counters.bytes_received,
         bytes_sent: counters.bytes_sent,
         broadcasts_dropped: core.broadcasts_dropped,
+        commands: core.calls.counts.clone(),
         maintenance: core.pool.maintenance(),
     }
 }

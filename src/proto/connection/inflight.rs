@@ -9,8 +9,8 @@ use crate::proto::time::Instant;
 /// What became of a reply. RESP numbers nothing: a reply belongs to the oldest command without one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReplyMatch {
-    /// It is for this ticket, and the last one if `last` says so.
-    Answers { ticket: Ticket, last: bool },
+    /// It is for this ticket, and the last one if `last` says so. Its command was submitted at `at`.
+    Answers { ticket: Ticket, last: bool, at: Instant },
     /// Its caller has left: there was a tombstone in its place.
     Discarded,
     /// The connection had asked for it itself.
@@ -53,12 +53,13 @@ impl InFlight {
     pub(crate) fn answer(&mut self) -> ReplyMatch {
         let Some(item) = self.items.front_mut() else { return ReplyMatch::Unasked };
         item.replies -= 1;
-        let (ticket, abandoned, own, last) = (item.ticket, item.abandoned, item.own, item.replies == 0);
+        let (ticket, abandoned, own) = (item.ticket, item.abandoned, item.own);
+        let (last, at) = (item.replies == 0, item.at);
         if last {
             self.items.pop_front();
         }
         match (abandoned, own) {
-            (false, _) => ReplyMatch::Answers { ticket, last },
+            (false, _) => ReplyMatch::Answers { ticket, last, at },
             (true, None) => ReplyMatch::Discarded,
             (true, Some(own)) => ReplyMatch::Own(own),
         }
@@ -189,12 +190,20 @@ mod tests {
         assert!(!inflight.is_unsent(0));
     }
 
+    /// Which ticket a reply is for, and whether it is the last.
+    fn answer(inflight: &mut InFlight) -> Option<(u32, bool)> {
+        match inflight.answer() {
+            ReplyMatch::Answers { ticket, last, .. } => Some((ticket.0, last)),
+            _ => None,
+        }
+    }
+
     #[test]
     fn replies_go_to_the_oldest_and_a_batch_takes_all_of_its_own() {
         let mut inflight = inflight(&[(1, 2), (5, 1)]);
-        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(1), last: false });
-        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(1), last: true });
-        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(5), last: true });
+        assert_eq!(answer(&mut inflight), Some((1, false)));
+        assert_eq!(answer(&mut inflight), Some((1, true)));
+        assert_eq!(answer(&mut inflight), Some((5, true)));
         assert_eq!(inflight.answer(), ReplyMatch::Unasked);
     }
 
@@ -203,10 +212,10 @@ mod tests {
         let mut inflight = inflight(&[(1, 1), (3, 2), (4, 1)]);
         assert!(inflight.abandon(Position(3)));
         assert!(!inflight.abandon(Position(2)));
-        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(1), last: true });
+        assert_eq!(answer(&mut inflight), Some((1, true)));
         assert_eq!(inflight.answer(), ReplyMatch::Discarded);
         assert_eq!(inflight.answer(), ReplyMatch::Discarded);
-        assert_eq!(inflight.answer(), ReplyMatch::Answers { ticket: Ticket(4), last: true });
+        assert_eq!(answer(&mut inflight), Some((4, true)));
     }
 
     #[test]

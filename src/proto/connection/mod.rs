@@ -55,6 +55,8 @@ pub(crate) struct ConnectionConfig {
 pub(crate) trait Deliver {
     /// One reply for this ticket; `last` if no other follows.
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool);
+    /// How long the command took whose last reply follows.
+    fn took(&mut self, _time: Duration) {}
     /// This ticket will get no (further) reply.
     fn fail(&mut self, ticket: Ticket, failure: Failure);
     /// A message that answers no command, and that nothing below makes use of.
@@ -173,9 +175,12 @@ impl Connection {
                 return Err(CloseReason::UnaskedReply);
             } else {
                 match self.in_flight.answer() {
-                    ReplyMatch::Answers { ticket, last } => {
+                    ReplyMatch::Answers { ticket, last, at } => {
                         if let Frame::Error(reply) = &frame {
                             self.own.handle_error(reply);
+                        }
+                        if last {
+                            deliver.took(now.since(at));
                         }
                         deliver.reply(ticket, frame, last);
                     }

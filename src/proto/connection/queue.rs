@@ -58,9 +58,11 @@ pub(crate) struct Queue {
     /// The encoded commands of `items`, back to back.
     bytes: Vec<u8>,
     items: VecDeque<Item>,
-    /// Commands of callers who wait for room.
+    /// Commands of callers who wait for room. The first of them is not abandoned.
     waiting: VecDeque<(Item, Vec<u8>)>,
+    /// How many of `items` are abandoned, and of `waiting`.
     abandoned: usize,
+    waiting_abandoned: usize,
     next: Position,
 }
 
@@ -72,6 +74,7 @@ impl Queue {
             items: VecDeque::new(),
             waiting: VecDeque::new(),
             abandoned: 0,
+            waiting_abandoned: 0,
             next: Position(0),
         }
     }
@@ -124,7 +127,7 @@ impl Queue {
 
     /// How many commands are queued or wait for room.
     pub(crate) fn len(&self) -> usize {
-        self.items.len() + self.waiting.len()
+        self.items.len() + self.waiting.len() - self.waiting_abandoned
     }
 
     /// Forgets that anybody waits for a command; false if it is no longer here.
@@ -136,8 +139,32 @@ impl Queue {
             return true;
         }
         match self.waiting.binary_search_by_key(&position, |(item, _)| item.position) {
-            Ok(index) => self.waiting.remove(index).is_some(),
+            Ok(index) => self.abandon_waiting(index),
             Err(_) => false,
+        }
+    }
+
+    /// Marks a command that waits for room. To remove each from the middle of very many would take too long.
+    fn abandon_waiting(&mut self, index: usize) -> bool {
+        let Some((item, bytes)) = self.waiting.get_mut(index).filter(|(item, _)| !item.abandoned) else {
+            return false;
+        };
+        item.abandoned = true;
+        *bytes = Vec::new();
+        self.waiting_abandoned += 1;
+        if self.waiting_abandoned > self.waiting.len() / 2 {
+            self.waiting.retain(|(item, _)| !item.abandoned);
+            self.waiting_abandoned = 0;
+        }
+        self.trim_waiting();
+        true
+    }
+
+    /// Drops abandoned commands that are first among those that wait.
+    fn trim_waiting(&mut self) {
+        while self.waiting.front().is_some_and(|(item, _)| item.abandoned) {
+            self.waiting.pop_front();
+            self.waiting_abandoned -= 1;
         }
     }
 
@@ -243,6 +270,7 @@ impl Queue {
         {
             expired(item.ticket);
             self.waiting.pop_front();
+            self.trim_waiting();
         }
         self.admit();
     }
@@ -258,6 +286,7 @@ impl Queue {
         }
         self.bytes = Vec::new();
         self.abandoned = 0;
+        self.waiting_abandoned = 0;
     }
 
     /// Lets in those who wait, as far as there is room.
@@ -268,6 +297,7 @@ impl Queue {
         {
             self.bytes.extend_from_slice(&bytes);
             self.items.push_back(item);
+            self.trim_waiting();
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};
 
 use super::held::Held;
-use super::overflow::{Overflow, Sent};
+use super::overflow::{Overflow, Sent, WaitingRoom};
 use super::threads::Threads;
 use crate::orders::{block_on, in_every_order};
 use crate::shard::mailbox::{Letter, Mailbox, Numbers};
@@ -24,7 +24,8 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         let threads = Threads(vec![Mailbox::with_room(1, 8)]);
-        let (overflow, refused) = (Overflow::default(), Numbers::default());
+        let room = std::sync::Arc::new(WaitingRoom::new(8));
+        let (overflow, refused) = (Overflow::new(room), Numbers::default());
         Arc::new(World { overflow, threads, refused, flushing: AtomicUsize::new(2) })
     }
 

@@ -1,0 +1,187 @@
+//! Calls that find no room: they wait by default, and fail at once where that is asked for.
+
+mod common;
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use common::Redis;
+use futures_lite::future::block_on;
+use hitless::{Client, Config, ErrorKind, Outcome};
+
+/// What a mailbox holds.
+const MAILBOX: usize = 8192;
+const CALLS: i64 = 100_000;
+/// No test gets here unless something waits for ever.
+const LONG: Duration = Duration::from_secs(120);
+
+fn config(redis: &Redis) -> Config {
+    Config::from_url(&redis.url()).unwrap().shards(1).command_timeout(LONG)
+}
+
+fn start(config: Config) -> Client {
+    let client = Client::start(config).unwrap();
+    block_on(client.ready(LONG)).unwrap();
+    client
+}
+
+/// Keeps the client's shard from emptying its mailbox while `meanwhile` runs.
+fn while_blocked<T>(client: &Client, meanwhile: impl FnOnce() -> T) -> T {
+    let (entered, is_in) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let keeper = scope.spawn(move || {
+            block_on(client.run_on(0, move |_| async move {
+                entered.send(()).unwrap();
+                // It is dropped, too, if the test fails meanwhile.
+                let _ = released.recv();
+            }))
+        });
+        is_in.recv().unwrap();
+        let result = meanwhile();
+        drop(release);
+        keeper.join().unwrap().unwrap();
+        result
+    })
+}
+
+fn wait_for_open_calls(client: &Client, calls: usize) {
+    let start = Instant::now();
+    while block_on(client.stats()).unwrap()[0].calls < calls {
+        assert!(start.elapsed() < LONG / 2, "they are not taken up");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_hundred_thousand_calls_at_once_are_all_answered() {
+    let redis = Redis::start();
+    let client = start(config(&redis));
+    let replies: Vec<_> = (0..CALLS).map(|_| client.incr("counter")).collect();
+    for (index, reply) in replies.into_iter().enumerate() {
+        assert_eq!(reply.wait().unwrap(), index as i64 + 1);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..CALLS)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.incr("counter").await })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+    });
+    assert_eq!(client.get::<i64>("counter").wait().unwrap(), 2 * CALLS);
+}
+
+#[test]
+fn calls_wait_for_a_shard_that_is_full() {
+    const MORE_THAN_A_SHARD_WORKS_ON: usize = 40_000;
+    let redis = Redis::start();
+    let client = start(config(&redis));
+    redis.signal(libc::SIGSTOP);
+    let replies: Vec<_> = (0..MORE_THAN_A_SHARD_WORKS_ON).map(|_| client.incr("counter")).collect();
+    let last = client.incr("counter");
+    std::thread::scope(|scope| {
+        let last = scope.spawn(|| last.wait());
+        wait_for_open_calls(&client, MORE_THAN_A_SHARD_WORKS_ON + 1);
+        // Its own tasks have room all the same.
+        let ping = block_on(client.run_on(0, |shard| async move {
+            shard.ping().timeout(Duration::ZERO).await.unwrap_err().kind()
+        }));
+        assert_eq!(ping.unwrap(), ErrorKind::Timeout);
+        redis.signal(libc::SIGCONT);
+        assert_eq!(last.join().unwrap().unwrap(), MORE_THAN_A_SHARD_WORKS_ON as i64 + 1);
+    });
+    for (index, reply) in replies.into_iter().enumerate() {
+        assert_eq!(reply.wait().unwrap(), index as i64 + 1);
+    }
+}
+
+#[test]
+fn where_no_call_may_wait_it_fails_at_once() {
+    const WORKS_ON: usize = 30_000;
+    let redis = Redis::start();
+    let client = start(config(&redis).waiting_max(0));
+    let (kept, error) = while_blocked(&client, || {
+        let kept: Vec<_> = (0..MAILBOX).map(|_| client.incr("counter")).collect();
+        (kept, client.incr("counter").wait().unwrap_err())
+    });
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::Unsent));
+    assert!(error.to_string().contains("waiting_max"), "{error}");
+    for reply in kept {
+        reply.wait().unwrap();
+    }
+    redis.signal(libc::SIGSTOP);
+    let mut replies = Vec::new();
+    for open in (0..WORKS_ON).step_by(1000) {
+        replies.extend((0..1000).map(|_| client.incr("counter")));
+        wait_for_open_calls(&client, open + 1000);
+    }
+    let error = client.incr("counter").wait().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::Unsent));
+    redis.signal(libc::SIGCONT);
+    for reply in replies {
+        reply.wait().unwrap();
+    }
+}
+
+#[test]
+fn calls_that_wait_are_bounded_in_number_and_in_time() {
+    let redis = Redis::start();
+    let client = start(config(&redis).waiting_max(2).command_timeout(Duration::from_millis(100)));
+    while_blocked(&client, || {
+        let _kept: Vec<_> = (0..MAILBOX).map(|_| client.incr("counter")).collect();
+        let other = client.clone();
+        let waiting = [client.incr("counter"), other.incr("counter")];
+        let refused = client.incr("counter").wait().unwrap_err();
+        assert_eq!((refused.kind(), refused.outcome()), (ErrorKind::Overloaded, Outcome::Unsent));
+        for reply in waiting {
+            let late = reply.wait().unwrap_err();
+            assert_eq!((late.kind(), late.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
+        }
+        // Those that gave up have left their places.
+        let again = client.incr("counter").wait().unwrap_err();
+        assert_eq!((again.kind(), again.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
+    });
+}
+
+#[test]
+fn forgotten_calls_run_in_order_also_without_room() {
+    let redis = Redis::start();
+    let client = start(config(&redis));
+    for handle in [client.clone(), client.by_key(), client.least_loaded(), client.on_callers_core()] {
+        let more = MAILBOX + 1000;
+        while_blocked(&client, || {
+            for number in 0..more {
+                handle.rpush("list", &[number]).fire_and_forget().unwrap();
+            }
+        });
+        // This one waits behind them.
+        assert_eq!(handle.llen("list").wait().unwrap(), more as i64);
+        let list: Vec<usize> = handle.lrange("list", 0, -1).wait().unwrap();
+        assert!(list.is_sorted());
+        handle.del(&["list"]).wait().unwrap();
+    }
+    // Nothing else is polled that would send what waits.
+    while_blocked(&client, || {
+        for _ in 0..MAILBOX + 1000 {
+            client.incr("counter").fire_and_forget().unwrap();
+        }
+    });
+    let observer = start(config(&redis));
+    while observer.get::<Option<usize>>("counter").wait().unwrap() != Some(MAILBOX + 1000) {
+        std::thread::yield_now();
+    }
+    block_on(client.run_on(0, |shard| async move { shard.set("key", "1").fire_and_forget() }))
+        .unwrap()
+        .unwrap();
+    while observer.get::<Option<String>>("key").wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    block_on(client.shutdown(LONG)).unwrap();
+    let error = client.incr("counter").fire_and_forget().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ShutDown, Outcome::Unsent));
+}
