@@ -7,16 +7,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
 use super::transport::Stream;
-use super::{Reply, Shard, ShardGroup, driver};
+use super::{Reply, Shard, bare, driver};
 use crate::command::FromReply;
-use crate::config::Config;
-use crate::proto::pool::{Action, ConnectionId};
+use crate::proto::pool::ConnectionId;
 
 /// Runs `rounds` rounds of a scenario, which is to be counted, after some that are not; says how many commands they
 /// were. `counted` is called before and after each of the three parts of a round.
@@ -63,11 +61,7 @@ struct Bench<T, S> {
 impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
     /// A connected pool of one connection, whose server answers each of `together` commands with `reply`.
     fn new(together: usize, reply: &str, send: S) -> Self {
-        let config = Config::from_url("redis://127.0.0.1").expect("an address").connections_per_shard(1);
-        let effective = config.effective().expect("defaults");
-        let member = ShardGroup::new(1).join().expect("a seat");
-        let shard = Shard::at_rest(effective, Arc::new(member), None);
-        let id = shake_hands(&shard);
+        let (shard, id) = bare::shard();
         let stream = Stream::tape(Tape::new(&reply.repeat(together)));
         let shards = (0..together).map(|_| shard.clone()).collect();
         // Nothing shuts it down: that takes an executor.
@@ -172,36 +166,8 @@ impl Tape {
     }
 }
 
-/// Answers whatever the pool writes, until its connection is ready.
-fn shake_hands(shard: &Shard) -> ConnectionId {
-    let (now, core) = (shard.inner.clock.now(), &mut *shard.inner.core.borrow_mut());
-    let mut id = None;
-    for _ in 0..HANDSHAKE_TURNS {
-        while let Some(action) = core.pool.poll_action() {
-            if let Action::Dial { id: dialed, .. } = action {
-                id = Some(dialed);
-                assert!(core.pool.handle_connected(dialed, None, None, now));
-            }
-        }
-        let id = id.expect("the pool dials at once");
-        let written =
-            String::from_utf8_lossy(core.pool.poll_transmit(id, now).expect("it lives")).into_owned();
-        core.pool.handle_written(id, written.len());
-        let answers = written.split('*').skip(1).map(|command| match command.contains("HELLO") {
-            true => "%1\r\n$5\r\nproto\r\n:3\r\n",
-            false => "+OK\r\n",
-        });
-        let answers: String = answers.collect();
-        assert!(core.pool.handle_bytes(id, answers.as_bytes(), now, &mut core.calls));
-    }
-    assert_eq!(core.pool.ready(), (1, 1), "the handshake");
-    while core.pool.poll_action().is_some() || core.pool.poll_event().is_some() {}
-    id.expect("the pool dials at once")
-}
-
 const KEY: &str = "key:000000000042";
 const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 /// Commands that become ready together.
 const TOGETHER: usize = 64;
 const WARM_UP: usize = 16;
-const HANDSHAKE_TURNS: usize = 8;

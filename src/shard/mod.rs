@@ -5,6 +5,8 @@
 //! learns which sockets can be used, a [driver](driver) for each connection, and, where a [`Client`](crate::Client)
 //! started the shard, one that empties the [mailbox].
 
+#[cfg(any(benching, test))]
+mod bare;
 #[cfg(benching)]
 pub(crate) mod bench;
 mod broadcast;
@@ -490,3 +492,6 @@ impl Core {
 /// Lanes with this bit belong to handles on other threads. Were two handles to get the same lane, all that follows is
 /// that they wait for each other at a cut-over.
 pub(crate) const FOREIGN_LANES: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,12 @@ impl PilotSeat {
         }
     }
 
+    /// Whether it runs next because it was woken.
+    #[cfg(test)]
+    pub(super) fn is_notified(&self) -> bool {
+        self.notified
+    }
+
     /// Makes sure that it runs by `deadline`.
     #[inline]
     pub(super) fn arm(&mut self, deadline: Option<Instant>) {
@@ -56,7 +62,7 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
 }
 
 /// Lets go of what a shard that is shut down needs no more.
-fn land(inner: &Inner) {
+pub(super) fn land(inner: &Inner) {
     inner.member.leave();
     inner.poller.retire();
     let (handlers, wakers, watchers) = {
@@ -85,14 +91,14 @@ pub(super) fn spawn_listener(inner: &Rc<Inner>) {
     glommio::spawn_local(listen).detach();
 }
 
-enum Turn {
+pub(super) enum Turn {
     /// For this long, or until woken.
     Sleep(Option<Duration>),
     Done,
 }
 
 /// Lets time pass, then does what is to be done.
-fn turn(inner: &Rc<Inner>) -> Turn {
+pub(super) fn turn(inner: &Rc<Inner>) -> Turn {
     let now = inner.clock.now();
     {
         let mut core = inner.core.borrow_mut();

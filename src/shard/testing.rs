@@ -7,10 +7,15 @@ use std::time::Duration;
 /// Runs a test again and again, each time in another interleaving, and fails, instead of standing still, if somebody
 /// in it waits for ever.
 pub(crate) fn in_all_orders(test: impl Fn() + Send + 'static) {
+    or_fails_in_time(move || (0..ROUNDS).for_each(|_| test()));
+}
+
+/// Runs a test, and fails, instead of standing still, if it waits for ever.
+pub(crate) fn or_fails_in_time(test: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel::<()>();
     let test = thread::spawn(move || {
         let _done = done;
-        (0..ROUNDS).for_each(|_| test());
+        test();
     });
     assert_ne!(ended.recv_timeout(LONG), Err(RecvTimeoutError::Timeout), "somebody waits for ever");
     test.join().unwrap();

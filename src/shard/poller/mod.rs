@@ -164,6 +164,12 @@ impl Poller {
         }
     }
 
+    /// Asks once, and wakes the tasks whose sockets have something. Whether there was anything.
+    #[cfg(test)]
+    pub(super) fn ask(&self) -> bool {
+        self.look(&mut Vec::with_capacity(EVENTS_MAX), Duration::ZERO)
+    }
+
     /// Asks once, and waits for so long if there is nothing; whether there was anything.
     fn look(&self, events: &mut Vec<Event>, time: Duration) -> bool {
         events.clear();

@@ -40,6 +40,12 @@ impl Stream {
         Stream::new(Transport::Tape(tape), None)
     }
 
+    /// A socket that a test has connected.
+    #[cfg(test)]
+    pub(super) fn plain(socket: Socket) -> Self {
+        Stream::new(Transport::Plain(socket), None)
+    }
+
     /// The address at the other end; a unix socket has none.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.peer

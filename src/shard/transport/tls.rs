@@ -320,3 +320,6 @@ fn is_final(alert: AlertDescription) -> bool {
 const RECEIVE_BUFFER: usize = 18 << 10;
 /// After this many reads without anything for the caller other tasks run.
 const EMPTY_READS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! A shard without an executor: whoever holds it takes each turn of the driver by hand.
+
+use std::sync::Arc;
+
+use super::{Shard, ShardGroup};
+use crate::config::Config;
+use crate::proto::pool::{Action, ConnectionId};
+
+/// A shard whose only connection is ready, though it has no socket. No task of the shard runs.
+///
+/// # Panics
+/// If the pool does not dial, or its handshake does not end.
+pub(super) fn shard() -> (Shard, ConnectionId) {
+    let config = Config::from_url("redis://127.0.0.1").expect("an address").connections_per_shard(1);
+    shard_of(config)
+}
+
+/// The same with other settings, for one connection.
+pub(super) fn shard_of(config: Config) -> (Shard, ConnectionId) {
+    let effective = config.effective().expect("settings that hold");
+    let member = ShardGroup::new(1).join().expect("a seat");
+    let shard = Shard::at_rest(effective, Arc::new(member), None);
+    let id = shake_hands(&shard);
+    (shard, id)
+}
+
+/// Answers whatever the pool writes, until its connection is ready.
+fn shake_hands(shard: &Shard) -> ConnectionId {
+    let (now, core) = (shard.inner.clock.now(), &mut *shard.inner.core.borrow_mut());
+    let mut id = None;
+    for _ in 0..HANDSHAKE_TURNS {
+        while let Some(action) = core.pool.poll_action() {
+            if let Action::Dial { id: dialed, .. } = action {
+                id = Some(dialed);
+                assert!(core.pool.handle_connected(dialed, None, None, now));
+            }
+        }
+        let id = id.expect("the pool dials at once");
+        let written =
+            String::from_utf8_lossy(core.pool.poll_transmit(id, now).expect("it lives")).into_owned();
+        core.pool.handle_written(id, written.len());
+        let answers = written.split('*').skip(1).map(|command| match command.contains("HELLO") {
+            true => "%1\r\n$5\r\nproto\r\n:3\r\n",
+            false => "+OK\r\n",
+        });
+        let answers: String = answers.collect();
+        assert!(core.pool.handle_bytes(id, answers.as_bytes(), now, &mut core.calls));
+    }
+    assert_eq!(core.pool.ready(), (1, 1), "the handshake");
+    while core.pool.poll_action().is_some() || core.pool.poll_event().is_some() {}
+    id.expect("the pool dials at once")
+}
+
+const HANDSHAKE_TURNS: usize = 8;

@@ -1,0 +1,123 @@
+//! The driver: what it does in a turn, and what makes it take the next one.
+
+use super::*;
+use crate::error::ErrorKind as Kind;
+use crate::proto::error::Outcome;
+
+/// After its reads it lets other tasks run. Nothing else would wake it for what is left: the socket said so long ago.
+#[test]
+fn driver_with_more_to_read_wakes_itself() {
+    let mut rig = Rig::new();
+    rig.read_at_once(16);
+    let replies: Vec<_> = (0..100).map(|_| rig.shard.incr("n")).collect();
+    assert!(rig.turn().is_pending());
+    rig.heard();
+    rig.say(&":7\r\n".repeat(100));
+    rig.is_woken();
+    let mut turns = 0;
+    while {
+        assert!(rig.turn().is_pending());
+        turns += 1;
+        // The poller is not asked: it has told everything.
+        rig.wakes.take() > 0
+    } {}
+    assert_eq!(turns, 4, "400 bytes by 16, eight times a turn");
+    for mut reply in replies {
+        assert_eq!(answer(&mut reply).unwrap().unwrap(), 7);
+    }
+}
+
+#[test]
+fn read_that_fills_the_buffer_is_followed_by_another() {
+    let mut rig = Rig::new();
+    rig.read_at_once(16);
+    let mut replies: Vec<_> = (0..8).map(|_| rig.shard.incr("n")).collect();
+    assert!(rig.turn().is_pending());
+    rig.say(&":7\r\n".repeat(8));
+    assert!(rig.is_woken());
+    assert!(rig.turn().is_pending());
+    assert!(replies.iter_mut().all(|reply| answer(reply).is_some()), "both halves were read");
+    // The end of it was seen: what comes later wakes the driver.
+    let mut late = rig.shard.incr("n");
+    assert!(rig.turn().is_pending());
+    rig.wakes.take();
+    rig.say(":8\r\n");
+    assert!(rig.is_woken() && rig.turn().is_pending());
+    assert_eq!(answer(&mut late).unwrap().unwrap(), 8);
+}
+
+/// A server answers, says why it leaves, and closes. The write that finds it gone must not hide either.
+#[test]
+fn last_words_are_read_after_a_failed_write() {
+    let mut rig = Rig::new();
+    let mut answered = rig.shard.incr("a");
+    assert!(rig.turn().is_pending());
+    rig.heard();
+    rig.say(":1\r\n");
+    drop(std::mem::replace(&mut rig.far, UnixStream::pair().unwrap().0));
+    let mut lost = rig.shard.incr("b");
+    rig.is_woken();
+    assert!(rig.turn().is_ready(), "the end is found in the same turn");
+    assert_eq!(answer(&mut answered).unwrap().unwrap(), 1);
+    let obstacle = rig.shard.inner.core.borrow().pool.obstacle().unwrap().to_string();
+    assert_eq!(obstacle, "the server closed the connection", "and not a broken pipe");
+    assert!(answer(&mut lost).is_none(), "no byte of it was written: it waits for the next connection");
+}
+
+#[test]
+fn full_socket_wakes_the_driver_when_there_is_room() {
+    let mut rig = Rig::new();
+    let value = "v".repeat(1 << 20);
+    let _reply = rig.shard.set("key", &value);
+    assert!(rig.turn().is_pending());
+    let first = rig.heard();
+    assert!(!first.is_empty() && first.len() < value.len(), "it takes more than one turn");
+    let mut all = first.len();
+    while all < value.len() {
+        assert!(rig.is_woken(), "{all} bytes were written");
+        assert!(rig.turn().is_pending());
+        all += rig.heard().len();
+    }
+}
+
+#[test]
+fn command_wakes_its_driver_once_until_it_runs() {
+    let mut rig = Rig::new();
+    assert!(rig.turn().is_pending());
+    let _replies: Vec<_> = (0..3).map(|_| rig.shard.incr("n")).collect();
+    assert_eq!(rig.wakes.take(), 1);
+    assert!(rig.turn().is_pending());
+    let _reply = rig.shard.incr("n");
+    assert_eq!(rig.wakes.take(), 1);
+}
+
+/// A driver that was told of a command may end before it runs. The pilot has to note the time of that command.
+#[test]
+fn news_left_in_an_empty_seat_go_to_the_pilot() {
+    let mut rig = Rig::new();
+    assert!(rig.turn().is_pending());
+    run_pilot(&rig);
+    assert!(rig.shard.inner.empty_seat(rig.id).is_some());
+    assert!(!rig.is_pilot_notified(), "there was nothing to tell");
+    assert!(rig.turn().is_pending());
+    run_pilot(&rig);
+    let _reply = rig.shard.incr("n");
+    assert!(!rig.is_pilot_notified(), "its driver was told");
+    assert!(rig.shard.inner.empty_seat(rig.id).is_some());
+    assert!(rig.is_pilot_notified());
+}
+
+#[test]
+fn driver_of_a_closed_connection_ends_and_tells_the_pilot() {
+    let mut rig = Rig::new();
+    let mut lost = rig.shard.incr("a");
+    assert!(rig.turn().is_pending());
+    run_pilot(&rig);
+    rig.say("?");
+    rig.is_woken();
+    assert!(rig.turn().is_ready(), "what came is no RESP");
+    let error = answer(&mut lost).unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::ConnectionLost, Outcome::Ambiguous), "{error}");
+    assert!(rig.is_pilot_notified(), "it has to log, and to dial anew");
+    assert!(rig.turn().is_ready(), "and it stays ended");
+}

@@ -1,0 +1,63 @@
+//! An executor that dies: what it held is given back, and its mailbox does not keep callers waiting.
+
+use std::net::TcpListener;
+
+use futures_channel::oneshot;
+use futures_lite::future::block_on;
+
+use super::*;
+use crate::shard::ShardGroup;
+use crate::shard::executor::{self, Executor};
+use crate::shard::mailbox::{Letter, Mailbox};
+use crate::shard::testing::or_fails_in_time;
+
+fn start(url: &str) -> (ShardGroup, Arc<Mailbox>, Executor) {
+    let effective = config(url).effective().unwrap();
+    let (group, mailbox) = (ShardGroup::new(1), Arc::new(Mailbox::new()));
+    let executor = executor::start(&effective, &group, group.join().unwrap(), mailbox.clone()).unwrap();
+    (group, mailbox, executor)
+}
+
+/// Kills the executor; false if nobody takes letters any more.
+fn kill(mailbox: &Mailbox) -> bool {
+    let (held, dropped) = oneshot::channel::<()>();
+    let fatal = move |_| {
+        let _held = held;
+        panic!("as planned")
+    };
+    let sent = mailbox.send(Letter::Run(Box::new(fatal))).is_ok();
+    // Whoever gets the letter drops what it holds.
+    assert!(block_on(dropped).is_err());
+    sent
+}
+
+#[test]
+fn shard_that_stays_dead_refuses_what_is_sent_to_it() {
+    or_fails_in_time(|| {
+        let (group, mailbox, executor) = start("redis://127.0.0.1:1");
+        while kill(&mailbox) {}
+        executor.join();
+        assert!(mailbox.is_closed());
+        assert!(group.join().is_ok(), "its seat is free");
+    });
+}
+
+#[test]
+fn executor_that_dies_leaves_no_socket_open() {
+    or_fails_in_time(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (_, mailbox, executor) = start(&format!("redis://{}", listener.local_addr().unwrap()));
+        let (mut first, _) = listener.accept().unwrap();
+        // Its task waits for the answer.
+        assert!(first.read(&mut [0; 64]).unwrap() > 0);
+        assert!(kill(&mailbox));
+        let mut rest = Vec::new();
+        // However it ends: the executor that comes next has no use for it.
+        let _ = first.read_to_end(&mut rest);
+        let (mut second, _) = listener.accept().unwrap();
+        assert!(second.read(&mut [0; 64]).unwrap() > 0, "the next executor connects");
+        mailbox.close();
+        drop((second, listener));
+        executor.join();
+    });
+}

@@ -1,0 +1,193 @@
+//! The session between a socket and the driver, record by record: what it has to say by itself is said, and a turn of it
+//! ends.
+
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use rustls::crypto::cipher::{AeadKey, OutboundChunks, OutboundPlainMessage};
+use rustls::crypto::ring::{self, cipher_suite};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
+
+use super::*;
+use crate::shard::poller::Poller;
+
+/// Both ends of a session, of which the test has the server's.
+struct Rig {
+    client: TlsStream,
+    poller: Rc<Poller>,
+    server: ServerConnection,
+    far: UnixStream,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Rig {
+    fn new(version: &'static SupportedProtocolVersion) -> Rig {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let mut provider = ring::default_provider();
+        provider.cipher_suites = vec![
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        ];
+        let provider = Arc::new(provider);
+        let client = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![own.cert.der().clone()],
+                PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into()),
+            )
+            .unwrap();
+        server.enable_secret_extraction = true;
+        let (near, far) = UnixStream::pair().unwrap();
+        for end in [&near, &far] {
+            end.set_nonblocking(true).unwrap();
+        }
+        let poller = Poller::new();
+        let socket = poller.register(near.into()).unwrap();
+        let session =
+            ClientConnection::new(Arc::new(client), ServerName::try_from("localhost").unwrap()).unwrap();
+        let received = vec![0; RECEIVE_BUFFER].into_boxed_slice();
+        let client = TlsStream { socket, session, received, start: 0, end: 0, broken: None };
+        let server = ServerConnection::new(Arc::new(server)).unwrap();
+        let mut rig = Rig { client, poller, server, far, wakes: Arc::default() };
+        rig.shake_hands();
+        rig
+    }
+
+    fn shake_hands(&mut self) {
+        for _ in 0..HANDSHAKE_TURNS {
+            self.poller.ask();
+            let waker = Waker::from(self.wakes.clone());
+            if let Poll::Ready(shaken) = self.client.poll_handshake(&mut Context::from_waker(&waker)) {
+                shaken.unwrap();
+            }
+            self.serve();
+        }
+        assert!(!self.client.session.is_handshaking() && !self.server.is_handshaking());
+        // The tickets, and whatever else comes with the end of the handshake.
+        assert!(self.read(&mut [0; 16]).is_pending());
+        self.serve();
+        self.wakes.0.store(0, Ordering::Relaxed);
+    }
+
+    /// The server takes what has come, and sends what it has to say.
+    fn serve(&mut self) {
+        let records = self.heard();
+        let mut rest = &records[..];
+        while !rest.is_empty() {
+            self.server.read_tls(&mut rest).unwrap();
+            self.server.process_new_packets().unwrap();
+        }
+        let mut records = Vec::new();
+        while self.server.wants_write() {
+            self.server.write_tls(&mut records).unwrap();
+        }
+        self.far.write_all(&records).unwrap();
+    }
+
+    /// Everything that the client has sent.
+    fn heard(&mut self) -> Vec<u8> {
+        let (mut heard, mut buffer) = (Vec::new(), [0; 4 << 10]);
+        while let Ok(count @ 1..) = self.far.read(&mut buffer) {
+            heard.extend_from_slice(&buffer[..count]);
+        }
+        heard
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poller.ask();
+        let waker = Waker::from(self.wakes.clone());
+        self.client.poll_read(&mut Context::from_waker(&waker), buffer)
+    }
+}
+
+/// A server that asks for a renegotiation waits for the refusal, and a client without commands writes nothing else.
+#[test]
+fn refusal_of_a_renegotiation_is_sent_by_the_read_that_causes_it() {
+    let mut rig = Rig::new(&rustls::version::TLS12);
+    assert_eq!(rig.heard(), []);
+    let Rig { mut client, poller, server, mut far, .. } = rig;
+    let secrets = server.dangerous_extract_secrets().unwrap();
+    let (sequence, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets.tx else {
+        panic!("the only cipher that is offered")
+    };
+    let SupportedCipherSuite::Tls12(suite) = cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+    else {
+        panic!("a suite of TLS 1.2")
+    };
+    let key = <[u8; 32]>::try_from(key.as_ref()).unwrap();
+    let mut encrypter = suite.aead_alg.encrypter(AeadKey::from(key), iv.as_ref(), &[]);
+    let hello_request = OutboundPlainMessage {
+        typ: ContentType::Handshake,
+        version: ProtocolVersion::TLSv1_2,
+        payload: OutboundChunks::Single(&[0; 4]),
+    };
+    far.write_all(&encrypter.encrypt(hello_request, sequence).unwrap().encode()).unwrap();
+    poller.ask();
+    assert!(client.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0; 16]).is_pending());
+    let mut alert = [0; 64];
+    assert!(far.read(&mut alert).is_ok_and(|count| count > 0), "nothing was sent");
+    assert_eq!(ContentType::from(alert[0]), ContentType::Alert);
+}
+
+/// Records without anything to read must not keep the thread, and what is behind them must not be left.
+#[test]
+fn reader_of_many_empty_reads_lets_others_run_and_goes_on() {
+    let mut rig = Rig::new(&rustls::version::TLS13);
+    rig.client.received = vec![0; 16].into_boxed_slice();
+    rig.server.writer().write_all(&[b'v'; 1000]).unwrap();
+    rig.serve();
+    let (mut turns, mut buffer) = (0, [0; 2000]);
+    let read = loop {
+        let read = rig.read(&mut buffer);
+        turns += 1;
+        // The socket told of all of it at once: without waking itself it would wait for ever.
+        match rig.wakes.0.swap(0, Ordering::Relaxed) {
+            0 => break read,
+            _ if read.is_ready() => break read,
+            _ => {}
+        }
+    };
+    assert!(matches!(read, Poll::Ready(Ok(1000))), "{read:?} after {turns} turns");
+    assert_eq!(turns, 1022_usize.div_ceil(16) / EMPTY_READS_MAX + 1, "a record of 1022 bytes");
+}
+
+/// What was received and not taken is not forgotten when the buffer of the driver is full.
+#[test]
+fn read_that_fills_the_buffer_leaves_the_rest_for_the_next() {
+    let mut rig = Rig::new(&rustls::version::TLS13);
+    for piece in [[b'a'; 100], [b'b'; 100]] {
+        rig.server.writer().write_all(&piece).unwrap();
+    }
+    rig.serve();
+    let (mut taken, mut buffer) = (Vec::new(), [0; 64]);
+    while let Poll::Ready(read) = rig.read(&mut buffer) {
+        taken.extend_from_slice(&buffer[..read.unwrap()]);
+    }
+    assert_eq!(taken, [[b'a'; 100], [b'b'; 100]].concat());
+}
+
+const HANDSHAKE_TURNS: usize = 4;
