@@ -7,6 +7,8 @@ mod own;
 mod relaxed;
 mod schedule;
 mod story;
+mod timers;
+mod wakes;
 
 use std::sync::Arc;
 

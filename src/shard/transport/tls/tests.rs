@@ -128,7 +128,7 @@ impl Rig {
 #[test]
 fn refusal_of_a_renegotiation_is_sent_by_the_read_that_causes_it() {
     let mut rig = Rig::new(&rustls::version::TLS12);
-    assert_eq!(rig.heard(), []);
+    assert!(rig.heard().is_empty());
     let Rig { mut client, poller, server, mut far, .. } = rig;
     let secrets = server.dangerous_extract_secrets().unwrap();
     let (sequence, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets.tx else {

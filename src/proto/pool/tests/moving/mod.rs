@@ -1,5 +1,6 @@
 //! What `MOVING` makes a pool do, as stories in virtual time. The names of tests are conformance ids.
 
+mod clock;
 mod cutover;
 mod failing;
 mod null;
