@@ -10,11 +10,13 @@ use crate::shard::ShardGroup;
 use crate::shard::executor::{self, Executor};
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::testing::or_fails_in_time;
+use crate::shard::thread::HostId;
 
 fn start(url: &str) -> (ShardGroup, Arc<Mailbox>, Executor) {
     let effective = config(url).effective().unwrap();
     let (group, mailbox) = (ShardGroup::new(1), Arc::new(Mailbox::new()));
-    let executor = executor::start(&effective, &group, group.join().unwrap(), mailbox.clone()).unwrap();
+    let member = group.join().unwrap();
+    let executor = executor::start(&effective, HostId::unique(), &group, member, mailbox.clone()).unwrap();
     (group, mailbox, executor)
 }
 

@@ -23,7 +23,7 @@ fn deadline_of_one_call_arms_the_pilot() {
     assert!(rig.turn().is_pending());
     assert_eq!(run_pilot(&rig), None);
     let hour = Duration::from_secs(3600);
-    let reply = rig.shard.incr("n").within(hour);
+    let reply = rig.shard.incr("n").timeout(hour);
     assert!(rig.is_pilot_notified());
     assert!(run_pilot(&rig).is_some_and(|time| time <= hour));
     drop(reply);

@@ -3,10 +3,13 @@
 mod clock;
 mod cutover;
 mod failing;
+mod given_back;
+mod news;
 mod null;
 mod overlapping;
 mod random;
 mod storm;
+mod targets;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,0 +1,157 @@
+//! Permits, probes and places in the queue: each is given back however a handoff ends.
+
+use super::*;
+use crate::proto::maint::notification::Notification;
+
+/// What another shard has read of this server.
+fn announced(peer: SocketAddr, seq: i64, target: SocketAddr, received: Instant) -> Announcement {
+    let notification =
+        Notification::Moving { seq: Some(seq), grace: SECOND * 15, target: Some(target.into()) };
+    Announcement { peer, notification, received }
+}
+
+#[test]
+fn handoff_without_a_permit_gives_none_back() {
+    // Three connections have one permit among them, which a dial that hangs holds.
+    let mut world = World::of(3);
+    world.server(B).door = Door::Silent;
+    let start = world.now;
+    world.push(A, &moving_to(0, 10, B));
+    world.run_until(start, ms(7_999));
+    world.server(B).door = Door::Open;
+    world.run_until(start, SECOND * 9);
+    assert_eq!(world.take_results(), ["ok"; 2], "they were about to lose their connections");
+    assert_eq!(world.pool.maintenance().permits_in_use, 1, "the first still holds it");
+}
+
+/// One that waits for half of the grace has given its permit back already.
+#[test]
+fn handoff_that_is_put_off_gives_its_permit_back_once() {
+    let mut world = World::ready(named(2));
+    let name = "redis.example:6379";
+    world.announce(A, &moving(0, 30, Some(name)));
+    // The first finds the old server, and waits; the second hangs.
+    world.run_until_dials(1);
+    world.server(A).door = Door::Silent;
+    world.run(SECOND * 3);
+    assert_eq!((world.dials.len(), world.pool.maintenance().permits_in_use), (2, 1));
+    let put_off = world.pool.entries.iter().position(|entry| entry.successor.is_none()).unwrap();
+    // The one that waits is lost.
+    world.lose((put_off as u32, 1));
+    world.run(ms(1));
+    assert_eq!(world.pool.maintenance().permits_in_use, 1, "the other one's");
+}
+
+#[test]
+fn handoff_that_is_abandoned_gives_its_permit_back() {
+    let mut world = World::of(3);
+    world.server(B).door = Door::Silent;
+    world.push(A, &moving_to(0, 60, B));
+    world.run_until_dials(1);
+    let dialing = world.pool.entries.iter().position(|entry| entry.successor.is_some()).unwrap();
+    world.server(B).door = Door::Open;
+    world.lose((dialing as u32, 1));
+    world.run(SECOND);
+    let arrived = world.peers().iter().filter(|peer| **peer == Some(B)).count();
+    assert_eq!((arrived, world.pool.maintenance().permits_in_use), (2, 0));
+}
+
+/// Were the places of its probes not given back, a breaker would stay half-open for ever.
+#[test]
+fn probes_that_a_newer_move_ends_are_given_back() {
+    let mut world = World::of(9);
+    world.server(B).door = Door::Silent;
+    for _ in 0..5 {
+        world.pool.breakers.of(&B.into()).failed(world.now);
+    }
+    assert!(world.pool.breakers.is_open(&B.into(), world.now));
+    world.push(A, &moving_to(1, 60, B));
+    world.run(SECOND * 2);
+    assert_eq!(world.dials.len(), 3, "so many find out whether it is there");
+    assert!(world.pool.breakers.is_open(&B.into(), world.now));
+    world.push(A, &moving_to(2, 60, C));
+    world.run(SECOND * 10);
+    assert!(world.all_at(C));
+    assert!(!world.pool.breakers.is_open(&B.into(), world.now));
+    world.server(B).door = Door::Open;
+    world.push(C, &moving_to(3, 60, B));
+    world.run(SECOND * 10);
+    assert!(world.all_at(B));
+}
+
+#[test]
+fn probe_that_comes_after_the_grace_is_given_back() {
+    let mut config = config();
+    config.maint.breaker.probes = 1;
+    config.maint.handoff_retries_max = 100;
+    let mut world = World::ready(config);
+    world.server(B).door = Door::Refusing;
+    world.push(A, &moving_to(0, 2, B));
+    world.run_until_dials(3);
+    world.run(super::world::LATENCY);
+    assert!(world.pool.entries[0].successor.is_none(), "it backs off");
+    // The thread stood still until the grace was over, and the target got another chance meanwhile.
+    for _ in 0..5 {
+        world.pool.breakers.of(&B.into()).failed(world.now);
+    }
+    world.pool.breakers.of(&B.into()).half_open();
+    world.now = world.now.after(SECOND * 5);
+    world.pool.handle_timeout(world.now, &mut world.outcomes);
+    world.run(ms(1));
+    assert_eq!(world.take_results(), ["deadline"]);
+    assert!(!world.pool.breakers.is_open(&B.into(), world.now), "its only probe is free");
+}
+
+#[test]
+fn successor_that_is_called_off_keeps_nobody_waiting_for_its_answer() {
+    let mut world = World::of(2);
+    // One goes to B, where its request for notifications is not answered; another is lost, and dialed to B as well.
+    world.push(A, &moving_to(1, 60, B));
+    world.run_until_dials(1);
+    let first = world.pool.entries.iter().position(|entry| entry.successor.is_some()).unwrap();
+    world.run(super::world::LATENCY * 2);
+    world.server(B).is_stalled = true;
+    world.run(super::world::LATENCY * 2);
+    let lost = 1 - first as u32;
+    world.lose((lost, 1));
+    world.run(ms(1));
+    world.reply_at_last(B);
+    world.server(B).is_stalled = true;
+    world.run(SECOND);
+    // Another shard has read that the old server goes elsewhere: the first is called off.
+    let now = world.now;
+    world.pool.handle_announcement(announced(A, 2, C, now), now);
+    world.run(ms(1));
+    world.reply_at_last(B);
+    world.run(SECOND * 2);
+    assert_eq!(world.pool.ready(), (2, 2));
+}
+
+/// Servers that move again and again, and never answer, must not pile connections up.
+#[test]
+fn an_entry_drains_so_many_connections_at_a_time_and_no_more() {
+    use crate::proto::pool::tests::story::{ONLY, Server, Story};
+    let mut config = config();
+    config.connection.command_timeout = SECOND * 600;
+    let (mut story, mut current) = Story::ready(config);
+    let mut waiting = Vec::new();
+    for number in 2..20 {
+        story.submit_to(ONLY, Lane(number), "slow", 1);
+        story.written(current);
+        let target = server(number as u8).to_string();
+        story.receive(current, moving(i64::from(number), 60, Some(&target)));
+        story.run(SECOND);
+        let Some(next) = story.next_dial() else { break };
+        story.accept(next, &target, &Server::new());
+        waiting.push(current);
+        current = next;
+    }
+    assert_eq!((waiting.len(), story.pool.maintenance().draining), (8, 8));
+    story.run(SECOND);
+    assert!(story.next_dial().is_none());
+    assert_eq!(story.pool.maintenance().permits_in_use, 0, "who cannot go on keeps nobody waiting");
+    // One of them is answered: now there is room for another.
+    story.receive(waiting[0], b"+slow\r\n");
+    story.run(SECOND);
+    assert!(story.next_dial().is_some());
+}
