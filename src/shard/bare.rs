@@ -10,6 +10,7 @@ use crate::proto::pool::{Action, ConnectionId};
 ///
 /// # Panics
 /// If the pool does not dial, or its handshake does not end.
+#[cfg(benching)]
 pub(super) fn shard() -> (Shard, ConnectionId) {
     let config = Config::from_url("redis://127.0.0.1").expect("an address").connections_per_shard(1);
     shard_of(config)
@@ -17,8 +18,13 @@ pub(super) fn shard() -> (Shard, ConnectionId) {
 
 /// The same with other settings, for one connection.
 pub(super) fn shard_of(config: Config) -> (Shard, ConnectionId) {
+    shard_in(&ShardGroup::new(1), config)
+}
+
+/// The same for one of several shards.
+pub(super) fn shard_in(group: &ShardGroup, config: Config) -> (Shard, ConnectionId) {
     let effective = config.effective().expect("settings that hold");
-    let member = ShardGroup::new(1).join().expect("a seat");
+    let member = group.join().expect("a seat");
     let shard = Shard::at_rest(effective, Arc::new(member), None);
     let id = shake_hands(&shard);
     (shard, id)

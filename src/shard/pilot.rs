@@ -81,14 +81,16 @@ pub(super) fn land(inner: &Inner) {
 /// Starts the task that takes in what other shards of the group have read. It ends with the pilot.
 pub(super) fn spawn_listener(inner: &Rc<Inner>) {
     let inner = inner.clone();
-    let listen = async move {
-        while let Some(announcement) = inner.member.next().await {
-            let mut core = inner.core.borrow_mut();
-            core.pool.handle_announcement(announcement, inner.clock.now());
-            core.pilot.wake();
-        }
-    };
-    glommio::spawn_local(listen).detach();
+    glommio::spawn_local(async move { listen(&inner).await }).detach();
+}
+
+/// Takes in what other shards of the group have read, until this one has left it.
+pub(super) async fn listen(inner: &Inner) {
+    while let Some(announcement) = inner.member.next().await {
+        let mut core = inner.core.borrow_mut();
+        core.pool.handle_announcement(announcement, inner.clock.now());
+        core.pilot.wake();
+    }
 }
 
 pub(super) enum Turn {

@@ -466,3 +466,6 @@ impl Connection {
 
 /// A buffer that has grown past this is given back once it is written.
 const OUTGOING_KEPT_MAX: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,18 @@
 //! An executor that dies: what it held is given back, and its mailbox does not keep callers waiting.
 
+use std::future::poll_fn;
 use std::net::TcpListener;
 
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
 
 use super::*;
+use crate::proto::connection::Lane;
+use crate::proto::pool::EntryId;
 use crate::shard::ShardGroup;
+use crate::shard::calls::Answer;
 use crate::shard::executor::{self, Executor};
+use crate::shard::foreign::foreign_call;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::testing::or_fails_in_time;
 use crate::shard::thread::HostId;
@@ -41,6 +46,22 @@ fn shard_that_stays_dead_refuses_what_is_sent_to_it() {
         executor.join();
         assert!(mailbox.is_closed());
         assert!(group.join().is_ok(), "its seat is free");
+    });
+}
+
+#[test]
+fn executor_that_dies_tells_callers_on_other_threads() {
+    or_fails_in_time(|| {
+        let (_, mailbox, executor) = start("redis://127.0.0.1:1");
+        let (caller, call) = foreign_call::<Answer>();
+        let bytes = b"*1\r\n$4\r\nPING\r\n".to_vec();
+        let letter = Letter::Call { bytes, batch: None, entry: EntryId(0), lane: Lane(1 << 31), caller };
+        assert!(mailbox.send(letter).is_ok());
+        assert!(kill(&mailbox));
+        let answer = block_on(poll_fn(|context| call.poll(context)));
+        assert!(answer.is_none(), "{answer:?}");
+        mailbox.close();
+        executor.join();
     });
 }
 

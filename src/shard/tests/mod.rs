@@ -1,6 +1,8 @@
 //! The tasks of a shard, taken turn by turn without an executor: what wakes whom, and what is given back.
 
+mod callers;
 mod driver;
+mod endings;
 mod executor;
 mod pilot;
 
@@ -34,7 +36,11 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let (shard, id) = bare::shard_of(config("redis://127.0.0.1"));
+        Rig::with(config("redis://127.0.0.1"))
+    }
+
+    fn with(config: Config) -> Rig {
+        let (shard, id) = bare::shard_of(config);
         let (near, far) = UnixStream::pair().unwrap();
         for end in [&near, &far] {
             end.set_nonblocking(true).unwrap();
@@ -64,6 +70,11 @@ impl Rig {
 
     fn say(&mut self, bytes: &str) {
         self.far.write_all(bytes.as_bytes()).unwrap();
+    }
+
+    /// The server closes. It has read everything.
+    fn hang_up(&mut self) {
+        drop(std::mem::replace(&mut self.far, UnixStream::pair().unwrap().0));
     }
 
     /// What the far end has received, all of it.
@@ -116,6 +127,14 @@ fn run_pilot(rig: &Rig) -> Option<Duration> {
 /// One connection that says nothing of its own accord, so that no timer runs for it.
 fn config(url: &str) -> Config {
     Config::from_url(url).unwrap().shards(1).connections_per_shard(1).idle_ping(Duration::MAX)
+}
+
+/// Polls a call as a task does; who is woken when it is answered.
+fn await_answer<T: FromReply>(reply: &mut Reply<T>) -> Arc<Wakes> {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    assert!(Pin::new(reply).poll(&mut Context::from_waker(&waker)).is_pending());
+    wakes
 }
 
 /// The answer, if there is one.

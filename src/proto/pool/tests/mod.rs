@@ -1,6 +1,8 @@
 //! A pool in stories, told in virtual time and without a socket.
 
+mod books;
 mod handshake;
+mod logins;
 mod moving;
 mod observed;
 mod own;
@@ -8,6 +10,7 @@ mod relaxed;
 mod schedule;
 mod story;
 mod timers;
+mod unfit;
 mod wakes;
 
 use std::sync::Arc;

@@ -1,0 +1,60 @@
+//! Who connections log in as when several know better.
+
+use super::story::*;
+use super::*;
+use crate::proto::connection::Credentials;
+
+const B: &str = "10.0.0.2:6379";
+
+/// What a provider said when the connection was dialed is newer than what was renewed before.
+#[test]
+fn newer_login_of_a_connection_is_not_taken_back() {
+    let (mut story, id) = Story::ready(config());
+    story.pool.renew(Credentials::password("first"), story.now);
+    assert_eq!(story.written(id), "AUTH first");
+    story.receive(id, b"+OK\r\n");
+    for is_successor in [false, true] {
+        let current = story.pool.generation_in_use(ONLY).unwrap();
+        let current = ConnectionId { entry: ONLY, generation: current };
+        let next = match is_successor {
+            false => {
+                story.close(current);
+                story.redial()
+            }
+            true => {
+                story.receive(current, moving(1, 2, Some(B)));
+                story.run(SECOND);
+                story.dialed()
+            }
+        };
+        let own = Some(Credentials::password("second"));
+        assert!(story.pool.handle_connected(next, PEER, own, story.now));
+        let said = story.serve(next, &Server::new());
+        assert!(said[0].contains("AUTH default second"), "{said:?}");
+        assert!(!said.iter().any(|command| command.starts_with("AUTH")), "{is_successor}: {said:?}");
+    }
+}
+
+/// The renewal was over when it became ready: its refusal is told all the same, once.
+#[test]
+fn refusal_that_comes_after_the_renewal_is_told() {
+    let mut story = Story::new(config_of(2));
+    let late = [story.dialed(), story.dialed()];
+    for id in late {
+        assert!(story.connect(id, "10.0.0.1:6379"));
+        story.written(id);
+    }
+    story.pool.renew(Credentials::password("new"), story.now);
+    assert_eq!(*story.pool.renewal(), Renewal::Done, "none was ready");
+    story.events();
+    let mut server = Server::new();
+    server.auth = b"-WRONGPASS no\r\n".to_vec();
+    for id in late {
+        story.receive(id, HELLO_OK);
+    }
+    let said = story.serve_all(&late, &server);
+    assert_eq!(said.iter().filter(|command| *command == "AUTH new").count(), 2, "{said:?}");
+    let refused = Event::CredentialsRefused { reason: "WRONGPASS no".into() };
+    assert_eq!(story.events().iter().filter(|event| **event == refused).count(), 1);
+    assert!(late.iter().all(|id| story.pool.is_alive(*id)));
+}

@@ -1,0 +1,155 @@
+//! Callers: each is told once, wherever it waits, and leaves nothing behind.
+
+use super::*;
+use crate::error::ErrorKind as Kind;
+use crate::proto::connection::Lane;
+use crate::proto::error::{Failure, Outcome};
+use crate::proto::resp::Frame;
+use crate::shard::calls::{Answer, CALLS_MAX};
+use crate::shard::foreign::{ForeignCall, foreign_call};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Calls as a caller on another thread does, whose command has been encoded there.
+fn call_from_afar(rig: &Rig) -> ForeignCall<Answer> {
+    let (caller, call) = foreign_call();
+    let bytes = b"*1\r\n$4\r\nPING\r\n";
+    rig.shard.submit_foreign(rig.id.entry, Lane(1 << 31), bytes, None, caller);
+    call
+}
+
+/// The answer, which has to be there.
+fn told(call: &ForeignCall<Answer>) -> Answer {
+    match call.poll(&Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(answer)) => answer,
+        Poll::Ready(None) => panic!("the caller was forgotten"),
+        Poll::Pending => panic!("the caller was told nothing"),
+    }
+}
+
+#[test]
+fn call_from_another_thread_wakes_the_driver_and_is_answered() {
+    let mut rig = Rig::new();
+    assert!(rig.turn().is_pending());
+    let call = call_from_afar(&rig);
+    assert_eq!(rig.wakes.take(), 1);
+    assert!(rig.turn().is_pending());
+    rig.say("+PONG\r\n");
+    assert!(rig.is_woken() && rig.turn().is_pending());
+    assert_eq!(told(&call).unwrap(), Frame::Simple("PONG".into()));
+    assert_eq!(rig.shard.stats().calls, 0);
+}
+
+#[test]
+fn call_from_another_thread_that_is_refused_is_told_at_once() {
+    let rig = Rig::new();
+    let calls: Vec<_> = (0..CALLS_MAX).map(|_| rig.shard.incr("n")).collect();
+    let overloaded = told(&call_from_afar(&rig));
+    assert!(matches!(overloaded, Err(Failure::Overloaded)), "{overloaded:?}");
+    drop(calls);
+    pilots::begin_shutdown(&rig.shard.inner, HOUR);
+    let late = told(&call_from_afar(&rig));
+    assert!(matches!(late, Err(Failure::ShutDown(Outcome::Unsent))), "{late:?}");
+    assert_eq!(rig.shard.stats().calls, 0);
+}
+
+#[test]
+fn call_that_is_refused_leaves_no_slot_behind() {
+    let rig = Rig::new();
+    pilots::begin_shutdown(&rig.shard.inner, HOUR);
+    for _ in 0..10 {
+        let mut refused = rig.shard.incr("n");
+        assert_eq!(answer(&mut refused).unwrap().unwrap_err().kind(), Kind::ShutDown);
+    }
+    assert_eq!(rig.shard.stats().calls, 0);
+}
+
+#[test]
+fn callers_are_woken_when_their_connection_is_lost() {
+    let mut rig = Rig::new();
+    let mut lost = rig.shard.incr("n");
+    let caller = await_answer(&mut lost);
+    let afar = call_from_afar(&rig);
+    assert!(rig.turn().is_pending());
+    run_pilot(&rig);
+    rig.heard();
+    rig.hang_up();
+    assert!(rig.is_woken() && rig.turn().is_ready());
+    assert_eq!(caller.take(), 1);
+    assert_eq!(answer(&mut lost).unwrap().unwrap_err().kind(), Kind::ConnectionLost);
+    assert!(matches!(told(&afar), Err(Failure::Lost { .. })));
+    assert!(rig.is_pilot_notified(), "who dials anew?");
+}
+
+#[test]
+fn callers_are_woken_when_their_time_is_over() {
+    let mut rig = Rig::new();
+    let mut reply = rig.shard.incr("n").timeout(Duration::from_nanos(1));
+    let caller = await_answer(&mut reply);
+    assert!(rig.turn().is_pending());
+    assert!(rig.is_pilot_notified());
+    run_pilot(&rig);
+    assert_eq!(caller.take(), 1);
+    let error = answer(&mut reply).unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::Timeout, Outcome::Ambiguous));
+}
+
+#[test]
+fn earlier_deadline_wakes_the_pilot_and_a_later_one_takes_its_place() {
+    let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(Duration::MAX));
+    assert!(rig.turn().is_pending());
+    let reply = rig.shard.incr("n").timeout(HOUR * 2);
+    assert!(run_pilot(&rig).is_some());
+    let reply = reply.timeout(HOUR);
+    assert!(rig.is_pilot_notified(), "it would sleep too long");
+    assert!(run_pilot(&rig).is_some_and(|time| time <= HOUR));
+    let _reply = reply.timeout(HOUR * 2);
+    assert!(run_pilot(&rig).is_some_and(|time| time > HOUR), "the earlier one is cleared");
+}
+
+#[test]
+fn answered_call_leaves_no_deadline_behind() {
+    let mut rig = Rig::new();
+    let mut before = rig.shard.incr("n").timeout(HOUR);
+    let after = rig.shard.incr("n");
+    assert!(rig.turn().is_pending());
+    rig.say(":1\r\n:2\r\n");
+    assert!(rig.is_woken() && rig.turn().is_pending());
+    let mut after = after.timeout(HOUR);
+    assert_eq!(answer(&mut after).unwrap().unwrap(), 2);
+    assert_eq!(answer(&mut before).unwrap().unwrap(), 1);
+    assert_eq!(rig.shard.inner.core.borrow().pool.next_timeout(), None);
+}
+
+/// A task may be polled with another waker than the time before.
+#[test]
+fn driver_is_reached_at_its_newest_waker() {
+    let mut rig = Rig::new();
+    assert!(rig.turn().is_pending());
+    let before = std::mem::take(&mut rig.wakes);
+    assert!(rig.turn().is_pending());
+    let _reply = rig.shard.incr("n");
+    assert_eq!((before.take(), rig.wakes.take()), (0, 1));
+    assert!(rig.turn().is_pending());
+    rig.say(":1\r\n");
+    rig.shard.inner.poller.ask();
+    assert_eq!((before.take(), rig.wakes.take()), (0, 1));
+}
+
+/// Without any timeout of commands no other timer runs.
+#[test]
+fn wakers_that_are_kept_are_forgotten_though_nothing_else_is_due() {
+    let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(Duration::MAX));
+    assert!(rig.turn().is_pending());
+    run_pilot(&rig);
+    let mut reply = rig.shard.incr("n");
+    let caller = await_answer(&mut reply);
+    assert!(rig.turn().is_pending());
+    rig.say(":1\r\n");
+    assert!(rig.is_woken() && rig.turn().is_pending());
+    assert!(answer(&mut reply).is_some() && caller.take() == 1);
+    assert!(!rig.is_pilot_notified());
+    let _next = rig.shard.incr("n");
+    assert!(rig.turn().is_pending());
+    assert!(rig.is_pilot_notified());
+}
