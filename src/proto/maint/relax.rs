@@ -362,6 +362,7 @@ mod tests {
             (Some(at(11)), Some(NotificationKind::FailingOver))
         );
         assert!(!windows.is_empty());
+        assert_eq!(windows.next_expiry(), Some(at(11)));
         windows.expire(at(11));
         assert!(windows.is_empty() && windows.in_effect(at(11)).is_none());
     }

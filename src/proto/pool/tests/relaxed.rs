@@ -275,6 +275,22 @@ fn rt_post_handoff_window() {
 }
 
 #[test]
+fn connection_that_is_lost_soon_after_a_handoff_is_dialed_with_more_time() {
+    let (mut story, old) = Story::ready(config());
+    story.receive(old, moving(1, 2, Some(B)));
+    story.run(SECOND);
+    let new = story.dialed();
+    story.accept(new, B, &Server::new());
+    // The window of the move is over by then.
+    story.run(SECOND * 12);
+    assert_eq!(story.pool.maintenance().windows_open, 0);
+    story.close(new);
+    story.run(SECOND / 20);
+    let (_, _, timeout) = story.dial().expect("a dial");
+    assert_eq!(timeout, SECOND * 10);
+}
+
+#[test]
 fn a_successor_that_has_to_take_over_before_it_is_ready_is_given_time_too() {
     let (mut story, old) = Story::ready(config());
     // What the window of the move is good for is over soon.

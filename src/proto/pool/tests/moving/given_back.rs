@@ -104,27 +104,25 @@ fn probe_that_comes_after_the_grace_is_given_back() {
 
 #[test]
 fn successor_that_is_called_off_keeps_nobody_waiting_for_its_answer() {
-    let mut world = World::of(2);
-    // One goes to B, where its request for notifications is not answered; another is lost, and dialed to B as well.
-    world.push(A, &moving_to(1, 60, B));
-    world.run_until_dials(1);
-    let first = world.pool.entries.iter().position(|entry| entry.successor.is_some()).unwrap();
-    world.run(super::world::LATENCY * 2);
-    world.server(B).is_stalled = true;
-    world.run(super::world::LATENCY * 2);
-    let lost = 1 - first as u32;
-    world.lose((lost, 1));
-    world.run(ms(1));
-    world.reply_at_last(B);
-    world.server(B).is_stalled = true;
-    world.run(SECOND);
-    // Another shard has read that the old server goes elsewhere: the first is called off.
-    let now = world.now;
-    world.pool.handle_announcement(announced(A, 2, C, now), now);
-    world.run(ms(1));
-    world.reply_at_last(B);
-    world.run(SECOND * 2);
-    assert_eq!(world.pool.ready(), (2, 2));
+    use crate::proto::pool::tests::story::{HELLO_OK, Story};
+    let (mut story, ids) = Story::all_ready(config_of(2));
+    story.receive(ids[0], moving(1, 2, Some(&B.to_string())));
+    story.run(ms(1));
+    let successor = story.dialed();
+    let (kept, lost) = if successor.entry == ids[0].entry { (ids[0], ids[1]) } else { (ids[1], ids[0]) };
+    story.connect(successor, &B.to_string());
+    story.written(successor);
+    story.receive(successor, HELLO_OK);
+    assert!(story.written(successor).contains("MAINT_NOTIFICATIONS"), "it asks for all");
+    story.close(lost);
+    let waiting = story.redial();
+    story.connect(waiting, &B.to_string());
+    story.written(waiting);
+    story.receive(waiting, HELLO_OK);
+    assert_eq!(story.written(waiting), "", "it waits for what the other is told");
+    story.receive(kept, moving(2, 2, Some(&C.to_string())));
+    assert!(!story.pool.is_alive(successor));
+    assert!(story.written(waiting).contains("MAINT_NOTIFICATIONS"), "now it asks itself");
 }
 
 /// Servers that move again and again, and never answer, must not pile connections up.

@@ -67,9 +67,8 @@ fn target_that_moves_on_while_it_is_dialed_is_left_again() {
 #[test]
 fn lost_connections_go_to_the_newest_target_that_is_known() {
     let mut world = World::of(1);
-    announce(&mut world, B, 1, Some(C));
-    announce(&mut world, C, 2, Some(B));
-    announce(&mut world, server(9), 3, Some(C));
+    announce(&mut world, server(8), 1, Some(B));
+    announce(&mut world, server(9), 2, Some(C));
     world.hang_up(A);
     world.run(SECOND);
     assert_eq!(dialed(&mut world), [C.to_string()]);
