@@ -98,9 +98,7 @@ impl Shared {
 
     /// The shard on the core that this runs on, or else the one that stands in for that core.
     fn near_caller(&self) -> usize {
-        let core = current_core();
-        let cores = self.effective.shard_cores();
-        cores.iter().position(|of| *of == Some(core)).unwrap_or(core % cores.len().max(1))
+        stand_in(current_core(), self.effective.shard_cores())
     }
 
     fn count_in(&self, shard: usize) {
@@ -119,6 +117,11 @@ impl Shared {
 /// Counters of open calls, one for each shard.
 pub(super) fn loads(shards: usize) -> Box<[AtomicUsize]> {
     (0..shards).map(|_| AtomicUsize::new(0)).collect()
+}
+
+/// The shard that is pinned to this core, or one for it that is always the same.
+fn stand_in(core: usize, pinned_to: &[Option<usize>]) -> usize {
+    pinned_to.iter().position(|of| *of == Some(core)).unwrap_or(core % pinned_to.len().max(1))
 }
 
 fn at(shard: usize, entry: u32, lane: Lane) -> Place {
@@ -166,8 +169,18 @@ fn hash(key: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use futures_lite::future::{block_on, poll_once};
+
+    use super::super::Client;
+    use super::super::threads::Threads;
     use super::*;
     use crate::command::cmd;
+    use crate::config::Config;
+    use crate::proto::error::Failure;
+    use crate::proto::resp::Frame;
+    use crate::shard::mailbox::{Letter, Mailbox};
 
     #[test]
     fn the_first_argument_is_found_in_what_is_sent() {
@@ -197,5 +210,174 @@ mod tests {
         assert_eq!(enter((1, 2)).0, (1023, 4095));
         drop(two);
         assert_eq!(enter((1, 2)).0, (1, 2));
+    }
+
+    const SHARDS: usize = 4;
+    const CONNECTIONS: usize = 4;
+
+    /// A client of shards that are nobody's, and the mailboxes that they would serve.
+    fn client() -> (Client, Vec<Arc<Mailbox>>) {
+        let mailboxes: Vec<_> = (0..SHARDS).map(|_| Arc::new(Mailbox::new())).collect();
+        let config = Config::from_url("redis://127.0.0.1:1").unwrap();
+        let config = config.shards(SHARDS).connections_per_shard(CONNECTIONS);
+        let threads = Threads::of(mailboxes.clone());
+        let shared = Arc::new(Shared::new(threads, config.effective().unwrap()));
+        (Client::bound(shared), mailboxes)
+    }
+
+    /// The calls that wait in all mailboxes, each with where it was sent.
+    fn received(mailboxes: &[Arc<Mailbox>]) -> Vec<(usize, EntryId, Letter)> {
+        let mut received = Vec::new();
+        for (shard, mailbox) in mailboxes.iter().enumerate() {
+            while let Some(Some(letter)) = block_on(poll_once(mailbox.next())) {
+                if let Letter::Call { entry, .. } = letter {
+                    received.push((shard, entry, letter));
+                }
+            }
+        }
+        received
+    }
+
+    fn answer((_, _, letter): (usize, EntryId, Letter), answer: std::result::Result<Frame, Failure>) {
+        if let Letter::Call { caller, .. } = letter {
+            caller.answer(answer);
+        }
+    }
+
+    fn place(client: &Client, key: &str) -> (usize, u32) {
+        let mut bytes = Vec::new();
+        cmd("GET").arg(key).encode(&mut bytes);
+        let Place { shard, entry, .. } = client.route.place(&client.shared, &bytes).0;
+        (shard, entry.0)
+    }
+
+    #[test]
+    fn keys_are_spread_over_shards_and_their_connections() {
+        let (client, _) = client();
+        let (one, other) = (client.by_key(), client.by_key());
+        let mut counts = BTreeMap::new();
+        for number in 0..16_000 {
+            let key = format!("key:{number}");
+            let found = place(&one, &key);
+            assert_eq!(place(&other, &key), found, "one key, one place, whoever asks");
+            *counts.entry(found).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), SHARDS * CONNECTIONS, "{counts:?}");
+        assert!(counts.values().all(|count| (800..1200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn clones_take_all_connections_of_all_shards_in_turn() {
+        let (client, _) = client();
+        let clones: Vec<_> = (0..SHARDS * CONNECTIONS).map(|_| client.clone()).collect();
+        let places: BTreeSet<_> = clones.iter().map(|clone| place(clone, "any")).collect();
+        assert_eq!(places.len(), SHARDS * CONNECTIONS);
+        let lanes = clones.iter().map(|clone| clone.route.place(&clone.shared, b"").0.lane.0);
+        assert_eq!(lanes.collect::<BTreeSet<_>>().len(), clones.len());
+    }
+
+    #[test]
+    fn floating_handle_is_held_until_its_last_reply() {
+        let (client, mailboxes) = client();
+        for handle in [client.least_loaded(), client.on_callers_core()] {
+            let first = handle.incr("a");
+            let second = handle.incr("b");
+            let mut calls = received(&mailboxes);
+            let held: Vec<_> = calls.iter().map(|(shard, entry, _)| (*shard, *entry)).collect();
+            assert_eq!(held[0], held[1], "its calls keep their order");
+            answer(calls.remove(0), Ok(Frame::Integer(1)));
+            assert_eq!(block_on(first).unwrap(), 1);
+            let third = handle.incr("c");
+            let mut later = received(&mailboxes);
+            assert_eq!((later[0].0, later[0].1), held[0], "one of them is still open");
+            drop(third);
+            answer(later.remove(0), Ok(Frame::Integer(3)));
+            answer(calls.remove(0), Ok(Frame::Integer(2)));
+            assert_eq!(block_on(second).unwrap(), 2);
+            let _fourth = handle.incr("d");
+            let free = received(&mailboxes);
+            assert_ne!(free[0].1, held[0].1, "it takes its turn again");
+        }
+    }
+
+    #[test]
+    fn clone_of_a_floating_handle_floats_by_itself() {
+        let (client, mailboxes) = client();
+        let handle = client.least_loaded();
+        let clone = handle.clone();
+        let _calls = [handle.incr("a"), clone.incr("b")];
+        let calls = received(&mailboxes);
+        assert_ne!((calls[0].0, calls[0].1), (calls[1].0, calls[1].1));
+    }
+
+    /// Whatever becomes of a call, its shard is not taken for busy because of it.
+    #[test]
+    fn loads_are_given_back_however_calls_end() {
+        let (client, mailboxes) = client();
+        let loads =
+            || client.shared.loads.iter().map(|load| load.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let handles: Vec<_> = (0..SHARDS).map(|_| client.least_loaded()).collect();
+        let mut replies: Vec<_> = handles.iter().map(|handle| handle.incr("a")).collect();
+        assert_eq!(loads(), [1; SHARDS], "each takes another one");
+        let mut calls = received(&mailboxes);
+        // One is answered, one fails, the shard of one ends, and the caller of one leaves.
+        answer(calls.remove(0), Ok(Frame::Integer(1)));
+        answer(calls.remove(0), Err(Failure::Overloaded));
+        drop(calls);
+        drop(replies.pop());
+        for reply in replies {
+            let _ = block_on(reply);
+        }
+        assert_eq!(loads(), [0; SHARDS]);
+        let closed = client.least_loaded();
+        mailboxes.iter().for_each(|mailbox| mailbox.close());
+        assert!(block_on(closed.incr("a")).is_err());
+        assert_eq!(loads(), [0; SHARDS]);
+    }
+
+    #[test]
+    fn least_loaded_counts_what_waits_in_mailboxes() {
+        let (client, mailboxes) = client();
+        let bound: Vec<_> = (0..SHARDS).map(|_| client.clone()).collect();
+        let busy: Vec<_> = bound.iter().filter(|clone| place(clone, "").0 != 2).collect();
+        let _calls: Vec<_> = busy.iter().map(|clone| clone.incr("a")).collect();
+        for _ in 0..3 {
+            assert_eq!(place(&client.least_loaded(), "a").0, 2);
+        }
+        received(&mailboxes);
+        let chosen: BTreeSet<_> = (0..SHARDS).map(|_| place(&client.least_loaded(), "a").0).collect();
+        assert_eq!(chosen.len(), SHARDS, "of several each in turn");
+    }
+
+    #[test]
+    fn callers_core_has_its_shard_or_always_the_same_stand_in() {
+        let pinned = [Some(6), None, Some(4)];
+        assert_eq!([6, 4].map(|core| stand_in(core, &pinned)), [0, 2]);
+        assert_eq!([0, 1, 2, 7].map(|core| stand_in(core, &pinned)), [0, 1, 2, 1]);
+        assert_eq!(stand_in(3, &[]), 0);
+    }
+
+    /// Letters wait behind a mark that the last of them takes away.
+    #[test]
+    fn handle_that_had_to_wait_goes_the_short_way_again() {
+        let mailboxes = [Arc::new(Mailbox::with_room(1, 4))];
+        let config = Config::from_url("redis://127.0.0.1:1").unwrap().shards(1);
+        let threads = Threads::of(mailboxes.to_vec());
+        let client = Client::bound(Arc::new(Shared::new(threads, config.effective().unwrap())));
+        let mut waiting: Vec<_> = (0..3).map(|_| client.incr("a")).collect();
+        let mut taken = Vec::new();
+        for count in 1..=3 {
+            for reply in &mut waiting {
+                assert!(block_on(poll_once(reply)).is_none());
+            }
+            taken.extend(received(&mailboxes));
+            assert_eq!(taken.len(), count);
+        }
+        for reply in &mut waiting {
+            let _ = block_on(poll_once(reply));
+        }
+        // Nobody polls it: it is in the mailbox all the same.
+        let _direct = client.incr("b");
+        assert_eq!(received(&mailboxes).len(), 1);
     }
 }

@@ -1,14 +1,6 @@
 //! Permits, probes and places in the queue: each is given back however a handoff ends.
 
 use super::*;
-use crate::proto::maint::notification::Notification;
-
-/// What another shard has read of this server.
-fn announced(peer: SocketAddr, seq: i64, target: SocketAddr, received: Instant) -> Announcement {
-    let notification =
-        Notification::Moving { seq: Some(seq), grace: SECOND * 15, target: Some(target.into()) };
-    Announcement { peer, notification, received }
-}
 
 #[test]
 fn handoff_without_a_permit_gives_none_back() {
