@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
+pub(crate) use crate::proto::error::Remedy;
 use crate::proto::error::{CloseReason, Failure, Outcome, ServerState};
 use crate::proto::resp::{Excerpt, Frame};
 
@@ -27,6 +28,7 @@ struct Inner {
     detail: String,
     /// What a server's refusal began with, where it is not what `detail` begins with.
     code: Option<Box<str>>,
+    remedy: Option<Remedy>,
     passing: bool,
 }
 
@@ -87,7 +89,7 @@ impl ErrorKind {
 
     fn of_obstacle(reason: &CloseReason) -> Self {
         match reason {
-            CloseReason::Tls(_) => ErrorKind::Tls,
+            CloseReason::Tls { .. } => ErrorKind::Tls,
             CloseReason::Auth(_) | CloseReason::Credentials(_) => ErrorKind::Auth,
             CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
             CloseReason::MaintRefused(_) => ErrorKind::MaintRefused,
@@ -180,6 +182,21 @@ impl Error {
         self.0.maintenance
     }
 
+    /// A login that a server refused in these words.
+    #[cfg(all(test, feature = "cli"))]
+    pub(crate) fn refused_login(reply: &str) -> Self {
+        Error::from_obstacle(&CloseReason::Auth(reply.to_owned()))
+    }
+
+    /// The text, with what to do in the words of a caller that has others than the library's settings.
+    #[cfg(feature = "cli")]
+    pub(crate) fn text(&self, words: impl Fn(Remedy) -> &'static str) -> String {
+        let mut text = String::new();
+        // A `String` takes everything.
+        let _ = self.write(&mut text, self.0.remedy.map(words));
+        text
+    }
+
     /// What happened, without the command and the place that it is said of.
     #[cfg(feature = "redis-rs")]
     pub(crate) fn detail(&self) -> &str {
@@ -192,8 +209,8 @@ impl Error {
             kind,
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::ConnectionLost | ErrorKind::Overloaded
         );
-        let (detail, code) = (detail.into(), None);
-        Error(Box::new(Inner { kind, outcome, command, endpoint, maintenance, detail, code, passing }))
+        let (detail, code, remedy) = (detail.into(), None, None);
+        Error(Box::new(Inner { kind, outcome, command, endpoint, maintenance, detail, code, remedy, passing }))
     }
 
     /// The same error, said of this command.
@@ -262,8 +279,14 @@ impl Error {
         let kind = ErrorKind::of_obstacle(reason);
         let mut error = Error::new(kind, Outcome::Unsent, reason.to_string());
         error.0.passing = !reason.is_refusal();
-        error.0.code = reason.reply().and_then(code_of).map(Box::from);
-        error
+        error.for_want_of(reason)
+    }
+
+    /// The same error, which this obstacle has led to.
+    fn for_want_of(mut self, obstacle: &CloseReason) -> Self {
+        self.0.code = obstacle.reply().and_then(code_of).map(Box::from);
+        self.0.remedy = obstacle.remedy();
+        self
     }
 }
 
@@ -273,9 +296,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, .. } => {
                 let detail = format!("not sent within {after:?}, for want of a connection: {obstacle}");
-                let mut error = Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance);
-                error.0.code = obstacle.reply().and_then(code_of).map(Box::from);
-                error
+                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(&obstacle)
             }
             Failure::TimedOut { after, obstacle: None, maintenance, .. } => {
                 Error::new(ErrorKind::Timeout, outcome, format!("no reply within {after:?}"))
@@ -283,7 +304,9 @@ impl From<Failure> for Error {
             }
             Failure::Lost { reason, maintenance } => {
                 let detail = format!("the connection was lost before the reply came: {reason}");
-                Error::new(ErrorKind::ConnectionLost, outcome, detail).during(maintenance)
+                let mut error = Error::new(ErrorKind::ConnectionLost, outcome, detail).during(maintenance);
+                error.0.remedy = reason.remedy();
+                error
             }
             Failure::Refused(reason) => Error::from_obstacle(&reason),
             Failure::ShutDown(outcome) => Error::shut_down(outcome),
@@ -294,8 +317,8 @@ impl From<Failure> for Error {
 
 impl std::error::Error for Error {}
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Error {
+    fn write(&self, f: &mut impl fmt::Write, remedy: Option<impl fmt::Display>) -> fmt::Result {
         match (&self.0.command, &self.0.endpoint) {
             (Some(command), Some(endpoint)) => write!(f, "{} at {endpoint}: ", command.as_str())?,
             (Some(command), None) => write!(f, "{}: ", command.as_str())?,
@@ -306,12 +329,21 @@ impl fmt::Display for Error {
         if let Some(maintenance) = self.0.maintenance {
             write!(f, ", while the server had announced {maintenance}")?;
         }
+        if let Some(remedy) = remedy {
+            write!(f, "; {remedy}")?;
+        }
         match (self.0.outcome, self.0.command.is_some()) {
             (Outcome::Unsent, true) if self.0.kind == ErrorKind::Command => Ok(()),
             (Outcome::Unsent, true) => f.write_str(" (not executed; it is safe to try again)"),
             (Outcome::Ambiguous, true) => f.write_str(" (it may have been executed)"),
             _ => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, self.0.remedy)
     }
 }
 

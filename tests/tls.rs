@@ -109,7 +109,7 @@ fn a_server_that_cannot_be_trusted_is_refused_and_says_why() {
     let certificates = Certificates::new(&["db.test", "127.0.0.2"]);
     let redis = Redis::start_tls(&certificates, &[]);
     let trusting = Tls::new().ca_pem(certificates.authority.pem());
-    refusal(config(&redis, &Tls::new().ca_pem(Authority::new().pem())), "nobody who is trusted here");
+    refusal(config(&redis, &Tls::new().ca_pem(Authority::new().pem())), "not signed by a trusted CA");
     refusal(config(&redis, &trusting), "not for 127.0.0.1");
     refusal(config(&redis, &trusting.clone().server_name("other.test")), "not for other.test");
     client(config(&redis, &trusting.clone().server_name("db.test.")));
@@ -136,8 +136,8 @@ fn a_server_may_want_to_know_who_calls() {
         let (chain, key) = authority.sign(&["client.test"]);
         client(config(&redis, &tls.clone().client_certificate_pem(&chain, &key)));
         let (chain, key) = Authority::new().sign(&["client.test"]);
-        refusal(config(&redis, &tls.clone().client_certificate_pem(chain, key)), "the server turned us down");
-        let says = if protocols == "TLSv1.3" { "wants a certificate" } else { "the server turned us down" };
+        refusal(config(&redis, &tls.clone().client_certificate_pem(chain, key)), "the server refused the TLS handshake");
+        let says = if protocols == "TLSv1.3" { "wants a certificate" } else { "the server refused the TLS handshake" };
         refusal(config(&redis, &tls), says);
     }
 }
@@ -216,7 +216,7 @@ fn who_speaks_tls_to_those_who_do_not_is_told_so() {
         common::read_to_end(&mut socket);
     });
     let one = Config::new(address.into()).shards(1).connections_per_shard(1).tls(tls);
-    refusal(one, "is it a port on which TLS is spoken?");
+    refusal(one, "the server speaks Redis without TLS");
     answering.join().expect("it has answered");
     let secure = Redis::start_tls(&certificates, &[]);
     let config = Config::from_url(&secure.url()).expect("a URL").shards(1).connections_per_shard(1);

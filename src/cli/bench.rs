@@ -12,7 +12,7 @@ use super::output::{Output, Run};
 use super::progress::Lines;
 use super::text::Heading;
 use super::tls::Made;
-use super::{FAILED, Failure, WELL, complain, stop};
+use super::{FAILED, Failure, WELL, complain, logs, stop};
 use crate::config::allowed_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
@@ -256,6 +256,7 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
     let clients = start(resolved, &watch)?;
     let mut lines = Lines::new(args.output.quiet, args.output.live, resolved.workload.limit);
     let result = reach(resolved, &clients, stop).and_then(|()| {
+        logs::release();
         let observe = |progress| lines.observe(&progress);
         let moves = resolved.embedded.as_ref();
         let moves = moves.map(|endpoints| Moves::new(endpoints, resolved.moves.clone(), args.follows()));

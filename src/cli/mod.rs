@@ -11,6 +11,7 @@ mod json;
 mod licenses;
 mod live;
 mod login;
+mod logs;
 mod man;
 mod memtier;
 mod output;
@@ -18,6 +19,7 @@ mod paint;
 mod parse;
 mod progress;
 mod rehearse;
+mod remedy;
 mod scenario;
 mod secrets;
 mod simulate;
@@ -34,8 +36,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
+use logs::Unasked;
 /// Load generation and rehearsals for Redis endpoints, on io_uring, with a thread per core.
 #[derive(Debug, Parser)]
 #[command(name = "hitless", version, arg_required_else_help = true)]
@@ -62,6 +64,20 @@ enum Command {
     Man(man::ManArgs),
     /// Print the licenses of this program and of the font in its pictures
     Licenses(licenses::LicensesArgs),
+}
+
+impl Command {
+    /// What to log if the environment does not say it.
+    fn unasked(&self) -> Unasked {
+        match self {
+            // Its findings tell what goes wrong while it looks.
+            Command::Doctor(_) => Unasked::Nothing,
+            Command::Bench(args) if args.output.quiet => Unasked::Nothing,
+            Command::Tune(args) if args.is_quiet() => Unasked::Nothing,
+            Command::Bench(_) | Command::Tune(_) => Unasked::WarningsOnceStarted,
+            _ => Unasked::Warnings,
+        }
+    }
 }
 
 /// How a command ended that could not do what it was asked to.
@@ -99,11 +115,7 @@ pub fn main() -> ExitCode {
         // Help, the version, or what is wrong.
         Err(answer) => return ExitCode::from(answer.print()),
     };
-    log_to_stderr(
-        matches!(&command, Command::Rehearse(args) if args.log),
-        // What goes wrong while it looks is what it reports.
-        if matches!(&command, Command::Doctor(_)) { "off" } else { "warn,glommio=error" },
-    );
+    logs::begin(matches!(&command, Command::Rehearse(args) if args.log), command.unasked());
     let result = match command {
         Command::Bench(args) => bench::run(&args),
         Command::Tune(args) => tune::run(*args),
@@ -121,13 +133,13 @@ pub fn main() -> ExitCode {
             USAGE
         }
         Err(Failure::Unreachable(error)) => {
-            complain(&format!("{error:#}"));
+            complain(&remedy::chain(&error));
             UNREACHABLE
         }
         // Whoever closed the pipe has read what he wanted.
         Err(Failure::Failed(error)) if sink::is_closed_pipe(&error) => FAILED,
         Err(Failure::Failed(error)) => {
-            complain(&format!("{error:#}"));
+            complain(&remedy::chain(&error));
             FAILED
         }
     })
@@ -142,23 +154,6 @@ fn say(what: &str, ink: paint::Ink, text: &str) {
     let mut err = io::stderr();
     let what = paint::Paint::of(&err).with(ink, &format!("{what}:"));
     let _ = writeln!(err, "{what} {text}");
-}
-
-fn log_to_stderr(with_rehearsal: bool, default: &str) {
-    // What is meant for this command goes before what is meant for all of Rust.
-    let filter = EnvFilter::try_from_env("HITLESS_LOG").or_else(|_| EnvFilter::try_from_default_env());
-    // glommio warns of locked memory that this crate has no use for.
-    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
-    if with_rehearsal && let Ok(events) = "hitless::rehearsal=info".parse() {
-        filter = filter.add_directive(events);
-    }
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| live::LogWriter)
-        .with_ansi(paint::Paint::of(&io::stderr()).is_on())
-        // It would tell of a line that could not be written by a panic, on the thread that had something to say.
-        .log_internal_errors(false)
-        .init();
 }
 
 #[cfg(test)]

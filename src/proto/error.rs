@@ -1,11 +1,15 @@
 //! Why a command got no reply, and whether it may have run all the same.
 
+mod remedy;
 mod state;
+mod stranger;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;
+pub(crate) use self::stranger::{Stranger, recognize};
 
 use super::resp::DecodeError;
 
@@ -51,14 +55,16 @@ impl Failure {
     }
 }
 
-/// Why a connection ended, or never came to be.
+/// Why a connection ended, or never came to be. It prints the problem; [`CloseReason::remedy`] is what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum CloseReason {
     #[error("could not connect: {0}")]
     Dial(String),
     /// What a certificate, or the lack of one, has to do with it.
-    #[error("TLS: {0}")]
-    Tls(String),
+    #[error("TLS: {problem}")]
+    Tls { problem: String, remedy: Option<Remedy> },
+    #[error("the server speaks {0}, not Redis")]
+    Stranger(Stranger),
     #[error("not connected within {0:?}")]
     ConnectTimeout(Duration),
     #[error("connected, but no reply to {awaited} came within {after:?} of dialing")]
@@ -68,30 +74,23 @@ pub(crate) enum CloseReason {
     #[error("{0}")]
     Io(String),
     #[error("the server broke the protocol: {0}")]
-    Decode(DecodeError),
+    Decode(#[from] DecodeError),
     #[error("the server sent a reply that no command had asked for")]
     UnaskedReply,
     #[error("replies were overdue and no byte had come for {0:?}")]
     Unresponsive(Duration),
     #[error("no credentials to log in with: {0}")]
     Credentials(String),
-    #[error("the server refused the credentials: {0}{advice}", advice = login_advice(.0))]
+    #[error("{what}: {0}", what = login_problem(.0))]
     Auth(String),
     #[error("the server refused {command}{state}: {reply}", state = passing_state(reply))]
     Handshake { command: &'static str, reply: String },
-    #[error(
-        "the server speaks RESP2 only, and the maintenance mode `enabled` takes RESP3: use a server of version 6 or \
-         later, or the mode `auto`"
-    )]
+    #[error("the server speaks RESP2 only, and the maintenance mode `enabled` takes RESP3")]
     Resp3NotNegotiated,
-    #[error(
-        "the server offers no maintenance notifications, and the maintenance mode is `enabled` (switch them on there, or \
-         use the mode `auto`); it said: {0}"
-    )]
+    #[error("the server offers no maintenance notifications, and the maintenance mode is `enabled`; it said: {0}")]
     MaintRefused(String),
     #[error(
-        "this user may not ask for maintenance notifications, and the maintenance mode is `enabled` (allow it \
-         `client|maint_notifications`, or use the mode `auto`); the server said: {0}"
+        "this user may not ask for maintenance notifications, and the maintenance mode is `enabled`; the server said: {0}"
     )]
     MaintDenied(String),
     #[error("another connection took its place")]
@@ -104,28 +103,26 @@ pub(crate) enum CloseReason {
     Local,
 }
 
-impl From<DecodeError> for CloseReason {
-    fn from(error: DecodeError) -> Self {
-        match error {
-            DecodeError::UnknownType(TLS_ALERT) => CloseReason::Tls(
-                "the server answered with what looks like an alert of TLS: if that is what it speaks, use a `rediss://` \
-                 URL or `Config::tls`"
-                    .to_owned(),
-            ),
-            error => CloseReason::Decode(error),
+impl CloseReason {
+    /// What this reason comes to on a connection that began with these bytes: a server that does not speak RESP is best
+    /// known by how it begins, whatever RESP makes of it.
+    pub(crate) fn given_opening(self, opening: &[u8]) -> CloseReason {
+        match recognize(opening) {
+            None => self,
+            Some(Stranger::Tls) => CloseReason::Tls {
+                problem: "the server speaks TLS, and this client did not".to_owned(),
+                remedy: Some(Remedy::SpeakTls),
+            },
+            Some(stranger) => CloseReason::Stranger(stranger),
         }
     }
-}
 
-/// What a record of TLS begins with by which a server turns down what is no TLS.
-const TLS_ALERT: u8 = 0x15;
-
-impl CloseReason {
     /// Whether dialing again soon is pointless: what is wrong has to be mended by a person.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             CloseReason::Auth(_)
-            | CloseReason::Tls(_)
+            | CloseReason::Tls { .. }
+            | CloseReason::Stranger(_)
             | CloseReason::Resp3NotNegotiated
             | CloseReason::MaintRefused(_)
             | CloseReason::MaintDenied(_) => true,
@@ -134,6 +131,24 @@ impl CloseReason {
                 !ServerState::of(reply.as_bytes()).is_some_and(ServerState::is_passing)
             }
             _ => false,
+        }
+    }
+
+    /// What a person can do about it, if that is known.
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
+        match self {
+            CloseReason::Tls { remedy, .. } => *remedy,
+            CloseReason::Stranger(_) => Some(Remedy::CheckAddress),
+            CloseReason::Resp3NotNegotiated => Some(Remedy::NewerServer),
+            CloseReason::MaintRefused(_) => Some(Remedy::SwitchOnMaintenance),
+            CloseReason::MaintDenied(_) => Some(Remedy::AllowMaintenance),
+            CloseReason::Auth(reply) => match ServerState::of(reply.as_bytes())? {
+                ServerState::NoAuth => Some(Remedy::Password),
+                ServerState::WrongPass => Some(Remedy::CheckLogin),
+                ServerState::NoPerm => Some(Remedy::AllowConnection),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -149,17 +164,12 @@ impl CloseReason {
     }
 }
 
-/// What to do about a login that was refused.
-fn login_advice(reply: &str) -> &'static str {
+/// A server that wants a login has refused none.
+fn login_problem(reply: &str) -> &'static str {
     match ServerState::of(reply.as_bytes()) {
-        Some(ServerState::WrongPass) => {
-            " (check the user and the password, and that the user is not disabled)"
-        }
-        Some(ServerState::NoAuth) => " (it wants a password: configure one, or a provider of credentials)",
-        Some(ServerState::NoPerm) => {
-            " (this user may not do what a handshake takes: allow it `+@connection`)"
-        }
-        _ => "",
+        Some(ServerState::NoAuth) => "the server wants a password",
+        Some(ServerState::NoPerm) => "the server does not allow this user to connect",
+        _ => "the server refused the credentials",
     }
 }
 

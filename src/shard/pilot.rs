@@ -188,7 +188,8 @@ fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool
             tracing::debug!(target: "hitless::shard", shard, ?id, %reason, "closed")
         }
         reason if reason.is_refusal() => {
-            tracing::error!(target: "hitless::shard", shard, %endpoint, %reason, "turned away");
+            let remedy = reason.remedy().map(tracing::field::display);
+            tracing::error!(target: "hitless::shard", shard, %endpoint, %reason, remedy, "turned away");
         }
         reason if unused => {
             tracing::debug!(target: "hitless::shard", shard, %endpoint, %reason, "could not connect");

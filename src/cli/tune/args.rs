@@ -169,6 +169,10 @@ impl FromArgMatches for SweptLoad {
 }
 
 impl TuneArgs {
+    pub(in crate::cli) fn is_quiet(&self) -> bool {
+        self.output.quiet
+    }
+
     /// What `bench` would be told to measure the largest setting, and what only this command knows.
     pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs, OutputArgs), Failure> {
         let TuneArgs { endpoint, tls, mut sweep, tuning, load, output } = self;

@@ -14,6 +14,7 @@ use crate::Config;
 use crate::cli::Failure;
 use crate::cli::args::BenchArgs;
 use crate::cli::bench::{NAME, Resolved};
+use crate::cli::logs;
 use crate::cli::rehearse::upstream_of;
 use crate::load::tuner::ceiling::{Ceiling, ceilings};
 use crate::load::tuner::knee::{Recommendation, recommend};
@@ -205,7 +206,10 @@ impl<'a> Conductor<'a> {
             return Err(Halted::Stopped);
         }
         match self.bench.step(setting, round, length, is_first) {
-            Ok(sample) => Ok(sample),
+            Ok(sample) => {
+                logs::release();
+                Ok(sample)
+            }
             Err(_) if self.is_stopped() => Err(Halted::Stopped),
             Err(Failed::Unreachable(error)) if is_first => {
                 Err(Halted::Failed(Failure::Unreachable(error.into())))

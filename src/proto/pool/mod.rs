@@ -250,7 +250,11 @@ impl Pool {
         now: Instant,
         deliver: &mut impl Deliver,
     ) -> bool {
-        self.receive(id, now, deliver, |connection, deliver| connection.handle_bytes(now, input, deliver))
+        self.receive(id, now, deliver, |connection, deliver| {
+            let is_opening = connection.traffic().0 == 0;
+            let received = connection.handle_bytes(now, input, deliver);
+            received.map_err(|reason| if is_opening { reason.given_opening(input) } else { reason })
+        })
     }
 
     /// Where the next bytes of this connection are to be read to, if anywhere in particular; then call

@@ -2,6 +2,8 @@
 
 mod dial;
 mod race;
+#[cfg(feature = "tls")]
+mod refusal;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;

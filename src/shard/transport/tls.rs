@@ -13,11 +13,9 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use glommio::timer::Timer;
 use rustls::pki_types::ServerName;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage,
-    PeerIncompatible,
-};
+use rustls::{ClientConfig, ClientConnection, Error};
 
+use super::refusal::{explain, not_tls};
 use crate::config::Tls;
 use crate::proto::endpoint::{Endpoint, TlsNames};
 use crate::proto::error::CloseReason;
@@ -61,7 +59,7 @@ pub(super) async fn connector(
         }
     }
     let names = endpoint.tls_names(configured, tls.explicit_name());
-    let (config, name) = tls.connector(&names).map_err(CloseReason::Tls)?;
+    let (config, name) = tls.connector(&names).map_err(unusable)?;
     Ok(Connector { config, name, names })
 }
 
@@ -74,7 +72,7 @@ pub(super) async fn shake_hands(
     time: Duration,
 ) -> Result<TlsStream, CloseReason> {
     let Connector { config, name, names } = connector;
-    let session = ClientConnection::new(config, name).map_err(|error| CloseReason::Tls(error.to_string()))?;
+    let session = ClientConnection::new(config, name).map_err(|error| unusable(error.to_string()))?;
     let received = vec![0; RECEIVE_BUFFER].into_boxed_slice();
     let mut stream = TlsStream { socket, session, received, start: 0, end: 0, broken: None };
     let mut timer = Timer::new(time - time / 16);
@@ -86,13 +84,9 @@ pub(super) async fn shake_hands(
     match shaken {
         Ok(()) => Ok(stream),
         Err(error) => Err(match tls_error(&error) {
-            Some(Error::InvalidMessage(
-                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-            )) => CloseReason::Tls(format!(
-                "{peer} answered with what is not TLS: is it a port on which TLS is spoken?"
-            )),
-            Some(tls) => explain(tls, Some(&names))
-                .map_or_else(|| CloseReason::Dial(format!("{peer}: TLS: {tls}")), CloseReason::Tls),
+            Some(tls) => not_tls(tls, stream.received.get(..stream.end).unwrap_or_default())
+                .or_else(|| explain(tls, Some(&names)))
+                .unwrap_or_else(|| CloseReason::Dial(format!("{peer}: TLS: {tls}"))),
             None => CloseReason::Dial(format!("{peer}: in the TLS handshake: {error}")),
         }),
     }
@@ -100,7 +94,7 @@ pub(super) async fn shake_hands(
 
 /// The reason, if it is one that a person has to see to.
 pub(super) fn refusal(error: &io::Error) -> Option<CloseReason> {
-    tls_error(error).and_then(|error| explain(error, None)).map(CloseReason::Tls)
+    tls_error(error).and_then(|error| explain(error, None))
 }
 
 impl TlsStream {
@@ -268,52 +262,9 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// What a person can do about it, if it takes one. Everything else may pass by itself.
-fn explain(error: &Error, names: Option<&TlsNames>) -> Option<String> {
-    let text = match error {
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => {
-            let or = |or: &String| format!(" or {or}");
-            let wanted = names.map(|names| names.asked.clone() + &names.or.as_ref().map(or).unwrap_or_default());
-            format!("the server's certificate is not for {}: {error}", wanted.unwrap_or_default())
-        }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "nobody who is trusted here has issued the server's certificate (see `ca_file` of `hitless::net::Tls`)".into()
-        }
-        Error::InvalidCertificate(_) => format!("the server's certificate is no good: {error}"),
-        Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server wants a certificate of the client's (see `client_certificate_files` of `hitless::net::Tls`)".into()
-        }
-        Error::AlertReceived(alert) if is_final(*alert) => format!("the server turned us down: {alert:?}"),
-        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
-            "the server speaks neither TLS 1.2 nor 1.3".into()
-        }
-        Error::PeerIncompatible(what) => format!("the server and this client have no TLS in common: {what:?}"),
-        Error::NoCertificatesPresented => "the server shows no certificate".into(),
-        _ => return None,
-    };
-    Some(text)
-}
-
-/// Alerts that are about who somebody is, and what they speak.
-fn is_final(alert: AlertDescription) -> bool {
-    use AlertDescription as Alert;
-    matches!(
-        alert,
-        Alert::HandshakeFailure
-            | Alert::NoCertificate
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-            | Alert::ProtocolVersion
-            | Alert::InsufficientSecurity
-            | Alert::UnrecognisedName
-    )
+/// What was set cannot begin a session.
+fn unusable(problem: String) -> CloseReason {
+    CloseReason::Tls { problem, remedy: None }
 }
 
 /// A record at its longest, with room for the beginning of the next.

@@ -200,7 +200,7 @@ fn a_refused_login_is_asked_about_again_with_backoff_if_there_is_somebody_to_ask
     }
     assert!((20..120).contains(&dials), "{dials} dials in a minute");
     let Failure::TimedOut { obstacle: Some(obstacle), .. } = &story.delivered.failures[0].1 else { panic!() };
-    assert!(obstacle.to_string().starts_with("the server refused the credentials: WRONGPASS invalid (check"));
+    assert!(obstacle.to_string().starts_with("the server refused the credentials: WRONGPASS invalid"));
     // New ones are used at once.
     story.fail(id, CloseReason::Auth("WRONGPASS".into()));
     story.pool.renew(new(), story.now);

@@ -431,7 +431,10 @@ impl World {
         match self.servers.get(&peer).map_or(Door::Refusing, |server| server.door) {
             Door::Open => self.plan(LATENCY, Due::Connected(key)),
             Door::Refusing => self.plan(LATENCY, Due::Failed(key, CloseReason::Dial("refused".into()))),
-            Door::Untrusted => self.plan(LATENCY, Due::Failed(key, CloseReason::Tls("no".into()))),
+            Door::Untrusted => {
+                let reason = CloseReason::Tls { problem: "no".into(), remedy: None };
+                self.plan(LATENCY, Due::Failed(key, reason));
+            }
             Door::Silent => {}
         }
     }

@@ -1,0 +1,77 @@
+//! What to do about an error, in the words of the command line: options where the library has settings.
+
+use crate::Error;
+use crate::error::Remedy;
+
+/// An error and its causes, as one line.
+pub(super) fn chain(error: &anyhow::Error) -> String {
+    let text = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Error>() {
+        Some(error) => self::text(error),
+        None => cause.to_string(),
+    };
+    error.chain().map(text).collect::<Vec<_>>().join(": ")
+}
+
+/// An error of the library.
+pub(super) fn text(error: &Error) -> String {
+    error.text(words)
+}
+
+fn words(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::CheckAddress => "check the host and the port in --url",
+        Remedy::SpeakTls => "write rediss:// in place of redis:// in --url",
+        Remedy::SpeakPlain => "write redis:// in place of rediss:// in --url",
+        Remedy::TrustIssuer => "name its CA with --tls-ca FILE, or install it in the system",
+        Remedy::ServerName => {
+            "write a name in --url that the certificate holds, or give it with --tls-server-name NAME"
+        }
+        Remedy::MakeCertificate => {
+            "give the server a certificate of its own, such as `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem \
+             -out cert.pem -addext basicConstraints=critical,CA:FALSE -addext \
+             subjectAltName=DNS:localhost,IP:127.0.0.1` makes, and name it with --tls-ca cert.pem"
+        }
+        Remedy::RenewCertificate => "renew it on the server, or set this machine's clock",
+        Remedy::CheckClock => "set this machine's clock, or the server's",
+        Remedy::ClientCertificate => "give one that the server trusts with --tls-cert FILE and --tls-key FILE",
+        Remedy::TlsVersion => "lower --tls-min-version to 1.2, or allow TLS 1.2 or 1.3 on the server",
+        Remedy::Password => "give it with --password-file FILE, or in the variable HITLESS_PASSWORD",
+        Remedy::CheckLogin => {
+            "check the user and the password (--user and --password-file, the URL, HITLESS_PASSWORD), and that the user is \
+             not disabled"
+        }
+        Remedy::AllowConnection => "allow the user what a handshake takes: ACL SETUSER … +@connection",
+        Remedy::NewerServer => "use Redis 6 or later, or the maintenance mode auto",
+        Remedy::SwitchOnMaintenance => "switch them on there, or use the maintenance mode auto",
+        Remedy::AllowMaintenance => {
+            "allow the user to ask (ACL SETUSER … +client|maint_notifications), or use the maintenance mode auto"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_command_names_options_and_no_setting_of_the_library() {
+        for remedy in Remedy::ALL {
+            let (told, library) = (words(remedy), remedy.to_string());
+            for word in ["hitless::", "Config::", "ca_file", "version_min", "client_certificate", "server_name"] {
+                assert!(!told.contains(word), "{told}");
+            }
+            assert!(!library.contains("--tls-") && !library.contains("--url"), "{library}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_with_the_option_that_mends_it() {
+        let error = Error::refused_login("NOAUTH Authentication required.");
+        assert!(error.to_string().contains("Config::password"), "{error}");
+        let told = chain(&Err::<(), _>(error).context("could not begin").expect_err("it is one"));
+        assert!(told.starts_with("could not begin: "), "{told}");
+        assert!(told.contains("--password-file") && !told.contains("Config::password"), "{told}");
+    }
+}

@@ -1,0 +1,185 @@
+//! A run that cannot begin ends with one error, which names the cause and the option that mends it.
+
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use common::Redis;
+use common::authority::Certificates;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+/// A server of another protocol: it sends these words to every client, then ends the connection.
+struct Stranger {
+    address: std::net::SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stranger {
+    fn start(words: &'static [u8]) -> Stranger {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while let Ok((mut client, _)) = listener.accept() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                // A client that is gone is told nothing.
+                if client.write_all(words).is_ok() && client.shutdown(std::net::Shutdown::Write).is_ok() {
+                    common::read_to_end(&mut client);
+                }
+            }
+        });
+        Stranger { address, stop, thread: Some(thread) }
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.address)
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It waits for a client.
+        let _ = std::net::TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("it ends");
+        }
+    }
+}
+
+/// The one error that a run says, which must be all that it says.
+#[track_caller]
+fn error(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_hitless"))
+        .args(arguments)
+        .args(["--connect-timeout", "3s", "--shards", "2"])
+        .env_remove("HITLESS_URL")
+        .env_remove("HITLESS_LOG")
+        .env_remove("HITLESS_PASSWORD")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert!(said.starts_with("error: "), "{said}");
+    for word in ["hitless::", "Config::", "`ca_file`", "client_certificate_files", "0x"] {
+        assert!(!said.contains(word), "{said}");
+    }
+    said
+}
+
+/// The same error by every command, quiet or not.
+#[track_caller]
+fn refused(url: &str, more: &[&str], says: &[&str]) {
+    for command in [&["bench"][..], &["bench", "--quiet"], &["tune"], &["tune", "--quiet"]] {
+        let said = error(&[command, &["--url", url], more].concat());
+        assert!(says.iter().all(|words| said.contains(words)), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn a_login_that_is_missing_or_wrong_names_the_options() {
+    let redis = Redis::start_with(&["--requirepass", "s3cret"]);
+    refused(&redis.url(), &[], &["the server wants a password", "NOAUTH", "--password-file"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("password");
+    std::fs::write(&path, "wr0ng\n").expect("a file");
+    let file = ["--password-file", path.to_str().expect("text"), "--quiet"];
+    let said = error(&[&["bench", "--url", &redis.url()][..], &file].concat());
+    assert!(said.contains("WRONGPASS") && said.contains("--user"), "{said}");
+    assert!(!said.contains("wr0ng"), "{said}");
+}
+
+#[test]
+fn a_server_of_another_protocol_is_called_by_its_name() {
+    for (words, named) in [
+        (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], "HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", "SSH"),
+        (b"ERROR\r\nERROR\r\n", "memcached"),
+        (b"220 mail.example ESMTP\r\n", "SMTP"),
+    ] {
+        let stranger = Stranger::start(words);
+        for scheme in ["redis", "rediss"] {
+            let ca = Certificates::new(&["127.0.0.1"]);
+            let trust = ["--tls-ca", ca.paths()[0]];
+            let more = if scheme == "rediss" { &trust[..] } else { &[] };
+            let said = error(&[&["bench", "--url", &stranger.url(scheme)][..], more].concat());
+            assert!(said.contains(&format!("the server speaks {named}")) && said.contains("not Redis"), "{said}");
+            assert!(said.contains("check the host and the port"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn tls_on_one_side_only_names_the_other_scheme() {
+    let alert = Stranger::start(b"\x15\x03\x03\0\x02\x02\x46");
+    refused(&alert.url("redis"), &[], &["the server speaks TLS", "write rediss://"]);
+    let certificates = Certificates::new(&["127.0.0.1"]);
+    let plain = Stranger::start(b"-DENIED Redis is running in protected mode\r\n");
+    let trust = ["--tls-ca", certificates.paths()[0]];
+    refused(&plain.url("rediss"), &trust, &["without TLS", "write redis://"]);
+}
+
+/// A certificate for 127.0.0.1 that is a CA's, as `openssl req -x509` makes, and its key, as files.
+fn ca_as_server(folder: &Path) -> [String; 2] {
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate").pem();
+    [("cert.pem", certificate), ("key.pem", key.serialize_pem())].map(|(name, pem)| {
+        let path = folder.join(name);
+        std::fs::write(&path, pem).expect("a file");
+        path.to_str().expect("text").to_owned()
+    })
+}
+
+#[test]
+fn a_certificate_that_is_refused_comes_with_its_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [certificate, key] = ca_as_server(folder.path());
+    let port = common::free_port().to_string();
+    let tls = ["--tls-port", &port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let more = ["--tls-ca-cert-file", certificate.as_str(), "--tls-auth-clients", "no"];
+    let _redis = Redis::start_with(&[&tls[..], &more].concat());
+    let url = format!("rediss://127.0.0.1:{port}");
+    let remedy = ["certificate is a CA's", "basicConstraints=critical,CA:FALSE", "--tls-ca"];
+    refused(&url, &["--tls-ca", &certificate], &remedy);
+
+    let certificates = Certificates::new(&["redis.test"]);
+    let other = Certificates::new(&["127.0.0.1"]);
+    let signed = Redis::start_tls(&certificates, &[]);
+    let url = format!("rediss://127.0.0.1:{}", signed.port());
+    refused(&url, &["--tls-ca", other.paths()[0]], &["not signed by a trusted CA", "--tls-ca FILE"]);
+    let trust = ["--tls-ca", certificates.paths()[0]];
+    refused(&url, &trust, &["is not for 127.0.0.1", "--tls-server-name"]);
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_names_the_options() {
+    let certificates = Certificates::new(&["127.0.0.1"]);
+    let redis = Redis::start_tls(&certificates, &["--tls-auth-clients", "yes"]);
+    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let trust = ["--tls-ca", certificates.paths()[0]];
+    refused(&url, &trust, &["wants a certificate", "--tls-cert FILE"]);
+}
+
+#[test]
+fn an_address_where_nothing_listens_is_one_error() {
+    let url = format!("redis://127.0.0.1:{}", common::free_port());
+    refused(&url, &[], &["Connection refused"]);
+}
