@@ -188,6 +188,21 @@ impl Error {
         Error::from_obstacle(&CloseReason::Auth(reply.to_owned()))
     }
 
+    /// The text without what to do.
+    #[cfg(feature = "cli")]
+    pub(crate) fn problem(&self) -> String {
+        let mut text = String::new();
+        // A `String` takes everything.
+        let _ = self.write(&mut text, None::<Remedy>);
+        text
+    }
+
+    /// What a person can do about it, if that is known.
+    #[cfg(feature = "cli")]
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
+        self.0.remedy
+    }
+
     /// The text, with what to do in the words of a caller that has others than the library's settings.
     #[cfg(feature = "cli")]
     pub(crate) fn text(&self, words: impl Fn(Remedy) -> &'static str) -> String {
@@ -210,7 +225,17 @@ impl Error {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::ConnectionLost | ErrorKind::Overloaded
         );
         let (detail, code, remedy) = (detail.into(), None, None);
-        Error(Box::new(Inner { kind, outcome, command, endpoint, maintenance, detail, code, remedy, passing }))
+        Error(Box::new(Inner {
+            kind,
+            outcome,
+            command,
+            endpoint,
+            maintenance,
+            detail,
+            code,
+            remedy,
+            passing,
+        }))
     }
 
     /// The same error, said of this command.

@@ -152,6 +152,9 @@ fn nonsense_is_a_usage_error_that_names_the_option() {
         (&["--tls", "--tls-ca", "/nonexistent/ca.pem"], &["--tls-ca", "in this process"]),
         (&["--tls-cert", "/nonexistent/c.pem"], &["--tls-key"]),
         (&["--tls-min-version", "1.1"], &["--tls-min-version", "1.2, 1.3"]),
+        (&["--pipeline", "1,16"], &["--pipeline", "it takes one number; hitless tune sweeps lists"]),
+        (&["--tasks", "4000", "--pipeline", "10"], &["--tasks", "--pipeline", "--tasks 1 to 3000"]),
+        (&["--shards", "2", "--cores", "0"], &["--shards: 2 is not the number of --cores"]),
         (&["--tls-insecure-skip-verify"], &["--tls-insecure-skip-verify", "--tls"]),
         (&["--maint", "perhaps"], &["--maint", "auto, enabled, disabled"]),
         (&["--json", "/nonexistent/report.json"], &["--json"]),
@@ -242,7 +245,7 @@ fn ctrl_c_still_gives_the_report() {
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).expect("text");
-        assert_eq!(output.status.code(), Some(0), "{rest}");
+        assert_eq!(output.status.code(), Some(128 + kind), "{rest}");
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(true)));
         assert_eq!(number(&report, "/verify/mismatched"), 0.0);
@@ -380,7 +383,7 @@ fn a_run_that_is_stopped_at_a_moving_still_sees_it_through() {
     let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
     let output = child.wait_with_output().expect("it ends");
     assert!(rest.join().is_ok_and(|read| read.is_ok()));
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert_eq!(output.status.code(), Some(128 + libc::SIGINT), "{}", text(&output.stdout));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(
         number(&report, "/maintenance/handoffs/succeeded"),

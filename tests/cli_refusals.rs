@@ -62,9 +62,14 @@ impl Drop for Stranger {
 /// The one error that a run says, which must be all that it says.
 #[track_caller]
 fn error(arguments: &[&str]) -> String {
+    error_within("3s", arguments)
+}
+
+#[track_caller]
+fn error_within(time: &str, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_hitless"))
         .args(arguments)
-        .args(["--connect-timeout", "3s", "--shards", "2"])
+        .args(["--connect-timeout", time, "--shards", "2"])
         .env_remove("HITLESS_URL")
         .env_remove("HITLESS_LOG")
         .env_remove("HITLESS_PASSWORD")
@@ -119,7 +124,10 @@ fn a_server_of_another_protocol_is_called_by_its_name() {
             let trust = ["--tls-ca", ca.paths()[0]];
             let more = if scheme == "rediss" { &trust[..] } else { &[] };
             let said = error(&[&["bench", "--url", &stranger.url(scheme)][..], more].concat());
-            assert!(said.contains(&format!("the server speaks {named}")) && said.contains("not Redis"), "{said}");
+            assert!(
+                said.contains(&format!("the server speaks {named}")) && said.contains("not Redis"),
+                "{said}"
+            );
             assert!(said.contains("check the host and the port"), "{said}");
         }
     }
@@ -181,5 +189,8 @@ fn a_server_that_wants_a_certificate_names_the_options() {
 #[test]
 fn an_address_where_nothing_listens_is_one_error() {
     let url = format!("redis://127.0.0.1:{}", common::free_port());
-    refused(&url, &[], &["Connection refused"]);
+    for command in [&["bench"][..], &["bench", "--quiet"], &["tune"]] {
+        let said = error_within("300ms", &[command, &["--url", &url]].concat());
+        assert!(said.contains("Connection refused"), "{said}");
+    }
 }

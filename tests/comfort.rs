@@ -356,9 +356,10 @@ fn interrupt(child: &Child) {
 fn ctrl_c_ends_each_command_with_its_report_and_the_second_one_at_once() {
     let redis = Redis::start();
     let url = redis.url();
-    for (arguments, until, told) in [
-        (&["bench", "--duration", "1h", "--shards", "1", "--url", &url][..], "the run begins", "throughput"),
-        (&["rehearse", "--listen", "127.0.0.1:0", "--json", "/dev/stdout"], "listening on", "connections"),
+    for (arguments, until, code, told) in [
+        (&["bench", "--duration", "1h", "--shards", "1", "--url", &url][..], "the run begins", 130, "throughput"),
+        // It serves until then, and has done all that it was asked for.
+        (&["rehearse", "--listen", "127.0.0.1:0", "--json", "/dev/stdout"], "listening on", 0, "connections"),
     ] {
         let (child, mut stderr) = started(arguments, until);
         let is_measuring = || told != "throughput" || redis.statistics().contains("cmdstat_get");
@@ -367,7 +368,7 @@ fn ctrl_c_ends_each_command_with_its_report_and_the_second_one_at_once() {
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).expect("text");
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {rest}");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {rest}");
         assert!(stdout(&output).contains(told), "{arguments:?}: {}", stdout(&output));
     }
 }
@@ -389,18 +390,19 @@ fn ctrl_c_ends_what_would_never_end_and_what_waits_for_a_server() {
     let mut redis = Redis::start();
     redis.signal(libc::SIGSTOP);
     let (patience, url) = ("--connect-timeout=1h", redis.url());
-    for (arguments, code, told) in [
-        (&["simulate", "--seeds", "1G"][..], 0, "violations    none"),
-        (&["bench", "--url", &url, patience, "--shards", "1"], 1, "interrupted"),
-        (&["doctor", "--url", &format!("{url}?connect_timeout=1h")], 1, "interrupted"),
-        (&["rehearse", "--listen", "127.0.0.1:0", "--upstream", &url], 1, "interrupted"),
+    for (arguments, told) in [
+        (&["simulate", "--seeds", "1G"][..], "violations    none"),
+        (&["bench", "--url", &url, patience, "--shards", "1"], "interrupted"),
+        (&["tune", "--url", &url, patience, "--shards", "1"], "interrupted"),
+        (&["doctor", "--url", &url, patience], "interrupted"),
+        (&["rehearse", "--listen", "127.0.0.1:0", "--upstream", &url], "interrupted"),
     ] {
         let mut command = hitless(arguments);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
         interrupt_when_ready(&child);
         let output = child.wait_with_output().expect("it ends");
         let said = format!("{}{}", stdout(&output), stderr(&output));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(128 + libc::SIGINT), "{arguments:?}: {said}");
         assert!(said.contains(told), "{arguments:?}: {said}");
     }
     redis.kill();
@@ -411,11 +413,17 @@ fn the_second_ctrl_c_ends_it_at_once() {
     let mut redis = Redis::start();
     let url = redis.url();
     let load = ["bench", "--duration", "1h", "--shards", "1", "--timeout", "1h", "--no-load", "--url", &url];
-    let (mut child, _stderr) = started(&load, "the run begins");
+    let (mut child, mut stderr) = started(&load, "the run begins");
     common::stage::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
     // It waits for replies that do not come.
     redis.signal(libc::SIGSTOP);
     interrupt_when_ready(&child);
+    // Whoever waits is told what to do.
+    let mut line = String::new();
+    while !line.contains("press Ctrl-C again to quit") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended without a word");
+    }
     interrupt(&child);
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(128 + libc::SIGINT));

@@ -161,7 +161,7 @@ fn a_certificate_that_nobody_vouches_for_is_found_before_the_login() {
         assert_eq!(finding(&good, "endpoint", check).0, "ok");
     }
     for (host, authority, problem) in [
-        ("localhost", "other.pem", "the server's certificate is"),
+        ("localhost", "other.pem", "the server's certificate is not signed by a trusted CA"),
         ("127.0.0.1", "cert.pem", "not for 127.0.0.1"),
     ] {
         let report = report(host, authority, 1);
@@ -183,7 +183,9 @@ fn what_an_endpoint_lacks_is_said_with_its_remedy() {
     let report = |url: &str, code| report(&doctor(url), code);
     let said = report(&url("app:pw@", ""), 0);
     assert_eq!(finding(&said, "endpoint", "protocol").0, "ok");
-    assert_eq!(finding(&said, "endpoint", "maintenance").0, "warn");
+    // As by most servers, and nothing is wrong with them.
+    let (level, found) = finding(&said, "endpoint", "maintenance");
+    assert!(level == "ok" && found.contains("not offered"), "{found}");
     // Who insists on notifications cannot do without.
     assert_eq!(finding(&report(&url("", "?maint=enabled"), 1), "endpoint", "maintenance").0, "fail");
     let (level, switched_off) = finding(&report(&url("", "?maint=disabled"), 0), "endpoint", "maintenance");
@@ -195,6 +197,81 @@ fn what_an_endpoint_lacks_is_said_with_its_remedy() {
     assert_eq!(finding(&report("unix:///nowhere/redis.sock", 1), "endpoint", "connect").0, "fail");
     let unknown = report("redis://cache.invalid", 1);
     assert_eq!(finding(&unknown, "endpoint", "name").0, "fail");
+}
+
+#[test]
+fn a_plain_redis_ends_on_all_well() {
+    let redis = Redis::start();
+    let report = report(&doctor(&["--shards", "1", "--url", &redis.url(), "--json", "-"]), 0);
+    let findings = report["endpoint"]["findings"].as_array().expect("a list");
+    assert!(findings.iter().all(|finding| finding["level"] == "ok"), "{report:#}");
+    let output = doctor(&["--shards", "1", "--url", &redis.url()]);
+    let said = text(&output.stdout);
+    // The machine may have a slow clock, and that is another matter.
+    let is_well = report["level"] == "ok";
+    assert_eq!(
+        said.ends_with("\nAll well: it can run here, and the endpoint is as it should be.\n"),
+        is_well,
+        "{said}"
+    );
+}
+
+#[test]
+fn a_missing_login_is_told_from_a_wrong_one() {
+    let redis = Redis::start_with(&["--requirepass", "pw"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (file("right", "pw\n"), file("wrong", "wr0ng\n"));
+    let said = |more: &[&str], code| {
+        let url = redis.url();
+        let arguments = ["--shards", "1", "--url", &url, "--json", "-"];
+        finding(&report(&doctor(&[&arguments[..], more].concat()), code), "endpoint", "login")
+    };
+    let (level, missing) = said(&[], 1);
+    assert!(level == "fail" && missing.contains("wants a password"), "{missing}");
+    assert!(missing.contains("--password-file") && missing.contains("NOAUTH"), "{missing}");
+    let (level, refused) = said(&["--password-file", &wrong], 1);
+    assert!(level == "fail" && refused.contains("WRONGPASS") && !refused.contains("NOAUTH"), "{refused}");
+    assert_eq!(said(&["--password-file", &right], 0).0, "ok");
+    assert_eq!(said(&["--password-file", &right, "--user", "default"], 0).0, "ok");
+}
+
+#[test]
+fn options_of_tls_are_those_of_the_benchmark() {
+    let certificates = common::authority::Certificates::new(&["redis.test"]);
+    let redis = Redis::start_tls(&certificates, &["--tls-auth-clients", "yes"]);
+    let (chain, key) = certificates.authority.sign(&["client.test"]);
+    let (chain, key) = (certificates.write("client.pem", &chain), certificates.write("client.key", &key));
+    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let [ca, ..] = certificates.paths();
+    let arguments = ["--shards", "1", "--url", &url, "--json", "-", "--tls-ca", ca];
+    let named = [&arguments[..], &["--tls-server-name", "redis.test"]].concat();
+    let known = [&named[..], &["--tls-cert", &chain, "--tls-key", &key]].concat();
+    assert_eq!(finding(&report(&doctor(&known), 0), "endpoint", "TLS").0, "ok");
+    for (arguments, option) in [(&named, "--tls-cert FILE"), (&arguments.to_vec(), "--tls-server-name")] {
+        let (level, said) = finding(&report(&doctor(arguments), 1), "endpoint", "TLS");
+        assert!(level == "fail" && said.contains(option), "{said}");
+    }
+    let unsafe_one =
+        ["--shards", "1", "--url", &url, "--tls-insecure-skip-verify", "--tls-min-version", "1.3"];
+    let identity = ["--tls-cert", chain.as_str(), "--tls-key", key.as_str(), "--json", "-"];
+    let (level, said) =
+        finding(&report(&doctor(&[&unsafe_one[..], &identity].concat()), 0), "endpoint", "TLS");
+    assert!(level == "ok" && said.contains("NOT verified") && said.contains("1.3"), "{said}");
+    for (arguments, why) in [
+        (&["--tls-ca", ca][..], "--tls-ca: it takes --url rediss://"),
+        (&["--url", "redis://h", "--tls-ca", ca], "--tls-ca: the URL says that TLS is not spoken"),
+        (&["--url", "rediss://h", "--tls-ca", "/nonexistent/ca.pem"], "--tls-ca: /nonexistent/ca.pem"),
+    ] {
+        let output = doctor(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

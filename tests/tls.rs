@@ -136,8 +136,15 @@ fn a_server_may_want_to_know_who_calls() {
         let (chain, key) = authority.sign(&["client.test"]);
         client(config(&redis, &tls.clone().client_certificate_pem(&chain, &key)));
         let (chain, key) = Authority::new().sign(&["client.test"]);
-        refusal(config(&redis, &tls.clone().client_certificate_pem(chain, key)), "the server refused the TLS handshake");
-        let says = if protocols == "TLSv1.3" { "wants a certificate" } else { "the server refused the TLS handshake" };
+        refusal(
+            config(&redis, &tls.clone().client_certificate_pem(chain, key)),
+            "the server refused the TLS handshake",
+        );
+        let says = if protocols == "TLSv1.3" {
+            "wants a certificate"
+        } else {
+            "the server refused the TLS handshake"
+        };
         refusal(config(&redis, &tls), says);
     }
 }

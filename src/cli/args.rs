@@ -60,7 +60,6 @@ pub(super) struct ClientArgs {
     /// Executors, each a thread of its own [default: one per core that this process may use; one
     /// core is left to the endpoints in this process if there are two or more]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
-    #[arg(conflicts_with = "cores")]
     pub(super) shards: Option<u64>,
     /// The cores that executors are pinned to, one each, e.g. 1,3-5
     #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(Cores))]
@@ -105,10 +104,13 @@ pub(super) struct LoadArgs {
     /// Share of SET and GET
     #[arg(long, value_name = "SET:GET", default_value = "1:10", value_parser = parse::ratio)]
     ratio: Mix,
-    /// Send this command instead, quoted as in a shell, e.g. 'LPUSH {key} {value}'; several are sent at random.
-    /// Filled in are {key}, more keys of the same command as {key:2} to {key:16}, {value}, {n} (a number that no
-    /// other command gets) and {random:MIN-MAX}; \{ is a plain brace
+    // clap takes {n} for the end of a line: the joiner in it is taken out where help is shown.
     #[arg(long, value_name = "TEXT", conflicts_with = "ratio")]
+    #[arg(
+        help = "Send this command instead, quoted as in a shell, e.g. 'LPUSH {key} {value}'; several are sent at random. \
+                  Filled in are {key}, more keys of the same command as {key:2} to {key:16}, {value}, {\u{2060}n} (a \
+                  number that no other command gets) and {random:MIN-MAX}; \\{ is a plain brace"
+    )]
     command: Vec<Template>,
     /// How often the --command is sent beside the others: once for each of them, in their order [default: all
     /// alike]
@@ -147,6 +149,20 @@ pub(super) struct LoadArgs {
     /// names it]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
     seed: Option<u64>,
+}
+
+impl ClientArgs {
+    /// Whether `--shards` and `--cores` agree.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match (self.shards, &self.cores) {
+            (Some(shards), Some(Cores(cores))) if count(shards) != cores.len() => Err(format!(
+                "--shards: {shards} is not the number of --cores, which are {}, one for each executor; leave one of \
+                 the two out",
+                cores.len()
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl LoadArgs {
@@ -357,7 +373,8 @@ Exit codes:
   0 all well · 1 ran, but commands failed, nothing was measured, less than 90 % of the offered
   commands were answered, or a check did not hold: of a reply, or that every connection was handed
   off at a rehearsed MOVING · 2 usage ·
-  3 could not reach the endpoint, or this machine cannot run io_uring";
+  3 could not reach the endpoint, or it is no server for this load, or this machine cannot run
+  io_uring · 130 interrupted (143 by SIGTERM), and all well until then";
 
 #[cfg(test)]
 mod tests {

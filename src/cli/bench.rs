@@ -12,12 +12,12 @@ use super::output::{Output, Run};
 use super::progress::Lines;
 use super::text::Heading;
 use super::tls::Made;
-use super::{FAILED, Failure, WELL, complain, logs, stop};
+use super::{FAILED, Failure, WELL, complain, logs, settings, stop, topology};
 use crate::config::allowed_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
 use crate::shard::probe;
-use crate::{Client, Config, ConfigError, Effective};
+use crate::{Client, Config, Effective};
 
 /// How long the end of a run waits for connections to be closed in order.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -36,7 +36,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     if let Some(problem) = report.problems.first().filter(|_| args.output.quiet) {
         complain(&problem.message);
     }
-    Ok(if report.is_clean() { WELL } else { FAILED })
+    Ok(match report.is_clean() {
+        false => FAILED,
+        true if report.interrupted => stop::code(),
+        true => WELL,
+    })
 }
 
 /// The options with every default filled in, and the endpoint if it is ours.
@@ -56,6 +60,7 @@ pub(super) struct Resolved {
 
 impl Resolved {
     pub(super) fn new(args: &BenchArgs) -> Result<Resolved, Failure> {
+        args.client.check().map_err(Failure::Usage)?;
         let workload = args.workload().map_err(Failure::Usage)?;
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
         let cores = Cores::share(args, &allowed_cores());
@@ -211,21 +216,8 @@ fn config(
         config = config.maintenance(mode.setting());
     }
     config = args.tls.apply(config, args.url().map(|_| url), made)?;
-    let effective = config.effective().map_err(|error| usage(args, &error))?;
+    let effective = config.effective().map_err(|error| settings::refused(&args.tls.peer, &error))?;
     Ok((config, effective))
-}
-
-/// Names the option besides the library's setting.
-fn usage(args: &BenchArgs, error: &ConfigError) -> Failure {
-    let option = match error.knob() {
-        "command_timeout" => "--timeout",
-        "connect_timeout" => "--connect-timeout",
-        "connections_per_shard" => "--connections",
-        "shards" => "--shards",
-        "cores" => "--cores",
-        knob => args.tls.option(knob).unwrap_or("--url"),
-    };
-    Failure::Usage(format!("{option}: {error}"))
 }
 
 /// Starts a client for each server, whose shards the watch numbers through.
@@ -245,7 +237,11 @@ fn reach(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Res
         match stop::unless(stop, client.ready(effective.connect_timeout() + CONNECT_SLACK)) {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(Failure::Unreachable(error.into())),
-            None => return Err(Failure::Failed(anyhow!("interrupted while connecting"))),
+            None => return Err(Failure::Interrupted("while connecting")),
+        }
+        // Those in this process are known.
+        if resolved.embedded.is_none() {
+            topology::check(client, stop)?;
         }
     }
     Ok(())

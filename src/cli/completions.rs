@@ -25,7 +25,8 @@ pub(super) fn run(args: &CompletionsArgs) -> Result<u8, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
     let mut out = io::stdout();
-    let written = out.write_all(&script).and_then(|()| out.flush());
+    let script = invocation::joined(&String::from_utf8_lossy(&script));
+    let written = out.write_all(script.as_bytes()).and_then(|()| out.flush());
     written.context("could not write the completions").map_err(Failure::Failed)?;
     Ok(WELL)
 }

@@ -26,6 +26,8 @@ use super::suggest;
 
 /// Most of a file that is read: far more than all options take.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Options of which one takes the place of the other, and which may agree.
+const ALTERNATIVES: [(&str, &str); 1] = [("shards", "cores")];
 /// What a file cannot say.
 const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
 
@@ -200,18 +202,19 @@ impl Value {
         let takes_many = matches!(argument.get_action(), ArgAction::Append)
             || argument.get_value_delimiter().is_some()
             || argument.get_num_args().is_some_and(|range| range.max_values() > 1);
+        let names = argument.get_value_names().unwrap_or_default();
+        let name = names.first().map_or("VALUE", |name| name.as_str());
         match self {
             Value::Switch(is_on) if is_switch => Ok(is_on.then(|| format!("--{long}")).into_iter().collect()),
             _ if is_switch => Err(format!("{} is given; allowed: true or false", self.kind())),
             Value::One(text) => Ok(vec![format!("--{long}={text}")]),
+            Value::List(texts) if name == "LIST" => Ok(vec![format!("--{long}={}", texts.join(","))]),
             Value::List(texts) if takes_many => Ok(match argument.get_value_delimiter() {
                 Some(delimiter) => vec![format!("--{long}={}", texts.join(&delimiter.to_string()))],
                 None => texts.iter().map(|text| format!("--{long}={text}")).collect(),
             }),
             _ => {
-                let names = argument.get_value_names().unwrap_or_default();
-                let name = names.first().map_or("VALUE", |name| name.as_str());
-                let many = if takes_many { ", or a list of them" } else { "" };
+                let many = if takes_many || name == "LIST" { ", or a list of them" } else { "" };
                 Err(format!("{} is given; allowed: {name}, as a text or a number{many}", self.kind()))
             }
         }
@@ -270,7 +273,9 @@ fn argument<'a>(owner: &'a Command, key: &str) -> Result<&'a Arg, String> {
 /// Whether this option, or one that excludes it, was given by something that goes before a file.
 fn is_outweighed(owner: &Command, argument: &Arg, is_said: impl Fn(&str) -> bool) -> bool {
     let excludes = |one: &Arg, other: &Arg| {
-        owner.get_arg_conflicts_with(one).iter().any(|conflict| conflict.get_id() == other.get_id())
+        let (name, instead) = (one.get_id().as_str(), other.get_id().as_str());
+        let is_conflict = |conflict: &&Arg| conflict.get_id() == other.get_id();
+        ALTERNATIVES.contains(&(name, instead)) || owner.get_arg_conflicts_with(one).iter().any(is_conflict)
     };
     owner.get_arguments().filter(|other| is_said(other.get_id().as_str())).any(|other| {
         other.get_id() == argument.get_id() || excludes(argument, other) || excludes(other, argument)
@@ -331,6 +336,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_taken_where_the_command_line_takes_one() {
+        assert_eq!(words("[bench]\ncores = [1, 3]\n", &[]).expect("words"), ["--cores=1,3"]);
+        let mut command = invocation::command();
+        command.build();
+        let tune = command.find_subcommand("tune").expect("a command");
+        let text = "[tune]\ntasks = [16, 64]\nconnections = \"1,2\"\n";
+        let file = ConfigFile::parse("f.toml", text).expect("a file");
+        let swept = file.words(&command, tune, |_| false).expect("words");
+        assert_eq!(swept, ["--tasks=16,64", "--connections=1,2"]);
+    }
+
+    #[test]
     fn what_is_said_elsewhere_goes_before_the_file_and_so_does_what_excludes_it() {
         let text = "[bench]\nduration = \"1s\"\nshards = 2\n";
         assert_eq!(words(text, &["duration"]).expect("words"), ["--shards=2"]);
@@ -339,7 +356,11 @@ mod tests {
             ["--shards=2"],
             "--requests excludes --duration"
         );
-        assert_eq!(words(text, &["cores"]).expect("words"), ["--duration=1s"], "--shards excludes --cores");
+        assert_eq!(
+            words(text, &["cores"]).expect("words"),
+            ["--duration=1s"],
+            "--cores goes before --shards"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod endpoint;
 
 use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -13,7 +15,8 @@ use super::args::{CONNECTIONS_MAX, SHARDS_MAX, count};
 use super::login::LoginArgs;
 use super::paint::{Ink, Paint};
 use super::sink::{self, Sink};
-use super::{FAILED, Failure, UNREACHABLE, WELL, parse, stop};
+use super::tls::PeerArgs;
+use super::{FAILED, Failure, UNREACHABLE, WELL, parse, settings, stop};
 use crate::config::allowed_cores;
 use crate::shard::machine::{self, Cores, Facts, Finding, Level, Needs};
 use crate::{Config, Effective};
@@ -27,6 +30,11 @@ pub(super) struct DoctorArgs {
     url: Option<String>,
     #[command(flatten)]
     login: LoginArgs,
+    #[command(flatten)]
+    tls: PeerArgs,
+    /// How long it may take to connect, e.g. 500ms [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    connect_timeout: Option<Duration>,
     /// Whether there is enough for so many executors [default: one per core that this process may
     /// use]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
@@ -67,7 +75,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     });
     let diagnosis = Diagnosis { needs, machine, endpoint };
     write(args, json, &diagnosis).map_err(Failure::Failed)?;
-    Ok(diagnosis.code())
+    Ok(if stop.load(Ordering::Relaxed) { stop::code() } else { diagnosis.code() })
 }
 
 impl DoctorArgs {
@@ -79,15 +87,18 @@ impl DoctorArgs {
 
 fn config(args: &DoctorArgs) -> Result<(Config, Effective), Failure> {
     let url = args.url().unwrap_or("redis://localhost");
-    let usage = |error| Failure::Usage(format!("--url: {error}"));
-    let mut config = args.login.apply(Config::from_url(url).map_err(usage)?, args.url().is_none())?;
+    let config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
+    let mut config = args.tls.apply(args.login.apply(config, args.url().is_none())?, args.url())?;
+    if let Some(timeout) = args.connect_timeout {
+        config = config.connect_timeout(timeout);
+    }
     if let Some(shards) = args.shards {
         config = config.shards(count(shards));
     }
     if let Some(connections) = args.connections {
         config = config.connections_per_shard(count(connections));
     }
-    let effective = config.effective().map_err(usage)?;
+    let effective = config.effective().map_err(|error| settings::refused(&args.tls, &error))?;
     Ok((config, effective))
 }
 
@@ -145,7 +156,10 @@ fn text(diagnosis: &Diagnosis, quiet: bool, paint: Paint) -> String {
             Some(Level::Fail) if worst(&diagnosis.machine) == Level::Fail => "It cannot run here.",
             Some(Level::Fail) => "It can run here; the endpoint is not as it should be.",
             Some(Level::Warn) => "It can run here, and not as well as it could.",
-            Some(Level::Ok) | None => "All well.",
+            Some(Level::Ok) | None if diagnosis.endpoint.is_some() => {
+                "All well: it can run here, and the endpoint is as it should be."
+            }
+            Some(Level::Ok) | None => "All well: it can run here.",
         };
         out.push_str(&format!("\n{verdict}\n"));
     }
@@ -222,12 +236,12 @@ Examples:
       Whether there are enough descriptors and locked memory for as much.
   hitless doctor --url rediss://db.example.com:6380 --json -
       And whether this endpoint can be reached, speaks RESP3, and announces maintenance.
-A password is best given by the variable HITLESS_URL or HITLESS_PASSWORD: what stands on a command
-line, everybody on the machine can read.
+A password is best given by --password-file or by the variable HITLESS_PASSWORD: every user of the
+machine can read a command line.
 
 Exit codes:
   0 all well, or nothing worse than a warning · 1 the endpoint did not hold a check · 2 usage ·
-  3 this machine cannot run it";
+  3 this machine cannot run it · 130 interrupted (143 by SIGTERM)";
 
 #[cfg(test)]
 mod tests {

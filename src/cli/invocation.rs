@@ -53,8 +53,8 @@ impl Answer {
     /// Says it where it belongs, and which code to exit with.
     pub(super) fn print(&self) -> u8 {
         let text = |paint: Paint| match paint.is_on() {
-            true => self.secrets.hide(&self.error.render().ansi().to_string()),
-            false => self.secrets.hide(&self.error.render().to_string()),
+            true => self.secrets.hide(&joined(&self.error.render().ansi().to_string())),
+            false => self.text(),
         };
         // Whoever does not read it does not mind.
         let _ = match self.error.use_stderr() {
@@ -64,10 +64,14 @@ impl Answer {
         u8::try_from(self.error.exit_code()).unwrap_or(super::USAGE)
     }
 
-    #[cfg(test)]
     fn text(&self) -> String {
-        self.secrets.hide(&self.error.render().to_string())
+        self.secrets.hide(&joined(&self.error.render().to_string()))
     }
+}
+
+/// What clap has made of a help text, without the joiners that keep it from making too much of one.
+pub(super) fn joined(text: &str) -> String {
+    text.replace(JOINER, "")
 }
 
 /// Everything that can be typed.
@@ -307,6 +311,9 @@ fn open_password_file(matches: &ArgMatches) -> Option<String> {
     is_open.then(|| format!("--password-file: others may read {path:?}; chmod 600 keeps it to you"))
 }
 
+/// It has no width, and parts no words.
+const JOINER: char = '\u{2060}';
+
 const EXAMPLES: &str = "\
 Examples:
   hitless bench
@@ -320,7 +327,8 @@ Examples:
 
 Exit codes:
   0 all well · 1 ran, but something failed or a check did not hold · 2 usage ·
-  3 could not reach the endpoint, or this machine cannot run io_uring; after a second Ctrl-C 130";
+  3 could not reach the endpoint, or this machine cannot run io_uring ·
+  130 interrupted (143 by SIGTERM); the first Ctrl-C still gives the report, the second ends it at once";
 
 #[cfg(test)]
 mod tests {
@@ -384,6 +392,16 @@ mod tests {
         assert!(warned(&["doctor", "-u", url]).contains("--url"));
         assert_eq!(warned(&["bench", "--url", url, "--quiet"]), "");
         assert_eq!(warned(&["bench", "--url", "redis://127.0.0.1"]), "");
+    }
+
+    #[test]
+    fn help_names_every_part_of_a_command_that_is_filled_in() {
+        for typed in [["bench", "--help"], ["bench", "-h"], ["tune", "--help"], ["tune", "-h"]] {
+            let help = refused(&typed);
+            for part in ["{key}", "{key:2}", "{value}", "{n}", "{random:MIN-MAX}"] {
+                assert!(help.contains(part), "{part}: {help}");
+            }
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     if has_version {
         man.render_version_section(&mut page)?;
     }
-    Ok((format!("{name}.1"), page))
+    Ok((format!("{name}.1"), invocation::joined(&String::from_utf8_lossy(&page)).into_bytes()))
 }
 
 /// What stands below the options: a heading is a section, and its lines stay as they are.
@@ -148,6 +148,9 @@ mod tests {
             }
         }
         assert_eq!(pages[0].0, "hitless.1");
+        let (_, bench) = pages.iter().find(|(name, _)| name == "hitless-bench.1").expect("a page");
+        let bench = std::str::from_utf8(bench).expect("text");
+        assert!(bench.contains("{n} (a number"), "{bench}");
     }
 
     #[test]

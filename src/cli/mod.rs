@@ -22,6 +22,7 @@ mod rehearse;
 mod remedy;
 mod scenario;
 mod secrets;
+mod settings;
 mod simulate;
 mod sink;
 mod stop;
@@ -29,6 +30,7 @@ mod suggest;
 mod tables;
 mod text;
 mod tls;
+mod topology;
 mod tune;
 mod units;
 
@@ -87,6 +89,8 @@ enum Failure {
     Usage(String),
     /// The endpoint cannot be reached, or the machine cannot run it.
     Unreachable(anyhow::Error),
+    /// The user did not want to wait; what was interrupted.
+    Interrupted(&'static str),
     /// Anything else.
     Failed(anyhow::Error),
 }
@@ -131,6 +135,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Usage(message)) => {
             complain(&format!("{message}\n\nFor more information, try '--help'."));
             USAGE
+        }
+        Err(Failure::Interrupted(what)) => {
+            complain(&format!("interrupted {what}"));
+            stop::code()
         }
         Err(Failure::Unreachable(error)) => {
             complain(&remedy::chain(&error));
@@ -186,6 +194,8 @@ mod tests {
             (&["--key-distribution", "gauss"], "--key-distribution", "uniform, zipf:S"),
             (&["--key-space", "9999999999999"], "--key-space", "1 to 1000000000000"),
             (&["--pipeline", "0"], "--pipeline", "1 to 10000"),
+            (&["--pipeline", "1,16"], "--pipeline", "hitless tune sweeps lists"),
+            (&["--tls-min-version", "1.1"], "--tls-min-version", "allowed: 1.2, 1.3"),
             (&["--command", "GET {kee}"], "--command", "{kee} is not known"),
             (&["--via", "pigeon"], "--via", "shard, client"),
             (&["--maint", "maybe"], "--maint", "auto, enabled, disabled"),
@@ -196,6 +206,12 @@ mod tests {
         }
         assert!(refused(&["--duration", "1s", "--requests", "1"]).contains("--requests"));
         assert!(refused(&["--no-moving", "--moving-at", "1s"]).contains("--moving-at"));
+    }
+
+    #[test]
+    fn no_version_of_tls_is_suggested_for_another() {
+        let said = refused(&["--tls-min-version", "1.1"]);
+        assert!(said.contains("RFC 8996") && !said.contains("similar"), "{said}");
     }
 
     #[test]

@@ -2,32 +2,17 @@
 //!
 //! Every error says what is allowed; which option it was is said by the caller.
 
+mod number;
+
 use std::time::Duration;
 
+pub(super) use self::number::number;
 use crate::load::{KeyDistribution, Mix, VALUE_SIZE_MAX, ValueSize};
 
 /// The longest time that an option takes.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The highest core that can be named.
 const CORE_MAX: usize = 4095;
-
-/// A whole number between `least` and `most`; `_` and `,` may part its digits, and `k`, `M` or `G` may follow them for
-/// thousands, millions and billions.
-pub(super) fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',')).collect();
-    let (digits, unit) = match digits.strip_suffix(|c: char| c.is_ascii_alphabetic()) {
-        Some(rest) if digits.ends_with(['k', 'K']) => (rest, 1000),
-        Some(rest) if digits.ends_with('M') => (rest, 1_000_000),
-        Some(rest) if digits.ends_with('G') => (rest, 1_000_000_000),
-        _ => (digits.as_str(), 1),
-    };
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    match number {
-        Some(number) if (least..=most).contains(&number) => Ok(number),
-        _ if most == u64::MAX => Err(format!("allowed: a whole number from {least}, e.g. {}", least.max(1))),
-        _ => Err(format!("allowed: a whole number from {least} to {most}")),
-    }
-}
 
 /// A time above zero, with its unit: `10s`, `1m 30s`, `500ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -139,17 +124,6 @@ pub(super) fn distribution(text: &str) -> Result<KeyDistribution, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers() {
-        assert_eq!(number("1_000,000", 1, u64::MAX), Ok(1_000_000));
-        assert_eq!(number("50k", 1, u64::MAX), Ok(50_000));
-        assert_eq!(number("2M", 1, u64::MAX), Ok(2_000_000));
-        assert_eq!(number("0", 1, 9), Err("allowed: a whole number from 1 to 9".into()));
-        for text in ["", "-1", "1.5", "ten", "10", "k", "1k", "1x", "99999999999999999G"] {
-            assert!(number(text, 1, 9).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn durations() {

@@ -177,7 +177,7 @@ fn reach(upstream: &UpstreamConfig, stop: &AtomicBool) -> Result<(), Failure> {
                     .map_err(Failure::Unreachable);
             }
             Err(RecvTimeoutError::Timeout) if !stop.load(Ordering::Relaxed) => {}
-            Err(_) => return Err(Failure::Failed(anyhow!("interrupted while connecting"))),
+            Err(_) => return Err(Failure::Interrupted("while connecting")),
         }
     }
 }
@@ -343,7 +343,8 @@ A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) 
 
 Exit codes:
   0 all well · 1 a step of the script failed · 2 usage ·
-  3 cannot listen or reach the upstream, or this machine cannot run io_uring";
+  3 cannot listen or reach the upstream, or this machine cannot run io_uring ·
+  130 interrupted (143 by SIGTERM) before it served";
 
 #[cfg(test)]
 mod tests {

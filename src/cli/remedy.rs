@@ -17,6 +17,11 @@ pub(super) fn text(error: &Error) -> String {
     error.text(words)
 }
 
+/// What is wrong, and what to do about it, apart.
+pub(super) fn parts(error: &Error) -> (String, Option<&'static str>) {
+    (error.problem(), error.remedy().map(words))
+}
+
 fn words(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::CheckAddress => "check the host and the port in --url",
@@ -33,7 +38,9 @@ fn words(remedy: Remedy) -> &'static str {
         }
         Remedy::RenewCertificate => "renew it on the server, or set this machine's clock",
         Remedy::CheckClock => "set this machine's clock, or the server's",
-        Remedy::ClientCertificate => "give one that the server trusts with --tls-cert FILE and --tls-key FILE",
+        Remedy::ClientCertificate => {
+            "give one that the server trusts with --tls-cert FILE and --tls-key FILE"
+        }
         Remedy::TlsVersion => "lower --tls-min-version to 1.2, or allow TLS 1.2 or 1.3 on the server",
         Remedy::Password => "give it with --password-file FILE, or in the variable HITLESS_PASSWORD",
         Remedy::CheckLogin => {
@@ -59,7 +66,9 @@ mod tests {
     fn the_command_names_options_and_no_setting_of_the_library() {
         for remedy in Remedy::ALL {
             let (told, library) = (words(remedy), remedy.to_string());
-            for word in ["hitless::", "Config::", "ca_file", "version_min", "client_certificate", "server_name"] {
+            for word in
+                ["hitless::", "Config::", "ca_file", "version_min", "client_certificate", "server_name"]
+            {
                 assert!(!told.contains(word), "{told}");
             }
             assert!(!library.contains("--tls-") && !library.contains("--url"), "{library}");

@@ -73,10 +73,16 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     }
     let jobs = args.jobs.map(count);
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let count = seeds.end - seeds.start;
     let found = run_all(seeds, jobs, &stop, args.quiet);
     let story = found.violation.as_ref().map(|(seed, violation)| story(*seed, violation));
     write(args, json, &found, story.as_deref()).map_err(Failure::Failed)?;
-    Ok(if found.violation.is_some() { FAILED } else { WELL })
+    Ok(match found.violation {
+        Some(_) => FAILED,
+        // Fewer worlds were run than were asked for.
+        None if found.worlds < count && stop.load(Ordering::Relaxed) => stop::code(),
+        None => WELL,
+    })
 }
 
 /// Runs the worlds on so many threads. The first violation ends it: of all seeds below it, every world was run.
@@ -235,4 +241,5 @@ Examples:
       One world, and everything that happens in it.
 
 Exit codes:
-  0 every invariant held in every world · 1 one did not; its shortest story is told · 2 usage";
+  0 every invariant held in every world · 1 one did not; its shortest story is told · 2 usage ·
+  130 interrupted (143 by SIGTERM) before all worlds were run";

@@ -1,9 +1,11 @@
 //! Ctrl-C: the first asks for a clean end with a report, the second kills at once.
 
 use std::future::Future;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -11,20 +13,43 @@ use std::time::Duration;
 use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::low_level::pipe;
 
-/// How long it takes at most until the wish to stop is seen.
-const LOOK: Duration = Duration::from_millis(50);
+use super::live::LogWriter;
 
-/// A flag that the first SIGINT or SIGTERM raises.
+/// A flag that the first SIGINT or SIGTERM raises. If the end does not come soon after it, the user is told how to force
+/// it.
 pub(super) fn on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
+    let (heard, told) = UnixStream::pair().context("could not make what a signal is told by")?;
+    let last = LAST.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
+        let number = usize::try_from(signal).unwrap_or_default();
         // The order matters: the second signal finds the flag raised by the first.
         flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())
+            .and_then(|_| flag::register_usize(signal, last.clone(), number))
             .and_then(|_| flag::register(signal, stop.clone()))
+            .and_then(|_| pipe::register(signal, told.try_clone()?))
             .context("could not install a signal handler")?;
     }
+    let wait = thread::Builder::new().name("hitless-signals".into());
+    wait.spawn(move || explain_delay(heard)).context("could not start the thread that waits for signals")?;
     Ok(stop)
+}
+
+/// What an interrupted command exits with, as shells have it: 130 after Ctrl-C, 143 after SIGTERM.
+pub(super) fn code() -> u8 {
+    let last = LAST.get().map_or(0, |last| last.load(Ordering::Relaxed));
+    u8::try_from(128 + last).unwrap_or(super::FAILED)
+}
+
+/// Waits for the first signal, and a little longer. It ends with the process.
+fn explain_delay(mut heard: UnixStream) {
+    if heard.read_exact(&mut [0]).is_ok() {
+        thread::sleep(HINT_AFTER);
+        // Not to be read does not hurt.
+        let _ = LogWriter.write_all(HINT.as_bytes());
+    }
 }
 
 /// Waits for `future`; `None` if the user wants to stop before it is done.
@@ -46,6 +71,15 @@ pub(super) fn unless<F: Future>(stop: &AtomicBool, future: F) -> Option<F::Outpu
     }
     None
 }
+
+/// The last signal that asked for an end.
+static LAST: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// How long it takes at most until the wish to stop is seen.
+const LOOK: Duration = Duration::from_millis(50);
+/// An end that takes less needs no explanation.
+const HINT_AFTER: Duration = Duration::from_millis(500);
+const HINT: &str = "stopping: what is under way is waited for; press Ctrl-C again to quit at once\n";
 
 #[cfg(test)]
 mod tests {

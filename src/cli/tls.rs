@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Failure;
 use crate::config::{Config, Tls, TlsVersion};
 
-/// Options about TLS, as they are written on the command line.
+/// Options about TLS, of a command that has endpoints in this process.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsArgs {
@@ -15,10 +15,18 @@ pub(super) struct TlsArgs {
     /// nothing else; with --url, rediss:// says it
     #[arg(long)]
     pub(super) tls: bool,
-    /// Whom to trust: certificates of authorities, as PEM [default: those that the system trusts]
+    #[command(flatten)]
+    pub(super) peer: PeerArgs,
+}
+
+/// Options about TLS with a server: which certificates are trusted, and which is shown.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub(super) struct PeerArgs {
+    /// Trust the CA certificates in this PEM file [default: those that the system trusts]
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Who to be, for servers that want to know: a certificate, as PEM
+    /// Show this certificate to servers that want one of the client; a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The private key of --tls-cert, as PEM
@@ -27,22 +35,22 @@ pub(super) struct TlsArgs {
     /// The name that the server's certificate has to be for [default: the URL's host]
     #[arg(long, value_name = "NAME")]
     tls_server_name: Option<String>,
-    /// The oldest version to speak [default: 1.2]
-    #[arg(long, value_name = "VERSION")]
-    tls_min_version: Option<VersionArg>,
-    /// DANGER: trust whoever answers. Whoever is on the way can read and change everything, and the password too
+    /// The oldest version of TLS to speak [default: 1.2]
+    #[arg(long, value_name = "1.2|1.3", value_parser = version)]
+    tls_min_version: Option<TlsVersion>,
+    /// DANGER: skip certificate checks; anyone on the path can read and modify the traffic, and learn the password
     #[arg(long)]
     tls_insecure_skip_verify: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum VersionArg {
-    /// TLS 1.2
-    #[value(name = "1.2")]
-    Tls12,
-    /// TLS 1.3
-    #[value(name = "1.3")]
-    Tls13,
+/// No list of values that clap knows: it would take 1.1 for a slip of 1.3.
+fn version(text: &str) -> Result<TlsVersion, String> {
+    match text {
+        "1.2" => Ok(TlsVersion::Tls12),
+        "1.3" => Ok(TlsVersion::Tls13),
+        _ => Err("allowed: 1.2, 1.3; older versions are broken, RFC 8996 forbids them, and this client speaks none"
+            .to_owned()),
+    }
 }
 
 /// The certificate that endpoints in this process show.
@@ -62,44 +70,56 @@ impl Made {
 }
 
 impl TlsArgs {
-    /// Adds what was said to what the URL said. `made`: the endpoints in this process speak TLS, and show this.
+    /// Adds the options to what the URL said. `made`: the endpoints in this process speak TLS, and show this.
     pub(super) fn apply(
         &self,
         config: Config,
         url: Option<&str>,
         made: Option<&Made>,
     ) -> Result<Config, Failure> {
-        let Some(first) = self.first() else {
+        let Some(first) = self.tls.then_some("--tls").or(self.peer.first()) else {
             return Ok(config);
         };
+        let refuse = |option: &str, why: &str| Err(Failure::Usage(format!("{option}: {why}")));
+        match (url, made) {
+            (Some(url), _) => self.peer.apply_as(first, config, url),
+            (None, None) => refuse(
+                first,
+                "nothing here speaks TLS: --tls has the endpoints in this process speak it, and --url rediss://… names \
+                 others",
+            ),
+            (None, Some(made)) => match self.peer.about_others() {
+                Some(option) => refuse(
+                    option,
+                    "the endpoints in this process have a certificate made for the occasion, which is trusted, and ask \
+                     for none; it takes --url rediss://…",
+                ),
+                None => Ok(config.tls(self.peer.extend(Tls::new().ca_pem(&made.certificate)))),
+            },
+        }
+    }
+}
+
+impl PeerArgs {
+    /// Adds the options to what the URL said; without a URL there must be none.
+    pub(super) fn apply(&self, config: Config, url: Option<&str>) -> Result<Config, Failure> {
+        match (self.first(), url) {
+            (None, _) => Ok(config),
+            (Some(first), Some(url)) => self.apply_as(first, config, url),
+            (Some(first), None) => Err(Failure::Usage(format!("{first}: it takes --url rediss://…"))),
+        }
+    }
+
+    /// `first`: the option to blame if the URL says that TLS is not spoken.
+    fn apply_as(&self, first: &str, config: Config, url: &str) -> Result<Config, Failure> {
         let refuse = |why: &str| Err(Failure::Usage(format!("{first}: {why}")));
-        let tls = match (url, made) {
-            (Some(url), _) => match config.tls_settings() {
-                Some(tls) => tls.clone(),
-                None if url.split("://").next().is_some_and(|scheme| scheme.contains("unix")) => {
-                    return refuse("a unix socket stays within the machine, and takes no TLS");
-                }
-                None => {
-                    return refuse(&format!("the URL says that TLS is not spoken; write {}", secured(url)));
-                }
-            },
-            (None, None) => {
-                return refuse(
-                    "nothing here speaks TLS: --tls has the endpoints in this process speak it, and --url \
-                               rediss://… names others",
-                );
+        match config.tls_settings().cloned() {
+            Some(tls) => Ok(config.tls(self.extend(tls))),
+            None if url.split("://").next().is_some_and(|scheme| scheme.contains("unix")) => {
+                refuse("a unix socket stays within the machine, and takes no TLS")
             }
-            (None, Some(made)) => match self.about_others() {
-                Some(option) => {
-                    return Err(Failure::Usage(format!(
-                        "{option}: the endpoints in this process have a certificate made for the occasion, which is \
-                         trusted, and ask for none; it takes --url rediss://…"
-                    )));
-                }
-                None => Tls::new().ca_pem(&made.certificate),
-            },
-        };
-        Ok(config.tls(self.extend(tls)))
+            None => refuse(&format!("the URL says that TLS is not spoken; write {}", secured(url))),
+        }
     }
 
     fn extend(&self, mut tls: Tls) -> Tls {
@@ -113,10 +133,7 @@ impl TlsArgs {
             tls = tls.server_name(name);
         }
         if let Some(version) = self.tls_min_version {
-            tls = tls.version_min(match version {
-                VersionArg::Tls12 => TlsVersion::Tls12,
-                VersionArg::Tls13 => TlsVersion::Tls13,
-            });
+            tls = tls.version_min(version);
         }
         match self.tls_insecure_skip_verify {
             true => tls.danger_accept_any_certificate(),
@@ -124,10 +141,11 @@ impl TlsArgs {
         }
     }
 
-    /// The option that a setting of the library's was made by, if it was made by one.
+    /// The option by which a setting of the library's was made, if one of these was given for it.
     pub(super) fn option(&self, knob: &str) -> Option<&'static str> {
         match knob {
-            "tls.ca" | "tls.roots" => self.tls_ca.is_some().then_some("--tls-ca"),
+            "tls.ca" => self.tls_ca.is_some().then_some("--tls-ca"),
+            "tls.roots" => Some("--tls-ca"),
             "tls.client_certificate" => self.tls_cert.is_some().then_some("--tls-cert"),
             "tls.client_key" => self.tls_key.is_some().then_some("--tls-key"),
             "tls.server_name" => self.tls_server_name.is_some().then_some("--tls-server-name"),
@@ -140,7 +158,7 @@ impl TlsArgs {
     fn first(&self) -> Option<&'static str> {
         let other = self.tls_min_version.is_some().then_some("--tls-min-version");
         let danger = self.tls_insecure_skip_verify.then_some("--tls-insecure-skip-verify");
-        self.tls.then_some("--tls").or(self.about_others()).or(other).or(danger)
+        self.about_others().or(other).or(danger)
     }
 
     /// An option that was given, and says nothing about endpoints in this process.

@@ -17,7 +17,7 @@ use conduct::{Conductor, Outcome};
 use output::Output;
 
 use super::bench::Resolved;
-use super::{FAILED, Failure, WELL, stop};
+use super::{FAILED, Failure, WELL, stop, topology};
 use crate::load::tuner::sweep::{Grid, SETTINGS_MAX, doublings};
 
 /// Sweeps, and says which code to exit with.
@@ -28,11 +28,18 @@ pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
     let resolved = Resolved::new(&bench)?;
     let grid = grid(&sweep, resolved.effective.shard_cores().len())?;
     let output = Output::new(&output)?;
+    if resolved.embedded.is_none() {
+        topology::check_first(&resolved.config, &resolved.effective, &stop)?;
+    }
     let conductor = Conductor::new(&resolved, &bench, &tuning, &grid, stop)?;
     let outcome = conductor.conduct(begin)?;
     let told = Told { resolved: &resolved, grid: &grid, tuning: &tuning, outcome: &outcome };
     output.write(&told).map_err(Failure::Failed)?;
-    Ok(if outcome.is_well() { WELL } else { FAILED })
+    Ok(match outcome.is_well() {
+        false => FAILED,
+        true if outcome.interrupted => stop::code(),
+        true => WELL,
+    })
 }
 
 /// Everything that a report tells.

@@ -6,6 +6,7 @@
 mod cores;
 mod credentials;
 mod effective;
+mod error;
 mod hook;
 mod maintenance;
 mod resolver;
@@ -20,17 +21,16 @@ pub(crate) use self::cores::allowed as allowed_cores;
 pub use self::credentials::CredentialsProvider;
 pub(crate) use self::credentials::Provider;
 pub use self::effective::Effective;
+pub use self::error::ConfigError;
 pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
 pub use self::resolver::Resolve;
 pub(crate) use self::resolver::Resolver;
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsVersion};
-use crate::error::{Error, ErrorKind};
 pub use crate::proto::connection::Credentials;
 use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::error::Outcome;
 use crate::proto::maint::event::Event;
 use crate::proto::resp::Limits;
 
@@ -78,31 +78,6 @@ pub struct Config {
     tls: Option<Tls>,
     provider: Provider,
     idle_ping: Duration,
-}
-
-/// A setting that cannot work: which one, what it was, and what it may be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{knob}: {problem}")]
-pub struct ConfigError {
-    knob: String,
-    problem: String,
-}
-
-impl ConfigError {
-    /// The name of the setting, or of the part of the URL.
-    pub fn knob(&self) -> &str {
-        &self.knob
-    }
-
-    pub(crate) fn new(knob: impl Into<String>, problem: impl Into<String>) -> Self {
-        ConfigError { knob: knob.into(), problem: problem.into() }
-    }
-}
-
-impl From<ConfigError> for Error {
-    fn from(error: ConfigError) -> Self {
-        Error::new(ErrorKind::Config, Outcome::Unsent, error.to_string())
-    }
 }
 
 impl Config {

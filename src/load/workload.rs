@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::keys::{KEY_SPACE_MAX, KeyDistribution};
 use super::mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix};
 use super::values::{Form, SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
+use crate::shard::CALLS_MAX;
 
 /// The load that a run generates.
 ///
@@ -106,8 +107,8 @@ impl fmt::Display for Via {
     }
 }
 
-/// The most callers a shard may have: glommio counts a task's wakers in sixteen bits.
-pub const TASKS_MAX: usize = 30_000;
+/// The most callers a shard may have, each with a call of its own.
+pub const TASKS_MAX: usize = CALLS_MAX;
 /// The most commands that one caller may send together.
 pub const PIPELINE_MAX: usize = 10_000;
 /// The highest rate, in commands per second.
@@ -153,6 +154,9 @@ impl Workload {
     pub fn check(&self, shards: usize) -> Result<(), WorkloadError> {
         in_range("tasks", self.tasks as u64, 1, TASKS_MAX as u64)?;
         in_range("pipeline", self.pipeline as u64, 1, PIPELINE_MAX as u64)?;
+        if self.tasks.saturating_mul(self.pipeline) > CALLS_MAX {
+            return Err(WorkloadError::TooManyCalls { tasks: self.tasks, pipeline: self.pipeline });
+        }
         in_range("key-space", self.key_space, 1, KEY_SPACE_MAX)?;
         in_range("value-size", self.values.max as u64, 0, VALUE_SIZE_MAX as u64)?;
         in_range("value-size", self.values.min as u64, 0, self.values.max as u64)?;
@@ -235,6 +239,20 @@ pub enum WorkloadError {
         /// What is allowed.
         allowed: String,
     },
+    /// More calls would be open at once than a shard has room for.
+    #[error(
+        "--tasks: {tasks} callers that send {pipeline} commands each (--pipeline) have {} calls open at once, and a \
+         shard has room for {CALLS_MAX}; allowed with --pipeline {pipeline}: --tasks 1 to {}; spread them over \
+         more --shards",
+        tasks.saturating_mul(*pipeline),
+        CALLS_MAX / (*pipeline).max(1)
+    )]
+    TooManyCalls {
+        /// Callers of a shard.
+        tasks: usize,
+        /// Commands that each of them sends together.
+        pipeline: usize,
+    },
     /// The mix is `0:0`.
     #[error("--ratio: 0:0 sends nothing; at least one of SET and GET must be above 0")]
     NoCommands,
@@ -296,6 +314,10 @@ mod tests {
     fn nonsense_names_the_option_and_the_range() {
         assert!(message(|w| w.tasks = 0).contains("--tasks: 0 is out of range; allowed: 1 to"));
         assert!(message(|w| w.pipeline = 1 << 20).contains("--pipeline"));
+        let crowded = message(|w| (w.tasks, w.pipeline) = (4000, 10));
+        assert!(crowded.contains("40000 calls") && crowded.contains("--tasks 1 to 3000"), "{crowded}");
+        let full = Workload { tasks: 3000, pipeline: 10, ..Workload::default() };
+        assert_eq!(full.check(1), Ok(()));
         assert!(message(|w| w.key_space = KEY_SPACE_MAX + 1).contains("to 1000000000000"));
         assert!(message(|w| w.values = ValueSize { min: 2, max: 1 }).contains("--value-size"));
         assert!(message(|w| w.limit = Limit::Duration(Duration::ZERO)).contains("--duration"));

@@ -87,7 +87,9 @@ pub(crate) enum CloseReason {
     Handshake { command: &'static str, reply: String },
     #[error("the server speaks RESP2 only, and the maintenance mode `enabled` takes RESP3")]
     Resp3NotNegotiated,
-    #[error("the server offers no maintenance notifications, and the maintenance mode is `enabled`; it said: {0}")]
+    #[error(
+        "the server offers no maintenance notifications, and the maintenance mode is `enabled`; it said: {0}"
+    )]
     MaintRefused(String),
     #[error(
         "this user may not ask for maintenance notifications, and the maintenance mode is `enabled`; the server said: {0}"

@@ -47,6 +47,8 @@ pub use self::reply::Reply;
 pub use self::stats::ShardStats;
 
 pub(crate) use self::broadcast::Member;
+#[cfg(feature = "load")]
+pub(crate) use self::calls::CALLS_MAX;
 use self::calls::Calls;
 pub(crate) use self::calls::{Call, Departure};
 use self::poller::Idling;

@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::cli::stop;
+use crate::cli::topology::Topology;
+use crate::cli::{remedy, stop};
 use crate::shard::machine::{Finding, Level};
-use crate::{Client, Config, Effective, ErrorKind, Maintenance, Result};
+use crate::{Client, Config, Effective, Error, ErrorKind, Maintenance, Result};
 
 /// Where the machine is the problem already.
 pub(super) fn not_asked() -> Finding {
@@ -37,7 +38,7 @@ fn reach(effective: &Effective, findings: &mut Vec<Finding>) -> std::result::Res
         let begin = Instant::now();
         return match UnixStream::connect(path) {
             Ok(_) => Ok(Finding::ok("connect", format!("in {:.1?}", begin.elapsed()))),
-            Err(error) => Err(Finding::fail("connect", error.to_string(), remedy(&error))),
+            Err(error) => Err(Finding::fail("connect", error.to_string(), advice(&error))),
         };
     }
     let addresses = match endpoint.socket_addr() {
@@ -65,7 +66,7 @@ fn reach(effective: &Effective, findings: &mut Vec<Finding>) -> std::result::Res
             Err(error) => refused.push((*address, error)),
         }
     }
-    let remedy = refused.last().map_or("check the name", |(_, error)| remedy(error));
+    let remedy = refused.last().map_or("check the name", |(_, error)| advice(error));
     Err(Finding::fail("connect", texts(&refused), remedy))
 }
 
@@ -83,13 +84,13 @@ fn texts(refused: &[(SocketAddr, io::Error)]) -> String {
     refused.iter().map(|(address, error)| format!("{address}: {error}")).collect::<Vec<_>>().join("; ")
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            "nobody listens there: check the port, and whether the server runs"
+            "no server listens there: check the port, and whether the server runs"
         }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            "nobody answers there: check the address, and firewalls on the way"
+            "no answer came: check the address, and firewalls on the path"
         }
         io::ErrorKind::PermissionDenied => "this user may not: check the permissions of the socket",
         io::ErrorKind::NotFound => "there is no such socket: check the path, and whether the server runs",
@@ -97,7 +98,7 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// A handshake and a PING, with whatever maintenance mode; whether that worked.
+/// A handshake, a PING and a question, with whatever maintenance mode; whether it makes sense to go on.
 fn log_in(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &mut Vec<Finding>) -> bool {
     let is_tls = setting(effective, "tls") != "(none)";
     match session(config.clone().maintenance(Maintenance::disabled()), effective, stop) {
@@ -105,25 +106,45 @@ fn log_in(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &
             findings.push(interrupted("login"));
             false
         }
-        Some(Ok(round_trip)) => {
+        Some(Ok((round_trip, topology))) => {
             if is_tls {
                 findings.push(Finding::ok("TLS", setting(effective, "tls")));
             }
             findings.push(Finding::ok("login", format!("a PING took {round_trip:.1?}")));
-            true
+            findings.push(keys(&topology));
+            topology.misfit().is_none()
         }
         Some(Err(error)) => {
-            let (check, remedy) = match error.kind() {
-                ErrorKind::Auth => ("login", "check the user and the password in the URL"),
-                ErrorKind::Machine => ("login", "see this machine, above"),
-                _ if is_tls => {
-                    ("TLS", "check that the port speaks TLS, and whom its certificate is for and from")
-                }
-                _ => ("login", "check that it is a Redis, and whether the port speaks TLS (rediss://)"),
-            };
-            findings.push(Finding::fail(check, error.to_string(), remedy));
+            findings.push(unused(&error, is_tls));
             false
         }
+    }
+}
+
+/// Why there is no connection that can be used.
+fn unused(error: &Error, is_tls: bool) -> Finding {
+    let (problem, remedy) = remedy::parts(error);
+    let (check, otherwise) = match error.kind() {
+        ErrorKind::Auth => ("login", "check the user and the password"),
+        ErrorKind::Machine => ("login", "see this machine, above"),
+        ErrorKind::Tls => ("TLS", "check that the port speaks TLS"),
+        _ if is_tls => ("TLS", "check that the port speaks TLS, and whom its certificate is for and from"),
+        _ => ("login", "check that it is a Redis, and whether the port speaks TLS (rediss://)"),
+    };
+    Finding::fail(check, problem, remedy.unwrap_or(otherwise))
+}
+
+/// Whether one server has all the keys.
+fn keys(topology: &Topology) -> Finding {
+    const CHECK: &str = "keys";
+    match (topology.misfit(), topology) {
+        (Some(misfit), _) => Finding::fail(CHECK, misfit.problem, misfit.remedy),
+        (None, Topology::Replica) => {
+            let remedy = "commands that write are refused: give the --url of its primary, or only read";
+            Finding::warn(CHECK, "the server is a replica", remedy)
+        }
+        (None, Topology::Unknown) => Finding::ok(CHECK, "the server does not say whether it has all of them"),
+        (None, _) => Finding::ok(CHECK, "the server has all of them"),
     }
 }
 
@@ -153,21 +174,27 @@ fn maintenance(config: &Config, effective: &Effective, stop: &AtomicBool, findin
     match error.kind() {
         ErrorKind::Resp3NotNegotiated => findings.push(missing(
             "protocol",
-            error.to_string(),
+            "the server speaks RESP2 only".to_owned(),
             "RESP3 is spoken since Redis 6; without it there are no maintenance notifications",
         )),
+        // Most servers offer none, and nothing is wrong with them.
+        ErrorKind::MaintRefused if mode != "enabled" => {
+            let found = "notifications are not offered, as by every Redis but Redis Enterprise and Redis Cloud; \
+                         connections that are lost are made again";
+            findings.extend([spoken(), Finding::ok(CHECK, found)]);
+        }
         ErrorKind::MaintRefused => findings.extend([
             spoken(),
             missing(
                 CHECK,
-                "notifications are not offered".to_owned(),
-                "Redis Enterprise and Redis Cloud offer them, if they are switched on for the database; elsewhere \
-                 connections are lost when a server goes, and made again",
+                "notifications are not offered, and the URL insists on them".to_owned(),
+                "switch them on for the database, if it is one of Redis Enterprise or Redis Cloud; or leave out \
+                 maint=enabled",
             ),
         ]),
         ErrorKind::MaintDenied => findings.extend([
             spoken(),
-            missing(CHECK, error.to_string(), "allow the user to ask: ACL SETUSER … +client|maint_notifications"),
+            missing(CHECK, error.problem(), "allow the user to ask: ACL SETUSER … +client|maint_notifications"),
         ]),
         _ => findings.push(missing(CHECK, error.to_string(), "try again: it worked without a moment ago")),
     }
@@ -177,8 +204,9 @@ fn interrupted(check: &'static str) -> Finding {
     Finding::fail(check, "interrupted", "run it again")
 }
 
-/// Connects once, and says how long a PING takes; `None` if the user does not want to wait for it.
-fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<Result<Duration>> {
+/// Connects once, and says how long a PING takes and what kind of server it is; `None` if the user does not want to
+/// wait for it.
+fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<Result<(Duration, Topology)>> {
     let client = match Client::start(config.shards(1).connections_per_shard(1)) {
         Ok(client) => client,
         Err(error) => return Some(Err(error)),
@@ -188,7 +216,7 @@ fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<R
         client.ready(patience).await?;
         let begin = Instant::now();
         client.ping().await?;
-        Ok(begin.elapsed())
+        Ok((begin.elapsed(), Topology::ask(&client).await))
     };
     let result = stop::unless(stop, talk);
     // What was asked is answered; how the connection closes changes nothing about it.

@@ -268,7 +268,8 @@ Examples:
 Exit codes:
   0 all well · 1 nothing meets --slo, or nothing answers, or a handoff at the recommended setting
   lost something · 2 usage ·
-  3 could not reach the endpoint, or this machine cannot run io_uring";
+  3 could not reach the endpoint, or it is no server for this load, or this machine cannot run
+  io_uring · 130 interrupted (143 by SIGTERM), and all well until then";
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
-
 use super::args::TuningArgs;
 use super::progress::{Lines, Plan};
 use crate::Config;
@@ -128,7 +126,7 @@ impl<'a> Conductor<'a> {
             Some(Halted::Failed(failure)) => return Err(failure),
         };
         if !self.rows.iter().any(Row::is_measured) {
-            return Err(Failure::Failed(anyhow!("interrupted before anything was measured")));
+            return Err(Failure::Interrupted("before anything was measured"));
         }
         let found = recommend(&self.rows, self.tuning.slo.as_ref(), self.tuning.tolerance);
         let tolerance = found.as_ref().map_or(self.tuning.tolerance, |found| found.tolerance);

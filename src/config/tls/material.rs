@@ -104,7 +104,8 @@ impl Settings {
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
                 let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-                let problem = "the system trusts nobody (install its certificates, or say whom to trust)";
+                let problem =
+                    "no system root certificates were found; install ca-certificates, or name a CA to trust";
                 return Err(ConfigError::new("tls.roots", format!("{problem}: {}", why.join(", "))));
             }
         }

@@ -21,7 +21,8 @@ pub(crate) enum Stranger {
 /// Recognizes a server by the first bytes of a connection. `None`: it may well be a Redis, or nothing is known of it.
 pub(crate) fn recognize(opening: &[u8]) -> Option<Stranger> {
     let by_words = || {
-        let is = |words: &&[u8]| opening.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words));
+        let is =
+            |words: &&[u8]| opening.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words));
         OPENINGS.iter().find(|(words, _)| is(words)).map(|(_, stranger)| *stranger)
     };
     match opening {

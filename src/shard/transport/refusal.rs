@@ -52,7 +52,8 @@ fn certificate(error: &CertificateError, names: Option<&TlsNames>) -> (String, O
             let wanted = wanted.unwrap_or_default();
             (format!("the server's certificate is not for {wanted}: {error}"), Some(Remedy::ServerName))
         }
-        Certificate::UnknownIssuer => {
+        // A CA of the same name and with another key, too.
+        Certificate::UnknownIssuer | Certificate::BadSignature => {
             ("the server's certificate is not signed by a trusted CA".to_owned(), Some(Remedy::TrustIssuer))
         }
         Certificate::Expired | Certificate::ExpiredContext { .. } => {
@@ -67,7 +68,8 @@ fn certificate(error: &CertificateError, names: Option<&TlsNames>) -> (String, O
             (problem.to_owned(), Some(Remedy::MakeCertificate))
         }
         Certificate::Other(other) if other.to_string() == "UnsupportedCertVersion" => {
-            let problem = "the server's certificate is X.509 version 1, which says neither for whom nor for what it is";
+            let problem =
+                "the server's certificate is X.509 version 1, which says neither for whom nor for what it is";
             (problem.to_owned(), Some(Remedy::MakeCertificate))
         }
         _ => (format!("the server's certificate is not acceptable: {error}"), None),
@@ -116,6 +118,7 @@ mod tests {
     fn each_problem_of_a_certificate_has_its_remedy() {
         for (error, says, remedy) in [
             (CertificateError::UnknownIssuer, "not signed by a trusted CA", Some(Remedy::TrustIssuer)),
+            (CertificateError::BadSignature, "not signed by a trusted CA", Some(Remedy::TrustIssuer)),
             (CertificateError::NotValidForName, "is not for db.test", Some(Remedy::ServerName)),
             (CertificateError::Expired, "has expired", Some(Remedy::RenewCertificate)),
             (CertificateError::NotValidYet, "not valid yet", Some(Remedy::CheckClock)),
@@ -149,7 +152,8 @@ mod tests {
     #[test]
     fn a_server_without_tls_is_known_by_its_answer() {
         let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
-        let told = |opening: &[u8]| not_tls(&error, opening).map(|reason| (reason.to_string(), reason.remedy()));
+        let told =
+            |opening: &[u8]| not_tls(&error, opening).map(|reason| (reason.to_string(), reason.remedy()));
         assert_eq!(
             told(b"-ERR unknown command"),
             Some(("TLS: the server speaks Redis without TLS".to_owned(), Some(Remedy::SpeakPlain)))

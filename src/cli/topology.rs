@@ -1,0 +1,215 @@
+//! What kind of server answers: one that holds all keys, a node of a cluster, or a Sentinel. The load of a run takes the
+//! first kind.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::{Failure, stop};
+use crate::{Client, Config, Effective, Error, cmd};
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Topology {
+    /// It holds all keys, and takes writes.
+    Whole,
+    /// It holds all keys, and refuses writes.
+    Replica,
+    /// It holds some of the keys, and sends the caller elsewhere for the others.
+    ClusterNode {
+        /// The nodes that share the keys, if it says so.
+        primaries: Option<u64>,
+    },
+    /// It holds no keys, and knows where they are.
+    Sentinel {
+        /// Each primary that it watches: name and address.
+        primaries: Vec<(String, String)>,
+    },
+    /// It does not say, or this user may not ask.
+    Unknown,
+}
+
+/// What is wrong with a server, and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub(super) problem: String,
+    pub(super) remedy: String,
+}
+
+impl Topology {
+    /// Asks a client that is connected. A server that does not answer is unknown: what follows finds out.
+    pub(super) async fn ask(client: &Client) -> Topology {
+        let Ok(info) = client.run::<String>(&cmd("INFO")).await else { return Topology::Unknown };
+        let cluster = match field(&info, "cluster_enabled") {
+            Some("1") => client.run::<String>(&cmd("CLUSTER").arg("INFO")).await.ok(),
+            _ => None,
+        };
+        Topology::read(&info, cluster.as_deref())
+    }
+
+    /// From the replies to INFO and to CLUSTER INFO.
+    fn read(info: &str, cluster: Option<&str>) -> Topology {
+        // Valkey has a name of its own for it.
+        let mode = field(info, "redis_mode").or(field(info, "server_mode"));
+        let is_replica = field(info, "role") == Some("slave");
+        match mode {
+            Some("sentinel") => Topology::Sentinel { primaries: watched(info) },
+            Some("cluster") if holds_all(cluster) && !is_replica => Topology::Whole,
+            Some("cluster") => {
+                let primaries = cluster.and_then(|cluster| field(cluster, "cluster_size")?.parse().ok());
+                Topology::ClusterNode { primaries }
+            }
+            _ if is_replica => Topology::Replica,
+            Some(_) => Topology::Whole,
+            None => Topology::Unknown,
+        }
+    }
+
+    /// Why a run cannot go there, if it cannot.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
+        match self {
+            Topology::Whole | Topology::Replica | Topology::Unknown => None,
+            Topology::ClusterNode { primaries } => Some(Misfit {
+                problem: match primaries {
+                    Some(primaries) => {
+                        format!("the server is a node of a cluster, whose keys {primaries} primaries share")
+                    }
+                    None => "the server is a node of a cluster, and holds some of the keys only".to_owned(),
+                },
+                remedy: "this client does not follow MOVED: give the --url of a server that holds all keys, or of a \
+                         proxy in front of the cluster"
+                    .to_owned(),
+            }),
+            Topology::Sentinel { primaries } => Some(Misfit {
+                problem: "the server is a Sentinel, which holds no keys".to_owned(),
+                remedy: match primaries.as_slice() {
+                    [] => "give the --url of the primary, which SENTINEL MASTERS names there".to_owned(),
+                    primaries => {
+                        let url = |(name, address): &(String, String)| format!("redis://{address} for {name:?}");
+                        let urls: Vec<String> = primaries.iter().take(PRIMARIES_SHOWN).map(url).collect();
+                        format!("give the --url of a primary that it watches: {}", urls.join(", "))
+                    }
+                },
+            }),
+        }
+    }
+}
+
+/// Whether a run can go to the server that a client is connected to.
+///
+/// # Errors
+/// Names the endpoint, what is wrong with it, and what to do.
+pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
+    let Some(topology) = stop::unless(stop, Topology::ask(client)) else {
+        return Err(Failure::Interrupted("while connecting"));
+    };
+    match topology.misfit() {
+        None => Ok(()),
+        Some(Misfit { problem, remedy }) => {
+            let endpoint = client.effective().endpoint();
+            Err(Failure::Unreachable(anyhow!("{endpoint}: {problem}; {remedy}")))
+        }
+    }
+}
+
+/// The same with a connection of its own, before a sweep.
+///
+/// # Errors
+/// Also if the server cannot be reached.
+pub(super) fn check_first(config: &Config, effective: &Effective, stop: &AtomicBool) -> Result<(), Failure> {
+    let config = match effective.shard_cores().first().copied().flatten() {
+        Some(core) => config.clone().cores([core]),
+        None => config.clone().shards(1),
+    };
+    let unreachable = |error: Error| Failure::Unreachable(error.into());
+    let client = Client::start(config.connections_per_shard(1)).map_err(unreachable)?;
+    let checked = match stop::unless(stop, client.ready(effective.connect_timeout() + SLACK)) {
+        Some(ready) => ready.map_err(unreachable).and_then(|()| check(&client, stop)),
+        None => Err(Failure::Interrupted("while connecting")),
+    };
+    // What was asked is answered; how the connection closes changes nothing about it.
+    let _ = futures_lite::future::block_on(client.shutdown(SLACK));
+    checked
+}
+
+/// Whether a node of a cluster is the only one that has keys.
+fn holds_all(cluster: Option<&str>) -> bool {
+    let is = |name, value| cluster.and_then(|cluster| field(cluster, name)) == Some(value);
+    is("cluster_size", "1") && is("cluster_slots_assigned", SLOTS)
+}
+
+/// The primaries of a line such as `master0:name=app,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3`.
+fn watched(info: &str) -> Vec<(String, String)> {
+    let lines = info.lines().filter_map(|line| line.strip_prefix("master")?.split_once(':'));
+    let numbered = lines.filter(|(number, _)| number.parse::<u32>().is_ok());
+    let primary = |(_, fields): (&str, &str)| {
+        let of = |name: &str| fields.split(',').find_map(|field| field.trim().strip_prefix(name));
+        Some((of("name=")?.to_owned(), of("address=")?.to_owned()))
+    };
+    numbered.filter_map(primary).collect()
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// What the error of the last attempt to connect needs to arrive, and a connection to close.
+const SLACK: Duration = Duration::from_millis(200);
+/// How many hash slots there are, as CLUSTER INFO writes it.
+const SLOTS: &str = "16384";
+/// How many primaries an error names.
+const PRIMARIES_SHOWN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str =
+        "# Server\r\nredis_mode:cluster\r\n# Replication\r\nrole:master\r\ncluster_enabled:1\r\n";
+
+    #[test]
+    fn a_server_is_what_it_says() {
+        for (info, cluster, topology) in [
+            ("redis_version:7.0\r\nredis_mode:standalone\r\nrole:master\r\n", None, Topology::Whole),
+            ("server_mode:standalone\r\nrole:master\r\n", None, Topology::Whole),
+            ("redis_mode:standalone\r\nrole:slave\r\n", None, Topology::Replica),
+            (CLUSTER, None, Topology::ClusterNode { primaries: None }),
+            (
+                CLUSTER,
+                Some("cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_size:3\r\n"),
+                Topology::ClusterNode { primaries: Some(3) },
+            ),
+            (
+                CLUSTER,
+                Some("cluster_state:fail\r\ncluster_slots_assigned:0\r\ncluster_size:0\r\n"),
+                Topology::ClusterNode { primaries: Some(0) },
+            ),
+            ("", None, Topology::Unknown),
+            ("nonsense", Some("nonsense"), Topology::Unknown),
+        ] {
+            assert_eq!(Topology::read(info, cluster), topology, "{info}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_one_primary_holds_all_keys_and_its_replica_sends_away() {
+        let one = Some("cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_size:1\r\n");
+        assert_eq!(Topology::read(CLUSTER, one), Topology::Whole);
+        let replica = CLUSTER.replace("role:master", "role:slave");
+        assert_eq!(Topology::read(&replica, one), Topology::ClusterNode { primaries: Some(1) });
+        assert_eq!(Topology::Whole.misfit(), None);
+    }
+
+    #[test]
+    fn a_sentinel_names_the_primaries_that_it_watches() {
+        let info = "redis_mode:sentinel\r\n# Sentinel\r\nsentinel_masters:1\r\n\
+                    master0:name=app,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3\r\n";
+        let topology = Topology::read(info, None);
+        let misfit = topology.misfit().expect("no keys there");
+        assert!(misfit.problem.contains("is a Sentinel"), "{misfit:?}");
+        assert!(misfit.remedy.contains("redis://10.0.0.1:6379 for \"app\""), "{misfit:?}");
+        let lonely = Topology::read("redis_mode:sentinel\r\n", None);
+        assert!(lonely.misfit().expect("no keys there").remedy.contains("SENTINEL MASTERS"));
+    }
+}

@@ -1,0 +1,35 @@
+//! [`ConfigError`]: which setting cannot work, and what is allowed.
+
+use crate::error::{Error, ErrorKind};
+use crate::proto::error::Outcome;
+
+/// A setting that cannot work: which one, what it was, and what it may be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{knob}: {problem}")]
+pub struct ConfigError {
+    knob: String,
+    problem: String,
+}
+
+impl ConfigError {
+    /// The name of the setting, or of the part of the URL.
+    pub fn knob(&self) -> &str {
+        &self.knob
+    }
+
+    /// What is wrong with it, and what it may be.
+    #[cfg(feature = "cli")]
+    pub(crate) fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    pub(crate) fn new(knob: impl Into<String>, problem: impl Into<String>) -> Self {
+        ConfigError { knob: knob.into(), problem: problem.into() }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Error::new(ErrorKind::Config, Outcome::Unsent, error.to_string())
+    }
+}
