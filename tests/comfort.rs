@@ -357,7 +357,12 @@ fn ctrl_c_ends_each_command_with_its_report_and_the_second_one_at_once() {
     let redis = Redis::start();
     let url = redis.url();
     for (arguments, until, code, told) in [
-        (&["bench", "--duration", "1h", "--shards", "1", "--url", &url][..], "the run begins", 130, "throughput"),
+        (
+            &["bench", "--duration", "1h", "--shards", "1", "--url", &url][..],
+            "the run begins",
+            130,
+            "throughput",
+        ),
         // It serves until then, and has done all that it was asked for.
         (&["rehearse", "--listen", "127.0.0.1:0", "--json", "/dev/stdout"], "listening on", 0, "connections"),
     ] {

@@ -13,7 +13,7 @@ use super::progress::Lines;
 use super::text::Heading;
 use super::tls::Made;
 use super::{FAILED, Failure, WELL, complain, logs, settings, stop, topology};
-use crate::config::allowed_cores;
+use crate::config::usable_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
 use crate::shard::probe;
@@ -63,7 +63,7 @@ impl Resolved {
         args.client.check().map_err(Failure::Usage)?;
         let workload = args.workload().map_err(Failure::Usage)?;
         let moves = args.moves(workload.limit).map_err(Failure::Usage)?;
-        let cores = Cores::share(args, &allowed_cores());
+        let cores = Cores::share(args, &usable_cores());
         let made = (args.url().is_none() && args.tls.tls).then(Made::for_loopback).transpose();
         let made = made.context("could not make a certificate").map_err(Failure::Failed)?;
         let embedded = match args.url() {
@@ -78,7 +78,7 @@ impl Resolved {
                 return Err(Failure::Failed(anyhow!("the endpoints in this process have no address")));
             }
         };
-        let mut dealt = deal(args, &allowed_cores()).map_err(Failure::Usage)?.into_iter();
+        let mut dealt = deal(args, &usable_cores()).map_err(Failure::Usage)?.into_iter();
         let cores = dealt.next().unwrap_or(cores.shards);
         let (config, effective) = config(&url, args, cores, made.as_ref())?;
         let more = args.urls().skip(1).zip(dealt);

@@ -1,5 +1,6 @@
 //! Which cores the shards are pinned to.
 
+use super::cgroup::CpuLimit;
 use super::{ConfigError, within};
 
 /// One element for each shard: the core that it is pinned to, if the system says which there are.
@@ -12,7 +13,7 @@ pub(super) fn resolve(
 ) -> Result<Vec<Option<usize>>, ConfigError> {
     match wanted {
         Some(cores) => Ok(check(cores, &allowed())?.iter().copied().map(Some).collect()),
-        None => spread(shards, &allowed()),
+        None => spread(shards, &allowed(), CpuLimit::read().as_ref()),
     }
 }
 
@@ -20,6 +21,14 @@ pub(super) fn resolve(
 pub(crate) fn allowed() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     cores.into_iter().map(|core| core.id).collect()
+}
+
+/// Those of them that a limit of CPU time leaves something to do on.
+#[cfg(feature = "cli")]
+pub(crate) fn usable() -> Vec<usize> {
+    let mut cores = allowed();
+    cores.truncate(CpuLimit::read().map_or(usize::MAX, |limit| limit.threads()));
+    cores
 }
 
 fn check<'a>(cores: &'a [usize], allowed: &[usize]) -> Result<&'a [usize], ConfigError> {
@@ -36,8 +45,19 @@ fn check<'a>(cores: &'a [usize], allowed: &[usize]) -> Result<&'a [usize], Confi
     Ok(cores)
 }
 
-/// One shard for each core, or as many as were asked for, shared out over the cores.
-fn spread(shards: Option<usize>, allowed: &[usize]) -> Result<Vec<Option<usize>>, ConfigError> {
+/// One shard for each core, or as many as were asked for, shared out over the cores; or as many as a limit leaves CPU
+/// time for.
+fn spread(
+    shards: Option<usize>,
+    allowed: &[usize],
+    limit: Option<&CpuLimit>,
+) -> Result<Vec<Option<usize>>, ConfigError> {
+    if let (None, Some(limit)) = (shards, limit)
+        && limit.threads() < allowed.len()
+    {
+        // Not pinned: containers with limits of their own, side by side, would all take the first cores.
+        return Ok(vec![None; limit.threads().min(SHARDS_MAX)]);
+    }
     let count = shards.unwrap_or(allowed.len().clamp(1, SHARDS_MAX));
     within("shards", count, 1, SHARDS_MAX)?;
     let mut cores = allowed.iter().cycle().copied();
@@ -57,10 +77,21 @@ mod tests {
 
     #[test]
     fn shards_are_shared_out_over_the_allowed_cores() {
-        assert_eq!(spread(None, &[2, 5]).unwrap(), [Some(2), Some(5)]);
-        assert_eq!(spread(Some(3), &[2, 5]).unwrap(), [Some(2), Some(5), Some(2)]);
-        assert_eq!(spread(Some(2), &[]).unwrap(), [None, None]);
+        assert_eq!(spread(None, &[2, 5], None).unwrap(), [Some(2), Some(5)]);
+        assert_eq!(spread(Some(3), &[2, 5], None).unwrap(), [Some(2), Some(5), Some(2)]);
+        assert_eq!(spread(Some(2), &[], None).unwrap(), [None, None]);
         assert_eq!(text(&[Some(2), None]), "2,any");
+    }
+
+    #[test]
+    fn the_default_follows_a_limit_of_cpu_time_and_pins_none() {
+        let limit = |cores| CpuLimit { cores, file: "cpu.max".to_owned() };
+        assert_eq!(spread(None, &[0, 1, 2, 3], Some(&limit(2.5))).unwrap(), [None, None]);
+        assert_eq!(spread(None, &[0, 1, 2, 3], Some(&limit(0.2))).unwrap(), [None]);
+        // It leaves all of them something to do, or the number was asked for.
+        assert_eq!(spread(None, &[0, 1], Some(&limit(2.0))).unwrap(), [Some(0), Some(1)]);
+        assert_eq!(spread(None, &[0, 1], Some(&limit(9.0))).unwrap(), [Some(0), Some(1)]);
+        assert_eq!(spread(Some(2), &[0, 1], Some(&limit(1.0))).unwrap(), [Some(0), Some(1)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A `Config` is a plain value that can be built in any order; it is checked as a whole, and every automatic value
 //! is derived, once, in [`Config::effective`].
 
+mod cgroup;
 mod cores;
 mod credentials;
 mod effective;
@@ -17,7 +18,9 @@ mod url;
 use std::time::Duration;
 
 #[cfg(feature = "cli")]
-pub(crate) use self::cores::allowed as allowed_cores;
+pub(crate) use self::cgroup::CpuLimit;
+#[cfg(feature = "cli")]
+pub(crate) use self::cores::{allowed as allowed_cores, usable as usable_cores};
 pub use self::credentials::CredentialsProvider;
 pub(crate) use self::credentials::Provider;
 pub use self::effective::Effective;
@@ -206,6 +209,9 @@ impl Config {
     }
 
     /// How many shards a [`Client`](crate::Client) starts, 1 to 1024 (one for each core that this process may use).
+    ///
+    /// Where a control group grants less CPU time than these cores have, as containers are limited by `--cpus` and
+    /// services by `CPUQuota=`, it is one shard for each whole core of that, and none is pinned.
     ///
     /// Shards share nothing: a pool, its connections and its queues exist once for each.
     #[must_use]

@@ -5,13 +5,16 @@ use std::io;
 
 use super::checks::{Finding, Needs, necessary, shards};
 use super::facts::Facts;
+use crate::config::CpuLimit;
 
 /// What decides how fast executors can be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cores {
     /// Those that this process may use, each with all hardware threads of its core, itself among them.
     pub(crate) allowed: Vec<(usize, Vec<usize>)>,
     pub(crate) clock_source: Option<String>,
+    /// What a control group grants, if it grants less than all.
+    pub(crate) limit: Option<CpuLimit>,
 }
 
 impl Cores {
@@ -24,6 +27,7 @@ impl Cores {
         Cores {
             allowed: allowed.iter().map(|&core| (core, siblings(core))).collect(),
             clock_source: fs::read_to_string(source).ok().map(|name| name.trim().to_owned()),
+            limit: CpuLimit::read(),
         }
     }
 }
@@ -32,7 +36,7 @@ impl Cores {
 pub(crate) fn examine(facts: &Facts, cores: &Cores, needs: Needs) -> Vec<Finding> {
     let mut findings = vec![kernel(facts), sysctl(facts), seccomp(facts)];
     findings.extend(necessary(facts, needs));
-    findings.extend([allowed_cores(cores, needs), clock(cores)]);
+    findings.extend([allowed_cores(cores, needs), cpu_limit(cores, needs), clock(cores)]);
     findings
 }
 
@@ -110,6 +114,22 @@ fn allowed_cores(cores: &Cores, needs: Needs) -> Finding {
         return Finding::warn(CHECK, format!("{found}; {} are to run there", shards(needs)), remedy);
     }
     Finding::ok(CHECK, found)
+}
+
+fn cpu_limit(cores: &Cores, needs: Needs) -> Finding {
+    const CHECK: &str = "CPU limit";
+    match &cores.limit {
+        None => Finding::ok(CHECK, "none by a control group"),
+        Some(limit) if needs.shards > limit.threads() => {
+            let threads = limit.threads();
+            let remedy = format!(
+                "shards beyond the limit are stopped for tens of milliseconds at a time: start {threads} (--shards, \
+                 Config::shards), or raise the limit (`--cpus` of the container, CPUQuota= of the service)"
+            );
+            Finding::warn(CHECK, format!("{limit}; {} are to run there", shards(needs)), remedy)
+        }
+        Some(limit) => Finding::ok(CHECK, limit.to_string()),
+    }
 }
 
 fn clock(cores: &Cores) -> Finding {

@@ -29,6 +29,7 @@ fn cores(count: usize) -> Cores {
     Cores {
         allowed: (0..count).map(|core| (core, vec![core])).collect(),
         clock_source: Some("tsc".to_owned()),
+        limit: None,
     }
 }
 
@@ -53,7 +54,7 @@ fn a_good_machine_has_nothing_to_mend() {
     let findings = examine(&good(), &cores(2), NEEDS);
     let is_good = |finding: &Finding| finding.level == Level::Ok && finding.remedy.is_none();
     assert!(findings.iter().all(is_good), "{findings:?}");
-    assert_eq!(findings.len(), 8);
+    assert_eq!(findings.len(), 9);
     assert_eq!(obstacle(&good(), NEEDS), None);
 }
 
@@ -153,6 +154,20 @@ fn shards_that_share_a_core_and_slow_clocks_are_pointed_out() {
     assert!(found.ends_with("0,4,2; threads of one core: 0,4"), "{found}");
     let slow = Cores { clock_source: Some("hpet".to_owned()), ..cores(2) };
     assert_eq!(only(&good(), &slow, Level::Warn).check, "clock source");
+}
+
+#[test]
+fn a_limit_of_cpu_time_is_told_and_has_to_be_enough() {
+    let limited = |limit| {
+        let limit = Some(crate::config::CpuLimit { cores: limit, file: "/sys/fs/cgroup/cpu.max".to_owned() });
+        Cores { limit, ..cores(8) }
+    };
+    let finding = only(&good(), &limited(1.5), Level::Warn);
+    assert_eq!(finding.check, "CPU limit");
+    assert!(finding.found.contains("1.50 cores (/sys/fs/cgroup/cpu.max); 2 shards"), "{finding:?}");
+    assert!(finding.remedy.unwrap().contains("start 1 (--shards"));
+    let enough = examine(&good(), &limited(2.0), NEEDS);
+    assert!(enough.iter().all(|finding| finding.level == Level::Ok), "{enough:?}");
 }
 
 #[test]
