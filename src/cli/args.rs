@@ -57,8 +57,8 @@ pub(super) struct EndpointArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Client")]
 pub(super) struct ClientArgs {
-    /// Executors, each a thread of its own [default: one per core that this process may use; one
-    /// core is left to the endpoints in this process if there are two or more]
+    /// Executors, each a thread of its own [default: one per core that this process may use, within the CPU limit of its
+    /// control group; one core is left to the endpoints in this process if there are two or more]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
     pub(super) shards: Option<u64>,
     /// The cores that executors are pinned to, one each, e.g. 1,3-5

@@ -35,8 +35,8 @@ pub(super) struct DoctorArgs {
     /// How long it may take to connect, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     connect_timeout: Option<Duration>,
-    /// Whether there is enough for so many executors [default: one per core that this process may
-    /// use]
+    /// Whether there is enough for so many executors [default: one per core that this process may use, within the CPU
+    /// limit of its control group]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
     shards: Option<u64>,
     /// Whether there is enough for so many connections per shard [default: 4, or what the URL says]

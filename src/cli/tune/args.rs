@@ -39,7 +39,8 @@ pub(in crate::cli) struct TuneArgs {
 #[command(next_help_heading = "Sweep")]
 pub(super) struct SweepArgs {
     /// Executors to try, each a thread of its own, e.g. 1,2,4 [default: 1, 2, 4 and so on, up to one per core that
-    /// this process may use; one core is left to the endpoints in this process if there are two or more]
+    /// this process may use, within the CPU limit of its control group; one core is left to the endpoints in this process
+    /// if there are two or more]
     #[arg(long, value_name = "LIST", value_parser = |s: &str| counts(s, SHARDS_MAX))]
     pub(super) shards: Option<Counts>,
     /// The cores that executors are pinned to, one each, e.g. 1,3-5; fewer shards take the first of them

@@ -33,7 +33,7 @@ pub(crate) fn recognize(opening: &[u8]) -> Option<Stranger> {
         // The first packet: length, number 0, version 10 of the protocol, and the server's version in digits.
         [_, _, 0, 0, 10, digit, ..] if digit.is_ascii_digit() => Some(Stranger::MySql),
         // An error message: its length, and the field of its severity.
-        [b'E', 0, 0, _, b'S', ..] => Some(Stranger::Postgres),
+        [b'E', 0, 0, _, _, b'S', ..] => Some(Stranger::Postgres),
         _ => by_words(),
     }
 }
