@@ -322,7 +322,7 @@ fn moves_that_are_still_to_come_do_not_hold_up_the_end() {
     wait_for(&mut stderr, "MOVING");
     signal(&child, libc::SIGINT);
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(128 + libc::SIGINT));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(true)));
     let movings = report.pointer("/maintenance/movings").and_then(Value::as_array).expect("one move");

@@ -5,6 +5,7 @@ use std::fmt;
 /// What to do, apart from the words for it: an application has settings for that, and the command has options. It
 /// prints in the words of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "what certificates have to do with it takes TLS"))]
 pub(crate) enum Remedy {
     /// Another program listens on that port.
     CheckAddress,
