@@ -10,7 +10,7 @@ use hitless::{Client, Config};
 
 const THREADS: u64 = 8;
 const CALLS: u64 = 12_500;
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = common::PATIENCE;
 
 /// What one thread did with its own counter.
 struct Told {

@@ -6,11 +6,12 @@ mod common;
 use std::fs;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::Redis;
 use common::stage::{
-    Events, PATIENCE, Stage, connected_to, eventually, is_announced, is_handed_off, pause, stats, sum,
+    ENDLESS, Events, PATIENCE, Stage, connected_to, eventually, is_announced, is_handed_off, pause, stats,
+    sum,
 };
 use futures_lite::future::block_on;
 use hitless::observe::Event;
@@ -81,12 +82,11 @@ fn mv_client_close_mid_handoff_on_sockets() {
     let before = held();
     let client = stage.client(2, 6);
     stage.rehearse(1, "FAULT stall");
-    stage.announce("60", "");
+    stage.announce(ENDLESS, "");
     stage.events.wait("dialed", 4, |event| matches!(event, Event::HandoffStarted { .. }));
     eventually("they wait for the first answer", || stage.connections(1).len() == 4);
-    let begin = Instant::now();
     block_on(client.shutdown(PATIENCE)).expect("nothing is open");
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    // It has waited for none of them.
     assert!(stage.events.results().iter().all(|result| result.name() == "abandoned"));
     assert_eq!(stage.events.results().len(), 4);
     // A server that stalls does not see that they have gone, either.
@@ -119,10 +119,9 @@ fn mv_storm_1000_on_sockets() {
         stage.events.clear();
         let (resting, _) = memory();
         let begin = Instant::now();
-        stage.moves((from, to), "10", "");
+        stage.moves((from, to), ENDLESS, "");
         stage.events.wait("handed off", 2 * connections, is_handed_off);
         let taken = begin.elapsed();
-        assert!(taken < Duration::from_secs(10), "before the deadline: {taken:?}");
         eventually("the old ones are gone", || connected_to(&client, stage.address(from)) == 0);
         assert_eq!(connected_to(&client, stage.address(to)), 2 * connections);
         assert_eq!(stage.events.count(is_announced), 1);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::Redis;
 use hitless::{Config, Shard, cmd};
 
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = common::PATIENCE;
 
 /// Runs a test's future on an executor of its own.
 fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {

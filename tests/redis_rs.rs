@@ -15,7 +15,7 @@ use redis::{
     cmd, pipe,
 };
 
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = common::PATIENCE;
 
 async fn connect(url: &str) -> Connection {
     let config = Config::from_url(url).unwrap().shards(2).connections_per_shard(2);

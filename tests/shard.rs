@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use common::Redis;
@@ -34,7 +33,7 @@ fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clo
         run(move || async move {
             let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
             test(shard.clone()).await;
-            shard.shutdown(Duration::from_secs(5)).await.unwrap();
+            shard.shutdown(common::PATIENCE).await.unwrap();
         });
     }
 }

@@ -7,11 +7,11 @@ mod common;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use common::Redis;
 use common::authority::Authority;
+use common::{PATIENCE, Redis};
 use futures_lite::future::block_on;
 use hitless::net::Tls;
 use hitless::{Client, Config, ErrorKind as Kind};
@@ -20,7 +20,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long either side is listened to before it is the other's turn.
 const TURN: Duration = Duration::from_millis(1);
 
@@ -173,14 +172,13 @@ fn every_end_is_seen_at_once_and_the_client_connects_again() {
         let client = Door::open(&redis, vec![end, End::Never]).client();
         let value: Bytes = vec![b'x'; 10_000].into();
         block_on(client.set("key", &value)).expect("it is set");
-        let begin = Instant::now();
         let error = loop {
             match block_on(client.get::<Bytes>("key")) {
                 Ok(found) => assert!(found == value),
                 Err(error) => break error,
             }
         };
-        assert!(begin.elapsed() < PATIENCE / 10, "{:?}", begin.elapsed());
+        // The end is seen, and not a timeout.
         assert_eq!(error.kind(), Kind::ConnectionLost, "{error}");
         assert!(error.to_string().contains(says), "{error}");
         block_on(client.ready(PATIENCE)).expect("it connects again");

@@ -15,7 +15,7 @@ use common::Redis;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use hitless::{Config, ErrorKind, Frame, Outcome, Shard, ShardGroup, cmd};
 
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = common::PATIENCE;
 
 /// Runs a test's future on an executor of its own.
 fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {

@@ -10,14 +10,21 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub mod authority;
+pub mod pauses;
 pub mod servers;
 #[cfg(feature = "cli")]
 pub mod stage;
 
 use authority::Certificates;
+use futures_lite::future::block_on;
+use hitless::{Client, Error};
 use servers::Server;
+
+/// Far more than anything here takes, also on a machine that stands still for seconds: only a bug runs into it.
+pub const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A server that runs, Redis or Valkey.
 pub struct Redis {
@@ -139,6 +146,19 @@ pub fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
         Err(error) => panic!("not closed: {error}"),
     }
     all
+}
+
+/// Waits until a client that cannot connect says why in these words. Until the first attempt has failed, it cannot.
+#[track_caller]
+pub fn obstacle(client: &Client, says: &str) -> Error {
+    let begin = Instant::now();
+    loop {
+        let error = block_on(client.ready(Duration::from_millis(20))).expect_err(says);
+        if error.to_string().contains(says) {
+            return error;
+        }
+        assert!(begin.elapsed() < PATIENCE, "it never says {says:?}: {error}");
+    }
 }
 
 /// A port of loopback that nobody listened on a moment ago.

@@ -13,10 +13,12 @@ use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, Upstream
 use hitless::{Client, Config, Endpoint, Maintenance, ShardStats};
 use serde_json::Value;
 
+pub use super::PATIENCE;
+
 use super::authority::Authority;
 
-/// Far more than anything here takes: only a bug runs into it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// A grace in seconds, for `MOVING`, whose end no test reaches.
+pub const ENDLESS: &str = "600";
 
 /// Endpoints, each of which is a node that can move, refuse, and do things wrong.
 pub struct Stage {
@@ -69,9 +71,9 @@ impl Stage {
         self.config_of(self.address(0).into())
     }
 
-    /// Of a client of this endpoint.
+    /// Of a client of this endpoint, whose commands are not late for any pause of the machine.
     pub fn config_of(&self, endpoint: Endpoint) -> Config {
-        let config = self.events.watch(Config::new(endpoint));
+        let config = self.events.watch(Config::new(endpoint)).command_timeout(PATIENCE);
         match &self.tls {
             Some(tls) => config.tls(tls.clone()),
             None => config,

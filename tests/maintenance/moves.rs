@@ -1,13 +1,12 @@
 //! Moves that go well: nobody gets an error, nothing is sent twice, and every connection goes.
 
 use std::sync::mpsc::{self, TryRecvError};
-use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use hitless::{Shard, ShardGroup};
 
 use crate::common::stage::{
-    PATIENCE, Stage, connected_to, eventually, is_announced, is_gone, is_handed_off, stats, sum,
+    ENDLESS, PATIENCE, Stage, connected_to, eventually, is_announced, is_gone, is_handed_off, stats, sum,
 };
 use crate::load::Load;
 
@@ -30,7 +29,7 @@ fn mv_make_before_break_on_sockets() {
     let client = stage.client(2, 4);
     let load = Load::start(&client, 16);
     load.goes_on(100);
-    stage.announce("3", "");
+    stage.announce(ENDLESS, "");
     // In the server's eyes, too, there is a new connection before an old one goes.
     eventually("all are on the new node, and none on the old", || {
         let (old, new) = (stage.connections(0).len(), stage.connections(1).len());
@@ -53,10 +52,8 @@ fn mv_idle_unread_connections_move_on_sockets() {
     let stage = Stage::new(2);
     let client = stage.client(2, 25);
     let told = stage.connections(0)[17];
-    let begin = Instant::now();
-    stage.rehearse(0, &format!("TO {told} MOVING 10 {}", stage.address(1)));
+    stage.rehearse(0, &format!("TO {told} MOVING {ENDLESS} {}", stage.address(1)));
     stage.events.wait("handed off", 50, is_handed_off);
-    assert!(begin.elapsed() < Duration::from_secs(10), "before the deadline: {:?}", begin.elapsed());
     eventually("the old ones are gone", || connected_to(&client, stage.address(0)) == 0);
     assert_eq!(connected_to(&client, stage.address(1)), 50);
     assert_eq!(sum(&client, |sums| sums.notifications), 1, "only one connection was told");
@@ -87,7 +84,7 @@ fn mv_cross_core_broadcast_on_sockets() {
         })
         .collect();
     let one = stage.connections(0)[0];
-    stage.rehearse(0, &format!("TO {one} MOVING 10 {}", stage.address(1)));
+    stage.rehearse(0, &format!("TO {one} MOVING {ENDLESS} {}", stage.address(1)));
     stage.events.wait("handed off", 6, is_handed_off);
     for (_, leave) in &members {
         leave.send(()).expect("it waits");
@@ -112,7 +109,7 @@ fn every_copy_is_counted_and_the_announcement_told_once() {
     let stage = Stage::new(2);
     let client = stage.client(2, 6);
     stage.rehearse(0, "FAULT duplicate 3");
-    stage.announce("10", "");
+    stage.announce(ENDLESS, "");
     stage.events.wait("handed off", 12, is_handed_off);
     eventually("the old ones are gone", || connected_to(&client, stage.address(0)) == 0);
     assert_eq!(stage.events.count(is_announced), 1);
@@ -131,7 +128,7 @@ fn mv_unwritten_go_to_new_once_on_sockets() {
     for index in 0..MOVES {
         let (from, to) = (index % 2, (index + 1) % 2);
         load.goes_on(100);
-        stage.moves((from, to), "2", "");
+        stage.moves((from, to), ENDLESS, "");
         stage.events.wait("handed off", 6 * (index + 1), is_handed_off);
         eventually("the old ones are gone", || connected_to(&client, stage.address(from)) == 0);
     }

@@ -8,9 +8,13 @@ use futures_lite::future::block_on;
 use hitless::observe::Event;
 use hitless::{Client, Config};
 
+use crate::common::pauses::undisturbed;
 use crate::common::stage::{
     PATIENCE, Stage, connected_to, eventually, is_announced, is_gone, is_handed_off, stats,
 };
+
+/// Less than what any step here has before its time.
+const SPARE: Duration = Duration::from_millis(200);
 
 /// What `db.test` leads to, and when somebody asked.
 #[derive(Clone, Default)]
@@ -49,6 +53,10 @@ impl Zone {
 
 #[test]
 fn mv_null_half_grace_on_sockets() {
+    undisturbed(SPARE, assert_asks_at_half_of_the_grace);
+}
+
+fn assert_asks_at_half_of_the_grace() {
     const GRACE: Duration = Duration::from_secs(4);
     let (stage, zone) = (Stage::new(2), Zone::default());
     let [old, new] = [stage.address(0), stage.address(1)];
@@ -76,6 +84,10 @@ fn mv_null_half_grace_on_sockets() {
 /// A name that leads elsewhere too late: nobody goes anywhere, and the reconnect finds the way.
 #[test]
 fn mv_null_dns_still_old_on_sockets() {
+    undisturbed(SPARE, assert_stays_while_the_name_stays);
+}
+
+fn assert_stays_while_the_name_stays() {
     let (stage, zone) = (Stage::new(2), Zone::default());
     let [old, new] = [stage.address(0), stage.address(1)];
     zone.set(&[old]);

@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use hitless::observe::{Event, HandoffResult};
 
+use crate::common::pauses::undisturbed;
 use crate::common::stage::{
-    PATIENCE, Stage, connected_to, eventually, is_announced, is_ended, is_gone, is_handed_off, stats, sum,
+    ENDLESS, PATIENCE, Stage, connected_to, eventually, is_announced, is_ended, is_gone, is_handed_off,
+    stats, sum,
 };
+
+/// Less than what any step here has before the end of a grace.
+const SPARE: Duration = Duration::from_millis(200);
 
 /// A move to the very address that announced it, said outright or meant by naming none: it is dialed once, in case that
 /// somebody else is behind it by then, and nobody goes in circles. Says how the handoffs ended.
@@ -30,14 +35,14 @@ fn redial(target: &str) -> Vec<HandoffResult> {
 
 #[test]
 fn mv_to_same_endpoint_on_sockets() {
-    let results = redial("self");
+    let results = undisturbed(SPARE, || redial("self"));
     assert!(results.iter().all(|result| matches!(result, HandoffResult::GaveUp(_))), "{results:?}");
 }
 
 /// Who reaches the same server, and is told the same by it, stays.
 #[test]
 fn a_redial_that_reaches_the_same_server_is_given_up() {
-    let results = redial("null");
+    let results = undisturbed(SPARE, || redial("null"));
     assert!(results.iter().all(|result| matches!(result, HandoffResult::GaveUp(_))), "{results:?}");
 }
 
@@ -48,7 +53,7 @@ fn mv_resend_on_new_connection_no_loop_on_sockets() {
     let client = stage.client(2, 3);
     // The new node tells whoever asks of the move that led there.
     let target = stage.address(1);
-    stage.rehearse(0, &format!("ALL MOVING 20 {target} never"));
+    stage.rehearse(0, &format!("ALL MOVING {ENDLESS} {target} never"));
     stage.events.wait("handed off", 6, is_handed_off);
     eventually("the old ones are gone", || connected_to(&client, stage.address(0)) == 0);
     for handle in [client.clone(), client.clone()] {
@@ -61,6 +66,10 @@ fn mv_resend_on_new_connection_no_loop_on_sockets() {
 /// While a move goes on, connections that are made anew follow it; afterwards they go where they always went.
 #[test]
 fn mv_fallback_after_grace_on_sockets() {
+    undisturbed(SPARE, assert_falls_back_after_the_grace);
+}
+
+fn assert_falls_back_after_the_grace() {
     let stage = Stage::new(2);
     let client = stage.client(1, 2);
     let [old, new] = [stage.address(0), stage.address(1)];
@@ -103,7 +112,7 @@ fn mv_multi_not_split_on_sockets() {
             before
         }))
     });
-    stage.announce("10", "");
+    stage.announce(ENDLESS, "");
     let executed = pipelines.join().expect("no panic").expect("no panic");
     assert_eq!(block_on(client.get::<i64>("counter")).expect("a number"), executed);
 }
