@@ -80,10 +80,13 @@ fn heard(socket: &mut TcpStream, buffer: &mut [u8]) -> Option<usize> {
     match socket.read(buffer) {
         Ok(0) => None,
         Ok(count) => Some(count),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Some(0),
+        // A read with a timeout is not restarted by the kernel.
+        Err(error) if NOTHING_YET.contains(&error.kind()) => Some(0),
         Err(_) => None,
     }
 }
+
+const NOTHING_YET: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 
 fn pass(mut client: TcpStream, mut server: TcpStream, mut tls: ServerConnection, end: End) {
     for socket in [&client, &server] {
