@@ -5,7 +5,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
+use common::pauses::undisturbed;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
@@ -284,17 +286,20 @@ fn maintenance_is_counted_also_where_there_is_none() {
 
 #[test]
 fn under_tls_the_pair_moves_and_nothing_fails() {
-    let moves = ["--tls", "--verify", "--duration", "3s", "--moving-at", "1s", "--value-size", "40-40000"];
-    let common = ["--key-space", "1000", "--shards", "1", "--connections", "3", "--tasks", "16"];
-    let report = report(&[&moves[..], &common].concat(), 0);
-    assert_eq!(number(&report, "/commands/failed"), 0.0, "{report:#}");
-    assert_eq!(number(&report, "/verify/mismatched"), 0.0);
-    assert_eq!(number(&report, "/maintenance/handoffs/succeeded"), 3.0);
-    let to = report.pointer("/maintenance/movings/0/to").and_then(Value::as_str).expect("an address");
-    assert_eq!(report.pointer("/connections"), Some(&serde_json::json!({ to: 3 })));
-    let tls = report.pointer("/config/tls").and_then(Value::as_str).expect("what was spoken");
-    assert!(tls.starts_with("1.2 or later, trusts ") && !tls.contains("system"), "{tls}");
-    assert!(!report.to_string().contains("PRIVATE KEY"));
+    undisturbed(GRACE, || {
+        let moves =
+            ["--tls", "--verify", "--duration", "3s", "--moving-at", "1s", "--value-size", "40-40000"];
+        let common = ["--key-space", "1000", "--shards", "1", "--connections", "3", "--tasks", "16"];
+        let report = report(&[&moves[..], &common].concat(), 0);
+        assert_eq!(number(&report, "/commands/failed"), 0.0, "{report:#}");
+        assert_eq!(number(&report, "/verify/mismatched"), 0.0);
+        assert_eq!(number(&report, "/maintenance/handoffs/succeeded"), 3.0);
+        let to = report.pointer("/maintenance/movings/0/to").and_then(Value::as_str).expect("an address");
+        assert_eq!(report.pointer("/connections"), Some(&serde_json::json!({ to: 3 })));
+        let tls = report.pointer("/config/tls").and_then(Value::as_str).expect("what was spoken");
+        assert!(tls.starts_with("1.2 or later, trusts ") && !tls.contains("system"), "{tls}");
+        assert!(!report.to_string().contains("PRIVATE KEY"));
+    });
 }
 
 #[test]
@@ -329,6 +334,9 @@ fn moves_that_are_still_to_come_do_not_hold_up_the_end() {
     assert_eq!((movings.len(), number(&report, "/maintenance/movings/0/grace_seconds")), (1, 5.0));
 }
 
+/// A pause of the machine that is shorter leaves time for a handoff within the grace of a move, which is a second.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Every connection has followed each of these moves, and no caller has noticed.
 fn assert_followed(report: &Value, moves: usize) {
     for count in ["failed", "ambiguous", "timed_out"] {
@@ -357,36 +365,42 @@ fn assert_followed(report: &Value, moves: usize) {
 
 #[test]
 fn a_moving_half_way_hands_every_connection_off() {
-    for via in ["shard", "client"] {
-        let common = ["--verify", "--key-space", "1000", "--connections", "3", "--via", via];
-        let report = report(&[&common[..], &["--duration", "2s"]].concat(), 0);
-        assert_followed(&report, 1);
-        assert!(number(&report, "/maintenance/movings/0/at_seconds") >= 1.0);
-        assert_eq!(report.pointer("/config/moving_at_seconds"), Some(&serde_json::json!([1.0])));
-    }
+    undisturbed(GRACE, || {
+        for via in ["shard", "client"] {
+            let common = ["--verify", "--key-space", "1000", "--connections", "3", "--via", via];
+            let report = report(&[&common[..], &["--duration", "2s"]].concat(), 0);
+            assert_followed(&report, 1);
+            assert!(number(&report, "/maintenance/movings/0/at_seconds") >= 1.0);
+            assert_eq!(report.pointer("/config/moving_at_seconds"), Some(&serde_json::json!([1.0])));
+        }
+    });
 }
 
 #[test]
 fn connections_go_there_and_back_while_the_last_grace_still_runs() {
-    let at = ["300ms", "600ms", "900ms", "1200ms", "1500ms", "1800ms", "2100ms", "2400ms", "2700ms"];
-    let moves: Vec<&str> = at.iter().flat_map(|at| ["--moving-at", at]).collect();
-    let common = ["--verify", "--key-space", "1000", "--ratio", "1:1", "--duration", "4s"];
-    assert_followed(&report(&[&common[..], &moves].concat(), 0), 9);
+    undisturbed(GRACE, || {
+        let at = ["300ms", "600ms", "900ms", "1200ms", "1500ms", "1800ms", "2100ms", "2400ms", "2700ms"];
+        let moves: Vec<&str> = at.iter().flat_map(|at| ["--moving-at", at]).collect();
+        let common = ["--verify", "--key-space", "1000", "--ratio", "1:1", "--duration", "4s"];
+        assert_followed(&report(&[&common[..], &moves].concat(), 0), 9);
+    });
 }
 
 #[test]
 fn a_run_that_is_stopped_at_a_moving_still_sees_it_through() {
-    let common = ["--verify", "--key-space", "1000", "--moving-at", "1ms", "--json", "-", "--quiet"];
-    let (child, mut stderr) = started(&common);
-    wait_for(&mut stderr, "MOVING");
-    signal(&child, libc::SIGINT);
-    let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
-    let output = child.wait_with_output().expect("it ends");
-    assert!(rest.join().is_ok_and(|read| read.is_ok()));
-    assert_eq!(output.status.code(), Some(128 + libc::SIGINT), "{}", text(&output.stdout));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(
-        number(&report, "/maintenance/handoffs/succeeded"),
-        number(&report, "/maintenance/handoffs/expected")
-    );
+    undisturbed(GRACE, || {
+        let common = ["--verify", "--key-space", "1000", "--moving-at", "1ms", "--json", "-", "--quiet"];
+        let (child, mut stderr) = started(&common);
+        wait_for(&mut stderr, "MOVING");
+        signal(&child, libc::SIGINT);
+        let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
+        let output = child.wait_with_output().expect("it ends");
+        assert!(rest.join().is_ok_and(|read| read.is_ok()));
+        assert_eq!(output.status.code(), Some(128 + libc::SIGINT), "{}", text(&output.stdout));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(
+            number(&report, "/maintenance/handoffs/succeeded"),
+            number(&report, "/maintenance/handoffs/expected")
+        );
+    });
 }

@@ -67,8 +67,13 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
+/// What a run reports that went well; or that was offered more than this machine or the endpoint could do, which is
+/// failure enough for a user, and is looked at here.
 fn parsed(output: &Output) -> Value {
-    assert_eq!(output.status.code(), Some(0), "{}\n{}", text(&output.stderr), text(&output.stdout));
+    let (code, errors) = (output.status.code(), text(&output.stderr));
+    let is_told =
+        code == Some(1) && errors.contains("TOO LITTLE WAS ANSWERED") && errors.contains("never sent");
+    assert!(code == Some(0) || is_told, "{code:?}: {errors}\n{}", text(&output.stdout));
     serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
 }
 
