@@ -1,6 +1,7 @@
 //! [`Error`]: what failed, where, whether the command may have been executed, and what to do about it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
@@ -26,6 +27,8 @@ struct Inner {
     endpoint: Option<Endpoint>,
     maintenance: Option<&'static str>,
     detail: String,
+    /// What became of the connection, if that was it.
+    reason: Option<Arc<CloseReason>>,
     /// What a server's refusal began with, where it is not what `detail` begins with.
     code: Option<Box<str>>,
     remedy: Option<Remedy>,
@@ -64,6 +67,8 @@ pub enum ErrorKind {
     Server,
     /// The server's reply is not what the caller asked for.
     ReplyType,
+    /// A value could not be encoded, before anything was sent.
+    Encode,
     /// The command is none for a connection that is shared with others: see [`command`](mod@crate::command).
     Command,
     /// The shard is shutting down, or gone.
@@ -114,6 +119,7 @@ impl ErrorKind {
             ErrorKind::Overloaded => "overloaded",
             ErrorKind::Server => "server",
             ErrorKind::ReplyType => "reply-type",
+            ErrorKind::Encode => "encode",
             ErrorKind::Command => "command",
             ErrorKind::ShutDown => "shut-down",
             ErrorKind::Panicked => "panicked",
@@ -224,7 +230,7 @@ impl Error {
             kind,
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::ConnectionLost | ErrorKind::Overloaded
         );
-        let (detail, code, remedy) = (detail.into(), None, None);
+        let (detail, code, remedy, reason) = (detail.into(), None, None, None);
         Error(Box::new(Inner {
             kind,
             outcome,
@@ -232,6 +238,7 @@ impl Error {
             endpoint,
             maintenance,
             detail,
+            reason,
             code,
             remedy,
             passing,
@@ -300,17 +307,19 @@ impl Error {
     }
 
     /// Why a connection could not be had.
-    pub(crate) fn from_obstacle(reason: &CloseReason) -> Self {
-        let kind = ErrorKind::of_obstacle(reason);
+    pub(crate) fn from_obstacle(reason: impl Into<Arc<CloseReason>>) -> Self {
+        let reason = reason.into();
+        let kind = ErrorKind::of_obstacle(&reason);
         let mut error = Error::new(kind, Outcome::Unsent, reason.to_string());
         error.0.passing = !reason.is_refusal();
         error.for_want_of(reason)
     }
 
     /// The same error, which this obstacle has led to.
-    fn for_want_of(mut self, obstacle: &CloseReason) -> Self {
+    fn for_want_of(mut self, obstacle: Arc<CloseReason>) -> Self {
         self.0.code = obstacle.reply().and_then(code_of).map(Box::from);
         self.0.remedy = obstacle.remedy();
+        self.0.reason = Some(obstacle);
         self
     }
 }
@@ -321,7 +330,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, .. } => {
                 let detail = format!("not sent within {after:?}, for want of a connection: {obstacle}");
-                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(&obstacle)
+                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(obstacle)
             }
             Failure::TimedOut { after, obstacle: None, maintenance, .. } => {
                 Error::new(ErrorKind::Timeout, outcome, format!("no reply within {after:?}"))
@@ -331,16 +340,22 @@ impl From<Failure> for Error {
                 let detail = format!("the connection was lost before the reply came: {reason}");
                 let mut error = Error::new(ErrorKind::ConnectionLost, outcome, detail).during(maintenance);
                 error.0.remedy = reason.remedy();
+                error.0.reason = Some(reason);
                 error
             }
-            Failure::Refused(reason) => Error::from_obstacle(&reason),
+            Failure::Refused(reason) => Error::from_obstacle(reason),
             Failure::ShutDown(outcome) => Error::shut_down(outcome),
             Failure::Overloaded => Error::overloaded("too many calls are open on this shard already"),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    /// The error of the socket or of TLS that this one came of, such as a [`std::io::Error`], if there was one.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.reason.as_ref()?.origin()
+    }
+}
 
 impl Error {
     fn write(&self, f: &mut impl fmt::Write, remedy: Option<impl fmt::Display>) -> fmt::Result {
@@ -389,9 +404,8 @@ const SERVER_TEXT_MAX: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::proto::error::Cause;
 
     #[test]
     fn the_text_says_what_where_whether_and_why() {
@@ -407,6 +421,22 @@ mod tests {
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Ambiguous));
         assert_eq!((error.command(), error.endpoint()), (Some("INCR"), Some(&endpoint)));
         assert_eq!((error.code(), error.maintenance()), (None, Some("MOVING")));
+    }
+
+    #[test]
+    fn the_source_is_the_error_of_the_socket() {
+        use std::error::Error as _;
+        use std::io;
+
+        let refused = || Cause::of("refused", io::Error::from_raw_os_error(111));
+        let lost = Failure::Lost { reason: Arc::new(CloseReason::Io(refused())), maintenance: None };
+        let unconnected = Failure::Refused(Arc::new(CloseReason::Dial(refused())));
+        for failure in [lost, unconnected] {
+            let error = Error::from(failure).clone();
+            let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+            assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
+        }
+        assert!(Error::from(Failure::Overloaded).source().is_none());
     }
 
     #[test]

@@ -135,6 +135,7 @@
     not(feature = "redis-rs"),
     doc = "| `redis-rs` | commands, pipelines and scripts of redis-rs on a client; brings tokio along | no |"
 )]
+//! | `serde` | `serde`: values as JSON, structs from hashes | no |
 //! | `cli` | the command `hitless`, with what it depends on | yes |
 //!
 //! To embed the client alone, take `default-features = false` and, for `rediss://`, `features = ["tls"]`.
@@ -200,6 +201,8 @@ pub mod options {
 }
 #[cfg(feature = "redis-rs")]
 pub mod redis_rs;
+#[cfg(feature = "serde")]
+pub mod serde;
 /// How servers are reached: what finds the addresses of names, what to log in with, and TLS.
 pub mod net {
     pub use crate::config::{Credentials, CredentialsProvider, Resolve};
@@ -211,11 +214,11 @@ pub mod rehearsal;
 
 pub use client::{Client, ClientReply};
 #[doc(inline)]
-pub use command::{Argument, Cmd, FromReply, ToArg, cmd};
+pub use command::{Argument, Cmd, FromReply, Pipeline, ToArg, cmd};
 pub use config::{Config, ConfigError, Effective, Maintenance};
 pub use error::{Error, ErrorKind, Result};
 pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;
 pub use proto::maint::mode::EndpointType;
 pub use proto::resp::{Frame, Limits};
-pub use shard::{Pipeline, Reply, Shard, ShardGroup, ShardStats};
+pub use shard::{Reply, Shard, ShardGroup, ShardStats};

@@ -297,3 +297,20 @@ fn a_server_that_hangs_is_left_and_the_next_connection_works() {
     let stats = block_on(client.run_on(0, |shard| async move { shard.stats() })).unwrap();
     assert!(stats.lost >= 1 && stats.ready == 1, "{stats:?}");
 }
+
+#[test]
+fn debug_says_where_a_handle_leads_and_nothing_secret() {
+    let redis = Redis::start_with(&["--requirepass", "s3cret"]);
+    let config = Config::from_url(&redis.url()).unwrap().password("s3cret").shards(1);
+    let client = Client::start(config).unwrap();
+    let reply = client.set("key", "s3cret-value");
+    let pipeline = client.pipeline();
+    pipeline.set("key", "s3cret-value");
+    let texts = [format!("{client:?}"), format!("{reply:?}"), format!("{pipeline:?}")];
+    let shard = block_on(
+        client.run_on(0, |shard| async move { format!("{shard:?} {:?}", shard.get::<()>("s3cret")) }),
+    );
+    let texts = texts.join(" ") + &shard.unwrap();
+    assert!(texts.contains("127.0.0.1") && texts.contains("SET") && texts.contains("waiting"), "{texts}");
+    assert!(!texts.contains("s3cret"), "{texts}");
+}

@@ -45,9 +45,9 @@ fn the_commonest_commands_do_what_they_say() {
         assert_eq!(shard.get::<Option<String>>("key").await.unwrap(), None);
         shard.set("key", "value").await.unwrap();
         assert_eq!(shard.get::<String>("key").await.unwrap(), "value");
-        assert!(!shard.set_nx("key", "other").await.unwrap());
-        assert!(shard.set_nx("new", "other").await.unwrap());
-        shard.set_ex("soon", 100, "gone").await.unwrap();
+        assert!(!shard.setnx("key", "other").await.unwrap());
+        assert!(shard.setnx("new", "other").await.unwrap());
+        shard.setex("soon", 100, "gone").await.unwrap();
         assert!((99..=100).contains(&shard.ttl("soon").await.unwrap()));
         assert_eq!(shard.ttl("key").await.unwrap(), -1);
         assert!(shard.expire("key", 50).await.unwrap());
@@ -56,7 +56,7 @@ fn the_commonest_commands_do_what_they_say() {
         assert_eq!(values, [Some(1), None, Some(2)]);
         assert_eq!(shard.exists(&["a", "b", "none"]).await.unwrap(), 2);
         assert_eq!(shard.incr("a").await.unwrap(), 2);
-        assert_eq!(shard.incr_by("a", -12).await.unwrap(), -10);
+        assert_eq!(shard.incrby("a", -12).await.unwrap(), -10);
         assert_eq!(shard.del(&["a", "b", "none"]).await.unwrap(), 2);
         assert_eq!(shard.hset("hash", &[("one", "1"), ("two", "2")]).await.unwrap(), 2);
         assert_eq!(shard.hget::<i64>("hash", "two").await.unwrap(), 2);

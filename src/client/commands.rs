@@ -2,7 +2,8 @@
 
 use super::{Client, ClientReply};
 use crate::command::typed::typed_commands;
-use crate::command::{Cmd, CommandName, Commands, FromReply, scans};
+use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, scans};
+use crate::proto::endpoint::Endpoint;
 use crate::proto::resp::Encoder;
 
 impl Client {
@@ -31,6 +32,14 @@ impl Commands for Client {
     #[inline]
     fn run<T: FromReply>(&self, command: &Cmd) -> ClientReply<T> {
         Client::run(self, command)
+    }
+
+    fn run_batch<T: FromReply>(&self, batch: Batch) -> ClientReply<T> {
+        self.call_batch(batch)
+    }
+
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.effective().endpoint())
     }
 
     typed_commands!((Client));

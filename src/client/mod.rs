@@ -12,6 +12,7 @@ mod reply;
 mod route;
 mod threads;
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{self, Arc};
 use std::time::Duration;
@@ -316,6 +317,15 @@ impl Shared {
         let number = self.clones.fetch_add(1, Ordering::Relaxed);
         let lane = u32::try_from(number % FOREIGN_LANES as usize).unwrap_or(0) | FOREIGN_LANES;
         (number, Lane(lane))
+    }
+}
+
+/// Where it leads to; no user, and no password.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Client");
+        fields.field("endpoint", &format_args!("{}", self.shared.effective.endpoint()));
+        fields.field("shards", &self.shards()).finish_non_exhaustive()
     }
 }
 

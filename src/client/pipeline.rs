@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::{Client, ClientReply};
-use crate::command::batch::Batch;
-use crate::command::{CommandName, Executing, FromReply, Transaction};
+use crate::command::{Batch, Executing, FromReply, Pipeline, Transaction};
 use crate::error::Result;
 use crate::proto::resp::Frame;
-use crate::shard::{PIPELINE, Pipeline, TRANSACTION};
 
 impl<T> Executing<ClientReply<Vec<Frame>>, T> {
     /// As [`ClientReply::timeout`].
@@ -36,29 +34,11 @@ impl Client {
         Transaction::new(self)
     }
 
-    fn call_batch<T: FromReply>(&self, name: CommandName, batch: Batch) -> ClientReply<T> {
+    pub(super) fn call_batch<T: FromReply>(&self, batch: Batch) -> ClientReply<T> {
         match batch {
-            Batch { refused: Some(error), .. } => self.settled(name, Err(error)),
-            Batch { commands: 0, .. } => self.settled(name, Ok(Frame::Array(Vec::new()))),
-            Batch { bytes, commands, .. } => self.call(name, bytes, Some(commands)),
+            Batch { refused: Some(error), name, .. } => self.settled(name, Err(error)),
+            Batch { commands: 0, name, .. } => self.settled(name, Ok(Frame::Array(Vec::new()))),
+            Batch { bytes, commands, name, .. } => self.call(name, bytes, Some(commands)),
         }
-    }
-}
-
-impl Pipeline<'_, Client> {
-    /// Queues the batch; the future waits for all of its replies. The reply to an empty batch is an empty array.
-    pub fn run<T: FromReply>(self) -> ClientReply<T> {
-        let (client, batch) = self.into_parts();
-        client.call_batch(PIPELINE, batch)
-    }
-}
-
-impl Transaction<'_, Client> {
-    /// Queues the transaction; the future waits for what came of it. The reply to an empty one is an empty array, and
-    /// nothing is sent.
-    pub fn run<T: FromReply>(self) -> Executing<ClientReply<Vec<Frame>>, T> {
-        let (client, mut gathered) = self.into_parts();
-        let batch = std::mem::take(&mut gathered.batch);
-        Executing::new(client.call_batch(TRANSACTION, batch), gathered, client.effective().endpoint())
     }
 }

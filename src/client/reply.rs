@@ -1,5 +1,6 @@
 //! [`ClientReply`]: the wait, on any thread, for a reply from a shard.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -198,6 +199,18 @@ impl<T: FromReply> Future for ClientReply<T> {
         let endpoint = this.shared.effective.endpoint();
         let result = result.and_then(T::from_reply);
         Poll::Ready(result.map_err(|error| error.of(this.name).at(endpoint)))
+    }
+}
+
+/// The command and how far it is; no values.
+impl<T> fmt::Debug for ClientReply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.call {
+            Call::Open(_) => "waiting",
+            Call::Settled(_) => "settled",
+            Call::Taken => "taken",
+        };
+        f.debug_struct("ClientReply").field("command", &self.name.as_str()).field("state", &state).finish()
     }
 }
 

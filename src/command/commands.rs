@@ -2,8 +2,9 @@
 
 use super::scan::scans;
 use super::typed::typed_commands;
-use super::{Cmd, FromReply};
+use super::{Batch, Cmd, FromReply, Pipeline, Transaction};
 use crate::error::Result;
+use crate::proto::endpoint::Endpoint;
 
 /// Everything that commands can be called on: [`Shard`](crate::Shard) and [`Client`](crate::Client), which have the
 /// same methods of their own, so that only code that is to run on both takes this trait.
@@ -12,19 +13,49 @@ use crate::error::Result;
 /// use hitless::command::Commands;
 ///
 /// async fn visit(on: &impl Commands, user: &str) -> hitless::Result<i64> {
-///     on.hset(user, &[("seen", 1)]).await?;
-///     on.incr("visits").await
+///     on.hset(user, (("seen", 1), ("page", "home"))).await?;
+///     let counters = on.transaction();
+///     counters.incr("visits").incr("visits:today");
+///     let (visits, _): (i64, i64) = counters.run().await?;
+///     Ok(visits)
 /// }
 /// ```
 ///
-/// Whoever implements it for a type of their own, as tests do, writes [`run`](Commands::run), through which every other
-/// method goes unless it is replaced.
+/// A type of your own, such as a test's, has [`run`](Commands::run) for single commands and
+/// [`run_batch`](Commands::run_batch) for pipelines and transactions; every other method goes through these unless it is
+/// replaced.
 pub trait Commands {
     /// The wait for a reply, which does nothing else: [`Reply`](crate::Reply) or [`ClientReply`](crate::ClientReply).
     type Reply<T: FromReply>: Future<Output = Result<T>> + Unpin;
 
     /// Sends any command.
     fn run<T: FromReply>(&self, command: &Cmd) -> Self::Reply<T>;
+
+    /// Sends the commands of a pipeline, or of a transaction with its `MULTI` and `EXEC`. The reply is an array with an
+    /// element for each of them.
+    fn run_batch<T: FromReply>(&self, batch: Batch) -> Self::Reply<T>;
+
+    /// Begins a batch of commands that go out together.
+    fn pipeline(&self) -> Pipeline<'_, Self>
+    where
+        Self: Sized,
+    {
+        Pipeline::new(self)
+    }
+
+    /// Begins a batch of commands that run together, without anybody else's in between.
+    fn transaction(&self) -> Transaction<'_, Self>
+    where
+        Self: Sized,
+    {
+        Transaction::new(self)
+    }
+
+    /// What errors name as the endpoint, if there is one.
+    #[doc(hidden)]
+    fn endpoint(&self) -> Option<&Endpoint> {
+        None
+    }
 
     typed_commands!(trait);
 
@@ -51,6 +82,30 @@ mod tests {
             command.encode(&mut self.0.borrow_mut());
             ready(T::from_reply(Frame::Integer(1)))
         }
+
+        fn run_batch<T: FromReply>(&self, batch: Batch) -> Ready<Result<T>> {
+            self.0.borrow_mut().extend_from_slice(batch.encoded());
+            ready(T::from_reply(Frame::Array(vec![Frame::Integer(1); batch.replies()])))
+        }
+    }
+
+    fn words(double: Double) -> String {
+        let sent = String::from_utf8(double.0.into_inner()).unwrap();
+        sent.split("\r\n").filter(|line| !line.starts_with('$')).collect::<Vec<_>>().join(" ")
+    }
+
+    async fn both(on: &impl Commands) -> Result<(i64, i64)> {
+        let pipeline = on.pipeline();
+        pipeline.hset("h", (("a", 1), ("b", "two")));
+        let (first,): (i64,) = pipeline.run().await?;
+        Ok((first, on.transaction().run::<Vec<i64>>().await?.len() as i64))
+    }
+
+    #[test]
+    fn generic_code_has_pipelines_and_transactions() {
+        let double = Double::default();
+        assert_eq!(futures_lite::future::block_on(both(&double)).unwrap(), (1, 0));
+        assert_eq!(words(double), "*6 HSET h a 1 b two ");
     }
 
     #[test]
@@ -59,13 +114,6 @@ mod tests {
         let reply = double.set_with::<bool>("k", "v", SetOptions::new().nx().ex(5));
         assert!(reply.into_inner().unwrap());
         drop(double.lmpop_many::<i64>(&["a", "b"], ListEnd::Left, 3));
-        let sent = double.0.into_inner();
-        let words: Vec<String> = String::from_utf8(sent)
-            .unwrap()
-            .split("\r\n")
-            .filter(|line| !line.starts_with('$'))
-            .map(str::to_owned)
-            .collect();
-        assert_eq!(words.join(" "), "*6 SET k v NX EX 5 *7 LMPOP 2 a b LEFT COUNT 3 ");
+        assert_eq!(words(double), "*6 SET k v NX EX 5 *7 LMPOP 2 a b LEFT COUNT 3 ");
     }
 }

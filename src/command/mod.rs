@@ -15,9 +15,11 @@
 //! | `BLPOP` and its like, `XREAD BLOCK`, `WAIT` | [`Cmd::blocking`], where nobody else uses the connection |
 
 mod arg;
-pub(crate) mod batch;
+mod batch;
 mod commands;
 pub(crate) mod options;
+mod pairs;
+mod pipeline;
 mod refusal;
 mod reply;
 mod scan;
@@ -27,7 +29,10 @@ mod transaction;
 pub(crate) mod typed;
 
 pub use arg::{Argument, ToArg};
+pub use batch::Batch;
 pub use commands::Commands;
+pub use pairs::ToPairs;
+pub use pipeline::Pipeline;
 pub use reply::FromReply;
 pub use scan::Scan;
 pub use script::Script;

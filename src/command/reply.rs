@@ -22,6 +22,12 @@ pub trait FromReply: Sized {
     /// [`ErrorKind::ReplyType`](crate::ErrorKind::ReplyType) if it has another shape than this type needs.
     fn from_reply(reply: Frame) -> Result<Self>;
 
+    /// Turns a reply that is no null into this type, where it may be absent. For replies that say so otherwise.
+    #[doc(hidden)]
+    fn option_from_reply(reply: Frame) -> Result<Option<Self>> {
+        Self::from_reply(reply).map(Some)
+    }
+
     /// Turns a reply into several of this type, for a list of them. The default takes one from each element.
     #[doc(hidden)]
     fn list_from_reply(reply: Frame) -> Result<Vec<Self>> {
@@ -57,7 +63,7 @@ impl<T: FromReply> FromReply for Option<T> {
         match reply {
             Frame::Null => Ok(None),
             Frame::Attributed { frame, .. } => Self::from_reply(*frame),
-            reply => T::from_reply(reply).map(Some),
+            reply => T::option_from_reply(reply),
         }
     }
 }

@@ -42,6 +42,13 @@ pub struct Scan<'a, C: Commands, T: FromReply> {
     found: std::vec::IntoIter<T>,
 }
 
+/// The command; no key, and nothing that was found.
+impl<C: Commands, T: FromReply> std::fmt::Debug for Scan<'_, C, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").field("command", &self.head.name()).finish_non_exhaustive()
+    }
+}
+
 impl<'a, C: Commands, T: FromReply> Scan<'a, C, T> {
     pub(crate) fn new(on: &'a C, name: &str, key: Option<&dyn ToArg>, options: ScanOptions<'a>) -> Self {
         let mut head = cmd(name);

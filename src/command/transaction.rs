@@ -1,13 +1,14 @@
 //! [`Transaction`]: several commands that the server runs without anybody else's in between.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::batch::Batch;
+use super::batch::{Batch, TRANSACTION};
 use super::typed::typed_commands;
-use super::{Cmd, CommandName, FromReply};
+use super::{Cmd, CommandName, Commands, FromReply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
@@ -22,7 +23,7 @@ use crate::proto::resp::{Encoder, Frame};
 /// ```no_run
 /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
 /// let transfer = client.transaction();
-/// transfer.decr_by("account:1", 50).incr_by("account:2", 50);
+/// transfer.decrby("account:1", 50).incrby("account:2", 50);
 /// let (left, right): (i64, i64) = transfer.run().await?;
 /// # let _ = (left, right);
 /// # Ok(())
@@ -38,15 +39,15 @@ pub struct Transaction<'a, D> {
 }
 
 /// What a transaction holds.
-pub(crate) struct Gathered {
+struct Gathered {
     /// `MULTI` and what follows it.
-    pub(crate) batch: Batch,
+    batch: Batch,
     names: Vec<CommandName>,
 }
 
 impl<'a, D> Transaction<'a, D> {
     pub(crate) fn new(door: &'a D) -> Self {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(TRANSACTION);
         batch.write(1, |encoder| encoder.bytes(b"MULTI"));
         Transaction { door, gathered: RefCell::new(Gathered { batch, names: Vec::new() }) }
     }
@@ -71,10 +72,10 @@ impl<'a, D> Transaction<'a, D> {
     }
 
     /// What it is to be sent on, and what is to be sent.
-    pub(crate) fn into_parts(self) -> (&'a D, Gathered) {
+    fn into_parts(self) -> (&'a D, Gathered) {
         let mut gathered = self.gathered.into_inner();
         if gathered.names.is_empty() {
-            gathered.batch.commands = 0;
+            gathered.batch = Batch::new(TRANSACTION);
         } else {
             gathered.batch.write(1, |encoder| encoder.bytes(b"EXEC"));
         }
@@ -93,6 +94,22 @@ impl<'a, D> Transaction<'a, D> {
     }
 }
 
+impl<D: Commands> Transaction<'_, D> {
+    /// Queues the transaction; the future waits for what came of it. The reply to an empty one is an empty array, and
+    /// nothing is sent.
+    pub fn run<T: FromReply>(self) -> Executing<D::Reply<Vec<Frame>>, T> {
+        let (door, Gathered { batch, names }) = self.into_parts();
+        let (reply, endpoint) = (door.run_batch(batch), door.endpoint().cloned());
+        Executing { reply, names, endpoint, kind: PhantomData }
+    }
+}
+
+impl<D> fmt::Debug for Transaction<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transaction({} commands)", self.len())
+    }
+}
+
 /// The wait for what came of a transaction.
 ///
 /// Its error is that of the command which the server did not take, by name, if there was one: then nothing was run. It
@@ -101,13 +118,13 @@ impl<'a, D> Transaction<'a, D> {
 pub struct Executing<R, T> {
     pub(crate) reply: R,
     names: Vec<CommandName>,
-    endpoint: Endpoint,
+    endpoint: Option<Endpoint>,
     kind: PhantomData<fn() -> T>,
 }
 
-impl<R, T> Executing<R, T> {
-    pub(crate) fn new(reply: R, gathered: Gathered, endpoint: &Endpoint) -> Self {
-        Executing { reply, names: gathered.names, endpoint: endpoint.clone(), kind: PhantomData }
+impl<R, T> fmt::Debug for Executing<R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Executing({} commands)", self.names.len())
     }
 }
 
@@ -118,8 +135,11 @@ impl<R: Future<Output = Result<Vec<Frame>>> + Unpin, T: FromReply> Future for Ex
         let this = self.get_mut();
         let replies = ready!(Pin::new(&mut this.reply).poll(context))?;
         let result = executed(replies, &this.names);
-        let result = result.and_then(|reply| T::from_reply(reply).map_err(|error| error.of(NAME)));
-        Poll::Ready(result.map_err(|error| error.at(&this.endpoint)))
+        let result = result.and_then(|reply| T::from_reply(reply).map_err(|error| error.of(TRANSACTION)));
+        Poll::Ready(result.map_err(|error| match &this.endpoint {
+            Some(endpoint) => error.at(endpoint),
+            None => error,
+        }))
     }
 }
 
@@ -143,12 +163,11 @@ fn executed(replies: Vec<Frame>, names: &[CommandName]) -> Result<Frame> {
     match replies.next() {
         Some(Frame::Error(text)) => Err(Error::from_server(&text).of(CommandName::new("EXEC"))),
         Some(reply) => Ok(reply),
-        None => Err(Error::new(ErrorKind::ReplyType, Outcome::Answered, "a reply is missing").of(NAME)),
+        None => {
+            Err(Error::new(ErrorKind::ReplyType, Outcome::Answered, "a reply is missing").of(TRANSACTION))
+        }
     }
 }
-
-/// What it goes by where no command of its own is to blame.
-const NAME: CommandName = CommandName::new("(transaction)");
 
 #[cfg(test)]
 mod tests {

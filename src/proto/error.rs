@@ -1,5 +1,6 @@
 //! Why a command got no reply, and whether it may have run all the same.
 
+mod cause;
 mod remedy;
 mod state;
 mod stranger;
@@ -7,6 +8,7 @@ mod stranger;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::cause::Cause;
 pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;
 pub(crate) use self::stranger::{Stranger, recognize};
@@ -59,10 +61,10 @@ impl Failure {
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum CloseReason {
     #[error("could not connect: {0}")]
-    Dial(String),
+    Dial(Cause),
     /// What a certificate, or the lack of one, has to do with it.
     #[error("TLS: {problem}")]
-    Tls { problem: String, remedy: Option<Remedy> },
+    Tls { problem: Cause, remedy: Option<Remedy> },
     #[error("the server speaks {0}, not Redis")]
     Stranger(Stranger),
     #[error("not connected within {0:?}")]
@@ -72,7 +74,7 @@ pub(crate) enum CloseReason {
     #[error("the server closed the connection")]
     ClosedByServer,
     #[error("{0}")]
-    Io(String),
+    Io(Cause),
     #[error("the server broke the protocol: {0}")]
     Decode(#[from] DecodeError),
     #[error("the server sent a reply that no command had asked for")]
@@ -112,10 +114,19 @@ impl CloseReason {
         match recognize(opening) {
             None => self,
             Some(Stranger::Tls) => CloseReason::Tls {
-                problem: "the server speaks TLS, and this client did not".to_owned(),
+                problem: "the server speaks TLS, and this client did not".into(),
                 remedy: Some(Remedy::SpeakTls),
             },
             Some(stranger) => CloseReason::Stranger(stranger),
+        }
+    }
+
+    /// The error of the socket, or of TLS, that it came of.
+    pub(crate) fn origin(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CloseReason::Dial(cause) | CloseReason::Io(cause) => cause.source(),
+            CloseReason::Tls { problem, .. } => problem.source(),
+            _ => None,
         }
     }
 

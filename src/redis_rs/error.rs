@@ -54,7 +54,7 @@ impl From<Error> for RedisError {
             (_, ErrorKind::ShutDown | ErrorKind::Connect | ErrorKind::ConnectionLost) => {
                 io::Error::new(io::ErrorKind::BrokenPipe, error).into()
             }
-            (_, ErrorKind::Panicked | ErrorKind::Misuse) => {
+            (_, ErrorKind::Panicked | ErrorKind::Misuse | ErrorKind::Encode) => {
                 (RedisErrorKind::Client, "hitless", error.to_string()).into()
             }
         }

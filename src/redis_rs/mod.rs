@@ -12,7 +12,8 @@
 //! +let connection = hitless::redis_rs::Connection::from(client);
 //! ```
 //!
-//! and what is written for any connection stays as it is:
+//! (or `hitless::Config::try_from(connection_info)?`, from a [`redis::ConnectionInfo`] that is there already) and what is
+//! written for any connection stays as it is:
 //!
 //! ```no_run
 //! use redis::AsyncCommands;
@@ -96,6 +97,7 @@
 
 mod aborted;
 mod command;
+mod config;
 mod connection;
 mod error;
 mod refused;

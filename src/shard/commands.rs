@@ -2,7 +2,8 @@
 
 use super::{Reply, Shard};
 use crate::command::typed::typed_commands;
-use crate::command::{Cmd, CommandName, Commands, FromReply, scans};
+use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, scans};
+use crate::proto::endpoint::Endpoint;
 use crate::proto::resp::Encoder;
 
 impl Shard {
@@ -29,6 +30,14 @@ impl Commands for Shard {
     #[inline]
     fn run<T: FromReply>(&self, command: &Cmd) -> Reply<T> {
         Shard::run(self, command)
+    }
+
+    fn run_batch<T: FromReply>(&self, batch: Batch) -> Reply<T> {
+        self.submit_batch(batch)
+    }
+
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.inner.effective.endpoint())
     }
 
     typed_commands!((Shard));

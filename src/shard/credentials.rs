@@ -41,7 +41,7 @@ pub(super) async fn renewed(effective: &Effective) -> Result<Credentials> {
         return Err(Error::new(ErrorKind::Config, Outcome::Unsent, detail));
     };
     let asked = run_within(provider.clone(), effective.connect_timeout()).await;
-    asked.map_err(|problem| Error::from_obstacle(&CloseReason::Credentials(problem)).at(effective.endpoint()))
+    asked.map_err(|problem| Error::from_obstacle(CloseReason::Credentials(problem)).at(effective.endpoint()))
 }
 
 /// Asks for new credentials because the pool wants them, and hands them in. The pool asks again by itself if there are

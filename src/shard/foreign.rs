@@ -8,17 +8,17 @@
 //!     └───── the thread leaves before that ───▶ LEFT: the command is never sent
 //! ```
 //!
-//! So a thread that leaves knows whether its command can still be executed. The word and the answer stand on a lock-free
-//! queue, an atomic waker and nothing of this crate, so that `tests/loom` can try every interleaving.
+//! So a thread that leaves knows whether its command can still be executed. Nothing of this crate is used here, so that
+//! `tests/loom` can try every interleaving.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
-use concurrent_queue::{ConcurrentQueue, PopError};
 
 // By way of the module above: `tests/loom` gives it others.
-use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use super::sync::{Mutex, MutexGuard};
 
 /// The thread's end. Dropping it leaves: a command that is still queued is never sent.
 pub(crate) struct ForeignCall<T> {
@@ -35,7 +35,10 @@ pub(crate) struct ForeignCallId<T>(Arc<State<T>>);
 
 struct State<T> {
     progress: AtomicU64,
-    answer: ConcurrentQueue<T>,
+    /// [`OPEN`], [`ANSWERED`] or [`GONE`].
+    end: AtomicU8,
+    /// The shard locks it before it says [`ANSWERED`], and the thread after that: neither ever waits for the other.
+    answer: Mutex<Option<T>>,
     thread: AtomicWaker,
     /// What the thread has left with the call, to be dropped with the answer.
     luggage: OnceLock<Box<dyn Send + Sync>>,
@@ -43,8 +46,9 @@ struct State<T> {
 
 /// A call that no shard has taken up yet.
 pub(crate) fn foreign_call<T>() -> (ForeignCaller<T>, ForeignCall<T>) {
-    let (progress, answer) = (AtomicU64::new(QUEUED), ConcurrentQueue::bounded(1));
-    let state = Arc::new(State { progress, answer, thread: AtomicWaker::new(), luggage: OnceLock::new() });
+    let (progress, end, answer) = (AtomicU64::new(QUEUED), AtomicU8::new(OPEN), Mutex::new(None));
+    let state =
+        Arc::new(State { progress, end, answer, thread: AtomicWaker::new(), luggage: OnceLock::new() });
     (ForeignCaller(Some(state.clone())), ForeignCall { state, is_forgotten: false })
 }
 
@@ -53,11 +57,11 @@ impl<T> ForeignCall<T> {
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<T>> {
         // The second attempt is for an answer that came before the waker was in its place.
         for attempt in 0..2 {
-            match self.state.answer.pop() {
-                Ok(answer) => return Poll::Ready(Some(answer)),
-                Err(PopError::Closed) => return Poll::Ready(None),
-                Err(PopError::Empty) if attempt == 0 => self.state.thread.register(context.waker()),
-                Err(PopError::Empty) => {}
+            match self.state.end.load(Ordering::Acquire) {
+                ANSWERED => return Poll::Ready(self.state.answer().take()),
+                GONE => return Poll::Ready(None),
+                _ if attempt == 0 => self.state.thread.register(context.waker()),
+                _ => {}
             }
         }
         Poll::Pending
@@ -77,7 +81,7 @@ impl<T> ForeignCall<T> {
 
     /// Whether the answer is here, or will not come.
     pub(crate) fn is_decided(&self) -> bool {
-        !self.state.answer.is_empty() || self.state.answer.is_closed()
+        self.state.end.load(Ordering::Acquire) != OPEN
     }
 
     /// Leaves the command to run, and drops its answer when that comes, with `luggage` if there is any.
@@ -113,10 +117,16 @@ impl<T> ForeignCaller<T> {
 
     pub(crate) fn answer(mut self, answer: T) {
         if let Some(state) = self.0.take() {
-            // There is room for one answer, and this is it.
-            let _ = state.answer.push(answer);
+            *state.answer() = Some(answer);
+            state.end.store(ANSWERED, Ordering::Release);
             state.thread.wake();
         }
+    }
+}
+
+impl<T> State<T> {
+    fn answer(&self) -> MutexGuard<'_, Option<T>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,7 +142,7 @@ impl<T> Drop for ForeignCall<T> {
 impl<T> Drop for ForeignCaller<T> {
     fn drop(&mut self) {
         if let Some(state) = self.0.take() {
-            state.answer.close();
+            state.end.store(GONE, Ordering::Release);
             state.thread.wake();
         }
     }
@@ -140,3 +150,8 @@ impl<T> Drop for ForeignCaller<T> {
 
 const QUEUED: u64 = u64::MAX;
 const LEFT: u64 = u64::MAX - 1;
+
+const OPEN: u8 = 0;
+const ANSWERED: u8 = 1;
+/// The shard's end was dropped.
+const GONE: u8 = 2;

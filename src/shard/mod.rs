@@ -35,14 +35,13 @@ pub(crate) mod thread;
 mod transport;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::{self, Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
 pub use self::broadcast::ShardGroup;
-pub use self::pipeline::Pipeline;
-pub(crate) use self::pipeline::{PIPELINE, TRANSACTION};
 pub use self::reply::Reply;
 pub use self::stats::ShardStats;
 
@@ -334,6 +333,15 @@ impl Shard {
     /// The shard, for as long as it lives.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Rc::downgrade(&self.inner)
+    }
+}
+
+/// Where it leads to; no user, and no password.
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Shard");
+        fields.field("index", &self.index());
+        fields.field("endpoint", &format_args!("{}", self.inner.effective.endpoint())).finish_non_exhaustive()
     }
 }
 

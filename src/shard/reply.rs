@@ -1,5 +1,6 @@
 //! [`Reply`]: the wait for a command's reply.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -126,6 +127,18 @@ impl<T: FromReply> Future for Reply<T> {
         };
         this.call = Call::Taken;
         Poll::Ready(result)
+    }
+}
+
+/// The command and how far it is; no values.
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.call {
+            Call::Open { .. } => "waiting",
+            Call::Settled(_) => "settled",
+            Call::Taken => "taken",
+        };
+        f.debug_struct("Reply").field("command", &self.name.as_str()).field("state", &state).finish()
     }
 }
 

@@ -160,6 +160,16 @@ fn every_typed_command_on_a_client_in_resp2() {
     every_command_on_a_client(RESP2);
 }
 
+/// One rule for all names, so that a method is found by the command's.
+#[test]
+fn methods_are_called_as_their_commands_are() {
+    for (method, wire) in TYPED.iter().flat_map(|(_, commands)| commands.iter()) {
+        let rest = method.strip_prefix(&wire.to_lowercase().replace(' ', "_"));
+        let follows = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+        assert!(follows || *method == "key_type", "{method} is no name for {wire}");
+    }
+}
+
 /// The name that errors give, and the method's, are of the same command.
 #[test]
 fn the_table_has_no_method_twice() {

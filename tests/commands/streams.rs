@@ -68,8 +68,8 @@ pub(crate) async fn groups(on: &impl Commands, seen: &mut Seen) {
         xgroup_create("s", "g", 0, XgroupOptions::new()) => ();
         xgroup_create("new", "g", "$", XgroupOptions::new().mkstream().entries_read(0)) => ();
         xlen("new") => 0;
-        xgroup_create_consumer("s", "g", "alice") => true;
-        xgroup_create_consumer("s", "g", "alice") => false;
+        xgroup_createconsumer("s", "g", "alice") => true;
+        xgroup_createconsumer("s", "g", "alice") => false;
         xpending("s", "g") => (0, none(), none(), None::<Vec<(String, i64)>>);
         xreadgroup("g", "alice", XreadGroupOptions::new().count(1), &[("s", ">")])
             => Streams::from([(s("s"), vec![one()])]);
@@ -87,11 +87,11 @@ pub(crate) async fn groups(on: &impl Commands, seen: &mut Seen) {
         xack("s", "g", &["1-1", "9-9"]) => 1;
         xclaim("s", "g", "bob", 0, &["2-1"], XclaimOptions::new()) => Vec::<Entry>::new();
         xclaim("s", "g", "bob", 0, &["2-1"], XclaimOptions::new().force()) => vec![two()];
-        xgroup_del_consumer("s", "g", "bob") => 1;
+        xgroup_delconsumer("s", "g", "bob") => 1;
         xreadgroup("g", "alice", XreadGroupOptions::new().no_ack(), &[("s", ">")])
             => Some(Streams::from([(s("s"), vec![two()])]));
         xreadgroup("g", "alice", XreadGroupOptions::new(), &[("s", ">")]) => None::<Streams>;
-        xgroup_set_id("s", "g", "1-1") => ();
+        xgroup_setid("s", "g", "1-1") => ();
         xreadgroup("g", "alice", XreadGroupOptions::new(), &[("s", ">")]) => vec![(s("s"), vec![two()])];
         xinfo_groups("s") ? |about: Vec<HashMap<String, Frame>>| about[0]["name"] == Frame::Bulk("g".into());
         xinfo_consumers("s", "g") ? |about: Vec<HashMap<String, Frame>>| {

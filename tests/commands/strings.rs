@@ -19,29 +19,29 @@ pub(crate) async fn strings(on: &impl Commands, seen: &mut Seen) {
         get("a") => s("1");
         get("none") => none();
         append("a", "23") => 3;
-        get_range("a", 1, -1) => s("23");
-        set_range("a", 1, "xy") => 3;
+        getrange("a", 1, -1) => s("23");
+        setrange("a", 1, "xy") => 3;
         get("a") => s("1xy");
-        str_len("a") => 3;
+        strlen("a") => 3;
         set("n", 10) => ();
         incr("n") => 11;
-        incr_by("n", 5) => 16;
+        incrby("n", 5) => 16;
         decr("n") => 15;
-        decr_by("n", 4) => 11;
-        incr_by_float("n", 0.5) => 11.5;
-        set_ex("e", 100, "v") => ();
+        decrby("n", 4) => 11;
+        incrbyfloat("n", 0.5) => 11.5;
+        setex("e", 100, "v") => ();
         ttl("e") ? |left: i64| (90..=100).contains(&left);
-        pset_ex("p", 100_000, "w") => ();
+        psetex("p", 100_000, "w") => ();
         pttl("p") ? |left: i64| (90_000..=100_000).contains(&left);
         get("p") => s("w");
-        set_nx("a", "z") => false;
-        set_nx("new", "z") => true;
+        setnx("a", "z") => false;
+        setnx("new", "z") => true;
         mset(&[("m1", "x"), ("m2", "y")]) => ();
         mget(&["m1", "none", "m2"]) => vec![some("x"), none(), some("y")];
-        mset_nx(&[("m3", "1"), ("m1", "2")]) => false;
-        mset_nx(&[("m3", "1"), ("m4", "2")]) => true;
-        get_del("m4") => some("2");
-        get_del("m4") => none();
+        msetnx(&[("m3", "1"), ("m1", "2")]) => false;
+        msetnx(&[("m3", "1"), ("m4", "2")]) => true;
+        getdel("m4") => some("2");
+        getdel("m4") => none();
         set("l1", "ohmytext") => ();
         set("l2", "mynewtext") => ();
         lcs("l1", "l2") => s("mytext");
@@ -52,28 +52,28 @@ pub(crate) async fn strings(on: &impl Commands, seen: &mut Seen) {
 pub(crate) async fn string_options(on: &impl Commands, seen: &mut Seen) {
     calls! { on, seen;
         set("e", "v") => ();
-        get_ex("e", GetExOptions::ex(50)) => s("v");
+        getex("e", GetExOptions::ex(50)) => s("v");
         ttl("e") ? |left: i64| (40..=50).contains(&left);
-        get_ex("e", GetExOptions::px(90_000)) => s("v");
+        getex("e", GetExOptions::px(90_000)) => s("v");
         ttl("e") ? |left: i64| (80..=90).contains(&left);
-        get_ex("e", GetExOptions::exat(THEN as u64)) => s("v");
-        expire_time("e") => THEN;
-        get_ex("e", GetExOptions::pxat(THEN_MS as u64)) => s("v");
-        get_ex("e", GetExOptions::new()) => s("v");
-        pexpire_time("e") => THEN_MS;
-        get_ex("e", GetExOptions::persist()) => s("v");
+        getex("e", GetExOptions::exat(THEN as u64)) => s("v");
+        expiretime("e") => THEN;
+        getex("e", GetExOptions::pxat(THEN_MS as u64)) => s("v");
+        getex("e", GetExOptions::new()) => s("v");
+        pexpiretime("e") => THEN_MS;
+        getex("e", GetExOptions::persist()) => s("v");
         ttl("e") => -1;
-        get_ex("none", GetExOptions::new()) => none();
+        getex("none", GetExOptions::new()) => none();
         set_with("k", "v", SetOptions::new().nx()) => true;
         set_with("k", "w", SetOptions::new().nx()) => false;
         set_with("none", "w", SetOptions::new().xx()) => false;
         set_with("k", "w", SetOptions::new().xx().get()) => some("v");
         set_with("k2", "v", SetOptions::new().get()) => none();
         set_with("k", "x", SetOptions::new().exat(THEN as u64)) => true;
-        expire_time("k") => THEN;
+        expiretime("k") => THEN;
         set_with("k", "y", SetOptions::new().pxat(THEN_MS as u64)) => true;
         set_with("k", "z", SetOptions::new().xx().get().keep_ttl()) => some("y");
-        pexpire_time("k") => THEN_MS;
+        pexpiretime("k") => THEN_MS;
         set_with("k", "x", SetOptions::new().ex(50)) => true;
         ttl("k") ? |left: i64| (40..=50).contains(&left);
         set_with("k", "x", SetOptions::new().px(90_000)) => true;
@@ -98,19 +98,19 @@ pub(crate) async fn keys(on: &impl Commands, seen: &mut Seen) {
         key_type("a") => s("string");
         key_type("none") => s("none");
         object_encoding("n") => s("int");
-        object_ref_count("a") => 1;
-        object_idle_time("a") ? |seconds: i64| (0..60).contains(&seconds);
+        object_refcount("a") => 1;
+        object_idletime("a") ? |seconds: i64| (0..60).contains(&seconds);
         config_set(&[("maxmemory-policy", "allkeys-lfu")]) => ();
         set("often", "x") => ();
         object_freq("often") ? |often: i64| often > 0;
         config_set(&[("maxmemory-policy", "noeviction")]) => ();
         unlink(&["often", "none"]) => 1;
         rename("a", "z") => ();
-        rename_nx("z", "n") => false;
-        rename_nx("z", "y") => true;
+        renamenx("z", "n") => false;
+        renamenx("z", "y") => true;
         get("y") => s("text");
         del(&["n"]) => 1;
-        random_key() => s("y");
+        randomkey() => s("y");
         dump("none") => none();
     }
     let dump: Bytes = calls!(on, seen, dump("y"));
@@ -121,7 +121,7 @@ pub(crate) async fn keys(on: &impl Commands, seen: &mut Seen) {
         restore("s", 90_000, &dump) => ();
         ttl("s") ? |left: i64| (80..=90).contains(&left);
         flushdb() => ();
-        random_key() => none();
+        randomkey() => none();
     }
 }
 
@@ -142,18 +142,18 @@ pub(crate) async fn lives(on: &impl Commands, seen: &mut Seen) {
         ttl("a") ? |left: i64| (90..=100).contains(&left);
         pexpire_with("a", 50_000, ExpireCondition::Gt) => false;
         pexpire_with("a", 200_000, ExpireCondition::Gt) => true;
-        pexpire_at("a", THEN_MS) => true;
-        pexpire_time("a") => THEN_MS;
-        expire_at("a", THEN) => true;
-        expire_time("a") => THEN;
-        expire_at_with("a", THEN - 1, ExpireCondition::Gt) => false;
-        expire_at_with("a", THEN + 1, ExpireCondition::Gt) => true;
-        pexpire_at_with("a", THEN_MS, ExpireCondition::Lt) => true;
-        pexpire_time("a") => THEN_MS;
+        pexpireat("a", THEN_MS) => true;
+        pexpiretime("a") => THEN_MS;
+        expireat("a", THEN) => true;
+        expiretime("a") => THEN;
+        expireat_with("a", THEN - 1, ExpireCondition::Gt) => false;
+        expireat_with("a", THEN + 1, ExpireCondition::Gt) => true;
+        pexpireat_with("a", THEN_MS, ExpireCondition::Lt) => true;
+        pexpiretime("a") => THEN_MS;
         ttl("none") => -2;
         pttl("none") => -2;
-        expire_time("none") => -2;
-        pexpire_time("none") => -2;
+        expiretime("none") => -2;
+        pexpiretime("none") => -2;
     }
 }
 
@@ -195,10 +195,10 @@ pub(crate) async fn bitmaps(on: &impl Commands, seen: &mut Seen) {
         bitpos_range("s", 0, 2, -1, BitUnit::Byte) => 16;
         bitpos_range("s", 1, 3, 30, BitUnit::Bit) => 5;
         bitfield("f", BitFieldOptions::new().set("u8", 8, 200).get("u8", 8)) => vec![0, 200];
-        bitfield("f", BitFieldOptions::new().incr_by("u8", 8, 100)) => vec![44];
-        bitfield("f", BitFieldOptions::new().overflow(BitOverflow::Saturate).incr_by("u8", 8, 250)) => vec![255];
-        bitfield("f", BitFieldOptions::new().overflow(BitOverflow::Fail).incr_by("u8", 8, 1)) => vec![None::<i64>];
-        bitfield("f", BitFieldOptions::new().overflow(BitOverflow::Wrap).incr_by("u8", 8, 2)) => vec![1];
+        bitfield("f", BitFieldOptions::new().incrby("u8", 8, 100)) => vec![44];
+        bitfield("f", BitFieldOptions::new().overflow(BitOverflow::Saturate).incrby("u8", 8, 250)) => vec![255];
+        bitfield("f", BitFieldOptions::new().overflow(BitOverflow::Fail).incrby("u8", 8, 1)) => vec![None::<i64>];
+        bitfield("f", BitFieldOptions::new().overflow(BitOverflow::Wrap).incrby("u8", 8, 2)) => vec![1];
         bitfield_ro("f", BitFieldOptions::new().get("u16", 0)) => vec![1];
     }
 }

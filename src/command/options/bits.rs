@@ -72,7 +72,7 @@ impl<'a> BitFieldOptions<'a> {
     }
 
     /// Adds to a number, and returns what it is now.
-    pub fn incr_by(self, kind: &'a str, offset: u64, amount: i64) -> Self {
+    pub fn incrby(self, kind: &'a str, offset: u64, amount: i64) -> Self {
         self.and(Operation::IncrBy(kind, offset, amount))
     }
 

@@ -20,13 +20,13 @@ macro_rules! keys {
             expire_with(key: one, seconds: one, condition: (ExpireCondition)) -> (bool) = "EXPIRE";
             /// [`EXPIREAT`](https://redis.io/docs/latest/commands/expireat/): ends a key's life at a second of
             /// Unix time; says whether there was such a key.
-            expire_at(key: one, second: one) -> (bool) = "EXPIREAT";
+            expireat(key: one, second: one) -> (bool) = "EXPIREAT";
             /// [`EXPIREAT`](https://redis.io/docs/latest/commands/expireat/): the same on a condition; says
             /// whether it did.
-            expire_at_with(key: one, second: one, condition: (ExpireCondition)) -> (bool) = "EXPIREAT";
+            expireat_with(key: one, second: one, condition: (ExpireCondition)) -> (bool) = "EXPIREAT";
             /// [`EXPIRETIME`](https://redis.io/docs/latest/commands/expiretime/): the second of Unix time at
             /// which a key's life ends; -1 if it does not, -2 if there is no such key.
-            expire_time(key: one) -> (i64) = "EXPIRETIME";
+            expiretime(key: one) -> (i64) = "EXPIRETIME";
             /// [`KEYS`](https://redis.io/docs/latest/commands/keys/): all keys whose names match; it holds the
             /// server up: see `scan`.
             keys(pattern: one) -> any = "KEYS";
@@ -38,10 +38,10 @@ macro_rules! keys {
             object_freq(key: one) -> (i64) = "OBJECT" "FREQ";
             /// [`OBJECT IDLETIME`](https://redis.io/docs/latest/commands/object-idletime/): for how many
             /// seconds a key was not used; not under an LFU policy.
-            object_idle_time(key: one) -> (i64) = "OBJECT" "IDLETIME";
+            object_idletime(key: one) -> (i64) = "OBJECT" "IDLETIME";
             /// [`OBJECT REFCOUNT`](https://redis.io/docs/latest/commands/object-refcount/): how many references
             /// the server has to a key's value.
-            object_ref_count(key: one) -> (i64) = "OBJECT" "REFCOUNT";
+            object_refcount(key: one) -> (i64) = "OBJECT" "REFCOUNT";
             /// [`PERSIST`](https://redis.io/docs/latest/commands/persist/): lets a key live for ever; says
             /// whether it had an end before.
             persist(key: one) -> (bool) = "PERSIST";
@@ -53,25 +53,25 @@ macro_rules! keys {
             pexpire_with(key: one, milliseconds: one, condition: (ExpireCondition)) -> (bool) = "PEXPIRE";
             /// [`PEXPIREAT`](https://redis.io/docs/latest/commands/pexpireat/): ends a key's life at a
             /// millisecond of Unix time; says whether there was such a key.
-            pexpire_at(key: one, millisecond: one) -> (bool) = "PEXPIREAT";
+            pexpireat(key: one, millisecond: one) -> (bool) = "PEXPIREAT";
             /// [`PEXPIREAT`](https://redis.io/docs/latest/commands/pexpireat/): the same on a condition; says
             /// whether it did.
-            pexpire_at_with(key: one, millisecond: one, condition: (ExpireCondition)) -> (bool) = "PEXPIREAT";
+            pexpireat_with(key: one, millisecond: one, condition: (ExpireCondition)) -> (bool) = "PEXPIREAT";
             /// [`PEXPIRETIME`](https://redis.io/docs/latest/commands/pexpiretime/): the millisecond of Unix
             /// time at which a key's life ends; -1 if it does not, -2 if there is no such key.
-            pexpire_time(key: one) -> (i64) = "PEXPIRETIME";
+            pexpiretime(key: one) -> (i64) = "PEXPIRETIME";
             /// [`PTTL`](https://redis.io/docs/latest/commands/pttl/): the milliseconds that a key has left; -1
             /// if it does not expire, -2 if it does not exist.
             pttl(key: one) -> (i64) = "PTTL";
             /// [`RANDOMKEY`](https://redis.io/docs/latest/commands/randomkey/): some key; null if there is
             /// none.
-            random_key() -> any = "RANDOMKEY";
+            randomkey() -> any = "RANDOMKEY";
             /// [`RENAME`](https://redis.io/docs/latest/commands/rename/): gives a key another name, in the
             /// place of whatever has it.
             rename(key: one, name: one) -> (()) = "RENAME";
             /// [`RENAMENX`](https://redis.io/docs/latest/commands/renamenx/): gives a key another name unless
             /// that is taken; says whether it did.
-            rename_nx(key: one, name: one) -> (bool) = "RENAMENX";
+            renamenx(key: one, name: one) -> (bool) = "RENAMENX";
             /// [`RESTORE`](https://redis.io/docs/latest/commands/restore/): makes a key of what `DUMP` gave;
             /// for ever, if 0 milliseconds.
             restore(key: one, milliseconds: one, dump: one) -> (()) = "RESTORE";

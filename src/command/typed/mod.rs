@@ -2,13 +2,18 @@
 //!
 //! A line of a table reads `method(argument: shape, …) -> reply = "NAME" "SUBCOMMAND" .. "LAST WORD";` and its
 //! arguments stand in the order of the wire. A reply is `any` type that the caller asks for, or the type that it always
-//! has, in parentheses. The shapes:
+//! has, in parentheses.
+//!
+//! A method is called as the command is on the wire, in lower case, with its subcommand behind an underscore: `incrby`,
+//! `hincrby`, `xgroup_create`. Where a command has several forms, a further word follows: `expire_with`, `lpop_many`.
+//! The one exception is `key_type`, because `type` is a keyword. The shapes:
 //!
 //! | shape | in Rust | on the wire |
 //! |---|---|---|
 //! | `one` | a value | itself |
 //! | `many` | a slice | each |
-//! | `pairs`, `triples` | a slice of tuples | each element of each |
+//! | `pairs` | a [`ToPairs`](super::ToPairs) | both elements of each |
+//! | `triples` | a slice of tuples | each element of each |
 //! | `counted` | a slice | their number, then each |
 //! | `streams` | a slice of pairs | `STREAMS`, each first element, then each second |
 //! | `["WORD"]` | a value | the word, then the value |
@@ -128,7 +133,7 @@ macro_rules! shape {
     (@type one) => { impl $crate::ToArg };
     (@type many) => { &[impl $crate::ToArg] };
     (@type counted) => { &[impl $crate::ToArg] };
-    (@type pairs) => { &[(impl $crate::ToArg, impl $crate::ToArg)] };
+    (@type pairs) => { impl $crate::command::ToPairs };
     (@type streams) => { &[(impl $crate::ToArg, impl $crate::ToArg)] };
     (@type triples) => { &[(impl $crate::ToArg, impl $crate::ToArg, impl $crate::ToArg)] };
     (@type [$word:literal]) => { impl $crate::ToArg };
@@ -156,7 +161,7 @@ macro_rules! shape {
     (@count one $arg:ident) => { 1 };
     (@count many $arg:ident) => { $arg.len() };
     (@count counted $arg:ident) => { 1 + $arg.len() };
-    (@count pairs $arg:ident) => { 2 * $arg.len() };
+    (@count pairs $arg:ident) => { 2 * $crate::command::ToPairs::count(&$arg) };
     (@count streams $arg:ident) => { 1 + 2 * $arg.len() };
     (@count triples $arg:ident) => { 3 * $arg.len() };
     (@count [$word:literal] $arg:ident) => { 2 };
@@ -176,10 +181,10 @@ macro_rules! shape {
         $sink.many($arg)
     }};
     (@write pairs $arg:ident $sink:ident) => {
-        for (one, other) in $arg {
-            $sink.argument($crate::ToArg::to_arg(one));
-            $sink.argument($crate::ToArg::to_arg(other));
-        }
+        $crate::command::ToPairs::each(&$arg, |one, other| {
+            $sink.argument(one);
+            $sink.argument(other);
+        })
     };
     (@write streams $arg:ident $sink:ident) => {{
         $sink.word("STREAMS");

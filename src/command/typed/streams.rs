@@ -31,16 +31,16 @@ macro_rules! streams {
             ) -> (()) = "XGROUP" "CREATE";
             /// [`XGROUP CREATECONSUMER`](https://redis.io/docs/latest/commands/xgroup-createconsumer/): makes a
             /// consumer; says whether it is new.
-            xgroup_create_consumer(key: one, group: one, consumer: one) -> (bool) = "XGROUP" "CREATECONSUMER";
+            xgroup_createconsumer(key: one, group: one, consumer: one) -> (bool) = "XGROUP" "CREATECONSUMER";
             /// [`XGROUP DELCONSUMER`](https://redis.io/docs/latest/commands/xgroup-delconsumer/): removes a
             /// consumer; how many entries were pending for it.
-            xgroup_del_consumer(key: one, group: one, consumer: one) -> (i64) = "XGROUP" "DELCONSUMER";
+            xgroup_delconsumer(key: one, group: one, consumer: one) -> (i64) = "XGROUP" "DELCONSUMER";
             /// [`XGROUP DESTROY`](https://redis.io/docs/latest/commands/xgroup-destroy/): removes a group; says
             /// whether there was one.
             xgroup_destroy(key: one, group: one) -> (bool) = "XGROUP" "DESTROY";
             /// [`XGROUP SETID`](https://redis.io/docs/latest/commands/xgroup-setid/): has a group go on behind
             /// another entry.
-            xgroup_set_id(key: one, group: one, id: one) -> (()) = "XGROUP" "SETID";
+            xgroup_setid(key: one, group: one, id: one) -> (()) = "XGROUP" "SETID";
             /// [`XINFO CONSUMERS`](https://redis.io/docs/latest/commands/xinfo-consumers/): a map about each
             /// consumer of a group.
             xinfo_consumers(key: one, group: one) -> any = "XINFO" "CONSUMERS";

@@ -9,25 +9,25 @@ macro_rules! strings {
             /// [`DECR`](https://redis.io/docs/latest/commands/decr/): takes 1 from a counter; its new value.
             decr(key: one) -> (i64) = "DECR";
             /// [`DECRBY`](https://redis.io/docs/latest/commands/decrby/): takes from a counter; its new value.
-            decr_by(key: one, amount: one) -> (i64) = "DECRBY";
+            decrby(key: one, amount: one) -> (i64) = "DECRBY";
             /// [`GET`](https://redis.io/docs/latest/commands/get/): a key's value; null if there is none.
             get(key: one) -> any = "GET";
             /// [`GETDEL`](https://redis.io/docs/latest/commands/getdel/): a key's value, which is removed; null
             /// if there is none.
-            get_del(key: one) -> any = "GETDEL";
+            getdel(key: one) -> any = "GETDEL";
             /// [`GETEX`](https://redis.io/docs/latest/commands/getex/): a key's value, and a new end of its
             /// life; null if there is none.
-            get_ex(key: one, options: (GetExOptions)) -> any = "GETEX";
+            getex(key: one, options: (GetExOptions)) -> any = "GETEX";
             /// [`GETRANGE`](https://redis.io/docs/latest/commands/getrange/): the bytes of a value from the
             /// index `first` to the index `last`, both included; -1 is the last byte.
-            get_range(key: one, first: one, last: one) -> any = "GETRANGE";
+            getrange(key: one, first: one, last: one) -> any = "GETRANGE";
             /// [`INCR`](https://redis.io/docs/latest/commands/incr/): adds 1 to a counter; its new value.
             incr(key: one) -> (i64) = "INCR";
             /// [`INCRBY`](https://redis.io/docs/latest/commands/incrby/): adds to a counter; its new value.
-            incr_by(key: one, amount: one) -> (i64) = "INCRBY";
+            incrby(key: one, amount: one) -> (i64) = "INCRBY";
             /// [`INCRBYFLOAT`](https://redis.io/docs/latest/commands/incrbyfloat/): adds to a number with a
             /// fraction; its new value.
-            incr_by_float(key: one, amount: one) -> (f64) = "INCRBYFLOAT";
+            incrbyfloat(key: one, amount: one) -> (f64) = "INCRBYFLOAT";
             /// [`LCS`](https://redis.io/docs/latest/commands/lcs/): the longest sequence that two values have
             /// in common.
             lcs(key: one, other: one) -> any = "LCS";
@@ -40,27 +40,27 @@ macro_rules! strings {
             mset(entries: pairs) -> (()) = "MSET";
             /// [`MSETNX`](https://redis.io/docs/latest/commands/msetnx/): gives many keys their values unless
             /// one of them has one; says whether it did.
-            mset_nx(entries: pairs) -> (bool) = "MSETNX";
+            msetnx(entries: pairs) -> (bool) = "MSETNX";
             /// [`PSETEX`](https://redis.io/docs/latest/commands/psetex/): gives a key a value for some
             /// milliseconds.
-            pset_ex(key: one, milliseconds: one, value: one) -> (()) = "PSETEX";
+            psetex(key: one, milliseconds: one, value: one) -> (()) = "PSETEX";
             /// [`SET`](https://redis.io/docs/latest/commands/set/): gives a key a value.
             set(key: one, value: one) -> (()) = "SET";
             /// [`SETEX`](https://redis.io/docs/latest/commands/setex/): gives a key a value for some seconds.
-            set_ex(key: one, seconds: one, value: one) -> (()) = "SETEX";
+            setex(key: one, seconds: one, value: one) -> (()) = "SETEX";
             /// [`SETNX`](https://redis.io/docs/latest/commands/setnx/): gives a key a value unless it has one;
             /// says whether it did.
-            set_nx(key: one, value: one) -> (bool) = "SETNX";
+            setnx(key: one, value: one) -> (bool) = "SETNX";
             /// [`SETRANGE`](https://redis.io/docs/latest/commands/setrange/): overwrites a part of a value,
             /// from a byte on; the new length.
-            set_range(key: one, offset: one, value: one) -> (i64) = "SETRANGE";
+            setrange(key: one, offset: one, value: one) -> (i64) = "SETRANGE";
             /// [`SET`](https://redis.io/docs/latest/commands/set/): gives a key a value on conditions, or for a
             /// time. Take `bool` to learn whether it did, or `Option<T>` for the value before, with
             /// [`get`](crate::options::SetOptions::get).
             set_with(key: one, value: one, options: (SetOptions)) -> any = "SET";
             /// [`STRLEN`](https://redis.io/docs/latest/commands/strlen/): the length of a value in bytes; 0 if
             /// there is none.
-            str_len(key: one) -> (i64) = "STRLEN";
+            strlen(key: one) -> (i64) = "STRLEN";
         }
     };
 }

@@ -15,7 +15,7 @@ use super::tls;
 use super::{Stream, Transport, socket};
 use crate::config::Effective;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::error::CloseReason;
+use crate::proto::error::{Cause, CloseReason};
 use crate::shard::poller::{Poller, Socket};
 use crate::shard::resolve::Lookups;
 
@@ -35,7 +35,10 @@ pub(in crate::shard) async fn dial(
 ) -> Result<Stream, CloseReason> {
     if let Some(path) = endpoint.path() {
         let connected = socket::connect_unix(poller, path).await;
-        let socket = connected.map_err(|error| CloseReason::Dial(format!("{endpoint}: {error}")))?;
+        let socket = connected.map_err(|error| {
+            let text = format!("{endpoint}: {error}");
+            CloseReason::Dial(Cause::of(text, error))
+        })?;
         return Ok(Stream::new(Transport::Plain(socket), None));
     }
     #[cfg(feature = "tls")]
@@ -60,11 +63,18 @@ async fn connect(
 ) -> Result<(SocketAddr, Socket), CloseReason> {
     let addresses = match endpoint.socket_addr() {
         Some(address) => vec![address],
-        None => race::in_turn(&lookups.recent(endpoint).await.map_err(CloseReason::Dial)?),
+        None => {
+            race::in_turn(&lookups.recent(endpoint).await.map_err(|text| CloseReason::Dial(text.into()))?)
+        }
     };
     let attempt = |address| socket::connect(poller, address, timeout, effective);
     let raced = race::first(addresses, attempt, || Timer::new(ATTEMPT_DELAY)).await;
-    raced.map_err(|problems| CloseReason::Dial(text(&problems)))
+    raced.map_err(|problems| {
+        let text = text(&problems);
+        // All of them are in the text; the first stands for them.
+        let first = problems.into_iter().next().map(|(_, error)| Cause::of(text.clone(), error));
+        CloseReason::Dial(first.unwrap_or_else(|| text.into()))
+    })
 }
 
 fn text(problems: &[(SocketAddr, io::Error)]) -> String {

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 pub(super) use self::dial::dial;
 use super::poller::Socket;
-use crate::proto::error::CloseReason;
+use crate::proto::error::{Cause, CloseReason};
 
 /// A connected socket, and what is spoken over it.
 pub(super) struct Stream {
@@ -108,15 +108,15 @@ impl Stream {
                     && !self.has_received
                     && error.kind() == io::ErrorKind::ConnectionReset =>
             {
-                CloseReason::Io(format!(
-                    "{error}, without a byte (if the server speaks TLS, use a `rediss://` URL)"
-                ))
+                let text =
+                    format!("{error}, without a byte (if the server speaks TLS, use a `rediss://` URL)");
+                CloseReason::Io(Cause::of(text, copy(error)))
             }
-            Transport::Plain(_) => CloseReason::Io(error.to_string()),
+            Transport::Plain(_) => lost(error),
             #[cfg(feature = "tls")]
-            Transport::Tls(_) => tls::refusal(error).unwrap_or_else(|| CloseReason::Io(error.to_string())),
+            Transport::Tls(_) => tls::refusal(error).unwrap_or_else(|| lost(error)),
             #[cfg(benching)]
-            Transport::Tape(_) => CloseReason::Io(error.to_string()),
+            Transport::Tape(_) => lost(error),
         }
     }
 
@@ -129,6 +129,18 @@ impl Stream {
             #[cfg(benching)]
             Transport::Tape(_) => {}
         }
+    }
+}
+
+fn lost(error: &io::Error) -> CloseReason {
+    CloseReason::Io(Cause::of(error.to_string(), copy(error)))
+}
+
+/// The same error, for those who keep it.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

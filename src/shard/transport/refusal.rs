@@ -3,7 +3,7 @@
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::proto::endpoint::TlsNames;
-use crate::proto::error::{CloseReason, Remedy, recognize};
+use crate::proto::error::{Cause, CloseReason, Remedy, recognize};
 
 /// The reason, if it takes a person to mend it; everything else may pass by itself. `names`: what the server was asked
 /// to prove.
@@ -20,7 +20,7 @@ pub(super) fn explain(error: &Error, names: Option<&TlsNames>) -> Option<CloseRe
         Error::NoCertificatesPresented => ("the server shows no certificate".to_owned(), None),
         _ => return None,
     };
-    Some(CloseReason::Tls { problem, remedy })
+    Some(CloseReason::Tls { problem: Cause::of(problem, error.clone()), remedy })
 }
 
 /// The reason, if a server answered the beginning of a handshake with these bytes, which are not TLS.
@@ -32,11 +32,11 @@ pub(super) fn not_tls(error: &Error, opening: &[u8]) -> Option<CloseReason> {
     is_message.then(|| match recognize(opening) {
         Some(stranger) => CloseReason::Stranger(stranger),
         None if matches!(opening.first(), Some(b'-' | b'+')) => CloseReason::Tls {
-            problem: "the server speaks Redis without TLS".to_owned(),
+            problem: "the server speaks Redis without TLS".into(),
             remedy: Some(Remedy::SpeakPlain),
         },
         None => CloseReason::Tls {
-            problem: "the server does not speak TLS".to_owned(),
+            problem: "the server does not speak TLS".into(),
             remedy: Some(Remedy::CheckAddress),
         },
     })
@@ -109,7 +109,7 @@ mod tests {
     fn told(error: &Error) -> (String, Option<Remedy>) {
         let names = TlsNames { asked: "db.test".to_owned(), or: None };
         match explain(error, Some(&names)) {
-            Some(CloseReason::Tls { problem, remedy }) => (problem, remedy),
+            Some(CloseReason::Tls { problem, remedy }) => (problem.to_string(), remedy),
             other => panic!("{error:?}: {other:?}"),
         }
     }

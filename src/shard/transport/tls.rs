@@ -18,7 +18,7 @@ use rustls::{ClientConfig, ClientConnection, Error};
 use super::refusal::{explain, not_tls};
 use crate::config::Tls;
 use crate::proto::endpoint::{Endpoint, TlsNames};
-use crate::proto::error::CloseReason;
+use crate::proto::error::{Cause, CloseReason};
 use crate::shard::poller::Socket;
 
 pub(super) struct TlsStream {
@@ -59,7 +59,7 @@ pub(super) async fn connector(
         }
     }
     let names = endpoint.tls_names(configured, tls.explicit_name());
-    let (config, name) = tls.connector(&names).map_err(unusable)?;
+    let (config, name) = tls.connector(&names).map_err(|problem| unusable(problem.into()))?;
     Ok(Connector { config, name, names })
 }
 
@@ -72,7 +72,8 @@ pub(super) async fn shake_hands(
     time: Duration,
 ) -> Result<TlsStream, CloseReason> {
     let Connector { config, name, names } = connector;
-    let session = ClientConnection::new(config, name).map_err(|error| unusable(error.to_string()))?;
+    let session =
+        ClientConnection::new(config, name).map_err(|error| unusable(Cause::of(error.to_string(), error)))?;
     let received = vec![0; RECEIVE_BUFFER].into_boxed_slice();
     let mut stream = TlsStream { socket, session, received, start: 0, end: 0, broken: None };
     let mut timer = Timer::new(time - time / 16);
@@ -86,8 +87,11 @@ pub(super) async fn shake_hands(
         Err(error) => Err(match tls_error(&error) {
             Some(tls) => not_tls(tls, stream.received.get(..stream.end).unwrap_or_default())
                 .or_else(|| explain(tls, Some(&names)))
-                .unwrap_or_else(|| CloseReason::Dial(format!("{peer}: TLS: {tls}"))),
-            None => CloseReason::Dial(format!("{peer}: in the TLS handshake: {error}")),
+                .unwrap_or_else(|| CloseReason::Dial(Cause::of(format!("{peer}: TLS: {tls}"), tls.clone()))),
+            None => {
+                let text = format!("{peer}: in the TLS handshake: {error}");
+                CloseReason::Dial(Cause::of(text, super::copy(&error)))
+            }
         }),
     }
 }
@@ -263,7 +267,7 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 }
 
 /// What was set cannot begin a session.
-fn unusable(problem: String) -> CloseReason {
+fn unusable(problem: Cause) -> CloseReason {
     CloseReason::Tls { problem, remedy: None }
 }
 
