@@ -1,12 +1,16 @@
 //! [`ConnectionLike`], by which all of redis-rs's commands, pipelines and scripts run on a [`Client`].
 
+use std::future::ready;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
 use super::aborted::aborted;
 use super::{command, refused};
-use crate::client::Client;
+use crate::client::{Client, ClientReply};
 use crate::command::CommandName;
 use crate::proto::resp::Frame;
 
@@ -57,7 +61,11 @@ impl ConnectionLike for Connection {
 
 impl ConnectionLike for Client {
     fn req_packed_command<'a>(&'a mut self, command: &'a redis::Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(send(self, command))
+        match start(self, command) {
+            Ok(Some(reply)) => Box::pin(Waiting(reply)),
+            Ok(None) => Box::pin(ready(Ok(Value::Nil))),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 
     fn req_packed_commands<'a>(
@@ -74,18 +82,30 @@ impl ConnectionLike for Client {
     }
 }
 
-async fn send(client: &Client, command: &redis::Cmd) -> RedisResult<Value> {
+/// The wait for a reply, and nothing else: it is boxed for each command, and so it had better be small.
+struct Waiting(ClientReply<Value>);
+
+impl Future for Waiting {
+    type Output = RedisResult<Value>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<RedisResult<Value>> {
+        Pin::new(&mut self.get_mut().0).poll(context).map_err(RedisError::from)
+    }
+}
+
+/// Queues a command; `None` if nobody waits for its reply.
+fn start(client: &Client, command: &redis::Cmd) -> RedisResult<Option<ClientReply<Value>>> {
     let bytes = command.get_packed_command();
     if bytes.is_empty() {
         return Err(empty());
     }
     refused::check(command)?;
-    let name = command::name(command);
+    let reply = client.call::<Value>(command::name(command), bytes, None);
     if command.is_no_response() {
-        client.call::<Frame>(name, bytes, None).fire_and_forget()?;
-        return Ok(Value::Nil);
+        reply.fire_and_forget()?;
+        return Ok(None);
     }
-    Ok(client.call::<Value>(name, bytes, None).await?)
+    Ok(Some(reply))
 }
 
 /// Sends them as one batch, the `MULTI` and the `EXEC` of a transaction included, and returns so many replies from this
