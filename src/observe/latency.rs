@@ -132,8 +132,8 @@ mod tests {
         assert_eq!((histogram.count(), histogram.max()), (1001, Some(Duration::from_millis(7))));
         assert_eq!(histogram.mean(), Some(Duration::from_nanos(506_993)));
         let within = |percent: f64, micros: u64| {
-            let found = histogram.percentile(percent).unwrap().as_micros() as u64;
-            assert!(found.abs_diff(micros) * 16 <= micros, "{percent}: {found}");
+            let (found, nanos) = (histogram.percentile(percent).unwrap().as_nanos() as u64, micros * 1000);
+            assert!(found.abs_diff(nanos) * 16 <= nanos, "{percent}: {found}");
         };
         within(50.0, 500);
         within(99.0, 990);
