@@ -163,10 +163,12 @@ fn every_typed_command_on_a_client_in_resp2() {
 /// One rule for all names, so that a method is found by the command's.
 #[test]
 fn methods_are_called_as_their_commands_are() {
+    // The one because `type` is a keyword, the other because GROUP is no subcommand, but begins the arguments.
+    const EXCEPTIONS: [&str; 2] = ["key_type", "xreadgroup"];
     for (method, wire) in TYPED.iter().flat_map(|(_, commands)| commands.iter()) {
         let rest = method.strip_prefix(&wire.to_lowercase().replace(' ', "_"));
         let follows = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-        assert!(follows || *method == "key_type", "{method} is no name for {wire}");
+        assert!(follows || EXCEPTIONS.contains(method), "{method} is no name for {wire}");
     }
 }
 
