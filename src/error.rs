@@ -191,7 +191,7 @@ impl Error {
     /// A login that a server refused in these words.
     #[cfg(all(test, feature = "cli"))]
     pub(crate) fn refused_login(reply: &str) -> Self {
-        Error::from_obstacle(&CloseReason::Auth(reply.to_owned()))
+        Error::from_obstacle(CloseReason::Auth(reply.to_owned()))
     }
 
     /// The text without what to do.

@@ -5,7 +5,7 @@ use redis::{ConnectionAddr, ConnectionInfo};
 #[cfg(feature = "tls")]
 use crate::config::Tls;
 use crate::config::{Config, ConfigError};
-use crate::proto::endpoint::Endpoint;
+use crate::proto::endpoint::{Endpoint, EndpointError};
 
 /// Where a [`redis::Client`] would connect to, and as whom: address, database, user and password.
 ///
@@ -55,7 +55,7 @@ impl TryFrom<ConnectionInfo> for Config {
 }
 
 fn address(address: &ConnectionAddr) -> Result<Config, ConfigError> {
-    let wrong = |error: crate::EndpointError| ConfigError::new("endpoint", error.to_string());
+    let wrong = |error: EndpointError| ConfigError::new("endpoint", error.to_string());
     match address {
         ConnectionAddr::Tcp(host, port) => Ok(Config::new(Endpoint::new(host, *port).map_err(wrong)?)),
         ConnectionAddr::TcpTls { tls_params: Some(_), .. } => Err(ConfigError::new(
