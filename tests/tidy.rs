@@ -219,6 +219,7 @@ fn banned_words_do_not_occur() {
 /// there is a safe way.
 const UNSAFE: &[(&str, &str)] = &[
     ("src/client/route.rs", "the core that a thread runs on"),
+    ("src/client/process.rs", "a page of memory that the kernel zeroes in children"),
     ("src/shard/probe.rs", "a system call that no crate wraps"),
     ("src/shard/poller/mod.rs", "the runtime waits for streams only, which it takes as bare numbers"),
     (
@@ -228,6 +229,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/load/drive.rs", "the thread's own clock"),
     ("src/proto/resp/decoder/tests/allocation.rs", "a global allocator that counts"),
     ("tests/doctor.rs", "a filter of system calls for a command that a test starts"),
+    ("tests/fork.rs", "a child, which the standard library does not fork"),
     ("tests/common/mod.rs", "a signal to a server that a test started"),
     ("tests/rehearse.rs", "a signal to a command that a test started"),
     ("tests/bench.rs", "a signal to a command that a test started"),

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::process::Process;
+
 /// A time, and what is to be woken then. Dropping it calls it off.
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -26,7 +28,14 @@ struct Clock {
 struct State {
     alarms: BTreeMap<(Instant, u64), Waker>,
     next: u64,
-    is_running: bool,
+    /// The process in which the thread runs, if it does: a forked child has a copy of all this, and no thread.
+    runs_in: Option<Process>,
+}
+
+impl State {
+    fn is_running(&self) -> bool {
+        self.runs_in.is_some_and(Process::is_current)
+    }
 }
 
 impl Alarm {
@@ -42,7 +51,7 @@ impl Alarm {
         let mut state = CLOCK.lock();
         let (number, before) = CLOCK.set(&mut state, self.at, self.number, context.waker().clone());
         self.number = Some(number);
-        let is_running = state.is_running;
+        let is_running = state.is_running();
         drop(state);
         // Dropping a waker may run code, which may set alarms: the lock is free by now.
         drop(before);
@@ -83,9 +92,9 @@ impl Clock {
         {
             self.changed.notify_one();
         }
-        if !state.is_running {
+        if !state.is_running() {
             let started = thread::Builder::new().name("hitless-alarms".into()).spawn(|| CLOCK.run());
-            state.is_running = started.is_ok();
+            state.runs_in = started.is_ok().then(Process::current);
         }
         (number, before)
     }
@@ -114,7 +123,7 @@ impl Clock {
             let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = again;
             if waited.timed_out() && state.alarms.is_empty() {
-                state.is_running = false;
+                state.runs_in = None;
                 return;
             }
         }
@@ -126,7 +135,7 @@ impl Clock {
 }
 
 static CLOCK: Clock = Clock {
-    state: Mutex::new(State { alarms: BTreeMap::new(), next: 0, is_running: false }),
+    state: Mutex::new(State { alarms: BTreeMap::new(), next: 0, runs_in: None }),
     changed: Condvar::new(),
 };
 

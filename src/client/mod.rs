@@ -8,6 +8,7 @@ mod fire_and_forget;
 mod held;
 mod overflow;
 mod pipeline;
+mod process;
 mod reply;
 mod route;
 mod threads;
@@ -56,6 +57,10 @@ use crate::shard::{FOREIGN_LANES, Shard, ShardStats, thread};
 ///
 /// When the last clone is dropped, the shards finish what was accepted, and end. [`Client::shutdown`] waits for
 /// that.
+///
+/// A child that is forked from the process has none of the threads: every call on a client from before is
+/// [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) there, dropping it leaves the parent's alone, and a client that the
+/// child starts is its own. Do not fork on a shard's thread, but to run another program.
 pub struct Client {
     shared: Arc<Shared>,
     route: Route,
@@ -78,7 +83,8 @@ struct Shared {
 
 impl Client {
     /// Starts the shards. They connect in the background: commands wait for that, and [`Client::ready`] does
-    /// nothing else.
+    /// nothing else. Start one client for each server and keep it; further ones can [share](Client::start_with) its
+    /// threads. Each executor that ends leaves one descriptor behind in glommio 0.9.
     ///
     /// # Errors
     /// If the configuration is wrong, or this machine cannot run a shard: the text names the cause and the remedy.
@@ -86,6 +92,34 @@ impl Client {
         let effective = config.effective()?;
         crate::shard::probe::can_run(&effective)?;
         let threads = Threads::start(&effective)?;
+        Ok(Client::bound(Arc::new(Shared::new(threads, effective))))
+    }
+
+    /// Starts a client whose shards live on the threads of another one's: for programs with several small clients,
+    /// which would start a thread for each shard of each.
+    ///
+    /// Nothing but the threads is shared. This client has a pool, mailboxes, counts and events of its own, and hears of
+    /// maintenance from its own server. Either can be shut down, or dropped, while the other serves; a thread ends with
+    /// the last client on it. A task that panics takes the executor of all of them along, and all of them start anew.
+    ///
+    /// ```no_run
+    /// # fn example() -> hitless::Result<()> {
+    /// use hitless::{Client, Config};
+    ///
+    /// let first = Client::start(Config::from_url("redis://10.0.0.1")?.shards(1))?;
+    /// let second = Client::start_with(&first, Config::from_url("redis://10.0.0.2")?)?;     // no further thread
+    /// # let _ = second;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or its settings `shards`, `cores` or `spin_before_park` ask for other threads than
+    /// there are; or [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown) if the other client is shut down, and nobody
+    /// else uses its threads.
+    pub fn start_with(other: &Client, config: Config) -> Result<Client> {
+        let effective = config.effective_on(&other.shared.effective)?;
+        let threads = Threads::share(&other.shared.threads, &effective)?;
         Ok(Client::bound(Arc::new(Shared::new(threads, effective))))
     }
 
@@ -195,7 +229,7 @@ impl Client {
     }
 
     /// Accepts no new command, waits until those that were accepted are answered, closes every connection, and
-    /// joins every thread. It concerns all clones. Closures that still run on the shards are dropped then, and their
+    /// joins every thread that no other client [shares](Client::start_with). It concerns all clones. Closures that still run on the shards are dropped then, and their
     /// callers told so.
     ///
     /// # Errors
@@ -203,6 +237,7 @@ impl Client {
     /// Everything is shut down all the same. [`ErrorKind::Misuse`](crate::ErrorKind::Misuse), and nothing is shut down,
     /// on one of the client's own shards, whose thread cannot wait for its own end: drop the last handle there instead.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
+        self.shared.threads.check_process(Outcome::Unsent)?;
         if thread::current() == Some(self.shared.threads.host()) {
             let detail = "shutdown() on one of the client's own shards would wait for the thread that it runs on: call it \
                           on another thread, or drop the last handle";
@@ -243,6 +278,9 @@ impl Client {
         bytes: Vec<u8>,
         batch: Option<u32>,
     ) -> ClientReply<T> {
+        if let Err(error) = self.shared.threads.check_process(Outcome::Unsent) {
+            return self.settled(name, Err(error));
+        }
         let (caller, call) = foreign_call();
         let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
         let letter = Letter::Call { bytes, batch, entry, lane, caller };
@@ -268,6 +306,7 @@ impl Client {
     }
 
     async fn post(&self, index: usize, letter: Letter) -> Result<()> {
+        self.shared.threads.check_process(Outcome::Unsent)?;
         let mailbox = self.shared.threads.mailbox(index);
         let mailbox = mailbox.ok_or_else(|| Error::shut_down(Outcome::Unsent))?;
         let mut letter = Some(letter);

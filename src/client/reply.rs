@@ -113,6 +113,9 @@ impl<T> ClientReply<T> {
 
 impl Open {
     fn poll(&mut self, shared: &Shared, context: &Context<'_>) -> Poll<Result<Frame>> {
+        if let Err(forked) = shared.threads.check_process(Outcome::Ambiguous) {
+            return Poll::Ready(Err(forked));
+        }
         if let Some((overflow, _)) = &self.waiting
             && overflow.poll_flush(&shared.threads, context).is_ready()
         {

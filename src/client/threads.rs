@@ -1,22 +1,22 @@
-//! [`Threads`]: the threads that a client's shards run on.
+//! [`Threads`]: a client's mailboxes, and the threads on which they are served.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
-use futures_channel::oneshot;
-
+use super::process::Process;
 use crate::config::Effective;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::proto::error::Outcome;
 use crate::shard::ShardGroup;
-use crate::shard::executor::{self, Executor};
+use crate::shard::host::Host;
+use crate::shard::lobby::Tenant;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::thread::HostId;
 
 pub(super) struct Threads {
-    host: HostId,
+    host: Arc<Host>,
     mailboxes: Vec<Arc<Mailbox>>,
-    /// Taken by whoever joins them. Nothing on the way of a command touches it.
-    executors: Mutex<Vec<Executor>>,
+    /// The one that the threads are in.
+    process: Process,
 }
 
 impl Threads {
@@ -25,57 +25,93 @@ impl Threads {
     /// # Errors
     /// If one of them cannot run: those that could are ended again.
     pub(super) fn start(effective: &Effective) -> Result<Self> {
-        let mut threads = Threads::of(Vec::new());
-        let shards = effective.shard_cores().len();
-        let group = ShardGroup::new(shards);
-        for _ in 0..shards {
-            let mailbox = Arc::new(Mailbox::new());
-            threads.mailboxes.push(mailbox.clone());
-            let executor = executor::start(effective, threads.host, &group, group.join()?, mailbox)?;
-            threads.executors.get_mut().unwrap_or_else(PoisonError::into_inner).push(executor);
+        let (mailboxes, tenants) = tenants(effective)?;
+        match Host::start(effective, tenants) {
+            Ok(host) => Ok(Threads::new(host, mailboxes)),
+            Err(error) => {
+                close(&mailboxes);
+                Err(error)
+            }
         }
-        Ok(threads)
     }
 
-    /// Without any threads: these mailboxes are served by others.
+    /// Has another client's threads serve this one as well.
+    ///
+    /// # Errors
+    /// If they are ending, because that client is shut down.
+    pub(super) fn share(other: &Threads, effective: &Effective) -> Result<Self> {
+        other.check_process(Outcome::Unsent)?;
+        let (mailboxes, tenants) = tenants(effective)?;
+        // Dropping it ends those that were admitted before one was not.
+        let threads = Threads::new(other.host.clone(), mailboxes);
+        match threads.host.admit(tenants) {
+            true => Ok(threads),
+            false => Err(Error::shut_down(Outcome::Unsent)),
+        }
+    }
+
+    /// Mailboxes that the test serves.
+    #[cfg(test)]
     pub(super) fn of(mailboxes: Vec<Arc<Mailbox>>) -> Self {
-        Threads { host: HostId::unique(), mailboxes, executors: Mutex::default() }
+        Threads::new(Host::without_threads(), mailboxes)
     }
 
-    /// What the threads know themselves by.
-    pub(super) fn host(&self) -> HostId {
-        self.host
+    fn new(host: Arc<Host>, mailboxes: Vec<Arc<Mailbox>>) -> Self {
+        Threads { host, mailboxes, process: Process::current() }
+    }
+
+    /// # Errors
+    /// If this is a child of the process that the threads are in.
+    #[inline]
+    pub(super) fn check_process(&self, outcome: Outcome) -> Result<()> {
+        self.process.check(outcome)
     }
 
     pub(super) fn len(&self) -> usize {
         self.mailboxes.len()
     }
 
+    /// None in a forked child, whose shards are in the parent.
     pub(super) fn mailbox(&self, shard: usize) -> Option<&Mailbox> {
-        self.mailboxes.get(shard).map(|mailbox| &**mailbox)
+        self.mailboxes.get(shard).filter(|_| self.process.is_current()).map(|mailbox| &**mailbox)
     }
 
-    /// Waits until every thread has ended. They must have been told to.
+    /// What the threads know themselves by.
+    pub(super) fn host(&self) -> HostId {
+        self.host.id()
+    }
+
+    /// Waits until the threads have ended, but for those that serve other clients. This one's shards must have been
+    /// shut down.
     pub(super) async fn join(&self) {
-        let executors = std::mem::take(&mut *self.executors.lock().unwrap_or_else(PoisonError::into_inner));
-        let (done, joined) = oneshot::channel();
-        let join = move || {
-            executors.into_iter().for_each(Executor::join);
-            // Whoever waits may have given up.
-            let _ = done.send(());
-        };
-        // Joining blocks, and whoever calls this may be an executor.
-        if thread::Builder::new().name("hitless-join".into()).spawn(join).is_ok() {
-            // The sender is always used.
-            let _ = joined.await;
-        }
+        self.host.join_ended().await;
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        for mailbox in &self.mailboxes {
-            mailbox.close();
+        if self.process.is_current() {
+            return close(&self.mailboxes);
         }
+        // Wakers in there would reach the parent's threads when they are dropped, by way of descriptors that the child
+        // shares.
+        std::mem::forget((self.host.clone(), std::mem::take(&mut self.mailboxes)));
     }
+}
+
+/// A client's part of each thread, and the mailboxes by which it is reached.
+fn tenants(effective: &Effective) -> Result<(Vec<Arc<Mailbox>>, Vec<Tenant>)> {
+    let group = ShardGroup::new(effective.shard_cores().len());
+    let mut mailboxes = Vec::with_capacity(group.members());
+    let mut tenants = Vec::with_capacity(group.members());
+    for _ in 0..group.members() {
+        let (member, mailbox) = (group.join()?, Arc::new(Mailbox::new()));
+        mailboxes.push(mailbox.clone());
+        tenants.push(Tenant { effective: effective.clone(), group: group.clone(), member, mailbox });
+    }
+    Ok((mailboxes, tenants))
+}
+
+fn close(mailboxes: &[Arc<Mailbox>]) {
+    mailboxes.iter().for_each(|mailbox| mailbox.close());
 }

@@ -17,6 +17,32 @@ pub(super) fn resolve(
     }
 }
 
+/// Whether shards on these cores are what was asked for, if anything was.
+///
+/// # Errors
+/// Names the setting that asks for something else.
+pub(super) fn agree(
+    wanted: Option<&[usize]>,
+    shards: Option<usize>,
+    cores: &[Option<usize>],
+) -> Result<(), ConfigError> {
+    if let Some(wanted) = wanted
+        && !wanted.iter().copied().map(Some).eq(cores.iter().copied())
+    {
+        let problem =
+            format!("the other client's shards run on {}: leave it out, or set the same", text(cores));
+        return Err(ConfigError::new("cores", problem));
+    }
+    if let (None, Some(shards)) = (wanted, shards)
+        && shards != cores.len()
+    {
+        let problem =
+            format!("{shards}, and the other client has {}: leave it out, or set the same", cores.len());
+        return Err(ConfigError::new("shards", problem));
+    }
+    Ok(())
+}
+
 /// The cores that this process may use. Empty if the system does not say.
 pub(crate) fn allowed() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
@@ -92,6 +118,17 @@ mod tests {
         assert_eq!(spread(None, &[0, 1], Some(&limit(2.0))).unwrap(), [Some(0), Some(1)]);
         assert_eq!(spread(None, &[0, 1], Some(&limit(9.0))).unwrap(), [Some(0), Some(1)]);
         assert_eq!(spread(Some(2), &[0, 1], Some(&limit(1.0))).unwrap(), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn shared_shards_are_as_many_and_where_they_are() {
+        let cores = [Some(2), Some(5)];
+        assert!(agree(None, None, &cores).is_ok());
+        assert!(agree(None, Some(2), &cores).is_ok());
+        assert!(agree(Some(&[2, 5]), None, &cores).is_ok());
+        let problem = |wanted, shards| agree(wanted, shards, &cores).unwrap_err().to_string();
+        assert!(problem(None, Some(3)).contains("shards: 3, and the other client has 2"));
+        assert!(problem(Some(&[5, 2]), None).contains("cores: the other client's shards run on 2,5"));
     }
 
     #[test]

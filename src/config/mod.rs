@@ -449,14 +449,33 @@ impl Config {
     /// Names the first setting that is out of its range, and the range.
     pub fn effective(&self) -> Result<Effective, ConfigError> {
         self.check()?;
-        let cores = cores::resolve(self.cores.as_deref(), self.shards)?;
+        Ok(self.derived(cores::resolve(self.cores.as_deref(), self.shards)?))
+    }
+
+    /// The same for shards on the threads of another client's.
+    ///
+    /// # Errors
+    /// As [`Config::effective`]; and if a setting that concerns the threads asks for others than there are.
+    pub(crate) fn effective_on(&self, threads: &Effective) -> Result<Effective, ConfigError> {
+        self.check()?;
+        cores::agree(self.cores.as_deref(), self.shards, threads.shard_cores())?;
+        let spin = threads.spin_before_park();
+        if !self.spin_before_park.is_zero() && self.spin_before_park != spin {
+            let problem =
+                format!("the other client's shards poll for {spin:?}: leave it out, or set the same");
+            return Err(ConfigError::new("spin_before_park", problem));
+        }
+        Ok(self.clone().spin_before_park(spin).derived(threads.shard_cores().to_vec()))
+    }
+
+    fn derived(&self, cores: Vec<Option<usize>>) -> Effective {
         let patience = match self.command_timeout {
             Duration::MAX => TCP_USER_TIMEOUT_ALONE,
             timeout => timeout.max(Duration::from_secs(1)),
         };
         // The kernel must not cut off what the relaxed timeouts wait for.
         let tcp_user_timeout = self.tcp_user_timeout.unwrap_or(patience.max(self.maintenance.relaxed()));
-        Ok(Effective { cores, tcp_user_timeout, config: self.clone() })
+        Effective { cores, tcp_user_timeout, config: self.clone() }
     }
 
     fn check(&self) -> Result<(), ConfigError> {

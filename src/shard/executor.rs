@@ -1,13 +1,13 @@
-//! [`Executor`]: the pinned thread that a client's shard runs on.
+//! [`Executor`]: the pinned thread that shards run on, one of each client that shares it.
 //!
-//! A task that panics takes the executor that it runs on along, and with it every connection and task of the shard.
+//! A task that panics takes the executor that it runs on along, and with it every connection and task of its shards.
 //! Those whose commands were under way are told, and a new executor takes the dead one's place on the same thread: it
-//! serves the same mailbox, in which what was not begun still waits.
+//! serves the same mailboxes, in which what was not begun still waits.
 
 use std::any::Any;
-use std::cell::OnceCell;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Weak;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::mailbox::{self, Mailbox};
-use super::poller::Idling;
+use super::lobby::Lobby;
+use super::tenancy::Tenancies;
 use super::thread::{self, HostId};
-use super::{Inner, Member, Shard, ShardGroup, poller};
 use crate::config::Effective;
 use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
@@ -28,35 +27,54 @@ pub(crate) struct Executor(JoinHandle<()>);
 impl Executor {
     /// Waits until the thread has ended.
     pub(crate) fn join(self) {
-        // Whatever it panicked of, its mailbox is closed, and its callers know.
+        // Whatever it panicked of, its mailboxes are closed, and their callers know.
         let _ = self.0.join();
     }
 }
 
-/// Starts the thread of the shard with this seat in the group, which serves the mailbox until it is closed.
+/// Starts the thread of the shards with this index, which serves tenants until the last one has left.
 ///
 /// # Errors
-/// If the thread, or the executor on it, cannot be had.
-pub(crate) fn start(
-    effective: &Effective,
+/// If the thread cannot be had.
+pub(super) fn start(
     host: HostId,
-    group: &ShardGroup,
-    member: Member,
-    mailbox: Arc<Mailbox>,
-) -> Result<Executor> {
-    let index = member.index();
+    index: usize,
+    effective: &Effective,
+    lobby: Arc<Lobby>,
+) -> Result<Starting> {
     let core = effective.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
-    let place = Place { index, core, host, effective: effective.clone(), group: group.clone(), mailbox };
+    let place = Place { index, core, host, spin: effective.spin_before_park() };
     let thread = std::thread::Builder::new()
         .name(format!("hitless-{index}"))
-        .spawn(move || place.live(member, &started))
+        .spawn(move || place.live(lobby, &started))
         .map_err(|error| unable(index, core, &error.to_string()))?;
-    match start.recv_timeout(START_TIMEOUT) {
-        Ok(Ok(())) => Ok(Executor(thread)),
-        Ok(Err(problem)) => Err(unable(index, core, &problem)),
-        Err(RecvTimeoutError::Timeout) => Err(unable(index, core, &format!("not within {START_TIMEOUT:?}"))),
-        Err(RecvTimeoutError::Disconnected) => Err(unable(index, core, "it ended at once")),
+    Ok(Starting { index, core, thread, start })
+}
+
+/// A thread whose executor may not run yet.
+pub(super) struct Starting {
+    index: usize,
+    core: Option<usize>,
+    thread: JoinHandle<()>,
+    start: mpsc::Receiver<std::result::Result<(), String>>,
+}
+
+impl Starting {
+    /// Waits until its executor runs.
+    ///
+    /// # Errors
+    /// If that cannot be had.
+    pub(super) fn wait(self) -> Result<Executor> {
+        let (index, core) = (self.index, self.core);
+        match self.start.recv_timeout(START_TIMEOUT) {
+            Ok(Ok(())) => Ok(Executor(self.thread)),
+            Ok(Err(problem)) => Err(unable(index, core, &problem)),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(unable(index, core, &format!("not within {START_TIMEOUT:?}")))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(unable(index, core, "it ended at once")),
+        }
     }
 }
 
@@ -73,72 +91,57 @@ pub(super) fn must_run_here() -> Result<()> {
     })
 }
 
-/// What the executors of one shard have in common, as one takes another's place.
+/// What the executors of one thread have in common, as one takes another's place.
 struct Place {
     index: usize,
     core: Option<usize>,
     host: HostId,
-    effective: Effective,
-    group: ShardGroup,
-    mailbox: Arc<Mailbox>,
+    spin: Duration,
 }
 
-/// Where whoever started the shard learns whether its first executor runs.
-type Started = mpsc::Sender<Result<(), String>>;
+/// Where the caller that starts the thread learns whether its first executor runs.
+type Started = mpsc::Sender<std::result::Result<(), String>>;
 
 impl Place {
     /// Runs one executor after the other, until one ends as it should.
-    fn live(self, first: Member, started: &Started) {
+    fn live(self, lobby: Arc<Lobby>, started: &Started) {
         thread::enter(self.host);
-        let mut member = Some(first);
+        let tenancies = Tenancies::new(lobby.clone(), self.core);
         let mut deaths = Deaths::default();
-        while let Some(seat) = member.take() {
-            match self.run(seat, started) {
-                Ok(()) => break,
-                Err(reason) if deaths.may_go_on(Instant::now()) && !self.mailbox.is_closed() => {
-                    let shard = self.index;
-                    tracing::error!(
-                        target: "hitless::shard", shard, reason,
-                        "the shard's executor is no more: its connections are lost, and the shard starts anew"
-                    );
-                    member = self.group.join_at(self.index);
-                }
-                Err(reason) => {
-                    let shard = self.index;
-                    tracing::error!(target: "hitless::shard", shard, reason, "the shard has died, and stays dead");
-                }
+        while let Err(reason) = self.run(&tenancies, &lobby, started) {
+            let shard = self.index;
+            if !tenancies.bury() || !deaths.may_go_on(Instant::now()) {
+                tracing::error!(target: "hitless::shard", shard, reason, "the shard has died, and stays dead");
+                break;
             }
+            tracing::error!(
+                target: "hitless::shard", shard, reason,
+                "the shard's executor is no more: its connections are lost, and the shard starts anew"
+            );
         }
-        // However it ended, nobody waits for it any longer.
-        self.mailbox.abandon();
+        tenancies.abandon();
     }
 
     /// Runs one executor to its end; what it panicked with, if it did, or why there is none.
-    fn run(&self, member: Member, started: &Started) -> Result<(), String> {
-        let shard = OnceCell::new();
-        let life = AssertUnwindSafe(|| self.run_executor(member, started, &shard));
-        let panic = match catch_unwind(life) {
-            Ok(ended) => return ended,
-            Err(panic) => panic,
-        };
-        // Tasks that wait for something when their executor dies are never dropped. They hold what callers wait for, and
-        // sockets.
-        if let Some(inner) = shard.get().and_then(Weak::upgrade) {
-            inner.die();
-        }
-        poller::end_all();
-        Err(text_of(&*panic).to_owned())
+    fn run(
+        &self,
+        tenancies: &Rc<Tenancies>,
+        lobby: &Lobby,
+        started: &Started,
+    ) -> std::result::Result<(), String> {
+        let life = AssertUnwindSafe(|| self.run_executor(tenancies, lobby, started));
+        catch_unwind(life).unwrap_or_else(|panic| Err(text_of(&*panic).to_owned()))
     }
 
     fn run_executor(
         &self,
-        member: Member,
+        tenancies: &Rc<Tenancies>,
+        lobby: &Lobby,
         started: &Started,
-        shard: &OnceCell<Weak<Inner>>,
-    ) -> Result<(), String> {
+    ) -> std::result::Result<(), String> {
         let builder = LocalExecutorBuilder::new(self.core.map_or(Placement::Unbound, Placement::Fixed))
             .name(&format!("hitless-{}", self.index))
-            .spin_before_park(self.effective.spin_before_park())
+            .spin_before_park(self.spin)
             .io_memory(STORAGE_MEMORY);
         let executor = match builder.make() {
             Ok(executor) => executor,
@@ -149,14 +152,11 @@ impl Place {
             }
         };
         executor.run(async {
-            let effective = &self.effective;
-            let naps = effective.nap_before_park().unwrap_or(true);
-            let idling = Idling { spin: effective.spin_before_park(), naps };
-            let handle = Shard::start(effective.clone(), Arc::new(member), self.core, idling);
-            // It is empty: this runs once.
-            let _ = shard.set(handle.downgrade());
             let _ = started.send(Ok(()));
-            mailbox::serve(&self.mailbox, handle).await;
+            tenancies.resume();
+            while let Some(arrived) = poll_fn(|context| lobby.poll_arrivals(context)).await {
+                arrived.into_iter().for_each(|tenant| tenancies.admit(tenant));
+            }
         });
         Ok(())
     }

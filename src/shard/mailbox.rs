@@ -56,8 +56,22 @@ impl Mailbox {
     }
 }
 
-/// Does what letters ask until the shard is shut down, or every client is gone.
-pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
+/// A shutdown that somebody asked for.
+pub(super) struct Ended {
+    result: Result<()>,
+    done: oneshot::Sender<Result<()>>,
+}
+
+impl Ended {
+    /// Tells the caller how it went.
+    pub(super) fn tell(self) {
+        // The caller may have stopped waiting.
+        let _ = self.done.send(self.result);
+    }
+}
+
+/// Does what letters ask until the shard is shut down, or every client is gone: nobody asked for that.
+pub(super) async fn serve(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
     let bell = shard.inner.poller.bell().clone();
     let mut serving = pin!(serve_letters(mailbox, shard));
     let mut waker: Option<(Waker, Waker)> = None;
@@ -72,7 +86,7 @@ pub(crate) async fn serve(mailbox: &Mailbox, shard: Shard) {
     .await
 }
 
-async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
+async fn serve_letters(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
     let mut served = 0usize;
     while let Some(letter) = mailbox.next().await {
         match letter {
@@ -86,9 +100,7 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
                 let result = shard.shutdown(grace).await;
                 mailbox.abandon();
                 end_closures(&shard).await;
-                // Whoever asked may have stopped waiting.
-                let _ = done.send(result);
-                return;
+                return Some(Ended { result, done });
             }
         }
         served = served.wrapping_add(1);
@@ -102,6 +114,7 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) {
     // Nobody is left who could ask how it went.
     let _ = shard.shutdown(shard.inner.effective.last_replies()).await;
     end_closures(&shard).await;
+    None
 }
 
 /// Lets closures that only waited for their last replies finish, and ends the others.

@@ -65,6 +65,12 @@ pub(super) fn end_all() {
     }
 }
 
+/// Whether this thread has one poller only. A nap of one hears nothing of the sockets of another.
+fn is_alone() -> bool {
+    let is_in_use = |poller: &Weak<Poller>| poller.upgrade().is_some_and(|poller| !poller.is_retired.get());
+    POLLERS.with_borrow(|pollers| pollers.iter().filter(|poller| is_in_use(poller)).count() <= 1)
+}
+
 impl Poller {
     pub(super) fn new() -> Rc<Poller> {
         let poller = Rc::new(Poller::default());
@@ -124,7 +130,8 @@ impl Poller {
             let (mut last, mut is_quiet) = (ring, false);
             loop {
                 let is_idle = is_quiet && last.elapsed() >= idling.spin;
-                let found = match is_idle && idling.naps && replies_are_due() && naps.may_begin() {
+                let may_nap = is_idle && idling.naps && is_alone();
+                let found = match may_nap && replies_are_due() && naps.may_begin() {
                     true => self.nap(&mut events, &mut naps),
                     false => self.look(&mut events, Duration::ZERO),
                 };

@@ -13,6 +13,7 @@ use crate::shard::ShardGroup;
 use crate::shard::calls::Answer;
 use crate::shard::executor::{self, Executor};
 use crate::shard::foreign::foreign_call;
+use crate::shard::lobby::{Lobby, Tenant};
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::testing::or_fails_in_time;
 use crate::shard::thread::HostId;
@@ -21,8 +22,10 @@ fn start(url: &str) -> (ShardGroup, Arc<Mailbox>, Executor) {
     let effective = config(url).effective().unwrap();
     let (group, mailbox) = (ShardGroup::new(1), Arc::new(Mailbox::new()));
     let member = group.join().unwrap();
-    let executor = executor::start(&effective, HostId::unique(), &group, member, mailbox.clone()).unwrap();
-    (group, mailbox, executor)
+    let tenant = Tenant { effective, group: group.clone(), member, mailbox: mailbox.clone() };
+    let (effective, lobby) = (tenant.effective.clone(), Arc::new(Lobby::new(tenant)));
+    let starting = executor::start(HostId::unique(), 0, &effective, lobby).unwrap();
+    (group, mailbox, starting.wait().unwrap())
 }
 
 /// Kills the executor; false if nobody takes letters any more.
