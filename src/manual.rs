@@ -7,6 +7,7 @@
 //! | [`in_glommio`] | applications whose own executors are glommio's |
 //! | [`sizing`] | how many shards and connections, and which bounds |
 //! | [`failures`] | what happens to a command, whatever fails |
+//! | [`rehearsing`] | maintenance on your own machine, and what other clients make of it |
 //! | [`moving_over`] | from redis-rs, fred, deadpool and the like |
 
 #[doc = include_str!("manual/in_tokio.md")]
@@ -23,6 +24,9 @@ pub mod sizing {}
 
 #[doc = include_str!("manual/failures.md")]
 pub mod failures {}
+
+#[doc = include_str!("manual/rehearsing.md")]
+pub mod rehearsing {}
 
 #[doc = include_str!("manual/moving_over.md")]
 pub mod moving_over {}

@@ -375,7 +375,7 @@ fn redis_cli_drives_it_over_tls() {
         told
     };
     assert_eq!(secure(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
-    assert_eq!(secure(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), "OK");
+    assert_eq!(secure(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), TOLD_NONE);
     assert_eq!(secure(&["-p", &new_port, "GET", "a"]), "1");
 
     // Those whom it does not suit, and whom it does not harm.
@@ -461,6 +461,9 @@ fn the_real_redis_may_be_reached_by_tls_or_by_a_path() {
     assert!(stderr.contains("cannot reach the upstream") && stderr.contains("certificate"), "{stderr}");
 }
 
+/// What redis-cli shows where no client is connected.
+const TOLD_NONE: &str = "OK: 0 of 0 connections were told";
+
 #[test]
 fn redis_cli_drives_it() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
@@ -468,9 +471,11 @@ fn redis_cli_drives_it() {
     let cli = |words: &[&str]| cli(words).0;
     let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
     assert_eq!(cli(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
-    assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), "OK");
+    assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), TOLD_NONE);
     assert_eq!(cli(&["-p", &new_port, "GET", "a"]), "1");
     let stats: Value = serde_json::from_str(&cli(&["-p", &old_port, "REHEARSE", "STATS"])).expect("JSON");
     assert!(stats.is_object());
+    let pretty = cli(&["-3", "-p", &old_port, "REHEARSE", "STATS", "--pretty"]);
+    assert!(pretty.contains("\n      \"node\": 0,\n"), "{pretty}");
     assert!(cli(&["-p", &old_port, "REHEARSE", "MUVE"]).contains("MOVING"), "it says what there is");
 }

@@ -30,8 +30,9 @@ const STAND_IN_PORT: u16 = 50_000;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RehearseArgs {
-    /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.1:7002"])]
+    /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one. Clients that take only the host
+    /// of a MOVING need listeners with different hosts and one port, as the default ones
+    #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.2:7001"])]
     #[arg(value_parser = listener)]
     listen: Vec<SocketAddr>,
     /// The Redis to stand in front of: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
@@ -90,12 +91,15 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
         // As its clients will: whether it is there, and lets us in.
         reach(upstream, &stop)?;
     }
+    // Without its password.
+    let upstream = config.upstream.as_ref().map(ToString::to_string);
     let endpoints =
         Endpoints::start(config).context("could not start the endpoints").map_err(Failure::Unreachable)?;
     let addresses = endpoints.addresses().to_vec();
     if !args.quiet {
         // A terminal that is gone must not end the service.
-        let _ = io::stderr().write_all(banner(args, &addresses).as_bytes());
+        let banner = banner(args, &addresses, upstream.as_deref());
+        let _ = io::stderr().write_all(banner.as_bytes());
     }
     let steps = match &scenario {
         Some(scenario) => scenario.steps(&addresses).map_err(|error| usage("--script", &error))?,
@@ -267,10 +271,10 @@ fn report(endpoints: &Endpoints, mut out: Sink) -> anyhow::Result<()> {
 }
 
 /// Where it listens, and how to drive it, for people.
-fn banner(args: &RehearseArgs, addresses: &[SocketAddr]) -> String {
-    let data = match args.upstream() {
-        Some(_) => "in front of the Redis of --upstream",
-        None => "one keyspace in memory",
+fn banner(args: &RehearseArgs, addresses: &[SocketAddr], upstream: Option<&str>) -> String {
+    let data = match upstream {
+        Some(upstream) => format!("in front of the Redis at {upstream}"),
+        None => "one keyspace in memory".to_owned(),
     };
     let tls = match (&args.tls_cert, &args.tls_client_ca) {
         (None, _) => "",
@@ -283,9 +287,11 @@ fn banner(args: &RehearseArgs, addresses: &[SocketAddr]) -> String {
     };
     let target = addresses.get(1).unwrap_or(first);
     text.push_str("drive it from another terminal:\n");
-    for words in [&format!("MOVING 15 {target}"), "FAILING_OVER 2", "STATS"] {
+    for words in [&format!("MOVING 15 {target}"), "FAILING_OVER 2", "STATS --pretty"] {
         let (address, tls) = (address_options(first), tls_options(args));
-        text.push_str(&format!("  redis-cli{tls}{address} REHEARSE {words}\n"));
+        // In RESP3 it shows a text with its line breaks.
+        let resp3 = if words.starts_with("STATS") { " -3" } else { "" };
+        text.push_str(&format!("  redis-cli{resp3}{tls}{address} REHEARSE {words}\n"));
     }
     if let Some(certificate) = &args.tls_cert {
         let path = certificate.display();
@@ -314,20 +320,28 @@ fn address_options(address: &SocketAddr) -> String {
 const EXAMPLES: &str = "\
 Examples:
   hitless rehearse
-      Two listeners, 127.0.0.1:7001 and :7002, in front of one keyspace. From another terminal:
+      Two listeners, 127.0.0.1:7001 and 127.0.0.2:7001, in front of one keyspace. From another terminal:
         redis-cli -3 -p 7001 SET a 1
-        redis-cli -p 7001 REHEARSE MOVING 15 127.0.0.1:7002
-        redis-cli -p 7002 GET a
-        redis-cli -p 7001 REHEARSE STATS
+        redis-cli -p 7001 REHEARSE MOVING 15 127.0.0.2:7001
+        redis-cli -h 127.0.0.2 -p 7001 GET a
+        redis-cli -3 -p 7001 REHEARSE STATS --pretty
   hitless rehearse --upstream redis://127.0.0.1:6379
       The same in front of a real Redis, which does the work.
   hitless rehearse --script rolling-upgrade.toml --log --json report.json
       A timeline of such verbs, every event logged, and the counts at the end.
   hitless rehearse --tls-cert server.pem --tls-key server-key.pem
       TLS at both listeners, in front of memory or of --upstream; from another terminal:
-        redis-cli --tls --cacert ca.pem -p 7001 REHEARSE MOVING 15 127.0.0.1:7002
+        redis-cli --tls --cacert ca.pem -p 7001 REHEARSE MOVING 15 127.0.0.2:7001
   hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0 --quiet
       Free ports; standard output says which, as \"ready: ADDR ADDR\".
+
+Known clients:
+  redis-py              takes only the host of a MOVING and keeps its port: hosts must differ, ports must not
+  go-redis, node-redis,
+  lettuce               take host and port; go-redis verifies TLS with its own ServerName if one is set
+  jedis, StackExchange  move only the TCP target, and verify TLS with the name that they had
+  redis-rs, fred        ask for no notifications: to them a MOVING is a connection that is closed
+  A client is told only if it asks in RESP3 (CLIENT MAINT_NOTIFICATIONS ON). REHEARSE MOVING answers how many were.
 
 A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) and its time:
   exit = true                      # end after the last step and the closes it announced

@@ -5,7 +5,7 @@
 //!
 //! [nodes]                          # names for listeners: by address, or by place, counted from 0
 //! old = 0
-//! new = "127.0.0.1:7002"
+//! new = "127.0.0.2:7001"
 //!
 //! [[step]]
 //! at = "2s"                        # after the start

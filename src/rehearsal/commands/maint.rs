@@ -178,7 +178,7 @@ mod tests {
         let mut client = Client::new();
         client.expect_all(&[
             ("REHEARSE MIGRATED", "+OK\r\n"),
-            ("REHEARSE MOVING 5 127.0.0.1:9", "+OK\r\n"),
+            ("REHEARSE MOVING 5 127.0.0.1:9", "+OK: 0 of 0 connections were told\r\n"),
             ("HELLO 3", ""),
         ]);
         client.advance_ms(1_500);

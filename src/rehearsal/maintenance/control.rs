@@ -7,9 +7,12 @@ use super::fault::{self, Fault};
 use super::node::{ClosePolicy, Ending, Node, NodeId};
 use super::notification::{Kind, Subject};
 use super::opt_in::Answer;
+use super::pretty::pretty;
 use super::stage::{Scope, Stage, tell_raw};
 use super::stats;
 use crate::rehearsal::session::SessionId;
+
+mod moving;
 
 /// Most bytes of a raw push (16 MiB).
 pub const PUSH_BYTES_MAX: usize = 16 << 20;
@@ -40,8 +43,8 @@ const fn verb(
 const VERBS: &[Verb] = &[
     verb(
         "MOVING grace_s target|null [how it closes, see CLOSING]",
-        "announce that this node goes away; at grace + delay it closes all its connections",
-        moving,
+        "announce that this node goes away, and answer who was told; at grace + delay it closes all its connections",
+        moving::moving,
     ),
     verb("MIGRATING time_s [shards]", "announce a migration", |stage, scope, args| {
         open_window(stage, scope, Kind::Migrating, args)
@@ -65,10 +68,17 @@ const VERBS: &[Verb] = &[
         come_back,
     ),
     verb("CLOSE [fin|rst|half]", "close all connections here, unannounced", close),
-    verb("STATS", "connections, counts, windows and audits as JSON", |stage, _, args| {
-        none(args)?;
-        Ok(stats::write(stage))
-    }),
+    verb(
+        "STATS [--pretty]",
+        "connections, counts, windows and audits as JSON; pretty: on many lines, for redis-cli -3 or --raw",
+        |stage, _, args| match args {
+            [option] if ["--pretty", "pretty"].contains(&option.to_ascii_lowercase().as_str()) => {
+                Ok(pretty(&stats::write(stage)))
+            }
+            [] => Ok(stats::write(stage)),
+            _ => syntax("STATS"),
+        },
+    ),
     verb("RESET", "forget everything, on all nodes: keys, sequence, windows, faults, settings", reset),
     verb(Answer::SYNTAX, "how opting in is answered", maint),
     verb(
@@ -185,29 +195,17 @@ fn later(stage: &mut Stage<'_>, scope: &Scope, ms: &str, rest: &[&str]) -> Done 
 fn find_node(nodes: &[Node], wanted: &str) -> Result<NodeId, String> {
     let index = wanted.parse().ok().filter(|&index: &usize| index < nodes.len());
     let port = wanted.trim_start_matches(':').parse().ok();
-    let place = index.or_else(|| {
-        nodes.iter().position(|node| node.address.to_string() == wanted || Some(node.address.port()) == port)
-    });
-    place.map(NodeId).ok_or_else(|| format!("there is no node '{wanted}'"))
-}
-
-fn moving(stage: &mut Stage<'_>, scope: &Scope, args: &[&str]) -> Done {
-    let [grace, target, options @ ..] = args else {
-        return syntax("MOVING");
-    };
-    let grace_us = micros("MOVING grace_s", grace)?;
-    let target = (!target.eq_ignore_ascii_case("null")).then(|| target.as_bytes().to_vec());
-    let mut plans = Vec::new();
-    for node in &scope.nodes {
-        let policy = stage.world.nodes.get(node.0).map_or(ClosePolicy::DEFAULT, |node| node.policy);
-        plans.push((*node, policy.change(options)?));
+    let has_address = |node: &Node| node.address.to_string() == wanted;
+    let place = index.or_else(|| nodes.iter().position(has_address));
+    let mut at_port = nodes.iter().enumerate().filter(|(_, node)| Some(node.address.port()) == port);
+    match (place, at_port.next(), at_port.next()) {
+        (Some(place), ..) | (None, Some((place, _)), None) => Ok(NodeId(place)),
+        (None, Some((_, one)), Some((_, other))) => Err(format!(
+            "nodes {} and {} both have port '{wanted}'; name one of them",
+            one.address, other.address
+        )),
+        (None, None, _) => Err(format!("there is no node '{wanted}'")),
     }
-    let until_us = at(stage.now_us, grace_us);
-    stage.announce(scope, Kind::Moving, Some(until_us), Subject::Target(target));
-    for (node, policy) in plans {
-        stage.plan_close(node, policy, u64::try_from(grace_us).unwrap_or(0));
-    }
-    done()
 }
 
 fn come_back(stage: &mut Stage<'_>, scope: &Scope, args: &[&str]) -> Done {

@@ -8,5 +8,6 @@ pub(crate) mod gate;
 pub(crate) mod node;
 pub(crate) mod notification;
 pub(crate) mod opt_in;
+pub(crate) mod pretty;
 pub(crate) mod stage;
 pub(crate) mod stats;

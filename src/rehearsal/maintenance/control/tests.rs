@@ -43,7 +43,8 @@ impl Stand {
     #[track_caller]
     fn rehearse(&mut self, line: &str) {
         self.client.id = self.controller;
-        self.client.expect(&format!("REHEARSE {line}"), "+OK\r\n");
+        let reply = self.client.ask(&format!("REHEARSE {line}"));
+        assert!(reply.starts_with("+OK"), "{line}: {reply}");
     }
 
     /// Takes what waits for `id`.
@@ -73,6 +74,34 @@ fn moving(sequence: u64, seconds: i64, endpoint: &str) -> String {
 
 fn migrated(sequence: u64) -> String {
     format!(">3\r\n$8\r\nMIGRATED\r\n:{sequence}\r\n$5\r\n[\"1\"]\r\n")
+}
+
+#[test]
+fn moving_answers_how_many_connections_were_told() {
+    let mut stand = Stand::new();
+    let controller = stand.controller;
+    assert_eq!(stand.ask(controller, "REHEARSE MOVING 9 null"), "+OK: 0 of 0 connections were told\r\n");
+    stand.open(0, &["HELLO 3"]);
+    let reply = stand.ask(controller, "REHEARSE MOVING 9 null");
+    assert!(reply.starts_with("+OK: 0 of 1 connection was told; none has asked for it"), "{reply}");
+    let told = stand.open_told(0, "");
+    // It has asked, but speaks RESP2 by now: no push reaches it.
+    let downgraded = stand.open_told(0, "");
+    stand.ask(downgraded, "HELLO 2");
+    stand.open_told(1, "");
+    assert_eq!(stand.ask(controller, "REHEARSE MOVING 9 null"), "+OK: 1 of 3 connections were told\r\n");
+    assert_eq!(stand.ask(controller, "REHEARSE ALL MOVING 9 null"), "+OK: 2 of 4 connections were told\r\n");
+    let id = told.to_string();
+    let only = stand.ask(controller, &format!("REHEARSE TO {id} MOVING 9 null"));
+    assert_eq!(only, "+OK: 1 of 1 connection was told\r\n");
+}
+
+#[test]
+fn pretty_stats_are_the_same_on_many_lines() {
+    let mut stand = Stand::new();
+    let controller = stand.controller;
+    let reply = stand.ask(controller, "REHEARSE STATS --pretty");
+    assert!(reply.contains("\n  \"nodes\": [\n    {\n      \"node\": 0,\n"), "{reply}");
 }
 
 #[test]
@@ -246,7 +275,7 @@ fn what_is_wrong_is_said() {
         ("MAINT perhaps", "syntax: REHEARSE MAINT ok|unknown|"),
         ("REPLAY maybe", "REPLAY: 'maybe' is neither 'on' nor 'off'"),
         ("LISTEN", "syntax: REHEARSE LISTEN on|off"),
-        ("STATS now", "takes no arguments"),
+        ("STATS now", "syntax: REHEARSE STATS [--pretty]"),
         ("RETURN 1", "takes no arguments"),
     ] {
         let mut stand = Stand::new();
