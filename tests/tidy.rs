@@ -87,7 +87,20 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("src/rehearsal", &[]),
     ("src/sim", &["proto", "rehearsal"]),
-    ("src/load", &["client", "shard", "config", "error", "command", "rehearsal", "observe", "proto::error"]),
+    (
+        "src/load",
+        &[
+            "client",
+            "shard",
+            "config",
+            "error",
+            "command",
+            "rehearsal",
+            "observe",
+            "proto::error",
+            "proto::resp",
+        ],
+    ),
     ("src/cli", &["load", "client", "shard", "config", "error", "command", "rehearsal", "observe", "sim"]),
 ];
 

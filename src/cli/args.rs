@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 
+use super::keys::{self, KeyArgs};
 use super::login::LoginArgs;
 use super::output::OutputArgs;
 use super::parse;
@@ -30,6 +31,11 @@ pub(super) struct BenchArgs {
     pub(super) client: ClientArgs,
     #[command(flatten)]
     pub(super) load: LoadArgs,
+    #[command(flatten)]
+    pub(super) keys: KeyArgs,
+    /// Remove the keys of this run's key space from the server after it
+    #[arg(long, help_heading = "Keys")]
+    pub(super) cleanup: bool,
     #[command(flatten)]
     pub(super) maintenance: MaintenanceArgs,
     #[command(flatten)]
@@ -117,7 +123,7 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "N", requires = "command")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, COMMAND_RATIO_MAX.into()))]
     command_ratio: Vec<u64>,
-    /// How many different keys there are; they are named key:000000000000 and so on
+    /// How many different keys there are
     #[arg(long, value_name = "N", default_value = "100000")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, KEY_SPACE_MAX))]
     key_space: u64,
@@ -304,7 +310,8 @@ impl BenchArgs {
             // Not clap's to say: a sweep has no --rate to point to.
             return Err(WorkloadError::ArrivalsWithoutRate.to_string());
         }
-        Ok(Workload {
+        self.cleanup.then(|| keys::check_cleanup(load.key_space)).transpose()?;
+        Ok(self.keys.apply(Workload {
             tasks: count(self.client.tasks),
             via: match self.client.via {
                 ViaArg::Shard => Via::Shard,
@@ -331,7 +338,8 @@ impl BenchArgs {
             load: !load.no_load,
             verify: load.verify,
             seed: load.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
-        })
+            ..defaults
+        }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `hitless bench`: raw options → resolved options → a run → its report.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -8,11 +9,13 @@ use anyhow::{Context, anyhow};
 
 use super::args::{self, BenchArgs};
 use super::json;
+use super::keys;
 use super::output::{Output, Run};
+use super::paint::Ink;
 use super::progress::Lines;
 use super::text::Heading;
 use super::tls::Made;
-use super::{FAILED, Failure, WELL, complain, logs, settings, stop, topology};
+use super::{FAILED, Failure, WELL, complain, logs, say, settings, stop, topology};
 use crate::config::usable_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
@@ -52,6 +55,8 @@ pub(super) struct Resolved {
     pub(super) effective: Effective,
     /// What more servers take, if there are several.
     more: Vec<(Config, Effective)>,
+    /// What keys begin with instead, where those of the workload hold what its commands fail on.
+    other_prefix: OnceCell<String>,
     /// The endpoint, as it is shown: without secrets.
     pub(super) endpoint: String,
     /// Serve until they are dropped.
@@ -85,10 +90,21 @@ impl Resolved {
         let more = more.map(|(url, cores)| self::config(url, args, cores, None)).collect::<Result<_, _>>()?;
         let place = if embedded.is_some() { ", in this process" } else { "" };
         let endpoint = format!("{}{place}", effective.endpoint());
-        let resolved = Resolved { workload, moves, config, effective, more, endpoint, embedded };
+        let other_prefix = OnceCell::new();
+        let resolved =
+            Resolved { workload, moves, config, effective, more, other_prefix, endpoint, embedded };
         let checked = resolved.workload.check(resolved.cores().len());
         checked.map_err(|error| Failure::Usage(error.to_string()))?;
         Ok(resolved)
+    }
+
+    /// The load with the keys that it really uses.
+    fn workload(&self) -> Workload {
+        let mut workload = self.workload.clone();
+        if let Some(prefix) = self.other_prefix.get() {
+            workload.key_prefix.clone_from(prefix);
+        }
+        workload
     }
 
     /// What every server takes.
@@ -104,7 +120,8 @@ impl Resolved {
 
     /// What is told of the run besides what was measured.
     fn told(&self) -> Run {
-        let Resolved { endpoint, workload, moves, effective, .. } = self;
+        let Resolved { endpoint, moves, effective, .. } = self;
+        let workload = &self.workload();
         let mut config = json::config(endpoint, workload, moves, effective);
         let mut endpoint = endpoint.clone();
         if !self.more.is_empty() {
@@ -247,6 +264,21 @@ fn reach(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Res
     Ok(())
 }
 
+/// Values of an earlier run that this one's commands fail on are left alone, and other keys are used.
+fn avoid_leftovers(resolved: &Resolved, clients: &[Client], quiet: bool) {
+    // Those in this process are new.
+    if resolved.embedded.is_some() || resolved.other_prefix.get().is_some() {
+        return;
+    }
+    let found = clients.iter().find_map(|client| keys::beside_leftovers(client, &resolved.workload));
+    let Some((prefix, why)) = found else { return };
+    if !quiet {
+        say("note", Ink::Warning, &why);
+    }
+    // It was empty above.
+    let _ = resolved.other_prefix.set(prefix);
+}
+
 fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
     let watch = Arc::new(HandoffWatch::new(resolved.cores().len()));
     let clients = start(resolved, &watch)?;
@@ -256,7 +288,14 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
         let observe = |progress| lines.observe(&progress);
         let moves = resolved.embedded.as_ref();
         let moves = moves.map(|endpoints| Moves::new(endpoints, resolved.moves.clone(), args.follows()));
-        let run = load::run_over(&clients, &resolved.workload, &watch, moves.as_ref(), stop, observe);
+        avoid_leftovers(resolved, &clients, args.output.quiet);
+        let workload = resolved.workload();
+        let run = load::run_over(&clients, &workload, &watch, moves.as_ref(), stop, observe);
+        let run = run.map(|mut report| {
+            let observe = |progress| lines.observe(&progress);
+            report.cleanup = args.cleanup.then(|| keys::clean_up(&clients, &workload, stop, observe));
+            report
+        });
         run.map_err(|error| match error {
             LoadError::Workload(error) => Failure::Usage(error.to_string()),
             error => Failure::Failed(error.into()),

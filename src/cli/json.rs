@@ -59,6 +59,11 @@ pub(super) fn config(
     put("warm_up_seconds", workload.warm_up.as_secs_f64().into());
     put("think_seconds", workload.think.as_secs_f64().into());
     put("key_space", workload.key_space.into());
+    put("key_prefix", workload.key_prefix.as_str().into());
+    put("key_minimum", workload.key_minimum.into());
+    if let Some(ttl) = workload.ttl {
+        put("ttl_seconds", ttl.as_secs_f64().into());
+    }
     put("key_distribution", workload.keys.to_string().into());
     put("value_size", json!({ "min": workload.values.min, "max": workload.values.max }));
     if let Some(compressible) = workload.compressible {
@@ -92,8 +97,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::load::{
-        Audit, Commands, Handoffs, Latency, LoopKind, Moving, Observed, Offered, ShardReport, Spread,
-        Verified,
+        Audit, BytesPerSecond, ClientCpu, CommandReport, Commands, Handoffs, Latency, LoopKind, Moving,
+        Observed, Offered, ShardReport, Spread, Verified,
     };
 
     /// A report in which everything was measured.
@@ -108,6 +113,7 @@ pub(super) mod tests {
             p99_99: 6.0,
             max: 7.125,
         };
+        let bytes = BytesPerSecond { sent: 3600.0, received: 7100.0 };
         Report {
             started_at_unix_seconds: 1_800_000_000.0,
             elapsed_seconds: 10.0,
@@ -136,6 +142,24 @@ pub(super) mod tests {
             offered: Some(Offered { per_second: 101.5, unsent: 3 }),
             client_cpu_ns_per_command: Some(531.5),
             caller_cpu_ns_per_command: Some(99.5),
+            client_cpu: Some(ClientCpu {
+                busy_share: 0.0125,
+                idle_ns_per_second: Some(4e6),
+                above_idle_ns_per_command: Some(491.5),
+            }),
+            bytes_per_second: bytes,
+            by_command: BTreeMap::from([(
+                "GET".to_owned(),
+                CommandReport {
+                    count: 1000,
+                    failed: 2,
+                    throughput_per_second: 100.0,
+                    hits: Some(997),
+                    misses: Some(3),
+                    bytes_per_second: bytes,
+                    latency_us: Some(latency),
+                },
+            )]),
             latency_us: Some(latency),
             latency_with_failures_us: Some(Latency { max: 500_000.0, ..latency }),
             latency_during_handoff_us: Some(latency),
@@ -164,6 +188,7 @@ pub(super) mod tests {
             }],
             maintenance_windows: Vec::new(),
             timeline: Vec::new(),
+            cleanup: None,
             recorded: crate::load::Recorded::example(),
         }
     }
@@ -189,6 +214,16 @@ pub(super) mod tests {
             ("/offered/per_second", 101.5),
             ("/offered/unsent", 3.0),
             ("/client_cpu_ns_per_command", 531.5),
+            ("/client_cpu/busy_share", 0.0125),
+            ("/client_cpu/idle_ns_per_second", 4e6),
+            ("/client_cpu/above_idle_ns_per_command", 491.5),
+            ("/bytes_per_second/sent", 3600.0),
+            ("/bytes_per_second/received", 7100.0),
+            ("/by_command/GET/count", 1000.0),
+            ("/by_command/GET/failed", 2.0),
+            ("/by_command/GET/hits", 997.0),
+            ("/by_command/GET/misses", 3.0),
+            ("/by_command/GET/latency_us/p99", 4.0),
             ("/latency_us/min", 1.0),
             ("/latency_us/mean", 2.0),
             ("/latency_us/p50", 2.0),

@@ -1,14 +1,14 @@
 //! The report in the shape that memtier_benchmark writes, for what reads its files.
 //!
-//! Times are milliseconds there. A run's commands are not timed by their kind here, so besides `Totals` there is a
-//! `Sets` or a `Gets` only where all commands were one or the other. Bytes on the wire are not counted, and are 0; so
-//! are hits where only misses are known. Clients are connections, as with memtier.
+//! Times are milliseconds there, and bytes are those of answered commands and their replies. Besides `Totals` each kind
+//! of command has figures of its own, but no course of time. Bytes of single seconds are not kept, and are 0. Clients are
+//! connections, as with memtier.
 
 use anyhow::anyhow;
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-use crate::load::{Report, hdr};
+use crate::load::{BytesPerSecond, CommandReport, Report, hdr};
 
 /// The percentiles that memtier_benchmark tells if nobody asks for others.
 const QUANTILES: [(&str, f64); 3] = [("p50.00", 0.5), ("p99.00", 0.99), ("p99.90", 0.999)];
@@ -21,14 +21,7 @@ pub(super) fn document(config: &Map<String, Value>, report: &Report) -> anyhow::
     let totals = totals(report)?;
     let mut stats = Map::new();
     stats.insert("Runtime".to_owned(), runtime(report));
-    let kind = match config.get("ratio").and_then(Value::as_str).and_then(|ratio| ratio.split_once(':')) {
-        Some((_, "0")) => Some("Sets"),
-        Some(("0", _)) => Some("Gets"),
-        _ => None,
-    };
-    if let Some(kind) = kind {
-        stats.insert(kind.to_owned(), totals.clone());
-    }
+    stats.extend(kinds(report)?);
     stats.insert("Totals".to_owned(), totals);
     Ok(json!({
         "configuration": configuration(config),
@@ -67,11 +60,16 @@ fn configuration(config: &Map<String, Value>) -> Value {
         "data_size": most,
         "data_size_range": format!("{least}:{most}"),
         "data_verify": if config.get("verify") == Some(&Value::Bool(true)) { "true" } else { "false" },
-        "key_prefix": "key:",
-        "key_minimum": 0,
-        "key_maximum": number("key_space"),
+        "key_prefix": config.get("key_prefix").cloned().unwrap_or(json!("key:")),
+        "key_minimum": number("key_minimum"),
+        "key_maximum": last_key(config),
         "select-db": number("database"),
     })
+}
+
+fn last_key(config: &Map<String, Value>) -> Option<u64> {
+    let number = |name: &str| config.get(name).and_then(Value::as_u64);
+    Some(number("key_minimum").unwrap_or_default() + number("key_space")?.saturating_sub(1))
 }
 
 /// A value inside another.
@@ -100,29 +98,79 @@ fn runtime(report: &Report) -> Value {
     })
 }
 
+/// What is told of some of the commands.
+struct Part<'a> {
+    count: u64,
+    per_second: f64,
+    hits: u64,
+    misses: u64,
+    bytes: BytesPerSecond,
+    latency: &'a Histogram<u64>,
+}
+
 fn totals(report: &Report) -> anyhow::Result<Value> {
-    let latency = &report.recorded.latency;
-    let each_second = |count: u64| rounded(count as f64 / report.elapsed_seconds.max(1e-9), 2);
-    let mut totals = json!({
-        "Count": report.commands.answered,
-        "Ops/sec": rounded(report.throughput_per_second, 2),
-        "Hits/sec": 0.0,
-        "Misses/sec": each_second(report.commands.missing),
-        "Connection Errors/sec": each_second(report.reconnects),
-        "Connection Errors": report.reconnects,
-        "Latency": millis(latency.mean()),
-    });
-    let Some(fields) = totals.as_object_mut() else { return Err(anyhow!("no object")) };
-    fields.extend(spread(latency));
-    for name in ["KB/sec", "KB/sec RX/TX", "KB/sec RX", "KB/sec TX"] {
-        fields.insert(name.to_owned(), json!(0.0));
-    }
+    let each = |part: fn(&CommandReport) -> Option<u64>| report.by_command.values().filter_map(part).sum();
+    let mut fields = stats(
+        &Part {
+            count: report.commands.answered,
+            per_second: report.throughput_per_second,
+            hits: each(|kind| kind.hits),
+            misses: each(|kind| kind.misses),
+            bytes: report.bytes_per_second,
+            latency: &report.recorded.latency,
+        },
+        report,
+    )?;
+    let reconnects = rounded(report.reconnects as f64 / report.elapsed_seconds.max(1e-9), 2);
+    fields.insert("Connection Errors/sec".to_owned(), reconnects);
+    fields.insert("Connection Errors".to_owned(), report.reconnects.into());
     fields.insert("Time-Serie".to_owned(), Value::Object(seconds(report)));
-    let mut percentiles = quantiles(latency);
-    let encoded = hdr::encoded(&in_micros(latency)?).map_err(|problem| anyhow!(problem))?;
+    Ok(Value::Object(fields))
+}
+
+/// Each kind of command by the name that it has there: `Gets`, `Sets`, `Lpushs`.
+fn kinds(report: &Report) -> anyhow::Result<Map<String, Value>> {
+    let mut kinds = Map::new();
+    for (name, kind) in &report.by_command {
+        let Some(latency) = report.recorded.by_command.get(name) else { continue };
+        let part = Part {
+            count: kind.count,
+            per_second: kind.throughput_per_second,
+            hits: kind.hits.unwrap_or_default(),
+            misses: kind.misses.unwrap_or_default(),
+            bytes: kind.bytes_per_second,
+            latency,
+        };
+        let (first, rest) = name.split_at_checked(1).unwrap_or_default();
+        kinds.insert(format!("{first}{}s", rest.to_lowercase()), Value::Object(stats(&part, report)?));
+    }
+    Ok(kinds)
+}
+
+fn stats(part: &Part<'_>, report: &Report) -> anyhow::Result<Map<String, Value>> {
+    let each_second = |count: u64| rounded(count as f64 / report.elapsed_seconds.max(1e-9), 2);
+    let kilobytes = |bytes: f64| rounded(bytes / 1024.0, 2);
+    let (sent, received) = (part.bytes.sent, part.bytes.received);
+    let mut fields = Map::new();
+    for (name, value) in [
+        ("Count", json!(part.count)),
+        ("Ops/sec", rounded(part.per_second, 2)),
+        ("Hits/sec", each_second(part.hits)),
+        ("Misses/sec", each_second(part.misses)),
+        ("Latency", millis(part.latency.mean())),
+        ("KB/sec", kilobytes(sent + received)),
+        ("KB/sec RX/TX", kilobytes(sent + received)),
+        ("KB/sec RX", kilobytes(received)),
+        ("KB/sec TX", kilobytes(sent)),
+    ] {
+        fields.insert(name.to_owned(), value);
+    }
+    fields.extend(spread(part.latency));
+    let mut percentiles = quantiles(part.latency);
+    let encoded = hdr::encoded(&in_micros(part.latency)?).map_err(|problem| anyhow!(problem))?;
     percentiles.insert("Histogram log format".to_owned(), json!({ "Compressed Histogram": encoded }));
     fields.insert("Percentile Latencies".to_owned(), Value::Object(percentiles));
-    Ok(totals)
+    Ok(fields)
 }
 
 /// What happened in each second. An interval counts to the second that it begins in.
@@ -211,9 +259,13 @@ mod tests {
             ("/ALL STATS/Runtime/Interrupted", json!("false")),
             ("/ALL STATS/Totals/Count", json!(1000)),
             ("/ALL STATS/Totals/Ops~1sec", json!(100.0)),
+            ("/ALL STATS/Totals/Hits~1sec", json!(99.7)),
             ("/ALL STATS/Totals/Misses~1sec", json!(0.3)),
             ("/ALL STATS/Totals/Connection Errors", json!(1)),
-            ("/ALL STATS/Totals/KB~1sec", json!(0.0)),
+            ("/ALL STATS/Totals/KB~1sec", json!(10.45)),
+            ("/ALL STATS/Totals/KB~1sec TX", json!(3.52)),
+            ("/ALL STATS/Gets/Count", json!(1000)),
+            ("/ALL STATS/Gets/Hits~1sec", json!(99.7)),
             ("/ALL STATS/Totals/Time-Serie/0/Count", json!(3)),
         ] {
             assert_eq!(document.pointer(path), Some(&expected), "{path} in {document:#}");
@@ -225,24 +277,12 @@ mod tests {
             ("/ALL STATS/Totals/Percentile Latencies/p50.00", 0.002),
             ("/ALL STATS/Totals/Percentile Latencies/p99.90", 0.007),
             ("/ALL STATS/Totals/Time-Serie/0/p99.00", 0.007),
+            ("/ALL STATS/Gets/Percentile Latencies/p50.00", 0.002),
         ] {
             assert_eq!(document.pointer(path).and_then(Value::as_f64), Some(expected), "{path}");
         }
         let histogram = "/ALL STATS/Totals/Percentile Latencies/Histogram log format/Compressed Histogram";
         let histogram = document.pointer(histogram).and_then(Value::as_str).unwrap();
         assert!(histogram.starts_with("HISTFAAA"), "{histogram}");
-    }
-
-    #[test]
-    fn kinds_are_told_where_there_is_one() {
-        let report = crate::cli::json::tests::full();
-        for (ratio, there, absent) in
-            [("1:0", Some("Sets"), "Gets"), ("0:1", Some("Gets"), "Sets"), ("1:10", None, "Gets")]
-        {
-            let document = document(&config(ratio), &report).unwrap();
-            let stats = document.get("ALL STATS").unwrap();
-            assert_eq!(stats.get(absent), None);
-            assert!(there.is_none_or(|kind| stats.get(kind) == stats.get("Totals")));
-        }
     }
 }

@@ -30,7 +30,9 @@ impl Lines {
             return;
         }
         match progress {
-            Progress::Loading { .. } if self.last.elapsed() < LOADING_TOLD => return,
+            Progress::Loading { .. } | Progress::CleaningUp { .. } if self.last.elapsed() < LOADING_TOLD => {
+                return;
+            }
             _ => self.last = Instant::now(),
         }
         let width = live::size().0;
@@ -53,6 +55,9 @@ fn line(progress: &Progress, limit: Limit, width: usize) -> String {
     match progress {
         Progress::Loading { done, all } => {
             live::cut(&format!("loading keys: {} of {}", grouped(*done), grouped(*all)), width - 1)
+        }
+        Progress::CleaningUp { done, all } => {
+            live::cut(&format!("removing keys: {} of {}", grouped(*done), grouped(*all)), width - 1)
         }
         Progress::WarmingUp(time) => {
             live::cut(&format!("warming up for {}", humantime::format_duration(*time)), width - 1)
@@ -118,6 +123,8 @@ pub(super) mod tests {
     fn a_line_says_how_far_and_how_fast() {
         let loading = Progress::Loading { done: 1000, all: 100_000 };
         assert_eq!(line(&loading, LIMIT, 80), "loading keys: 1,000 of 100,000");
+        let cleaning = Progress::CleaningUp { done: 1000, all: 100_000 };
+        assert_eq!(line(&cleaning, LIMIT, 80), "removing keys: 1,000 of 100,000");
         let warming = Progress::WarmingUp(Duration::from_millis(2500));
         assert_eq!(line(&warming, LIMIT, 80), "warming up for 2s 500ms");
         let all = line(&Progress::Running(second()), LIMIT, 200);

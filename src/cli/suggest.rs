@@ -58,11 +58,6 @@ const FOREIGN: &[Foreign] = &[
         "--key-space N, the number of keys",
     ),
     foreign(
-        &["--key-minimum", "--key-prefix"],
-        "key-space",
-        "--key-space N: keys are key:000000000000 and so on",
-    ),
-    foreign(
         &["--key-pattern", "--key-dist", "--key-stddev", "--key-median", "--key-zipf-exp"],
         "key-distribution",
         "--key-distribution KIND, e.g. zipf:0.99",

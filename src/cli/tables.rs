@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::units::{grouped, micros};
+use super::units::{bytes, grouped, micros};
 use crate::load::{Latency, Report};
 
 /// Most moves, and most maintenance windows, that are told one by one.
@@ -84,6 +84,55 @@ pub(super) fn write_latencies(out: &mut String, report: &Report, width: usize) -
         writeln!(out, "longest gap   {} between two completions of one caller", micros(gap))?;
     }
     write_held(out, report)
+}
+
+const KINDS: [Column; 8] = [
+    Column { name: "/s", importance: 0, width: 11 },
+    column("failed", 6),
+    column("hits", 3),
+    column("p50", 2),
+    column("p99", 1),
+    column("p99.9", 5),
+    column("max", 4),
+    Column { name: "bytes/s", importance: 7, width: 10 },
+];
+
+/// Each kind of command, where there are several or one that may find nothing.
+pub(super) fn write_kinds(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
+    let kinds = &report.by_command;
+    if kinds.len() < 2 && kinds.values().all(|kind| kind.hits.is_none()) {
+        return Ok(());
+    }
+    let kept = fitting(&KINDS, 12, width);
+    writeln!(out)?;
+    write_table_row(out, "", &KINDS, &kept, &names(&KINDS))?;
+    for (name, kind) in kinds {
+        let told = |part: fn(&Latency) -> f64| {
+            kind.latency_us.as_ref().map_or_else(|| "-".to_owned(), |latency| micros(part(latency)))
+        };
+        let hits = kind.hits.filter(|_| kind.count > 0);
+        let bytes_per_second = kind.bytes_per_second.sent + kind.bytes_per_second.received;
+        let cells = [
+            grouped(kind.throughput_per_second.round() as u64),
+            grouped(kind.failed),
+            hits.map_or_else(|| "-".to_owned(), |hits| hit_share(hits, kind.count)),
+            told(|latency| latency.p50),
+            told(|latency| latency.p99),
+            told(|latency| latency.p99_9),
+            told(|latency| latency.max),
+            bytes(bytes_per_second),
+        ];
+        // A long name does not move the columns.
+        let name: String = name.chars().take(11).collect();
+        write_table_row(out, &name, &KINDS, &kept, &cells)?;
+    }
+    Ok(())
+}
+
+/// In percent, rounded so that only all are all.
+fn hit_share(hits: u64, all: u64) -> String {
+    let percent = (hits as f64 / all.max(1) as f64 * 1000.0).floor() / 10.0;
+    format!("{percent} %")
 }
 
 /// Which commands the percentiles hold, where that is not all of them.

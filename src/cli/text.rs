@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use super::costs::write_costs;
 use super::tables::{self, TOLD_MAX};
 use super::units::{grouped, micros};
-use crate::load::{LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
+use crate::load::{Cleanup, KEY_PREFIX, LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
 
 /// What is shown of the run besides its report.
 #[derive(Debug)]
@@ -53,8 +54,9 @@ impl Heading {
             tls: None,
             load,
             keys: format!(
-                "{}, {} · values of {values} · seed {}",
+                "{}{}, {} · values of {values} · seed {}",
                 grouped(workload.key_space),
+                named(workload),
                 workload.keys,
                 workload.seed,
             ),
@@ -71,6 +73,19 @@ impl Heading {
         self.tls = tls;
         self
     }
+}
+
+/// What the keys are called, and how long they stay, where that is not as usual.
+fn named(workload: &Workload) -> String {
+    let mut text = String::new();
+    if (workload.key_prefix.as_str(), workload.key_minimum) != (KEY_PREFIX, 0) {
+        let first = workload.key_minimum;
+        let _ = write!(text, " from {}{first:012} on", workload.key_prefix.escape_debug());
+    }
+    if let Some(ttl) = workload.ttl {
+        let _ = write!(text, " that expire after {}", humantime::format_duration(ttl));
+    }
+    text
 }
 
 /// `1 shard`, `2 shards`.
@@ -154,18 +169,12 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
         )?;
     }
     if commands.missing > 0 {
-        writeln!(out, "              {} GETs found no value", grouped(commands.missing))?;
+        writeln!(out, "              {} found no value", grouped(commands.missing))?;
     }
     if commands.failed > 0 {
         write_failures(out, report)?;
     }
-    if let Some(cpu) = report.client_cpu_ns_per_command {
-        write!(out, "client CPU    {cpu:.0} ns a command")?;
-        match report.caller_cpu_ns_per_command {
-            Some(callers) => writeln!(out, ", and {callers:.0} ns on the callers' threads")?,
-            None => writeln!(out)?,
-        }
-    }
+    write_costs(out, report)?;
     if let Some(verify) = &report.verify {
         write_verified(out, verify)?;
     }
@@ -173,10 +182,22 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
         write_maintenance(out, &report.maintenance)?;
     }
     tables::write_latencies(out, report, width)?;
+    tables::write_kinds(out, report, width)?;
     tables::write_windows(out, report, width)?;
     write_places(out, report)?;
+    if let Some(cleanup) = &report.cleanup {
+        write_cleanup(out, cleanup)?;
+    }
     writeln!(out)?;
     writeln!(out, "{}", meaning(report.loop_kind))
+}
+
+fn write_cleanup(out: &mut String, cleanup: &Cleanup) -> std::fmt::Result {
+    writeln!(out, "cleanup       {} keys removed", grouped(cleanup.removed))?;
+    match &cleanup.error {
+        Some(error) => writeln!(out, "              keys may be left: {error}"),
+        None => Ok(()),
+    }
 }
 
 fn write_failures(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -331,10 +352,15 @@ mod tests {
             "throughput    100 commands/s\n",
             "answered      1,000 of 1,002 in 10.00 s\n",
             "4 of them were sent in the warm-up and ended after it\n",
-            "3 GETs found no value",
+            "3 found no value",
             "failed        2 (1 may have been executed, 1 timed out)\n",
             "timeout: 2, e.g. no reply in 1 s\n",
             "client CPU    532 ns a command, and 100 ns on the callers' threads\n",
+            "              waiting costs 4.00 ms of CPU a second without any command; a command adds 492 ns\n",
+            "the shards ran 1.2 % of the time",
+            "bytes         3.60 kB/s of commands, 7.10 kB/s of replies\n",
+            "hits     p50     p99",
+            "GET                 100       2  99.7 % 2.00 µs",
             "900 checks, 1 WRONG",
             "INCR audit: counter 61, 60 answered, 1 more perhaps executed",
             "maintenance   MOVING at 5.00 s: 127.0.0.1:7001 → 127.0.0.1:7002, 2 s of grace\n",

@@ -29,6 +29,22 @@ pub(super) fn micros(micros: f64) -> String {
     format!("{number:.decimals$} {unit}")
 }
 
+/// Bytes in the unit that suits them, with three digits.
+pub(super) fn bytes(bytes: f64) -> String {
+    let (number, unit) = match bytes {
+        x if x < 999.5 => return format!("{x:.0} B"),
+        x if x < 999.5e3 => (x / 1e3, "kB"),
+        x if x < 999.5e6 => (x / 1e6, "MB"),
+        x => (x / 1e9, "GB"),
+    };
+    let decimals = match number {
+        x if x < 9.995 => 2,
+        x if x < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{number:.decimals$} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +53,12 @@ mod tests {
     fn numbers_are_grouped() {
         let all = [0, 999, 1000, 1_234_567].map(grouped);
         assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn bytes_have_three_digits_and_a_unit() {
+        let all = [0.0, 999.0, 1234.0, 56_700_000.0, 8.9e9].map(bytes);
+        assert_eq!(all, ["0 B", "999 B", "1.23 kB", "56.7 MB", "8.90 GB"]);
     }
 
     #[test]

@@ -122,6 +122,13 @@ impl Cmd {
         out.extend_from_slice(&self.bytes);
     }
 
+    /// How many bytes [`encode`](Cmd::encode) adds.
+    #[cfg(feature = "load")]
+    pub(crate) fn encoded_len(&self) -> usize {
+        let digits = self.arguments.checked_ilog10().map_or(1, |last| last as usize + 1);
+        digits + "*\r\n".len() + self.bytes.len()
+    }
+
     /// Why it is not sent, if it is not.
     #[inline]
     pub(crate) fn refusal(&self) -> Option<Error> {

@@ -1,8 +1,6 @@
 //! One concurrent caller: choose, send, wait, record; over and over until the gate closes.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +11,15 @@ use super::door::Door;
 use super::gate::Gate;
 use super::handoffs::Overlap;
 use super::keys::{KeyChooser, KeyText};
+use super::kinds::{GET, INCR, SET};
 use super::mix::Mix;
 use super::plan::Plan;
-use super::recorder::{Failure, Recorder};
+use super::recorder::{Answers, Failure, Recorder};
+use super::reply_clock::ReplyClock;
 use super::template::Filling;
 use super::values::mix;
 use super::verify::{Findings, Slice, Verifier, Written};
+use super::wire::{self, Received};
 use crate::{Error, ErrorKind, Outcome};
 
 /// With checking on, a caller increments the audit counter once in this many commands.
@@ -62,8 +63,8 @@ pub(crate) struct Caller<D: Door> {
     verifier: Option<Verifier>,
     until_audit: u32,
     pending: Vec<Pending<D>>,
-    /// Answers that came together and are not recorded yet.
-    together: u64,
+    /// Answers of each kind that came together and are not recorded yet.
+    together: Box<[Answers]>,
     /// The last answer, or the first command sent since.
     waiting_since: Instant,
     /// Whether commands have failed since the last answer.
@@ -81,9 +82,9 @@ enum What {
 /// A command on its way.
 enum Pending<D: Door> {
     Get { reply: D::Reply<Option<Bytes>>, index: u64 },
-    Set { reply: D::Reply<()>, index: u64, version: u32 },
+    Set { reply: D::Reply<()>, index: u64, version: u32, bytes: u64 },
     Incr { reply: D::Reply<i64> },
-    Other { reply: D::Reply<()> },
+    Other { reply: D::Reply<Received>, kind: usize, bytes: u64 },
 }
 
 /// Commands that go out together.
@@ -100,10 +101,11 @@ impl<D: Door> Caller<D> {
     /// Caller `number` of the whole run.
     pub(crate) fn new(door: D, common: Common, number: u64) -> Caller<D> {
         let workload = &common.plan.workload;
+        let names = KeyText::new(&workload.key_prefix, workload.key_minimum);
         let callers = common.plan.callers();
         let verifier = workload.verify.then(|| {
             let slice = Slice::of(workload.key_space, number, callers);
-            Verifier::new(common.plan.run, workload.form(), slice, workload.loads())
+            Verifier::new(common.plan.run, workload.form(), slice, workload.loads()).naming(names.clone())
         });
         let keys = match workload.verify {
             true => Slice::of(workload.key_space, number, callers).count,
@@ -120,7 +122,7 @@ impl<D: Door> Caller<D> {
             what,
             rng: fastrand::Rng::with_seed(mix(workload.seed ^ mix(number))),
             keys: KeyChooser::new(workload.keys.over(keys, workload.key_space), keys, part, parts),
-            key: KeyText::new(),
+            key: names,
             more_keys: Vec::new(),
             number,
             value: Vec::new(),
@@ -128,7 +130,7 @@ impl<D: Door> Caller<D> {
             verifier,
             until_audit: AUDIT_EVERY,
             pending: Vec::with_capacity(workload.pipeline),
-            together: 0,
+            together: vec![Answers::default(); common.plan.kinds.names().len()].into(),
             waiting_since: common.gate.begin(),
             losing: false,
             backoff: BACKOFF.0,
@@ -253,14 +255,14 @@ impl<D: Door> Caller<D> {
     fn send_command(&mut self, index: u64) -> Pending<D> {
         let plan = self.common.plan.clone();
         // A workload without commands is refused before the run.
-        let Some(template) = plan.workload.mix.choose(&mut self.rng) else {
+        let Some((share, template)) = plan.workload.mix.choose(&mut self.rng) else {
             return self.send_set(index);
         };
-        self.more_keys.clear();
-        for place in 0..template.keys() {
-            let mut key = KeyText::new();
+        while self.more_keys.len() < template.keys() {
+            self.more_keys.push(self.key.clone());
+        }
+        for (place, key) in self.more_keys.iter_mut().take(template.keys()).enumerate() {
             key.write(if place == 0 { index } else { self.keys.next(&mut self.rng) });
-            self.more_keys.push(key);
         }
         let value = match template.has_value() {
             true => plan.filler.next(&mut self.rng, &mut self.value),
@@ -269,45 +271,55 @@ impl<D: Door> Caller<D> {
         let (number, rng, room) = (self.number, &mut self.rng, &mut self.argument);
         self.number += plan.callers();
         let command = template.command(&mut Filling { keys: &self.more_keys, value, number, rng, room });
-        Pending::Other { reply: self.door.run(&command) }
+        let (kind, bytes) = (plan.kinds.of_share(share), command.encoded_len() as u64);
+        Pending::Other { reply: self.door.run(&command), kind, bytes }
     }
 
     fn send_set(&mut self, index: u64) -> Pending<D> {
+        let ttl = self.common.plan.workload.ttl;
         match &mut self.verifier {
             Some(verifier) => {
                 let version = verifier.next_value(index, &mut self.value);
                 let key = self.key.write(verifier.key(index));
-                Pending::Set { reply: self.door.set(key, &self.value), index, version }
+                let bytes = wire::set(key.len(), self.value.len(), ttl);
+                Pending::Set { reply: self.door.set(key, &self.value, ttl), index, version, bytes }
             }
             None => {
                 let value = self.common.plan.filler.next(&mut self.rng, &mut self.value);
-                let reply = self.door.set(self.key.write(index), value);
-                Pending::Set { reply, index, version: 0 }
+                let key = self.key.write(index);
+                let bytes = wire::set(key.len(), value.len(), ttl);
+                Pending::Set { reply: self.door.set(key, value, ttl), index, version: 0, bytes }
             }
         }
     }
 
     /// Waits for the replies of a batch, in order, and says when the last one was there.
     async fn collect(&mut self, batch: Batch) -> Instant {
-        let mut clock = Clock { at: batch.sent, is_due: true, is_always_due: D::ON_OTHER_THREADS };
+        let mut clock = ReplyClock::new(batch.sent, D::ON_OTHER_THREADS);
+        let get_bytes = wire::get(self.key.as_bytes().len());
         let mut pending = std::mem::take(&mut self.pending);
         for one in pending.drain(..) {
             match one {
                 Pending::Get { reply, index } => {
                     let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    self.record(&batch, clock.at, result.as_ref().err());
-                    self.got(&batch, clock.at, index, result);
+                    let received = result.as_ref().map(|value| Received::value(value.as_deref()));
+                    self.record(&batch, clock.at, (GET, get_bytes), received);
+                    if let (Some(verifier), Ok(value)) = (&mut self.verifier, &result) {
+                        verifier.get_answered(index, value.as_deref());
+                    }
                 }
-                Pending::Set { reply, index, version } => {
+                Pending::Set { reply, index, version, bytes } => {
                     let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    self.record(&batch, clock.at, result.as_ref().err());
+                    self.record(&batch, clock.at, (SET, bytes), result.as_ref().map(|()| Received::OK));
                     if let Some(verifier) = &mut self.verifier {
                         verifier.set_done(index, version, written(&result));
                     }
                 }
                 Pending::Incr { reply } => {
                     let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    self.record(&batch, clock.at, result.as_ref().err());
+                    let bytes = wire::incr(self.common.plan.audit_key.len());
+                    let received = result.as_ref().map(|count| Received::integer(*count));
+                    self.record(&batch, clock.at, (INCR, bytes), received);
                     if let Some(verifier) = &mut self.verifier {
                         match result {
                             Ok(count) => verifier.incr_answered(count),
@@ -315,9 +327,9 @@ impl<D: Door> Caller<D> {
                         }
                     }
                 }
-                Pending::Other { reply } => {
+                Pending::Other { reply, kind, bytes } => {
                     let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    self.record(&batch, clock.at, result.as_ref().err());
+                    self.record(&batch, clock.at, (kind, bytes), result.as_ref().copied());
                 }
             }
         }
@@ -325,15 +337,6 @@ impl<D: Door> Caller<D> {
         // The empty vector keeps its room for the next batch.
         self.pending = pending;
         clock.at
-    }
-
-    fn got(&mut self, batch: &Batch, at: Instant, index: u64, result: Result<Option<Bytes>, Error>) {
-        if let (Ok(None), true) = (&result, self.counts(batch, at)) {
-            self.common.recorder.borrow_mut().missing();
-        }
-        if let (Some(verifier), Ok(reply)) = (&mut self.verifier, &result) {
-            verifier.get_answered(index, reply.as_deref());
-        }
     }
 
     /// Whether a command that ended at this time counts: not if it began and ended in the warm-up.
@@ -351,10 +354,23 @@ impl<D: Door> Caller<D> {
         counts
     }
 
-    fn record(&mut self, batch: &Batch, now: Instant, error: Option<&Error>) {
-        let Some(error) = error else {
-            self.together += 1;
-            return;
+    /// Notes how a command of this kind, and of so many bytes, ended.
+    fn record(
+        &mut self,
+        batch: &Batch,
+        now: Instant,
+        (kind, sent): (usize, u64),
+        result: Result<Received, &Error>,
+    ) {
+        let error = match result {
+            Ok(Received { bytes, is_null }) => {
+                let is_miss = is_null && self.common.plan.kinds.looks_up(kind);
+                if let Some(answers) = self.together.get_mut(kind) {
+                    answers.note(sent, bytes, is_miss);
+                }
+                return;
+            }
+            Err(error) => error,
         };
         self.record_together(batch, now);
         if self.ended(batch, now, 1) {
@@ -364,7 +380,7 @@ impl<D: Door> Caller<D> {
                 timed_out: error.kind() == ErrorKind::Timeout,
             };
             let took = now.saturating_duration_since(batch.intended);
-            self.common.recorder.borrow_mut().failed(failure, took, error);
+            self.common.recorder.borrow_mut().failed(kind, failure, took, error);
         }
         // An error reply is a reply: the endpoint is there, so there is nothing to wait for.
         self.losing |= error.outcome() != Outcome::Answered;
@@ -373,21 +389,25 @@ impl<D: Door> Caller<D> {
         }
     }
 
-    /// Records answers that came at the same time, each with an entry of its own, as one.
+    /// Records answers that came at the same time, those of a kind as one.
     fn record_together(&mut self, batch: &Batch, at: Instant) {
-        let count = std::mem::take(&mut self.together);
+        let count = self.together.iter().map(|answers| answers.count).sum();
         if count == 0 {
             return;
         }
         if self.ended(batch, at, count) {
             let mut recorder = self.common.recorder.borrow_mut();
             let latency = at.saturating_duration_since(batch.intended);
-            recorder.answered(latency, at.saturating_duration_since(batch.sent), count);
+            let service = at.saturating_duration_since(batch.sent);
+            for (kind, answers) in self.together.iter().enumerate().filter(|(_, answers)| answers.count > 0) {
+                recorder.answered(kind, answers, latency, service);
+            }
             if self.common.overlap.holds(batch.intended) {
                 recorder.in_handoff(latency, count);
             }
             recorder.gap(self.waited(at));
         }
+        self.together.fill(Answers::default());
         self.waiting_since = at;
         self.losing = false;
         self.backoff = BACKOFF.0;
@@ -400,40 +420,6 @@ impl<D: Door> Caller<D> {
         self.door.sleep(self.backoff).await;
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
         Instant::now()
-    }
-}
-
-/// The time of the last reply. It is read as seldom as it can be: replies that came in together
-/// were there at the same time.
-struct Clock {
-    at: Instant,
-    is_due: bool,
-    is_always_due: bool,
-}
-
-impl Clock {
-    /// Waits for a reply, and notes when it was there. `before` is told of the time of those that came before it as
-    /// soon as that is another one.
-    async fn settle<T>(
-        &mut self,
-        mut reply: impl Future<Output = Result<T, Error>> + Unpin,
-        mut before: impl FnMut(Instant),
-    ) -> Result<T, Error> {
-        let result = poll_fn(|context| {
-            let polled = Pin::new(&mut reply).poll(context);
-            if polled.is_pending() {
-                before(self.at);
-                self.is_due = true;
-            }
-            polled
-        })
-        .await;
-        if self.is_due || self.is_always_due {
-            before(self.at);
-            self.at = Instant::now();
-            self.is_due = false;
-        }
-        result
     }
 }
 

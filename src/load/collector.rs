@@ -26,6 +26,13 @@ pub enum Progress {
     },
     /// The callers are at work, and nothing counts for so long.
     WarmingUp(Duration),
+    /// The run is over, and its keys are being removed.
+    CleaningUp {
+        /// Keys gone through so far.
+        done: u64,
+        /// Keys to go through.
+        all: u64,
+    },
     /// The run is under way; one for each second.
     Running(Second),
 }
@@ -166,13 +173,13 @@ pub(crate) struct Collector<O> {
 impl<O: FnMut(Progress)> Collector<O> {
     /// `following` connections are expected to be handed off at each `MOVING`.
     pub(crate) fn new(observe: O, plan: &Plan, watch: Arc<HandoffWatch>, following: u64) -> Collector<O> {
-        let open_loop = plan.workload.rate.is_some();
+        let (open_loop, kinds) = (plan.workload.rate.is_some(), plan.kinds.names().len());
         Collector {
             observe,
             keys: plan.workload.key_space * plan.servers as u64,
             loaded: 0,
-            total: Interval::new(open_loop),
-            recent: Interval::new(open_loop),
+            total: Interval::new(open_loop, kinds),
+            recent: Interval::new(open_loop, kinds),
             timeline: Timeline::new(plan.tick(), plan.shards),
             answered: vec![0; plan.shards],
             issued: vec![0; plan.shards],
@@ -259,7 +266,7 @@ impl<O: FnMut(Progress)> Collector<O> {
         }
         let before = std::mem::replace(&mut self.last, now);
         let moving = self.following();
-        let recent = Tail::of(&self.recent.latency);
+        let recent = Tail::of(&self.recent.latency());
         let of_late = self.recent.counts.answered;
         self.total.absorb(&mut self.recent);
         let Counts { issued, answered, failed, .. } = self.total.counts;
@@ -273,7 +280,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             p99_9: recent.map(|tail| tail.p99_9),
             max: recent.map(|tail| tail.max),
             answered,
-            overall: Tail::of(&self.total.latency),
+            overall: Tail::of(&self.total.latency()),
             maintenance: self.watch.lately(before),
             moving,
             connections: self.connections.iter().copied().sum(),
@@ -323,12 +330,12 @@ mod tests {
     }
 
     fn hand_in(thread: usize, answered: u64, back: &mpsc::Sender<Box<Interval>>) -> Message {
-        let mut recorder = Recorder::new(false);
+        let mut recorder = Recorder::new(false, 1);
         recorder.issued(answered as usize);
         for _ in 0..answered {
-            recorder.answered(Duration::from_micros(50), Duration::ZERO, 1);
+            recorder.answer(Duration::from_micros(50), Duration::ZERO, 1);
         }
-        let interval = recorder.exchange(Box::new(Interval::new(false)));
+        let interval = recorder.exchange(Box::new(Interval::new(false, 1)));
         Message::Recorded {
             thread,
             interval,
@@ -346,7 +353,7 @@ mod tests {
         let (seen, collected) = observed(messages, HandoffWatch::new(2));
         assert_eq!((&collected.answered, &collected.issued), (&vec![15, 20], &vec![15, 20]));
         assert_eq!(collected.total.counts.answered, 35);
-        assert_eq!(collected.total.latency.len(), 35);
+        assert_eq!(collected.total.latency().len(), 35);
         assert_eq!(seen.first(), Some(&Progress::Loading { done: 3, all: 100 }));
         let Some(Progress::Running(second)) = seen.get(1) else { panic!("{seen:?}") };
         assert_eq!((second.issued, second.connections, second.moving), (30, Some(8), None));
@@ -355,7 +362,7 @@ mod tests {
             second.overall.is_some_and(|tail| tail.p50.as_micros() == 50 && Some(tail.max) == second.max)
         );
         assert_eq!(collected.timeline.stretches().map(|stretch| stretch.answered).sum::<u64>(), 35);
-        assert!(returned.recv().is_ok_and(|interval| interval.latency.is_empty()));
+        assert!(returned.recv().is_ok_and(|interval| interval.latency().is_empty()));
     }
 
     #[test]

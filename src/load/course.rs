@@ -139,10 +139,10 @@ mod tests {
     fn timeline() -> Timeline {
         let mut timeline = Timeline::new(Duration::from_millis(100), 1);
         for n in 0..10 {
-            let mut recorder = Recorder::new(false);
+            let mut recorder = Recorder::new(false, 1);
             let latency = Duration::from_micros(if n == 5 { 9000 } else { 100 });
-            (0..50).for_each(|_| recorder.answered(latency, Duration::ZERO, 1));
-            let interval = recorder.exchange(Box::new(Interval::new(false)));
+            (0..50).for_each(|_| recorder.answer(latency, Duration::ZERO, 1));
+            let interval = recorder.exchange(Box::new(Interval::new(false, 1)));
             let from = Duration::from_millis(n * 100);
             timeline.add(from, from + Duration::from_millis(100), &interval);
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::crew::Timers;
-use crate::{Client, ClientReply, Cmd, FromReply, Reply, Result, Shard};
+use super::wire::{Received, millis};
+use crate::{Client, ClientReply, Cmd, FromReply, Reply, Result, Shard, cmd};
 
 /// Where a caller hands its commands in. A command is queued when its method is called.
 pub(crate) trait Door: 'static {
@@ -20,10 +21,11 @@ pub(crate) trait Door: 'static {
     type Reply<T: FromReply>: Future<Output = Result<T>> + Unpin;
 
     fn get(&self, key: &[u8]) -> Self::Reply<Option<Bytes>>;
-    fn set(&self, key: &[u8], value: &[u8]) -> Self::Reply<()>;
+    /// With `ttl` the value stays for so long.
+    fn set(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Self::Reply<()>;
     fn incr(&self, key: &[u8]) -> Self::Reply<i64>;
-    /// Any command; of its reply only whether it is an error is told.
-    fn run(&self, command: &Cmd) -> Self::Reply<()>;
+    /// Any command; of its reply only its size is told, and whether it is null.
+    fn run(&self, command: &Cmd) -> Self::Reply<Received>;
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
     /// Live connections behind this door, where it can know of them.
     fn connections(&self) -> Option<usize>;
@@ -40,8 +42,11 @@ impl Door for Shard {
     }
 
     #[inline]
-    fn set(&self, key: &[u8], value: &[u8]) -> Reply<()> {
-        Shard::set(self, key, value)
+    fn set(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Reply<()> {
+        match ttl {
+            None => Shard::set(self, key, value),
+            Some(ttl) => Shard::run(self, &set_with_ttl(key, value, ttl)),
+        }
     }
 
     #[inline]
@@ -49,7 +54,7 @@ impl Door for Shard {
         Shard::incr(self, key)
     }
 
-    fn run(&self, command: &Cmd) -> Reply<()> {
+    fn run(&self, command: &Cmd) -> Reply<Received> {
         Shard::run(self, command)
     }
 
@@ -83,15 +88,18 @@ impl Door for ClientDoor {
         self.client.get(key)
     }
 
-    fn set(&self, key: &[u8], value: &[u8]) -> ClientReply<()> {
-        self.client.set(key, value)
+    fn set(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> ClientReply<()> {
+        match ttl {
+            None => self.client.set(key, value),
+            Some(ttl) => self.client.run(&set_with_ttl(key, value, ttl)),
+        }
     }
 
     fn incr(&self, key: &[u8]) -> ClientReply<i64> {
         self.client.incr(key)
     }
 
-    fn run(&self, command: &Cmd) -> ClientReply<()> {
+    fn run(&self, command: &Cmd) -> ClientReply<Received> {
         self.client.run(command)
     }
 
@@ -102,4 +110,8 @@ impl Door for ClientDoor {
     fn connections(&self) -> Option<usize> {
         None
     }
+}
+
+fn set_with_ttl(key: &[u8], value: &[u8], ttl: Duration) -> Cmd {
+    cmd("SET").arg(key).arg(value).arg("PX").arg(millis(ttl))
 }

@@ -88,7 +88,7 @@ impl Crew {
         let open_loop = workload.rate.is_some();
         let common = Common {
             gate: Rc::new(Gate::new(workload, begin, thread, plan.shards)),
-            recorder: Rc::new(RefCell::new(Recorder::new(open_loop))),
+            recorder: Rc::new(RefCell::new(Recorder::new(open_loop, plan.kinds.names().len()))),
             overlap,
             plan,
         };
@@ -98,7 +98,7 @@ impl Crew {
         }
         let (back, returned) = mpsc::channel();
         // The first exchange finds an empty interval ready.
-        let _ = back.send(Box::new(Interval::new(open_loop)));
+        let _ = back.send(Box::new(Interval::new(open_loop, common.plan.kinds.names().len())));
         let cpu_before = Rc::new(Cell::new(thread_cpu()));
         let handed_out = Rc::new(Cell::new(common.gate.measured_from()));
         Crew { common, thread, back, returned: Rc::new(returned), handed_out, cpu_before }
@@ -147,7 +147,8 @@ impl Crew {
     fn hand_out(&self, connections: Option<usize>) {
         let open_loop = self.plan().workload.rate.is_some();
         let empty = self.returned.try_recv();
-        let empty = empty.unwrap_or_else(|_| Box::new(Interval::new(open_loop)));
+        let kinds = self.plan().kinds.names().len();
+        let empty = empty.unwrap_or_else(|_| Box::new(Interval::new(open_loop, kinds)));
         let interval = self.common.recorder.borrow_mut().exchange(empty);
         let (thread, back, now) = (self.thread, self.back.clone(), Instant::now());
         let span = (self.handed_out.replace(now).min(now), now);

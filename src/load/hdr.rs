@@ -93,17 +93,18 @@ mod tests {
         timeline.began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (mut all, mut random) = (histogram(), fastrand::Rng::with_seed(3));
         for n in 0..20 {
-            let mut recorder = Recorder::new(false);
+            let mut recorder = Recorder::new(false, 1);
             for _ in 0..5000 {
                 let latency = Duration::from_nanos(random.u64(20_000..30_000_000));
-                recorder.answered(latency, Duration::ZERO, 1);
+                recorder.answer(latency, Duration::ZERO, 1);
             }
-            let interval = recorder.exchange(Box::new(Interval::new(false)));
-            all.add(&interval.latency).unwrap();
+            let interval = recorder.exchange(Box::new(Interval::new(false, 1)));
+            all.add(&interval.latency()).unwrap();
             let from = Duration::from_millis(n * 100);
             timeline.add(from, from + Duration::from_millis(100), &interval);
         }
-        let recorded = Recorded { timeline, latency: all.clone(), in_handoff: histogram(), service: None };
+        let (latency, by_command) = (all.clone(), Default::default());
+        let recorded = Recorded { timeline, latency, by_command, in_handoff: histogram(), service: None };
         let log = log(&recorded).unwrap();
         let text = std::str::from_utf8(&log).unwrap();
         assert!(text.starts_with("#[Histogram log format version 1.3]\n"), "{text}");

@@ -150,30 +150,46 @@ impl KeyChooser {
     }
 }
 
-/// The text of a key, `key:` and twelve digits (as redis-benchmark writes it), rewritten in place.
+/// The text of a key, a prefix and twelve digits (as redis-benchmark writes it), rewritten in place.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyText([u8; KeyText::LEN]);
+pub(crate) struct KeyText {
+    text: Vec<u8>,
+    /// The number of the first key.
+    minimum: u64,
+}
 
 impl KeyText {
-    const PREFIX: usize = 4;
-    const LEN: usize = KeyText::PREFIX + DIGITS;
-
-    pub(crate) fn new() -> KeyText {
-        KeyText(*b"key:000000000000")
+    /// That of the first key.
+    pub(crate) fn new(prefix: &str, minimum: u64) -> KeyText {
+        let mut text = prefix.as_bytes().to_vec();
+        text.extend([b'0'; DIGITS]);
+        let mut key = KeyText { text, minimum };
+        key.write(0);
+        key
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 
-    /// The key's text; the number's digits beyond the twelfth are dropped.
-    pub(crate) fn write(&mut self, number: u64) -> &[u8] {
-        if let Some(digits) = self.0.get_mut(KeyText::PREFIX..) {
-            write_digits(digits, number);
+    /// The text of the key in this place of the key space; digits beyond the twelfth are dropped.
+    pub(crate) fn write(&mut self, place: u64) -> &[u8] {
+        if let Some(digits) = self.text.last_chunk_mut::<DIGITS>() {
+            write_digits(digits, self.minimum.saturating_add(place));
         }
-        &self.0
+        &self.text
+    }
+
+    /// The same for people.
+    pub(crate) fn named(&self, place: u64) -> String {
+        String::from_utf8_lossy(self.clone().write(place)).into_owned()
     }
 }
+
+/// What the names of keys begin with if nothing else is said.
+pub const KEY_PREFIX: &str = "key:";
+/// The longest beginning of a key's name, in bytes.
+pub const KEY_PREFIX_MAX: usize = 256;
 
 /// How many digits a key has.
 pub(crate) const DIGITS: usize = 12;
@@ -327,9 +343,14 @@ mod tests {
 
     #[test]
     fn key_text_has_twelve_digits() {
-        let mut text = KeyText::new();
+        let mut text = KeyText::new(KEY_PREFIX, 0);
         assert_eq!(text.write(42), b"key:000000000042");
         assert_eq!(text.write(KEY_SPACE_MAX - 1), b"key:999999999999");
         assert_eq!(text.write(0), b"key:000000000000");
+        let other = KeyText::new("tenant/7/é", 1000);
+        assert_eq!(
+            (other.as_bytes(), other.named(1)),
+            ("tenant/7/é000000001000".as_bytes(), "tenant/7/é000000001001".to_owned())
+        );
     }
 }

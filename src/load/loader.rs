@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(crate) async fn load(door: impl Door, plan: Arc<Plan>, slice: Slice) -> Result<(), Error> {
     let mut loader = Loader {
         rng: fastrand::Rng::with_seed(mix(plan.workload.seed ^ slice.first)),
-        key: KeyText::new(),
+        key: KeyText::new(&plan.workload.key_prefix, plan.workload.key_minimum),
         value: Vec::new(),
         plan,
     };
@@ -68,8 +68,9 @@ impl Loader {
         if self.plan.workload.verify {
             let signature = Signature { key, version: LOADED, run: self.plan.run };
             signature.write(self.plan.workload.form(), &mut self.value);
-            return door.set(self.key.write(key), &self.value);
+            return door.set(self.key.write(key), &self.value, self.plan.workload.ttl);
         }
-        door.set(self.key.write(key), self.plan.filler.next(&mut self.rng, &mut self.value))
+        let value = self.plan.filler.next(&mut self.rng, &mut self.value);
+        door.set(self.key.write(key), value, self.plan.workload.ttl)
     }
 }

@@ -44,21 +44,21 @@ impl Mix {
         }
     }
 
-    /// Chooses one of the commands; `None` if there is none, as in a mix of `SET` and `GET`.
-    pub(crate) fn choose(&self, rng: &mut fastrand::Rng) -> Option<&Template> {
+    /// Chooses one of the commands, with its place among them; `None` if there is none, as in a mix of `SET` and `GET`.
+    pub(crate) fn choose(&self, rng: &mut fastrand::Rng) -> Option<(usize, &Template)> {
         let Mix::Commands(shares) = self else { return None };
         if let [only] = shares.as_slice() {
-            return Some(&only.command);
+            return Some((0, &only.command));
         }
         let all: u64 = shares.iter().map(|share| u64::from(share.ratio)).sum();
         let mut drawn = rng.u64(..all.max(1));
-        let chosen = shares.iter().find(|share| {
+        let chosen = shares.iter().enumerate().find(|(_, share)| {
             let ratio = u64::from(share.ratio);
             let is_it = drawn < ratio;
             drawn = drawn.saturating_sub(ratio);
             is_it
         });
-        chosen.map(|share| &share.command)
+        chosen.map(|(place, share)| (place, &share.command))
     }
 }
 
@@ -94,8 +94,9 @@ mod tests {
         for (expected, fits) in [([0.7, 0.2, 0.1], true), ([0.69, 0.2, 0.11], false)] {
             let mut rng = fastrand::Rng::with_seed(3);
             let misfit = chi_square(&expected, 100_000, || {
-                let name = mix.choose(&mut rng).expect("a command").name();
-                names.iter().position(|known| *known == name).expect("one of them")
+                let (place, command) = mix.choose(&mut rng).expect("a command");
+                assert_eq!(names.get(place), Some(&command.name()));
+                place
             });
             assert_eq!(misfit < chi_square_limit(2), fits, "{misfit}");
         }

@@ -32,7 +32,9 @@
 //! a random number (1 ns, or about 30 if it is Zipf's), a key written in place (6 ns), one look at the clock, and a histogram record; whether
 //! it overlapped a handoff is a number that is read, and a branch that is hardly ever taken.
 
+mod by_command;
 mod caller;
+mod client_cpu;
 mod collector;
 mod course;
 mod crew;
@@ -48,7 +50,9 @@ mod handoffs;
 #[cfg(feature = "cli")]
 pub(crate) mod hdr;
 mod keys;
+mod kinds;
 mod latency;
+mod leftover;
 mod loader;
 mod mix;
 mod moves;
@@ -58,6 +62,7 @@ mod plan;
 #[cfg(feature = "cli")]
 pub(crate) mod plot;
 mod recorder;
+mod reply_clock;
 mod report;
 mod run;
 mod template;
@@ -68,16 +73,20 @@ mod values;
 mod verdict;
 mod verify;
 mod windows;
+mod wire;
 mod workload;
 
+pub use by_command::{BytesPerSecond, CommandReport};
+pub use client_cpu::ClientCpu;
 pub use collector::{Following, Progress, Second, Tail};
 pub use course::{MaintenanceWindow, Moment};
 pub use figures::{
     Audit, Commands, Handoffs, LoopKind, Observed, Offered, ServerReport, ShardReport, Verified,
 };
 pub use handoffs::HandoffWatch;
-pub use keys::{KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
+pub use keys::{KEY_PREFIX, KEY_PREFIX_MAX, KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
 pub use latency::{Latency, Spread};
+pub use leftover::{CLEANUP_KEYS_MAX, Cleanup, Leftover, cleanup, leftover};
 pub use mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix, Share};
 pub use moves::{Moves, Moving};
 #[cfg(all(test, feature = "cli"))]

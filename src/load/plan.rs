@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::kinds::Kinds;
 use super::recorder::Interval;
 use super::values::Filler;
 use super::workload::{Limit, Workload};
@@ -14,6 +15,7 @@ use super::workload::{Limit, Workload};
 pub(crate) struct Plan {
     pub(crate) workload: Workload,
     pub(crate) filler: Filler,
+    pub(crate) kinds: Kinds,
     /// Tells the values of this run from those of earlier ones.
     pub(crate) run: u32,
     /// The counter of the `INCR` audit.
@@ -59,8 +61,9 @@ impl Plan {
         // The seed repeats the choices of a run; its values must still differ from last time's.
         let run = fastrand::u32(..);
         let filler = Filler::new(workload.form(), workload.seed);
+        let kinds = Kinds::of(&workload.mix);
         let audit_key = format!("hitless:audit:{run:08x}");
-        Plan { workload, filler, run, audit_key, shards, servers: 1, stop, desk }
+        Plan { workload, filler, kinds, run, audit_key, shards, servers: 1, stop, desk }
     }
 
     /// Callers over all shards.

@@ -65,11 +65,52 @@ pub(crate) struct Failure {
     pub(crate) timed_out: bool,
 }
 
+/// Answers of one kind of command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Answers {
+    pub(crate) count: u64,
+    /// Those of them that found nothing.
+    pub(crate) missing: u64,
+    /// Bytes of the commands.
+    pub(crate) sent: u64,
+    /// Bytes of the replies.
+    pub(crate) received: u64,
+}
+
+impl Answers {
+    /// One more, of so many bytes.
+    pub(crate) fn note(&mut self, sent: u64, received: u64, is_miss: bool) {
+        self.add(&Answers { count: 1, missing: u64::from(is_miss), sent, received });
+    }
+
+    fn add(&mut self, other: &Answers) {
+        self.count += other.count;
+        self.missing += other.missing;
+        self.sent += other.sent;
+        self.received += other.received;
+    }
+}
+
+/// What was recorded of one kind of command.
+#[derive(Debug)]
+pub(crate) struct OfKind {
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) answers: Answers,
+    pub(crate) failed: u64,
+}
+
+impl OfKind {
+    fn new() -> OfKind {
+        OfKind { latency: histogram(), answers: Answers::default(), failed: 0 }
+    }
+}
+
 /// What was recorded since the last interval was taken.
 #[derive(Debug)]
 pub(crate) struct Interval {
     pub(crate) counts: Counts,
-    pub(crate) latency: Histogram<u64>,
+    /// What was recorded of each kind of command, by its number.
+    pub(crate) kinds: Vec<OfKind>,
     /// Latency of those that overlapped a handoff.
     pub(crate) in_handoff: Histogram<u64>,
     /// Latency from the time of sending; only where it differs from `latency`: in an open loop.
@@ -82,10 +123,11 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    pub(crate) fn new(open_loop: bool) -> Interval {
+    /// Of a run with so many kinds of commands.
+    pub(crate) fn new(open_loop: bool, kinds: usize) -> Interval {
         Interval {
             counts: Counts::default(),
-            latency: histogram(),
+            kinds: (0..kinds).map(|_| OfKind::new()).collect(),
             in_handoff: histogram(),
             service: open_loop.then(histogram),
             failures: None,
@@ -94,10 +136,30 @@ impl Interval {
         }
     }
 
+    /// The latencies of each kind.
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = &Histogram<u64>> {
+        self.kinds.iter().map(|kind| &kind.latency).filter(|latency| !latency.is_empty())
+    }
+
+    /// The latencies of all kinds together. They are added up when they are asked for: a command is recorded once.
+    pub(crate) fn latency(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for latency in self.latencies() {
+            // Both have the same bounds, so there is no value that does not fit.
+            let added = all.add(latency);
+            debug_assert!(added.is_ok(), "histograms of one shape");
+        }
+        all
+    }
+
     /// Adds `other` and leaves it empty, ready to be used again.
     pub(crate) fn absorb(&mut self, other: &mut Interval) {
         self.counts.add(&std::mem::take(&mut other.counts));
-        absorb_histogram(&mut self.latency, &mut other.latency);
+        for (own, other) in self.kinds.iter_mut().zip(&mut other.kinds) {
+            own.answers.add(&std::mem::take(&mut other.answers));
+            own.failed += std::mem::take(&mut other.failed);
+            absorb_histogram(&mut own.latency, &mut other.latency);
+        }
         absorb_histogram(&mut self.in_handoff, &mut other.in_handoff);
         if let (Some(own), Some(other)) = (&mut self.service, &mut other.service) {
             absorb_histogram(own, other);
@@ -130,8 +192,9 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(open_loop: bool) -> Recorder {
-        Recorder { now: Box::new(Interval::new(open_loop)) }
+    /// For a run with so many kinds of commands.
+    pub(crate) fn new(open_loop: bool, kinds: usize) -> Recorder {
+        Recorder { now: Box::new(Interval::new(open_loop, kinds)) }
     }
 
     /// Hands out what was recorded so far and goes on with `empty`.
@@ -151,14 +214,24 @@ impl Recorder {
         self.now.counts.from_warm_up += commands;
     }
 
-    /// So many commands were answered at the same time. `latency` counts from the intended time, `service` from the time
-    /// of sending.
-    pub(crate) fn answered(&mut self, latency: Duration, service: Duration, count: u64) {
-        self.now.counts.answered += count;
-        self.now.latency.saturating_record_n(nanos(latency), count);
-        if let Some(histogram) = &mut self.now.service {
-            histogram.saturating_record_n(nanos(service), count);
+    /// Commands of one kind were answered at the same time. `latency` counts from the intended time, `service` from the
+    /// time of sending.
+    pub(crate) fn answered(&mut self, kind: usize, answers: &Answers, latency: Duration, service: Duration) {
+        self.now.counts.answered += answers.count;
+        self.now.counts.missing += answers.missing;
+        if let Some(of_kind) = self.now.kinds.get_mut(kind) {
+            of_kind.latency.saturating_record_n(nanos(latency), answers.count);
+            of_kind.answers.add(answers);
         }
+        if let Some(histogram) = &mut self.now.service {
+            histogram.saturating_record_n(nanos(service), answers.count);
+        }
+    }
+
+    /// So many commands of the first kind, where their kinds and sizes are not the point.
+    #[cfg(test)]
+    pub(crate) fn answer(&mut self, latency: Duration, service: Duration, count: u64) {
+        self.answered(0, &Answers { count, ..Answers::default() }, latency, service);
     }
 
     /// So many commands that were answered had overlapped a handoff.
@@ -167,13 +240,18 @@ impl Recorder {
         self.now.in_handoff.saturating_record_n(nanos(latency), count);
     }
 
-    pub(crate) fn missing(&mut self) {
-        self.now.counts.missing += 1;
-    }
-
-    /// A command failed, so long after the intended time.
+    /// A command of this kind failed, so long after the intended time.
     #[cold]
-    pub(crate) fn failed(&mut self, failure: Failure, took: Duration, error: &dyn std::fmt::Display) {
+    pub(crate) fn failed(
+        &mut self,
+        kind: usize,
+        failure: Failure,
+        took: Duration,
+        error: &dyn std::fmt::Display,
+    ) {
+        if let Some(of_kind) = self.now.kinds.get_mut(kind) {
+            of_kind.failed += 1;
+        }
         let failures = self.now.failures.get_or_insert_with(|| Box::new(histogram()));
         failures.saturating_record(nanos(took));
         self.now.examples.entry(failure.kind).or_insert_with(|| error.to_string());
@@ -207,28 +285,28 @@ mod tests {
 
     #[test]
     fn intervals_add_up_to_the_whole() {
-        let mut recorder = Recorder::new(true);
-        let mut total = Interval::new(true);
+        let mut recorder = Recorder::new(true, 1);
+        let mut total = Interval::new(true, 1);
         for round in 1..=3u64 {
             recorder.issued(3);
-            recorder.answered(Duration::from_micros(round * 10), Duration::from_micros(5), 1);
-            recorder.failed(failure("timeout", true), Duration::from_millis(round), &"too late");
-            recorder.failed(failure("overloaded", false), Duration::ZERO, &"full");
+            recorder.answer(Duration::from_micros(round * 10), Duration::from_micros(5), 1);
+            recorder.failed(0, failure("timeout", true), Duration::from_millis(round), &"too late");
+            recorder.failed(0, failure("overloaded", false), Duration::ZERO, &"full");
             recorder.gap(Duration::from_millis(10 - round));
             if round == 2 {
                 recorder.in_handoff(Duration::from_micros(20), 1);
             }
-            let mut taken = recorder.exchange(Box::new(Interval::new(true)));
+            let mut taken = recorder.exchange(Box::new(Interval::new(true, 1)));
             total.absorb(&mut taken);
             assert_eq!(taken.counts, Counts::default());
-            assert!(taken.latency.is_empty());
+            assert!(taken.latency().is_empty());
         }
         assert_eq!(total.counts.issued, 9);
         assert_eq!(total.counts.issued, total.counts.answered + total.counts.failed);
         assert_eq!((total.counts.ambiguous, total.counts.timed_out), (3, 3));
         assert_eq!(total.counts.errors, BTreeMap::from([("overloaded", 3), ("timeout", 3)]));
-        assert_eq!(total.latency.len(), 3);
-        assert!(total.latency.max().abs_diff(30_000) < 60);
+        assert_eq!(total.latency().len(), 3);
+        assert!(total.latency().max().abs_diff(30_000) < 60);
         assert_eq!(total.service.map(|h| h.len()), Some(3));
         assert_eq!((total.in_handoff.len(), total.in_handoff.max() / 1000), (1, 20));
         let failures = total.failures.expect("some failed");
@@ -239,11 +317,30 @@ mod tests {
 
     #[test]
     fn what_is_too_long_to_tell_apart_is_still_counted() {
-        let mut recorder = Recorder::new(false);
-        recorder.answered(Duration::from_secs(1_000_000), Duration::ZERO, 1);
-        recorder.answered(Duration::ZERO, Duration::ZERO, 1);
-        let taken = recorder.exchange(Box::new(Interval::new(false)));
-        assert_eq!(taken.latency.len(), 2);
-        assert!(taken.latency.max() >= 3_600_000_000_000);
+        let mut recorder = Recorder::new(false, 1);
+        recorder.answer(Duration::from_secs(1_000_000), Duration::ZERO, 1);
+        recorder.answer(Duration::ZERO, Duration::ZERO, 1);
+        let taken = recorder.exchange(Box::new(Interval::new(false, 1)));
+        assert_eq!(taken.latency().len(), 2);
+        assert!(taken.latency().max() >= 3_600_000_000_000);
+    }
+
+    #[test]
+    fn kinds_are_told_apart_and_add_up() {
+        let mut recorder = Recorder::new(false, 2);
+        let mut total = Interval::new(false, 2);
+        for (kind, micros) in [(0, 10), (1, 500), (1, 700)] {
+            let mut answers = Answers::default();
+            answers.note(36, 70, kind == 1);
+            recorder.answered(kind, &answers, Duration::from_micros(micros), Duration::ZERO);
+        }
+        recorder.failed(1, failure("timeout", true), Duration::from_secs(1), &"too late");
+        total.absorb(&mut recorder.exchange(Box::new(Interval::new(false, 2))));
+        assert_eq!(total.kinds[0].answers, Answers { count: 1, missing: 0, sent: 36, received: 70 });
+        assert_eq!(total.kinds[1].answers, Answers { count: 2, missing: 2, sent: 72, received: 140 });
+        assert_eq!((total.kinds[0].failed, total.kinds[1].failed), (0, 1));
+        assert!(total.kinds[0].latency.max().abs_diff(10_000) < 10);
+        assert!(total.kinds[1].latency.min().abs_diff(500_000) < 500);
+        assert_eq!((total.latency().len(), total.counts.answered, total.counts.missing), (3, 3, 2));
     }
 }

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::by_command::{BytesPerSecond, CommandReport, by_command};
+use super::client_cpu::ClientCpu;
 use super::course::{self, MaintenanceWindow, Moment};
 use super::figures::{Audit, Commands, LoopKind, Observed, Offered, ServerReport, ShardReport, Verified};
 use super::latency::{Latency, round, together};
-use super::recorder::{Counts, Interval};
+use super::leftover::Cleanup;
+use super::recorder::{Answers, Counts, Interval, OfKind};
 use super::timeline::Timeline;
 use super::verdict::{self, Problem, Tally};
 use super::verify::Findings;
@@ -57,6 +60,13 @@ pub struct Report {
     /// The same of the threads that called through `Client`, if there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_cpu_ns_per_command: Option<f64>,
+    /// The shards' CPU time, taken apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cpu: Option<ClientCpu>,
+    /// Bytes of the answered commands and of their replies.
+    pub bytes_per_second: BytesPerSecond,
+    /// What was measured of each kind of command, by its name.
+    pub by_command: BTreeMap<String, CommandReport>,
     /// From the intended time (open loop) or the time of sending (closed loop) to the reply, of the commands that were
     /// answered. Those that failed, or were never sent, are not in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +100,9 @@ pub struct Report {
     pub maintenance_windows: Vec<MaintenanceWindow>,
     /// The course of the run, in at most 240 intervals.
     pub timeline: Vec<Moment>,
+    /// What became of the run's keys after it, if they were to be removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<Cleanup>,
     /// What the above was read from, for those who draw it or write it out.
     #[serde(skip)]
     pub(crate) recorded: Recorded,
@@ -101,6 +114,8 @@ pub(crate) struct Recorded {
     pub(crate) timeline: Timeline,
     /// All latencies of the run, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
+    /// Those of each kind of command that was sent.
+    pub(crate) by_command: BTreeMap<String, Histogram<u64>>,
     /// Those of the commands that overlapped a handoff.
     pub(crate) in_handoff: Histogram<u64>,
     /// From the time of sending; only in an open loop.
@@ -111,15 +126,16 @@ pub(crate) struct Recorded {
 impl Recorded {
     /// Three commands of one, two and seven microseconds, for tests of those who write it out.
     pub(crate) fn example() -> Recorded {
-        let mut recorder = super::recorder::Recorder::new(false);
+        let mut recorder = super::recorder::Recorder::new(false, 1);
         for micros in [1, 2, 7] {
-            recorder.answered(Duration::from_micros(micros), Duration::ZERO, 1);
+            recorder.answer(Duration::from_micros(micros), Duration::ZERO, 1);
         }
-        let interval = recorder.exchange(Box::new(Interval::new(false)));
+        let interval = recorder.exchange(Box::new(Interval::new(false, 1)));
         let mut timeline = Timeline::new(Duration::from_millis(100), 1);
         timeline.add(Duration::ZERO, Duration::from_millis(100), &interval);
-        let (latency, in_handoff) = (interval.latency, super::recorder::histogram());
-        Recorded { timeline, latency, in_handoff, service: None }
+        let (latency, in_handoff) = (interval.latency(), super::recorder::histogram());
+        let by_command = BTreeMap::from([("GET".to_owned(), latency.clone())]);
+        Recorded { timeline, latency, by_command, in_handoff, service: None }
     }
 }
 
@@ -132,12 +148,16 @@ pub(crate) struct Measured {
     pub(crate) offered: Option<Offered>,
     /// What became of all that was offered.
     pub(crate) tally: Tally,
+    /// The names of the kinds of commands, by their numbers.
+    pub(crate) kinds: Vec<String>,
     pub(crate) total: Interval,
     pub(crate) timeline: Timeline,
     pub(crate) begin: Option<Instant>,
     pub(crate) windows: Vec<Window>,
     pub(crate) verify: Option<(Findings, Option<u64>)>,
     pub(crate) shard_cpu: Option<Duration>,
+    /// What the shards use in a second without commands, if that was measured.
+    pub(crate) idle_cpu: Option<Duration>,
     pub(crate) caller_cpu: Option<Duration>,
     pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
@@ -154,6 +174,7 @@ impl Report {
         let movings = &measured.maintenance.movings;
         let windows = course::windows(&timeline, measured.begin, &measured.windows, movings, elapsed);
         let began = timeline.began.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let latency = total.latency();
         let counts = total.counts;
         let each = |cpu: Duration| {
             let commands = counts.answered;
@@ -172,7 +193,12 @@ impl Report {
         };
         let problems = verdict::problems(measured.tally, &measured.servers);
         let gap = total.longest_gap;
-        let with_failures = total.failures.as_ref().map(|failures| together(&total.latency, failures));
+        let with_failures = total.failures.as_ref().map(|failures| together(&latency, failures));
+        let (idle, shards) = (measured.idle_cpu, measured.shards.len());
+        let client_cpu =
+            measured.shard_cpu.map(|used| ClientCpu::new(used, elapsed, shards, idle, counts.answered));
+        let sum = |part: fn(&Answers) -> u64| total.kinds.iter().map(|kind| part(&kind.answers)).sum();
+        let (sent, received) = (sum(|answers| answers.sent), sum(|answers| answers.received));
         Report {
             started_at_unix_seconds: round(began.as_secs_f64(), 3),
             elapsed_seconds: round(elapsed.as_secs_f64(), 6),
@@ -185,7 +211,10 @@ impl Report {
             offered: measured.offered,
             client_cpu_ns_per_command: measured.shard_cpu.and_then(each),
             caller_cpu_ns_per_command: measured.caller_cpu.and_then(each),
-            latency_us: Latency::of(&total.latency),
+            client_cpu,
+            bytes_per_second: BytesPerSecond::new(sent, received, elapsed),
+            by_command: by_command(&measured.kinds, &total.kinds, elapsed),
+            latency_us: Latency::of(&latency),
             latency_with_failures_us: with_failures.as_ref().and_then(Latency::of),
             latency_during_handoff_us: Latency::of(&total.in_handoff),
             service_time_us: total.service.as_ref().and_then(Latency::of),
@@ -200,9 +229,11 @@ impl Report {
             shards: measured.shards.into_iter().map(shard).collect(),
             maintenance_windows: windows,
             timeline: course::moments(&timeline),
+            cleanup: None,
             recorded: Recorded {
                 timeline,
-                latency: total.latency,
+                latency,
+                by_command: of_each(measured.kinds, total.kinds),
                 in_handoff: total.in_handoff,
                 service: total.service,
             },
@@ -213,11 +244,19 @@ impl Report {
     /// `MOVING` that was rehearsed.
     pub fn is_clean(&self) -> bool {
         let mismatched = self.verify.as_ref().is_some_and(|verify| verify.mismatched > 0);
+        let left = self.cleanup.as_ref().is_some_and(|cleanup| cleanup.error.is_some());
         self.problems.is_empty()
+            && !left
             && self.commands.failed == 0
             && !mismatched
             && self.maintenance.handoffs.are_complete()
     }
+}
+
+/// The latencies of the kinds that have some.
+fn of_each(names: Vec<String>, kinds: Vec<OfKind>) -> BTreeMap<String, Histogram<u64>> {
+    let named = names.into_iter().zip(kinds).filter(|(_, kind)| !kind.latency.is_empty());
+    named.map(|(name, kind)| (name, kind.latency)).collect()
 }
 
 fn commands(counts: &Counts) -> Commands {
@@ -260,7 +299,7 @@ mod tests {
     use crate::load::verify::AuditTally;
 
     fn measured(record: impl FnOnce(&mut Recorder)) -> Measured {
-        let mut recorder = Recorder::new(false);
+        let mut recorder = Recorder::new(false, 1);
         record(&mut recorder);
         Measured {
             elapsed: Duration::from_secs(2),
@@ -268,12 +307,14 @@ mod tests {
             loop_kind: LoopKind::Closed,
             offered: None,
             tally: Tally { issued: 10, answered: 10, unsent: 0 },
-            total: *recorder.exchange(Box::new(Interval::new(false))),
+            kinds: vec!["GET".to_owned()],
+            total: *recorder.exchange(Box::new(Interval::new(false, 1))),
             timeline: Timeline::new(Duration::from_millis(100), 1),
             begin: None,
             windows: Vec::new(),
             verify: None,
             shard_cpu: Some(Duration::from_micros(3)),
+            idle_cpu: None,
             caller_cpu: None,
             maintenance: Observed::default(),
             reconnects: 0,
@@ -287,11 +328,11 @@ mod tests {
     fn numbers_are_what_was_recorded() {
         let report = Report::new(measured(|recorder| {
             recorder.issued(3);
-            recorder.answered(Duration::from_micros(100), Duration::ZERO, 1);
-            recorder.answered(Duration::from_micros(300), Duration::ZERO, 1);
+            recorder.answer(Duration::from_micros(100), Duration::ZERO, 1);
+            recorder.answer(Duration::from_micros(300), Duration::ZERO, 1);
             recorder.gap(Duration::from_micros(300));
             let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
-            recorder.failed(failure, Duration::from_millis(500), &"too late");
+            recorder.failed(0, failure, Duration::from_millis(500), &"too late");
         }));
         assert_eq!(report.throughput_per_second, 1.0);
         assert_eq!(report.client_cpu_ns_per_command, Some(1500.0));
@@ -328,7 +369,7 @@ mod tests {
     #[test]
     fn what_overlapped_a_handoff_is_told_apart() {
         let report = Report::new(measured(|recorder| {
-            recorder.answered(Duration::from_micros(100), Duration::ZERO, 1);
+            recorder.answer(Duration::from_micros(100), Duration::ZERO, 1);
             recorder.in_handoff(Duration::from_micros(300), 1);
         }));
         let during = report.latency_during_handoff_us.expect("latencies");

@@ -49,6 +49,8 @@ pub enum LoadError {
 const LEAD: Duration = Duration::from_millis(20);
 /// The first timer of an executor is slow; it is to be over before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(1);
+/// How long the cost of waiting is measured before a run whose callers wait.
+const IDLE: Duration = Duration::from_millis(300);
 /// How long a run waits for what a `MOVING` began late in it, and how often it looks.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
 const SETTLING_LOOK: Duration = Duration::from_millis(5);
@@ -139,6 +141,8 @@ struct Outcome {
     movings: Vec<Moving>,
     /// Handoffs that the moves ask for.
     expected: u64,
+    /// What the shards used in a second without commands.
+    idle_cpu: Option<Duration>,
     before: Vec<Sample>,
     /// When the last reply was there.
     after: Vec<Sample>,
@@ -161,6 +165,7 @@ fn drive_all(
             block_on(member.client.del(&[plan.audit_key.as_str()])).map_err(LoadError::Preparing)?;
         }
     }
+    let idle_cpu = if plan.workload.waits() { Some(idle(fleet)?) } else { None };
     let begin = Instant::now() + LEAD;
     let warm_up = plan.workload.warm_up;
     let measured_from = begin + warm_up;
@@ -203,6 +208,7 @@ fn drive_all(
         caller_cpu: (plan.workload.via == Via::Client).then_some(caller_cpu),
         movings,
         expected,
+        idle_cpu,
         before,
         after,
         settled,
@@ -309,6 +315,17 @@ async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
     sample(shard).await
 }
 
+/// What all shards together use in a second while there are connections and no commands.
+fn idle(fleet: Fleet<'_>) -> Result<Duration, LoadError> {
+    let used = fleet.on_each_shard(|_, _| async {
+        let (begin, before) = (Instant::now(), drive::thread_cpu());
+        glommio::timer::sleep(IDLE).await;
+        (drive::thread_cpu().saturating_sub(before), begin.elapsed())
+    })?;
+    let a_second = |(cpu, elapsed): (Duration, Duration)| cpu.div_f64(elapsed.max(IDLE).as_secs_f64());
+    Ok(used.into_iter().map(a_second).sum())
+}
+
 async fn warm_up() {
     glommio::timer::sleep(WARM_UP).await;
 }
@@ -403,12 +420,14 @@ fn report(
         loop_kind: if plan.workload.rate.is_some() { LoopKind::Open } else { LoopKind::Closed },
         offered: offered(plan, due, whole.unsent),
         tally: whole,
+        kinds: plan.kinds.names().to_vec(),
         total: collected.total,
         timeline: collected.timeline,
         begin: collected.begin,
         windows: watch.windows(),
         verify: outcome.findings,
         shard_cpu: Some(cpu(&after).saturating_sub(cpu(&before))),
+        idle_cpu: outcome.idle_cpu,
         caller_cpu: outcome.caller_cpu,
         // A successor is no connection that was made again after a loss.
         reconnects: sum(|stats| stats.connected).saturating_sub(handoffs.succeeded),

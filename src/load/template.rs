@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
-use super::keys::KeyText;
+use super::keys::{KEY_PREFIX, KeyText};
 use crate::{Cmd, cmd};
 
 /// A command to send over and over, with the places where keys, values and numbers go.
@@ -194,7 +194,7 @@ impl Template {
     /// Why the library would not send it, if it would not. Nothing that is filled in changes that.
     fn refusal(&self) -> Option<String> {
         let mut filling = Filling {
-            keys: &vec![KeyText::new(); self.keys],
+            keys: &vec![KeyText::new(KEY_PREFIX, 0); self.keys],
             value: b"",
             number: 0,
             rng: &mut fastrand::Rng::with_seed(0),
@@ -379,7 +379,7 @@ mod tests {
         let template: Template = text.parse().expect("a template");
         let keys: Vec<KeyText> = (1..=template.keys() as u64)
             .map(|number| {
-                let mut key = KeyText::new();
+                let mut key = KeyText::new(KEY_PREFIX, 0);
                 key.write(number);
                 key
             })

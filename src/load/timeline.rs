@@ -85,9 +85,9 @@ impl Timeline {
         bin.answered += interval.counts.answered;
         bin.failed += interval.counts.failed;
         if place == self.open {
-            add(&mut self.latency, &interval.latency);
+            interval.latencies().for_each(|latency| add(&mut self.latency, latency));
         } else {
-            let mut late = interval.latency.clone();
+            let mut late = interval.latency();
             bin.latency.add_to(&mut late);
             bin.latency = Packed::of(&late);
         }
@@ -208,11 +208,11 @@ mod tests {
     }
 
     fn interval(answered: u64, micros: u64) -> Interval {
-        let mut recorder = Recorder::new(false);
+        let mut recorder = Recorder::new(false, 1);
         for _ in 0..answered {
-            recorder.answered(Duration::from_micros(micros), Duration::ZERO, 1);
+            recorder.answer(Duration::from_micros(micros), Duration::ZERO, 1);
         }
-        *recorder.exchange(Box::new(Interval::new(false)))
+        *recorder.exchange(Box::new(Interval::new(false, 1)))
     }
 
     #[test]
@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn failures_are_told_where_nothing_was_answered() {
         let mut timeline = Timeline::new(millis(100), 1);
-        let mut recorder = Recorder::new(false);
+        let mut recorder = Recorder::new(false, 1);
         let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
-        recorder.failed(failure, millis(150), &"too late");
-        timeline.add(millis(100), millis(200), &recorder.exchange(Box::new(Interval::new(false))));
+        recorder.failed(0, failure, millis(150), &"too late");
+        timeline.add(millis(100), millis(200), &recorder.exchange(Box::new(Interval::new(false, 1))));
         let told: Vec<(u64, u64)> = timeline.stretches().map(|one| (one.answered, one.failed)).collect();
         assert_eq!(told, [(0, 0), (0, 1)]);
     }

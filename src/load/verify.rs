@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::keys::{KEY_PREFIX, KeyText};
 use super::values::{Form, Signature};
 
 /// The keys that one caller owns: `first`, `first + stride`, …, `count` of them.
@@ -106,6 +107,8 @@ pub(crate) struct Verifier {
     run: u32,
     form: Form,
     slice: Slice,
+    /// What its keys are called.
+    names: KeyText,
     current: Vec<u32>,
     /// Versions whose write was ambiguous and has not been seen yet, by index.
     possible: HashMap<u64, Vec<u32>>,
@@ -124,6 +127,7 @@ impl Verifier {
             run,
             form,
             slice,
+            names: KeyText::new(KEY_PREFIX, 0),
             current: vec![at_first; count],
             possible: HashMap::new(),
             next_version: LOADED + 1,
@@ -131,6 +135,11 @@ impl Verifier {
             expected: Vec::new(),
             findings: Findings::default(),
         }
+    }
+
+    /// The same with keys of other names.
+    pub(crate) fn naming(self, names: KeyText) -> Verifier {
+        Verifier { names, ..self }
     }
 
     pub(crate) fn key(&self, index: u64) -> u64 {
@@ -213,7 +222,8 @@ impl Verifier {
             }
             version => {
                 self.observe(index, ABSENT);
-                Err(format!("GET key:{:012}: nothing, instead of version {version}", self.key(index)))
+                let name = self.names.named(self.key(index));
+                Err(format!("GET {name}: nothing, instead of version {version}"))
             }
         }
     }
@@ -221,25 +231,25 @@ impl Verifier {
     fn check_value(&mut self, index: u64, value: &[u8]) -> Result<(), String> {
         let key = self.key(index);
         let current = self.current(index);
-        let wrong = |what: String| Err(format!("GET key:{key:012}: {what}"));
         let Some(found) = Signature::read(value) else {
             if current == UNKNOWN {
                 return Ok(());
             }
-            return wrong(format!("{} bytes that this run never wrote", value.len()));
+            return self.wrong(key, format!("{} bytes that this run never wrote", value.len()));
         };
         if found.key != key {
-            return wrong(format!("the value of key:{:012} (a mixed-up reply)", found.key));
+            return self
+                .wrong(key, format!("the value of {} (a mixed-up reply)", self.names.named(found.key)));
         }
         if found.run != self.run {
             if current == UNKNOWN {
                 return Ok(());
             }
-            return wrong("the value of an earlier run (a lost update)".to_owned());
+            return self.wrong(key, "the value of an earlier run (a lost update)".to_owned());
         }
         found.write(self.form, &mut self.expected);
         if self.expected != value {
-            return wrong(format!("version {} with damaged content", found.version));
+            return self.wrong(key, format!("version {} with damaged content", found.version));
         }
         if found.version == current {
             return Ok(());
@@ -250,7 +260,11 @@ impl Verifier {
             return Ok(());
         }
         let expected = if current == ABSENT { "nothing".into() } else { format!("version {current}") };
-        wrong(format!("version {}, instead of {expected} (a lost update)", found.version))
+        self.wrong(key, format!("version {}, instead of {expected} (a lost update)", found.version))
+    }
+
+    fn wrong(&self, key: u64, what: String) -> Result<(), String> {
+        Err(format!("GET {}: {what}", self.names.named(key)))
     }
 
     /// Whether an ambiguous write explains this version. It is executed once at most, so it

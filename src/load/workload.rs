@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::keys::{KEY_SPACE_MAX, KeyDistribution};
+use super::keys::{KEY_PREFIX, KEY_PREFIX_MAX, KEY_SPACE_MAX, KeyDistribution};
 use super::mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix};
 use super::values::{Form, SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
 use crate::shard::CALLS_MAX;
@@ -29,6 +29,12 @@ pub struct Workload {
     pub mix: Mix,
     /// How many different keys there are.
     pub key_space: u64,
+    /// What the names of keys begin with; twelve digits follow. At most [`KEY_PREFIX_MAX`] bytes.
+    pub key_prefix: String,
+    /// The number of the first key.
+    pub key_minimum: u64,
+    /// How long a value stays that `SET` of a [`Mix::Ratio`], or loading, writes; `None`: for good.
+    pub ttl: Option<Duration>,
     /// How the keys are spread over the key space.
     pub keys: KeyDistribution,
     /// How large the values are.
@@ -123,6 +129,9 @@ impl Default for Workload {
             pipeline: 1,
             mix: Mix::Ratio { set: 1, get: 10 },
             key_space: 100_000,
+            key_prefix: KEY_PREFIX.to_owned(),
+            key_minimum: 0,
+            ttl: None,
             keys: KeyDistribution::Uniform,
             values: ValueSize { min: 64, max: 64 },
             compressible: None,
@@ -145,6 +154,11 @@ impl Workload {
         self.load && self.mix.reads()
     }
 
+    /// Whether there are times without anything to send.
+    pub(crate) fn waits(&self) -> bool {
+        self.rate.is_some() || !self.think.is_zero()
+    }
+
     /// What its values look like.
     pub(crate) fn form(&self) -> Form {
         Form { size: self.values, compressible: self.compressible }
@@ -158,6 +172,8 @@ impl Workload {
             return Err(WorkloadError::TooManyCalls { tasks: self.tasks, pipeline: self.pipeline });
         }
         in_range("key-space", self.key_space, 1, KEY_SPACE_MAX)?;
+        in_range("key-minimum", self.key_minimum, 0, KEY_SPACE_MAX - self.key_space)?;
+        in_range("key-prefix", self.key_prefix.len() as u64, 0, KEY_PREFIX_MAX as u64)?;
         in_range("value-size", self.values.max as u64, 0, VALUE_SIZE_MAX as u64)?;
         in_range("value-size", self.values.min as u64, 0, self.values.max as u64)?;
         if let Some(rate) = self.rate {
@@ -202,6 +218,9 @@ impl Workload {
     fn check_verified(&self, shards: usize) -> Result<(), WorkloadError> {
         if matches!(self.mix, Mix::Commands(_)) {
             return Err(WorkloadError::VerifyCommand);
+        }
+        if self.ttl.is_some() {
+            return Err(WorkloadError::VerifyTtl);
         }
         if self.values.min < SIGNED_SIZE_MIN {
             return Err(WorkloadError::VerifySize(self.values.min));
@@ -268,6 +287,9 @@ pub enum WorkloadError {
     /// A user's own command cannot be checked.
     #[error("--verify checks SET and GET, and cannot know what --command must answer: give --ratio")]
     VerifyCommand,
+    /// A value that expires is not what was written.
+    #[error("--ttl removes values that --verify expects: leave one of them out")]
+    VerifyTtl,
     /// The values are too small to be signed.
     #[error(
         "--value-size: {0} is too small for --verify, which signs the values; allowed: \
@@ -318,6 +340,8 @@ mod tests {
         assert!(crowded.contains("40000 calls") && crowded.contains("--tasks 1 to 3000"), "{crowded}");
         let full = Workload { tasks: 3000, pipeline: 10, ..Workload::default() };
         assert_eq!(full.check(1), Ok(()));
+        assert!(message(|w| w.key_minimum = KEY_SPACE_MAX - 99_999).contains("--key-minimum"));
+        assert!(message(|w| w.key_prefix = "x".repeat(257)).contains("--key-prefix: 257 "));
         assert!(message(|w| w.key_space = KEY_SPACE_MAX + 1).contains("to 1000000000000"));
         assert!(message(|w| w.values = ValueSize { min: 2, max: 1 }).contains("--value-size"));
         assert!(message(|w| w.limit = Limit::Duration(Duration::ZERO)).contains("--duration"));
@@ -350,6 +374,7 @@ mod tests {
             })
         };
         assert!(verified(|w| w.values.min = 8).contains("31 to"));
+        assert!(verified(|w| w.ttl = Some(Duration::from_secs(1))).contains("--ttl"));
         assert!(verified(|w| w.key_space = 127).contains("128 to"));
         let template = |w: &mut Workload| {
             w.mix = commands(&[("PING", 1)]);

@@ -9,6 +9,7 @@ use crate::cli::Failure;
 use crate::cli::args::{
     self, BenchArgs, CONNECTIONS_MAX, Cores, EndpointArgs, LoadArgs, MaintArg, SHARDS_MAX, ViaArg,
 };
+use crate::cli::keys::KeyArgs;
 use crate::cli::output::{plot_file, plot_size};
 use crate::cli::parse;
 use crate::cli::tls::TlsArgs;
@@ -30,6 +31,8 @@ pub(in crate::cli) struct TuneArgs {
     tuning: TuningArgs,
     #[command(flatten)]
     load: SweptLoad,
+    #[command(flatten)]
+    keys: KeyArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -176,7 +179,7 @@ impl TuneArgs {
 
     /// What `bench` would be told to measure the largest setting, and what only this command knows.
     pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs, OutputArgs), Failure> {
-        let TuneArgs { endpoint, tls, mut sweep, tuning, load, output } = self;
+        let TuneArgs { endpoint, tls, mut sweep, tuning, load, keys, output } = self;
         let mut bench = BenchArgs::unsaid().map_err(|error| Failure::Failed(error.into()))?;
         let most = sweep.shards.as_ref().and_then(|shards| shards.0.last().copied());
         if let (Some(most), Some(Cores(cores))) = (most, &sweep.cores)
@@ -187,7 +190,7 @@ impl TuneArgs {
                 cores.len()
             )));
         }
-        (bench.endpoint, bench.tls, bench.load) = (endpoint, tls, load.0);
+        (bench.endpoint, bench.tls, bench.load, bench.keys) = (endpoint, tls, load.0, keys);
         bench.client.shards = most.filter(|_| sweep.cores.is_none()).map(|most| most as u64);
         bench.client.cores = sweep.cores.take();
         bench.client.connections = sweep.connections.0.last().map(|most| *most as u64);

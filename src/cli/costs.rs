@@ -1,0 +1,41 @@
+//! What a run cost, as text: CPU time of the client, and bytes on the wire.
+
+use std::fmt::Write;
+
+use super::units::{self, micros};
+use crate::load::Report;
+
+pub(super) fn write_costs(out: &mut String, report: &Report) -> std::fmt::Result {
+    if let Some(cpu) = report.client_cpu_ns_per_command {
+        write!(out, "client CPU    {cpu:.0} ns a command")?;
+        match report.caller_cpu_ns_per_command {
+            Some(callers) => writeln!(out, ", and {callers:.0} ns on the callers' threads")?,
+            None => writeln!(out)?,
+        }
+        write_idle(out, report)?;
+    }
+    let bytes = report.bytes_per_second;
+    if bytes.sent > 0.0 {
+        let (sent, received) = (units::bytes(bytes.sent), units::bytes(bytes.received));
+        writeln!(out, "bytes         {sent}/s of commands, {received}/s of replies")?;
+    }
+    Ok(())
+}
+
+/// What the client costs while it waits, which weighs on each command where there are few.
+fn write_idle(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(cpu) = &report.client_cpu else { return Ok(()) };
+    let (Some(idle), Some(above)) = (cpu.idle_ns_per_second, cpu.above_idle_ns_per_command) else {
+        return Ok(());
+    };
+    let busy = cpu.busy_share * 100.0;
+    writeln!(
+        out,
+        "              waiting costs {} of CPU a second without any command; a command adds {above:.0} ns",
+        micros(idle / 1e3),
+    )?;
+    writeln!(
+        out,
+        "              the shards ran {busy:.1} % of the time: the fewer commands share a wake-up, the more each costs",
+    )
+}
