@@ -109,6 +109,16 @@ fn a_node_of_a_cluster_is_named_before_anything_is_sent() {
 }
 
 #[test]
+fn a_node_that_may_not_be_asked_is_known_by_its_first_answer() {
+    let node = cluster_node(8191);
+    assert!(ask(&node, "ACL SETUSER default -info").starts_with("+OK"));
+    let output = hitless(&["bench", "--url", &node.url(), "--key-space", "100"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("CLUSTERDOWN") && said.contains("node of a cluster"), "{said}");
+}
+
+#[test]
 fn a_cluster_of_one_node_that_has_all_slots_is_run_at() {
     let node = cluster_node(16383);
     stage::eventually("the cluster is up", || ask(&node, "CLUSTER INFO").contains("cluster_state:ok"));

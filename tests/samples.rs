@@ -49,7 +49,10 @@ fn commands_of_the_help() -> Vec<String> {
     let mut all = Vec::new();
     for subcommand in std::iter::once(&command).chain(command.get_subcommands()) {
         let notes = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
-        let is_ours = |line: &&str| line.starts_with("hitless ") || line.starts_with("HITLESS_");
+        let sets_a_variable = |line: &str| line.split(' ').next().is_some_and(|word| word.contains('='));
+        let is_ours = |line: &&str| {
+            line.starts_with("hitless ") || (line.starts_with("HITLESS_") && sets_a_variable(line))
+        };
         let examples = notes.lines().filter_map(|line| line.strip_prefix("  ")).filter(is_ours);
         // A reader of manual pages is another program.
         all.extend(examples.filter(|line| !line.contains("| man ")).map(str::to_owned));
@@ -67,7 +70,8 @@ fn on_this_machine(text: &str, redis: u16, nothing: u16) -> String {
         let end = after.find(['/', ' ', '\'', '"', '?', ';', ',', '\n']).unwrap_or(after.len());
         let (authority, tail) = after.split_at(end);
         let login = authority.rsplit_once('@').map(|(login, _)| format!("{login}@")).unwrap_or_default();
-        let port = if before.ends_with("s://") { nothing } else { redis };
+        let has_tls = before.ends_with("rediss://") || before.ends_with("valkeys://");
+        let port = if has_tls { nothing } else { redis };
         if !authority.is_empty() {
             out.push_str(&format!("{login}127.0.0.1:{port}"));
         }

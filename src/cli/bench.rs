@@ -219,7 +219,7 @@ fn config(
         config = config.connections_per_shard(args::count(connections));
     }
     if !cores.is_empty() {
-        config = config.cores(cores);
+        config = placed(config, cores);
     } else if let Some(shards) = args.client.shards {
         config = config.shards(args::count(shards));
     }
@@ -235,6 +235,15 @@ fn config(
     config = args.tls.apply(config, args.url().map(|_| url), made)?;
     let effective = config.effective().map_err(|error| settings::refused(&args.tls.peer, &error))?;
     Ok((config, effective))
+}
+
+/// A shard for each of these cores; where there are fewer cores than shards, the library deals them out.
+fn placed(config: Config, cores: Vec<usize>) -> Config {
+    let is_shared = |(place, core): (usize, &usize)| cores.iter().take(place).any(|earlier| earlier == core);
+    match cores.iter().enumerate().any(is_shared) {
+        true => config.shards(cores.len()),
+        false => config.cores(cores),
+    }
 }
 
 /// Starts a client for each server, whose shards the watch numbers through.
@@ -298,6 +307,8 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
         });
         run.map_err(|error| match error {
             LoadError::Workload(error) => Failure::Usage(error.to_string()),
+            LoadError::Preparing(error) => topology::sent_away(&error)
+                .unwrap_or_else(|| Failure::Failed(LoadError::Preparing(error).into())),
             error => Failure::Failed(error.into()),
         })
     });
@@ -344,6 +355,17 @@ mod tests {
         assert!(dealt(&["--cores", "1"], &[0, 1]).is_err_and(|error| error.starts_with("--cores: 1 ")));
         let one = Only::try_parse_from(["bench", "--url", "redis://a"]).expect("options");
         assert_eq!(deal(&one.args, &[0, 1]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn more_shards_of_a_server_than_cores_take_turns() {
+        let shards = |cores: Vec<usize>| {
+            let config = Config::from_url("redis://a").expect("a URL");
+            placed(config, cores).effective().map(|effective| effective.shard_cores().len())
+        };
+        let first = usable_cores().first().copied().expect("a core");
+        assert_eq!(shards(vec![first, first, first]), Ok(3));
+        assert_eq!(shards(vec![first]), Ok(1));
     }
 
     fn cores(shards: &[usize], endpoint: Option<usize>) -> Cores {

@@ -113,7 +113,15 @@ pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
     }
 }
 
-/// The same with a connection of its own, before a sweep.
+/// The refusal of a server that did not say what it is, and sends away a command of the load; `None` if an error is
+/// about something else.
+pub(super) fn sent_away(error: &Error) -> Option<Failure> {
+    let misfit = Topology::ClusterNode { primaries: None }.misfit()?;
+    let is_clusters = matches!(error.code(), Some("MOVED" | "CLUSTERDOWN"));
+    is_clusters.then(|| Failure::Unreachable(anyhow!("{error}: {}; {}", misfit.problem, misfit.remedy)))
+}
+
+/// The same as [`check`] with a connection of its own, before a sweep.
 ///
 /// # Errors
 /// Also if the server cannot be reached.

@@ -32,7 +32,7 @@ pub(crate) enum Remedy {
     AllowMaintenance,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 impl Remedy {
     /// All of them.
     pub(crate) const ALL: [Remedy; 16] = [
