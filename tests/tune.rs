@@ -159,6 +159,18 @@ fn an_objective_is_kept_or_said_to_be_out_of_reach() {
 }
 
 #[test]
+fn a_sweep_without_answers_says_so_first() {
+    let (_endpoints, url) = endpoints("FAULT answer readonly");
+    let sweep = ["--url", &url, "--no-load", "--shards", "1", "--connections", "1", "--tasks", "2"];
+    let short = ["--step", "30ms", "--rounds", "1", "--no-handoff"];
+    let output = run(&[&sweep[..], &short].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("NOTHING WAS MEASURED"), "{}", text(&output.stdout));
+    let quiet = run(&[&sweep[..], &short, &["--quiet", "--json", "-"]].concat());
+    assert!(text(&quiet.stderr).contains("error: NOTHING WAS MEASURED"), "{}", text(&quiet.stderr));
+}
+
+#[test]
 fn the_text_is_a_table_and_a_line_to_paste() {
     let sweep = ["--shards", "1", "--connections", "2", "--tasks", "1,64", "--step", "30ms", "--rounds", "1"];
     let output = run(&[&sweep[..], &["--key-space", "100", "--no-handoff"]].concat());

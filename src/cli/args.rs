@@ -8,6 +8,7 @@ use super::keys::{self, KeyArgs};
 use super::login::LoginArgs;
 use super::output::OutputArgs;
 use super::parse;
+use super::repeat::RepeatArgs;
 use super::tls::TlsArgs;
 use crate::Maintenance;
 use crate::load::{
@@ -39,7 +40,12 @@ pub(super) struct BenchArgs {
     #[command(flatten)]
     pub(super) maintenance: MaintenanceArgs,
     #[command(flatten)]
+    pub(super) repeat: RepeatArgs,
+    #[command(flatten)]
     pub(super) output: OutputArgs,
+    /// What the options of --versus make of these.
+    #[arg(skip)]
+    pub(super) other: Option<Box<BenchArgs>>,
 }
 
 #[derive(Debug, Args)]
@@ -369,13 +375,20 @@ Examples:
   hitless bench --plot run.svg --plot run.png --hdr run.hlog --memtier-json run.json
       What was measured as pictures, and in the formats of other tools.
   hitless bench --json new.json --compare old.json
-      What is better and what is worse than in an earlier run.
+      What is better and what is worse than in an earlier run; give both --repeat 5 to tell it from noise.
+  hitless bench --url redis://127.0.0.1:6379 --repeat 5 --versus '--connections 8'
+      Five runs of each in turn, and what 8 connections change.
   hitless bench --command 'LPUSH {key} {value}' --key-distribution zipf:0.99
       A command of your own, on keys of which some are hot.
   hitless bench --command 'GET {key}' --command-ratio 9 --command 'INCR n:{random:1-99}' --command-ratio 1
       A mix of commands: nine of the first to one of the second.
   hitless bench --rate 20000 --arrivals poisson --warm-up 5s --duration 1m --key-distribution hot:1%:90%
       Random arrivals, most of them at a few hot keys; the first five seconds are not measured.
+
+Figures:
+  Percentiles hold the commands that were answered; where some failed, the line \"with failed\" counts them too,
+  each at the time that it took. The line \"machine\" says how long a thread that only sleeps woke too late,
+  and how much the shards' threads waited for their cores: the report says when figures are the machine's.
 
 Exit codes:
   0 all well · 1 ran, but commands failed, nothing was measured, less than 90 % of the offered

@@ -2,17 +2,19 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
 use super::args::{self, BenchArgs};
+use super::compare::Earlier;
 use super::json;
 use super::keys;
 use super::output::{Output, Run};
 use super::paint::Ink;
 use super::progress::Lines;
+use super::repeat::{Turn, middle, turns};
 use super::text::Heading;
 use super::tls::Made;
 use super::{FAILED, Failure, WELL, complain, logs, say, settings, stop, topology};
@@ -32,18 +34,76 @@ pub(super) const NAME: &str = "hitless-bench";
 /// Runs the benchmark and says which code to exit with.
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
-    let resolved = Resolved::new(args)?;
+    let mut given = Runs::new(args)?;
+    let mut other = args.other.as_deref().map(Runs::new).transpose()?;
     let output = Output::new(&args.output)?;
-    let report = measure(&resolved, args, &stop)?;
-    output.write(&resolved.told(), &report).map_err(Failure::Failed)?;
+    for turn in turns(args.repeat.repeat, other.is_some()) {
+        if stop.load(Ordering::Relaxed) && !given.reports.is_empty() {
+            break;
+        }
+        match (turn, &mut other) {
+            (Turn::Other, Some(other)) => other.take(&stop)?,
+            _ => given.take(&stop)?,
+        }
+    }
+    let mut run = given.resolved.told();
+    if let (Some(other), Some(options)) = (&other, &args.repeat.versus) {
+        run.versus = other.told(options).map_err(Failure::Failed)?;
+    }
+    let report = given.report().ok_or_else(|| Failure::Failed(anyhow!("interrupted before a run")))?;
+    run.repeats = given.reports;
+    output.write(&run, &report).map_err(Failure::Failed)?;
     if let Some(problem) = report.problems.first().filter(|_| args.output.quiet) {
         complain(&problem.message);
     }
-    Ok(match report.is_clean() {
+    let others = other.iter().flat_map(|other| &other.reports);
+    Ok(match run.repeats.iter().chain(others).all(Report::is_clean) {
         false => FAILED,
         true if report.interrupted => stop::code(),
         true => WELL,
     })
+}
+
+/// The runs of one set of options, in the order in which they were taken.
+struct Runs<'a> {
+    args: &'a BenchArgs,
+    resolved: Resolved,
+    reports: Vec<Report>,
+}
+
+impl<'a> Runs<'a> {
+    fn new(args: &'a BenchArgs) -> Result<Runs<'a>, Failure> {
+        Ok(Runs { args, resolved: Resolved::new(args)?, reports: Vec::new() })
+    }
+
+    fn take(&mut self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+        if !self.reports.is_empty() && self.resolved.embedded.is_some() {
+            // The endpoints in this process have moved; every run finds them as the first one did.
+            let seed = self.resolved.workload.seed;
+            self.resolved = Resolved::new(self.args)?;
+            self.resolved.workload.seed = seed;
+        }
+        let report = measure(&self.resolved, self.args, stop)?;
+        // Beside whole runs, one that was cut short is not a run to compare.
+        if self.reports.is_empty() || !report.interrupted {
+            self.reports.push(report);
+        }
+        Ok(())
+    }
+
+    /// The report to be told: of the median run, and interrupted if not all runs were taken.
+    fn report(&self) -> Option<Report> {
+        let mut report = middle(&self.reports)?.clone();
+        report.interrupted |= (self.reports.len() as u64) < self.args.repeat.repeat;
+        Some(report)
+    }
+
+    /// What the given options are compared with; `None` if there was no run.
+    fn told(&self, options: &str) -> anyhow::Result<Option<Earlier>> {
+        let Some(report) = middle(&self.reports) else { return Ok(None) };
+        let document = json::document(self.resolved.told().config, report, &self.reports);
+        Ok(Some(Earlier::versus(options, document?)))
+    }
 }
 
 /// The options with every default filled in, and the endpoint if it is ours.
@@ -134,7 +194,7 @@ impl Resolved {
         let tls = effective.tls().map(ToString::to_string);
         let each = effective.connections_per_shard();
         let heading = Heading::new(&endpoint, workload, self.cores().len(), each).tls(tls);
-        Run { heading, config }
+        Run { heading, config, repeats: Vec::new(), versus: None }
     }
 }
 

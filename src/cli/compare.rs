@@ -1,78 +1,40 @@
-//! Two runs side by side: what is better, what is worse, and whether they are the same experiment at all.
+//! Two reports side by side: what is better, what is worse, and whether they are the same experiment at all.
+
+mod figures;
+mod overlay;
+mod rank_test;
 
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use figures::{ALPHA, Compared, TEST, Unit, Verdict, compare, runs, runs_needed};
 
 use super::paint::{Ink, Paint};
 use super::units::{grouped, micros};
+use super::versus;
+use crate::load::plot;
 
 /// The largest report that is read: ours are a thousandth of that.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Terminals below this have no room for the table in full.
 const NARROW: usize = 70;
-/// Runs differ by so much without any reason, which is then called the same.
-const SAME: f64 = 0.02;
 /// What is part of the configuration, and may differ from run to run without making it another experiment.
 const IRRELEVANT: &[&str] = &["seed", "client_name", "password", "username", "credentials"];
 /// What an endpoint in this process is called, besides its address, which is another one each time.
 const EMBEDDED: &str = ", in this process";
 
-/// A report of an earlier run.
+/// The report that another one is compared with.
 #[derive(Debug)]
 pub(super) struct Earlier {
-    path: String,
+    /// The file, or the options, that it is of.
+    name: String,
     report: Value,
+    /// Whether it was meant to have other options.
+    is_versus: bool,
 }
-
-/// A number of a report, and how it is read.
-struct Figure {
-    name: &'static str,
-    path: &'static str,
-    unit: Unit,
-    more_is_better: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Rate,
-    Nanos,
-    Micros,
-    Count,
-}
-
-const fn latency(name: &'static str, path: &'static str) -> Figure {
-    Figure { name, path, unit: Unit::Micros, more_is_better: false }
-}
-
-const FIGURES: &[Figure] = &[
-    Figure { name: "throughput", path: "/throughput_per_second", unit: Unit::Rate, more_is_better: true },
-    Figure {
-        name: "client CPU a command",
-        path: "/client_cpu_ns_per_command",
-        unit: Unit::Nanos,
-        more_is_better: false,
-    },
-    latency("latency mean", "/latency_us/mean"),
-    latency("latency p50", "/latency_us/p50"),
-    latency("latency p90", "/latency_us/p90"),
-    latency("latency p99", "/latency_us/p99"),
-    latency("latency p99.9", "/latency_us/p99_9"),
-    latency("latency p99.99", "/latency_us/p99_99"),
-    latency("latency max", "/latency_us/max"),
-    latency("with failed p99", "/latency_with_failures_us/p99"),
-    latency("with failed max", "/latency_with_failures_us/max"),
-    latency("in handoffs p50", "/latency_during_handoff_us/p50"),
-    latency("in handoffs p99", "/latency_during_handoff_us/p99"),
-    latency("in handoffs max", "/latency_during_handoff_us/max"),
-    latency("service time p50", "/service_time_us/p50"),
-    latency("service time p99", "/service_time_us/p99"),
-    latency("longest gap", "/longest_gap_us"),
-    Figure { name: "failed", path: "/commands/failed", unit: Unit::Count, more_is_better: false },
-    Figure { name: "reconnects", path: "/reconnects", unit: Unit::Count, more_is_better: false },
-];
 
 impl Earlier {
     /// Reads a report, or says why a file is none.
@@ -92,7 +54,43 @@ impl Earlier {
         if report.get("throughput_per_second").and_then(Value::as_f64).is_none() {
             return Err(none("it has no \"throughput_per_second\""));
         }
-        Ok(Earlier { path: path.to_owned(), report })
+        Ok(Earlier { name: path.to_owned(), report, is_versus: false })
+    }
+
+    /// The report of the runs that were taken in turn, with these options.
+    pub(super) fn versus(options: &str, report: Value) -> Earlier {
+        Earlier { name: format!("--versus '{}'", versus::shown(options)), report, is_versus: true }
+    }
+
+    /// Adds the comparison to a report, and the report that it was compared with if that is in no file.
+    pub(super) fn add_to(&self, now: &mut Value) {
+        let comparison = self.comparison(now);
+        if let Some(now) = now.as_object_mut() {
+            now.insert("comparison".to_owned(), comparison);
+            if self.is_versus {
+                now.insert("versus".to_owned(), self.report.clone());
+            }
+        }
+    }
+
+    /// The comparison for programs.
+    fn comparison(&self, now: &Value) -> Value {
+        let figures: Vec<Value> = compare(&self.report, now).iter().map(Compared::json).collect();
+        let difference = |(name, then, now)| json!({ "name": name, "then": then, "now": now });
+        let differences: Vec<Value> = differences(&self.report, now).into_iter().map(difference).collect();
+        json!({
+            "with": self.name,
+            "test": TEST,
+            "p_value_below": ALPHA,
+            "runs": { "then": runs(&self.report), "now": runs(now) },
+            "figures": figures,
+            "config_differences": differences,
+        })
+    }
+
+    /// The earlier run as lines that are drawn below those of the present one.
+    pub(super) fn overlay(&self) -> plot::run::Overlay {
+        overlay::of(&self.report)
     }
 
     /// The comparison as text, for a terminal of so many columns; without one, as wide as it is.
@@ -110,65 +108,92 @@ impl Earlier {
             let name: String = name.chars().take(name_width).collect();
             if narrow { format!("{name:15}{now:>10}") } else { format!("{name:22}{then:>14}{now:>14}") }
         };
-        writeln!(out, "compared with {}", self.path)?;
-        let key = if narrow { "now/then" } else { "now/then (within 2 %: same)" };
-        writeln!(out, "{}{gap}{key}", row("", "then", "now"))?;
-        for figure in FIGURES {
-            let read = |report: &Value| report.pointer(figure.path).and_then(Value::as_f64);
-            let (then, now) = (read(&self.report), read(now));
-            if then.is_none() && now.is_none() {
-                continue;
-            }
-            let shown = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |n| figure.unit.show(n));
-            write!(out, "{}{gap}", row(figure.name, &shown(then), &shown(now)))?;
-            match (then, now) {
-                (Some(then), Some(now)) => writeln!(out, "{}", verdict(figure, then, now, paint))?,
-                _ if narrow => writeln!(out, "only once")?,
-                _ => writeln!(out, "measured once only")?,
-            }
+        writeln!(out, "compared with {}", self.name)?;
+        writeln!(out, "{}{gap}now/then", row("", "then", "now"))?;
+        let all = compare(&self.report, now);
+        for one in &all {
+            let shown =
+                |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |n| show(one.figure.unit, n));
+            let (then, now) = (shown(one.then), shown(one.now));
+            writeln!(out, "{}{gap}{}", row(one.figure.name, &then, &now), verdict(one, narrow, paint))?;
         }
-        let differences = differences(&self.report, now);
-        if !differences.is_empty() {
-            writeln!(out, "\nNOT THE SAME EXPERIMENT, so the figures do not compare like with like:")?;
-            for (name, then, now) in differences {
-                writeln!(out, "  {name}: {then} then, {now} now")?;
-            }
-        }
+        self.write_test(out, now, &all)?;
+        self.write_differences(out, now)?;
         for (report, which) in [(&self.report, "earlier"), (now, "present")] {
-            if report.get("interrupted") == Some(&Value::Bool(true)) {
-                writeln!(out, "The {which} run was interrupted.")?;
+            write_doubts(out, report, if self.is_versus && which == "earlier" { "other" } else { which })?;
+        }
+        Ok(())
+    }
+
+    /// What better and worse mean, or why it is not said.
+    fn write_test(&self, out: &mut String, now: &Value, all: &[Compared]) -> std::fmt::Result {
+        let (then, now) = (runs(&self.report), runs(now));
+        let needed = runs_needed();
+        match all.iter().any(|one| one.verdict == Verdict::TooFewRuns) {
+            true => writeln!(
+                out,
+                "\nNot enough runs to tell better from worse: {then} then and {now} now; it takes {needed} of each \
+                 (--repeat {needed})."
+            ),
+            false => writeln!(
+                out,
+                "\nMedians of {then} runs then and {now} now. Same: within the spread of the runs; better and worse: \
+                 beyond it (Mann-Whitney U test, p below {ALPHA})."
+            ),
+        }
+    }
+
+    fn write_differences(&self, out: &mut String, now: &Value) -> std::fmt::Result {
+        let differences = differences(&self.report, now);
+        match (differences.is_empty(), self.is_versus) {
+            (true, _) => return Ok(()),
+            (_, true) => writeln!(out, "\nWhat differs:")?,
+            (_, false) => {
+                writeln!(out, "\nNOT THE SAME EXPERIMENT, so the figures do not compare like with like:")?;
             }
+        }
+        for (name, then, now) in differences {
+            writeln!(out, "  {name}: {then} then, {now} now")?;
         }
         Ok(())
     }
 }
 
-impl Unit {
-    fn show(self, number: f64) -> String {
-        match self {
-            Unit::Rate => format!("{} /s", grouped(number.round() as u64)),
-            Unit::Nanos => format!("{number:.0} ns"),
-            Unit::Micros => micros(number),
-            Unit::Count => grouped(number as u64),
+/// Why the figures of a report may not be what they seem.
+fn write_doubts(out: &mut String, report: &Value, which: &str) -> std::fmt::Result {
+    if report.get("interrupted") == Some(&Value::Bool(true)) {
+        writeln!(out, "The {which} run was interrupted.")?;
+    }
+    for list in ["/problems", "/machine/disturbances"] {
+        let found = report.pointer(list).and_then(Value::as_array).into_iter().flatten();
+        for message in found.filter_map(|one| one.get("message")).filter_map(Value::as_str) {
+            writeln!(out, "The {which} run: {message}.")?;
         }
+    }
+    Ok(())
+}
+
+fn show(unit: Unit, number: f64) -> String {
+    match unit {
+        Unit::Rate => format!("{} /s", grouped(number.round() as u64)),
+        Unit::Nanos => format!("{number:.0} ns"),
+        Unit::Micros => micros(number),
+        Unit::Count => grouped(number as u64),
     }
 }
 
-fn verdict(figure: &Figure, then: f64, now: f64, paint: Paint) -> String {
-    let word = |more: bool| match more == figure.more_is_better {
-        true => paint.with(Ink::Good, "better"),
-        false => paint.with(Ink::Error, "worse"),
+fn verdict(one: &Compared, narrow: bool, paint: Paint) -> String {
+    let word = match one.verdict {
+        Verdict::Better => paint.with(Ink::Good, "better"),
+        Verdict::Worse => paint.with(Ink::Error, "worse"),
+        Verdict::Same => "same".to_owned(),
+        Verdict::TooFewRuns => "too few runs".to_owned(),
+        Verdict::Once if narrow => return "only once".to_owned(),
+        Verdict::Once => return "measured once only".to_owned(),
     };
-    if then == now {
-        return "same".to_owned();
-    }
-    if then <= 0.0 {
-        return word(true);
-    }
-    let ratio = now / then;
-    match (ratio - 1.0).abs() <= SAME {
-        true => format!("× {ratio:<5.2} same"),
-        false => format!("× {ratio:<5.2} {}", word(ratio > 1.0)),
+    match one.ratio() {
+        Some(ratio) => format!("× {ratio:<5.2} {word}"),
+        None => word,
     }
 }
 
@@ -197,56 +222,133 @@ mod tests {
     use super::*;
 
     fn earlier(report: Value) -> Earlier {
-        Earlier { path: "old.json".to_owned(), report }
+        Earlier { name: "old.json".to_owned(), report, is_versus: false }
+    }
+
+    /// A report of so many runs, all alike but for a spread of a few in a thousand.
+    fn repeated(run: &Value, runs: u32) -> Value {
+        let mut report = run.clone();
+        let again = |n: u32| {
+            let mut run = run.clone();
+            let factor = 1.0 + f64::from(n) / 1000.0;
+            for path in ["/throughput_per_second", "/latency_us/p50", "/latency_us/p99"] {
+                if let Some(number) = run.pointer_mut(path) {
+                    *number = json!(number.as_f64().expect("a number") * factor);
+                }
+            }
+            run
+        };
+        report["repeats"] = (0..runs).map(again).collect();
+        report
+    }
+
+    fn then() -> Value {
+        json!({
+            "throughput_per_second": 1000.0, "latency_us": { "p50": 100.0, "p99": 1000.0, "max": 5000.0 },
+            "commands": { "failed": 0 }, "longest_gap_us": 7.0,
+        })
+    }
+
+    fn now() -> Value {
+        json!({
+            "throughput_per_second": 1500.0, "latency_us": { "p50": 50.0, "p99": 2000.0, "max": 5000.0 },
+            "commands": { "failed": 0 },
+        })
+    }
+
+    fn line(text: &str, name: &str) -> String {
+        let found = text.lines().find(|line| line.starts_with(name));
+        let found = found.unwrap_or_else(|| panic!("no {name} in:\n{text}"));
+        found.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn each_figure_says_which_way_is_better() {
-        let then = json!({
-            "throughput_per_second": 1000.0, "client_cpu_ns_per_command": 500.0,
-            "latency_us": { "p50": 100.0, "p99": 1000.0, "max": 5000.0 },
-            "commands": { "failed": 0 }, "longest_gap_us": 7.0,
-        });
-        let now = json!({
-            "throughput_per_second": 1500.0, "client_cpu_ns_per_command": 505.0,
-            "latency_us": { "p50": 50.0, "p99": 2000.0, "max": 5000.0 },
-            "commands": { "failed": 3 },
-        });
+    fn repeated_runs_say_which_figure_is_better() {
+        let (then, now) = (repeated(&then(), 5), repeated(&now(), 5));
         let text = earlier(then.clone()).compared(&now, None, Paint::new(false));
-        let line = |name: &str| {
-            let found = text.lines().find(|line| line.starts_with(name));
-            found
-                .unwrap_or_else(|| panic!("no {name} in:\n{text}"))
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        assert_eq!(line("throughput"), "throughput 1,000 /s 1,500 /s × 1.50 better");
-        assert_eq!(line("client CPU"), "client CPU a command 500 ns 505 ns × 1.01 same");
-        assert_eq!(line("latency p50"), "latency p50 100 µs 50.0 µs × 0.50 better");
-        assert_eq!(line("latency p99"), "latency p99 1.00 ms 2.00 ms × 2.00 worse");
-        assert_eq!(line("latency max"), "latency max 5.00 ms 5.00 ms same");
-        assert_eq!(line("failed"), "failed 0 3 worse");
-        assert_eq!(line("longest gap"), "longest gap 7.00 µs - measured once only");
+        assert_eq!(line(&text, "throughput"), "throughput 1,002 /s 1,503 /s × 1.50 better");
+        assert_eq!(line(&text, "latency p50"), "latency p50 100 µs 50.1 µs × 0.50 better");
+        assert_eq!(line(&text, "latency p99"), "latency p99 1.00 ms 2.00 ms × 2.00 worse");
+        assert_eq!(line(&text, "latency max"), "latency max 5.00 ms 5.00 ms × 1.00 same");
+        assert_eq!(line(&text, "failed"), "failed 0 0 same");
+        assert_eq!(line(&text, "longest gap"), "longest gap 7.00 µs - measured once only");
+        assert!(text.contains("Medians of 5 runs then and 5 now") && text.contains("Mann-Whitney"), "{text}");
         let narrow = earlier(then).compared(&now, Some(40), Paint::new(false));
-        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        let table = narrow.split("\n\n").next().expect("a table");
+        assert!(table.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert!(narrow.contains("latency p99       2.00 ms × 2.00  worse\n"), "{narrow}");
         assert!(!text.contains("service time") && !text.contains("NOT THE SAME") && !text.contains('\x1b'));
     }
 
     #[test]
+    fn single_runs_are_not_enough_to_tell() {
+        for (old, new) in
+            [(then(), now()), (then(), repeated(&now(), 9)), (repeated(&then(), 4), repeated(&now(), 4))]
+        {
+            let text = earlier(old.clone()).compared(&new, None, Paint::new(false));
+            assert!(line(&text, "throughput").ends_with("too few runs"), "{text}");
+            assert!(
+                text.contains("Not enough runs to tell better from worse: ") && text.contains("--repeat 5"),
+                "{text}"
+            );
+            assert!(!text.contains(" better\n") && !text.contains(" worse\n"), "{text}");
+            let json = earlier(old).comparison(&new);
+            let verdicts = json["figures"].as_array().expect("figures").iter().map(|one| &one["verdict"]);
+            assert!(
+                verdicts.clone().all(|word| word == "not_enough_runs" || word == "measured_once_only"),
+                "{json:#}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_comparison_for_programs_has_every_figure() {
+        let json = earlier(repeated(&then(), 5)).comparison(&repeated(&now(), 6));
+        assert_eq!(
+            (json["with"].as_str(), json["test"].as_str()),
+            (Some("old.json"), Some("mann-whitney-u"))
+        );
+        assert_eq!(json["runs"], json!({ "then": 5, "now": 6 }));
+        let figures = json["figures"].as_array().expect("figures");
+        let find = |path: &str| figures.iter().find(|one| one["path"] == path).expect(path);
+        assert_eq!(find("/throughput_per_second")["verdict"], "better");
+        assert_eq!(find("/latency_us/p99")["verdict"], "worse");
+        assert!(find("/latency_us/p99")["p_value"].as_f64().is_some_and(|p| p < 0.01));
+        assert_eq!(find("/longest_gap_us")["verdict"], "measured_once_only");
+    }
+
+    #[test]
+    fn doubts_about_either_run_are_repeated() {
+        let mut now = now();
+        now["problems"] = json!([{ "kind": "nothing_measured", "message": "NOTHING WAS MEASURED" }]);
+        now["machine"] =
+            json!({ "disturbances": [{ "kind": "pause", "message": "the machine stood still" }] });
+        let text = earlier(then()).compared(&now, None, Paint::new(false));
+        assert!(text.contains("The present run: NOTHING WAS MEASURED.\n"), "{text}");
+        assert!(text.contains("The present run: the machine stood still.\n"), "{text}");
+    }
+
+    #[test]
     fn colours_are_there_only_if_they_are_wanted() {
-        let report = |rate: f64| json!({ "throughput_per_second": rate });
-        assert!(
-            earlier(report(1.0))
-                .compared(&report(2.0), None, Paint::new(true))
-                .contains("\x1b[32mbetter\x1b[0m")
-        );
-        assert!(
-            earlier(report(2.0))
-                .compared(&report(1.0), None, Paint::new(true))
-                .contains("\x1b[31mworse\x1b[0m")
-        );
+        let (then, now) = (repeated(&then(), 5), repeated(&now(), 5));
+        let text = earlier(then.clone()).compared(&now, None, Paint::new(true));
+        assert!(text.contains("\x1b[32mbetter\x1b[0m") && text.contains("\x1b[31mworse\x1b[0m"), "{text}");
+        assert!(!earlier(then).compared(&now, None, Paint::new(false)).contains('\x1b'));
+    }
+
+    #[test]
+    fn other_options_are_what_was_asked_for() {
+        let report = |connections: u64| json!({ "config": { "connections": connections }, "throughput_per_second": 1.0 });
+        let versus = Earlier::versus("--connections 8", report(8));
+        let text = versus.compared(&report(4), None, Paint::new(false));
+        assert!(text.contains("compared with --versus '--connections 8'\n"), "{text}");
+        assert!(text.contains("What differs:\n  connections: 8 then, 4 now\n"), "{text}");
+        assert!(!text.contains("NOT THE SAME"), "{text}");
+        let (mut one, mut other) = (report(4), report(4));
+        versus.add_to(&mut one);
+        assert_eq!(one["versus"]["config"]["connections"], 8);
+        earlier(report(1)).add_to(&mut other);
+        assert!(other.get("versus").is_none() && other["comparison"].is_object(), "{other:#}");
     }
 
     #[test]

@@ -10,10 +10,11 @@ use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, ValueHint};
 
+use super::args::BenchArgs;
 use super::config_file::ConfigFile;
 use super::paint::{self, Choice, Paint};
 use super::secrets::{self, Secrets};
-use super::{Cli, suggest};
+use super::{Cli, suggest, versus};
 
 /// redis-benchmark's short options that mean the same here, and ours. The first of a subcommand's options that has
 /// none of its own gets it.
@@ -218,12 +219,41 @@ fn interpret(mut words: Vec<OsString>, secrets: &mut Secrets) -> Result<Invocati
     }
     let matches = command.clone().try_get_matches_from(&words);
     let matches = matches.map_err(|error| suggest::explain(error, &command, &words))?;
-    let cli = Cli::from_arg_matches(&matches)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let super::Command::Bench(args) = &mut cli.command
+        && let Some(options) = args.repeat.versus.clone()
+    {
+        args.other = Some(Box::new(with_other_options(&command, &words, &options, secrets)?));
+    }
     let of_subcommand = matches.subcommand().map(|(_, matches)| matches);
     let is_quiet =
         of_subcommand.is_some_and(|matches| matches!(matches.try_get_one("quiet"), Ok(Some(true))));
     warnings.extend(of_subcommand.and_then(open_password_file));
     Ok(Invocation { command: cli.command, warnings, is_quiet })
+}
+
+/// What `bench` is asked to do with the options of `--versus`, which go before those that were given.
+fn with_other_options(
+    command: &Command,
+    words: &[OsString],
+    options: &str,
+    secrets: &mut Secrets,
+) -> Result<BenchArgs, Error> {
+    let bench = command.find_subcommand("bench").cloned().unwrap_or_default();
+    let refused = |message: String| bench.clone().error(ErrorKind::InvalidValue, message);
+    let told = |error: Error| refused(format!("--versus: {}", error.render()));
+    let other = versus::split(options).map_err(refused)?;
+    other.iter().for_each(|word| secrets.add_urls(&word.to_string_lossy()));
+    let of_bench = |words: &[OsString]| -> Result<ArgMatches, Error> {
+        let matches = raw_matches(command, words)?;
+        Ok(matches.subcommand_matches("bench").cloned().unwrap_or_default())
+    };
+    let alone: Vec<OsString> = ["hitless", "bench"].iter().map(OsString::from).chain(other.clone()).collect();
+    let said = of_bench(&alone).map_err(told)?;
+    let all = versus::words(&bench, &of_bench(words)?, &said, other).map_err(refused)?;
+    let matches = command.clone().try_get_matches_from(&all).map_err(told)?;
+    let matches = matches.subcommand_matches("bench").cloned().unwrap_or_default();
+    BenchArgs::from_arg_matches(&matches).map_err(told)
 }
 
 /// The options with their values as they were typed, whatever they are.
@@ -292,7 +322,8 @@ fn on_the_command_line(command: &Command, matches: &ArgMatches) -> Vec<String> {
             continue;
         };
         let mut values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
-        if values.any(|value| value.to_str().is_some_and(secrets::has_password)) {
+        let is_secret = |text: &str| secrets::has_password(text) || versus::has_password(text);
+        if values.any(|value| value.to_str().is_some_and(is_secret)) {
             let instead = match argument.get_env() {
                 Some(variable) => format!("the variable {} keeps it to you", variable.to_string_lossy()),
                 None => "a file that --config names keeps it to you".to_owned(),

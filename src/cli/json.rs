@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -21,6 +22,25 @@ impl<'a> Document<'a> {
     pub(super) fn new(config: Map<String, Value>, report: &'a Report) -> Document<'a> {
         Document { version: 1, config, report }
     }
+}
+
+/// The document of a run, with all runs of which it is one if there are several.
+///
+/// # Errors
+/// None that a report can have.
+pub(super) fn document(
+    config: Map<String, Value>,
+    report: &Report,
+    repeats: &[Report],
+) -> anyhow::Result<Value> {
+    let json = || -> serde_json::Result<Value> {
+        let mut document = serde_json::to_value(Document::new(config, report))?;
+        if let (Some(all), true) = (document.as_object_mut(), repeats.len() > 1) {
+            all.insert("repeats".to_owned(), serde_json::to_value(repeats)?);
+        }
+        Ok(document)
+    };
+    json().context("could not put the report into JSON")
 }
 
 /// Every effective value of a run: the load's, then the client's.
@@ -97,8 +117,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::load::{
-        Audit, BytesPerSecond, ClientCpu, CommandReport, Commands, Handoffs, Latency, LoopKind, Moving,
-        Observed, Offered, ShardReport, Spread, Verified,
+        Audit, BytesPerSecond, ClientCpu, CommandReport, Commands, Handoffs, Latency, LoopKind, Machine,
+        Moving, Observed, Offered, ShardReport, Spread, Verified,
     };
 
     /// A report in which everything was measured.
@@ -165,6 +185,7 @@ pub(super) mod tests {
             latency_during_handoff_us: Some(latency),
             service_time_us: Some(latency),
             longest_gap_us: Some(7.5),
+            machine: Machine::example(),
             maintenance: Observed {
                 notifications: 16,
                 duplicates: 14,
@@ -185,6 +206,8 @@ pub(super) mod tests {
                 core: Some(1),
                 commands: Some(1000),
                 throughput_per_second: Some(100.0),
+                busy_share: Some(0.5),
+                run_queue_wait_share: Some(0.125),
             }],
             maintenance_windows: Vec::new(),
             timeline: Vec::new(),
@@ -250,6 +273,9 @@ pub(super) mod tests {
             ("/maintenance/handoff_duration_us/max", 1500.0),
             ("/maintenance/movings/0/at_seconds", 5.0),
             ("/maintenance/movings/0/grace_seconds", 2.0),
+            ("/machine/pause_max_us", 3_200_000.0),
+            ("/machine/run_queue_wait_share", 0.125),
+            ("/machine/steal_share", 0.004),
             ("/connections/127.0.0.1:7002", 8.0),
             ("/shards/0/core", 1.0),
             ("/shards/0/commands", 1000.0),
@@ -258,6 +284,18 @@ pub(super) mod tests {
             assert_eq!(document.pointer(path).and_then(Value::as_f64), Some(number), "{path}");
         }
         assert!(document.pointer("/config").is_some_and(Value::is_object));
+    }
+
+    #[test]
+    fn every_repeat_is_kept_as_a_report() {
+        let report = full();
+        let slower = Report { throughput_per_second: 90.0, ..full() };
+        let all = document(Map::new(), &report, &[report.clone(), slower]).expect("JSON");
+        assert_eq!(all.pointer("/repeats/0/throughput_per_second"), Some(&json!(100.0)));
+        assert_eq!(all.pointer("/repeats/1/throughput_per_second"), Some(&json!(90.0)));
+        assert_eq!(all.pointer("/repeats/1/latency_us/p50"), Some(&json!(2.0)));
+        let one = document(Map::new(), &report, std::slice::from_ref(&report)).expect("JSON");
+        assert_eq!(one.get("repeats"), None);
     }
 
     #[test]

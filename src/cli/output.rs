@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::compare::Earlier;
-use super::json::Document;
+use super::json;
 use super::live;
 use super::memtier;
 use super::paint::Paint;
 use super::sink::{self, Sink};
+use super::tables;
 use super::text::{self, Heading};
 use crate::load::plot::{self, Format, Size};
 use crate::load::{Report, hdr};
@@ -73,6 +74,10 @@ enum Content {
 pub(super) struct Run {
     pub(super) heading: Heading,
     pub(super) config: Map<String, Value>,
+    /// All runs of which the report is one.
+    pub(super) repeats: Vec<Report>,
+    /// What they were compared with in turn.
+    pub(super) versus: Option<Earlier>,
 }
 
 impl Output {
@@ -105,25 +110,31 @@ impl Output {
 
     /// Prints the report, then writes the files.
     pub(super) fn write(self, run: &Run, report: &Report) -> anyhow::Result<()> {
-        let document = serde_json::to_value(Document::new(run.config.clone(), report));
-        let document = document.context("could not put the report into JSON")?;
+        let mut document = json::document(run.config.clone(), report, &run.repeats)?;
+        let earlier = self.earlier.as_ref().or(run.versus.as_ref());
+        if let Some(earlier) = earlier {
+            earlier.add_to(&mut document);
+        }
         let mut written = Vec::new();
         if let Some(mut out) = self.text {
             let mut text = text::report(&run.heading, report, self.width);
-            if let Some(earlier) = &self.earlier {
+            text.push_str(&tables::repeats(&run.repeats, self.width));
+            if let Some(earlier) = earlier {
                 text.push('\n');
                 let compared = earlier.compared(&document, self.width, self.paint);
                 text.push_str(&text::wrapped(&compared, self.width));
             }
             written.push(sink::whole(&mut out, text.as_bytes()).context("could not write the report"));
         }
+        let overlay = earlier.map(Earlier::overlay);
         for (mut sink, content) in self.sinks {
             let content = match content {
                 Content::Json => Ok(sink::pretty(&document)),
                 Content::Memtier => memtier::document(&run.config, report).map(|json| sink::pretty(&json)),
                 Content::Hdr => hdr::log(&report.recorded).map_err(|problem| anyhow!(problem)),
                 Content::Plot(format) => {
-                    let picture = plot::run::picture(self.plot_size, run.heading.lines(), report);
+                    let picture =
+                        plot::run::picture(self.plot_size, run.heading.lines(), report, overlay.as_ref());
                     picture.encode(format).map_err(|problem| anyhow!(problem))
                 }
             };

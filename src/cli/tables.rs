@@ -167,6 +167,48 @@ const MOMENTS: [Column; 7] = [
     column("length", 6),
 ];
 
+/// Every run of several, in the order in which they were taken; nothing of one.
+pub(super) fn repeats(reports: &[Report], width: Option<usize>) -> String {
+    let mut out = String::new();
+    if reports.len() > 1 {
+        // Writing to a string cannot fail.
+        let _ = write_repeats(&mut out, reports, width.unwrap_or(usize::MAX));
+    }
+    out
+}
+
+fn write_repeats(out: &mut String, reports: &[Report], width: usize) -> std::fmt::Result {
+    let kept = fitting(&MOMENTS, 12, width);
+    writeln!(out, "\nAll runs; the report is of the one with the median throughput.")?;
+    write_table_row(out, "", &MOMENTS, &kept, &names(&MOMENTS))?;
+    for (place, report) in reports.iter().enumerate() {
+        let name = format!("run {}", place + 1);
+        let cells = cells(
+            report.throughput_per_second,
+            report.latency_us.as_ref(),
+            report.commands.failed,
+            report.elapsed_seconds,
+        );
+        write_table_row(out, &name, &MOMENTS, &kept, &cells)?;
+    }
+    Ok(())
+}
+
+/// What [`MOMENTS`] has of a run, or of a part of it.
+fn cells(per_second: f64, latency: Option<&Latency>, failed: u64, seconds: f64) -> [String; 7] {
+    let told =
+        |part: fn(&Latency) -> f64| latency.map_or_else(|| "-".to_owned(), |latency| micros(part(latency)));
+    [
+        grouped(per_second.round() as u64),
+        told(|latency| latency.p50),
+        told(|latency| latency.p99),
+        told(|latency| latency.p99_9),
+        told(|latency| latency.max),
+        grouped(failed),
+        format!("{seconds:.1} s"),
+    ]
+}
+
 /// Before, in and after each maintenance, side by side.
 pub(super) fn write_windows(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
     let kept = fitting(&MOMENTS, 12, width);
@@ -183,18 +225,12 @@ pub(super) fn write_windows(out: &mut String, report: &Report, width: usize) -> 
             [("  before", &window.before), ("  during", &window.during), ("  after", &window.after)]
         {
             let Some(moment) = moment else { continue };
-            let told = |part: fn(&Latency) -> f64| {
-                moment.latency_us.as_ref().map_or_else(|| "-".to_owned(), |latency| micros(part(latency)))
-            };
-            let cells = [
-                grouped(moment.throughput_per_second.round() as u64),
-                told(|latency| latency.p50),
-                told(|latency| latency.p99),
-                told(|latency| latency.p99_9),
-                told(|latency| latency.max),
-                grouped(moment.failed),
-                format!("{:.1} s", moment.seconds),
-            ];
+            let cells = cells(
+                moment.throughput_per_second,
+                moment.latency_us.as_ref(),
+                moment.failed,
+                moment.seconds,
+            );
             write_table_row(out, name, &MOMENTS, &kept, &cells)?;
         }
     }
@@ -236,6 +272,18 @@ mod tests {
         report.offered = None;
         let text = tables(&report, usize::MAX);
         assert!(!text.contains("with failed") && !text.contains("percentiles"), "{text}");
+    }
+
+    #[test]
+    fn every_run_has_a_line_where_there_are_several() {
+        let report = crate::cli::json::tests::full();
+        assert_eq!(repeats(std::slice::from_ref(&report), None), "");
+        let text = repeats(&[report.clone(), report], Some(80));
+        assert!(
+            text.contains("run 1               100 2.00 µs 4.00 µs") && text.contains("run 2  "),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::costs::write_costs;
+use super::machine;
 use super::tables::{self, TOLD_MAX};
 use super::units::{grouped, micros};
 use crate::load::{Cleanup, KEY_PREFIX, LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
@@ -175,12 +176,8 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
         write_failures(out, report)?;
     }
     write_costs(out, report)?;
-    if let Some(verify) = &report.verify {
-        write_verified(out, verify)?;
-    }
-    if !report.maintenance.is_empty() {
-        write_maintenance(out, &report.maintenance)?;
-    }
+    machine::write(out, &report.machine)?;
+    write_checks(out, report)?;
     tables::write_latencies(out, report, width)?;
     tables::write_kinds(out, report, width)?;
     tables::write_windows(out, report, width)?;
@@ -198,6 +195,25 @@ fn write_cleanup(out: &mut String, cleanup: &Cleanup) -> std::fmt::Result {
         Some(error) => writeln!(out, "              keys may be left: {error}"),
         None => Ok(()),
     }
+}
+
+/// Whether replies were right and connections followed, and the pause that can be why not.
+fn write_checks(out: &mut String, report: &Report) -> std::fmt::Result {
+    if let Some(verify) = &report.verify {
+        write_verified(out, verify)?;
+        if verify.mismatched > 0 {
+            let means =
+                "which delays replies and changes none; a counter that could not be read can be due to it";
+            machine::write_pause(out, &report.machine, means)?;
+        }
+    }
+    if !report.maintenance.is_empty() {
+        write_maintenance(out, &report.maintenance)?;
+    }
+    if !report.maintenance.handoffs.are_complete() {
+        machine::write_pause(out, &report.machine, "which can be why")?;
+    }
+    Ok(())
 }
 
 fn write_failures(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -361,7 +377,10 @@ mod tests {
             "bytes         3.60 kB/s of commands, 7.10 kB/s of replies\n",
             "hits     p50     p99",
             "GET                 100       2  99.7 % 2.00 µs",
+            "machine       longest pause 3.20 s at 4.10 s",
             "900 checks, 1 WRONG",
+            "the machine stood still for 3.20 s in this run, which delays replies and changes none",
+            "the machine stood still for 3.20 s in this run, which can be why\n",
             "INCR audit: counter 61, 60 answered, 1 more perhaps executed",
             "maintenance   MOVING at 5.00 s: 127.0.0.1:7001 → 127.0.0.1:7002, 2 s of grace\n",
             "              6 of 9 connections handed off, 1 failed, 1 overtaken by a newer announcement · \

@@ -17,7 +17,7 @@ use conduct::{Conductor, Outcome};
 use output::Output;
 
 use super::bench::Resolved;
-use super::{FAILED, Failure, WELL, stop, topology};
+use super::{FAILED, Failure, WELL, complain, stop, topology};
 use crate::load::tuner::sweep::{Grid, SETTINGS_MAX, doublings};
 
 /// Sweeps, and says which code to exit with.
@@ -27,6 +27,7 @@ pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
     let (bench, sweep, tuning, output) = args.split()?;
     let resolved = Resolved::new(&bench)?;
     let grid = grid(&sweep, resolved.effective.shard_cores().len())?;
+    let is_quiet = output.quiet;
     let output = Output::new(&output)?;
     if resolved.embedded.is_none() {
         topology::check_first(&resolved.config, &resolved.effective, &stop)?;
@@ -35,6 +36,9 @@ pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
     let outcome = conductor.conduct(begin)?;
     let told = Told { resolved: &resolved, grid: &grid, tuning: &tuning, outcome: &outcome };
     output.write(&told).map_err(Failure::Failed)?;
+    if let Some(problem) = words::nothing_measured(&outcome.rows).filter(|_| is_quiet) {
+        complain(problem);
+    }
     Ok(match outcome.is_well() {
         false => FAILED,
         true if outcome.interrupted => stop::code(),

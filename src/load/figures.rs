@@ -154,4 +154,10 @@ pub struct ShardReport {
     /// Answered commands per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput_per_second: Option<f64>,
+    /// The part of the time in which its thread ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy_share: Option<f64>,
+    /// The part of the time in which its thread could have run, and waited for its core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_queue_wait_share: Option<f64>,
 }

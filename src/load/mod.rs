@@ -54,6 +54,7 @@ mod kinds;
 mod latency;
 mod leftover;
 mod loader;
+mod machine;
 mod mix;
 mod moves;
 mod pacer;
@@ -87,6 +88,9 @@ pub use handoffs::HandoffWatch;
 pub use keys::{KEY_PREFIX, KEY_PREFIX_MAX, KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
 pub use latency::{Latency, Spread};
 pub use leftover::{CLEANUP_KEYS_MAX, Cleanup, Leftover, cleanup, leftover};
+pub use machine::{Disturbance, DisturbanceKind, Machine};
+#[cfg(feature = "cli")]
+pub(crate) use machine::{RUN_QUEUE_WAIT_MAX, STEAL_MAX};
 pub use mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix, Share};
 pub use moves::{Moves, Moving};
 #[cfg(all(test, feature = "cli"))]

@@ -14,6 +14,7 @@ use super::course::{self, MaintenanceWindow, Moment};
 use super::figures::{Audit, Commands, LoopKind, Observed, Offered, ServerReport, ShardReport, Verified};
 use super::latency::{Latency, round, together};
 use super::leftover::Cleanup;
+use super::machine::{Machine, Slept};
 use super::recorder::{Answers, Counts, Interval, OfKind};
 use super::timeline::Timeline;
 use super::verdict::{self, Problem, Tally};
@@ -84,6 +85,8 @@ pub struct Report {
     /// The longest time that any one caller waited between two completions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_gap_us: Option<f64>,
+    /// What the machine did meanwhile, which may be why the figures are as they are.
+    pub machine: Machine,
     /// What was announced, and what became of it.
     pub maintenance: Observed,
     /// Connections that were made again after a loss.
@@ -164,8 +167,19 @@ pub(crate) struct Measured {
     pub(crate) connections: BTreeMap<String, usize>,
     /// For each of several servers its name, and what became of what it was offered.
     pub(crate) servers: Vec<(String, Tally)>,
-    /// For each shard its core, and the commands answered to callers on it.
-    pub(crate) shards: Vec<(Option<usize>, Option<u64>)>,
+    pub(crate) shards: Vec<ShardMeasured>,
+    /// What the machine did; `None`: not known.
+    pub(crate) slept: Option<Slept>,
+}
+
+/// What was measured of a shard.
+#[derive(Debug)]
+pub(crate) struct ShardMeasured {
+    pub(crate) core: Option<usize>,
+    /// Commands answered to callers on it.
+    pub(crate) commands: Option<u64>,
+    /// The shares of the time in which its thread ran, and in which it waited for its core.
+    pub(crate) shares: Option<(f64, f64)>,
 }
 
 impl Report {
@@ -180,20 +194,14 @@ impl Report {
             let commands = counts.answered;
             (commands > 0).then(|| round(cpu.as_nanos() as f64 / commands as f64, 1))
         };
-        let shard = |(core, commands): (Option<usize>, Option<u64>)| ShardReport {
-            core,
-            commands,
-            throughput_per_second: commands.map(|commands| per_second(commands, elapsed)),
-        };
-        let server = |(endpoint, tally): (String, Tally)| ServerReport {
-            endpoint,
-            offered: tally.offered(),
-            commands: tally.answered,
-            throughput_per_second: per_second(tally.answered, elapsed),
-        };
+        let with_failures = total.failures.as_ref().map(|failures| together(&latency, failures));
+        let (latency_us, latency_with_failures_us) =
+            (Latency::of(&latency), with_failures.as_ref().and_then(Latency::of));
+        let longest = latency_with_failures_us.or(latency_us).map(|latency| latency.max);
+        let waited = measured.shards.iter().filter_map(|shard| shard.shares).map(|(_, waited)| waited);
+        let machine = Machine::new(measured.slept.as_ref(), waited, elapsed, longest);
         let problems = verdict::problems(measured.tally, &measured.servers);
         let gap = total.longest_gap;
-        let with_failures = total.failures.as_ref().map(|failures| together(&latency, failures));
         let (idle, shards) = (measured.idle_cpu, measured.shards.len());
         let client_cpu =
             measured.shard_cpu.map(|used| ClientCpu::new(used, elapsed, shards, idle, counts.answered));
@@ -214,19 +222,20 @@ impl Report {
             client_cpu,
             bytes_per_second: BytesPerSecond::new(sent, received, elapsed),
             by_command: by_command(&measured.kinds, &total.kinds, elapsed),
-            latency_us: Latency::of(&latency),
-            latency_with_failures_us: with_failures.as_ref().and_then(Latency::of),
+            latency_us,
+            latency_with_failures_us,
             latency_during_handoff_us: Latency::of(&total.in_handoff),
             service_time_us: total.service.as_ref().and_then(Latency::of),
             longest_gap_us: (!gap.is_zero()).then(|| round(gap.as_nanos() as f64 / 1e3, 3)),
             verify: measured.verify.map(|(findings, counter)| verified(findings, counter)),
             errors: counts.errors,
             error_examples: total.examples,
+            machine,
             maintenance: measured.maintenance,
             reconnects: measured.reconnects,
             connections: measured.connections,
-            servers: measured.servers.into_iter().map(server).collect(),
-            shards: measured.shards.into_iter().map(shard).collect(),
+            servers: measured.servers.into_iter().map(|server| server_report(server, elapsed)).collect(),
+            shards: measured.shards.into_iter().map(|shard| shard_report(shard, elapsed)).collect(),
             maintenance_windows: windows,
             timeline: course::moments(&timeline),
             cleanup: None,
@@ -257,6 +266,25 @@ impl Report {
 fn of_each(names: Vec<String>, kinds: Vec<OfKind>) -> BTreeMap<String, Histogram<u64>> {
     let named = names.into_iter().zip(kinds).filter(|(_, kind)| !kind.latency.is_empty());
     named.map(|(name, kind)| (name, kind.latency)).collect()
+}
+
+fn shard_report(shard: ShardMeasured, elapsed: Duration) -> ShardReport {
+    ShardReport {
+        core: shard.core,
+        commands: shard.commands,
+        throughput_per_second: shard.commands.map(|commands| per_second(commands, elapsed)),
+        busy_share: shard.shares.map(|(ran, _)| round(ran, 4)),
+        run_queue_wait_share: shard.shares.map(|(_, waited)| round(waited, 4)),
+    }
+}
+
+fn server_report((endpoint, tally): (String, Tally), elapsed: Duration) -> ServerReport {
+    ServerReport {
+        endpoint,
+        offered: tally.offered(),
+        commands: tally.answered,
+        throughput_per_second: per_second(tally.answered, elapsed),
+    }
 }
 
 fn commands(counts: &Counts) -> Commands {
@@ -320,7 +348,8 @@ mod tests {
             reconnects: 0,
             connections: BTreeMap::new(),
             servers: Vec::new(),
-            shards: vec![(Some(1), Some(2))],
+            shards: vec![ShardMeasured { core: Some(1), commands: Some(2), shares: Some((0.5, 0.2)) }],
+            slept: None,
         }
     }
 
@@ -338,6 +367,9 @@ mod tests {
         assert_eq!(report.client_cpu_ns_per_command, Some(1500.0));
         assert_eq!(report.longest_gap_us, Some(300.0));
         assert_eq!(report.shards[0].throughput_per_second, Some(1.0));
+        assert_eq!(report.shards[0].busy_share, Some(0.5));
+        assert_eq!(report.machine.run_queue_wait_share, Some(0.2));
+        assert_eq!(report.machine.pause_max_us, None);
         let latency = report.latency_us.expect("latencies");
         assert!((latency.p50 - 100.0).abs() < 0.2 && (latency.max - 300.0).abs() < 0.5);
         assert!((latency.mean - 200.0).abs() < 0.5, "{latency:?}");

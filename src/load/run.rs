@@ -16,9 +16,10 @@ use super::fleet::{Fleet, Member};
 use super::handoffs::HandoffWatch;
 use super::latency::Spread;
 use super::loader;
+use super::machine::{self, Sleeper, Slept, ThreadTimes, thread_times};
 use super::moves::{Moves, Moving};
 use super::plan::{LOOK, Message, Plan};
-use super::report::{Measured, Report};
+use super::report::{Measured, Report, ShardMeasured};
 use super::verdict::Tally;
 use super::verify::{Findings, Slice};
 use super::workload::{Limit, Via, Workload, WorkloadError};
@@ -148,6 +149,7 @@ struct Outcome {
     after: Vec<Sample>,
     /// When the handoffs were over, too.
     settled: Vec<Sample>,
+    slept: Option<Slept>,
 }
 
 fn drive_all(
@@ -174,6 +176,7 @@ fn drive_all(
     }
     plan.report(Message::Begin(measured_from));
     conductor.begin(measured_from);
+    let sleeper = machine::watch(measured_from);
     tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
     let (before, driven) = thread::scope(|scope| {
         let sampling = scope.spawn(|| {
@@ -184,6 +187,7 @@ fn drive_all(
         (sampling.join(), driven)
     });
     let (before, driven) = (before.map_err(|_| LoadError::Panicked)??, driven?);
+    let slept = sleeper.and_then(Sleeper::end);
     let after = fleet.on_each_shard(|_, shard| sample(shard))?;
     let movings = conductor.end()?;
     let expected = following * movings.len() as u64;
@@ -212,6 +216,7 @@ fn drive_all(
         before,
         after,
         settled,
+        slept,
     })
 }
 
@@ -297,11 +302,12 @@ fn audit(fleet: Fleet<'_>, plan: &Plan) -> Option<u64> {
 struct Sample {
     core: Option<usize>,
     cpu: Duration,
+    times: Option<ThreadTimes>,
     stats: ShardStats,
 }
 
 async fn sample(shard: Shard) -> Sample {
-    Sample { core: shard.core(), cpu: drive::thread_cpu(), stats: shard.stats() }
+    Sample { core: shard.core(), cpu: drive::thread_cpu(), times: thread_times(), stats: shard.stats() }
 }
 
 /// The same, at a time that is still to come, or when the user has had enough.
@@ -376,6 +382,24 @@ fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<Offered> {
     Some(Offered { per_second: (per_second * 10.0).round() / 10.0, unsent })
 }
 
+/// What each shard did between two samples; `on_shards`: it answered the commands to callers of its own.
+fn shards_measured(
+    (before, after): (&[Sample], &[Sample]),
+    answered: &[u64],
+    on_shards: bool,
+    elapsed: Duration,
+) -> Vec<ShardMeasured> {
+    let all = before.iter().zip(after).zip(answered).map(|((before, after), answered)| {
+        let times = after.times.zip(before.times).filter(|_| !elapsed.is_zero());
+        ShardMeasured {
+            core: after.core,
+            commands: on_shards.then_some(*answered),
+            shares: times.map(|(after, before)| after.shares_since(before, elapsed)),
+        }
+    });
+    all.collect()
+}
+
 fn report(
     plan: &Plan,
     fleet: Fleet<'_>,
@@ -412,8 +436,7 @@ fn report(
     let servers = if plan.servers > 1 { fleet.members().map(named).collect() } else { Vec::new() };
     // What was due in the warm-up is not part of what is asked for in the measured time.
     let due = whole.issued.saturating_sub(collected.total.counts.from_warm_up);
-    let on_shards = plan.workload.via == Via::Shard;
-    let commands = collected.answered.iter().map(|&answered| on_shards.then_some(answered));
+    let (on_shards, elapsed) = (plan.workload.via == Via::Shard, outcome.elapsed);
     Report::new(Measured {
         elapsed: outcome.elapsed,
         interrupted: plan.is_stopped(),
@@ -441,6 +464,7 @@ fn report(
         },
         connections,
         servers,
-        shards: after.iter().map(|sample| sample.core).zip(commands).collect(),
+        shards: shards_measured((&before, &after), &collected.answered, on_shards, elapsed),
+        slept: outcome.slept,
     })
 }

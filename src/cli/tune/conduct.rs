@@ -73,7 +73,8 @@ pub(super) enum Handoff {
 impl Outcome {
     /// Whether there is a recommendation, and nothing was lost in a handoff there.
     pub(super) fn is_well(&self) -> bool {
-        let has_lost = matches!(&self.handoff, Handoff::Measured { effect, .. } if !effect.moved.is_clean());
+        let is_lost = |effect: &HandoffEffect| !effect.moved.is_clean() || !effect.steady.problems.is_empty();
+        let has_lost = matches!(&self.handoff, Handoff::Measured { effect, .. } if is_lost(effect));
         let has_missed = self.rate.as_ref().is_some_and(|rate| rate.largest.is_none());
         self.recommendation.is_some() && !has_lost && !has_missed
     }

@@ -6,6 +6,7 @@ use super::Told;
 use super::conduct::{Handoff, Outcome, RateFound};
 use super::progress::minutes;
 use super::words::{self, percent, plural};
+use crate::cli::machine;
 use crate::cli::units::{grouped, micros};
 use crate::load::tuner::row::{Row, Setting};
 use crate::load::tuner::step::HandoffEffect;
@@ -20,6 +21,9 @@ pub(super) fn report(told: &Told<'_>) -> String {
 
 fn write_report(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
     let outcome = told.outcome;
+    if let Some(problem) = words::nothing_measured(&outcome.rows) {
+        writeln!(out, "{problem}\n")?;
+    }
     if outcome.interrupted {
         writeln!(out, "Interrupted; this is what was measured until then.\n")?;
     }
@@ -91,7 +95,7 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         )?;
     }
     if unhealthy {
-        writeln!(out, "   ! commands failed")?;
+        writeln!(out, "   ! commands failed, or none was answered")?;
     }
     Ok(())
 }
@@ -261,7 +265,14 @@ fn write_effect(out: &mut String, proxied: bool, effect: &HandoffEffect) -> std:
         "              longest gap of a caller {} without, {} with it",
         time(steady.longest_gap_us),
         time(moved.longest_gap_us),
-    )
+    )?;
+    for problem in steady.problems.iter().chain(&moved.problems) {
+        write_wrapped(out, "", &problem.message)?;
+    }
+    match moved.is_clean() {
+        true => Ok(()),
+        false => machine::write_pause(out, &moved.machine, "which can be why"),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::load::tuner::ceiling::Ceiling;
 use crate::load::tuner::knee::{NOISE_MAX, Noise, Reason, Recommendation};
 use crate::load::tuner::objective::Objective;
 use crate::load::tuner::row::{Row, Setting};
+use crate::load::{RUN_QUEUE_WAIT_MAX, STEAL_MAX};
 
 /// `12 %`, `0.4 %`.
 pub(super) fn percent(share: f64) -> String {
@@ -126,22 +127,25 @@ pub(super) fn ceiling(ceiling: &Ceiling) -> String {
     }
 }
 
-/// From this share of its time on, that a shard's thread waits for its core is worth telling.
-const WAITED_TOLD: f64 = 0.1;
-
 /// That the machine was not ours alone, if it was not.
 pub(super) fn others(row: &Row) -> Option<String> {
-    let shard = row.median(|sample| sample.core_wait).filter(|waited| *waited >= WAITED_TOLD);
-    let server = row.median(|sample| sample.server_wait).filter(|waited| *waited >= WAITED_TOLD);
-    let (who, waited) = match (shard, server) {
-        (Some(shard), server) if server.is_none_or(|server| shard >= server) => ("the shard's thread", shard),
-        (_, Some(server)) => ("the server's thread", server),
-        _ => return None,
-    };
-    Some(format!(
-        "{who} waited for its core {} of the time: others used it, and without them all numbers are other ones",
-        percent(waited)
-    ))
+    let from = |share: Option<f64>, least: f64| share.filter(|share| *share >= least);
+    let machine = from(row.median(|sample| Some(sample.away_share())), STEAL_MAX);
+    let server = from(row.median(|sample| sample.server_wait), RUN_QUEUE_WAIT_MAX);
+    let shard = from(row.median(|sample| sample.core_wait), RUN_QUEUE_WAIT_MAX);
+    let causes = [
+        machine.map(|share| ("the machine stood still, or worked for other machines,", share)),
+        server.map(|share| ("the server's thread waited for its core", share)),
+        shard.map(|share| ("the shard's thread waited for its core", share)),
+    ];
+    let (cause, share) = causes.into_iter().flatten().max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+    Some(format!("{cause} {} of the time: without that all numbers are other ones", percent(share)))
+}
+
+/// That no setting answers, if that is so: then nothing can be said of any.
+pub(super) fn nothing_measured(rows: &[Row]) -> Option<&'static str> {
+    let answers = rows.iter().any(Row::is_healthy);
+    (!answers).then_some("NOTHING WAS MEASURED: no setting answered its commands; check the endpoint")
 }
 
 /// What the noise means, where it means something.
@@ -207,10 +211,23 @@ mod tests {
         assert!(
             others(&row).is_some_and(|told| told.starts_with("the server's thread waited for its core 20 %"))
         );
+        row.samples[0].pause_share = Some(0.3);
+        let told = others(&row).expect("a cause");
+        assert!(told.starts_with("the machine stood still, or worked for other machines, 30 %"), "{told}");
         row.samples[0].core_wait = Some(0.5);
         assert!(
             others(&row).is_some_and(|told| told.starts_with("the shard's thread waited for its core 50 %"))
         );
+    }
+
+    #[test]
+    fn a_sweep_without_answers_measured_nothing() {
+        let mut row = Row::new(Setting { shards: 1, connections: 1, tasks: 1 });
+        assert!(nothing_measured(&[]).is_some());
+        row.samples.push(Sample { answered: 0, failed: 0, ..Sample::default() });
+        assert!(nothing_measured(std::slice::from_ref(&row)).is_some(), "nothing was sent");
+        row.samples[0] = Sample { answered: 10, throughput_per_second: 10.0, ..Sample::default() };
+        assert_eq!(nothing_measured(&[row]), None);
     }
 
     #[test]

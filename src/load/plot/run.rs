@@ -18,14 +18,30 @@ const DRAWN_MAX: usize = 1200;
 /// The year 9999: later dates have no text.
 const UNIX_SECONDS_MAX: f64 = 253e9;
 
-/// Draws a run. The lines say what it was.
-pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report) -> Canvas {
+/// An earlier run, to be drawn below the present one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Overlay {
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// Commands per second over time.
+    pub(crate) throughput: Vec<(f64, Option<f64>)>,
+    /// Microseconds over time.
+    pub(crate) p99: Vec<(f64, Option<f64>)>,
+    /// Microseconds by the share of commands that took no longer.
+    pub(crate) percentiles: Vec<(f64, Option<f64>)>,
+}
+
+/// Draws a run, over an earlier one if there is one. The lines say what it was.
+pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report, earlier: Option<&Overlay>) -> Canvas {
+    let nothing = Overlay::default();
+    let earlier = earlier.unwrap_or(&nothing);
     let mut canvas = Canvas::new(size);
     let began =
         UNIX_EPOCH + Duration::from_secs_f64(report.started_at_unix_seconds.clamp(0.0, UNIX_SECONDS_MAX));
     let mut top = heading(&mut canvas, &title("hitless bench", began), lines);
     let left = canvas.area().height - top - canvas.text_size() * 0.4;
-    for (panel, share) in [throughput(report), latency(report), percentiles(report)].iter().zip(SHARES) {
+    let panels = [throughput(report, earlier), latency(report, earlier), percentiles(report, earlier)];
+    for (panel, share) in panels.iter().zip(SHARES) {
         let area = Area { left: 0.0, top, width: canvas.area().width, height: left * share };
         panel.draw(&mut canvas, area);
         top += area.height;
@@ -33,8 +49,22 @@ pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report) -> Canvas {
     canvas
 }
 
-fn time(report: &Report, title: &str) -> Axis {
-    Axis::linear(title, Unit::Seconds, 0.0, report.elapsed_seconds)
+fn time(report: &Report, earlier: &Overlay, title: &str) -> Axis {
+    Axis::linear(title, Unit::Seconds, 0.0, report.elapsed_seconds.max(earlier.seconds))
+}
+
+/// The line of the earlier run, if it has one.
+fn with_earlier(panel: Panel, name: &str, points: &[(f64, Option<f64>)]) -> Panel {
+    match points.is_empty() {
+        true => panel,
+        false => panel.line(name, colors::FRAME, points.to_vec()),
+    }
+}
+
+/// The least and the most of a line and of what there is already.
+fn widened(range: (f64, f64), points: &[(f64, Option<f64>)]) -> (f64, f64) {
+    let values = points.iter().filter_map(|(_, value)| *value).filter(|value| *value > 0.0);
+    values.fold(range, |(least, most), value| (least.min(value), most.max(value)))
 }
 
 fn stretches(report: &Report) -> impl Iterator<Item = Stretch> {
@@ -55,17 +85,19 @@ fn shaded(mut panel: Panel, report: &Report) -> Panel {
     panel
 }
 
-fn throughput(report: &Report) -> Panel {
+fn throughput(report: &Report, earlier: &Overlay) -> Panel {
     let rate: Vec<(f64, Option<f64>)> =
         stretches(report).map(|one| (middle(&one), Some(one.throughput_per_second))).collect();
-    let most = rate.iter().filter_map(|(_, rate)| *rate).fold(1.0, f64::max);
+    let (_, most) = widened(widened((0.0, 1.0), &rate), &earlier.throughput);
     let failed = stretches(report).filter(|one| one.failed > 0).map(|one| middle(&one)).collect();
     let y = Axis::linear("", Unit::Count, 0.0, most * 1.08);
-    let panel = Panel::new("throughput, commands/s", time(report, ""), y).line("", colors::BLUE, rate);
+    let panel =
+        Panel::new("throughput, commands/s", time(report, earlier, ""), y).line("", colors::BLUE, rate);
+    let panel = with_earlier(panel, "earlier", &earlier.throughput);
     shaded(panel, report).marks(if report.commands.failed > 0 { "errors" } else { "" }, failed)
 }
 
-fn latency(report: &Report) -> Panel {
+fn latency(report: &Report, earlier: &Overlay) -> Panel {
     const LINES: [(&str, f64, Color); 4] = [
         ("p50", 0.5, colors::GREEN),
         ("p99", 0.99, colors::ORANGE),
@@ -84,15 +116,16 @@ fn latency(report: &Report) -> Panel {
             line.push((middle(&stretch), value));
         }
     }
+    let (least, most) = widened((least, most), &earlier.p99);
     let y = Axis::log("", Unit::Latency, least.min(most), most.max(1.0));
-    let mut panel = Panel::new("latency, logarithmic", time(report, "time since the start"), y);
+    let mut panel = Panel::new("latency, logarithmic", time(report, earlier, "time since the start"), y);
     for (points, (name, _, color)) in lines.into_iter().zip(LINES) {
         panel = panel.line(name, color, points);
     }
-    shaded(panel, report)
+    shaded(with_earlier(panel, "p99 earlier", &earlier.p99), report)
 }
 
-fn percentiles(report: &Report) -> Panel {
+fn percentiles(report: &Report, earlier: &Overlay) -> Panel {
     let recorded = &report.recorded;
     let service = recorded.service.as_ref().map(|service| ("service time", service, colors::GREEN));
     let lines = [
@@ -103,13 +136,14 @@ fn percentiles(report: &Report) -> Panel {
     let lines: Vec<_> = lines.into_iter().flatten().filter(|(_, latency, _)| !latency.is_empty()).collect();
     let least = lines.iter().map(|(_, latency, _)| micros(latency, 0.0)).fold(f64::MAX, f64::min);
     let most = lines.iter().map(|(_, latency, _)| micros(latency, 1.0)).fold(1.0, f64::max);
+    let (least, most) = widened((least, most), &earlier.percentiles);
     let x = Axis::nines("percentile, logarithmic", recorded.latency.len());
     let y = Axis::log("", Unit::Latency, least.min(most), most);
     let mut panel = Panel::new("latency by percentile, logarithmic", x, y);
     for (name, latency, color) in lines {
         panel = panel.line(name, color, distribution(latency));
     }
-    panel
+    with_earlier(panel, "earlier", &earlier.percentiles)
 }
 
 /// The latency at each percentile that so many samples have.

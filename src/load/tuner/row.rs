@@ -49,6 +49,14 @@ pub(crate) struct Sample {
     /// How much of the time that thread could have run, and waited for its core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) core_wait: Option<f64>,
+    /// The longest pause of the machine, and the part of the time that its pauses took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pause_max_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pause_share: Option<f64>,
+    /// The part of the CPU time that the hypervisor gave to others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) steal_share: Option<f64>,
     /// The same two of the server's thread, where the server tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_use: Option<f64>,
@@ -69,7 +77,20 @@ impl Sample {
             all => self.failed as f64 / all as f64,
         }
     }
+
+    /// How much of the time the machine was away.
+    pub(crate) fn away_share(&self) -> f64 {
+        self.pause_share.unwrap_or(0.0).max(self.steal_share.unwrap_or(0.0))
+    }
+
+    /// Whether it measured the machine rather than the setting.
+    fn is_disturbed(&self) -> bool {
+        self.away_share() > AWAY_SHARE_MAX
+    }
 }
+
+/// A step from which the machine was away for longer does not count where the setting has another one.
+const AWAY_SHARE_MAX: f64 = 0.1;
 
 /// A setting that has more failures than this is at its limit of operation, or beyond.
 pub(crate) const FAILED_SHARE_MAX: f64 = 0.001;
@@ -87,10 +108,13 @@ impl Row {
         Row { setting, samples: Vec::new() }
     }
 
-    /// The samples that count: those of whole rounds, or of the scouting round where there are no others.
+    /// The samples that count: those of whole rounds, or of the scouting round where there are no others. Of these, the
+    /// ones that the machine did not disturb, or all where it disturbed each.
     pub(crate) fn counted(&self) -> impl Iterator<Item = &Sample> {
         let rounds = self.rounds();
-        self.samples.iter().filter(move |sample| rounds == 0 || sample.round > 0)
+        let is_in = move |sample: &&Sample| rounds == 0 || sample.round > 0;
+        let is_quiet = self.samples.iter().filter(is_in).any(|sample| !sample.is_disturbed());
+        self.samples.iter().filter(is_in).filter(move |sample| !is_quiet || !sample.is_disturbed())
     }
 
     /// Whole rounds that it was part of.
@@ -172,6 +196,17 @@ mod tests {
         let row = row(&[(0, 500.0), (1, 90.0), (2, 110.0), (3, 100.0)]);
         assert_eq!((row.throughput(), row.rounds()), (100.0, 3));
         assert_eq!(row.spread(|sample| Some(sample.throughput_per_second)), Some(0.2));
+    }
+
+    #[test]
+    fn a_disturbed_step_counts_only_where_there_is_no_other() {
+        let mut row = row(&[(1, 100.0), (2, 20.0), (3, 110.0)]);
+        row.samples[1].pause_share = Some(0.5);
+        assert_eq!(row.throughput(), 105.0);
+        row.samples[1].pause_share = Some(0.1);
+        assert_eq!(row.throughput(), 100.0, "a little is no disturbance");
+        row.samples.iter_mut().for_each(|sample| sample.steal_share = Some(0.3));
+        assert_eq!(row.throughput(), 100.0, "all were disturbed");
     }
 
     #[test]

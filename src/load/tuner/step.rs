@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 
 use super::row::{Sample, Setting};
-use super::surroundings::{NetworkCounts, ThreadTimes, is_local, server_cpu, thread_times};
+use super::surroundings::{NetworkCounts, is_local, server_cpu};
+use crate::load::machine::{ThreadTimes, thread_times};
 use crate::load::{HandoffWatch, Limit, LoadError, Moves, Report, Workload, run};
 use crate::rehearsal::Endpoints;
 use crate::{Client, Config, Effective, Error, cmd};
@@ -93,9 +94,9 @@ impl Bench<'_> {
     ) -> Result<Sample, Failed> {
         self.with_client(setting, |client, watch| {
             self.drive(client, watch, &Drive { loads, ..Drive::warm_up(setting, length) })?;
-            let before = self.readings(client)?;
+            let before = self.readings(client);
             let report = self.drive(client, watch, &Drive::closed(setting, length))?;
-            let after = self.readings(client)?;
+            let after = self.readings(client);
             Ok(sample(round, &report, &before, &after))
         })
     }
@@ -175,9 +176,7 @@ impl Bench<'_> {
         }
     }
 
-    fn readings(&self, client: &Client) -> Result<Readings, Failed> {
-        let shards = client.run_on_each_shard(|_| async { thread_times() });
-        let shards = block_on(shards).map_err(|error| Failed::Load(error.into()))?;
+    fn readings(&self, client: &Client) -> Readings {
         let endpoints = self.endpoints.and_then(|endpoints| endpoints.with_server(|_| thread_times()).ok());
         let server = match endpoints {
             Some(times) => times,
@@ -188,14 +187,13 @@ impl Bench<'_> {
                 ran.map(|ran| ThreadTimes { ran, waited: Duration::ZERO })
             }
         };
-        Ok(Readings { shards, server, network: NetworkCounts::read() })
+        Readings { server, network: NetworkCounts::read() }
     }
 }
 
 /// What there was to read before, or after, a step.
 #[derive(Debug)]
 struct Readings {
-    shards: Vec<Option<ThreadTimes>>,
     server: Option<ThreadTimes>,
     network: NetworkCounts,
 }
@@ -203,13 +201,11 @@ struct Readings {
 fn sample(round: usize, report: &Report, before: &Readings, after: &Readings) -> Sample {
     // The threads rest between a reading and the run.
     let elapsed = Duration::try_from_secs_f64(report.elapsed_seconds).unwrap_or_default();
-    let shares = |then: &Option<ThreadTimes>, now: &Option<ThreadTimes>| {
-        let (ran, waited) = (*now)?.shares_since((*then)?, elapsed);
-        Some((ran.min(1.0), waited.min(1.0)))
-    };
-    let cores = before.shards.iter().zip(&after.shards).filter_map(|(then, now)| shares(then, now));
-    let busiest = cores.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    let server = shares(&before.server, &after.server);
+    let busiest = report
+        .shards
+        .iter()
+        .max_by(|one, other| one.busy_share.unwrap_or(0.0).total_cmp(&other.busy_share.unwrap_or(0.0)));
+    let server = after.server.zip(before.server).map(|(now, then)| now.shares_since(then, elapsed));
     let is_elsewhere = report.connections.keys().any(|peer| !is_local(peer));
     let network = is_elsewhere.then_some((&before.network, &after.network));
     Sample {
@@ -220,8 +216,11 @@ fn sample(round: usize, report: &Report, before: &Readings, after: &Readings) ->
         failed: report.commands.failed,
         errors: report.errors.clone(),
         client_cpu_ns_per_command: report.client_cpu_ns_per_command,
-        core_use: busiest.map(|(used, _)| used),
-        core_wait: busiest.map(|(_, waited)| waited),
+        core_use: busiest.and_then(|shard| shard.busy_share),
+        core_wait: busiest.and_then(|shard| shard.run_queue_wait_share),
+        pause_max_us: report.machine.pause_max_us,
+        pause_share: report.machine.pause_share,
+        steal_share: report.machine.steal_share,
         server_use: server.map(|(used, _)| used),
         server_wait: server.map(|(_, waited)| waited),
         link_use: network.and_then(|(then, now)| now.link_use_since(then)),

@@ -1,38 +1,11 @@
-//! What the machine and the server say of themselves before and after a step: how long threads ran and waited, what
-//! went over interfaces, and what was sent again.
+//! What the server and the network say of themselves before and after a step: how long the server ran, what went over
+//! interfaces, and what was sent again. What the machine did, every run measures itself.
 //!
 //! Everything here may be absent: then it was not measured.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// How long a thread ran, and how long it could have run and waited for its core.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ThreadTimes {
-    pub(crate) ran: Duration,
-    pub(crate) waited: Duration,
-}
-
-/// Of the calling thread, since it began. Reads a file: not for the path of commands.
-pub(crate) fn thread_times() -> Option<ThreadTimes> {
-    parse_schedstat(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
-}
-
-fn parse_schedstat(text: &str) -> Option<ThreadTimes> {
-    let mut nanos = text.split_whitespace().map(|number| number.parse().ok().map(Duration::from_nanos));
-    Some(ThreadTimes { ran: nanos.next()??, waited: nanos.next()?? })
-}
-
-impl ThreadTimes {
-    /// What was added since `before`, as shares of `elapsed`: run, and waited.
-    pub(crate) fn shares_since(self, before: ThreadTimes, elapsed: Duration) -> (f64, f64) {
-        let share = |now: Duration, then: Duration| {
-            now.saturating_sub(then).as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-        };
-        (share(self.ran, before.ran), share(self.waited, before.waited))
-    }
-}
 
 /// CPU time of a server's main thread, or of all of it, by its own word: the section `cpu` of `INFO`.
 pub(crate) fn server_cpu(info: &str) -> Option<Duration> {
@@ -131,22 +104,6 @@ pub(crate) fn is_local(peer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_of_threads() {
-        let times = |ran, waited| ThreadTimes {
-            ran: Duration::from_nanos(ran),
-            waited: Duration::from_nanos(waited),
-        };
-        assert_eq!(parse_schedstat("600 300 7\n"), Some(times(600, 300)));
-        assert_eq!(parse_schedstat("1"), None);
-        assert_eq!(times(600, 300).shares_since(times(100, 200), Duration::from_nanos(1000)), (0.5, 0.1));
-        let before = thread_times();
-        if let Some(before) = before {
-            let after = thread_times().expect("it was there a moment ago");
-            assert!(after.ran >= before.ran);
-        }
-    }
 
     #[test]
     fn a_server_says_how_busy_it_is() {

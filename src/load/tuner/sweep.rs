@@ -64,7 +64,7 @@ const WAITED_MAX: f64 = 0.75;
 fn undisturbed(row: &Row) -> f64 {
     let waited = |sample: &Sample| {
         let (core, server) = (sample.core_wait.unwrap_or(0.0), sample.server_wait.unwrap_or(0.0));
-        core.max(server).min(WAITED_MAX)
+        core.max(server).max(sample.away_share()).min(WAITED_MAX)
     };
     row.median(|sample| Some(sample.throughput_per_second / (1.0 - waited(sample)))).unwrap_or(0.0)
 }
@@ -166,6 +166,8 @@ mod tests {
         assert_eq!(hopeful(&all, None), [false, false, true, false]);
         all[3].samples[0].core_wait = Some(0.6);
         assert_eq!(hopeful(&all, None), [false, false, true, true]);
+        (all[3].samples[0].core_wait, all[3].samples[0].pause_share) = (None, Some(0.6));
+        assert_eq!(hopeful(&all, None), [false, false, true, true], "the machine stood still");
         slowed(&mut all[2]);
         all[1] = rows(&station, &[32], 1).remove(0);
         assert_eq!(hopeful(&all, None), [false, true, true, true], "a dip");

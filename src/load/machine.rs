@@ -1,0 +1,131 @@
+//! What the machine did while a run lasted. A machine that stands still, or runs other threads instead, makes latencies
+//! that look like the server's.
+//!
+//! A thread that does nothing but sleep notes how late it wakes. Where nothing else is in its way, it is as late as the
+//! machine was away. The shards' threads say how long they could have run and waited for their cores, and the kernel
+//! says which part of the CPU time its hypervisor gave to others.
+
+mod blame;
+mod pauses;
+mod steal;
+mod threads;
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use blame::PAUSE_LONG;
+pub use blame::{Disturbance, DisturbanceKind};
+#[cfg(feature = "cli")]
+pub(crate) use blame::{RUN_QUEUE_WAIT_MAX, STEAL_MAX};
+pub(crate) use pauses::{Sleeper, Slept};
+pub(crate) use threads::{ThreadTimes, thread_times};
+
+use super::latency::round;
+
+/// What the machine did while a run was measured. Shares are of one: 0.5 is half. What could not be read is absent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Machine {
+    /// The most that a thread that only sleeps woke too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_max_us: Option<f64>,
+    /// When that began, since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_max_at_seconds: Option<f64>,
+    /// The part of the run that its pauses of 10 ms and more took together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_share: Option<f64>,
+    /// How much of the time a shard's thread could have run, and waited for its core: of the shard that waited most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_queue_wait_share: Option<f64>,
+    /// The part of all CPU time that the hypervisor gave to other machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steal_share: Option<f64>,
+    /// What of the above makes the figures the machine's, and not the server's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disturbances: Vec<Disturbance>,
+}
+
+impl Machine {
+    /// `waited` is the run-queue wait of each shard, and `longest_us` the longest latency of the run.
+    pub(crate) fn new(
+        slept: Option<&Slept>,
+        waited: impl Iterator<Item = f64>,
+        elapsed: Duration,
+        longest_us: Option<f64>,
+    ) -> Machine {
+        let pauses = slept.map(|slept| &slept.pauses).filter(|_| !elapsed.is_zero());
+        let mut machine = Machine {
+            pause_max_us: pauses.map(|pauses| round(pauses.longest.as_nanos() as f64 / 1e3, 3)),
+            pause_max_at_seconds: pauses.map(|pauses| round(pauses.longest_at.as_secs_f64(), 3)),
+            pause_share: pauses.map(|pauses| share(pauses.long_together, elapsed)),
+            run_queue_wait_share: waited.max_by(f64::total_cmp).map(|share| round(share, 4)),
+            steal_share: slept.and_then(|slept| slept.steal_share).map(|share| round(share, 4)),
+            disturbances: Vec::new(),
+        };
+        machine.disturbances = blame::disturbances(&machine, longest_us);
+        machine
+    }
+
+    /// The longest pause in microseconds, if it was long enough to explain that something came too late.
+    pub fn long_pause_us(&self) -> Option<f64> {
+        self.pause_max_us.filter(|pause| *pause >= PAUSE_LONG.as_micros() as f64)
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+impl Machine {
+    /// One that stood still, for tests of what shows it.
+    pub(crate) fn example() -> Machine {
+        let mut machine = Machine {
+            pause_max_us: Some(3_200_000.0),
+            pause_max_at_seconds: Some(4.1),
+            pause_share: Some(0.01),
+            run_queue_wait_share: Some(0.125),
+            steal_share: Some(0.004),
+            disturbances: Vec::new(),
+        };
+        machine.disturbances = blame::disturbances(&machine, Some(3_300_000.0));
+        machine
+    }
+}
+
+fn share(part: Duration, whole: Duration) -> f64 {
+    round((part.as_secs_f64() / whole.as_secs_f64()).min(1.0), 4)
+}
+
+/// Starts to watch the machine at `from`.
+pub(crate) fn watch(from: Instant) -> Option<Sleeper> {
+    Sleeper::start(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pauses::Pauses;
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_put_into_shares() {
+        let mut pauses = Pauses::default();
+        pauses.note(Duration::from_millis(4100), Duration::from_millis(2000));
+        let slept = Slept { pauses, steal_share: Some(0.012_34) };
+        let ten = Duration::from_secs(10);
+        let machine = Machine::new(Some(&slept), [0.01, 0.023_45, 0.0].into_iter(), ten, Some(100.0));
+        assert_eq!(machine.pause_max_us, Some(2e6));
+        assert_eq!(machine.pause_max_at_seconds, Some(2.1));
+        assert_eq!((machine.pause_share, machine.steal_share), (Some(0.2), Some(0.0123)));
+        assert_eq!(machine.run_queue_wait_share, Some(0.0235));
+        assert_eq!(machine.long_pause_us(), Some(2e6));
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_absent() {
+        let machine = Machine::new(None, std::iter::empty(), Duration::from_secs(1), None);
+        assert_eq!(machine, Machine::default());
+        assert_eq!(machine.long_pause_us(), None);
+        let slept = Slept { pauses: Pauses::default(), steal_share: None };
+        let over_at_once = Machine::new(Some(&slept), std::iter::empty(), Duration::ZERO, None);
+        assert_eq!(over_at_once.pause_share, None);
+    }
+}

@@ -1,0 +1,51 @@
+//! How long a thread ran, and how long it waited for its core, by the kernel's word.
+
+use std::time::Duration;
+
+/// How long a thread ran, and how long it could have run and waited for its core.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ThreadTimes {
+    pub(crate) ran: Duration,
+    pub(crate) waited: Duration,
+}
+
+/// Of the calling thread, since it began. Reads a file: not for the path of commands.
+pub(crate) fn thread_times() -> Option<ThreadTimes> {
+    parse(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+}
+
+fn parse(schedstat: &str) -> Option<ThreadTimes> {
+    let mut nanos = schedstat.split_whitespace().map(|number| number.parse().ok().map(Duration::from_nanos));
+    Some(ThreadTimes { ran: nanos.next()??, waited: nanos.next()?? })
+}
+
+impl ThreadTimes {
+    /// What was added since `before`, as shares of `elapsed`: run, and waited.
+    pub(crate) fn shares_since(self, before: ThreadTimes, elapsed: Duration) -> (f64, f64) {
+        let share = |now: Duration, then: Duration| {
+            now.saturating_sub(then).as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+        };
+        (share(self.ran, before.ran).min(1.0), share(self.waited, before.waited).min(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_become_shares_of_what_has_passed() {
+        let times = |ran, waited| ThreadTimes {
+            ran: Duration::from_nanos(ran),
+            waited: Duration::from_nanos(waited),
+        };
+        assert_eq!(parse("600 300 7\n"), Some(times(600, 300)));
+        assert_eq!(parse("1"), None);
+        assert_eq!(times(600, 300).shares_since(times(100, 200), Duration::from_nanos(1000)), (0.5, 0.1));
+        assert_eq!(times(600, 300).shares_since(times(0, 0), Duration::ZERO), (1.0, 1.0));
+        if let Some(before) = thread_times() {
+            let after = thread_times().expect("it was there a moment ago");
+            assert!(after.ran >= before.ran);
+        }
+    }
+}

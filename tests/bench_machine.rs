@@ -1,0 +1,63 @@
+//! `hitless bench` on a machine that stands still: the run is stopped and goes on, as everything on a machine does that
+//! its hypervisor takes away.
+
+#![cfg(feature = "cli")]
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+mod common;
+
+/// How long the run stands still. It is what the run is to measure, so a real clock is the point.
+const PAUSE: Duration = Duration::from_millis(400);
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// What a run reports that stands still under way.
+fn paused_run(redis: &common::Redis, arguments: &[&str]) -> std::process::Output {
+    let before = redis.statistics();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
+    let url = redis.url();
+    command.args(["bench", "--no-load", "--shards", "1", "--tasks", "4", "--url", &url]).args(arguments);
+    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary runs");
+    common::stage::eventually("the load arrives", || {
+        let now = redis.statistics();
+        now.contains("cmdstat_get") && now != before
+    });
+    signal(&child, "-STOP");
+    let begin = Instant::now();
+    common::stage::eventually("the pause is over", || begin.elapsed() >= PAUSE);
+    signal(&child, "-CONT");
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn a_pause_of_the_machine_is_not_blamed_on_the_server() {
+    let redis = common::Redis::start();
+    let output = paused_run(&redis, &["--duration", "3s", "--json", "-", "--quiet"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let pause = report["machine"]["pause_max_us"].as_f64().expect("a pause");
+    assert!(pause >= 0.9 * PAUSE.as_micros() as f64, "{:#}", report["machine"]);
+    assert!(report["machine"]["pause_share"].as_f64().is_some_and(|share| share > 0.05));
+    let disturbances = report["machine"]["disturbances"].as_array().expect("disturbances");
+    assert!(disturbances.iter().any(|one| one["kind"] == "pause"), "{disturbances:#?}");
+    assert!(disturbances.iter().any(|one| one["kind"] == "pauses"), "{disturbances:#?}");
+    if std::fs::metadata("/proc/thread-self/schedstat").is_ok() {
+        assert!(report["machine"]["run_queue_wait_share"].is_number(), "{:#}", report["machine"]);
+        assert!(report["shards"][0]["busy_share"].is_number(), "{:#}", report["shards"]);
+    }
+}
+
+#[test]
+fn the_report_says_in_words_that_it_was_the_machine() {
+    let redis = common::Redis::start();
+    let output = paused_run(&redis, &["--duration", "3s"]);
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(told.contains("\nmachine       longest pause ") && told.contains("NOT THE SERVER: "), "{told}");
+}
