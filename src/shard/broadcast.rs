@@ -323,10 +323,13 @@ mod tests {
         }
         assert_eq!(block_on(third.next()), Some(announcement(0)));
         assert_eq!(first.announce(&announcement(1000)), 1, "only the second member's is full");
+        let overrun = || [1, 2].map(|member| first.group.0[member].overrun.load(Ordering::Relaxed));
+        assert_eq!(overrun(), [true, false]);
         for seq in 0..INBOX_MAX as i64 {
             assert_eq!(block_on(second.next()), Some(announcement(seq)));
         }
         assert!(pin!(second.next()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(overrun(), [false; 2], "the next time is told again");
     }
 
     #[test]

@@ -112,3 +112,15 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 const THREADS_MAX: usize = 256;
 const SHOWN_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_of_threads_come_back() {
+        for _ in 0..2 * THREADS_MAX {
+            assert!(Permit::take().is_some());
+        }
+    }
+}

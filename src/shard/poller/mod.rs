@@ -317,4 +317,15 @@ mod tests {
         taken(&mut naps, 2_000, true);
         assert_eq!(taken(&mut naps, 100, true), 100);
     }
+
+    #[test]
+    fn poller_whose_executor_died_keeps_no_descriptor() {
+        let poller = Poller::new();
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let socket = poller.register(near.into()).unwrap();
+        end_all();
+        assert!(poller.epoll.borrow().is_none() && poller.sources.borrow().is_empty());
+        assert_eq!(std::io::Read::read(&mut far, &mut [0]).unwrap(), 0, "the other end sees it");
+        assert!(socket.with(|_| Ok(())).is_err());
+    }
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::error::ErrorKind as Kind;
-use crate::proto::connection::Lane;
+use crate::proto::connection::{Deliver, Lane};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::resp::Frame;
-use crate::shard::calls::{Answer, CALLS_MAX};
+use crate::shard::calls::{Answer, CALLS_MAX, Calls};
 use crate::shard::foreign::{ForeignCall, foreign_call};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -43,14 +43,25 @@ fn call_from_another_thread_wakes_the_driver_and_is_answered() {
 #[test]
 fn call_from_another_thread_that_is_refused_is_told_at_once() {
     let rig = Rig::new();
-    let calls: Vec<_> = (0..CALLS_MAX).map(|_| rig.shard.incr("n")).collect();
+    rig.shard.inner.core.borrow_mut().calls = Calls::with_waiting(0);
+    let _calls: Vec<_> = (0..CALLS_MAX).map(|_| call_from_afar(&rig)).collect();
     let overloaded = told(&call_from_afar(&rig));
     assert!(matches!(overloaded, Err(Failure::Overloaded)), "{overloaded:?}");
-    drop(calls);
+    let rig = Rig::new();
     pilots::begin_shutdown(&rig.shard.inner, HOUR);
     let late = told(&call_from_afar(&rig));
     assert!(matches!(late, Err(Failure::ShutDown(Outcome::Unsent))), "{late:?}");
     assert_eq!(rig.shard.stats().calls, 0);
+}
+
+#[test]
+fn call_that_would_wait_for_room_can_be_refused_instead() {
+    let rig = Rig::with(config("redis://127.0.0.1").queue_max(1));
+    let ping = crate::cmd("PING");
+    let _first = rig.shard.try_run::<String>(&ping).unwrap();
+    let error = rig.shard.try_run::<String>(&ping).map(drop).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::Overloaded, Outcome::Unsent));
+    assert_eq!(rig.shard.stats().calls, 1);
 }
 
 #[test]
@@ -115,10 +126,10 @@ fn answered_call_leaves_no_deadline_behind() {
     assert!(rig.turn().is_pending());
     rig.say(":1\r\n:2\r\n");
     assert!(rig.is_woken() && rig.turn().is_pending());
-    let mut after = after.timeout(HOUR);
-    assert_eq!(answer(&mut after).unwrap().unwrap(), 2);
     assert_eq!(answer(&mut before).unwrap().unwrap(), 1);
+    let mut after = after.timeout(HOUR);
     assert_eq!(rig.shard.inner.core.borrow().pool.next_timeout(), None);
+    assert_eq!(answer(&mut after).unwrap().unwrap(), 2);
 }
 
 /// A task may be polled with another waker than the time before.
@@ -152,4 +163,25 @@ fn wakers_that_are_kept_are_forgotten_though_nothing_else_is_due() {
     let _next = rig.shard.incr("n");
     assert!(rig.turn().is_pending());
     assert!(rig.is_pilot_notified());
+}
+
+/// A caller that is woken may call again at once, and get the same slot, before the wakers are put back.
+#[test]
+fn waker_that_comes_back_late_does_not_take_anothers_place() {
+    let mut calls = Calls::default();
+    let (one, other) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
+    let [first, second] = [&one, &other].map(|wakes| Waker::from(wakes.clone()));
+    let ticket = calls.open(None).unwrap();
+    assert!(calls.poll(ticket, &mut Context::from_waker(&first)).0.is_pending());
+    calls.reply(ticket, Frame::Integer(1), true);
+    let mut due = calls.take_due().unwrap();
+    due.settle();
+    assert!(calls.poll(ticket, &mut Context::from_waker(&first)).0.is_ready());
+    assert_eq!(calls.open(None).unwrap(), ticket);
+    assert!(calls.poll(ticket, &mut Context::from_waker(&second)).0.is_pending());
+    assert_eq!(calls.reuse(due).len(), 1, "it is given back to be dropped");
+    one.take();
+    calls.reply(ticket, Frame::Integer(2), true);
+    calls.take_due().unwrap().settle();
+    assert_eq!((one.take(), other.take()), (0, 1));
 }

@@ -4,6 +4,8 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use super::*;
+use crate::error::ErrorKind as Kind;
+use crate::proto::error::Outcome;
 use crate::proto::maint::notification::{Announcement, Notification};
 use crate::shard::ShardGroup;
 use crate::shard::poller::Idling;
@@ -75,4 +77,36 @@ fn what_another_shard_read_wakes_the_pilot_until_this_one_has_left() {
     pilots::land(&shard.inner);
     assert_eq!(wakes.take(), 1);
     assert!(listening.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn shutdown_without_time_tells_callers_and_says_how_many_were_given_up() {
+    let mut rig = Rig::new();
+    let mut written = rig.shard.incr("a");
+    let caller = await_answer(&mut written);
+    assert!(rig.turn().is_pending());
+    let shard = rig.shard.clone();
+    let mut ended = pin!(shard.shutdown(Duration::ZERO));
+    assert!(ended.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(caller.take(), 1, "before anything else runs");
+    let error = answer(&mut written).unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::ShutDown, Outcome::Ambiguous));
+    while !matches!(pilots::turn(&rig.shard.inner), Turn::Done) {}
+    pilots::land(&rig.shard.inner);
+    match ended.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(error)) => assert!(error.to_string().contains("1 commands"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn first_socket_wakes_the_task_that_asks_about_sockets() {
+    let (shard, _) = bare::shard_of(config("redis://127.0.0.1"));
+    let (wakes, idling) = (Arc::new(Wakes::default()), Idling { spin: Duration::ZERO, naps: false });
+    let waker = Waker::from(wakes.clone());
+    let mut attending = pin!(shard.inner.poller.clone().attend(idling, || false));
+    assert!(attending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let (near, _far) = UnixStream::pair().unwrap();
+    let _socket = shard.inner.poller.register(near.into()).unwrap();
+    assert_eq!(wakes.take(), 1);
 }

@@ -4,6 +4,7 @@ mod callers;
 mod driver;
 mod endings;
 mod executor;
+mod letters;
 mod pilot;
 
 use std::io::{ErrorKind, Read, Write};

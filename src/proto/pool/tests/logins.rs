@@ -58,3 +58,47 @@ fn refusal_that_comes_after_the_renewal_is_told() {
     assert_eq!(story.events().iter().filter(|event| **event == refused).count(), 1);
     assert!(late.iter().all(|id| story.pool.is_alive(*id)));
 }
+
+#[test]
+fn renewal_is_over_when_all_have_been_answered_and_not_before() {
+    let (mut story, ids) = Story::all_ready(config_of(3));
+    story.pool.renew(Credentials::password("new"), story.now);
+    for id in &ids {
+        assert_eq!(story.written(*id), "AUTH new");
+    }
+    for id in &ids {
+        assert!(matches!(story.pool.renewal(), Renewal::UnderWay { .. }));
+        story.receive(*id, b"+OK\r\n");
+    }
+    assert_eq!(*story.pool.renewal(), Renewal::Done);
+}
+
+/// New credentials mend what the old ones broke, and nothing else.
+#[test]
+fn renewal_dials_at_once_where_a_login_was_refused_only() {
+    for (reason, at_once) in
+        [(CloseReason::Auth("WRONGPASS".into()), true), (CloseReason::Dial("refused".into()), false)]
+    {
+        let mut config = config();
+        config.backoff_first = SECOND * 100;
+        config.backoff_max = SECOND * 100;
+        let mut story = Story::new(config);
+        let id = story.dialed();
+        story.fail(id, reason);
+        story.pool.renew(Credentials::password("new"), story.now);
+        story.wait(Duration::ZERO);
+        assert_eq!(story.next_dial().is_some(), at_once);
+    }
+}
+
+#[test]
+fn refused_logins_say_what_to_do() {
+    for (reply, advice) in [
+        ("WRONGPASS no", "check the user and the password"),
+        ("NOAUTH no", "it wants a password"),
+        ("NOPERM no", "allow it `+@connection`"),
+    ] {
+        let text = CloseReason::Auth(reply.into()).to_string();
+        assert!(text.contains(reply) && text.contains(advice), "{text}");
+    }
+}

@@ -290,6 +290,23 @@ fn connection_that_is_lost_soon_after_a_handoff_is_dialed_with_more_time() {
     assert_eq!(timeout, SECOND * 10);
 }
 
+/// The next connection knows of nothing yet.
+#[test]
+fn command_that_waits_for_the_next_connection_has_the_time_of_the_lost_one() {
+    let (mut story, id) = Story::ready(config());
+    story.receive(id, opens("MIGRATING", 1, 30, "1"));
+    story.close(id);
+    let next = story.redial();
+    story.submit("a");
+    assert!(story.pool.poll_transmit(next, story.now).is_some());
+    let submitted = story.now;
+    while story.delivered.failures.is_empty() {
+        let at = story.pool.next_timeout().expect("an end to its patience");
+        story.wait(at.since(story.now));
+    }
+    assert_eq!(story.now.since(submitted), SECOND * 10);
+}
+
 #[test]
 fn a_successor_that_has_to_take_over_before_it_is_ready_is_given_time_too() {
     let (mut story, old) = Story::ready(config());

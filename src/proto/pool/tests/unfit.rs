@@ -75,6 +75,17 @@ fn server_that_leaves_anyway_is_not_replaced_as_well() {
 }
 
 #[test]
+fn server_that_has_not_said_where_it_moves_is_not_replaced_either() {
+    let mut config = patient();
+    config.endpoint = "redis.example:6379".parse().unwrap();
+    let (mut story, id) = Story::ready(config);
+    story.receive(id, moving(1, 60, None));
+    demote(&mut story, id);
+    story.run(SECOND);
+    assert!(story.next_dial().is_none());
+}
+
+#[test]
 fn demotions_are_one_while_a_handoff_goes_on_and_none_on_predecessors() {
     let (mut story, id) = Story::ready(patient());
     for _ in 0..3 {
@@ -112,4 +123,5 @@ fn nothing_is_replaced_or_asked_for_while_shutting_down() {
     story.pool.renew(new, story.now);
     assert_eq!(story.written(id), "");
     assert_eq!(*story.pool.renewal(), Renewal::Done);
+    assert!(!story.events().contains(&Event::CredentialsRenewed), "nothing was renewed");
 }

@@ -134,6 +134,7 @@ fn renewal_is_over_when_a_successor_that_knows_it_takes_over() {
     story.receive(old, moving(1, 2, Some(OTHER)));
     story.run(SECOND);
     let new = story.dialed();
+    assert!(story.pool.is_successor(new) && !story.pool.is_successor(old));
     story.pool.renew(Credentials::password("new"), story.now);
     assert_eq!(story.written(old), "AUTH new");
     assert!(matches!(story.pool.renewal(), Renewal::UnderWay { .. }));
@@ -141,4 +142,22 @@ fn renewal_is_over_when_a_successor_that_knows_it_takes_over() {
     assert!(said[0].starts_with("HELLO 3 AUTH default new"), "{said:?}");
     assert_eq!(*story.pool.renewal(), Renewal::Done);
     assert_eq!(story.events().iter().filter(|event| **event == Event::CredentialsRenewed).count(), 1);
+}
+
+/// Either of them is for the pilot, which nothing else wakes.
+#[test]
+fn pool_with_something_to_do_or_to_tell_says_so() {
+    let (mut story, id) = Story::ready(config());
+    forget(&mut story);
+    story.events();
+    assert!(!story.pool.has_actions());
+    story.receive(id, opens("MIGRATING", 1, 2, "1"));
+    assert!(story.pool.has_actions());
+    forget(&mut story);
+    assert!(story.pool.has_actions(), "the event is to be told");
+    story.events();
+    assert!(!story.pool.has_actions());
+    story.pool.renew(Credentials::password("new"), story.now);
+    story.events();
+    assert!(story.pool.has_actions(), "the driver is to be woken");
 }

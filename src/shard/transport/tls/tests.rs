@@ -190,4 +190,31 @@ fn read_that_fills_the_buffer_leaves_the_rest_for_the_next() {
     assert_eq!(taken, [[b'a'; 100], [b'b'; 100]].concat());
 }
 
+/// A server that breaks the session is told why, and what it had sent before is read all the same.
+#[test]
+fn rest_before_a_broken_record_is_read_and_the_server_told_of_it() {
+    let mut rig = Rig::new(&rustls::version::TLS13);
+    rig.server.writer().write_all(b"last words").unwrap();
+    rig.serve();
+    rig.heard();
+    // A record of application data that no key fits.
+    rig.far.write_all(&[23, 3, 3, 0, 20]).unwrap();
+    rig.far.write_all(&[7; 20]).unwrap();
+    let mut buffer = [0; 64];
+    assert!(matches!(rig.read(&mut buffer), Poll::Ready(Ok(10))));
+    assert_eq!(&buffer[..10], b"last words");
+    assert!(matches!(rig.read(&mut buffer), Poll::Ready(Err(_))));
+    assert!(!rig.heard().is_empty(), "nothing was said");
+}
+
+#[test]
+fn end_of_a_session_is_said() {
+    let Rig { client, mut far, mut server, .. } = Rig::new(&rustls::version::TLS13);
+    client.end();
+    let mut farewell = [0; 64];
+    let count = far.read(&mut farewell).unwrap();
+    server.read_tls(&mut &farewell[..count]).unwrap();
+    assert!(server.process_new_packets().unwrap().peer_has_closed());
+}
+
 const HANDSHAKE_TURNS: usize = 4;

@@ -1,5 +1,6 @@
 //! Pushes as servers, proxies and clients' tests have written them, through the decoder.
 
+mod bounds;
 mod hostile;
 
 use super::wire::parse;
