@@ -280,23 +280,23 @@ mod tests {
     fn floating_handle_is_held_until_its_last_reply() {
         let (client, mailboxes) = client();
         for handle in [client.least_loaded(), client.on_callers_core()] {
-            let first = handle.incr("a");
-            let second = handle.incr("b");
+            let mut first = handle.incr("a");
+            let mut second = handle.incr("b");
             let mut calls = received(&mailboxes);
             let held: Vec<_> = calls.iter().map(|(shard, entry, _)| (*shard, *entry)).collect();
             assert_eq!(held[0], held[1], "its calls keep their order");
             answer(calls.remove(0), Ok(Frame::Integer(1)));
-            assert_eq!(block_on(first).unwrap(), 1);
+            assert_eq!(block_on(&mut first).unwrap(), 1);
             let third = handle.incr("c");
             let mut later = received(&mailboxes);
             assert_eq!((later[0].0, later[0].1), held[0], "one of them is still open");
             drop(third);
             answer(later.remove(0), Ok(Frame::Integer(3)));
             answer(calls.remove(0), Ok(Frame::Integer(2)));
-            assert_eq!(block_on(second).unwrap(), 2);
+            assert_eq!(block_on(&mut second).unwrap(), 2);
             let _fourth = handle.incr("d");
             let free = received(&mailboxes);
-            assert_ne!(free[0].1, held[0].1, "it takes its turn again");
+            assert_ne!(free[0].1, held[0].1, "it takes its turn again, though they are kept");
         }
     }
 
@@ -365,8 +365,11 @@ mod tests {
         let threads = Threads::of(mailboxes.to_vec());
         let client = Client::bound(Arc::new(Shared::new(threads, config.effective().unwrap())));
         let mut waiting: Vec<_> = (0..3).map(|_| client.incr("a")).collect();
-        let mut taken = Vec::new();
-        for count in 1..=3 {
+        let mut taken = received(&mailboxes);
+        // There is room, but two stand before it.
+        waiting.push(client.incr("a"));
+        assert!(received(&mailboxes).is_empty());
+        for count in 2..=4 {
             for reply in &mut waiting {
                 assert!(block_on(poll_once(reply)).is_none());
             }
@@ -376,7 +379,7 @@ mod tests {
         for reply in &mut waiting {
             let _ = block_on(poll_once(reply));
         }
-        // Nobody polls it: it is in the mailbox all the same.
+        // Nobody polls this one: it is in the mailbox all the same.
         let _direct = client.incr("b");
         assert_eq!(received(&mailboxes).len(), 1);
     }

@@ -115,3 +115,38 @@ fn tenants(effective: &Effective) -> Result<(Vec<Arc<Mailbox>>, Vec<Tenant>)> {
 fn close(mailboxes: &[Arc<Mailbox>]) {
     mailboxes.iter().for_each(|mailbox| mailbox.close());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+    use crate::client::Client;
+    use crate::config::Config;
+
+    struct Ended(Arc<AtomicBool>);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    thread_local! {
+        static ENDED: RefCell<Option<Ended>> = const { RefCell::new(None) };
+    }
+
+    #[test]
+    fn shutdown_returns_when_every_thread_has_ended() {
+        let client = Client::start(Config::from_url("redis://127.0.0.1:1").unwrap().shards(1)).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = ended.clone();
+        block_on(client.run_on(0, move |_| async move { ENDED.set(Some(Ended(told))) })).unwrap();
+        block_on(client.shutdown(Duration::ZERO)).unwrap();
+        assert!(ended.load(Ordering::SeqCst), "the thread drops what is its own when it ends");
+    }
+}

@@ -30,6 +30,19 @@ pub(super) fn shard_in(group: &ShardGroup, config: Config) -> (Shard, Connection
     (shard, id)
 }
 
+/// A shard whose only connection is about to be dialed.
+#[cfg(test)]
+pub(super) fn dialing(config: Config) -> (Shard, ConnectionId) {
+    let effective = config.effective().expect("settings that hold");
+    let member = ShardGroup::new(1).join().expect("a seat");
+    let shard = Shard::at_rest(effective, Arc::new(member), None);
+    let action = shard.inner.core.borrow_mut().pool.poll_action();
+    match action {
+        Some(Action::Dial { id, .. }) => (shard, id),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Answers whatever the pool writes, until its connection is ready.
 fn shake_hands(shard: &Shard) -> ConnectionId {
     let (now, core) = (shard.inner.clock.now(), &mut *shard.inner.core.borrow_mut());

@@ -35,7 +35,11 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
 }
 
 /// Waits for `future`, or for the pool to lose interest in the connection.
-async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn unless_closed<T>(
+    inner: &Rc<Inner>,
+    id: ConnectionId,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|context| {
         if !inner.take_seat(id, context) {
@@ -47,7 +51,7 @@ async fn unless_closed<T>(inner: &Rc<Inner>, id: ConnectionId, future: impl Futu
     .await
 }
 
-async fn drive(
+pub(super) async fn drive(
     inner: &Rc<Inner>,
     id: ConnectionId,
     mut stream: Stream,

@@ -135,7 +135,7 @@ pub(super) fn turn(inner: &Rc<Inner>) -> Turn {
     }
 }
 
-fn act(inner: &Rc<Inner>, action: Action) {
+pub(super) fn act(inner: &Rc<Inner>, action: Action) {
     let shard = inner.member.index();
     match action {
         Action::Dial { id, endpoint, timeout } => {

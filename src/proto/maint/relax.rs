@@ -363,7 +363,7 @@ mod tests {
         );
         assert!(!windows.is_empty());
         assert_eq!(windows.next_expiry(), Some(at(11)));
-        windows.expire(at(11));
+        assert!(!windows.expire(at(10)) && windows.expire(at(11)));
         assert!(windows.is_empty() && windows.in_effect(at(11)).is_none());
     }
 

@@ -328,4 +328,29 @@ mod tests {
         assert_eq!(std::io::Read::read(&mut far, &mut [0]).unwrap(), 0, "the other end sees it");
         assert!(socket.with(|_| Ok(())).is_err());
     }
+
+    #[derive(Default)]
+    struct Count(std::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn last_socket_of_a_retired_poller_ends_its_task() {
+        let (poller, count) = (Poller::new(), Arc::new(Count::default()));
+        let sockets = [(); 2].map(|()| {
+            let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+            poller.register(near.into()).unwrap()
+        });
+        poller.retire();
+        for (socket, wakes) in sockets.into_iter().zip([0, 1]) {
+            poller.waker.set(Some(Waker::from(count.clone())));
+            drop(socket);
+            assert_eq!(count.0.load(std::sync::atomic::Ordering::Relaxed), wakes);
+        }
+        assert!(poller.is_over());
+    }
 }

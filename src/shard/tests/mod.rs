@@ -1,11 +1,13 @@
 //! The tasks of a shard, taken turn by turn without an executor: what wakes whom, and what is given back.
 
 mod callers;
+mod dialing;
 mod driver;
 mod endings;
 mod executor;
 mod letters;
 mod pilot;
+mod watchers;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -125,9 +127,11 @@ fn run_pilot(rig: &Rig) -> Option<Duration> {
     }
 }
 
-/// One connection that says nothing of its own accord, so that no timer runs for it.
+/// One connection that says nothing of its own accord, so that no timer runs for it; and time enough for a machine that
+/// stands still in the middle of a test.
 fn config(url: &str) -> Config {
-    Config::from_url(url).unwrap().shards(1).connections_per_shard(1).idle_ping(Duration::MAX)
+    let config = Config::from_url(url).unwrap().shards(1).connections_per_shard(1);
+    config.idle_ping(Duration::MAX).command_timeout(Duration::from_secs(3600))
 }
 
 /// Polls a call as a task does; who is woken when it is answered.

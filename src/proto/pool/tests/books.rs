@@ -4,25 +4,26 @@ use super::story::*;
 use super::*;
 
 #[test]
-fn loss_is_laid_to_maintenance_only_while_it_lasts_but_for_a_move() {
-    for (name, laid_to) in [("MIGRATING", None), ("MOVING", Some("MOVING"))] {
+fn loss_is_laid_to_maintenance_while_it_lasts_and_to_a_move_for_longer() {
+    for (push, seconds, laid_to) in [
+        (opens("MIGRATING", 1, 10, "1"), 9, Some("MIGRATING")),
+        (opens("MIGRATING", 1, 10, "1"), 10, None),
+        (moving(1, 10, None), 14, Some("MOVING")),
+        (moving(1, 10, None), 15, None),
+    ] {
         let mut config = config();
         config.connection.command_timeout = SECOND * 60;
         let (mut story, id) = Story::ready(config);
-        let push = match laid_to {
-            None => opens(name, 1, 10, "1"),
-            Some(_) => moving(1, 10, None),
-        };
-        story.receive(id, push);
+        story.receive(id, &push);
         story.submit("a");
         story.written(id);
-        story.run(SECOND * 12);
+        story.run(SECOND * seconds);
         let id = ConnectionId { entry: ONLY, generation: story.pool.generation_in_use(ONLY).unwrap() };
         story.close(id);
         let [(1, Failure::Lost { maintenance, .. })] = &story.delivered.failures[..] else {
-            panic!("{name}: {:?}", story.delivered.failures)
+            panic!("{push}: {:?}", story.delivered.failures)
         };
-        assert_eq!(*maintenance, laid_to);
+        assert_eq!(*maintenance, laid_to, "after {seconds} s");
     }
 }
 
@@ -72,4 +73,13 @@ fn bytes_of_connections_that_are_gone_are_counted() {
     story.close(id);
     let after = story.pool.counters();
     assert_eq!((after.bytes_received, after.bytes_sent), (before.bytes_received, before.bytes_sent));
+}
+
+#[test]
+fn results_of_handoffs_say_why() {
+    use crate::proto::maint::event::HandoffResult;
+    assert!(HandoffResult::GaveUp("refused".into()).to_string().contains("refused"));
+    for result in [HandoffResult::Succeeded, HandoffResult::Deadline, HandoffResult::BreakerOpen] {
+        assert!(!result.to_string().is_empty(), "{}", result.name());
+    }
 }

@@ -9,6 +9,7 @@ mod own;
 mod relaxed;
 mod schedule;
 mod story;
+mod strange;
 mod timers;
 mod unfit;
 mod wakes;

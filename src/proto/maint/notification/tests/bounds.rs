@@ -19,3 +19,17 @@ fn moves_beyond_their_bound_are_bad_items() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn slots_that_cannot_be_read_are_bad_items_of_a_move() {
+    let moves = array(&[&array(&["10.0.0.1:1", "7,x,9"]), "10.0.0.2:1 1,99999"]);
+    let items =
+        [Frame::Bulk("SMIGRATED".into()), Frame::Integer(1), frame(format!("{moves}\r\n").as_bytes())];
+    match parse(&items, PORT) {
+        Parsed::Maintenance { notification: Notification::SlotsMigrated { moves, .. }, bad_items } => {
+            let slots: Vec<_> = moves.iter().flat_map(|moved| moved.slots.clone()).collect();
+            assert_eq!((slots, bad_items), (vec![7..=7, 9..=9, 1..=1], 2));
+        }
+        other => panic!("{other:?}"),
+    }
+}

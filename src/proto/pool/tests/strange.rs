@@ -1,0 +1,42 @@
+//! Servers that answer what nobody asked for, and what callers are told of it.
+
+use super::story::*;
+use super::*;
+
+#[test]
+fn hello_that_is_answered_with_something_else_is_refused_by_its_kind() {
+    for (answer, kind) in [
+        ("+OK\r\n", "simple string"),
+        (":1\r\n", "integer"),
+        ("$2\r\nOK\r\n", "bulk string"),
+        ("_\r\n", "null"),
+        ("#t\r\n", "boolean"),
+        (",1.5\r\n", "double"),
+        ("(3492890328409238509324850943850943825024385\r\n", "big number"),
+        ("=6\r\ntxt:OK\r\n", "verbatim string"),
+        ("~0\r\n", "set"),
+    ] {
+        let mut story = Story::new(config());
+        let id = story.dialed();
+        story.pool.handle_connected(id, PEER, None, story.now);
+        story.written(id);
+        assert!(!story.receive(id, answer), "{kind}");
+        let reason = story.closed().unwrap().to_string();
+        assert_eq!(reason, format!("the server refused HELLO: {kind}"));
+    }
+}
+
+/// What kept a command from being sent is of no interest once it was.
+#[test]
+fn deadline_of_one_call_names_the_obstacle_of_what_was_not_sent() {
+    let mut story = Story::new(config());
+    let id = story.dialed();
+    story.fail(id, CloseReason::Dial("refused".into()));
+    let position = story.submit("a");
+    story.pool.set_deadline(ONLY, position, Ticket(1), Duration::from_millis(1), story.now);
+    story.wait(Duration::from_millis(1));
+    let Failure::TimedOut { obstacle: Some(obstacle), .. } = &story.delivered.failures[0].1 else {
+        panic!("{:?}", story.delivered.failures)
+    };
+    assert_eq!(obstacle.to_string(), "could not connect: refused");
+}
