@@ -251,3 +251,19 @@ proptest! {
         let _ = decode_cut(limits, &[b">9\r\n", &bytes[..]].concat());
     }
 }
+
+/// Text may be as long as it likes where nobody keeps it. A number or a length that is this long is none.
+#[test]
+fn push_with_an_endless_line_is_skipped_if_the_line_is_text() {
+    for (kind, is_skipped) in
+        [("+", true), ("-", true), ("(", true), (":", false), ("$", false), ("*", false)]
+    {
+        let digits = "1".repeat(LINE_MAX + 10);
+        let wire = [format!(">1\r\n{kind}{digits}\r\n").as_bytes(), REPLY].concat();
+        let decoded = decode_with(Limits::default(), wire.chunks(1000));
+        match is_skipped {
+            true => assert_eq!(decoded.unwrap().1, 1, "{kind}"),
+            false => assert_eq!(decoded, Err(DecodeError::LineTooLong), "{kind}"),
+        }
+    }
+}
