@@ -72,7 +72,12 @@ fn letter_that_asks_for_the_end_is_answered_and_those_behind_it_are_refused() {
     assert!(serving.as_mut().poll(context).is_pending());
     while !matches!(pilots::turn(&rig.shard.inner), Turn::Done) {}
     pilots::land(&rig.shard.inner);
-    while serving.as_mut().poll(context).is_pending() {}
+    let ended = loop {
+        if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+            break ended.expect("one asked for it");
+        }
+    };
+    ended.tell();
     assert!(matches!(told.try_recv(), Ok(Some(Ok(())))));
     let Poll::Ready(Some(answer)) = late.poll(context) else { panic!("it was told nothing") };
     assert!(matches!(answer, Err(Failure::ShutDown(Outcome::Unsent))), "{answer:?}");
@@ -95,5 +100,10 @@ fn shard_without_clients_finishes_what_it_was_given_and_ends() {
     assert!(matches!(last.poll(context), Poll::Ready(Some(Ok(_)))));
     while !matches!(pilots::turn(&rig.shard.inner), Turn::Done) {}
     pilots::land(&rig.shard.inner);
-    while serving.as_mut().poll(context).is_pending() {}
+    let ended = loop {
+        if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+            break ended;
+        }
+    };
+    assert!(ended.is_none(), "nobody asked for it");
 }
