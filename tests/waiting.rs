@@ -172,13 +172,16 @@ fn forgotten_calls_run_in_order_also_without_room() {
         }
     });
     let observer = start(config(&redis));
+    let start = Instant::now();
     while observer.get::<Option<usize>>("counter").wait().unwrap() != Some(MAILBOX + 1000) {
+        assert!(start.elapsed() < LONG / 2, "what waits is not sent");
         std::thread::yield_now();
     }
     block_on(client.run_on(0, |shard| async move { shard.set("key", "1").fire_and_forget() }))
         .unwrap()
         .unwrap();
     while observer.get::<Option<String>>("key").wait().unwrap().is_none() {
+        assert!(start.elapsed() < LONG, "it is not sent");
         std::thread::yield_now();
     }
     block_on(client.shutdown(LONG)).unwrap();

@@ -89,6 +89,21 @@ fn what_nobody_wants_any_more_is_not_sent() {
     });
 }
 
+/// The caller of what waits leaves while another call is made.
+#[test]
+fn what_was_left_makes_room_for_later_calls() {
+    in_every_order(4, || {
+        let world = World::new();
+        assert_eq!((world.send(0, false), world.send(1, true)), (Sent::InTheMailbox, Sent::Waiting));
+        let leaver = world.spawn(|world| world.overflow.trim());
+        assert_ne!(world.send(2, false), Sent::Refused);
+        assert_eq!(block_on(world.mailbox().next()).unwrap().number, 0);
+        world.flush();
+        assert_eq!(block_on(world.mailbox().next()).unwrap().number, 2);
+        leaver.join().unwrap();
+    });
+}
+
 /// The shard ends while two threads wait for it to take what waits.
 #[test]
 fn every_call_is_told_of_a_shard_that_is_gone() {
