@@ -43,7 +43,7 @@
 //! | on several of them | [`Shard::connect_in`] a [`ShardGroup`], so that all know what one is told | no hop between cores |
 //! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
 //!
-//! [`manual`] has a page on each, and on sizes, failures and moving over from other clients.
+//! [`manual`] has a page on each, and on sizes, failures, security and moving over from other clients.
 //!
 //! # Commands
 //!
@@ -152,7 +152,7 @@
 //! | target | what it says |
 //! |---|---|
 //! | `hitless::shard` | a lost connection at `warn`, refused credentials at `error`, everything else at `debug` or below |
-//! | `hitless::maintenance` | what servers announce, once for each event, at `info` |
+//! | `hitless::maintenance` | what servers announce, once for each event, at `info`; targets that are not allowed at `warn` |
 //! | `hitless::handoff` | a connection that was handed off at `info`, one that was not at `warn`, each that begins at `debug` |
 
 #![deny(missing_docs)]
@@ -205,7 +205,9 @@ pub mod redis_rs;
 pub mod serde;
 /// How servers are reached: what finds the addresses of names, what to log in with, and TLS.
 pub mod net {
-    pub use crate::config::{Credentials, CredentialsProvider, Resolve};
+    pub use crate::config::{
+        Credentials, CredentialsProvider, Resolve, TargetPattern, Targets, TargetsError,
+    };
     #[cfg(feature = "tls")]
     pub use crate::config::{Tls, TlsVersion};
 }

@@ -8,6 +8,7 @@
 //! | [`sizing`] | how many shards and connections, and which bounds |
 //! | [`failures`] | what happens to a command, whatever fails |
 //! | [`rehearsing`] | maintenance on your own machine, and what other clients make of it |
+//! | [`security`] | what a server may make a client do |
 //! | [`moving_over`] | from redis-rs, fred, deadpool and the like |
 
 #[doc = include_str!("manual/in_tokio.md")]
@@ -27,6 +28,9 @@ pub mod failures {}
 
 #[doc = include_str!("manual/rehearsing.md")]
 pub mod rehearsing {}
+
+#[doc = include_str!("manual/security.md")]
+pub mod security {}
 
 #[doc = include_str!("manual/moving_over.md")]
 pub mod moving_over {}

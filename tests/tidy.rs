@@ -55,7 +55,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/proto/time", &[]),
     ("src/proto/endpoint", &[]),
     ("src/proto/error", &["proto::resp"]),
-    ("src/proto/maint", &["proto::resp", "proto::time", "proto::endpoint", "proto::error"]),
+    ("src/proto/targets", &["proto::time", "proto::endpoint"]),
+    ("src/proto/maint", &["proto::resp", "proto::time", "proto::endpoint", "proto::error", "proto::targets"]),
     (
         "src/proto/connection",
         &["proto::resp", "proto::time", "proto::endpoint", "proto::error", "proto::maint::mode"],
@@ -69,6 +70,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "proto::error",
             "proto::connection",
             "proto::maint",
+            "proto::targets",
         ],
     ),
     ("src/proto/mod", &[]),

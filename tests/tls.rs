@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use common::authority::{Authority, Certificates};
 use common::stage::{ENDLESS, PATIENCE, Stage, connected_to, eventually, impatient, is_ended, is_handed_off};
 use common::{Redis, obstacle};
 use futures_lite::future::block_on;
-use hitless::net::{Tls, TlsVersion};
+use hitless::net::{Targets, Tls, TlsVersion};
 use hitless::observe::{Event, HandoffResult};
 use hitless::{Client, Config, Endpoint, Error, ErrorKind};
 
@@ -294,6 +294,31 @@ fn mv_tls_names_on_sockets() {
         let says = |result: &HandoffResult| result.to_string().contains("certificate is not for");
         assert!(results.len() == 2 && results.iter().all(says) && moved == 0, "{results:?}");
     }
+}
+
+/// A move that leads to what is not the same service, or to what speaks no TLS, is no move: the old connection serves on,
+/// and no credentials go anywhere in the clear.
+#[test]
+fn sc_tls_move_needs_valid_name() {
+    let configured: &[&str] = &["db.test"];
+    let (results, moved) = moved([configured, &["elsewhere.test"]], "node-2.test.", None);
+    let says = |result: &HandoffResult| result.to_string().contains("certificate is not for");
+    assert!(results.len() == 2 && results.iter().all(says) && moved == 0, "{results:?}");
+
+    let (stage, thief) = (Stage::certified(&[ADDRESS]), TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let config = stage.config().password("s3cret").targets(Targets::Any);
+    let client = client(config.shards(1).connections_per_shard(1).maintenance(impatient()));
+    let port = thief.local_addr().expect("an address").port();
+    stage.rehearse(0, &format!(r"PUSH >4\r\n+MOVING\r\n:1\r\n:20\r\n+127.0.0.1:{port}\r\n"));
+    let mut stolen = [0; 4096];
+    let (mut socket, _) = thief.accept().expect("it is allowed to go there");
+    let count = socket.read(&mut stolen).expect("it says hello");
+    assert_eq!(stolen[..2], [0x16, 3], "a record of a TLS handshake");
+    assert!(!stolen[..count].windows(6).any(|bytes| bytes == b"s3cret"));
+    drop((socket, thief));
+    stage.events.wait("the handoff has failed", 1, is_ended);
+    block_on(client.incr("counter")).expect("it serves");
+    assert_eq!(connected_to(&client, stage.address(0)), 1);
 }
 
 /// Nothing of what was asked for is lost when endpoints that speak TLS move their clients.

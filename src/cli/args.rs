@@ -11,6 +11,7 @@ use super::parse;
 use super::repeat::RepeatArgs;
 use super::tls::TlsArgs;
 use crate::Maintenance;
+use crate::config::Targets;
 use crate::load::{
     Arrivals, COMMAND_RATIO_MAX, KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, Share,
     TASKS_MAX, Template, ValueSize, Via, Workload, WorkloadError,
@@ -217,6 +218,10 @@ pub(super) struct MaintenanceArgs {
     /// server says that it moves [default: auto, or what the URL says]
     #[arg(long, value_name = "MODE")]
     pub(super) maint: Option<MaintArg>,
+    /// Where servers may send the client: same-reach, any, or patterns such as 10.0.0.0/8,
+    /// .example.com, 10.0.0.7:6379 [default: same-reach, or what the URL says]
+    #[arg(long, value_name = "PATTERNS")]
+    pub(super) targets: Option<Targets>,
     /// When, after the start, the endpoint in use announces that it moves to the other one, of the
     /// two in this process; may be given often [default: half way through --duration; never with
     /// --requests or --maint disabled]

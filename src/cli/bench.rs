@@ -292,6 +292,9 @@ fn config(
     if let Some(mode) = args.maintenance.maint {
         config = config.maintenance(mode.setting());
     }
+    if let Some(targets) = &args.maintenance.targets {
+        config = config.targets(targets.clone());
+    }
     config = args.tls.apply(config, args.url().map(|_| url), made)?;
     let effective = config.effective().map_err(|error| settings::refused(&args.tls.peer, &error))?;
     Ok((config, effective))

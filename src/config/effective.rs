@@ -61,6 +61,7 @@ impl Effective {
             ("limits.depth", config.limits.depth.to_string()),
             ("limits.elements", config.limits.elements.to_string()),
             ("limits.bytes", config.limits.bytes.to_string()),
+            ("targets", config.targets.to_string()),
         ];
         fields.extend(self.maintenance_fields());
         fields
@@ -218,6 +219,7 @@ impl Effective {
             },
             queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
             maint: config.maintenance.0.clone(),
+            targets: config.targets.clone(),
             backoff_first: config.reconnect_backoff.0,
             backoff_max: config.reconnect_backoff.1,
             renewable: config.provider.get().is_some(),

@@ -36,6 +36,7 @@ use crate::proto::connection::Secret;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::event::Event;
 use crate::proto::resp::Limits;
+pub use crate::proto::targets::{TargetPattern, Targets, TargetsError};
 
 /// How to reach a server, and how much to ask of it.
 ///
@@ -74,6 +75,7 @@ pub struct Config {
     spin_before_park: Duration,
     nap_before_park: Option<bool>,
     limits: Limits,
+    targets: Targets,
     maintenance: Maintenance,
     hook: Hook,
     resolver: Resolver,
@@ -108,6 +110,7 @@ impl Config {
             spin_before_park: Duration::ZERO,
             nap_before_park: None,
             limits: Limits::default(),
+            targets: Targets::default(),
             maintenance: Maintenance::default(),
             hook: Hook::default(),
             resolver: Resolver::default(),
@@ -145,6 +148,7 @@ impl Config {
     /// | `relaxed_timeout` | [`Maintenance::relaxed_timeout`] | |
     /// | `handoff_timeout` | [`Maintenance::handoff_timeout`] | |
     /// | `max_handoff_retries` | [`Maintenance::handoff_retries_max`] | `handoff_retries_max` |
+    /// | `targets` | [`Config::targets`]: `same-reach`, `any`, or patterns with commas between | |
     /// | `server_name` | the name in the server's certificate | `sni` |
     /// | `ca_file` | a PEM file with the authorities to trust | `ssl_ca_certs` |
     /// | `cert_file`, `key_file` | PEM files of what the client shows the server | `ssl_certfile`, `ssl_keyfile` |
@@ -369,6 +373,16 @@ impl Config {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Where servers may send this client ([`Targets::SameReach`]). What they name beyond it is not dialed.
+    ///
+    /// Without TLS, whoever a server names gets the credentials of this client. Where servers and the network are not
+    /// trusted, list the targets: [`Targets::only`].
+    #[must_use]
+    pub fn targets(mut self, targets: Targets) -> Self {
+        self.targets = targets;
         self
     }
 

@@ -36,6 +36,13 @@ pub(crate) fn log(shard: usize, event: &Event) {
                 "a connection was not handed off"
             );
         }
+        Event::TargetRefused { peer, redirection, target, reason } => {
+            tracing::warn!(
+                target: "hitless::maintenance",
+                shard, %peer, %redirection, named = %target, %reason,
+                "a server named a target that is not allowed"
+            );
+        }
         Event::CredentialsRenewed => {
             tracing::info!(target: "hitless::shard", shard, "logged in with new credentials");
         }

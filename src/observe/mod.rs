@@ -12,3 +12,4 @@ pub use self::latency::LatencyHistogram;
 pub use crate::proto::maint::event::{Event, HandoffResult, MaintenanceStats};
 pub use crate::proto::maint::mode::UnknownEndpointType;
 pub use crate::proto::maint::notification::{Notification, NotificationKind, SlotMove};
+pub use crate::proto::targets::Redirection;

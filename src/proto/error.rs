@@ -67,6 +67,9 @@ pub(crate) enum CloseReason {
     Tls { problem: Cause, remedy: Option<Remedy> },
     #[error("the server speaks {0}, not Redis")]
     Stranger(Stranger),
+    /// A server sent the client somewhere, and every address there is one that it may not name.
+    #[error("a server sent the client where it does not go: {0}")]
+    TargetRefused(String),
     #[error("not connected within {0:?}")]
     ConnectTimeout(Duration),
     #[error("connected, but no reply to {awaited} came within {after:?} of dialing")]

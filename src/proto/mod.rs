@@ -17,4 +17,5 @@ pub(crate) mod error;
 pub(crate) mod maint;
 pub(crate) mod pool;
 pub(crate) mod resp;
+pub(crate) mod targets;
 pub(crate) mod time;

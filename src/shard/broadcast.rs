@@ -12,9 +12,12 @@ use std::task::Poll;
 use atomic_waker::AtomicWaker;
 use concurrent_queue::ConcurrentQueue;
 
+use super::told::Told;
 use crate::error::{Error, ErrorKind, Result};
+use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
 use crate::proto::maint::notification::Announcement;
+use crate::proto::time::Instant;
 
 /// Shards that tell each other what their servers announce.
 ///
@@ -39,7 +42,7 @@ use crate::proto::maint::notification::Announcement;
 ///
 /// Shards without a group, or in different ones, each rely on what their own connections are told.
 #[derive(Clone)]
-pub struct ShardGroup(Arc<[Inbox]>);
+pub struct ShardGroup(Arc<[Inbox]>, Arc<Told>);
 
 struct Inbox {
     /// How often somebody has taken or left this seat: it is taken while that is odd.
@@ -59,7 +62,7 @@ impl ShardGroup {
     }
 
     fn with_room(members: usize, announcements: usize) -> Self {
-        ShardGroup((0..members).map(|_| Inbox::new(announcements)).collect())
+        ShardGroup((0..members).map(|_| Inbox::new(announcements)).collect(), Arc::default())
     }
 
     /// For how many shards it is.
@@ -121,6 +124,11 @@ impl Member {
 
     pub(crate) fn is_teller(&self) -> bool {
         self.inbox().is_some() && self.group.is_teller(self.index)
+    }
+
+    /// Whether no member has told the application of this refused target within the last minute.
+    pub(crate) fn is_first_to_tell(&self, target: &Endpoint, now: Instant) -> bool {
+        self.group.1.is_first(target, now)
     }
 
     /// Tells every other member, and says how many had no room for it. Each of those hears from the server, too.

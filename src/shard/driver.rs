@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::transport::{self, Stream};
-use super::{Inner, credentials};
+use super::{Inner, credentials, resolve};
 use crate::proto::connection::Credentials;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
@@ -21,7 +21,8 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
         if inner.core.borrow().pool.is_successor(id) {
             inner.lookups.forget(&endpoint);
         }
-        let dial = transport::dial(&endpoint, timeout, &inner.effective, &inner.lookups, &inner.poller);
+        let addresses = resolve::admitted(&inner, id, &endpoint);
+        let dial = transport::dial(&endpoint, addresses, timeout, &inner.effective, &inner.poller);
         let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective, timeout));
         match unless_closed(&inner, id, both).await {
             Some(Ok((stream, login))) => drive(&inner, id, stream, &endpoint, login).await,

@@ -35,6 +35,7 @@ mod tenancy;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod thread;
+mod told;
 mod transport;
 
 use std::cell::RefCell;

@@ -176,6 +176,11 @@ fn tell_events(inner: &Inner) {
         if matches!(event, Event::Announced { .. }) && !inner.member.is_teller() {
             continue;
         }
+        if let Event::TargetRefused { target, .. } = &event
+            && !inner.member.is_first_to_tell(target, inner.clock.now())
+        {
+            continue;
+        }
         observe::log::log(shard, &event);
         inner.effective.hook().tell(shard, &event);
     }

@@ -1,25 +1,31 @@
 //! Names to addresses, without stopping the executor: a resolver blocks, for seconds if it is unlucky, and runs on a
 //! thread of its own.
 //!
-//! Connections of one shard that want the same name share one look-up, and its answer for a short time.
+//! Connections of one shard that want the same name share one look-up, and its answer for a short time. A shard has so
+//! many threads for the look-ups of its own endpoint, and as many for those that servers cause: names that they announce
+//! must not keep a client, this one or another of the process, from finding its own server.
 
 mod names;
+mod permits;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 
 use futures_channel::oneshot;
 
 use self::names::{Answer, Asked, Lookup, Names, Wanted};
+use self::permits::Permits;
 use super::{Clock, Inner};
 use crate::config::{Effective, Resolver};
 use crate::proto::endpoint::Endpoint;
-use crate::proto::pool::LookupId;
+use crate::proto::error::CloseReason;
+use crate::proto::pool::{ConnectionId, LookupId};
 
 /// What a shard asks for addresses.
 #[derive(Clone)]
@@ -27,20 +33,26 @@ pub(super) struct Lookups {
     names: Rc<RefCell<Names>>,
     resolver: Resolver,
     clock: Clock,
+    /// For the configured endpoint, and for what servers cause. Threads hold them longer than anybody waits.
+    own: Arc<Permits>,
+    caused: Arc<Permits>,
+}
+
+/// On whose account a name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Account {
+    /// The user's, who configured it.
+    Own,
+    /// A server's, which named it, or announced something for which it has to be looked up.
+    Server,
 }
 
 impl Lookups {
     pub(super) fn new(effective: &Effective, clock: Clock) -> Self {
         let names = Names::new(effective.dns_cache(), effective.connect_timeout());
-        Lookups { names: Rc::new(RefCell::new(names)), resolver: effective.resolver().clone(), clock }
-    }
-
-    /// All addresses of an endpoint's name, in the resolver's order, as they were a moment ago.
-    ///
-    /// # Errors
-    /// Why there is none, as text.
-    pub(super) async fn recent(&self, endpoint: &Endpoint) -> Answer {
-        self.find(endpoint, Wanted::Recent).await
+        let names = Rc::new(RefCell::new(names));
+        let [own, caused] = [(); 2].map(|()| Arc::new(Permits::new(LOOKUPS_MAX / 2)));
+        Lookups { names, resolver: effective.resolver().clone(), clock, own, caused }
     }
 
     /// A connection to this endpoint has ended: its name is looked up anew for the next.
@@ -48,13 +60,17 @@ impl Lookups {
         self.names.borrow_mut().forget(endpoint);
     }
 
-    async fn find(&self, endpoint: &Endpoint, wanted: Wanted) -> Answer {
+    /// All addresses of an endpoint's name, in the resolver's order.
+    ///
+    /// # Errors
+    /// Why there is none, as text.
+    async fn find(&self, endpoint: &Endpoint, wanted: Wanted, account: Account) -> Answer {
         let asked = self.names.borrow_mut().ask(endpoint, wanted, self.clock.now());
         let answer = match asked {
             Asked::Known(addresses) => return Ok(addresses),
             Asked::Waits(answer) => answer,
             Asked::Begins(lookup, answer) => {
-                self.begin(lookup, endpoint);
+                self.begin(lookup, endpoint, account);
                 answer
             }
         };
@@ -62,14 +78,39 @@ impl Lookups {
     }
 
     /// In a task of its own: whoever asked first may leave before the others.
-    fn begin(&self, lookup: Lookup, endpoint: &Endpoint) {
+    fn begin(&self, lookup: Lookup, endpoint: &Endpoint, account: Account) {
         let (lookups, endpoint) = (self.clone(), endpoint.clone());
         let task = async move {
-            let answer = look_up(&endpoint, &lookups.resolver).await;
+            let permits = match account {
+                Account::Own => &lookups.own,
+                Account::Server => &lookups.caused,
+            };
+            let answer = look_up(&endpoint, &lookups.resolver, permits).await;
             lookups.names.borrow_mut().answered(lookup, answer, lookups.clock.now());
         };
         glommio::spawn_local(task).detach();
     }
+}
+
+/// The addresses of an endpoint that this connection may be dialed at, as they were a moment ago.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn admitted(
+    inner: &Inner,
+    id: ConnectionId,
+    endpoint: &Endpoint,
+) -> Result<Vec<SocketAddr>, CloseReason> {
+    let found = match endpoint.socket_addr() {
+        Some(address) => vec![address],
+        None => {
+            let is_sent = inner.core.borrow_mut().pool.is_sent(id);
+            let account = if is_sent { Account::Server } else { Account::Own };
+            let found = inner.lookups.find(endpoint, Wanted::Recent, account).await;
+            found.map_err(|text| CloseReason::Dial(text.into()))?
+        }
+    };
+    inner.core.borrow_mut().pool.admit(id, found, inner.clock.now())
 }
 
 /// Looks a name up for the pool, within the connect timeout, and tells it what came of it. The pool watches for a
@@ -92,7 +133,8 @@ async fn resolve_in_time(inner: &Inner, endpoint: &Endpoint) -> Option<Answer> {
         return Some(Ok(vec![address]));
     }
     let timeout = inner.effective.connect_timeout();
-    let mut found = pin!(inner.lookups.find(endpoint, Wanted::New));
+    // A name is watched because of what a server announced.
+    let mut found = pin!(inner.lookups.find(endpoint, Wanted::New, Account::Server));
     let mut timer = pin!(glommio::timer::Timer::new(timeout));
     poll_fn(|context| {
         if let Poll::Ready(result) = found.as_mut().poll(context) {
@@ -116,10 +158,10 @@ async fn resolve_in_time(inner: &Inner, endpoint: &Endpoint) -> Option<Answer> {
 ///
 /// # Errors
 /// Why there is none, as text.
-async fn look_up(endpoint: &Endpoint, resolver: &Resolver) -> Answer {
+async fn look_up(endpoint: &Endpoint, resolver: &Resolver, permits: &Arc<Permits>) -> Answer {
     let (sender, receiver) = oneshot::channel();
     let (host, port, resolver) = (endpoint.host().to_owned(), endpoint.port(), resolver.clone());
-    let permit = LEFT.take().ok_or("too many name look-ups are under way")?;
+    let permit = permits.take().ok_or("too many look-ups of names are under way")?;
     let look_up = move || {
         let addresses = resolver.resolve(&host, port);
         drop(permit);
@@ -138,34 +180,6 @@ async fn look_up(endpoint: &Endpoint, resolver: &Resolver) -> Answer {
     if addresses.is_empty() { Err(format!("{} has no address", endpoint.host())) } else { Ok(addresses) }
 }
 
-/// How many more look-ups may be under way. Each dial holds at most one, so that the count is only ever contended
-/// when connections are being made.
-struct Permits(AtomicUsize);
-
-/// One of them.
-struct Permit<'a>(&'a Permits);
-
-/// Those of this process.
-static LEFT: Permits = Permits::new(LOOKUPS_MAX);
-
-impl Permits {
-    const fn new(count: usize) -> Self {
-        Permits(AtomicUsize::new(count))
-    }
-
-    fn take(&self) -> Option<Permit<'_>> {
-        let one_less = |left: usize| left.checked_sub(1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok().map(|_| Permit(self))
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-const LOOKUPS_MAX: usize = 256;
-
-#[cfg(test)]
-mod across_threads;
+/// How many threads of one shard may look names up at once, including those that are waited for no longer. Half of them
+/// are for names that servers cause to be looked up.
+const LOOKUPS_MAX: usize = 16;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
 use crate::proto::time::Instant;
 use crate::rehearsal::SessionId;
@@ -31,6 +32,8 @@ impl WireId {
 pub(super) struct Wire {
     /// Where it leads, if anybody is there.
     pub(super) node: Option<usize>,
+    /// Why nobody goes there.
+    pub(super) refused: Option<CloseReason>,
     pub(super) session: Option<SessionId>,
     pub(super) connected: bool,
     /// The client has closed its end.
@@ -102,6 +105,7 @@ impl Network {
     pub(super) fn dial(&mut self, id: WireId, node: Option<usize>, renewals: u64, now: Instant) {
         let wire = Wire {
             node,
+            refused: None,
             session: None,
             connected: false,
             client_gone: false,

@@ -178,7 +178,7 @@ fn rotations(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
 /// Pushes that no server in its right mind sends.
 fn raw(random: &mut fastrand::Rng) -> String {
     let seq = random.i32(-2..20);
-    match random.u32(..6) {
+    match random.u32(..8) {
         0 => format!(
             r">4\r\n+MOVING\r\n:{seq}\r\n:{}\r\n+{}\r\n",
             random.i32(-3..5),
@@ -188,6 +188,10 @@ fn raw(random: &mut fastrand::Rng) -> String {
         2 => format!(r">4\r\n+MIGRATING\r\n:{seq}\r\n:{}\r\n*1\r\n:1\r\n", random.i32(-3..5)),
         3 => format!(r">3\r\n+MIGRATED\r\n:{seq}\r\n_\r\n"),
         4 => r">1\r\n+MOVING\r\n".to_owned(),
+        5 | 6 => {
+            let target = random.choice(HOSTILE_TARGETS).unwrap_or_default();
+            format!(r">4\r\n+MOVING\r\n:{seq}\r\n:{}\r\n+{target}\r\n", random.i32(0..6))
+        }
         _ => r">2\r\n+other\r\n*1\r\n:1\r\n".to_owned(),
     }
 }
@@ -213,6 +217,21 @@ fn faults(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
     let rehearse = |at, words| Deed { at, kind: DeedKind::Rehearse { node, words } };
     vec![rehearse(at, format!("FAULT {fault}")), rehearse(over, "FAULT off".to_owned())]
 }
+
+/// A name by which a server sends its clients to their own machine.
+pub(super) const HOSTILE_NAME: &str = "evil.sim";
+/// Where servers send clients that want something of somebody else's. Only the last may be gone to, and nobody is there.
+const HOSTILE_TARGETS: [&str; 9] = [
+    "127.0.0.1:6379",
+    "[::1]:6379",
+    "[::ffff:127.0.0.1]:6379",
+    "169.254.169.254:80",
+    "0.0.0.0:6379",
+    "224.0.0.1:6379",
+    "255.255.255.255:6379",
+    "evil.sim:6379",
+    "203.0.113.7:6379",
+];
 
 /// Where a node listens.
 pub(super) fn address(node: usize) -> String {

@@ -11,5 +11,6 @@ mod modes;
 mod moves;
 mod names;
 mod returns;
+mod targets;
 mod telling;
 mod timeouts;

@@ -23,6 +23,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("relaxed_timeout", &[]),
     ("handoff_timeout", &[]),
     ("max_handoff_retries", &["handoff_retries_max"]),
+    ("targets", &[]),
     ("server_name", &["sni"]),
     ("ca_file", &["ssl_ca_certs"]),
     ("cert_file", &["ssl_certfile"]),
@@ -161,6 +162,7 @@ fn set(mut config: Config, option: &Written<'_>) -> Result<Config, ConfigError> 
         "relaxed_timeout" => maint.relaxed_timeout = duration(option)?,
         "handoff_timeout" => maint.handoff_timeout = duration(option)?,
         "max_handoff_retries" => maint.handoff_retries_max = number(option)?,
+        "targets" => config.targets = value.parse().map_err(|error| option.wrong(format!("{error}")))?,
         _ => return Err(option.wrong("it has no meaning here")),
     }
     Ok(config)

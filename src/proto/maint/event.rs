@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::notification::Notification;
 use crate::proto::endpoint::Endpoint;
+use crate::proto::targets::Redirection;
 
 /// One thing that happened on a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,19 @@ pub enum Event {
         duration: Duration,
         /// How many times the target was dialed.
         attempts: u32,
+    },
+    /// A server named a target that [`Targets`](crate::net::Targets) does not allow. The client does not go there: the
+    /// old connection serves on, and half way through the grace the configured endpoint is asked instead. Told once
+    /// per target and minute, however many shards refuse it; [`MaintenanceStats::targets_refused`] counts every one.
+    TargetRefused {
+        /// The peer that named it.
+        peer: SocketAddr,
+        /// The message that named it.
+        redirection: Redirection,
+        /// The target, as the server named it.
+        target: Endpoint,
+        /// Why it is refused, in words.
+        reason: String,
     },
     /// The connections of a shard were told to log in with new credentials, and have. Told once for each renewal.
     CredentialsRenewed,
@@ -137,6 +151,8 @@ pub struct MaintenanceStats {
     pub oversized: u64,
     /// Notifications that came although the mode is disabled.
     pub ignored: u64,
+    /// Targets that servers named and this client does not go to, see [`Event::TargetRefused`].
+    pub targets_refused: u64,
     /// Connections that asked for notifications and will get them.
     pub opted_in: u64,
     /// Connections that asked and were refused.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::event::{Event, HandoffResult};
 use crate::proto::endpoint::Endpoint;
+use crate::proto::targets::{Redirection, Sent};
 use crate::proto::time::{Backoff, Instant};
 
 /// A move's place among all that a pool has learned of: later ones have higher numbers.
@@ -17,6 +18,10 @@ pub(crate) struct Move {
     pub(crate) id: MoveId,
     /// Where to go, as far as that is known already.
     pub(crate) to: Option<Endpoint>,
+    /// Who named it, if a server did: where the configured name leads is the user's choice.
+    pub(crate) sent: Option<Sent>,
+    /// What the server named instead, and was refused.
+    pub(crate) refused: Option<Endpoint>,
     /// The address may front another server by the time when it is dialed, or may not: a successor that is told of the
     /// same move proves that it does not.
     pub(crate) is_redial: bool,
@@ -48,13 +53,31 @@ impl Move {
                 let jitter =
                     if grace <= JITTER_GRACE_MIN { Duration::ZERO } else { (grace / 10).min(JITTER_MAX) };
                 let from_then = received.after(jitter.mul_f64(spread.clamp(0.0, 1.0)));
-                Move { id, to: Some(target.clone()), is_redial: false, from_then, half, deadline }
+                let sent = Some(Sent { by: peer, how: Redirection::Moving });
+                let to = Some(target.clone());
+                Move { id, to, sent, refused: None, is_redial: false, from_then, half, deadline }
             }
             _ => {
                 let known = target.or(Some(configured).filter(|endpoint| endpoint.socket_addr().is_some()));
-                Move { id, to: known.cloned(), is_redial: known.is_some(), from_then: half, half, deadline }
+                let (to, is_redial) = (known.cloned(), known.is_some());
+                Move { id, to, sent: None, refused: None, is_redial, from_then: half, half, deadline }
             }
         }
+    }
+
+    /// The same move as if no target had been named, which was refused: as another move, for connections have given
+    /// up on the first one.
+    pub(crate) fn without_target(&self, id: MoveId, configured: &Endpoint, now: Instant) -> Move {
+        let to = configured.socket_addr().is_some().then(|| configured.clone());
+        let (is_redial, from_then) = (to.is_some(), self.half.max(now));
+        let (half, deadline, refused) = (self.half, self.deadline, self.to.clone());
+        Move { id, to, sent: None, refused, is_redial, from_then, half, deadline }
+    }
+
+    /// A move to where the configured name leads now.
+    pub(crate) fn to_configured(id: MoveId, to: SocketAddr, now: Instant, deadline: Instant) -> Move {
+        let to = Some(to.into());
+        Move { id, to, sent: None, refused: None, is_redial: false, from_then: now, half: now, deadline }
     }
 
     pub(crate) fn is_live(&self, now: Instant) -> bool {
@@ -69,6 +92,8 @@ pub(crate) struct Handoff {
     pub(crate) move_id: Option<MoveId>,
     pub(crate) from: SocketAddr,
     pub(crate) to: Endpoint,
+    /// Who named that, if a server did.
+    pub(crate) sent: Option<Sent>,
     half: Instant,
     pub(crate) deadline: Instant,
     /// It holds one of the permits.
@@ -102,6 +127,7 @@ impl Handoff {
     pub(crate) fn new(from: SocketAddr, followed: &Move, to: Endpoint) -> Self {
         Handoff {
             move_id: Some(followed.id),
+            sent: followed.sent,
             half: followed.half,
             ..Handoff::anew(from, to, followed.deadline)
         }
@@ -113,6 +139,7 @@ impl Handoff {
             move_id: None,
             from,
             to,
+            sent: None,
             half: deadline,
             deadline,
             has_permit: false,

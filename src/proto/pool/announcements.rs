@@ -14,6 +14,7 @@ use crate::proto::maint::ledger::News;
 use crate::proto::maint::mode::Mode;
 use crate::proto::maint::notification::{Announcement, Notification, Operation, Parsed, parse};
 use crate::proto::maint::relax::{Opening, window_length};
+use crate::proto::targets::{Redirection, Sent};
 use crate::proto::time::Instant;
 
 impl Pool {
@@ -53,6 +54,7 @@ impl Pool {
                 watch.next = watch.until;
                 if let Some(moving) = peer.moving.as_mut().filter(|moving| moving.is_live(now)) {
                     moving.to = Some(target.into());
+                    moving.sent = None;
                     moving.from_then = now;
                 }
                 peer.watch = None;
@@ -63,8 +65,7 @@ impl Pool {
                 let deadline = now.after(self.config.maint.handoff_timeout);
                 let peer = self.peers.of(address, now);
                 peer.watch = None;
-                let to = Some(target.into());
-                peer.moving = Some(Move { id, to, is_redial: false, from_then: now, half: now, deadline });
+                peer.moving = Some(Move::to_configured(id, target, now, deadline));
                 self.follow(now);
             }
             (WatchFor::Target, None) => watch.next = now.after(TARGET_POLL),
@@ -184,7 +185,7 @@ impl Pool {
         let peer = self.peers.of(address, now);
         // Without a number, a move that goes on already to the same target is the same one.
         if let (Notification::Moving { seq: None, target, .. }, Some(moving)) = (notification, &peer.moving) {
-            let same = match (target, &moving.to) {
+            let same = match (target, moving.refused.as_ref().or(moving.to.as_ref())) {
                 (Some(target), Some(to)) => target.is_same(to),
                 (None, to) => to.as_ref().is_none_or(|to| to.is_same(configured)),
                 (Some(_), None) => false,
@@ -244,7 +245,14 @@ impl Pool {
         now: Instant,
     ) {
         let (id, spread) = (self.new_move(), self.random.f64());
-        let moving = Move::announced(id, address, times, target, &self.config.endpoint, spread);
+        let sent = Sent { by: address, how: Redirection::Moving };
+        let mut moving = Move::announced(id, address, times, target, &self.config.endpoint, spread);
+        if let Some(target) = target
+            && let Err(refusal) = self.gate.name(sent, target, now)
+        {
+            self.note_refused_target(sent, target, refusal, now);
+            moving = moving.without_target(id, &self.config.endpoint, now);
+        }
         if let Some(to) = &moving.to {
             self.breakers.of(to).half_open();
             // Whatever this address announced before, connections are to go to it now.
@@ -253,9 +261,8 @@ impl Pool {
             }
         }
         let peer = self.peers.of(address, now);
-        let (next, until, reason) = (moving.from_then, moving.deadline, WatchFor::Target);
-        peer.watch = moving.to.is_none().then_some(Watch { reason, next, until, pending: None });
         peer.moving = Some(moving);
+        peer.watch_for_target();
         self.follow(now);
     }
 
@@ -331,7 +338,7 @@ impl Pool {
         }
     }
 
-    fn new_move(&mut self) -> MoveId {
+    pub(super) fn new_move(&mut self) -> MoveId {
         self.next_move += 1;
         MoveId(self.next_move)
     }

@@ -11,6 +11,7 @@ use crate::proto::error::CloseReason;
 use crate::proto::maint::event::{Event, HandoffResult};
 use crate::proto::maint::handoff::{Failed, Handoff, MoveId};
 use crate::proto::maint::queue::Admission;
+use crate::proto::targets::Sent;
 use crate::proto::time::Instant;
 
 impl Pool {
@@ -22,16 +23,16 @@ impl Pool {
 
     /// Where a connection of this entry is dialed to: while a move goes on, where it leads, unless that has proved to
     /// be of no use; then that and the configured address in turn.
-    pub(super) fn route(&mut self, index: usize, now: Instant) -> (Endpoint, Option<MoveId>) {
+    pub(super) fn route(&mut self, index: usize, now: Instant) -> (Endpoint, Option<MoveId>, Option<Sent>) {
         let configured = || self.config.endpoint.clone();
-        let Some(newest) = self.peers.newest_move(now) else { return (configured(), None) };
+        let Some(newest) = self.peers.newest_move(now) else { return (configured(), None, None) };
         let entry = self.entries.get(index);
         let is_no_use = entry.is_some_and(|entry| entry.gave_up_on.max(entry.detour) == Some(newest.id));
         match &newest.to {
             Some(to) if !newest.is_redial && !is_no_use && !self.breakers.is_open(to, now) => {
-                (to.clone(), Some(newest.id))
+                (to.clone(), Some(newest.id), newest.sent)
             }
-            _ => (configured(), None),
+            _ => (configured(), None, None),
         }
     }
 
@@ -147,9 +148,10 @@ impl Pool {
         } else {
             self.maintenance.handoff_retries += 1;
         }
-        let (endpoint, follows) = (handoff.to.clone(), handoff.move_id);
+        let (endpoint, follows, sent) = (handoff.to.clone(), handoff.move_id, handoff.sent);
         let mut link = entry.new_link(endpoint.clone(), follows, budget, now, config);
         link.renewals = self.logins.renewals();
+        link.sent = sent;
         if follows.is_some() {
             link.relax_as_successor(now.after(config.maint.post_handoff_relaxed));
         }
@@ -219,7 +221,8 @@ impl Pool {
             self.start_handoffs(now);
             return;
         }
-        let is_final = self.config.is_final(reason) || leads_back;
+        let is_refused = matches!(reason, CloseReason::TargetRefused(_));
+        let is_final = self.config.is_final(reason) || leads_back || is_refused;
         let failed = handoff.failed(&reason.to_string(), is_final, now, retries_max, &mut self.random);
         if let Failed::Over(result) = failed {
             self.finish_handoff(index, result, now);
@@ -249,7 +252,7 @@ impl Pool {
     }
 
     /// Ends an entry's handoff, if there is one, and what belongs to it.
-    fn finish_handoff(&mut self, index: usize, result: HandoffResult, now: Instant) {
+    pub(super) fn finish_handoff(&mut self, index: usize, result: HandoffResult, now: Instant) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         let Some(handoff) = entry.handoff.take() else { return };
         let abandoned = entry.successor.take().map(|link| (entry.id(index, link.generation), link.peer));

@@ -10,6 +10,7 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::handoff::MoveId;
 use crate::proto::maint::notification::NotificationKind;
 use crate::proto::maint::relax::Windows;
+use crate::proto::targets::Sent;
 use crate::proto::time::Instant;
 
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Link {
     pub(super) renewals: u64,
     /// The newest move that was known when it was dialed to where that move leads.
     pub(super) follows: Option<MoveId>,
+    /// Who sent it there, if a server did.
+    pub(super) sent: Option<Sent>,
     /// It was told of the move that it follows: it leads nowhere new.
     pub(super) leads_back: bool,
     /// While it drains: when it is closed whatever it waits for.
@@ -53,6 +56,7 @@ impl Link {
             login: None,
             renewals: 0,
             follows,
+            sent: None,
             leads_back: false,
             close_by: None,
             taken_over_until: None,

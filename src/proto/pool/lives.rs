@@ -145,12 +145,13 @@ impl Pool {
 
     /// Dials where commands of this entry are to go now.
     pub(super) fn dial(&mut self, index: usize, now: Instant) {
-        let (endpoint, follows) = self.route(index, now);
+        let (endpoint, follows, sent) = self.route(index, now);
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.redial_at = None;
         let timeout = entry.connect_budget(self.peers.relaxed_until(now), now, &self.config);
         let mut link = entry.new_link(endpoint.clone(), follows, timeout, now, &self.config);
         link.renewals = self.logins.renewals();
+        link.sent = sent;
         let id = entry.id(index, link.generation);
         entry.active = Some(link);
         self.actions.push_back(Action::Dial { id, endpoint, timeout });
@@ -181,6 +182,7 @@ impl Pool {
             entry.detour = link.follows;
         }
         let (peer, followed) = (link.peer, link.follows.is_some().then(|| link.endpoint.clone()));
+        let refused = link.follows.filter(|_| matches!(*reason, CloseReason::TargetRefused(_)));
         let maintenance = link.lost_to(now);
         let lost = match role {
             Role::Active => entry.handle_end(link, &reason, now, &self.config, &mut self.random, deliver),
@@ -193,7 +195,11 @@ impl Pool {
             entry.redial_at = None;
         }
         if let Some(target) = followed.filter(|_| unused) {
-            self.breakers.of(&target).failed(now);
+            match refused {
+                // Nothing was learned about it.
+                Some(_) => self.breakers.of(&target).abandoned(),
+                None => self.breakers.of(&target).failed(now),
+            }
         }
         self.events.push_back(Event::Disconnected { peer, reason: reason.to_string() });
         self.actions.push_back(Action::Close { id, reason: reason.clone(), unused });
@@ -205,6 +211,9 @@ impl Pool {
             }
             Role::Successor => self.handle_failed_handoff(index, &reason, now),
             Role::Predecessor => self.wake_held(index),
+        }
+        if let Some(refused) = refused {
+            self.drop_target(refused, now);
         }
     }
 

@@ -16,6 +16,7 @@ mod link;
 mod lives;
 mod logins;
 mod peer;
+mod targets;
 mod unfit;
 
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ use super::maint::event::{Event, MaintenanceStats};
 use super::maint::notification::Announcement;
 use super::maint::queue::{HandoffLimits, HandoffQueue};
 use super::maint::settings::MaintConfig;
+use super::targets::{Gate, Targets};
 use super::time::{Instant, earliest};
 
 /// What a pool is made of.
@@ -53,6 +55,7 @@ pub(crate) struct PoolConfig {
     pub(crate) connection: ConnectionConfig,
     pub(crate) queue: QueueBounds,
     pub(crate) maint: MaintConfig,
+    pub(crate) targets: Targets,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
     /// Somebody can be asked for other credentials than those that were refused.
@@ -75,8 +78,8 @@ pub(crate) struct ConnectionId {
 /// What a driver has to do, or to tell.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Connect to this endpoint, all in all within `timeout`, then say [`Pool::handle_connected`] or
-    /// [`Pool::handle_closed`].
+    /// Find the addresses of this endpoint, have them [admitted](Pool::admit), and connect to one of them, all in all
+    /// within `timeout`; then say [`Pool::handle_connected`] or [`Pool::handle_closed`].
     Dial { id: ConnectionId, endpoint: Endpoint, timeout: Duration },
     /// The handshake is over, and commands flow.
     Ready { id: ConnectionId },
@@ -121,6 +124,7 @@ pub(crate) struct Pool {
     peers: Peers,
     handoffs: HandoffQueue,
     breakers: Breakers,
+    gate: Gate,
     deadlines: Deadlines,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -147,6 +151,7 @@ impl Pool {
             peers: Peers::default(),
             handoffs: HandoffQueue::new(limits),
             breakers: Breakers::new(config.maint.breaker),
+            gate: Gate::new(config.targets.clone(), config.endpoint.clone()),
             deadlines: Deadlines::default(),
             actions: VecDeque::new(),
             events: VecDeque::new(),

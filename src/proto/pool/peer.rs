@@ -70,6 +70,16 @@ pub(super) enum WatchFor {
     Removal,
 }
 
+impl Peer {
+    /// Where it moves to has to be found out by the configured name, if that is not known.
+    pub(super) fn watch_for_target(&mut self) {
+        let unknown = self.moving.as_ref().filter(|moving| moving.to.is_none());
+        let (reason, pending) = (WatchFor::Target, None);
+        self.watch =
+            unknown.map(|moving| Watch { reason, next: moving.from_then, until: moving.deadline, pending });
+    }
+}
+
 impl Peers {
     pub(super) fn get(&self, address: &SocketAddr) -> Option<&Peer> {
         self.table.get(address)

@@ -17,20 +17,19 @@ use crate::config::Effective;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::{Cause, CloseReason};
 use crate::shard::poller::{Poller, Socket};
-use crate::shard::resolve::Lookups;
 
-/// Connects to an endpoint: resolves its name, off this thread, and tries its addresses until one answers; TLS begins
-/// there and nowhere else.
+/// Connects to an endpoint: tries its `addresses` until one answers; TLS begins there and nowhere else. What finds the
+/// addresses has also judged whether they may be dialed.
 ///
-/// The whole is bounded by whoever waits for it, and no single attempt lasts longer than `timeout`.
+/// The caller bounds the whole, and no single attempt lasts longer than `timeout`.
 ///
 /// # Errors
-/// What went wrong with each address, or with TLS.
+/// What went wrong with the name, with each address, or with TLS.
 pub(in crate::shard) async fn dial(
     endpoint: &Endpoint,
+    addresses: impl Future<Output = Result<Vec<SocketAddr>, CloseReason>>,
     timeout: Duration,
     effective: &Effective,
-    lookups: &Lookups,
     poller: &Rc<Poller>,
 ) -> Result<Stream, CloseReason> {
     if let Some(path) = endpoint.path() {
@@ -46,29 +45,22 @@ pub(in crate::shard) async fn dial(
         // Names and certificates first: what is wrong with them is wrong without a server, too.
         let begin = Instant::now();
         let connector = tls::connector(tls, endpoint, effective.endpoint()).await?;
-        let (peer, tcp) = connect(endpoint, timeout, effective, lookups, poller).await?;
+        let (peer, tcp) = connect(addresses.await?, timeout, effective, poller).await?;
         let stream = tls::shake_hands(tcp, peer, connector, timeout.saturating_sub(begin.elapsed())).await?;
         return Ok(Stream::new(Transport::Tls(Box::new(stream)), Some(peer)));
     }
-    let (peer, tcp) = connect(endpoint, timeout, effective, lookups, poller).await?;
+    let (peer, tcp) = connect(addresses.await?, timeout, effective, poller).await?;
     Ok(Stream::new(Transport::Plain(tcp), Some(peer)))
 }
 
 async fn connect(
-    endpoint: &Endpoint,
+    addresses: Vec<SocketAddr>,
     timeout: Duration,
     effective: &Effective,
-    lookups: &Lookups,
     poller: &Rc<Poller>,
 ) -> Result<(SocketAddr, Socket), CloseReason> {
-    let addresses = match endpoint.socket_addr() {
-        Some(address) => vec![address],
-        None => {
-            race::in_turn(&lookups.recent(endpoint).await.map_err(|text| CloseReason::Dial(text.into()))?)
-        }
-    };
     let attempt = |address| socket::connect(poller, address, timeout, effective);
-    let raced = race::first(addresses, attempt, || Timer::new(ATTEMPT_DELAY)).await;
+    let raced = race::first(race::in_turn(&addresses), attempt, || Timer::new(ATTEMPT_DELAY)).await;
     raced.map_err(|problems| {
         let text = text(&problems);
         // All of them are in the text; the first stands for them.

@@ -13,6 +13,7 @@ pub(super) mod losses;
 pub(super) mod news;
 pub(super) mod own_words;
 pub(super) mod providers;
+pub(super) mod reach;
 pub(super) mod refusals;
 pub(super) mod storms;
 pub(super) mod truth;

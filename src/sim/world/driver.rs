@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use super::{Shard, World, endpoint};
 use crate::proto::connection::Credentials;
+use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::{Action, LookupId};
 use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::agenda::Happening;
 use crate::sim::checkers::logins::password;
-use crate::sim::checkers::{Violation, awake, deadlines, losses};
+use crate::sim::checkers::{Violation, awake, deadlines, losses, reach};
 use crate::sim::network::{Chunk, WireId};
-use crate::sim::plan::{NODES, Setting, address};
+use crate::sim::plan::{HOSTILE_NAME, NODES, Setting, address};
 
 impl World<'_> {
     /// What the drivers and the pilot of a shard do after something has happened: write, act, set the timer; and what
@@ -135,14 +136,20 @@ impl World<'_> {
                 state.storms.note_dial(id, self.now)?;
                 state.refusals.note_dial(id, &dialed);
                 let renewals = state.renewals;
-                let (node, time) = match dialed.socket_addr() {
-                    Some(found) => {
-                        ((0..NODES).find(|node| address(*node) == found.to_string()), Duration::ZERO)
-                    }
-                    None => (self.name.0.first().copied(), self.name.1),
-                };
+                let time = if dialed.socket_addr().is_some() { Duration::ZERO } else { self.name.1 };
+                let admitted = state.pool.admit(id, addresses(&dialed, &self.name.0), self.now);
                 let wire = WireId::new(shard, id);
-                self.network.dial(wire, node, renewals, self.now);
+                let (found, refused) = match admitted {
+                    Ok(found) => (found, None),
+                    Err(reason) => (Vec::new(), Some(reason)),
+                };
+                reach::check(&found)?;
+                let is_at =
+                    |node: &usize| found.first().is_some_and(|found| address(*node) == found.to_string());
+                self.network.dial(wire, (0..NODES).find(is_at), renewals, self.now);
+                if let Some(wire) = self.network.get(wire) {
+                    wire.refused = refused;
+                }
                 let time = time + latency(&self.plan.setting, self.is_calm, &mut self.random) * 2;
                 self.agenda.plan(self.now.after(time), Happening::Dialed { wire });
             }
@@ -196,6 +203,10 @@ impl World<'_> {
     pub(super) fn dialed(&mut self, id: WireId) -> Result<(), Violation> {
         let micros = self.micros();
         let Some(wire) = self.network.get(id).filter(|wire| !wire.client_gone) else { return Ok(()) };
+        if let Some(reason) = wire.refused.take() {
+            self.network.remove(id);
+            return self.closed(id, reason);
+        }
         let node = wire.node.filter(|node| self.server.is_listening(NodeId(*node)));
         let Some(node) = node else {
             self.network.remove(id);
@@ -242,8 +253,7 @@ impl World<'_> {
     }
 
     pub(super) fn resolved(&mut self, shard: usize, lookup: LookupId) -> Result<(), Violation> {
-        let addresses: Vec<SocketAddr> =
-            self.name.0.iter().filter_map(|node| address(*node).parse().ok()).collect();
+        let addresses = nodes(&self.name.0);
         let result = if addresses.is_empty() { Err("no such name".to_owned()) } else { Ok(addresses) };
         if let Some(state) = self.shards.get_mut(shard) {
             state.pool.handle_resolved(lookup, result, self.now);
@@ -258,6 +268,21 @@ impl World<'_> {
         }
         self.drive(shard)
     }
+}
+
+/// What an endpoint's name leads to, which for one of them is nobody's business.
+fn addresses(dialed: &Endpoint, named: &[usize]) -> Vec<SocketAddr> {
+    match (dialed.socket_addr(), dialed.host()) {
+        (Some(address), _) => vec![address],
+        (None, HOSTILE_NAME) => {
+            vec![SocketAddr::from(([127, 0, 0, 1], 6379)), SocketAddr::from(([0; 4], 6379))]
+        }
+        (None, _) => nodes(named),
+    }
+}
+
+fn nodes(named: &[usize]) -> Vec<SocketAddr> {
+    named.iter().filter_map(|node| address(*node).parse().ok()).collect()
 }
 
 /// For how long the next bytes are under way: most are fast, and while there are faults some are not.

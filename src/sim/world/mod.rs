@@ -14,6 +14,7 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::settings::MaintConfig;
 use crate::proto::pool::{Pool, PoolConfig};
 use crate::proto::resp::Limits;
+use crate::proto::targets::Targets;
 use crate::proto::time::Instant;
 use crate::rehearsal::{Server, ServerConfig};
 use crate::sim::agenda::{Agenda, Happening};
@@ -323,6 +324,7 @@ fn config(setting: &Setting, seed: u64) -> PoolConfig {
             handoff_timeout: seconds(3),
             ..MaintConfig::default()
         },
+        targets: Targets::default(),
         backoff_first: Duration::from_millis(20),
         backoff_max: Duration::from_millis(500),
         renewable: setting.renewable,

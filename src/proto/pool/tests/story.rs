@@ -74,6 +74,7 @@ pub(super) fn config() -> PoolConfig {
         },
         queue: QueueBounds { commands: 100, bytes: 1 << 20 },
         maint: MaintConfig::default(),
+        targets: Targets::default(),
         backoff_first: Duration::from_millis(50),
         backoff_max: Duration::from_secs(2),
         renewable: false,

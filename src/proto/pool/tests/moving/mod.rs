@@ -9,6 +9,7 @@ mod null;
 mod overlapping;
 mod random;
 mod storm;
+mod refused;
 mod targets;
 mod world;
 

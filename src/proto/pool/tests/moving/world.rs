@@ -17,6 +17,8 @@ pub(super) struct World {
     servers: BTreeMap<SocketAddr, Server>,
     /// What the configured name leads to.
     pub(super) dns: Result<Vec<SocketAddr>, String>,
+    /// What other names lead to.
+    pub(super) names: BTreeMap<&'static str, Vec<SocketAddr>>,
     pub(super) sockets: BTreeMap<Key, Socket>,
     /// Commands of the application, in the order in which servers ran them.
     pub(super) executed: Vec<Executed>,
@@ -144,6 +146,7 @@ impl World {
             now,
             servers: servers.into_iter().collect(),
             dns: Ok(vec![A]),
+            names: BTreeMap::new(),
             sockets: BTreeMap::new(),
             executed: Vec::new(),
             dials: Vec::new(),
@@ -415,8 +418,13 @@ impl World {
         self.dials.push(Dial { at: self.now, to: endpoint.to_string() });
         self.in_progress.insert(key);
         self.most_in_progress = self.most_in_progress.max(self.in_progress.len());
-        let named = || self.dns.as_ref().ok().and_then(|found| found.first().copied());
-        let peer = endpoint.socket_addr().or_else(named).unwrap_or(NOWHERE);
+        let found = match (endpoint.socket_addr(), self.names.get(endpoint.host())) {
+            (Some(address), _) => vec![address],
+            (None, Some(addresses)) => addresses.clone(),
+            (None, None) => self.dns.clone().unwrap_or_default(),
+        };
+        let admitted = self.pool.admit(id, found, self.now);
+        let peer = admitted.as_ref().ok().and_then(|found| found.first().copied()).unwrap_or(NOWHERE);
         let socket = Socket {
             id,
             peer,
@@ -428,6 +436,9 @@ impl World {
             held: Vec::new(),
         };
         self.sockets.insert(key, socket);
+        if let Err(reason) = admitted {
+            return self.plan(LATENCY, Due::Failed(key, reason));
+        }
         match self.servers.get(&peer).map_or(Door::Refusing, |server| server.door) {
             Door::Open => self.plan(LATENCY, Due::Connected(key)),
             Door::Refusing => self.plan(LATENCY, Due::Failed(key, CloseReason::Dial("refused".into()))),

@@ -9,7 +9,7 @@ use crate::shard::testing::in_all_orders;
 fn there_are_never_more_permits_than_declared_and_all_come_back() {
     const PERMITS: usize = 2;
     in_all_orders(|| {
-        let (permits, held) = (&Permits::new(PERMITS), &AtomicUsize::new(0));
+        let (permits, held) = (&Arc::new(Permits::new(PERMITS)), &AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {

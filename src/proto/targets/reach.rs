@@ -1,0 +1,127 @@
+//! [`Reach`]: how far an address can be reached from, which decides who may send a client there.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The class of an address, from the narrowest to the widest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// This machine.
+    Loopback,
+    /// This link, and the metadata services of clouds, which trust every process on the machine.
+    LinkLocal,
+    /// This organization.
+    Private,
+    /// The internet.
+    Public,
+}
+
+impl Reach {
+    /// The class of this address; `None` if no server can be there. An IPv4 address counts as itself however IPv6
+    /// wraps it: a translator on the path would unwrap it, too.
+    pub(crate) fn of(address: IpAddr) -> Option<Reach> {
+        match address {
+            IpAddr::V4(address) => Reach::of_v4(address),
+            IpAddr::V6(address) => match wrapped(address) {
+                Some(address) => Reach::of_v4(address),
+                None => Reach::of_v6(address),
+            },
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Option<Reach> {
+        if METADATA_V4.contains(&address) {
+            return Some(Reach::LinkLocal);
+        }
+        match address.octets() {
+            // "This network": Linux takes 0.0.0.0 for the machine itself.
+            [0, ..] => None,
+            [127, ..] => Some(Reach::Loopback),
+            [169, 254, ..] => Some(Reach::LinkLocal),
+            [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Some(Reach::Private),
+            // Protocol assignments, benchmarks, and the reserved block that some clouds use inside.
+            [192, 0, 0, _] | [198, 18..=19, ..] => Some(Reach::Private),
+            [224..=239, ..] | [255, 255, 255, 255] => None,
+            [240..=255, ..] => Some(Reach::Private),
+            _ => Some(Reach::Public),
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Option<Reach> {
+        if METADATA_V6.contains(&address) {
+            return Some(Reach::LinkLocal);
+        }
+        match address.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] => None,
+            [0, 0, 0, 0, 0, 0, 0, 1] => Some(Reach::Loopback),
+            [0xfe80..=0xfebf, ..] => Some(Reach::LinkLocal),
+            // Unique local, the deprecated site-local, and translation within a network.
+            [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Some(Reach::Private),
+            _ => Some(Reach::Public),
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reach::Loopback => "loopback",
+            Reach::LinkLocal => "link-local",
+            Reach::Private => "private",
+            Reach::Public => "public",
+        })
+    }
+}
+
+/// The IPv4 address within one of IPv6: mapped, compatible, 6to4, or behind the well-known prefix of NAT64.
+fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(join(high, low))
+        }
+        [0x2002, high, low, ..] => Some(join(high, low)),
+        _ => None,
+    }
+}
+
+/// Metadata services that are not at a link-local address: Alibaba Cloud's and Oracle's.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
+/// The same for IPv6: Amazon's and Google's.
+const METADATA_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_has_its_class() {
+        for (class, addresses) in [
+            (
+                Some(Reach::Loopback),
+                "127.0.0.1 127.66.6.6 ::1 ::ffff:127.0.0.1 64:ff9b::7f00:1 2002:7f00:1::1",
+            ),
+            (
+                Some(Reach::LinkLocal),
+                "169.254.169.254 fe80::1 fd00:ec2::254 fd20:ce::254 100.100.100.200 192.0.0.192",
+            ),
+            (Some(Reach::LinkLocal), "::ffff:169.254.169.254 64:ff9b::a9fe:a9fe"),
+            (
+                Some(Reach::Private),
+                "10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1 fc00::1 fdff::1",
+            ),
+            (Some(Reach::Private), "::ffff:10.0.0.1 198.18.0.1 240.0.0.1 64:ff9b:1::1 fec0::1"),
+            (
+                Some(Reach::Public),
+                "8.8.8.8 172.32.0.1 172.15.0.1 100.128.0.1 192.0.1.1 2001:db8::7 ::ffff:8.8.8.8",
+            ),
+            (None, "0.0.0.0 0.1.2.3 :: ::ffff:0.0.0.0 224.0.0.1 239.1.1.1 255.255.255.255 ff02::1"),
+        ] {
+            for address in addresses.split(' ') {
+                assert_eq!(Reach::of(address.parse().unwrap()), class, "{address}");
+            }
+        }
+    }
+}
