@@ -19,6 +19,7 @@ pub struct Effective {
     pub(super) config: Config,
     pub(super) cores: Vec<Option<usize>>,
     pub(super) tcp_user_timeout: Duration,
+    pub(super) reply_time_max: Duration,
 }
 
 impl Effective {
@@ -50,6 +51,7 @@ impl Effective {
             ("queue_bytes_max", config.queue_bytes_max.to_string()),
             ("waiting_max", config.waiting_max.to_string()),
             ("command_timeout", limit(config.command_timeout)),
+            ("reply_time_max", format!("{:?}", self.reply_time_max)),
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
             ("dns_cache", format!("{:?}", config.dns_cache)),
@@ -215,6 +217,7 @@ impl Effective {
                 in_flight_max: config.in_flight_max,
                 connect_timeout: config.connect_timeout,
                 command_timeout: config.command_timeout,
+                reply_time_max: self.reply_time_max,
                 idle_ping: config.idle_ping,
             },
             queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },

@@ -67,6 +67,7 @@ pub struct Config {
     queue_bytes_max: usize,
     waiting_max: usize,
     command_timeout: Duration,
+    reply_time_max: Option<Duration>,
     connect_timeout: Duration,
     reconnect_backoff: (Duration, Duration),
     dns_cache: Duration,
@@ -102,6 +103,7 @@ impl Config {
             queue_bytes_max: 16 << 20,
             waiting_max: 1 << 20,
             command_timeout: Duration::from_secs(5),
+            reply_time_max: None,
             connect_timeout: Duration::from_secs(5),
             reconnect_backoff: (Duration::from_millis(50), Duration::from_secs(2)),
             dns_cache: Duration::from_secs(1),
@@ -139,6 +141,7 @@ impl Config {
     /// | `client_name` | [`Config::client_name`] | |
     /// | `connections_per_shard` | [`Config::connections_per_shard`] | |
     /// | `command_timeout` | [`Config::command_timeout`] | `timeout` |
+    /// | `reply_time_max` | [`Config::reply_time_max`] | |
     /// | `connect_timeout` | [`Config::connect_timeout`] | `dial_timeout` |
     /// | `keepalive` | [`Config::keepalive`] | |
     /// | `dns_cache` | [`Config::dns_cache`] | |
@@ -291,6 +294,18 @@ impl Config {
     #[must_use]
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout;
+        self
+    }
+
+    /// How long one reply may take from its first byte to its last, 100 ms to 1 h (a minute, or the command timeout or the
+    /// relaxed timeout if that is longer; an hour if there is no command timeout).
+    ///
+    /// A server that begins a reply and never ends it keeps everything behind it from being answered, however many bytes
+    /// it sends. Its connection is closed then, and dialed again; what was written on it is ambiguous. No announcement of
+    /// maintenance makes it longer.
+    #[must_use]
+    pub fn reply_time_max(mut self, time: Duration) -> Self {
+        self.reply_time_max = Some(time);
         self
     }
 
@@ -489,7 +504,12 @@ impl Config {
         };
         // The kernel must not cut off what the relaxed timeouts wait for.
         let tcp_user_timeout = self.tcp_user_timeout.unwrap_or(patience.max(self.maintenance.relaxed()));
-        Effective { cores, tcp_user_timeout, config: self.clone() }
+        let longest = match self.command_timeout {
+            Duration::MAX => REPLY_TIME_ALONE,
+            timeout => timeout.max(self.maintenance.relaxed()).max(REPLY_TIME_LEAST),
+        };
+        let reply_time_max = self.reply_time_max.unwrap_or(longest);
+        Effective { cores, tcp_user_timeout, reply_time_max, config: self.clone() }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -504,6 +524,9 @@ impl Config {
             lasts("command_timeout", self.command_timeout, ms, hour)?;
         }
         lasts("connect_timeout", self.connect_timeout, ms, hour)?;
+        if let Some(time) = self.reply_time_max {
+            lasts("reply_time_max", time, Duration::from_millis(100), hour)?;
+        }
         lasts("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         lasts("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
         lasts("dns_cache", self.dns_cache, Duration::ZERO, hour)?;
@@ -559,6 +582,10 @@ fn lasts(knob: &str, value: Duration, least: Duration, most: Duration) -> Result
     Err(ConfigError::new(knob, format!("{value:?} is not within {least:?} to {most:?}")))
 }
 
+/// How long a reply may take to arrive where nothing is said: the largest value there is, at 10 MB/s.
+const REPLY_TIME_LEAST: Duration = Duration::from_secs(60);
+/// The same where commands may take for ever.
+const REPLY_TIME_ALONE: Duration = Duration::from_secs(3600);
 /// Where no command times out, nothing else finds out that a peer is gone: as soon as keepalive finds it on an idle
 /// connection, and later than a path takes that is mended by itself.
 const TCP_USER_TIMEOUT_ALONE: Duration = Duration::from_secs(15);

@@ -119,7 +119,8 @@ impl Deliver for Callers {
         }
     }
 
-    fn push(&mut self, frame: Frame) {
+    fn push(&mut self, frame: Frame) -> bool {
         assert!(frame.is_push(), "{frame:?} is no push");
+        false
     }
 }

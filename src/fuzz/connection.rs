@@ -57,6 +57,7 @@ impl World {
             in_flight_max: script.below(8) + 1,
             connect_timeout: SECOND * 2,
             command_timeout: SECOND,
+            reply_time_max: SECOND * 60,
             idle_ping: SECOND / 2,
         };
         let bounds = QueueBounds { commands: script.below(8) + 1, bytes: script.below(256) + 1 };

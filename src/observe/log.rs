@@ -56,6 +56,7 @@ pub(crate) fn log(shard: usize, event: &Event) {
         Event::Demoted { peer, code } => {
             tracing::warn!(target: "hitless::shard", shard, %peer, code, "connecting anew: this is no master any more");
         }
-        Event::Connected { .. } | Event::Disconnected { .. } => {}
+        // Its end is logged by the shard, with the reason.
+        Event::Connected { .. } | Event::Disconnected { .. } | Event::Flooded { .. } => {}
     }
 }

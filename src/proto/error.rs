@@ -4,6 +4,7 @@ mod cause;
 mod remedy;
 mod state;
 mod stranger;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ pub(crate) use self::cause::Cause;
 pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;
 pub(crate) use self::stranger::{Stranger, recognize};
+pub(crate) use self::words::shown;
 
 use super::resp::DecodeError;
 
@@ -82,6 +84,13 @@ pub(crate) enum CloseReason {
     Decode(#[from] DecodeError),
     #[error("the server sent a reply that no command had asked for")]
     UnaskedReply,
+    #[error("a reply had not ended {0:?} after it began (see `reply_time_max`)")]
+    EndlessReply(Duration),
+    /// More pushes than one connection may send came that nothing has a use for.
+    #[error(
+        "the server sent a flood of pushes that nothing has a use for: {0} of them; it is dialed again, with backoff"
+    )]
+    PushFlood(u64),
     #[error("replies were overdue and no byte had come for {0:?}")]
     Unresponsive(Duration),
     #[error("no credentials to log in with: {0}")]

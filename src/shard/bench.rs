@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::transport::Stream;
 use super::{Reply, Shard, bare, driver};
 use crate::command::FromReply;
+use crate::proto::connection::Share;
 use crate::proto::pool::ConnectionId;
 
 /// Runs `rounds` rounds of a scenario, which is to be counted, after some that are not; says how many commands they
@@ -120,7 +121,10 @@ impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
     fn turn(&mut self) {
         let [shard, ..] = &self.shards[..] else { panic!("there is always one") };
         let context = &mut Context::from_waker(Waker::noop());
-        assert!(driver::turn(&shard.inner, self.id, &mut self.stream, context).is_pending());
+        assert!(
+            driver::turn(&shard.inner, self.id, &mut self.stream, &mut Share::default(), context)
+                .is_pending()
+        );
     }
 
     /// Each caller goes on with its value.

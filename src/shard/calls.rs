@@ -366,8 +366,8 @@ impl Deliver for Calls {
         self.answer(ticket, Err(failure));
     }
 
-    fn push(&mut self, frame: Frame) {
-        self.pushes.collect(frame, &mut self.due.pushes);
+    fn push(&mut self, frame: Frame) -> bool {
+        self.pushes.collect(frame, &mut self.due.pushes)
     }
 }
 

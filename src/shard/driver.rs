@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::transport::{self, Stream};
 use super::{Inner, credentials, resolve};
-use crate::proto::connection::Credentials;
+use crate::proto::connection::{Credentials, Share};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
+use crate::proto::time::Instant;
 
 /// Dials, and drives the connection until the pool closes it.
 pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
@@ -68,7 +69,8 @@ pub(super) async fn drive(
         connected
     };
     if connected {
-        poll_fn(|context| turn(inner, id, &mut stream, context)).await;
+        let mut share = Share::default();
+        poll_fn(|context| turn(inner, id, &mut stream, &mut share, context)).await;
     }
     stream.end();
     inner.core.borrow_mut().peers.remove(id);
@@ -79,17 +81,25 @@ pub(super) fn turn(
     inner: &Inner,
     id: ConnectionId,
     stream: &mut Stream,
+    share: &mut Share,
     context: &mut Context<'_>,
 ) -> Poll<()> {
     if !inner.take_seat(id, context) {
         return Poll::Ready(());
     }
-    for _ in 0..READS_PER_TURN {
-        if let Err(error) = write(inner, id, stream, context) {
+    share.begin();
+    loop {
+        let now = inner.clock.now();
+        if let Err(error) = write(inner, id, stream, now, context) {
             inner.closed(id, stream.reason(&error));
             return Poll::Ready(());
         }
-        match read(inner, id, stream, context) {
+        if !share.allows(now) {
+            // Others have to run, too: the callers of what was read, to begin with.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match read(inner, id, stream, share.read_max(), context) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Read::Alive) => {}
             Poll::Ready(Read::Gone) => return Poll::Ready(()),
@@ -99,18 +109,15 @@ pub(super) fn turn(
             }
         }
     }
-    // Others have to run, too: the callers of what was read, to begin with.
-    context.waker().wake_by_ref();
-    Poll::Pending
 }
 
 fn write(
     inner: &Inner,
     id: ConnectionId,
     stream: &mut Stream,
+    now: Instant,
     context: &mut Context<'_>,
 ) -> std::io::Result<()> {
-    let now = inner.clock.now();
     let mut core = inner.core.borrow_mut();
     let core = &mut *core;
     while let Some(bytes) = core.pool.poll_transmit(id, now).filter(|bytes| !bytes.is_empty()) {
@@ -137,13 +144,19 @@ enum Read {
     Ended(CloseReason),
 }
 
-fn read(inner: &Inner, id: ConnectionId, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Read> {
+fn read(
+    inner: &Inner,
+    id: ConnectionId,
+    stream: &mut Stream,
+    most: usize,
+    context: &mut Context<'_>,
+) -> Poll<Read> {
     let (due, read) = {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
         let direct = core.pool.space(id);
         let is_direct = direct.is_some();
-        let target = direct.unwrap_or(&mut core.read_buffer);
+        let target = direct.unwrap_or_else(|| core.read_buffer.get_mut(..most).unwrap_or_default());
         let count = match std::task::ready!(stream.poll_read(context, target)) {
             Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),
             Ok(count) => count,
@@ -205,8 +218,3 @@ impl Inner {
         self.wake(due);
     }
 }
-
-/// How much is read at once. Larger values are received straight into their own memory.
-pub(super) const READ_BUFFER: usize = 32 << 10;
-/// After this many reads the driver lets other tasks run, however much there is to read.
-const READS_PER_TURN: usize = 8;

@@ -60,7 +60,7 @@ use self::seats::Seats;
 use crate::command::{Cmd, CommandName, FromReply};
 use crate::config::{Config, Effective};
 use crate::error::{Error, Result};
-use crate::proto::connection::{Credentials, Lane, Position, Ticket};
+use crate::proto::connection::{Credentials, Lane, Position, READ_MAX, Ticket};
 use crate::proto::error::Outcome;
 use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
 use crate::proto::resp::Frame;
@@ -188,7 +188,7 @@ impl Shard {
             pool,
             calls: Calls::with_waiting(effective.waiting_max()),
             seats,
-            read_buffer: vec![0; driver::READ_BUFFER].into_boxed_slice(),
+            read_buffer: vec![0; READ_MAX].into_boxed_slice(),
             pilot: pilot::PilotSeat::default(),
             watchers: Vec::new(),
             handles: 1,

@@ -4,13 +4,14 @@
 //! handed out with the answers that are due, after their callers are woken.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
 use crate::proto::maint::notification::NotificationKind;
-use crate::proto::resp::{Excerpt, Frame};
+use crate::proto::resp::Frame;
 
 #[derive(Default)]
 pub(super) struct Pushes(Vec<Rc<Handler>>);
@@ -74,21 +75,22 @@ impl Pushes {
         std::mem::take(&mut self.0)
     }
 
-    /// Adds a push to those that are to be handed out, if it has a handler.
-    pub(super) fn collect(&self, frame: Frame, collected: &mut Vec<Collected>) {
-        let Frame::Push(mut items) = frame.without_attributes() else { return };
+    /// Adds a push to those that are to be handed out, if it has a handler; false if it has none.
+    pub(super) fn collect(&self, frame: Frame, collected: &mut Vec<Collected>) -> bool {
+        let Frame::Push(mut items) = frame.without_attributes() else { return false };
         let Some(Frame::Bulk(name) | Frame::Simple(name)) = items.first() else {
             tracing::trace!(target: "hitless::shard", "a push without a name");
-            return;
+            return false;
         };
         let Some(handler) = self.0.iter().find(|handler| handler.is_for(name)) else {
-            tracing::trace!(target: "hitless::shard", name = ?Excerpt(name), "a push that nothing handles");
-            return;
+            tracing::trace!(target: "hitless::shard", name = %Label(name), "a push that nothing handles");
+            return false;
         };
         if collected.len() < COLLECTED_MAX {
             items.remove(0);
             collected.push(Collected { handler: handler.clone(), items });
         }
+        true
     }
 }
 
@@ -104,8 +106,8 @@ impl Collected {
             }
         }));
         if handled.is_err() && !handler.has_panicked.replace(true) {
-            let name = Excerpt(&handler.name);
-            tracing::error!(target: "hitless::shard", ?name, "the handler of a push panicked");
+            let name = Label(&handler.name);
+            tracing::error!(target: "hitless::shard", %name, "the handler of a push panicked");
         }
     }
 }
@@ -114,11 +116,26 @@ fn refusal(name: &str, problem: &str) -> Error {
     Error::new(ErrorKind::Config, Outcome::Unsent, format!("no handler for pushes named {name:?}: {problem}"))
 }
 
+/// The name of a push, if it looks like one: servers send anything in its place.
+struct Label<'a>(&'a [u8]);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_:".contains(byte);
+        match self.0.len() <= LABEL_MAX && self.0.iter().all(is_word) {
+            true => write!(f, "{}", self.0.escape_ascii()),
+            false => write!(f, "({} bytes)", self.0.len()),
+        }
+    }
+}
+
+/// Longer names of pushes are not logged.
+const LABEL_MAX: usize = 32;
 /// How many names can have a handler: they are compared with the name of each push, one after the other.
 const PUSH_HANDLERS_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 256;
 /// More than one read brings: a push with a name has at least eight bytes. They are handed out after each read.
-const COLLECTED_MAX: usize = super::driver::READ_BUFFER / 8 + 1;
+const COLLECTED_MAX: usize = crate::proto::connection::READ_MAX / 8 + 1;
 
 #[cfg(test)]
 mod tests {

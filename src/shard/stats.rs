@@ -29,6 +29,9 @@ pub struct ShardStats {
     pub dial_failures: u64,
     /// Pushes received.
     pub pushes: u64,
+    /// Connections that were closed because their server flooded them with pushes, see
+    /// [`Event::Flooded`](crate::observe::Event::Flooded).
+    pub floods: u64,
     /// Bytes received.
     pub bytes_received: u64,
     /// Bytes sent.
@@ -72,6 +75,7 @@ pub(super) fn collect(core: &mut Core) -> ShardStats {
         lost: counters.lost,
         dial_failures: counters.dial_failures,
         pushes: counters.pushes,
+        floods: counters.floods,
         bytes_received: counters.bytes_received,
         bytes_sent: counters.bytes_sent,
         broadcasts_dropped: core.broadcasts_dropped,

@@ -7,6 +7,7 @@ use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
 use crate::proto::time::Instant;
 use crate::rehearsal::SessionId;
+use crate::sim::checkers::floods::Floods;
 use crate::sim::checkers::logins::Sent;
 use crate::sim::checkers::own_words::OwnWords;
 
@@ -44,6 +45,7 @@ pub(super) struct Wire {
     pub(super) to_client: Pipe,
     pub(super) passwords: Sent,
     pub(super) own: OwnWords,
+    pub(super) floods: Floods,
 }
 
 /// One direction.
@@ -57,6 +59,10 @@ pub(super) struct Pipe {
 #[derive(Debug)]
 pub(super) enum Chunk {
     Bytes(Vec<u8>),
+    /// So many pushes that nobody has a use for.
+    Pushes(u32),
+    /// The beginning of a reply without an end.
+    Endless,
     /// The other side has closed in order,
     Fin,
     /// or has not.
@@ -114,6 +120,7 @@ impl Network {
             to_client: Pipe::new(now),
             passwords: Sent::default(),
             own: OwnWords::new(renewals, now),
+            floods: Floods::default(),
         };
         self.wires.insert(id, wire);
     }

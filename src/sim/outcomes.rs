@@ -80,7 +80,8 @@ impl Deliver for Outcomes {
         self.ended.push((ticket.0, Some(failure)));
     }
 
-    fn push(&mut self, _frame: Frame) {
+    fn push(&mut self, _frame: Frame) -> bool {
         self.pushes += 1;
+        false
     }
 }

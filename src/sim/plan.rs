@@ -24,6 +24,7 @@ pub(super) struct Setting {
     pub(super) by_name: bool,
     pub(super) command_timeout: Duration,
     pub(super) relaxed_timeout: Duration,
+    pub(super) reply_time_max: Duration,
     pub(super) idle_ping: Duration,
     /// Who is refused asks for other credentials.
     pub(super) renewable: bool,
@@ -52,6 +53,10 @@ pub(super) enum DeedKind {
     Vanish { which: u32 },
     /// A server sends what is no RESP.
     Garble { which: u32 },
+    /// A server sends so many pushes of no use.
+    Flood { which: u32, pushes: u32 },
+    /// A server begins a reply, and adds to it for so long, and never ends it.
+    Endless { which: u32, ms: u64 },
     /// The name leads to these nodes from now on.
     Name { nodes: Vec<usize> },
     /// Look-ups take so long.
@@ -78,6 +83,7 @@ impl Plan {
             by_name: random.bool(),
             command_timeout: Duration::from_millis(random.u64(100..1500)),
             relaxed_timeout: Duration::from_millis(random.u64(100..4000)),
+            reply_time_max: Duration::from_millis(random.u64(500..3000)),
             idle_ping: Duration::from_millis(random.u64(20..3000)),
             renewable: random.bool(),
             in_flight_max: random.usize(1..20),
@@ -108,8 +114,10 @@ fn deeds(random: &mut fastrand::Rng) -> Vec<Deed> {
         0..50 => announcements(at, random),
         50..58 => once(DeedKind::Cut { which }),
         58..66 => once(DeedKind::Stall { which, ms: random.u64(1..3_000) }),
-        66..70 => once(DeedKind::Vanish { which }),
-        70..73 => once(DeedKind::Garble { which }),
+        66..69 => once(DeedKind::Vanish { which }),
+        69..71 => once(DeedKind::Garble { which }),
+        71 => once(DeedKind::Flood { which, pushes: random.u32(100..12_000) }),
+        72 => once(DeedKind::Endless { which, ms: random.u64(100..8_000) }),
         73..80 => {
             let nodes = (0..NODES).filter(|_| random.bool()).collect();
             once(DeedKind::Name { nodes })
@@ -247,6 +255,12 @@ impl fmt::Display for Deed {
             DeedKind::Stall { which, ms } => write!(f, "nothing arrives on connection {which} for {ms} ms"),
             DeedKind::Vanish { which } => write!(f, "connection {which} is dead, and nobody is told"),
             DeedKind::Garble { which } => write!(f, "the server sends rubbish on connection {which}"),
+            DeedKind::Flood { which, pushes } => {
+                write!(f, "the server sends {pushes} pushes of no use on connection {which}")
+            }
+            DeedKind::Endless { which, ms } => {
+                write!(f, "the server sends a reply without an end on connection {which}, for {ms} ms")
+            }
             DeedKind::Name { nodes } => write!(f, "the name leads to the nodes {nodes:?}"),
             DeedKind::SlowNames { ms } => write!(f, "look-ups take {ms} ms"),
             DeedKind::Rotate { within_ms } => {

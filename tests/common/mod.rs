@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 pub mod authority;
 pub mod pauses;
 pub mod servers;
+pub mod hostile;
 #[cfg(feature = "cli")]
 pub mod stage;
 

@@ -11,12 +11,15 @@
 //! collected, uninterpreted, for whoever owns it.
 
 mod credentials;
+mod flood;
 mod handshake;
 mod inflight;
 mod opt_in;
 mod own;
 mod queue;
+mod share;
 mod timer;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,13 +27,18 @@ use std::time::Duration;
 
 pub use credentials::Credentials;
 pub(crate) use credentials::Secret;
+#[cfg(any(test, feature = "cli"))]
+pub(crate) use flood::{BURST, PER_SECOND};
+pub(crate) use flood::{PushMeter, PushUse};
 #[cfg(any(test, fuzzing))]
 pub(crate) use handshake::Protocol;
 pub(crate) use handshake::{Agreed, Greeting};
 pub(crate) use opt_in::Notifications;
 pub(crate) use own::Remark;
 pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};
+pub(crate) use share::{READ_MAX, Share};
 pub(crate) use timer::Allowance;
+pub(crate) use waiting::Patience;
 
 use self::handshake::Handshake;
 use self::inflight::{InFlight, ReplyMatch};
@@ -47,6 +55,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) in_flight_max: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) command_timeout: Duration,
+    /// How long one reply may take from its first byte to its last. Nothing relaxes it.
+    pub(crate) reply_time_max: Duration,
     /// After so much silence a connection that has nothing to do asks whether anybody is there.
     pub(crate) idle_ping: Duration,
 }
@@ -59,16 +69,8 @@ pub(crate) trait Deliver {
     fn took(&mut self, _time: Duration) {}
     /// This ticket will get no (further) reply.
     fn fail(&mut self, ticket: Ticket, failure: Failure);
-    /// A message that answers no command, and that nothing below makes use of.
-    fn push(&mut self, frame: Frame);
-}
-
-/// How long replies may take, and what goes on while they do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) allowance: Allowance,
-    /// The maintenance that was announced while what is overdue has waited.
-    pub(crate) maintenance: Option<&'static str>,
+    /// A message that answers no command; false if nothing has a use for it.
+    fn push(&mut self, frame: Frame) -> bool;
 }
 
 /// A message that came on a connection.
@@ -86,6 +88,9 @@ pub(crate) struct Connection {
     in_flight: InFlight,
     own: OwnCommands,
     idle_ping: Duration,
+    reply_time_max: Duration,
+    /// Since when a frame arrives that has not ended.
+    arriving_since: Option<Instant>,
     /// What is being written; `written` bytes of it have left.
     outgoing: Vec<u8>,
     written: usize,
@@ -113,6 +118,8 @@ impl Connection {
             in_flight: InFlight::default(),
             own: OwnCommands::default(),
             idle_ping: config.idle_ping,
+            reply_time_max: config.reply_time_max,
+            arriving_since: None,
             outgoing: Vec::new(),
             written: 0,
             draining: false,
@@ -163,7 +170,9 @@ impl Connection {
         self.last_received = now;
         self.bytes_received += input.len() as u64;
         let was_ready = matches!(self.phase, Phase::Ready { .. });
+        let mut is_same_frame = true;
         while let Some(frame) = self.decoder.decode(&mut input)? {
+            is_same_frame = false;
             if frame.is_push() {
                 self.pushes.push(Push { frame, is_live: was_ready });
             } else if let Phase::Handshaking { handshake, .. } = &mut self.phase {
@@ -190,6 +199,10 @@ impl Connection {
                 }
             }
         }
+        self.arriving_since = match self.decoder.is_between_frames() {
+            true => None,
+            false => self.arriving_since.filter(|_| is_same_frame).or(Some(now)),
+        };
         Ok(())
     }
 
@@ -273,63 +286,6 @@ impl Connection {
     pub(crate) fn handle_written(&mut self, count: usize) {
         self.written = (self.written + count).min(self.outgoing.len());
         self.bytes_sent += count as u64;
-    }
-
-    /// The clock reached [`Connection::next_timeout`], or something else happened.
-    ///
-    /// # Errors
-    /// The reason why the connection has to end.
-    pub(crate) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        patience: &Patience,
-        deliver: &mut impl Deliver,
-    ) -> Result<(), CloseReason> {
-        match self.phase {
-            Phase::Dialing { until, budget } if now >= until => {
-                return Err(CloseReason::ConnectTimeout(budget));
-            }
-            Phase::Handshaking { until, budget, ref handshake } if now >= until => {
-                return Err(CloseReason::HandshakeTimeout { after: budget, awaited: handshake.awaits() });
-            }
-            Phase::Dialing { .. } | Phase::Handshaking { .. } => return Ok(()),
-            Phase::Ready { .. } => {}
-        }
-        if self.ping_at().is_some_and(|at| now >= at) {
-            self.own.ping();
-        }
-        let Some(until) = patience.allowance.expired_until(now) else { return Ok(()) };
-        let overdue = match self.in_flight.oldest() {
-            Some(submitted) => submitted <= until,
-            None => !self.in_flight.is_empty(),
-        };
-        if overdue {
-            let (after, maintenance) = (patience.allowance.at(now), patience.maintenance);
-            self.in_flight.expire(until, |ticket| {
-                let outcome = Outcome::Ambiguous;
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
-            });
-            // Silence for as long as a reply may take, while replies are due, is the sign of a dead peer.
-            let silence = now.since(self.silent_since());
-            if silence >= after {
-                return Err(CloseReason::Unresponsive(silence));
-            }
-        }
-        Ok(())
-    }
-
-    /// When [`Connection::handle_timeout`] has something to do, as far as is known now.
-    #[inline]
-    pub(crate) fn next_timeout(&self, allowance: &Allowance) -> Option<Instant> {
-        match self.phase {
-            Phase::Dialing { until, .. } | Phase::Handshaking { until, .. } => Some(until),
-            Phase::Ready { .. } if self.in_flight.is_empty() => self.ping_at(),
-            Phase::Ready { .. } => {
-                // Where all replies are overdue, only silence is left to wait for.
-                let from = self.in_flight.oldest().unwrap_or_else(|| self.silent_since());
-                Some(allowance.deadline(from))
-            }
-        }
     }
 
     /// Takes nothing new; it is done when [`Connection::is_idle`].
@@ -437,19 +393,6 @@ impl Connection {
         if self.own.is_due() {
             self.own.write(now, &mut self.outgoing, &mut self.in_flight);
         }
-    }
-
-    /// When it asks whether anybody is there: after some silence, if no reply is awaited.
-    #[inline]
-    fn ping_at(&self) -> Option<Instant> {
-        let is_idle = self.in_flight.is_empty() && !self.draining && !self.own.is_due();
-        (is_idle && self.idle_ping < Duration::MAX).then(|| self.last_received.after(self.idle_ping))
-    }
-
-    /// Since when nothing has come although a reply is awaited.
-    #[inline]
-    fn silent_since(&self) -> Instant {
-        self.in_flight.first().map_or(self.last_received, |first| first.max(self.last_received))
     }
 
     /// Gives back the commands of which no byte was written.

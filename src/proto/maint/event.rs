@@ -78,6 +78,15 @@ pub enum Event {
         /// The code of its error, `READONLY` or `MASTERDOWN`.
         code: &'static str,
     },
+    /// A server sent more pushes that nothing has a use for than a connection may send: more than 5,000 at once, or 500
+    /// a second for long. The connection is closed, and dialed again with growing waits. Copies and rubbish count, and
+    /// what no [handler](crate::Shard::on_push) takes; something new that is announced counts for sixteen.
+    Flooded {
+        /// Who sent them, if it has an address.
+        peer: Option<SocketAddr>,
+        /// How many such pushes came on this connection.
+        pushes: u64,
+    },
     /// A connection is ready for commands.
     Connected {
         /// Who is at its other end, if it has an address.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::entry::Role;
 use super::peer::{Watch, WatchFor};
 use super::{Action, ConnectionId, LookupId, Pool};
-use crate::proto::connection::{Deliver, Push};
+use crate::proto::connection::{Deliver, Push, PushUse};
 use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
 use crate::proto::maint::event::Event;
 use crate::proto::maint::handoff::{Move, MoveId};
 use crate::proto::maint::ledger::News;
@@ -74,45 +75,75 @@ impl Pool {
     }
 
     /// Takes in what came on a connection and was no reply.
-    pub(super) fn take_in_pushes(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
-        let Some(link) = self.link(id) else { return };
+    ///
+    /// # Errors
+    /// If it was more than a connection may send.
+    pub(super) fn take_in_pushes(
+        &mut self,
+        id: ConnectionId,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) -> Result<(), CloseReason> {
+        let Some(link) = self.link(id) else { return Ok(()) };
         if !link.connection.has_news() {
-            return;
+            return Ok(());
         }
-        self.maintenance.oversized += link.connection.take_skipped();
-        // What came first may end the connection; what came with it was read all the same.
-        let Some(pushes) = self.link(id).map(|link| link.connection.take_pushes()) else { return };
+        let (skipped, pushes) = (link.connection.take_skipped(), link.connection.take_pushes());
+        self.maintenance.oversized += skipped;
+        for _ in 0..skipped {
+            self.note_push(id, PushUse::None, now)?;
+        }
         for push in pushes {
             self.counters.pushes += 1;
-            self.take_in_push(id, push, now, deliver);
+            let push = self.take_in_push(id, push, now, deliver);
+            self.note_push(id, push, now)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a push for its connection.
+    fn note_push(&mut self, id: ConnectionId, push: PushUse, now: Instant) -> Result<(), CloseReason> {
+        // What came first may end the connection; what came with it was read all the same.
+        let Some(link) = self.link(id) else { return Ok(()) };
+        match link.pushes.note(push, now) {
+            true => Ok(()),
+            false => Err(CloseReason::PushFlood(link.pushes.useless())),
         }
     }
 
-    fn take_in_push(&mut self, id: ConnectionId, push: Push, now: Instant, deliver: &mut impl Deliver) {
+    fn take_in_push(
+        &mut self,
+        id: ConnectionId,
+        push: Push,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) -> PushUse {
         let Push { frame, is_live } = push;
-        let Some(items) = frame.push_items() else { return };
+        let Some(items) = frame.push_items() else { return PushUse::None };
         let peer = self.link(id).and_then(|link| link.peer);
         let notification = match parse(items, peer.map_or(0, |peer| peer.port())) {
-            Parsed::Other => return deliver.push(frame),
+            Parsed::Other if deliver.push(frame) => return PushUse::Handled,
+            Parsed::Other => return PushUse::None,
             _ if self.config.maint.mode == Mode::Disabled => {
                 self.maintenance.ignored += 1;
-                return;
+                return PushUse::None;
             }
             Parsed::Malformed(_) => {
                 self.maintenance.malformed += 1;
-                return;
+                return PushUse::None;
             }
             Parsed::Maintenance { notification, bad_items } => {
                 self.maintenance.malformed += u64::from(bad_items);
                 notification
             }
         };
-        if let Some(peer) = peer {
-            self.take_in_copy(id, peer, notification, is_live, now);
+        match peer {
+            Some(peer) if self.take_in_copy(id, peer, notification, is_live, now) => PushUse::News,
+            _ => PushUse::None,
         }
     }
 
-    /// One copy of a notification, of which there may be one for each connection.
+    /// One copy of a notification, of which there may be one for each connection. Says whether it was the first.
     fn take_in_copy(
         &mut self,
         id: ConnectionId,
@@ -120,28 +151,28 @@ impl Pool {
         notification: Notification,
         is_live: bool,
         now: Instant,
-    ) {
+    ) -> bool {
         // The server repeats the last end of maintenance to everybody who asks, hours after it.
         if notification.kind().is_closer() && !is_live {
-            return;
+            return false;
         }
         self.maintenance.notifications += 1;
         let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
         if role == Some(Role::Predecessor) || (!is_live && leads_to(&notification, peer)) {
             self.maintenance.stale += 1;
             self.note_repetition(id, peer, &notification, is_live);
-            return;
+            return false;
         }
         match self.news_of(peer, &notification, now) {
             News::Stale => {
                 self.maintenance.stale += 1;
-                return;
+                return false;
             }
             News::Duplicate => {
                 self.maintenance.duplicates += 1;
                 self.confirm(peer, &notification, Some(reporter(id)), now);
                 self.note_repetition(id, peer, &notification, is_live);
-                return;
+                return false;
             }
             News::Conflict => self.maintenance.conflicts += 1,
             News::New => {}
@@ -150,6 +181,7 @@ impl Pool {
         if self.take_in(peer, &notification, now, reporter, now) {
             self.actions.push_back(Action::Announce(Announcement { peer, notification, received: now }));
         }
+        true
     }
 
     /// Somebody else has read the same: a window no longer hangs on the connection that reported it first.

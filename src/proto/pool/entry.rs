@@ -209,7 +209,9 @@ impl Entry {
         random: &mut fastrand::Rng,
         deliver: &mut impl Deliver,
     ) -> u64 {
-        if link.connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
+        // One that floods its client comes back later each time.
+        let is_flood = matches!(**reason, CloseReason::PushFlood(_));
+        if !is_flood && link.connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
             self.backoff.reset();
         }
         let maintenance = link.lost_to(now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::PoolConfig;
-use crate::proto::connection::{Allowance, Connection, Credentials, Patience};
+use crate::proto::connection::{Allowance, Connection, Credentials, Patience, PushMeter};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::handoff::MoveId;
 use crate::proto::maint::notification::NotificationKind;
@@ -31,6 +31,8 @@ pub(super) struct Link {
     pub(super) sent: Option<Sent>,
     /// It was told of the move that it follows: it leads nowhere new.
     pub(super) leads_back: bool,
+    /// The pushes that it was sent.
+    pub(super) pushes: PushMeter,
     /// While it drains: when it is closed whatever it waits for.
     pub(super) close_by: Option<Instant>,
     /// It took over from another one, which relaxes its timeouts for some time.
@@ -58,6 +60,7 @@ impl Link {
             follows,
             sent: None,
             leads_back: false,
+            pushes: PushMeter::default(),
             close_by: None,
             taken_over_until: None,
             relaxed_until: None,

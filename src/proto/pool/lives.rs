@@ -48,9 +48,9 @@ impl Pool {
         now: Instant,
         deliver: &mut impl Deliver,
     ) {
-        self.take_in_pushes(id, now, deliver);
+        let pushed = self.take_in_pushes(id, now, deliver);
         self.take_in_remarks(id, now);
-        if let Err(reason) = received {
+        if let Err(reason) = received.and(pushed) {
             self.end(id, reason, now, deliver);
             return;
         }
@@ -177,6 +177,10 @@ impl Pool {
             self.counters.dial_failures += 1;
         } else if !matches!(*reason, CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack) {
             self.counters.lost += 1;
+        }
+        if let CloseReason::PushFlood(pushes) = *reason {
+            self.counters.floods += 1;
+            self.events.push_back(Event::Flooded { peer: link.peer, pushes });
         }
         if role == Role::Active && unused {
             entry.detour = link.follows;

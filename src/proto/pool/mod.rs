@@ -111,6 +111,8 @@ pub(crate) struct PoolCounters {
     pub(crate) dial_failures: u64,
     /// Pushes received.
     pub(crate) pushes: u64,
+    /// Connections that were ended because they were sent too many pushes of no use.
+    pub(crate) floods: u64,
     /// Commands that were given up because the time to shut down was over.
     pub(crate) given_up: u64,
     pub(crate) bytes_received: u64,

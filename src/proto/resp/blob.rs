@@ -50,7 +50,8 @@ impl Blob {
         if missing < SPACE_MIN {
             return None;
         }
-        let room = missing.min(self.filled.max(SPACE_FIRST));
+        // More at once would take longer to be cleared than a turn of the driver may last.
+        let room = missing.min(SPACE_FIRST);
         self.payload.resize(self.filled + room, 0);
         self.payload.get_mut(self.filled..)
     }
@@ -68,5 +69,5 @@ impl Blob {
 
 /// A rest shorter than this is copied through the read buffer, which then may hold what comes after it, too.
 const SPACE_MIN: usize = 4 << 10;
-/// How much is reserved for a payload of which little has arrived; then as much as has arrived.
+/// How much room there is for what arrives next of a payload.
 pub(super) const SPACE_FIRST: usize = 1 << 20;

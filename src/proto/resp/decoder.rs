@@ -64,7 +64,7 @@ impl Decoder {
     /// After an error the stream has lost its meaning, and the decoder must not be used again.
     #[inline]
     pub(crate) fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, DecodeError> {
-        if self.between_frames()
+        if self.is_between_frames()
             && let Some(frame) = whole_bulk(input, self.limits.bytes)
         {
             return Ok(Some(frame));
@@ -96,7 +96,9 @@ impl Decoder {
         std::mem::take(&mut self.skipped)
     }
 
-    fn between_frames(&self) -> bool {
+    /// Whether everything that has arrived was given out, or skipped, as whole frames.
+    #[inline]
+    pub(crate) fn is_between_frames(&self) -> bool {
         // What is skipped has had elements.
         self.elements == 0 && self.line.is_empty()
     }

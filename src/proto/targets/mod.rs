@@ -73,8 +73,8 @@ enum Pattern {
 /// The text is no pattern of targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no targets ({problem}): expected same-reach, any, or patterns such as 10.0.0.0/8, 10.0.0.7:6379, \
-     node.example.com:6379, .example.com"
+    "{text:?} names no targets ({problem}): allowed are same-reach, any, or patterns such as 10.0.0.0/8, \
+     10.0.0.7:6379, node.example.com:6379, .example.com"
 )]
 pub struct TargetsError {
     text: String,

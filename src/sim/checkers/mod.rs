@@ -6,6 +6,7 @@ pub(super) mod dead;
 pub(super) mod deadlines;
 pub(super) mod demotions;
 pub(super) mod endings;
+pub(super) mod floods;
 pub(super) mod handoffs;
 pub(super) mod liveness;
 pub(super) mod logins;

@@ -47,6 +47,14 @@ impl World<'_> {
                 }
                 Ok(())
             }
+            DeedKind::Flood { which, pushes } => {
+                self.flood(*which, *pushes);
+                Ok(())
+            }
+            DeedKind::Endless { which, ms } => {
+                self.begin_endless(*which, Duration::from_millis(*ms));
+                Ok(())
+            }
             DeedKind::Name { nodes } => {
                 self.name.0.clone_from(nodes);
                 Ok(())
@@ -67,6 +75,30 @@ impl World<'_> {
             }
             DeedKind::ShutDown { shard, grace_ms } => {
                 self.shut_down(*shard, Duration::from_millis(*grace_ms))
+            }
+        }
+    }
+
+    fn flood(&mut self, which: u32, pushes: u32) {
+        let Some(id) = self.pick(which) else { return };
+        let mut left = pushes;
+        while left > 0 {
+            let count = left.min(self.random.u32(1..1_000));
+            left -= count;
+            self.send_to_client(id, Chunk::Pushes(count));
+        }
+    }
+
+    /// What else the server has to say comes behind it, and is taken for a part of it.
+    fn begin_endless(&mut self, which: u32, time: Duration) {
+        let (Some(id), until) = (self.pick(which), self.now.after(time)) else { return };
+        self.send_to_client(id, Chunk::Endless);
+        let mut at = self.now;
+        while at < until {
+            at = at.after(Duration::from_millis(self.random.u64(1..100)));
+            if let Some(wire) = self.network.get(id) {
+                let at = wire.to_client.send(Chunk::Bytes(b":1\r\n".to_vec()), at);
+                self.agenda.plan(at, Happening::ToClient { wire: id });
             }
         }
     }

@@ -49,6 +49,10 @@ impl World<'_> {
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         state.bounds.check(&mut state.pool, setting.in_flight_max)?;
         awake::check(shard, &mut state.pool, &mut self.network, setting.in_flight_max)?;
+        for (_, wire) in self.network.wires.iter().filter(|(id, wire)| id.shard == shard && !wire.client_gone)
+        {
+            wire.floods.check_time(self.now, setting.reply_time_max)?;
+        }
         for (ticket, failure) in std::mem::take(&mut state.outcomes.ended) {
             let Some(case) = state.outcomes.cases.get(&ticket) else { continue };
             if let Some((deadline, _)) = case.deadline {
@@ -156,6 +160,9 @@ impl World<'_> {
             Action::Close { id, reason, .. } => {
                 if let Some(state) = self.shards.get(shard) {
                     state.handoffs.check_close(id, &reason)?;
+                }
+                if let Some(wire) = self.network.get(WireId::new(shard, id)) {
+                    wire.floods.check_end(&reason)?;
                 }
                 self.hang_up(WireId::new(shard, id));
             }

@@ -313,6 +313,7 @@ fn config(setting: &Setting, seed: u64) -> PoolConfig {
             in_flight_max: setting.in_flight_max,
             connect_timeout: seconds(1),
             command_timeout: setting.command_timeout,
+            reply_time_max: setting.reply_time_max,
             idle_ping: setting.idle_ping,
         },
         queue: QueueBounds { commands: setting.queue_max, bytes: 1 << 16 },

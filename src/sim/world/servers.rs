@@ -25,7 +25,7 @@ impl World<'_> {
                 self.serve(Some(session));
             }
             // Nobody reads what a stalled listener has accepted.
-            (Chunk::Bytes(_), None) => {}
+            (Chunk::Bytes(_) | Chunk::Pushes(_) | Chunk::Endless, _) => {}
             (Chunk::Fin | Chunk::Reset, _) => self.forget(id),
         }
         Ok(())
@@ -105,13 +105,18 @@ impl World<'_> {
         };
         let Some(chunk) = wire.to_client.receive(self.now) else { return Ok(()) };
         match chunk {
-            Chunk::Bytes(bytes) => {
-                wire.own.note_heard(self.now);
-                if let Some(state) = self.shards.get_mut(id.shard) {
-                    state.pool.handle_bytes(id.id(), &bytes, self.now, &mut state.outcomes);
+            Chunk::Bytes(bytes) => self.hear(id, &bytes),
+            Chunk::Pushes(count) => {
+                wire.floods.note_pushes(count, self.now);
+                self.hear(id, &USELESS_PUSH.repeat(count as usize))?;
+                match self.network.get(id) {
+                    Some(wire) if !wire.client_gone => wire.floods.check_alive(self.now),
+                    _ => Ok(()),
                 }
-                self.wake(id);
-                self.drive(id.shard)
+            }
+            Chunk::Endless => {
+                wire.floods.note_endless(self.now);
+                self.hear(id, b"*?\r\n")
             }
             Chunk::Fin => {
                 self.forget(id);
@@ -122,6 +127,18 @@ impl World<'_> {
                 self.closed(id, CloseReason::Io("connection reset".into()))
             }
         }
+    }
+
+    /// A client reads what has arrived.
+    fn hear(&mut self, id: WireId, bytes: &[u8]) -> Result<(), Violation> {
+        if let Some(wire) = self.network.get(id) {
+            wire.own.note_heard(self.now);
+        }
+        if let Some(state) = self.shards.get_mut(id.shard) {
+            state.pool.handle_bytes(id.id(), bytes, self.now, &mut state.outcomes);
+        }
+        self.wake(id);
+        self.drive(id.shard)
     }
 
     /// Asks the server, past all networks.
@@ -144,3 +161,6 @@ impl World<'_> {
         values.iter().filter_map(number).collect()
     }
 }
+
+/// What nobody has a use for.
+const USELESS_PUSH: &[u8] = b">2\r\n+useless\r\n:1\r\n";

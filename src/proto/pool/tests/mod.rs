@@ -1,6 +1,7 @@
 //! A pool in stories, told in virtual time and without a socket.
 
 mod books;
+mod floods;
 mod handshake;
 mod logins;
 mod moving;

@@ -49,7 +49,9 @@ impl Deliver for Outcomes {
         self.resolve(ticket.0, Err(failure.outcome()));
     }
 
-    fn push(&mut self, _frame: Frame) {}
+    fn push(&mut self, _frame: Frame) -> bool {
+        false
+    }
 }
 
 impl Outcomes {

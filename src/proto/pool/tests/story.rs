@@ -26,8 +26,9 @@ impl Deliver for Delivered {
         self.failures.push((ticket.0, failure));
     }
 
-    fn push(&mut self, _frame: Frame) {
+    fn push(&mut self, _frame: Frame) -> bool {
         self.pushes += 1;
+        false
     }
 }
 
@@ -70,6 +71,7 @@ pub(super) fn config() -> PoolConfig {
             in_flight_max: 100,
             connect_timeout: Duration::from_secs(2),
             command_timeout: Duration::from_secs(1),
+            reply_time_max: Duration::from_secs(60),
             idle_ping: Duration::MAX,
         },
         queue: QueueBounds { commands: 100, bytes: 1 << 20 },

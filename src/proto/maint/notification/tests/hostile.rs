@@ -34,8 +34,9 @@ impl Deliver for Delivered {
         panic!("{ticket:?}: {failure:?}");
     }
 
-    fn push(&mut self, frame: Frame) {
+    fn push(&mut self, frame: Frame) -> bool {
         self.pushes.push(frame);
+        true
     }
 }
 
@@ -47,6 +48,7 @@ impl Line {
             in_flight_max: 100,
             connect_timeout: seconds(2),
             command_timeout: seconds(1),
+            reply_time_max: seconds(60),
             idle_ping: Duration::MAX,
         };
         let mut line = Line {

@@ -123,7 +123,7 @@ fn refused_targets_do_not_put_off_the_configured_name() {
 #[test]
 fn a_flood_of_targets_is_bounded() {
     let mut world = World::ready(named(1));
-    for number in 0..1_000 {
+    for number in 0..300 {
         let name = format!("name-{number}.example:6379");
         world.push(A, &moving(number, 10, Some(&name)));
         world.submit(0, 0, &name);
@@ -133,7 +133,7 @@ fn a_flood_of_targets_is_bounded() {
     dialed.dedup();
     assert!(dialed.len() <= MOVING_TARGETS_MAX + 2, "{}", dialed.len());
     let stats = world.pool.maintenance();
-    assert!(stats.targets_refused >= 900, "{stats:?}");
+    assert!(stats.targets_refused >= 260, "{stats:?}");
     assert!(refused(&world).len() <= 32, "{}", refused(&world).len());
     world.assert_unharmed();
 }

@@ -125,7 +125,7 @@ impl Deliver for Outcomes {
         self.failed.push((ticket.0, failure));
     }
 
-    fn push(&mut self, frame: Frame) {
+    fn push(&mut self, frame: Frame) -> bool {
         panic!("{frame:?} was not understood");
     }
 }
