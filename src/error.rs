@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
 pub(crate) use crate::proto::error::Remedy;
-use crate::proto::error::{CloseReason, Failure, Outcome, ServerState};
-use crate::proto::resp::{Excerpt, Frame};
+use crate::proto::error::{CloseReason, Failure, Outcome, ServerState, shown};
+use crate::proto::resp::Frame;
 
 /// What is returned by everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -251,6 +251,12 @@ impl Error {
         self
     }
 
+    /// The same error, with what follows from it.
+    pub(crate) fn adding(mut self, consequence: &str) -> Self {
+        self.0.detail.push_str(consequence);
+        self
+    }
+
     /// The same error, said of this endpoint.
     pub(crate) fn at(mut self, endpoint: &Endpoint) -> Self {
         self.0.endpoint = Some(endpoint.clone());
@@ -265,20 +271,15 @@ impl Error {
 
     /// What a server's error reply means.
     pub(crate) fn from_server(reply: &[u8]) -> Self {
-        let kept = reply.get(..SERVER_TEXT_MAX).unwrap_or(reply);
-        let mut error = Error::new(ErrorKind::Server, Outcome::Answered, String::from_utf8_lossy(kept));
+        let mut error = Error::new(ErrorKind::Server, Outcome::Answered, shown(reply, SERVER_TEXT_MAX));
         error.0.passing = ServerState::of(reply).is_some_and(ServerState::is_passing);
         error
     }
 
-    /// A reply of the wrong shape.
+    /// A reply of the wrong shape. What it holds is the user's, and no error's.
     pub(crate) fn unexpected(expected: &str, reply: &Frame) -> Self {
-        let shown = match reply {
-            Frame::Bulk(bytes) | Frame::Simple(bytes) => format!("{} {:?}", reply.kind(), Excerpt(bytes)),
-            Frame::Integer(number) => format!("the integer {number}"),
-            other => other.kind().to_owned(),
-        };
-        Error::new(ErrorKind::ReplyType, Outcome::Answered, format!("expected {expected}, got {shown}"))
+        let detail = format!("expected {expected}, got {}", reply.shape());
+        Error::new(ErrorKind::ReplyType, Outcome::Answered, detail)
     }
 
     pub(crate) fn overloaded(detail: impl Into<String>) -> Self {

@@ -7,6 +7,9 @@ mod common;
 use std::process::{Command, Output, Stdio};
 
 use common::Redis;
+use futures_lite::future::block_on;
+use hitless::command::Script;
+use hitless::{Argument, Client, Config, Frame, FromReply, cmd};
 
 /// In no other word, and not changed by percent-encoding.
 const PASSWORD: &str = "Xq7kZw93";
@@ -203,4 +206,68 @@ fn what_is_typed_in_the_wrong_place_is_not_repeated() {
         std::fs::write(&path, &text).unwrap();
         check(&run(&["bench", "--config", path.to_str().unwrap()], ""), 2, &[PASSWORD]);
     }
+}
+
+/// What a user keeps in the server, or asks for, is in no error, whatever the server says, and in no `Debug`.
+#[test]
+fn sc_no_values_in_errors() {
+    const VALUE: &str = "Xq7 kZw93";
+    let redis = Redis::start();
+    let config = Config::from_url(&redis.url()).expect("a URL").shards(1).connections_per_shard(1);
+    let client = Client::start(config).expect("a client");
+    let run = |words: &[&str]| {
+        let command = words.iter().skip(1).fold(cmd(words[0]), |command, word| command.arg(*word));
+        assert!(!format!("{command:?}").contains("Xq7"));
+        block_on(client.run::<Frame>(&command)).expect("a reply")
+    };
+    run(&["SET", "text", VALUE]);
+    run(&["SET", "number", "4711471147114711"]);
+    run(&["RPUSH", "list", VALUE, VALUE, VALUE]);
+    let mut errors = Vec::new();
+    let mut check = |what: &str, error: hitless::Error| {
+        let said = format!("{error} {error:?} {error:#?}");
+        assert!(!said.contains("Xq7") && !said.contains("4711"), "{what}: {said}");
+        errors.push(error);
+    };
+    fn not_one<T: FromReply>(client: &Client, words: &[&str]) -> hitless::Error {
+        let command = words.iter().skip(1).fold(cmd(words[0]), |command, word| command.arg(*word));
+        block_on(client.run::<T>(&command)).err().expect("it is none")
+    }
+    // Replies that are not what was asked for.
+    check("text", not_one::<i64>(&client, &["GET", "text"]));
+    check("text", not_one::<f64>(&client, &["GET", "text"]));
+    check("text", not_one::<bool>(&client, &["GET", "text"]));
+    check("text", not_one::<Vec<String>>(&client, &["GET", "text"]));
+    check("number", not_one::<u8>(&client, &["GET", "number"]));
+    check("integer", not_one::<u8>(&client, &["INCRBY", "number", "0"]));
+    check("list", not_one::<String>(&client, &["LRANGE", "list", "0", "-1"]));
+    check("list", not_one::<(String, i64)>(&client, &["LRANGE", "list", "0", "-1"]));
+    check("list", not_one::<std::collections::HashMap<String, i64>>(&client, &["LRANGE", "list", "0", "-1"]));
+    let debug = format!(
+        "{:?}",
+        [run(&["GET", "text"]), run(&["LRANGE", "list", "0", "-1"]), run(&["GET", "number"])]
+    );
+    assert!(!debug.contains("Xq7") && !debug.contains("4711") && debug.contains("bytes"), "{debug}");
+    // What servers quote of commands.
+    for words in [
+        &["SECRETKEY", VALUE, VALUE][..],
+        &[VALUE, "x"],
+        &["OBJECT", VALUE],
+        &["XREADGROUP", "GROUP", VALUE, "me", "STREAMS", VALUE, ">"],
+        &["ACL", "SETUSER", "somebody", VALUE],
+        &["CONFIG", "SET", VALUE, "1"],
+    ] {
+        let error = not_one::<()>(&client, words);
+        assert!(error.code().is_some(), "{error}");
+        if words[0] != VALUE {
+            check(words[0], error);
+        } else {
+            // The name of the command is the caller's own, and is told.
+            assert!(!error.to_string().replacen(VALUE, "", 1).contains("Xq7"), "{error}");
+        }
+    }
+    let said =
+        format!("{:?} {:?}", Argument::Bytes(VALUE.as_bytes()), Script::new(format!("return '{VALUE}'")));
+    assert!(!said.contains("Xq7"), "{said}");
+    assert_eq!(errors.len(), 14);
 }

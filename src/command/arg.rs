@@ -1,5 +1,6 @@
 //! [`ToArg`]: what can be an argument of a command.
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,8 +30,8 @@ pub trait ToArg {
     fn to_arg(&self) -> Argument<'_>;
 }
 
-/// One argument of a command, before it is encoded.
-#[derive(Clone, Debug, PartialEq)]
+/// One argument of a command, before it is encoded. `Debug` shows how long it is, never what it is.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Argument<'a> {
     /// Any bytes, borrowed.
@@ -39,6 +40,16 @@ pub enum Argument<'a> {
     Integer(i64),
     /// Bytes that had to be made for the occasion.
     Owned(Vec<u8>),
+}
+
+impl fmt::Debug for Argument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Argument::Bytes(bytes) => write!(f, "({} bytes)", bytes.len()),
+            Argument::Owned(bytes) => write!(f, "({} bytes)", bytes.len()),
+            Argument::Integer(_) => f.write_str("(integer)"),
+        }
+    }
 }
 
 impl Argument<'_> {

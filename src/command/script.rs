@@ -1,5 +1,7 @@
 //! [`Script`]: Lua that runs on the server, and is sent there once.
 
+use std::fmt;
+
 use super::sink::Sink;
 use super::{Cmd, Commands, FromReply, ToArg, cmd};
 use crate::error::Result;
@@ -24,10 +26,17 @@ use crate::proto::resp::Frame;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Script {
     source: String,
     sha1: String,
+}
+
+/// Its name on servers, and how long it is: texts may hold values.
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Script({}, {} bytes)", self.sha1, self.source.len())
+    }
 }
 
 impl Script {

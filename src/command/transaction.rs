@@ -151,13 +151,12 @@ fn executed(replies: Vec<Frame>, names: &[CommandName]) -> Result<Frame> {
     let mut replies = replies.into_iter().map(Frame::without_attributes);
     if let Some(Frame::Error(text)) = replies.next() {
         // What came behind it was no transaction, and the server ran it piece by piece.
-        let detail = format!("{}, and the commands were run one by one", String::from_utf8_lossy(&text));
-        return Err(Error::from_server(detail.as_bytes()).of(CommandName::new("MULTI")));
+        let error = Error::from_server(&text).adding(", and the commands were run one by one");
+        return Err(error.of(CommandName::new("MULTI")));
     }
     for name in names {
         if let Some(Frame::Error(text)) = replies.next() {
-            let detail = format!("{}; the transaction was not run", String::from_utf8_lossy(&text));
-            return Err(Error::from_server(detail.as_bytes()).of(*name));
+            return Err(Error::from_server(&text).adding("; the transaction was not run").of(*name));
         }
     }
     match replies.next() {

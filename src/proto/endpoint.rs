@@ -45,6 +45,13 @@ pub struct EndpointError {
 }
 
 impl EndpointError {
+    /// A text that looks like a URL may hold a password, and is not kept.
+    fn new(text: &str, problem: &'static str) -> Self {
+        let is_url = text.contains('@') || text.contains("://");
+        let text = if is_url { "(a URL)" } else { text };
+        EndpointError { text: text.to_owned(), problem }
+    }
+
     /// What is wrong, without the text: where a password may be part of it.
     pub(crate) fn problem(&self) -> &'static str {
         self.problem
@@ -58,7 +65,7 @@ impl Endpoint {
     /// If the host is empty or holds a character that no host can, or the port is 0.
     pub fn new(host: impl Into<String>, port: u16) -> Result<Self, EndpointError> {
         let host = host.into();
-        let wrong = |problem| EndpointError { text: host.clone(), problem };
+        let wrong = |problem| EndpointError::new(&host, problem);
         if host.is_empty() {
             return Err(wrong("the host is empty"));
         }
@@ -86,7 +93,7 @@ impl Endpoint {
             _ if path.contains('\0') => "the path holds a NUL",
             _ => return Ok(Endpoint(Place::Unix { path })),
         };
-        Err(EndpointError { text: path, problem })
+        Err(EndpointError::new(&path, problem))
     }
 
     /// The name or address, without brackets; empty for a unix socket.
@@ -124,7 +131,7 @@ impl Endpoint {
     /// If a host or a port is there and cannot be one.
     pub(crate) fn from_wire(text: &str, port: u16) -> Result<Option<Self>, EndpointError> {
         let text = text.trim_ascii();
-        let wrong = |problem| EndpointError { text: text.to_owned(), problem };
+        let wrong = |problem| EndpointError::new(text, problem);
         let (host, digits) = if let Some(rest) = text.strip_prefix('[') {
             let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a bracket is missing"))?;
             if !host.is_empty() && host.parse::<Ipv6Addr>().is_err() {
@@ -230,7 +237,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let wrong = |problem| EndpointError { text: text.to_owned(), problem };
+        let wrong = |problem| EndpointError::new(text, problem);
         if let Some(path) = text.strip_prefix("unix:") {
             return Endpoint::unix(path).map_err(|error| wrong(error.problem));
         }
@@ -339,9 +346,12 @@ mod tests {
             ("[::1]7001", "colon"),
             ("[localhost]:1", "IPv6"),
             ("1:2:3:1", "character"),
+            ("redis://app:s3cret@host:1", "URL"),
+            ("app:s3cret@host", "URL"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert!(error.to_string().contains(problem), "{text}: {error}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use redis::{FromRedisValue, PushKind, RedisError, RedisResult, Value, VerbatimFo
 
 use crate::command::FromReply;
 use crate::error::{Error, ErrorKind, Result};
-use crate::proto::error::Outcome;
+use crate::proto::error::{Outcome, shown};
 use crate::proto::resp::Frame;
 
 /// Any type that redis-rs converts values to, as a reply: for [`Shard::run`](crate::Shard::run) and
@@ -25,18 +25,20 @@ pub struct FromRedis<T>(pub T);
 
 impl<T: FromRedisValue> FromReply for FromRedis<T> {
     fn from_reply(reply: Frame) -> Result<Self> {
+        let kind = reply.kind();
         let value = Value::from_reply(reply)?.extract_error().map_err(|error| {
             let text = [error.code(), error.detail()].map(Option::unwrap_or_default).join(" ");
             Error::from_server(text.trim_end().as_bytes())
         })?;
-        T::from_redis_value(value).map(FromRedis).map_err(|error| wrong_type(error.to_string()))
+        T::from_redis_value(value).map(FromRedis).map_err(|_| wrong_type(kind))
     }
 }
 
 /// Keeps an error reply, as [`Value::ServerError`].
 impl FromReply for Value {
     fn from_reply(reply: Frame) -> Result<Self> {
-        Value::try_from(reply).map_err(|error| wrong_type(error.to_string()))
+        let kind = reply.kind();
+        Value::try_from(reply).map_err(|_| wrong_type(kind))
     }
 }
 
@@ -71,8 +73,10 @@ impl TryFrom<Frame> for Value {
     }
 }
 
-/// What a server's error reply is in redis-rs, which alone can make one.
+/// What a server's error reply is in redis-rs, which alone can make one; without what the server quotes of commands.
 pub(super) fn server_error(text: &Bytes) -> RedisResult<Value> {
+    let text = shown(text, text.len());
+    let text = text.as_bytes();
     read(&[b"!", itoa::Buffer::new().format(text.len()).as_bytes(), b"\r\n", text, b"\r\n"])
 }
 
@@ -122,14 +126,11 @@ fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// What redis-rs says of a value that it does not like holds all of that value.
-fn wrong_type(text: String) -> Error {
-    let kept: String = text.chars().take(WRONG_TYPE_TEXT_MAX).collect();
-    Error::new(ErrorKind::ReplyType, Outcome::Answered, kept)
+/// What redis-rs says of a value that it does not like holds all of that value, and is not repeated.
+fn wrong_type(kind: &str) -> Error {
+    let detail = format!("the reply, of the kind {kind}, does not convert to the type that was asked for");
+    Error::new(ErrorKind::ReplyType, Outcome::Answered, detail)
 }
-
-/// How many characters of that are kept.
-const WRONG_TYPE_TEXT_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {

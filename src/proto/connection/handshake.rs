@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::credentials::{Credentials, Secret};
 use super::opt_in::{self, Notifications, Verdict};
-use crate::proto::error::{CloseReason, ServerState};
+use crate::proto::error::{CloseReason, ServerState, shown};
 use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::resp::{Encoder, Frame};
 
@@ -245,10 +245,9 @@ fn refused(command: &'static str, reply: &[u8]) -> CloseReason {
     CloseReason::Handshake { command, reply: text(reply) }
 }
 
-/// A server's words, short enough for a log line.
+/// A server's words, short enough for a log line, and without what it repeats of the credentials.
 pub(super) fn text(reply: &[u8]) -> String {
-    let text = String::from_utf8_lossy(reply.get(..REPLY_SHOWN_MAX).unwrap_or(reply));
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    shown(reply, REPLY_SHOWN_MAX).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn lacks_hello(reply: &[u8]) -> bool {

@@ -81,6 +81,11 @@ impl Frame {
         }
     }
 
+    /// The frame in words, without what is in it.
+    pub(crate) fn shape(&self) -> Shape<'_> {
+        Shape(self)
+    }
+
     /// The elements of a push, with or without attributes in front of it; `None` if it is something else.
     pub(crate) fn push_items(&self) -> Option<&[Frame]> {
         match self {
@@ -99,47 +104,63 @@ impl Frame {
     }
 }
 
-/// Text where the bytes are text, and never more than a line of it.
+/// Kinds and lengths. What a frame holds is a user's data, which must not end up in a log because somebody printed a
+/// reply: take it out by its variant to see it.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Frame::Simple(text) => f.debug_tuple("Simple").field(&Excerpt(text)).finish(),
-            Frame::Error(text) => f.debug_tuple("Error").field(&Excerpt(text)).finish(),
-            Frame::Integer(n) => f.debug_tuple("Integer").field(n).finish(),
-            Frame::Bulk(bytes) => f.debug_tuple("Bulk").field(&Excerpt(bytes)).finish(),
-            Frame::Null => f.write_str("Null"),
-            Frame::Boolean(b) => f.debug_tuple("Boolean").field(b).finish(),
-            Frame::Double(d) => f.debug_tuple("Double").field(d).finish(),
-            Frame::BigNumber(digits) => f.debug_tuple("BigNumber").field(&Excerpt(digits)).finish(),
-            Frame::Verbatim { format, text } => {
-                f.debug_tuple("Verbatim").field(&Excerpt(format)).field(&Excerpt(text)).finish()
+        write!(f, "Frame({}", self.shape())?;
+        let elements: Vec<&Frame> = match self {
+            Frame::Array(items) | Frame::Set(items) | Frame::Push(items) => {
+                items.iter().take(SHOWN_MAX).collect()
             }
-            Frame::Array(items) => f.debug_tuple("Array").field(items).finish(),
-            Frame::Map(pairs) => f.debug_tuple("Map").field(pairs).finish(),
-            Frame::Set(items) => f.debug_tuple("Set").field(items).finish(),
-            Frame::Push(items) => f.debug_tuple("Push").field(items).finish(),
-            Frame::Attributed { attributes, frame } => {
-                f.debug_tuple("Attributed").field(attributes).field(frame).finish()
-            }
+            Frame::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).take(SHOWN_MAX).collect(),
+            Frame::Attributed { frame, .. } => vec![frame],
+            _ => Vec::new(),
+        };
+        for (index, element) in elements.into_iter().enumerate() {
+            write!(f, "{} {}", if index == 0 { ":" } else { "," }, element.shape())?;
         }
+        f.write_str(")")
     }
 }
 
-/// Bytes as they appear in `Debug` output and in messages: escaped, and cut after [`EXCERPT_MAX`] bytes.
-pub(crate) struct Excerpt<'a>(pub(crate) &'a [u8]);
+/// A frame in words, without what is in it.
+pub(crate) struct Shape<'a>(&'a Frame);
 
-impl fmt::Debug for Excerpt<'_> {
+impl fmt::Display for Shape<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.get(..EXCERPT_MAX).unwrap_or(self.0);
-        write!(f, "\"{}\"", shown.escape_ascii())?;
-        match self.0.len() - shown.len() {
-            0 => Ok(()),
-            hidden => write!(f, " and {hidden} bytes more"),
+        let kind = self.0.kind();
+        match self.0 {
+            Frame::Simple(bytes)
+            | Frame::Bulk(bytes)
+            | Frame::BigNumber(bytes)
+            | Frame::Verbatim { text: bytes, .. } => {
+                write!(f, "a {kind} of {} bytes", bytes.len())
+            }
+            Frame::Error(text) => {
+                let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+                match code.len() <= CODE_MAX && code.iter().all(u8::is_ascii_uppercase) {
+                    true => write!(f, "the error {}", code.escape_ascii()),
+                    false => write!(f, "an error of {} bytes", text.len()),
+                }
+            }
+            Frame::Array(items) | Frame::Set(items) | Frame::Push(items) => {
+                let article = if kind.starts_with('a') { "an" } else { "a" };
+                write!(f, "{article} {kind} of {} elements", items.len())
+            }
+            Frame::Map(pairs) => write!(f, "a map of {} pairs", pairs.len()),
+            Frame::Attributed { attributes, .. } => write!(f, "{} attributes of a value", attributes.len()),
+            Frame::Null => f.write_str("null"),
+            Frame::Integer(_) => f.write_str("an integer"),
+            Frame::Boolean(_) | Frame::Double(_) => write!(f, "a {kind}"),
         }
     }
 }
 
-const EXCERPT_MAX: usize = 120;
+/// How many elements of an aggregate are shown.
+const SHOWN_MAX: usize = 8;
+/// No code of an error is longer.
+const CODE_MAX: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -151,9 +172,31 @@ mod tests {
     }
 
     #[test]
-    fn debug_escapes_and_cuts() {
-        assert_eq!(format!("{:?}", Frame::Simple(Bytes::from_static(b"O\r"))), r#"Simple("O\r")"#);
-        let long = format!("{:?}", Frame::Bulk(Bytes::from(vec![b'a'; 121])));
-        assert!(long.ends_with("\" and 1 bytes more)"), "{long}");
+    fn debug_shows_shapes_and_no_values() {
+        let secret = || Bytes::from_static(b"s3cret");
+        for (frame, shown) in [
+            (Frame::Bulk(secret()), "Frame(a bulk string of 6 bytes)"),
+            (Frame::Simple(secret()), "Frame(a simple string of 6 bytes)"),
+            (Frame::Error(Bytes::from_static(b"WRONGTYPE s3cret")), "Frame(the error WRONGTYPE)"),
+            (Frame::Error(secret()), "Frame(an error of 6 bytes)"),
+            (Frame::Integer(4711), "Frame(an integer)"),
+            (Frame::Double(47.11), "Frame(a double)"),
+            (Frame::BigNumber(Bytes::from_static(b"4711")), "Frame(a big number of 4 bytes)"),
+            (Frame::Verbatim { format: *b"txt", text: secret() }, "Frame(a verbatim string of 6 bytes)"),
+            (Frame::Null, "Frame(null)"),
+            (
+                Frame::Array(vec![Frame::Bulk(secret()), Frame::Set(vec![Frame::Integer(4711)])]),
+                "Frame(an array of 2 elements: a bulk string of 6 bytes, a set of 1 elements)",
+            ),
+            (
+                Frame::Map(vec![(Frame::Bulk(secret()), Frame::Null)]),
+                "Frame(a map of 1 pairs: a bulk string of 6 bytes, null)",
+            ),
+        ] {
+            assert_eq!(format!("{frame:?}"), shown);
+            assert_eq!(format!("{frame:#?}"), shown);
+        }
+        let many = Frame::Array(vec![Frame::Null; 1_000_000]);
+        assert!(format!("{many:?}").len() < 200);
     }
 }

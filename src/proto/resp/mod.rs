@@ -11,7 +11,6 @@ mod skip;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::Encoder;
-pub(crate) use frame::Excerpt;
 pub use frame::Frame;
 pub(crate) use limits::DecodeError;
 pub use limits::Limits;
