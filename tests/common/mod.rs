@@ -13,9 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod authority;
+pub mod hostile;
 pub mod pauses;
 pub mod servers;
-pub mod hostile;
 #[cfg(feature = "cli")]
 pub mod stage;
 
