@@ -16,6 +16,11 @@ fn useless_pushes() -> Vec<u8> {
     b">2\r\n+useless\r\n:1\r\n".repeat(1_000)
 }
 
+/// Elements of a reply that are long on the wire, and take little memory.
+fn elements() -> Vec<u8> {
+    format!(":{}1\r\n", "0".repeat(60_000)).into_bytes()
+}
+
 fn ok() -> Answer {
     Answer::Once(b"+OK\r\n".to_vec())
 }
@@ -37,17 +42,13 @@ fn is_flooded(event: &Event) -> bool {
 
 #[test]
 fn sc_endless_reply_ends_on_sockets() {
-    let elements = b":1\r\n".repeat(1_000);
-    let server = Hostile::start(move |_, name| match name {
-        "GET" => Answer::Forever(b"*?\r\n".to_vec(), elements.clone()),
+    let server = Hostile::start(|_, name| match name {
+        "GET" => Answer::Forever(b"*?\r\n".to_vec(), elements()),
         _ => ok(),
     });
     let events = Events::default();
     let config = Config::from_url(&server.url()).expect("a URL").connections_per_shard(1);
-    // Its elements are bounded, too: it is not their number that ends it here.
-    let mut limits = hitless::Limits::default();
-    limits.elements = 1 << 30;
-    let config = config.command_timeout(Duration::from_millis(200)).limits(limits);
+    let config = config.command_timeout(Duration::from_millis(200));
     let client = started(events.watch(config.reply_time_max(Duration::from_millis(500))));
     let error = block_on(client.get::<i64>("key")).expect_err("it never ends");
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Ambiguous), "{error}");
@@ -58,16 +59,13 @@ fn sc_endless_reply_ends_on_sockets() {
 /// Within a flood that nothing ends, every caller is told in time, and the connection lives.
 #[test]
 fn sc_deadline_kept_in_flood_on_sockets() {
-    let elements = b":1\r\n".repeat(1_000);
-    let server = Hostile::start(move |_, name| match name {
-        "GET" => Answer::Forever(b"*?\r\n".to_vec(), elements.clone()),
+    let server = Hostile::start(|_, name| match name {
+        "GET" => Answer::Forever(b"*?\r\n".to_vec(), elements()),
         _ => ok(),
     });
     let events = Events::default();
     let config = Config::from_url(&server.url()).expect("a URL").connections_per_shard(1);
-    let mut limits = hitless::Limits::default();
-    limits.elements = 1 << 30;
-    let config = config.limits(limits).command_timeout(Duration::from_millis(300));
+    let config = config.command_timeout(Duration::from_millis(300));
     let client = started(events.watch(config.reply_time_max(Duration::from_secs(3600))));
     for _ in 0..2 {
         let error = block_on(client.get::<i64>("key")).expect_err("it never ends");

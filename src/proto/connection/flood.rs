@@ -12,9 +12,9 @@ use crate::proto::time::Instant;
 pub(crate) enum PushUse {
     /// The application handles it.
     Handled,
-    /// It announced something new. Connections may be dialed because of it, which costs more than to read it.
-    News,
-    /// A copy, rubbish, or what nothing handles.
+    /// It announced a new move. Connections may be dialed because of it, which costs more than to read it.
+    Move,
+    /// News of another kind, a copy, rubbish, or what nothing handles.
     None,
 }
 
@@ -38,7 +38,7 @@ impl PushMeter {
     pub(crate) fn note(&mut self, push: PushUse, now: Instant) -> bool {
         let cost = match push {
             PushUse::Handled => return true,
-            PushUse::News => NEWS_COST,
+            PushUse::Move => MOVE_COST,
             PushUse::None => 1,
         };
         self.useless += 1;
@@ -65,8 +65,8 @@ impl PushMeter {
 pub(crate) const PER_SECOND: u64 = 500;
 /// and so many at once: some thousands of copies of one announcement were seen.
 pub(crate) const BURST: u64 = 5_000;
-/// How many of them one push counts for that announces something new.
-const NEWS_COST: u64 = 16;
+/// How many of them one push counts for that announces a new move.
+const MOVE_COST: u64 = 16;
 /// Nanoseconds in a second, so that time needs no division.
 const SCALE: u64 = 1_000_000_000;
 
@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn news_count_for_more_than_copies() {
+    fn new_moves_count_for_more_than_copies() {
         let mut meter = PushMeter::default();
-        assert_eq!(most(&mut meter, PushUse::News, at(0)), BURST / NEWS_COST);
+        assert_eq!(most(&mut meter, PushUse::Move, at(0)), BURST / MOVE_COST);
     }
 }

@@ -80,7 +80,7 @@ pub enum Event {
     },
     /// A server sent more pushes that nothing has a use for than a connection may send: more than 5,000 at once, or 500
     /// a second for long. The connection is closed, and dialed again with growing waits. Copies and rubbish count, and
-    /// what no [handler](crate::Shard::on_push) takes; something new that is announced counts for sixteen.
+    /// what no [handler](crate::Shard::on_push) takes; the announcement of a new move counts for sixteen.
     Flooded {
         /// Who sent them, if it has an address.
         peer: Option<SocketAddr>,

@@ -13,7 +13,9 @@ use crate::proto::maint::event::Event;
 use crate::proto::maint::handoff::{Move, MoveId};
 use crate::proto::maint::ledger::News;
 use crate::proto::maint::mode::Mode;
-use crate::proto::maint::notification::{Announcement, Notification, Operation, Parsed, parse};
+use crate::proto::maint::notification::{
+    Announcement, Notification, NotificationKind, Operation, Parsed, parse,
+};
 use crate::proto::maint::relax::{Opening, window_length};
 use crate::proto::targets::{Redirection, Sent};
 use crate::proto::time::Instant;
@@ -138,12 +140,12 @@ impl Pool {
             }
         };
         match peer {
-            Some(peer) if self.take_in_copy(id, peer, notification, is_live, now) => PushUse::News,
-            _ => PushUse::None,
+            Some(peer) => self.take_in_copy(id, peer, notification, is_live, now),
+            None => PushUse::None,
         }
     }
 
-    /// One copy of a notification, of which there may be one for each connection. Says whether it was the first.
+    /// One copy of a notification, of which there may be one for each connection.
     fn take_in_copy(
         &mut self,
         id: ConnectionId,
@@ -151,37 +153,39 @@ impl Pool {
         notification: Notification,
         is_live: bool,
         now: Instant,
-    ) -> bool {
+    ) -> PushUse {
         // The server repeats the last end of maintenance to everybody who asks, hours after it.
         if notification.kind().is_closer() && !is_live {
-            return false;
+            return PushUse::None;
         }
         self.maintenance.notifications += 1;
         let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
         if role == Some(Role::Predecessor) || (!is_live && leads_to(&notification, peer)) {
             self.maintenance.stale += 1;
             self.note_repetition(id, peer, &notification, is_live);
-            return false;
+            return PushUse::None;
         }
         match self.news_of(peer, &notification, now) {
             News::Stale => {
                 self.maintenance.stale += 1;
-                return false;
+                return PushUse::None;
             }
             News::Duplicate => {
                 self.maintenance.duplicates += 1;
                 self.confirm(peer, &notification, Some(reporter(id)), now);
                 self.note_repetition(id, peer, &notification, is_live);
-                return false;
+                return PushUse::None;
             }
             News::Conflict => self.maintenance.conflicts += 1,
             News::New => {}
         }
         let reporter = Some(reporter(id));
+        let used =
+            if notification.kind() == NotificationKind::Moving { PushUse::Move } else { PushUse::None };
         if self.take_in(peer, &notification, now, reporter, now) {
             self.actions.push_back(Action::Announce(Announcement { peer, notification, received: now }));
         }
-        true
+        used
     }
 
     /// Somebody else has read the same: a window no longer hangs on the connection that reported it first.

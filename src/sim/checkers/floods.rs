@@ -53,7 +53,7 @@ impl Floods {
     /// The client has closed the connection for this reason.
     pub(in crate::sim) fn check_end(&self, reason: &CloseReason) -> Result<(), Violation> {
         let is_flood = matches!(reason, CloseReason::PushFlood(_));
-        // Servers announce something, too, and each announcement counts for sixteen.
+        // Servers announce moves, too, and each of them counts for sixteen.
         if is_flood && self.pushes < BURST / 2 {
             return Err(Violation::new(
                 "who does not flood is not put out",
