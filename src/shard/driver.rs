@@ -156,6 +156,7 @@ fn read(
         let core = &mut *core;
         let direct = core.pool.space(id);
         let is_direct = direct.is_some();
+        let most = most.min(core.read_buffer.len());
         let target = direct.unwrap_or_else(|| core.read_buffer.get_mut(..most).unwrap_or_default());
         let count = match std::task::ready!(stream.poll_read(context, target)) {
             Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),

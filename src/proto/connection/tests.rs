@@ -19,7 +19,9 @@ impl Deliver for Told {
         self.failures += 1;
     }
 
-    fn push(&mut self, _frame: Frame) {}
+    fn push(&mut self, _frame: Frame) -> bool {
+        false
+    }
 }
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
@@ -32,6 +34,7 @@ fn config() -> ConnectionConfig {
         in_flight_max: 100,
         connect_timeout: Duration::from_secs(2),
         command_timeout: Duration::from_secs(1),
+        reply_time_max: Duration::from_secs(3600),
         idle_ping: IDLE,
     }
 }

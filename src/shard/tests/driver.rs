@@ -21,7 +21,10 @@ fn driver_with_more_to_read_wakes_itself() {
         // The poller is not asked: it has told everything.
         rig.wakes.take() > 0
     } {}
-    assert_eq!(turns, 4, "400 bytes by 16, eight times a turn");
+    assert!(
+        turns >= 4,
+        "400 bytes by 16, at most eight times a turn, and less often where that takes long: {turns}"
+    );
     for mut reply in replies {
         assert_eq!(answer(&mut reply).unwrap().unwrap(), 7);
     }

@@ -8,8 +8,8 @@ mod news;
 mod null;
 mod overlapping;
 mod random;
-mod storm;
 mod refused;
+mod storm;
 mod targets;
 mod world;
 
