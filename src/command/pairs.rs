@@ -138,6 +138,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "callers pass references as well")]
     fn pairs_of_one_type_and_of_several_are_handed_out_in_order() {
         assert_eq!(text(&[("a", 1), ("b", 2)]), "2: a=1 b=2");
         assert_eq!(text([("a", 1)]), "1: a=1");

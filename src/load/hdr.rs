@@ -99,7 +99,7 @@ mod tests {
                 recorder.answer(latency, Duration::ZERO, 1);
             }
             let interval = recorder.exchange(Box::new(Interval::new(false, 1)));
-            all.add(&interval.latency()).unwrap();
+            all.add(interval.latency()).unwrap();
             let from = Duration::from_millis(n * 100);
             timeline.add(from, from + Duration::from_millis(100), &interval);
         }
