@@ -51,14 +51,14 @@ fn the_commonest_commands_do_what_they_say() {
         assert!((99..=100).contains(&shard.ttl("soon").await.unwrap()));
         assert_eq!(shard.ttl("key").await.unwrap(), -1);
         assert!(shard.expire("key", 50).await.unwrap());
-        shard.mset(&[("a", 1), ("b", 2)]).await.unwrap();
+        shard.mset([("a", 1), ("b", 2)]).await.unwrap();
         let values: Vec<Option<i64>> = shard.mget(&["a", "none", "b"]).await.unwrap();
         assert_eq!(values, [Some(1), None, Some(2)]);
         assert_eq!(shard.exists(&["a", "b", "none"]).await.unwrap(), 2);
         assert_eq!(shard.incr("a").await.unwrap(), 2);
         assert_eq!(shard.incrby("a", -12).await.unwrap(), -10);
         assert_eq!(shard.del(&["a", "b", "none"]).await.unwrap(), 2);
-        assert_eq!(shard.hset("hash", &[("one", "1"), ("two", "2")]).await.unwrap(), 2);
+        assert_eq!(shard.hset("hash", [("one", "1"), ("two", "2")]).await.unwrap(), 2);
         assert_eq!(shard.hget::<i64>("hash", "two").await.unwrap(), 2);
         let hash: BTreeMap<String, i64> = shard.hgetall("hash").await.unwrap();
         assert_eq!(hash, BTreeMap::from([("one".to_owned(), 1), ("two".to_owned(), 2)]));
@@ -187,7 +187,7 @@ fn a_server_without_hello_is_spoken_to_in_resp2() {
     let url = format!("redis://:s3cret@127.0.0.1:{}/3?client_name=old", redis.port());
     run(move || async move {
         let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
-        shard.hset("hash", &[("a", 1)]).await.unwrap();
+        shard.hset("hash", [("a", 1)]).await.unwrap();
         let hash: BTreeMap<String, i64> = shard.hgetall("hash").await.unwrap();
         assert_eq!(hash, BTreeMap::from([("a".to_owned(), 1)]));
         let info: String = shard.run(&cmd("CLIENT").arg("INFO")).await.unwrap();
