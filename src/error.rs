@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
@@ -329,13 +330,15 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let outcome = failure.outcome();
         match failure {
-            Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, .. } => {
-                let detail = format!("not sent within {after:?}, for want of a connection: {obstacle}");
+            Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, blocked, .. } => {
+                let blocked = blocked_text(blocked);
+                let detail =
+                    format!("not sent within {after:?}, for want of a connection: {obstacle}{blocked}");
                 Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(obstacle)
             }
-            Failure::TimedOut { after, obstacle: None, maintenance, .. } => {
-                Error::new(ErrorKind::Timeout, outcome, format!("no reply within {after:?}"))
-                    .during(maintenance)
+            Failure::TimedOut { after, obstacle: None, maintenance, blocked, .. } => {
+                let detail = format!("no reply within {after:?}{}", blocked_text(blocked));
+                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance)
             }
             Failure::Lost { reason, maintenance } => {
                 let detail = format!("the connection was lost before the reply came: {reason}");
@@ -392,6 +395,12 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}/{:?}: {self}", self.0.kind, self.0.outcome)
     }
+}
+
+/// What a blocked thread has to do with a timeout.
+fn blocked_text(blocked: Option<Duration>) -> String {
+    let text = |time| format!("; the shard's thread was blocked for {time:?} meanwhile (see Event::Blocked)");
+    blocked.map(text).unwrap_or_default()
 }
 
 /// The word in capitals that a server's error begins with, if it does.

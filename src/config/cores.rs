@@ -86,6 +86,14 @@ fn spread(
     }
     let count = shards.unwrap_or(allowed.len().clamp(1, SHARDS_MAX));
     within("shards", count, 1, SHARDS_MAX)?;
+    if !allowed.is_empty() && count > allowed.len() * SHARDS_PER_CORE_MAX {
+        let problem = format!(
+            "{count} is more than {SHARDS_PER_CORE_MAX} for each of the {} cores that this process may use, where they \
+             would only take turns",
+            allowed.len()
+        );
+        return Err(ConfigError::new("shards", problem));
+    }
     let mut cores = allowed.iter().cycle().copied();
     Ok((0..count).map(|_| cores.next()).collect())
 }
@@ -96,6 +104,8 @@ pub(super) fn text(cores: &[Option<usize>]) -> String {
 }
 
 const SHARDS_MAX: usize = 1024;
+/// More take seconds to start, and some hundred kilobytes each, to wait for each other.
+const SHARDS_PER_CORE_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +117,10 @@ mod tests {
         assert_eq!(spread(Some(3), &[2, 5], None).unwrap(), [Some(2), Some(5), Some(2)]);
         assert_eq!(spread(Some(2), &[], None).unwrap(), [None, None]);
         assert_eq!(text(&[Some(2), None]), "2,any");
+        assert_eq!(spread(Some(128), &[2, 5], None).unwrap().len(), 128);
+        let error = spread(Some(129), &[2, 5], None).unwrap_err().to_string();
+        assert!(error.contains("129 is more than 64 for each of the 2 cores"), "{error}");
+        assert_eq!(spread(Some(SHARDS_MAX), &[], None).unwrap().len(), SHARDS_MAX, "the system does not say");
     }
 
     #[test]

@@ -215,7 +215,8 @@ impl Config {
         self
     }
 
-    /// How many shards a [`Client`](crate::Client) starts, 1 to 1024 (one for each core that this process may use).
+    /// How many shards a [`Client`](crate::Client) starts, 1 to 1024, and at most 64 for each core that this
+    /// process may use (one for each).
     ///
     /// Where a control group grants less CPU time than these cores have, as containers are limited by `--cpus` and
     /// services by `CPUQuota=`, it is one shard for each whole core of that, and none is pinned.

@@ -56,6 +56,10 @@ pub(crate) fn log(shard: usize, event: &Event) {
         Event::Demoted { peer, code } => {
             tracing::warn!(target: "hitless::shard", shard, %peer, code, "connecting anew: this is no master any more");
         }
+        Event::Blocked { duration, by } => {
+            let by = by.unwrap_or("a task that did not yield, or a machine that stood still");
+            tracing::warn!(target: "hitless::shard", shard, ?duration, by, "the shard's thread was blocked");
+        }
         // Its end is logged by the shard, with the reason.
         Event::Connected { .. } | Event::Disconnected { .. } | Event::Flooded { .. } => {}
     }

@@ -32,12 +32,14 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The command timeout passed. `obstacle` is what kept an unsent command from being sent, if anything did.
-    /// `maintenance` is what the server had announced by then.
+    /// `maintenance` is what the server had announced by then. `blocked` is for how long something kept the driver from
+    /// running meanwhile, which only the driver knows.
     TimedOut {
         outcome: Outcome,
         after: Duration,
         obstacle: Option<Arc<CloseReason>>,
         maintenance: Option<&'static str>,
+        blocked: Option<Duration>,
     },
     /// The connection that it was written to was lost.
     Lost { reason: Arc<CloseReason>, maintenance: Option<&'static str> },

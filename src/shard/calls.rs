@@ -51,6 +51,8 @@ pub(super) struct Calls {
     forgotten_at: Instant,
     pub(super) pushes: Pushes,
     pub(super) counts: CommandStats,
+    /// For how long something kept the thread from running until a moment ago.
+    pub(super) blocked: Option<Duration>,
     due: Due,
 }
 
@@ -362,7 +364,10 @@ impl Deliver for Calls {
         self.counts.answered_after(time);
     }
 
-    fn fail(&mut self, ticket: Ticket, failure: Failure) {
+    fn fail(&mut self, ticket: Ticket, mut failure: Failure) {
+        if let Failure::TimedOut { blocked, .. } = &mut failure {
+            *blocked = self.blocked;
+        }
         self.answer(ticket, Err(failure));
     }
 

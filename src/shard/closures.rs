@@ -4,6 +4,7 @@
 //! An executor that ends does not drop tasks that wait for something, so the sender of a result inside such a task would
 //! never tell its receiver anything. The senders are kept here instead, within reach of the shard's end.
 
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +16,7 @@ use futures_channel::oneshot;
 use futures_lite::FutureExt;
 use slab::Slab;
 
-use super::Shard;
+use super::{Inner, Shard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
 
@@ -58,7 +59,7 @@ impl Shard {
         let shard = self.clone();
         let task = async move {
             let future = AssertUnwindSafe(async move { run(shard).await }).catch_unwind();
-            let result = running.until_ended(future).await;
+            let result = running.until_ended(&inner, type_name::<F>(), future).await;
             if let Some(result) = result {
                 inner.closures.0.borrow_mut().try_remove(key);
                 running.finish(result.map_err(|panic| panicked(&*panic)));
@@ -69,14 +70,21 @@ impl Shard {
 }
 
 impl<T> Running<T> {
-    /// The future's output; nothing if it was ended before.
-    async fn until_ended<F: Future>(&self, future: F) -> Option<F::Output> {
+    /// The future's output; nothing if it was ended before. It is timed, for it may block under this name.
+    async fn until_ended<F: Future>(
+        &self,
+        inner: &Inner,
+        name: &'static str,
+        future: F,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|context| {
             if self.has_ended() {
                 return Poll::Ready(None);
             }
+            let begin = inner.clock.now();
             let polled = future.as_mut().poll(context).map(Some);
+            inner.note_stall(inner.clock.now().since(begin), Some(name));
             if polled.is_pending() {
                 self.waker.set(Some(context.waker().clone()));
             }

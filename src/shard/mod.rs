@@ -30,6 +30,7 @@ mod pushes;
 mod reply;
 mod resolve;
 mod seats;
+mod stalls;
 mod stats;
 mod tenancy;
 #[cfg(test)]
@@ -100,6 +101,7 @@ pub(crate) struct Inner {
     clock: Clock,
     lookups: resolve::Lookups,
     closures: closures::Closures,
+    stalls: stalls::Stalls,
     poller: Rc<poller::Poller>,
     member: Arc<Member>,
     pinned_to: Option<usize>,
@@ -173,8 +175,16 @@ impl Shard {
             let inner = Rc::downgrade(&shard.inner);
             move || inner.upgrade().is_some_and(|inner| inner.core.borrow().calls.len() > 0)
         };
+        let blocked = {
+            let inner = Rc::downgrade(&shard.inner);
+            move |time| {
+                if let Some(inner) = inner.upgrade() {
+                    inner.note_stall(time, None);
+                }
+            }
+        };
         let poller = shard.inner.poller.clone();
-        glommio::spawn_local(poller.attend(idling, replies_are_due)).detach();
+        glommio::spawn_local(poller.attend(idling, replies_are_due, blocked)).detach();
         shard
     }
 
@@ -199,7 +209,9 @@ impl Shard {
         let lookups = resolve::Lookups::new(&effective, clock);
         let poller = poller::Poller::new();
         let (core, closures) = (RefCell::new(core), closures::Closures::default());
-        let inner = Rc::new(Inner { core, effective, clock, lookups, closures, poller, member, pinned_to });
+        let stalls = stalls::Stalls::default();
+        let inner =
+            Rc::new(Inner { core, effective, clock, lookups, closures, stalls, poller, member, pinned_to });
         Shard { inner, entry, lane: Lane(0) }
     }
 
@@ -454,6 +466,14 @@ impl Inner {
         // Dropping them tells the callers on other threads.
         drop(calls);
         self.closures.end_all();
+    }
+
+    /// Something ran for so long, up to now; it is told if nothing else could run for too long. Nothing may be borrowed.
+    #[inline]
+    fn note_stall(&self, time: Duration, by: Option<&'static str>) {
+        if self.stalls.note(time, by, self.clock.now()) {
+            self.core.borrow_mut().pilot.wake();
+        }
     }
 
     fn renew(&self, credentials: Credentials) {

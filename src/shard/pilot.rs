@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::stalls::Stall;
 use super::{Inner, credentials, driver, resolve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{self, Event};
@@ -18,7 +19,7 @@ use crate::proto::time::{Instant, earliest};
 pub(super) struct PilotSeat {
     waker: Option<Waker>,
     notified: bool,
-    /// When it will run next by itself.
+    /// When it is to run next by itself.
     armed: Option<Instant>,
     /// The pool is shut down, and everybody knows.
     pub(super) landed: bool,
@@ -44,6 +45,8 @@ impl PilotSeat {
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
         {
+            // How late it is shows for how long the thread was blocked.
+            self.armed = Some(deadline);
             self.wake();
         }
     }
@@ -55,10 +58,24 @@ pub(super) fn spawn(inner: &Rc<Inner>) {
     let fly = async move {
         while let Turn::Sleep(time) = turn(&inner) {
             sleep(&inner, time).await;
+            catch_up(&inner).await;
         }
         land(&inner);
     };
     glommio::spawn_local(fly).detach();
+}
+
+/// If the timer is late because the thread was blocked, replies that have come meanwhile are read before any call times
+/// out for want of them.
+async fn catch_up(inner: &Inner) {
+    let (now, armed) = (inner.clock.now(), inner.core.borrow().pilot.armed);
+    inner.note_stall(armed.map_or(Duration::ZERO, |armed| now.since(armed)), None);
+    if inner.stalls.just_over(now).is_some() {
+        inner.poller.catch_up();
+        for _ in 0..CATCH_UP_TURNS {
+            futures_lite::future::yield_now().await;
+        }
+    }
 }
 
 /// Lets go of what a shard that is shut down needs no more.
@@ -107,6 +124,7 @@ pub(super) fn turn(inner: &Rc<Inner>) -> Turn {
         let core = &mut *core;
         core.pilot.notified = false;
         core.seats.pilot_runs();
+        core.calls.blocked = inner.stalls.just_over(now);
         core.pool.handle_timeout(now, &mut core.calls);
     }
     // A new task runs at once, up to its first wait: nothing may be borrowed when one is spawned.
@@ -168,8 +186,11 @@ pub(super) fn act(inner: &Rc<Inner>, action: Action) {
 /// Tells those who watch what happened; if it was very much, the rest in the next turn. Nothing may be borrowed, and
 /// everybody who waits has been woken: a hook is the application's.
 fn tell_events(inner: &Inner) {
-    let shard = inner.member.index();
+    if let Some(Stall { duration, by }) = inner.stalls.take() {
+        tell(inner, &Event::Blocked { duration, by });
+    }
     for _ in 0..EVENTS_PER_TURN {
+        let begin = inner.clock.now();
         let event = inner.core.borrow_mut().pool.poll_event();
         let Some(event) = event else { return };
         // Every shard of a group learns of it.
@@ -181,9 +202,15 @@ fn tell_events(inner: &Inner) {
         {
             continue;
         }
-        observe::log::log(shard, &event);
-        inner.effective.hook().tell(shard, &event);
+        tell(inner, &event);
+        inner.note_stall(inner.clock.now().since(begin), Some("Config::on_event"));
     }
+}
+
+fn tell(inner: &Inner, event: &Event) {
+    let shard = inner.member.index();
+    observe::log::log(shard, event);
+    inner.effective.hook().tell(shard, event);
 }
 
 fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool) {
@@ -314,6 +341,8 @@ pub(super) async fn shut_down(inner: &Rc<Inner>, grace: Duration) -> Result<()> 
     Ok(())
 }
 
+/// Reading, and waking callers, of all connections.
+const CATCH_UP_TURNS: usize = 4;
 /// How many events are told before other tasks of the shard run.
 const EVENTS_PER_TURN: usize = 256;
 /// The coarsest that the timer is late by: it saves a wake-up for each of a burst of deadlines.

@@ -50,7 +50,10 @@ impl Connection {
             let (after, maintenance) = (patience.allowance.at(now), patience.maintenance);
             self.in_flight.expire(until, |ticket| {
                 let outcome = Outcome::Ambiguous;
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle: None, maintenance });
+                deliver.fail(
+                    ticket,
+                    Failure::TimedOut { outcome, after, obstacle: None, maintenance, blocked: None },
+                );
             });
             // Silence for as long as a reply may take, while replies are due, is the sign of a dead peer.
             let silence = now.since(self.silent_since());

@@ -87,6 +87,16 @@ pub enum Event {
         /// How many such pushes came on this connection.
         pushes: u64,
     },
+    /// Something kept a shard's thread from running its tasks for 100 ms or more: no reply was read and no timeout
+    /// fired meanwhile. Told once, when it is over.
+    Blocked {
+        /// For how long, at least.
+        duration: Duration,
+        /// The type of the closure of [`Client::run_on`](crate::Client::run_on) that did not yield, or the name of the
+        /// setting whose function did not return. Without one it was another task on the thread, or the machine itself
+        /// stood still.
+        by: Option<&'static str>,
+    },
     /// A connection is ready for commands.
     Connected {
         /// Who is at its other end, if it has an address.

@@ -279,7 +279,8 @@ impl Entry {
             let obstacle = self.obstacle.clone();
             self.queue.expire(until, |ticket| {
                 let obstacle = obstacle.clone();
-                deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance });
+                deliver
+                    .fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance, blocked: None });
             });
         }
     }

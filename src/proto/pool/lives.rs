@@ -139,7 +139,7 @@ impl Pool {
         let maintenance = entry.maintenance(now);
         if let Some(outcome) = entry.abandon(position) {
             let obstacle = entry.obstacle.clone().filter(|_| outcome == Outcome::Unsent);
-            deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance });
+            deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance, blocked: None });
         }
     }
 

@@ -110,6 +110,11 @@ impl Poller {
         Ok(Socket::new(self.clone(), key))
     }
 
+    /// Learns of what has come while the thread was blocked.
+    pub(super) fn catch_up(&self) {
+        self.look(&mut Vec::with_capacity(EVENTS_MAX), Duration::ZERO);
+    }
+
     /// What other threads ring when they have something for this one.
     pub(super) fn bell(&self) -> &Arc<Bell> {
         &self.bell
@@ -122,12 +127,18 @@ impl Poller {
     }
 
     /// Wakes whoever has something to read or to write, until the poller is [retired](Poller::retire).
-    pub(super) async fn attend(self: Rc<Self>, idling: Idling, replies_are_due: impl Fn() -> bool) {
+    /// `blocked` is told how long a turn took that took far too long.
+    pub(super) async fn attend(
+        self: Rc<Self>,
+        idling: Idling,
+        replies_are_due: impl Fn() -> bool,
+        blocked: impl Fn(Duration),
+    ) {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut naps = Naps::default();
         while self.wait().await {
             let ring = Instant::now();
-            let (mut last, mut is_quiet) = (ring, false);
+            let (mut last, mut turn, mut is_quiet) = (ring, ring, false);
             loop {
                 let is_idle = is_quiet && last.elapsed() >= idling.spin;
                 let may_nap = is_idle && idling.naps && is_alone();
@@ -139,6 +150,10 @@ impl Poller {
                 if found {
                     last = now;
                 }
+                if now - turn >= TURN_MAX {
+                    blocked(now - turn);
+                }
+                turn = now;
                 if is_idle && !found || now - ring >= RING_EVERY {
                     break;
                 }
@@ -285,6 +300,8 @@ const EVENTS_MAX: usize = 256;
 const TURNS_MAX: usize = 4;
 /// A turn of the run queue in which nobody else runs takes less.
 const TURN_ALONE_MAX: Duration = Duration::from_micros(2);
+/// A turn that takes longer is worth asking why.
+const TURN_MAX: Duration = Duration::from_millis(50);
 /// The runtime's timers are late by no more than this, however busy the sockets are.
 const RING_EVERY: Duration = Duration::from_millis(1);
 /// The shortest sleep that every kernel knows.

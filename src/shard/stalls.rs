@@ -1,0 +1,92 @@
+//! [`Stalls`]: when something kept a shard's thread from running its tasks, and what, where that is known.
+//!
+//! Nothing watches the thread from outside. What measures is what runs there anyway: a closure from another thread is
+//! timed around each poll, the poller knows how long its last turn took, and the pilot by how much its timer was late.
+//! The first to notice a stall has it told; the others find it known.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::proto::time::Instant;
+
+#[derive(Default)]
+pub(super) struct Stalls {
+    /// Not told to the application yet.
+    untold: Cell<Option<Stall>>,
+    last: Cell<Option<(Instant, Stall)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stall {
+    pub(super) duration: Duration,
+    /// What ran all that time.
+    pub(super) by: Option<&'static str>,
+}
+
+impl Stalls {
+    /// Something took so long, up to now. Whether that is a stall, and one that nobody has noticed before.
+    pub(super) fn note(&self, duration: Duration, by: Option<&'static str>, now: Instant) -> bool {
+        if duration < STALL_MIN {
+            return false;
+        }
+        // What several notice is one stall: it had not ended when this began.
+        let is_known = self.last.get().is_some_and(|(end, _)| now.since(end) < duration);
+        if is_known {
+            return false;
+        }
+        let stall = Stall { duration, by };
+        self.last.set(Some((now, stall)));
+        self.untold.set(Some(stall));
+        true
+    }
+
+    /// The stall that the application has not been told of, once.
+    pub(super) fn take(&self) -> Option<Stall> {
+        self.untold.take()
+    }
+
+    /// How long the stall took that is just over, if one is.
+    pub(super) fn just_over(&self, now: Instant) -> Option<Duration> {
+        self.last.get().filter(|(end, _)| now.since(*end) < JUST_OVER_MAX).map(|(_, stall)| stall.duration)
+    }
+}
+
+/// What takes less is not worth telling: other tasks may well use the thread for some milliseconds each.
+const STALL_MIN: Duration = Duration::from_millis(100);
+/// Deadlines that passed during a stall are acted on within this time.
+const JUST_OVER_MAX: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_stall_that_several_notice_is_told_once() {
+        let stalls = Stalls::default();
+        assert!(!stalls.note(millis(99), None, at(1000)));
+        assert!(stalls.note(millis(400), Some("a closure"), at(1000)));
+        assert!(!stalls.note(millis(405), None, at(1003)));
+        assert!(!stalls.note(millis(300), None, at(1001)));
+        assert_eq!(stalls.take(), Some(Stall { duration: millis(400), by: Some("a closure") }));
+        assert_eq!(stalls.take(), None);
+        assert!(stalls.note(millis(150), None, at(1160)), "it began after the other had ended");
+        assert_eq!(stalls.take(), Some(Stall { duration: millis(150), by: None }));
+    }
+
+    #[test]
+    fn deadlines_learn_of_a_stall_for_a_moment() {
+        let stalls = Stalls::default();
+        assert_eq!(stalls.just_over(at(1000)), None);
+        assert!(stalls.note(millis(400), None, at(1000)));
+        assert_eq!(stalls.just_over(at(1010)), Some(millis(400)));
+        assert_eq!(stalls.just_over(at(1200)), None);
+    }
+}
