@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use credentials::Credentials;
 pub(crate) use credentials::Secret;
-#[cfg(any(test, feature = "cli"))]
+#[cfg(feature = "cli")]
 pub(crate) use flood::{BURST, PER_SECOND};
 pub(crate) use flood::{PushMeter, PushUse};
 #[cfg(any(test, fuzzing))]

@@ -104,7 +104,7 @@ fn first_socket_wakes_the_task_that_asks_about_sockets() {
     let (shard, _) = bare::shard_of(config("redis://127.0.0.1"));
     let (wakes, idling) = (Arc::new(Wakes::default()), Idling { spin: Duration::ZERO, naps: false });
     let waker = Waker::from(wakes.clone());
-    let mut attending = pin!(shard.inner.poller.clone().attend(idling, || false));
+    let mut attending = pin!(shard.inner.poller.clone().attend(idling, || false, |_| {}));
     assert!(attending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     let (near, _far) = UnixStream::pair().unwrap();
     let _socket = shard.inner.poller.register(near.into()).unwrap();
