@@ -157,7 +157,7 @@ fn refusals_are_told_apart_and_say_what_to_do() {
     server.acl("SETUSER default off");
     let plain = || Config::from_url(&server.redis.url()).expect("a URL").shards(1).connections_per_shard(1);
     for (config, code, advice) in [
-        (plain(), "NOAUTH", "configure one"),
+        (plain(), "NOAUTH", "Config::password"),
         (plain().username("app").password("s3cret"), "WRONGPASS", "check the user"),
         (plain().username("weak").password("weak").database(1), "NOPERM", "+@connection"),
     ] {

@@ -223,7 +223,8 @@ fn a_moving_node_tells_who_asked_and_then_ends_everybody() {
     rehearse(&endpoints, "AFTER 1000000 CLOSE");
     rehearse(&endpoints, "CLOSING fin delay 20 refuse");
     let target = endpoints.addresses()[1];
-    rehearse(&endpoints, &format!("MOVING 0 {target}"));
+    let answer = "+OK: 1 of 2 connections were told\r\n";
+    ask(&mut connect(&endpoints, 1), &format!("REHEARSE NODE 0 MOVING 0 {target}"), answer);
     let target = target.to_string();
     let moving = format!(">4\r\n$6\r\nMOVING\r\n:0\r\n:0\r\n${}\r\n{target}\r\n", target.len());
     assert_eq!(read_to_end(&mut told), (moving, false));

@@ -129,8 +129,8 @@ fn write(
     // What is left of it has a waker of its own.
     let _ = stream.poll_flush(context)?;
     let deadline = core.pool.next_timeout_of(id.entry);
-    core.pilot.arm(deadline);
-    core.pilot.arm(core.calls.forget_at());
+    core.pilot.arm(deadline, now);
+    core.pilot.arm(core.calls.forget_at(), now);
     core.ask_pilot();
     Ok(())
 }
@@ -201,9 +201,10 @@ impl Inner {
     /// Commands may have been submitted while there is nothing to write them to: their time runs all the same.
     fn note_the_time(&self, id: ConnectionId) {
         let mut core = self.core.borrow_mut();
-        core.pool.poll_transmit(id, self.clock.now());
+        let now = self.clock.now();
+        core.pool.poll_transmit(id, now);
         let deadline = core.pool.next_timeout_of(id.entry);
-        core.pilot.arm(deadline);
+        core.pilot.arm(deadline, now);
         core.ask_pilot();
     }
 

@@ -455,7 +455,7 @@ impl Inner {
             return None;
         }
         let deadline = core.pool.set_deadline(entry, position, ticket, time, now);
-        core.pilot.arm(Some(now.after(time)));
+        core.pilot.arm(Some(now.after(time)), now);
         Some(deadline)
     }
 

@@ -39,13 +39,15 @@ impl PilotSeat {
         self.notified
     }
 
-    /// Makes sure that it runs by `deadline`.
+    /// Makes sure that it runs by `deadline`, or at once if that has passed.
+    ///
+    /// How late it then runs shows for how long the thread was blocked. So a deadline that has passed already counts
+    /// from `now`: after an idle hour it may be an hour old, although nothing was blocked.
     #[inline]
-    pub(super) fn arm(&mut self, deadline: Option<Instant>) {
-        if let Some(deadline) = deadline
+    pub(super) fn arm(&mut self, deadline: Option<Instant>, now: Instant) {
+        if let Some(deadline) = deadline.map(|deadline| deadline.max(now))
             && self.armed.is_none_or(|armed| deadline < armed)
         {
-            // How late it is shows for how long the thread was blocked.
             self.armed = Some(deadline);
             self.wake();
         }
@@ -136,7 +138,7 @@ pub(super) fn turn(inner: &Rc<Inner>) -> Turn {
         let core = &mut *core;
         let forgotten = core.calls.forget_wakers(now);
         let next = earliest(core.pool.next_timeout(), core.calls.forget_at());
-        core.pilot.armed = next;
+        core.pilot.armed = next.map(|next| next.max(now));
         let sleep = next.map(|next| next.since(now).max(TICK));
         (core.calls.take_due(), std::mem::take(&mut core.watchers), sleep, forgotten)
     };
@@ -347,3 +349,18 @@ const CATCH_UP_TURNS: usize = 4;
 const EVENTS_PER_TURN: usize = 256;
 /// The coarsest that the timer is late by: it saves a wake-up for each of a burst of deadlines.
 const TICK: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_has_passed_is_late_from_now_on() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let mut pilot = PilotSeat::default();
+        pilot.arm(Some(at(1000)), at(5000));
+        assert_eq!((pilot.armed, pilot.notified), (Some(at(5000)), true));
+        pilot.arm(Some(at(6000)), at(5001));
+        assert_eq!(pilot.armed, Some(at(5000)), "the earliest counts");
+    }
+}
