@@ -96,7 +96,7 @@ pub(super) fn turn(
         }
         if !share.allows(now) {
             // Others have to run, too: the callers of what was read, to begin with.
-            context.waker().wake_by_ref();
+            inner.poller.run_later(context);
             return Poll::Pending;
         }
         match read(inner, id, stream, share.read_max(), context) {

@@ -34,6 +34,12 @@ impl Socket {
         Socket { poller, key }
     }
 
+    /// Has its task run again after the next look at all sockets: there is more to read, and others have to run, too.
+    #[cfg(feature = "tls")]
+    pub(in crate::shard) fn run_later(&self, context: &Context<'_>) {
+        self.poller.run_later(context);
+    }
+
     /// What has come; 0 bytes are the end.
     #[inline]
     pub(in crate::shard) fn poll_read(

@@ -130,7 +130,7 @@ impl TlsStream {
             }
         }
         // A peer that sends nothing but what is not for us must not keep this thread to itself.
-        context.waker().wake_by_ref();
+        self.socket.run_later(context);
         Poll::Pending
     }
 
