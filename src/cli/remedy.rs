@@ -9,7 +9,18 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
         Some(error) => self::text(error),
         None => cause.to_string(),
     };
-    error.chain().map(text).collect::<Vec<_>>().join(": ")
+    let mut told = String::new();
+    for cause in error.chain().map(text) {
+        // An error of the library says its cause in its own sentence, and still has it as its source.
+        if told.contains(&cause) {
+            continue;
+        }
+        if !told.is_empty() {
+            told.push_str(": ");
+        }
+        told.push_str(&cause);
+    }
+    told
 }
 
 /// An error of the library.
@@ -82,5 +93,11 @@ mod tests {
         let told = chain(&Err::<(), _>(error).context("could not begin").expect_err("it is one"));
         assert!(told.starts_with("could not begin: "), "{told}");
         assert!(told.contains("--password-file") && !told.contains("Config::password"), "{told}");
+    }
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = anyhow::Error::new(refused).context("could not connect: connection refused");
+        assert_eq!(chain(&error), "could not connect: connection refused");
     }
 }
