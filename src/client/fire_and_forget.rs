@@ -1,4 +1,4 @@
-//! [`ClientReply::fire_and_forget`]: commands whose replies nobody waits for.
+//! [`ClientReply::fire_and_forget`]: commands without a caller that waits for the reply.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

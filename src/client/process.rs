@@ -65,7 +65,7 @@ fn wiped_on_fork() -> Option<&'static AtomicU64> {
     if page == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: it concerns the mapping that was just made, and nobody else knows of it.
+    // SAFETY: it concerns the mapping that was just made, and no other code knows of it.
     if unsafe { libc::madvise(page, PAGE_SIZE, libc::MADV_WIPEONFORK) } != 0 {
         return None;
     }

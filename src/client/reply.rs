@@ -147,7 +147,7 @@ impl Open {
         }
     }
 
-    /// Nobody waits any more. The shard need not keep a slot for it.
+    /// The caller has stopped waiting. The shard need not keep a slot for it.
     fn leave(&self, shared: &Shared) {
         let Err(ticket) = self.call.leave() else {
             return self.leave_overflow();

@@ -215,7 +215,7 @@ mod tests {
     const SHARDS: usize = 4;
     const CONNECTIONS: usize = 4;
 
-    /// A client of shards that are nobody's, and the mailboxes that they would serve.
+    /// A client without shard threads, and the mailboxes that they would serve.
     fn client() -> (Client, Vec<Arc<Mailbox>>) {
         let mailboxes: Vec<_> = (0..SHARDS).map(|_| Arc::new(Mailbox::new())).collect();
         let config = Config::from_url("redis://127.0.0.1:1").unwrap();
@@ -379,7 +379,7 @@ mod tests {
         for reply in &mut waiting {
             let _ = block_on(poll_once(reply));
         }
-        // Nobody polls this one: it is in the mailbox all the same.
+        // No caller polls this one: it is in the mailbox all the same.
         let _direct = client.incr("b");
         assert_eq!(received(&mailboxes).len(), 1);
     }

@@ -394,7 +394,7 @@ impl Config {
 
     /// Where servers may send this client ([`Targets::SameReach`]). What they name beyond it is not dialed.
     ///
-    /// Without TLS, whoever a server names gets the credentials of this client. Where servers and the network are not
+    /// Without TLS, every target that a server names gets the credentials of this client. Where servers and the network are not
     /// trusted, list the targets: [`Targets::only`].
     #[must_use]
     pub fn targets(mut self, targets: Targets) -> Self {

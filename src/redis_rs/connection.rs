@@ -93,7 +93,7 @@ impl Future for Waiting {
     }
 }
 
-/// Queues a command; `None` if nobody waits for its reply.
+/// Queues a command; `None` if no caller waits for its reply.
 fn start(client: &Client, command: &redis::Cmd) -> RedisResult<Option<ClientReply<Value>>> {
     let bytes = command.get_packed_command();
     if bytes.is_empty() {

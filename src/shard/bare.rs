@@ -1,4 +1,4 @@
-//! A shard without an executor: whoever holds it takes each turn of the driver by hand.
+//! A shard without an executor: the test takes each turn of the driver by hand.
 
 use std::sync::Arc;
 

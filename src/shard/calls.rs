@@ -82,7 +82,7 @@ enum State {
     Awaited,
     /// Another thread waits.
     Foreign(Caller, Place),
-    /// Nobody waits: the answer is dropped.
+    /// No caller waits: the answer is dropped.
     Forgotten,
     Answered(Answer),
 }

@@ -56,7 +56,7 @@ impl Mailbox {
     }
 }
 
-/// A shutdown that somebody asked for.
+/// A shutdown that a caller asked for.
 pub(super) struct Ended {
     result: Result<()>,
     done: oneshot::Sender<Result<()>>,
@@ -70,7 +70,7 @@ impl Ended {
     }
 }
 
-/// Does what letters ask until the shard is shut down, or every client is gone: nobody asked for that.
+/// Does what letters ask until the shard is shut down, or every client is gone, which no caller asked for.
 pub(super) async fn serve(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
     let bell = shard.inner.poller.bell().clone();
     let mut serving = pin!(serve_letters(mailbox, shard));

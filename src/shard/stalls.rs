@@ -24,7 +24,7 @@ pub(super) struct Stall {
 }
 
 impl Stalls {
-    /// Something took so long, up to now. Whether that is a stall, and one that nobody has noticed before.
+    /// Something took so long, up to now. Whether that is a stall, and one that was not noticed before.
     pub(super) fn note(&self, duration: Duration, by: Option<&'static str>, now: Instant) -> bool {
         if duration < STALL_MIN {
             return false;

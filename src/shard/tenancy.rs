@@ -51,7 +51,7 @@ impl Tenancies {
         self.clone().serve(key);
     }
 
-    /// The executor has died: callers are told, and those pools are kept that somebody may still call. Whether there
+    /// The executor has died: callers are told, and those pools are kept that a client may still call. Whether there
     /// are any, or new ones have arrived.
     pub(super) fn bury(&self) -> bool {
         self.served.borrow_mut().retain(|_, tenancy| {

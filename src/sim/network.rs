@@ -33,7 +33,7 @@ impl WireId {
 pub(super) struct Wire {
     /// Where it leads, if anybody is there.
     pub(super) node: Option<usize>,
-    /// Why nobody goes there.
+    /// Why no client goes there.
     pub(super) refused: Option<CloseReason>,
     pub(super) session: Option<SessionId>,
     pub(super) connected: bool,
@@ -59,7 +59,7 @@ pub(super) struct Pipe {
 #[derive(Debug)]
 pub(super) enum Chunk {
     Bytes(Vec<u8>),
-    /// So many pushes that nobody has a use for.
+    /// So many pushes without a use.
     Pushes(u32),
     /// The beginning of a reply without an end.
     Endless,

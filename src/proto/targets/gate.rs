@@ -149,7 +149,7 @@ impl Gate {
                 if is_listed { Ok(()) } else { Err(Refusal::NotListed(address)) }
             }
             Targets::SameReach => {
-                // Whoever is at an address that nobody can be at sends nobody anywhere.
+                // A peer with an impossible address sends no client anywhere.
                 let own = Reach::of(sent.by.ip()).unwrap_or(Reach::Public);
                 if reach >= own { Ok(()) } else { Err(Refusal::Narrower { address, reach, own }) }
             }
@@ -227,7 +227,7 @@ mod tests {
                 assert_eq!(allowed, class >= narrowest, "{by} sends to {address}");
             }
         }
-        // Nobody is there, whatever the policy.
+        // No host can be there, whatever the policy.
         for address in
             ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "255.255.255.255:1", "[ff02::1]:1", "[::ffff:0.0.0.0]:1"]
         {

@@ -28,7 +28,7 @@ fn start(url: &str) -> (ShardGroup, Arc<Mailbox>, Executor) {
     (group, mailbox, starting.wait().unwrap())
 }
 
-/// Kills the executor; false if nobody takes letters any more.
+/// Kills the executor; false if no shard takes letters any more.
 fn kill(mailbox: &Mailbox) -> bool {
     let (held, dropped) = oneshot::channel::<()>();
     // In a task beside the one that takes letters: what that one holds is never dropped then.
@@ -41,7 +41,7 @@ fn kill(mailbox: &Mailbox) -> bool {
         });
     };
     let sent = mailbox.send(Letter::Run(Box::new(fatal))).is_ok();
-    // Whoever gets the letter drops what it holds.
+    // The shard that gets the letter drops what it holds.
     assert!(block_on(dropped).is_err());
     sent
 }

@@ -1,4 +1,4 @@
-//! No server sends a client to its own machine, to its cloud's metadata, or to where nobody can be: all nodes of a world
+//! No server sends a client to its own machine, to its cloud's metadata, or to where no host can be: all nodes of a world
 //! have private addresses.
 
 use std::net::{IpAddr, SocketAddr};

@@ -277,7 +277,7 @@ impl World<'_> {
     }
 }
 
-/// What an endpoint's name leads to, which for one of them is nobody's business.
+/// What an endpoint's name leads to, which for one of them no client may use.
 fn addresses(dialed: &Endpoint, named: &[usize]) -> Vec<SocketAddr> {
     match (dialed.socket_addr(), dialed.host()) {
         (Some(address), _) => vec![address],

@@ -162,5 +162,5 @@ impl World<'_> {
     }
 }
 
-/// What nobody has a use for.
+/// Pushes without a use.
 const USELESS_PUSH: &[u8] = b">2\r\n+useless\r\n:1\r\n";

@@ -1,4 +1,4 @@
-//! Servers that answer what nobody asked for, and what callers are told of it.
+//! Servers that answer without a question, and what callers are told of it.
 
 use super::story::*;
 use super::*;

@@ -74,7 +74,7 @@ fn sc_target_class_checked_after_resolution() {
     world.dns = Ok(vec![B]);
     world.push(A, &moving(0, 10, Some("evil.example:6379")));
     world.run_until(start, ms(4_900));
-    // It is looked up, since a name says nothing; and nobody goes there, a second time neither.
+    // It is looked up, since a name says nothing; and no connection goes there, a second time neither.
     assert!(world.all_at(A) && refused(&world).len() == 1, "{:?}", world.events);
     assert!(world.dials.len() <= 4 && world.dials.iter().all(|dial| dial.to == "evil.example:6379"));
     assert!(
@@ -95,7 +95,7 @@ fn sc_target_class_checked_after_resolution() {
     world.run(SECOND * 2);
     assert!(world.all_at(B) && refused(&world).is_empty() && !was_reached(&world, LOOPBACK));
 
-    // Without a connection, too, nobody goes there.
+    // Without a connection, too, no connection goes there.
     let mut world = World::ready(named(1));
     world.names.insert("evil.example", vec![LOOPBACK.parse().unwrap()]);
     world.push(A, &moving(0, 10, Some("evil.example:6379")));

@@ -40,7 +40,7 @@ fn target_of_a_newer_move_keeps_its_connections() {
     world.server(B).door = Door::Open;
     world.run(SECOND * 20);
     assert!(world.all_at(A) && world.dials.is_empty());
-    // And whoever is lost goes there, too.
+    // And a lost connection is dialed there, too.
     let mut world = World::ready(named(1));
     world.push(A, &moving_somewhere(1, 15));
     world.run(SECOND);

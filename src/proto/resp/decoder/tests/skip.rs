@@ -252,7 +252,7 @@ proptest! {
     }
 }
 
-/// Text may be as long as it likes where nobody keeps it. A number or a length that is this long is none.
+/// Text may be as long as it likes where it is not kept. A number or a length that is this long is none.
 #[test]
 fn push_with_an_endless_line_is_skipped_if_the_line_is_text() {
     for (kind, is_skipped) in
