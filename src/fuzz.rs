@@ -1,8 +1,8 @@
-//! What is promised of whatever bytes arrive, as one function a promise: each takes any bytes, and panics if they
-//! break it.
+//! Fuzz targets: one function for each promise that must hold for any input. Each takes arbitrary bytes and panics
+//! when they break its promise.
 //!
-//! A fuzzer calls these (`scripts/fuzz`), and so do the unit tests here, with random bytes and with every file of
-//! `tests/fuzz/corpus`. They exist in builds for tests and for fuzzing only, and are nobody's interface.
+//! `scripts/fuzz` calls them with a fuzzer. The unit tests here call them with random bytes and with every file of
+//! `tests/fuzz/corpus`. They are compiled for tests and for fuzzing only and are not part of the public API.
 
 mod address;
 mod callers;

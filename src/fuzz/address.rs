@@ -1,4 +1,4 @@
-//! Endpoints and URLs: what is printed is what was read, and no mistake gives a password away.
+//! Endpoints and URLs: they survive a round trip through their text form, and no error message contains a password.
 
 use percent_encoding::percent_decode_str;
 
@@ -6,10 +6,10 @@ use super::script::Script;
 use crate::config::Config;
 use crate::proto::endpoint::Endpoint;
 
-/// Any text, read as an endpoint, as servers write endpoints, as a URL, and as a URL around a password.
+/// Parses any text as an endpoint, as an endpoint on the wire, as a URL, and as a URL that contains a password.
 ///
 /// # Panics
-/// If what was read does not survive being printed, or a password is.
+/// If a parsed endpoint changes when it is printed and parsed again, or if a password is printed.
 pub fn address(data: &[u8]) {
     let mut script = Script::new(data);
     let (port, split) = (u16::from(script.byte()), script.below(64));
@@ -47,7 +47,7 @@ fn check(endpoint: &Endpoint) {
     }
 }
 
-/// Writes a password into the text where one can be, between a `:` and an `@`, and looks for it in all that is said.
+/// Inserts a password where URLs have one, between a `:` and an `@`, and searches every message and output for it.
 fn keeps_the_secret(text: &str, split: usize) {
     let (before, after) = text.split_at(text.char_indices().nth(split).map_or(text.len(), |(at, _)| at));
     let (inside, behind) = after.split_once('@').unwrap_or(("", after));
@@ -55,7 +55,7 @@ fn keeps_the_secret(text: &str, split: usize) {
         return;
     }
     let around = format!("{before}:{SECRET}{inside}@{behind}");
-    // An option that would take it is no place for it either, and is not repeated.
+    // URLs reject a password as a query option, and the error must not repeat its value.
     let option = format!("redis://{before}?password={SECRET}&{behind}");
     for url in [
         format!("redis://{around}"),
@@ -64,7 +64,7 @@ fn keeps_the_secret(text: &str, split: usize) {
         around,
         option,
     ] {
-        let said = match Config::from_url(&url) {
+        let printed = match Config::from_url(&url) {
             Err(error) => format!("{error} {error:?}"),
             Ok(config) => {
                 let effective = config.effective();
@@ -72,7 +72,7 @@ fn keeps_the_secret(text: &str, split: usize) {
                 format!("{config:?} {effective}")
             }
         };
-        assert!(!said.contains(SECRET), "{url:?}: {said}");
+        assert!(!printed.contains(SECRET), "{url:?}: {printed}");
     }
 }
 

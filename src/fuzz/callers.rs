@@ -1,4 +1,4 @@
-//! [`Callers`]: those who wait for commands, and know what they may be told: each of them one end, and once.
+//! [`Callers`]: the callers of all commands, who check that each of them gets exactly one result.
 
 use super::peer::Executed;
 use crate::proto::connection::{Deliver, Position, Ticket};
@@ -18,22 +18,22 @@ pub(super) struct Caller {
 enum End {
     Answered,
     Failed(Outcome),
-    /// It left, and must not be told anything any more.
+    /// The caller canceled its command; no result may reach it.
     Left,
 }
 
 #[derive(Default)]
 pub(super) struct Callers {
     all: Vec<Caller>,
-    /// Replies come from a server that numbers them, so that no other can take their place.
+    /// The server numbers its replies, so that a swapped reply is detected.
     pub(super) numbered: bool,
-    /// How many replies and failures have been told.
-    pub(super) told: usize,
+    /// How many replies and failures were delivered.
+    pub(super) delivered: usize,
     pub(super) now: Instant,
 }
 
 impl Callers {
-    pub(super) fn of_numbered_replies() -> Self {
+    pub(super) fn with_numbered_replies() -> Self {
         Callers { numbered: true, ..Callers::default() }
     }
 
@@ -49,7 +49,7 @@ impl Callers {
         self.all.len()
     }
 
-    /// The place of a command that its caller still waits for.
+    /// The position of a command whose caller still waits.
     pub(super) fn waiting(&self, index: usize) -> Option<Position> {
         self.all.get(index).filter(|caller| caller.end.is_none()).map(|caller| caller.position)
     }
@@ -58,27 +58,27 @@ impl Callers {
         self.all[index].end = Some(End::Left);
     }
 
-    /// The command of this ticket will have no (further) reply.
+    /// The command of this ticket gets no further reply.
     pub(super) fn failed(&mut self, ticket: Ticket, outcome: Outcome) {
-        self.told += 1;
+        self.delivered += 1;
         let caller = self.end(ticket, End::Failed(outcome));
         assert!(outcome != Outcome::Unsent || caller.got == 0, "{ticket:?} had a reply and was not sent");
     }
 
-    /// The same because its time was over: a second, at least.
+    /// As [`Callers::failed`], for a command that ran into its timeout of at least one second.
     pub(super) fn timed_out(&mut self, ticket: Ticket, outcome: Outcome) {
         self.failed(ticket, outcome);
         let waited = self.now.since(self.all[ticket.0 as usize].submitted);
         assert!(waited.as_secs() >= 1, "{ticket:?} timed out after {waited:?}");
     }
 
-    /// Everybody has been told one end, and it is true.
+    /// Asserts that each caller got one result, and that the result agrees with what the servers executed.
     pub(super) fn check(&self, executed: &Executed) {
         for (index, caller) in self.all.iter().enumerate() {
             let count = executed.count(index);
             assert!(count <= caller.replies, "{index} was executed {count} of {} times", caller.replies);
             match caller.end {
-                None => panic!("{index} was told nothing"),
+                None => panic!("{index} got no result"),
                 Some(End::Answered) if self.numbered => assert_eq!(count, caller.replies, "{index}"),
                 Some(End::Failed(Outcome::Unsent)) => {
                     assert!(count == 0 && !executed.is_lost(index), "{index} was sent");
@@ -98,7 +98,7 @@ impl Callers {
 
 impl Deliver for Callers {
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
-        self.told += 1;
+        self.delivered += 1;
         assert!(!frame.is_push(), "{ticket:?} was answered by a push");
         if self.numbered {
             assert_eq!(frame, Frame::Integer(ticket.0.into()), "{ticket:?} got the reply of another");

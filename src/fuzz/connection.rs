@@ -1,14 +1,14 @@
-//! Connections, one after the other, with one queue: whatever happens when, everybody hears the truth, once.
+//! Connections that replace each other and share one queue: whatever happens, each caller gets one true result.
 //!
-//! A server at the other end of each connection numbers its replies and remembers what it was sent, so that one reply
-//! in another's place, a command sent twice, and one that overtakes another of its lane are all seen.
+//! A server at the other end of each connection numbers its replies and records its commands. So a swapped reply, a
+//! command that is sent twice, and two commands of one handle in the wrong order are all detected.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::callers::Callers;
-use super::peer::{Executed, LANES, Peer, command};
+use super::peer::{Executed, HANDLES, Peer, command};
 use super::script::Script;
 use crate::proto::connection::{
     Allowance, Connection, ConnectionConfig, Credentials, Greeting, Lane, Patience, Queue, QueueBounds,
@@ -17,25 +17,25 @@ use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::resp::Limits;
 use crate::proto::time::Instant;
 
-/// A script of what callers, the network, the clock and a server do.
+/// The input is a script of what the callers, the network, the clock and the server do.
 ///
 /// # Panics
-/// If a caller is told nothing, something untrue, or two things; if a command is executed twice or out of order.
+/// If a caller gets no result, a wrong result or two results; if a command is executed twice or out of order.
 pub fn connection(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut world = World::new(&mut script);
+    let mut harness = Harness::new(&mut script);
     for _ in 0..STEPS_MAX {
         if script.is_over() {
             break;
         }
-        world.step(&mut script);
+        harness.step(&mut script);
     }
-    world.close();
+    harness.close();
 }
 
-struct World {
+struct Harness {
     queue: Queue,
-    /// The latest is the current one; the others have been retired.
+    /// The last one is the current connection; the others are retired.
     links: Vec<Link>,
     callers: Callers,
     executed: Executed,
@@ -49,8 +49,8 @@ struct Link {
     retired: bool,
 }
 
-impl World {
-    fn new(script: &mut Script<'_>) -> World {
+impl Harness {
+    fn new(script: &mut Script<'_>) -> Harness {
         let config = ConnectionConfig {
             greeting: Arc::new(Greeting::default()),
             limits: Limits::default(),
@@ -62,10 +62,10 @@ impl World {
         };
         let bounds = QueueBounds { commands: script.below(8) + 1, bytes: script.below(256) + 1 };
         let until = script.coin().then(|| Instant::default().after(SECOND * 5));
-        World {
+        Harness {
             queue: Queue::new(bounds),
             links: Vec::new(),
-            callers: Callers::of_numbered_replies(),
+            callers: Callers::with_numbered_replies(),
             executed: Executed::default(),
             config,
             allowance: Allowance::relaxed(SECOND, SECOND * 3, until),
@@ -80,18 +80,18 @@ impl World {
             5 => self.transmit(script.byte(), usize::MAX),
             6 | 7 => self.receive(script.byte(), usize::from(script.byte())),
             8 => self.receive(script.byte(), usize::MAX),
-            9 => self.say(script.byte(), b">2\r\n+MIGRATED\r\n:1\r\n"),
-            10 => self.pass(Duration::from_millis(u64::from(script.byte()) * 8)),
+            9 => self.inject(script.byte(), b">2\r\n+MIGRATED\r\n:1\r\n"),
+            10 => self.advance(Duration::from_millis(u64::from(script.byte()) * 8)),
             11 => self.dial(),
             12 => self.end(script.byte(), &CloseReason::ClosedByServer),
             13 => self.give_up(script.byte()),
             14 => self.drain(),
-            // Replies that no command has are told apart from none: from then on only their number counts.
+            // Random bytes can look like replies, so from here on replies are only counted and not compared.
             _ => {
                 self.callers.numbered = false;
                 let count = script.below(32);
                 let bytes = script.take(count);
-                self.say(script.byte(), bytes);
+                self.inject(script.byte(), bytes);
             }
         }
     }
@@ -100,22 +100,22 @@ impl World {
         if self.callers.len() >= COMMANDS_MAX {
             return;
         }
-        let lane = script.below(LANES) as u32;
+        let handle = script.below(HANDLES) as u32;
         let (replies, padding) = (script.below(3) as u32 + 1, script.below(64));
         let ticket = self.callers.next_ticket();
-        let bytes = command(ticket.0, lane, padding).repeat(replies as usize);
-        let position = self.queue.submit(Lane(lane), ticket, replies, |out| out.extend_from_slice(&bytes));
+        let bytes = command(ticket.0, handle, padding).repeat(replies as usize);
+        let position = self.queue.submit(Lane(handle), ticket, replies, |out| out.extend_from_slice(&bytes));
         self.callers.add(position, replies);
     }
 
-    /// Whoever waits waits for something that is somewhere, and in one place only.
+    /// Cancels a command, which is either queued or in flight on exactly one connection.
     fn abandon(&mut self, script: &mut Script<'_>) {
         let index = usize::from(script.byte());
         let Some(position) = self.callers.waiting(index) else { return };
         let queued = self.queue.abandon(position);
         let written =
             self.links.iter_mut().filter_map(|link| link.connection.abandon(position).then_some(()));
-        assert_eq!(written.count() + usize::from(queued), 1, "where is {index}?");
+        assert_eq!(written.count() + usize::from(queued), 1, "{index} is not in exactly one place");
         self.callers.leave(index);
     }
 
@@ -125,7 +125,7 @@ impl World {
 
     fn transmit(&mut self, which: u8, most: usize) {
         let Some(index) = self.link(which) else { return };
-        // What a predecessor still awaits must be answered before the next of that lane is written.
+        // A handle's next command waits until its predecessor connection has answered the earlier ones.
         let mut held: Vec<Lane> = Vec::new();
         for link in self.links.iter().filter(|link| link.retired) {
             held.extend(link.connection.lanes());
@@ -160,10 +160,11 @@ impl World {
         }
     }
 
-    fn say(&mut self, which: u8, bytes: &[u8]) {
+    /// Adds bytes to what the server sends.
+    fn inject(&mut self, which: u8, bytes: &[u8]) {
         if let Some(index) = self.link(which) {
             let peer = &mut self.links[index].peer;
-            // What is said without being asked does not cut into a reply: replies are kept whole until they are read.
+            // The bytes must not land inside a reply, of which the client may have read a part.
             if self.callers.numbered && !peer.replies.is_empty() {
                 peer.replies.extend_from_slice(bytes);
             } else {
@@ -172,19 +173,19 @@ impl World {
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         if time.is_zero() {
-            self.log_in();
+            self.authenticate();
         }
         self.callers.now = self.callers.now.after(time);
-        let (now, told) = (self.callers.now, self.callers.told);
+        let (now, delivered) = (self.callers.now, self.callers.delivered);
         let patience = Patience { allowance: self.allowance, maintenance: None };
         for index in (0..self.links.len()).rev() {
             let connection = &mut self.links[index].connection;
             let due = connection.next_timeout(&self.allowance).is_some_and(|at| at <= now);
-            let before = self.callers.told;
+            let before = self.callers.delivered;
             let ended = connection.handle_timeout(now, &patience, &mut self.callers);
-            assert!(due || (ended.is_ok() && self.callers.told == before), "nothing was due");
+            assert!(due || (ended.is_ok() && self.callers.delivered == before), "nothing was due");
             if let Err(reason) = ended {
                 self.remove(index, &reason);
             }
@@ -194,17 +195,17 @@ impl World {
             self.queue.expire(until, |ticket| callers.timed_out(ticket, Outcome::Unsent));
         }
         self.queue.stamp(now);
-        assert!(self.callers.told >= told);
+        assert!(self.callers.delivered >= delivered);
     }
 
-    /// The current connection says something of its own, the reply to which nobody may be told.
-    fn log_in(&mut self) {
+    /// The current connection sends a command of its own, whose reply must not reach any caller.
+    fn authenticate(&mut self) {
         if let Some(link) = self.links.last_mut() {
             link.connection.log_in(Arc::new(Credentials::password("secret")));
         }
     }
 
-    /// A new connection, in the place of the current one if there is one.
+    /// Opens a connection, which replaces the current one.
     fn dial(&mut self) {
         if self.links.len() >= LINKS_MAX {
             return;
@@ -227,9 +228,9 @@ impl World {
 
     fn remove(&mut self, index: usize, reason: &CloseReason) {
         let link = self.links.remove(index);
-        let before = self.callers.told;
+        let before = self.callers.delivered;
         let lost = link.connection.end(&Arc::new(reason.clone()), None, &mut self.queue, &mut self.callers);
-        assert_eq!(lost, (self.callers.told - before) as u64);
+        assert_eq!(lost, (self.callers.delivered - before) as u64);
         link.peer.end(&mut self.executed);
     }
 
@@ -246,7 +247,7 @@ impl World {
         }
     }
 
-    /// The end of it: whoever still waits is told so.
+    /// Closes all connections and fails the remaining commands; then every caller must have its result.
     fn close(&mut self) {
         while !self.links.is_empty() {
             self.remove(0, &CloseReason::Local);

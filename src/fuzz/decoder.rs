@@ -1,23 +1,23 @@
-//! The decoder: however a stream is cut, it means the same, and no announcement is worth memory.
+//! The decoder: the result does not depend on how the stream is split, and an announced length allocates nothing.
 
 use super::script::{Script, pieces};
 use super::wire;
 use crate::proto::resp::{DecodeError, Decoder, Frame, Limits};
 
-/// What a stream was: its frames, how many pushes were left out, and how it broke.
+/// The result of one stream: its frames, the number of skipped pushes, and the error that ended it.
 pub(super) struct Decoded {
-    /// Each frame as it is written plainly: a number that is none would not be equal to itself.
+    /// Each frame as bytes, because a NaN inside a frame is not equal to itself.
     wire: Vec<Vec<u8>>,
     pub(super) frames: Vec<Frame>,
     skipped: u64,
     error: Option<DecodeError>,
 }
 
-/// The first bytes choose limits and cuts, the others are the stream.
+/// The first bytes choose the limits and the splits. The rest is the stream.
 ///
 /// # Panics
-/// If what is decoded depends on the cuts, does not survive being written and read again, or takes memory for what
-/// has not arrived.
+/// If the frames depend on the splits, change when they are written and decoded again, or if memory is allocated for
+/// bytes that have not arrived.
 pub fn decoder(data: &[u8]) {
     let mut script = Script::new(data);
     let limits = script.choice(&[
@@ -32,11 +32,11 @@ pub fn decoder(data: &[u8]) {
     assert_same(&whole, &decode(limits, stream.chunks(1)), &[1]);
 
     let rewritten = decode(limits, [&whole.wire.concat()[..]]);
-    assert_eq!(whole.wire, rewritten.wire, "what was read is what is written");
+    assert_eq!(whole.wire, rewritten.wire, "frames survive a round trip");
     assert_eq!((rewritten.skipped, rewritten.error), (0, None));
 }
 
-/// Decodes piece by piece, as a driver does: what belongs to a large payload goes to where the decoder wants it.
+/// Decodes piece by piece, as a driver does: bytes of a large payload go directly into the decoder's read buffer.
 pub(super) fn decode<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
     let mut decoder = Decoder::new(limits);
     let mut decoded = Decoded { wire: Vec::new(), frames: Vec::new(), skipped: 0, error: None };
@@ -61,7 +61,7 @@ pub(super) fn decode<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u
                 }
                 Ok(None) if piece.is_empty() => break,
                 Ok(None) => {
-                    assert!(decoder.space().is_some(), "it stopped before the end, and wants nothing")
+                    assert!(decoder.space().is_some(), "the decoder stopped early and has no read buffer")
                 }
                 Err(error) => {
                     decoded.error = Some(error);
@@ -80,5 +80,5 @@ fn assert_same(whole: &Decoded, cut: &Decoded, cuts: &[usize]) {
     assert_eq!((whole.skipped, whole.error), (cut.skipped, cut.error), "cut into {cuts:?}");
 }
 
-/// How much may be reserved for a payload before any of it has arrived.
+/// Most bytes that are reserved for a payload before any of it has arrived.
 const SPACE_FIRST: usize = 1 << 20;

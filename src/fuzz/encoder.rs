@@ -1,4 +1,4 @@
-//! The encoder: what was given is what arrives, as exactly one command.
+//! The encoder: each command arrives as exactly one command with the same arguments.
 
 use super::decoder::decode;
 use super::script::Script;
@@ -6,10 +6,10 @@ use super::wire;
 use crate::command::cmd;
 use crate::proto::resp::{Encoder, Frame, Limits};
 
-/// Each command's arguments: a count, then a length in front of each.
+/// The input is a list of commands: the number of arguments, then each argument with its length in front.
 ///
 /// # Panics
-/// If arguments do not come back as they were given, from the decoder or from a stricter reader.
+/// If the decoder, or the stricter reader of this folder, returns other arguments than were encoded.
 pub fn encoder(data: &[u8]) {
     let mut script = Script::new(data);
     let (mut out, mut expected) = (Vec::new(), Vec::new());
@@ -24,7 +24,7 @@ pub fn encoder(data: &[u8]) {
     let frames = expected.iter().map(|arguments| Frame::Array(arguments.iter().map(bulk).collect()));
     assert_eq!(decoded.frames, frames.collect::<Vec<_>>());
     assert_eq!(wire::read_commands(&mut out), expected);
-    assert!(out.is_empty(), "nothing is left over");
+    assert!(out.is_empty(), "bytes are left after the last command");
 }
 
 fn encode(through_cmd: bool, arguments: &[Vec<u8>], out: &mut Vec<u8>) {
@@ -32,7 +32,7 @@ fn encode(through_cmd: bool, arguments: &[Vec<u8>], out: &mut Vec<u8>) {
         [name, rest @ ..] if through_cmd && std::str::from_utf8(name).is_ok() => {
             let command = cmd(&String::from_utf8_lossy(name)).args(rest.iter().map(Vec::as_slice));
             command.encode(out);
-            assert!(name.starts_with(command.name().as_bytes()), "a name may be cut, and not changed");
+            assert!(name.starts_with(command.name().as_bytes()), "a command name may be truncated but not changed");
         }
         _ => {
             let mut encoder = Encoder::command(out, arguments.len());
@@ -43,7 +43,7 @@ fn encode(through_cmd: bool, arguments: &[Vec<u8>], out: &mut Vec<u8>) {
     }
 }
 
-/// Short ones as they are, and now and then one whose length takes more digits.
+/// A short argument, or now and then a long one whose length has more digits.
 fn argument(script: &mut Script<'_>) -> Vec<u8> {
     let length = script.below(LENGTHS);
     let times = if length == LENGTHS - 1 { LONG_TIMES } else { 1 };

@@ -1,4 +1,4 @@
-//! The handshake: whatever a server says, it ends, or waits, and says no more than it has to.
+//! The handshake: for any server bytes it completes, fails, or waits, and it sends a bounded number of bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::resp::Limits;
 use crate::proto::time::Instant;
 
-/// The first bytes choose what is asked for and how the server's bytes are cut; the others are those.
+/// The first bytes choose the settings and how the server's bytes are split. The rest is the server's bytes.
 ///
 /// # Panics
-/// If more is sent than a handshake takes, what was agreed on is not what the mode allows, or a caller is told
-/// anything.
+/// If more is sent than a handshake needs, if the agreed protocol or opt-in is not what the mode allows, or if a
+/// caller gets any result.
 pub fn handshake(data: &[u8]) {
     let mut script = Script::new(data);
     let (greeting, peer) = (greeting(&mut script), peer(&mut script));
@@ -49,16 +49,16 @@ pub fn handshake(data: &[u8]) {
     match ended {
         Ok(()) => attempt.check_deadline(),
         Err(reason) => {
-            let said = format!("{reason} {reason:?}");
+            let printed = format!("{reason} {reason:?}");
             let echoed = server.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
-            assert!(echoed || !said.contains(SECRET), "{said}");
-            assert!(said.len() <= REASON_MAX, "{said}");
+            assert!(echoed || !printed.contains(SECRET), "{printed}");
+            assert!(printed.len() <= REASON_MAX, "{printed}");
         }
     }
-    assert_eq!((attempt.callers.told, attempt.connection.in_flight()), (0, 0));
+    assert_eq!((attempt.callers.delivered, attempt.connection.in_flight()), (0, 0));
     let lost =
         attempt.connection.end(&Arc::new(CloseReason::Local), None, &mut attempt.queue, &mut attempt.callers);
-    assert_eq!((lost, attempt.callers.told), (0, 0));
+    assert_eq!((lost, attempt.callers.delivered), (0, 0));
 }
 
 struct Attempt {
@@ -79,7 +79,7 @@ impl Attempt {
         for piece in pieces {
             self.connection.handle_bytes(Instant::default(), piece, &mut self.callers)?;
             if self.connection.awaits_clearance() {
-                assert_ne!(config.greeting.mode, Mode::Disabled, "who will not ask needs no leave");
+                assert_ne!(config.greeting.mode, Mode::Disabled, "the opt-in gate is open when the mode is disabled");
                 self.connection.handle_clearance(self.ask);
                 assert!(!self.connection.awaits_clearance());
             }
@@ -97,7 +97,7 @@ impl Attempt {
         assert!(self.sent <= SENT_MAX, "{} bytes were sent", self.sent);
     }
 
-    /// Who is not ready in time is given up then, and not before.
+    /// A connection that is not ready fails at its deadline, and not a nanosecond earlier.
     fn check_deadline(&mut self) {
         let normal = Duration::from_secs(1);
         let patience = Patience { allowance: Allowance::relaxed(normal, normal, None), maintenance: None };
@@ -108,7 +108,7 @@ impl Attempt {
         let is_ready = self.connection.ready_since().is_some();
         assert_eq!(is_ready, late.is_ok(), "{late:?}");
         let next = self.connection.next_timeout(&patience.allowance);
-        // What has begun to arrive is waited for no longer than this.
+        // A reply that has begun to arrive has its own, longer deadline.
         let is_arriving = next == Some(Instant::default().after(REPLY_TIME_MAX));
         assert_eq!(is_ready, next.is_none() || is_arriving);
     }
@@ -155,7 +155,7 @@ fn peer(script: &mut Script<'_>) -> Option<IpAddr> {
 const SECRET: &str = "pAs5w0rd";
 const REPLY_TIME_MAX: Duration = Duration::from_secs(60);
 const BUDGET: Duration = Duration::from_secs(2);
-/// All that a handshake can have to say, with names as short as these.
+/// The longest handshake with names as short as these.
 const SENT_MAX: usize = 600;
-/// A reason quotes so much of a server's words that a log line holds it, also where each byte becomes an escape.
+/// A close reason quotes a bounded part of the server's error, so that it fits a log line with every byte escaped.
 const REASON_MAX: usize = 4 << 10;

@@ -1,4 +1,4 @@
-//! Notifications: whatever a push holds, it is understood, or not, in proportion to its size.
+//! Notifications: any push is either parsed or rejected, and the result is never larger than the push.
 
 use std::ops::RangeInclusive;
 
@@ -10,10 +10,10 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::notification::{Notification, NotificationKind, Parsed, SlotMove, parse};
 use crate::proto::resp::{Frame, Limits};
 
-/// Two bytes of a port, and a stream in which every array counts as a push.
+/// The input is a port in two bytes, then a stream in which every array counts as a push.
 ///
 /// # Panics
-/// If a notification holds more than was sent, or is not the same when it is written and read again.
+/// If a notification holds more than was sent, or changes when it is written and parsed again.
 pub fn notification(data: &[u8]) {
     let mut script = Script::new(data);
     let port = u16::from_le_bytes([script.byte(), script.byte()]);
@@ -60,18 +60,18 @@ fn check(notification: Notification, sent: usize) {
     assert_eq!(again, Parsed::Maintenance { notification, bad_items: 0 });
 }
 
-/// The form in which servers send it.
+/// The items of the push that a server sends for this notification.
 fn written(notification: &Notification) -> Vec<Frame> {
     let seq = notification.seq().map_or(Frame::Null, Frame::Integer);
     let seconds =
         |time: &std::time::Duration| Frame::Integer(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     let mut items = vec![text(notification.kind().name()), seq];
     match notification {
-        Notification::Moving { grace, target, .. } => items.extend([seconds(grace), place(target.as_ref())]),
+        Notification::Moving { grace, target, .. } => items.extend([seconds(grace), endpoint_frame(target.as_ref())]),
         Notification::Migrating { time, shards, .. } | Notification::FailingOver { time, shards, .. } => {
             items.extend([seconds(time), text(shards)]);
         }
-        // Without a time, shards that are a number would be one.
+        // Without a time in front, a numeric shard list would be parsed as the time.
         Notification::Migrated { shards, .. } | Notification::FailedOver { shards, .. } => {
             items.extend([Frame::Integer(0), text(shards)]);
         }
@@ -79,7 +79,7 @@ fn written(notification: &Notification) -> Vec<Frame> {
         Notification::SlotsMigrating { slots, .. } => items.push(text(&list(slots))),
         Notification::SlotsMigrated { moves, .. } => {
             let triple = |one: &SlotMove| {
-                let ends = [place(one.source.as_ref()), place(one.target.as_ref())];
+                let ends = [endpoint_frame(one.source.as_ref()), endpoint_frame(one.target.as_ref())];
                 Frame::Array(ends.into_iter().chain([text(&list(&one.slots))]).collect())
             };
             items.push(Frame::Array(moves.iter().map(triple).collect()));
@@ -92,7 +92,7 @@ fn text(text: &str) -> Frame {
     Frame::Bulk(Bytes::copy_from_slice(text.as_bytes()))
 }
 
-fn place(endpoint: Option<&Endpoint>) -> Frame {
+fn endpoint_frame(endpoint: Option<&Endpoint>) -> Frame {
     endpoint.map_or(Frame::Null, |endpoint| text(&endpoint.to_string()))
 }
 

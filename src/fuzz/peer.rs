@@ -1,23 +1,22 @@
-//! [`Peer`]: the server at the other end of one connection, as simple as it can be, and [`Executed`]: what all of them
-//! were told to do.
+//! [`Peer`]: a minimal server at the other end of one connection. [`Executed`]: the commands that all peers executed.
 
 use super::wire;
 
-/// Which commands have reached a server, over all connections, and in which order.
+/// The commands that reached a server, over all connections, and their order.
 #[derive(Default)]
 pub(super) struct Executed {
     counts: Vec<u32>,
-    /// Those of which a connection took the beginning with it: nobody may send them again.
+    /// Commands of which a closed connection had carried a part: the client must not send them again.
     lost: Vec<usize>,
-    /// The latest command of each lane.
-    lanes: [Option<usize>; LANES],
+    /// The latest command of each handle.
+    latest: [Option<usize>; HANDLES],
 }
 
 /// One server's side of a connection.
 #[derive(Default)]
 pub(super) struct Peer {
     received: Vec<u8>,
-    /// What it has answered and nobody has read yet.
+    /// Replies that the client has not read yet.
     pub(super) replies: Vec<u8>,
 }
 
@@ -26,32 +25,32 @@ impl Executed {
         self.counts.get(command).copied().unwrap_or_default()
     }
 
-    /// Whether the beginning of it, and no more, reached a server.
+    /// Whether only a part of the command reached a server.
     pub(super) fn is_lost(&self, command: usize) -> bool {
         self.lost.contains(&command)
     }
 
-    fn execute(&mut self, command: usize, lane: usize) {
-        assert!(!self.is_lost(command), "{command} was sent again, after a part of it had been");
+    fn execute(&mut self, command: usize, handle: usize) {
+        assert!(!self.is_lost(command), "{command} was sent again after a part of it had been sent");
         if self.counts.len() <= command {
             self.counts.resize(command + 1, 0);
         }
         self.counts[command] += 1;
-        let before = self.lanes[lane].replace(command);
-        assert!(before <= Some(command), "{command} of lane {lane} came after {before:?}");
+        let before = self.latest[handle].replace(command);
+        assert!(before <= Some(command), "{command} of handle {handle} came after {before:?}");
     }
 }
 
 impl Peer {
-    /// Takes in what a client wrote, and answers each command with its number.
+    /// Reads what a client wrote, and answers each command with the command's number.
     pub(super) fn receive(&mut self, bytes: &[u8], executed: &mut Executed) {
         self.received.extend_from_slice(bytes);
         for command in wire::read_commands(&mut self.received) {
             match &command[..] {
                 [name, ..] if name == b"HELLO" => self.replies.extend_from_slice(b"%1\r\n+proto\r\n:3\r\n"),
-                [name, number, lane, ..] if name == NAME => {
-                    let (number, lane) = (decimal(number), decimal(lane));
-                    executed.execute(number, lane);
+                [name, number, handle, ..] if name == NAME => {
+                    let (number, handle) = (decimal(number), decimal(handle));
+                    executed.execute(number, handle);
                     self.replies.extend_from_slice(format!(":{number}\r\n").as_bytes());
                 }
                 _ => self.replies.extend_from_slice(b"+OK\r\n"),
@@ -59,7 +58,7 @@ impl Peer {
         }
     }
 
-    /// The connection is gone, and with it a command of which a part had come: its number, if that is in it.
+    /// The connection has closed. Notes the command of which only a part arrived, if that part holds its number.
     pub(super) fn end(self, executed: &mut Executed) {
         let text = String::from_utf8_lossy(&self.received);
         let lines: Vec<&str> = text.split("\r\n").collect();
@@ -69,14 +68,14 @@ impl Peer {
     }
 }
 
-/// A command that says which one it is.
-pub(super) fn command(number: u32, lane: u32, padding: usize) -> Vec<u8> {
-    let (number, lane) = (number.to_string(), lane.to_string());
+/// A command that carries its own number and its handle.
+pub(super) fn command(number: u32, handle: u32, padding: usize) -> Vec<u8> {
+    let (number, handle) = (number.to_string(), handle.to_string());
     let mut out = format!(
-        "*4\r\n$4\r\n{}\r\n${}\r\n{number}\r\n${}\r\n{lane}\r\n",
+        "*4\r\n$4\r\n{}\r\n${}\r\n{number}\r\n${}\r\n{handle}\r\n",
         String::from_utf8_lossy(NAME),
         number.len(),
-        lane.len()
+        handle.len()
     );
     out.push_str(&format!("${padding}\r\n{}\r\n", "x".repeat(padding)));
     out.into_bytes()
@@ -87,4 +86,4 @@ fn decimal(digits: &[u8]) -> usize {
 }
 
 const NAME: &[u8] = b"ECHO";
-pub(super) const LANES: usize = 4;
+pub(super) const HANDLES: usize = 4;

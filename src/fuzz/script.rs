@@ -1,4 +1,4 @@
-//! [`Script`]: bytes, read as decisions. When they are used up every decision is the first choice.
+//! [`Script`]: input bytes, read as decisions. When the bytes are used up, every decision is the first choice.
 
 pub(super) struct Script<'a>(&'a [u8]);
 
@@ -39,7 +39,7 @@ impl<'a> Script<'a> {
         std::mem::take(&mut self.0)
     }
 
-    /// Sizes to cut the rest of it into, to be repeated until the end. None of them is 0.
+    /// The sizes into which the rest is split, repeated until the end. No size is 0.
     pub(super) fn cuts(&mut self) -> Vec<usize> {
         let count = self.below(CUTS_MAX) + 1;
         let cuts = self.take(count).iter().map(|&size| usize::from(size).max(1));
@@ -48,7 +48,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Cuts `bytes` into pieces of these sizes, over and over.
+/// Splits `bytes` into pieces of these sizes, which repeat.
 pub(super) fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> impl Iterator<Item = &'a [u8]> {
     let mut sizes = cuts.iter().cycle();
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The same promises as ordinary tests: over random bytes, and over the corpus that a fuzzer begins with.
+//! The fuzz targets as ordinary tests: over random bytes, and over the corpus that a fuzzer starts from.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let fuzzing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
-    // The package comes without it.
+    // The published package does not contain it.
     if !fuzzing.exists() {
         return Vec::new();
     }
@@ -16,7 +16,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Any bytes, with more of the wire's own than chance would have.
+/// Random bytes, in which the protocol's own bytes are frequent.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let wire = &b"$*+-:%~>|#_,(!=;.?\r\n0123456789-@/[]"[..];
     let byte = prop_oneof![2 => any::<u8>(), 2 => proptest::sample::select(wire), 1 => 0..16u8];
@@ -56,10 +56,10 @@ macro_rules! promises {
 }
 
 promises! {
-    decoder: a_stream_means_the_same_however_it_is_cut,
-    encoder: a_command_arrives_as_it_was_given,
-    notification: a_notification_is_understood_or_not_whatever_it_holds,
-    address: endpoints_are_printed_as_they_were_read_and_passwords_are_not,
-    handshake: a_handshake_ends_or_waits_whatever_the_server_says,
-    connection: everybody_hears_the_truth_once_whatever_happens_when,
+    decoder: frames_do_not_depend_on_how_a_stream_is_split,
+    encoder: a_command_arrives_with_its_arguments,
+    notification: any_push_is_parsed_or_rejected,
+    address: endpoints_survive_a_round_trip_and_passwords_are_never_printed,
+    handshake: a_handshake_ends_or_waits_for_any_server_bytes,
+    connection: each_caller_gets_one_true_result,
 }

@@ -1,8 +1,8 @@
-//! Frames as bytes, and commands out of bytes: written anew, so that a mistake of the crate's own is not repeated.
+//! Writes frames and reads commands without the crate's encoder and decoder, so that their mistakes are not repeated.
 
 use crate::proto::resp::Frame;
 
-/// Writes a frame in its plainest form: nothing streamed, and every error with its length in front.
+/// Writes a frame in its plainest form: nothing is streamed, and every error carries its length.
 pub(super) fn write(frame: &Frame, out: &mut Vec<u8>) {
     match frame {
         Frame::Simple(text) => line(out, '+', text),
@@ -26,10 +26,10 @@ pub(super) fn write(frame: &Frame, out: &mut Vec<u8>) {
     }
 }
 
-/// The commands at the head of `input`, which are taken out of it; the beginning of one stays.
+/// Removes the complete commands at the head of `input` and returns them. An incomplete command stays.
 ///
 /// # Panics
-/// If what is there is no array of bulk strings, written as shortly as it can be.
+/// If the input is not an array of bulk strings whose lengths are in shortest form.
 pub(super) fn read_commands(input: &mut Vec<u8>) -> Vec<Vec<Vec<u8>>> {
     let mut commands = Vec::new();
     while let Some((command, length)) = read_command(input) {
@@ -46,7 +46,7 @@ fn read_command(input: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
         let (length, start) = read_header(input, at, b'$')?;
         let payload = input.get(start..start + length)?;
         let end = input.get(start + length..start + length + 2)?;
-        assert_eq!(end, b"\r\n", "an argument ends where it was said to");
+        assert_eq!(end, b"\r\n", "an argument ends where its length says");
         arguments.push(payload.to_vec());
         at = start + length + 2;
     }
@@ -59,7 +59,7 @@ fn read_header(input: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
     let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
     let digits = std::str::from_utf8(&rest[1..end]).unwrap_or_default();
     let count = digits.parse::<usize>().ok().filter(|count| count.to_string() == digits);
-    assert!(count.is_some(), "{digits:?} is no count");
+    assert!(count.is_some(), "{digits:?} is not a count");
     Some((count?, at + end + 2))
 }
 

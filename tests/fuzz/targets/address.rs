@@ -1,4 +1,4 @@
-//! Bytes for `hitless::fuzz::address`, which says what it expects of them.
+//! Feeds the fuzzer's bytes to `hitless::fuzz::address`, which asserts what must hold.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| hitless::fuzz::address(data));

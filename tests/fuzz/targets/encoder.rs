@@ -1,4 +1,4 @@
-//! Bytes for `hitless::fuzz::encoder`, which says what it expects of them.
+//! Feeds the fuzzer's bytes to `hitless::fuzz::encoder`, which asserts what must hold.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| hitless::fuzz::encoder(data));
