@@ -32,7 +32,10 @@ fn encode(through_cmd: bool, arguments: &[Vec<u8>], out: &mut Vec<u8>) {
         [name, rest @ ..] if through_cmd && std::str::from_utf8(name).is_ok() => {
             let command = cmd(&String::from_utf8_lossy(name)).args(rest.iter().map(Vec::as_slice));
             command.encode(out);
-            assert!(name.starts_with(command.name().as_bytes()), "a command name may be truncated but not changed");
+            assert!(
+                name.starts_with(command.name().as_bytes()),
+                "a command name may be truncated but not changed"
+            );
         }
         _ => {
             let mut encoder = Encoder::command(out, arguments.len());

@@ -79,7 +79,11 @@ impl Attempt {
         for piece in pieces {
             self.connection.handle_bytes(Instant::default(), piece, &mut self.callers)?;
             if self.connection.awaits_clearance() {
-                assert_ne!(config.greeting.mode, Mode::Disabled, "the opt-in gate is open when the mode is disabled");
+                assert_ne!(
+                    config.greeting.mode,
+                    Mode::Disabled,
+                    "the opt-in gate is open when the mode is disabled"
+                );
                 self.connection.handle_clearance(self.ask);
                 assert!(!self.connection.awaits_clearance());
             }

@@ -67,7 +67,9 @@ fn written(notification: &Notification) -> Vec<Frame> {
         |time: &std::time::Duration| Frame::Integer(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     let mut items = vec![text(notification.kind().name()), seq];
     match notification {
-        Notification::Moving { grace, target, .. } => items.extend([seconds(grace), endpoint_frame(target.as_ref())]),
+        Notification::Moving { grace, target, .. } => {
+            items.extend([seconds(grace), endpoint_frame(target.as_ref())])
+        }
         Notification::Migrating { time, shards, .. } | Notification::FailingOver { time, shards, .. } => {
             items.extend([seconds(time), text(shards)]);
         }
