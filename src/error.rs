@@ -330,13 +330,13 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let outcome = failure.outcome();
         match failure {
-            Failure::TimedOut { after, obstacle: Some(obstacle), maintenance, blocked, .. } => {
+            Failure::TimedOut { after, last_error: Some(last_error), maintenance, blocked, .. } => {
                 let blocked = blocked_text(blocked);
                 let detail =
                     format!("not sent within {after:?}, for want of a connection: {obstacle}{blocked}");
                 Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(obstacle)
             }
-            Failure::TimedOut { after, obstacle: None, maintenance, blocked, .. } => {
+            Failure::TimedOut { after, last_error: None, maintenance, blocked, .. } => {
                 let detail = format!("no reply within {after:?}{}", blocked_text(blocked));
                 Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance)
             }

@@ -217,7 +217,7 @@ pub mod rehearsal;
 pub use client::{Client, ClientReply};
 #[doc(inline)]
 pub use command::{Argument, Cmd, FromReply, Pipeline, ToArg, cmd};
-pub use config::{Config, ConfigError, Effective, Maintenance};
+pub use config::{Config, ConfigError, Maintenance, ResolvedConfig};
 pub use error::{Error, ErrorKind, Result};
 pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;

@@ -117,7 +117,7 @@ const ROOT_NAMES: &[(&str, &str)] = &[
     ("Pipeline", "command"),
     ("Config", "config"),
     ("ConfigError", "config"),
-    ("Effective", "config"),
+    ("ResolvedConfig", "config"),
     ("Maintenance", "config"),
     ("EndpointType", "proto::maint"),
     ("Error", "error"),

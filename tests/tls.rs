@@ -186,7 +186,7 @@ fn certificates_are_renewed_without_a_restart() {
         let good = std::fs::read_to_string(&chain).expect("a file");
         certificates.write("client.pem", "rubbish");
         let error = tls.reload().expect_err("it is rubbish");
-        assert_eq!(error.knob(), "tls.client_certificate");
+        assert_eq!(error.setting(), "tls.client_certificate");
         assert!(error.to_string().contains(&chain), "{error}");
         client_again(&redis, &client);
         certificates.write("client.pem", &good);

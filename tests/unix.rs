@@ -60,6 +60,6 @@ fn hs_unix_socket_skips_on_sockets() {
         info
     };
     assert_eq!(errors(Maintenance::disabled()), errors(Maintenance::auto()));
-    let error = config().maintenance(Maintenance::enabled()).effective().expect_err("there are none");
-    assert_eq!(error.knob(), "maintenance.mode");
+    let error = config().maintenance(Maintenance::enabled()).validate().expect_err("there are none");
+    assert_eq!(error.setting(), "maintenance.mode");
 }

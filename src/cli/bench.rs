@@ -22,7 +22,7 @@ use crate::config::usable_cores;
 use crate::load::{self, HandoffWatch, LoadError, Moves, Report, Workload};
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
 use crate::shard::probe;
-use crate::{Client, Config, Effective};
+use crate::{Client, Config, ResolvedConfig};
 
 /// How long the end of a run waits for connections to be closed in order.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -112,9 +112,9 @@ pub(super) struct Resolved {
     /// When the endpoints in this process move, in order.
     moves: Vec<Duration>,
     pub(super) config: Config,
-    pub(super) effective: Effective,
+    pub(super) effective: ResolvedConfig,
     /// What more servers take, if there are several.
-    more: Vec<(Config, Effective)>,
+    more: Vec<(Config, ResolvedConfig)>,
     /// What keys begin with instead, where those of the workload hold what its commands fail on.
     other_prefix: OnceCell<String>,
     /// The endpoint, as it is shown: without secrets.
@@ -168,7 +168,7 @@ impl Resolved {
     }
 
     /// What every server takes.
-    fn servers(&self) -> impl Iterator<Item = (&Config, &Effective)> {
+    fn servers(&self) -> impl Iterator<Item = (&Config, &ResolvedConfig)> {
         let more = self.more.iter().map(|(config, effective)| (config, effective));
         std::iter::once((&self.config, &self.effective)).chain(more)
     }
@@ -269,7 +269,7 @@ fn config(
     args: &BenchArgs,
     cores: Vec<usize>,
     made: Option<&Made>,
-) -> Result<(Config, Effective), Failure> {
+) -> Result<(Config, ResolvedConfig), Failure> {
     let mut config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
     config = args.endpoint.login.apply(config, args.url().is_none())?;
     if !url.contains("client_name=") {
@@ -296,7 +296,7 @@ fn config(
         config = config.targets(targets.clone());
     }
     config = args.tls.apply(config, args.url().map(|_| url), made)?;
-    let effective = config.effective().map_err(|error| settings::refused(&args.tls.peer, &error))?;
+    let effective = config.validate().map_err(|error| settings::refused(&args.tls.peer, &error))?;
     Ok((config, effective))
 }
 
@@ -312,7 +312,7 @@ fn placed(config: Config, cores: Vec<usize>) -> Config {
 /// Starts a client for each server, whose shards the watch numbers through.
 fn start(resolved: &Resolved, watch: &Arc<HandoffWatch>) -> Result<Vec<Client>, Failure> {
     let mut first = 0;
-    let start = |(config, effective): (&Config, &Effective)| {
+    let start = |(config, effective): (&Config, &ResolvedConfig)| {
         let (listener, offset) = (watch.clone(), first);
         first += effective.shard_cores().len();
         let config = config.clone().on_event(move |shard, event| listener.note(offset + shard, event));
@@ -424,7 +424,7 @@ mod tests {
     fn more_shards_of_a_server_than_cores_take_turns() {
         let shards = |cores: Vec<usize>| {
             let config = Config::from_url("redis://a").expect("a URL");
-            placed(config, cores).effective().map(|effective| effective.shard_cores().len())
+            placed(config, cores).validate().map(|effective| effective.shard_cores().len())
         };
         let first = usable_cores().first().copied().expect("a core");
         assert_eq!(shards(vec![first, first, first]), Ok(3));

@@ -19,7 +19,7 @@ use super::tls::PeerArgs;
 use super::{FAILED, Failure, UNREACHABLE, WELL, parse, settings, stop};
 use crate::config::allowed_cores;
 use crate::shard::machine::{self, Cores, Facts, Finding, Level, Needs};
-use crate::{Config, Effective};
+use crate::{Config, ResolvedConfig};
 
 /// Options of `hitless doctor`.
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ impl DoctorArgs {
     }
 }
 
-fn config(args: &DoctorArgs) -> Result<(Config, Effective), Failure> {
+fn config(args: &DoctorArgs) -> Result<(Config, ResolvedConfig), Failure> {
     let url = args.url().unwrap_or("redis://localhost");
     let config = Config::from_url(url).map_err(|error| Failure::Usage(format!("--url: {error}")))?;
     let mut config = args.tls.apply(args.login.apply(config, args.url().is_none())?, args.url())?;
@@ -98,7 +98,7 @@ fn config(args: &DoctorArgs) -> Result<(Config, Effective), Failure> {
     if let Some(connections) = args.connections {
         config = config.connections_per_shard(count(connections));
     }
-    let effective = config.effective().map_err(|error| settings::refused(&args.tls, &error))?;
+    let effective = config.validate().map_err(|error| settings::refused(&args.tls, &error))?;
     Ok((config, effective))
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::Effective;
+use crate::ResolvedConfig;
 use crate::load::{Limit, Mix, Report, Share, Workload};
 
 /// The document that is written.
@@ -48,7 +48,7 @@ pub(super) fn config(
     endpoint: &str,
     workload: &Workload,
     moves: &[Duration],
-    client: &Effective,
+    client: &ResolvedConfig,
 ) -> Map<String, Value> {
     let mut config = Map::new();
     let mut put = |name: &str, value: Value| drop(config.insert(name.to_owned(), value));

@@ -110,7 +110,7 @@ mod tests {
         let config = Config::from_url(url).expect("a URL");
         match args.apply_with(config, false, variable) {
             Ok(config) => {
-                let effective = config.effective().expect("settings");
+                let effective = config.validate().expect("settings");
                 let (user, password, _) = effective.login();
                 Ok(format!("{}:{}", user.unwrap_or("-"), password.unwrap_or("-")))
             }

@@ -17,7 +17,7 @@ use super::sink::{self, Sink};
 use super::{FAILED, Failure, WELL, stop};
 use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
 use crate::shard::probe;
-use crate::{Config, ConfigError, Effective};
+use crate::{Config, ConfigError, ResolvedConfig};
 
 /// How long it takes at most until a signal, or the end of the scenario, is seen.
 const LOOK: Duration = Duration::from_millis(50);
@@ -141,12 +141,12 @@ fn pem(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 /// The Redis that does the work.
 fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
     let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
-    let parsed = Config::from_url(url).and_then(|config| config.effective()).map_err(wrong)?;
+    let parsed = Config::from_url(url).and_then(|config| config.validate()).map_err(wrong)?;
     upstream_of(&parsed).map_err(|error| usage("--upstream", &error))
 }
 
 /// The server that a client would talk to with this configuration.
-pub(super) fn upstream_of(parsed: &Effective) -> Result<UpstreamConfig, String> {
+pub(super) fn upstream_of(parsed: &ResolvedConfig) -> Result<UpstreamConfig, String> {
     let (username, password, database) = parsed.login();
     let tls = match parsed.tls() {
         None => None,

@@ -7,7 +7,7 @@ use crate::ConfigError;
 /// The refusal, with the option's name in the place of the library's.
 pub(super) fn refused(tls: &PeerArgs, error: &ConfigError) -> Failure {
     let problem = error.problem();
-    let option = match error.knob() {
+    let option = match error.setting() {
         "command_timeout" => "--timeout",
         "connect_timeout" => "--connect-timeout",
         "connections_per_shard" => "--connections",
@@ -48,7 +48,7 @@ mod tests {
     fn told(url: &str, arguments: &[&str]) -> String {
         let args = Only::try_parse_from(["bench"].iter().chain(arguments)).expect("options").args;
         let config = args.apply(Config::from_url(url).expect("a URL"), Some(url)).expect("they go together");
-        match refused(&args, &config.effective().expect_err("no such file")) {
+        match refused(&args, &config.validate().expect_err("no such file")) {
             Failure::Usage(message) => message,
             other => panic!("{other:?}"),
         }

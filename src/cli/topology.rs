@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::{Failure, stop};
-use crate::{Client, Config, Effective, Error, cmd};
+use crate::{Client, Config, Error, ResolvedConfig, cmd};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
     match topology.misfit() {
         None => Ok(()),
         Some(Misfit { problem, remedy }) => {
-            let endpoint = client.effective().endpoint();
+            let endpoint = client.config().endpoint();
             Err(Failure::Unreachable(anyhow!("{endpoint}: {problem}; {remedy}")))
         }
     }
@@ -125,7 +125,11 @@ pub(super) fn sent_away(error: &Error) -> Option<Failure> {
 ///
 /// # Errors
 /// Also if the server cannot be reached.
-pub(super) fn check_first(config: &Config, effective: &Effective, stop: &AtomicBool) -> Result<(), Failure> {
+pub(super) fn check_first(
+    config: &Config,
+    effective: &ResolvedConfig,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     let config = match effective.shard_cores().first().copied().flatten() {
         Some(core) => config.clone().cores([core]),
         None => config.clone().shards(1),

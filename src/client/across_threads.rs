@@ -18,9 +18,9 @@ fn mailboxes() -> Vec<Arc<Mailbox>> {
 
 fn client(mailboxes: &[Arc<Mailbox>]) -> Client {
     let config = Config::from_url("redis://127.0.0.1:1").unwrap();
-    let effective = config.shards(SHARDS).connections_per_shard(2).effective().unwrap();
+    let config = config.shards(SHARDS).connections_per_shard(2).validate().unwrap();
     let threads = Threads::of(mailboxes.to_vec());
-    Client::bound(Arc::new(Shared::new(threads, effective)))
+    Client::bound(Arc::new(Shared::new(threads, config)))
 }
 
 fn place(client: &Client) -> Place {
@@ -66,7 +66,7 @@ fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
                     // Nobody waits for this one.
                     drop(clone.incr("left"));
                     assert_eq!(block_on(clone.incr("kept")).unwrap(), place(&clone).shard as i64);
-                    (place(&clone).shard, place(&clone).lane)
+                    (place(&clone).shard, place(&clone).handle)
                 }
             };
             let clients: Vec<Client> = (0..THREADS).map(|_| client.clone()).collect();
@@ -75,7 +75,7 @@ fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
             let bound: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
             // They are the last two clones, in some order.
             assert_eq!(bound.iter().map(|(shard, _)| *shard).collect::<BTreeSet<_>>().len(), SHARDS);
-            assert_eq!(bound.iter().map(|(_, lane)| lane.0).collect::<BTreeSet<_>>().len(), THREADS);
+            assert_eq!(bound.iter().map(|(_, handle)| handle.0).collect::<BTreeSet<_>>().len(), THREADS);
             let calls: usize = shards.into_iter().map(|shard| shard.join().unwrap()).sum();
             assert_eq!(calls, 2 * THREADS);
         });

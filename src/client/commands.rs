@@ -39,7 +39,7 @@ impl Commands for Client {
     }
 
     fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.effective().endpoint())
+        Some(self.config().endpoint())
     }
 
     typed_commands!((Client));

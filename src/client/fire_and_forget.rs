@@ -34,7 +34,7 @@ impl<T> ClientReply<T> {
                 }
                 Ok(())
             }
-            Call::Settled(Err(error)) => Err(error.of(self.name).at(self.shared.effective.endpoint())),
+            Call::Settled(Err(error)) => Err(error.of(self.name).at(self.shared.config.endpoint())),
             Call::Settled(Ok(_)) | Call::Taken => Ok(()),
         }
     }

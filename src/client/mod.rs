@@ -28,15 +28,15 @@ use self::overflow::{Overflow, WaitingRoom};
 use self::route::{Choice, Place, Route};
 use self::threads::Threads;
 use crate::command::{Cmd, CommandName, FromReply};
-use crate::config::{Config, Effective};
+use crate::config::{Config, ResolvedConfig};
 use crate::error::{Error, Result};
-use crate::proto::connection::Lane;
+use crate::proto::connection::HandleId;
 use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::Frame;
 use crate::shard::foreign::foreign_call;
 use crate::shard::mailbox::Letter;
-use crate::shard::{FOREIGN_LANES, Shard, ShardStats, thread};
+use crate::shard::{FOREIGN_HANDLES, Shard, ShardStats, thread};
 
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
 ///
@@ -69,7 +69,7 @@ pub struct Client {
 
 struct Shared {
     threads: Threads,
-    effective: Effective,
+    config: ResolvedConfig,
     clones: AtomicUsize,
     /// How often a handle has chosen anew.
     turns: AtomicUsize,
@@ -89,10 +89,10 @@ impl Client {
     /// # Errors
     /// If the configuration is wrong, or this machine cannot run a shard: the text names the cause and the remedy.
     pub fn start(config: Config) -> Result<Client> {
-        let effective = config.effective()?;
-        crate::shard::probe::can_run(&effective)?;
-        let threads = Threads::start(&effective)?;
-        Ok(Client::bound(Arc::new(Shared::new(threads, effective))))
+        let config = config.validate()?;
+        crate::shard::probe::can_run(&config)?;
+        let threads = Threads::start(&config)?;
+        Ok(Client::bound(Arc::new(Shared::new(threads, config))))
     }
 
     /// Starts a client whose shards live on the threads of another one's: for programs with several small clients,
@@ -118,17 +118,17 @@ impl Client {
     /// there are; or [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown) if the other client is shut down, and nobody
     /// else uses its threads.
     pub fn start_with(other: &Client, config: Config) -> Result<Client> {
-        let effective = config.effective_on(&other.shared.effective)?;
-        let threads = Threads::share(&other.shared.threads, &effective)?;
-        Ok(Client::bound(Arc::new(Shared::new(threads, effective))))
+        let config = config.validate_on(&other.shared.config)?;
+        let threads = Threads::share(&other.shared.threads, &config)?;
+        Ok(Client::bound(Arc::new(Shared::new(threads, config))))
     }
 
     /// A handle whose calls go each to the shard and the connection that the first argument says, which is the key of
     /// most commands: what is done to one key is done in order, whoever does it through such a handle.
     #[must_use]
     pub fn by_key(&self) -> Client {
-        let (_, lane) = self.shared.next_handle();
-        Client::routed(self.shared.clone(), Route::ByKey { lane })
+        let (_, handle) = self.shared.next_handle();
+        Client::routed(self.shared.clone(), Route::ByKey { handle })
     }
 
     /// A handle that goes to the shard with the fewest open calls, of handles like this one, and letters in its
@@ -224,8 +224,8 @@ impl Client {
     }
 
     /// The configuration in effect, with every automatic value.
-    pub fn effective(&self) -> &Effective {
-        &self.shared.effective
+    pub fn config(&self) -> &ResolvedConfig {
+        &self.shared.config
     }
 
     /// Accepts no new command, waits until those that were accepted are answered, closes every connection, and
@@ -282,8 +282,8 @@ impl Client {
             return self.settled(name, Err(error));
         }
         let (caller, call) = foreign_call();
-        let (Place { shard, entry, lane }, stay) = self.route.place(&self.shared, &bytes);
-        let letter = Letter::Call { bytes, batch, entry, lane, caller };
+        let (Place { shard, entry, handle }, stay) = self.route.place(&self.shared, &bytes);
+        let letter = Letter::Call { bytes, batch, entry, handle, caller };
         let sent = self.overflow.send(&self.shared.threads, shard, letter);
         ClientReply::begin(self.shared.clone(), &self.overflow, sent, (call, shard), name, stay)
     }
@@ -317,16 +317,19 @@ impl Client {
     }
 
     fn bound(shared: Arc<Shared>) -> Self {
-        let (number, lane) = shared.next_handle();
-        let (shards, connections) = (shared.threads.len(), shared.effective.connections_per_shard());
+        let (number, handle) = shared.next_handle();
+        let (shards, connections) = (shared.threads.len(), shared.config.connections_per_shard());
         let entry = EntryId(u32::try_from((number / shards) % connections).unwrap_or(0));
-        let place = Place { shard: number % shards, entry, lane };
+        let place = Place { shard: number % shards, entry, handle };
         Client::routed(shared, Route::Bound(place))
     }
 
     fn floating(&self, choice: Choice) -> Self {
-        let (_, lane) = self.shared.next_handle();
-        Client::routed(self.shared.clone(), Route::Floating { lane, choice, held: Arc::new(Held::default()) })
+        let (_, handle) = self.shared.next_handle();
+        Client::routed(
+            self.shared.clone(),
+            Route::Floating { handle, choice, held: Arc::new(Held::default()) },
+        )
     }
 
     fn routed(shared: Arc<Shared>, route: Route) -> Self {
@@ -336,12 +339,12 @@ impl Client {
 }
 
 impl Shared {
-    fn new(threads: Threads, effective: Effective) -> Self {
+    fn new(threads: Threads, config: ResolvedConfig) -> Self {
         let loads = route::loads(threads.len());
-        let waiting = Arc::new(WaitingRoom::new(effective.waiting_max()));
+        let waiting = Arc::new(WaitingRoom::new(config.waiting_max()));
         let (clones, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let unserved = (0..threads.len()).map(|_| Unserved::default()).collect();
-        Shared { threads, effective, clones, turns, loads, waiting, unserved }
+        Shared { threads, config, clones, turns, loads, waiting, unserved }
     }
 
     /// A call failed before this shard took it up.
@@ -351,11 +354,11 @@ impl Shared {
         }
     }
 
-    /// The number of a new handle, and a lane for it.
-    fn next_handle(&self) -> (usize, Lane) {
+    /// The number of a new handle, and an id for it.
+    fn next_handle(&self) -> (usize, HandleId) {
         let number = self.clones.fetch_add(1, Ordering::Relaxed);
-        let lane = u32::try_from(number % FOREIGN_LANES as usize).unwrap_or(0) | FOREIGN_LANES;
-        (number, Lane(lane))
+        let handle = u32::try_from(number % FOREIGN_HANDLES as usize).unwrap_or(0) | FOREIGN_HANDLES;
+        (number, HandleId(handle))
     }
 }
 
@@ -363,7 +366,7 @@ impl Shared {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Client");
-        fields.field("endpoint", &format_args!("{}", self.shared.effective.endpoint()));
+        fields.field("endpoint", &format_args!("{}", self.shared.config.endpoint()));
         fields.field("shards", &self.shards()).finish_non_exhaustive()
     }
 }

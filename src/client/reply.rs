@@ -66,12 +66,12 @@ impl<T> ClientReply<T> {
             Sent::InTheMailbox => Call::Open(Open { call, shard, waiting: None, deadline: None }),
             Sent::Waiting => {
                 // Time begins to count on a shard when that takes a command up.
-                let until = Deadline::after(shared.effective.command_timeout());
+                let until = Deadline::after(shared.config.command_timeout());
                 Call::Open(Open { call, shard, waiting: Some((overflow.clone(), until)), deadline: None })
             }
             Sent::Gone => Call::Settled(Err(Error::shut_down(Outcome::Unsent))),
             Sent::Refused => {
-                let most = shared.effective.waiting_max();
+                let most = shared.config.waiting_max();
                 let detail =
                     format!("its shard's mailbox is full, and {most} calls wait for room (waiting_max)");
                 let error = Error::overloaded(detail);
@@ -181,7 +181,7 @@ impl<T: FromReply> ClientReply<T> {
         if crate::shard::thread::current().is_some() {
             let detail = "wait() would block the thread of a shard, which its connections need: await the reply instead";
             let error = Error::misuse(Outcome::Ambiguous, detail);
-            return Err(error.of(self.name).at(self.shared.effective.endpoint()));
+            return Err(error.of(self.name).at(self.shared.config.endpoint()));
         }
         futures_lite::future::block_on(self)
     }
@@ -199,7 +199,7 @@ impl<T: FromReply> Future for ClientReply<T> {
         };
         this.call = Call::Taken;
         this.stay = None;
-        let endpoint = this.shared.effective.endpoint();
+        let endpoint = this.shared.config.endpoint();
         let result = result.and_then(T::from_reply);
         Poll::Ready(result.map_err(|error| error.of(this.name).at(endpoint)))
     }

@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Shared;
 use super::held::Held;
-use crate::proto::connection::Lane;
+use crate::proto::connection::HandleId;
 use crate::proto::pool::EntryId;
 
-/// One connection of one shard, and the handle's lane there.
+/// One connection of one shard, and the handle's id there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) shard: usize,
     pub(super) entry: EntryId,
-    pub(super) lane: Lane,
+    pub(super) handle: HandleId,
 }
 
 /// How a handle finds the place for a call.
@@ -25,9 +25,9 @@ pub(super) enum Route {
     /// The same one, always.
     Bound(Place),
     /// By the first argument: one key, one place.
-    ByKey { lane: Lane },
+    ByKey { handle: HandleId },
     /// Another one whenever no call is open.
-    Floating { lane: Lane, choice: Choice, held: Arc<Held> },
+    Floating { handle: HandleId, choice: Choice, held: Arc<Held> },
 }
 
 /// What a floating handle goes by.
@@ -48,20 +48,20 @@ impl Route {
     pub(super) fn place(&self, shared: &Arc<Shared>, bytes: &[u8]) -> (Place, Option<Stay>) {
         match self {
             Route::Bound(place) => (*place, None),
-            Route::ByKey { lane } => {
+            Route::ByKey { handle } => {
                 let place = first_argument(bytes).map_or(0, hash);
-                let connections = shared.effective.connections_per_shard() as u64;
+                let connections = shared.config.connections_per_shard() as u64;
                 let shards = shared.threads.len() as u64;
                 let (shard, entry) = (place % shards, (place / shards) % connections);
-                (at(shard as usize, entry as u32, *lane), None)
+                (at(shard as usize, entry as u32, *handle), None)
             }
-            Route::Floating { lane, choice, held } => {
+            Route::Floating { handle, choice, held } => {
                 let (shard, entry) = held.enter(|| choice.choose(shared));
                 let load = matches!(choice, Choice::LeastLoaded).then(|| {
                     shared.count_in(shard);
                     (shared.clone(), shard)
                 });
-                (at(shard, entry, *lane), Some(Stay { held: held.clone(), load }))
+                (at(shard, entry, *handle), Some(Stay { held: held.clone(), load }))
             }
         }
     }
@@ -69,7 +69,7 @@ impl Route {
 
 impl Choice {
     fn choose(self, shared: &Shared) -> (usize, u32) {
-        let connections = shared.effective.connections_per_shard();
+        let connections = shared.config.connections_per_shard();
         let turn = shared.turns.fetch_add(1, Ordering::Relaxed);
         let entry = u32::try_from(turn % connections).unwrap_or(0);
         (if let Choice::LeastLoaded = self { shared.least_loaded(turn) } else { shared.near_caller() }, entry)
@@ -98,7 +98,7 @@ impl Shared {
 
     /// The shard on the core that this runs on, or else the one that stands in for that core.
     fn near_caller(&self) -> usize {
-        stand_in(current_core(), self.effective.shard_cores())
+        stand_in(current_core(), self.config.shard_cores())
     }
 
     fn count_in(&self, shard: usize) {
@@ -124,8 +124,8 @@ fn stand_in(core: usize, pinned_to: &[Option<usize>]) -> usize {
     pinned_to.iter().position(|of| *of == Some(core)).unwrap_or(core % pinned_to.len().max(1))
 }
 
-fn at(shard: usize, entry: u32, lane: Lane) -> Place {
-    Place { shard, entry: EntryId(entry), lane }
+fn at(shard: usize, entry: u32, handle: HandleId) -> Place {
+    Place { shard, entry: EntryId(entry), handle }
 }
 
 #[expect(unsafe_code, reason = "a call of the C library that no crate here wraps")]
@@ -221,7 +221,7 @@ mod tests {
         let config = Config::from_url("redis://127.0.0.1:1").unwrap();
         let config = config.shards(SHARDS).connections_per_shard(CONNECTIONS);
         let threads = Threads::of(mailboxes.clone());
-        let shared = Arc::new(Shared::new(threads, config.effective().unwrap()));
+        let shared = Arc::new(Shared::new(threads, config.validate().unwrap()));
         (Client::bound(shared), mailboxes)
     }
 
@@ -272,8 +272,8 @@ mod tests {
         let clones: Vec<_> = (0..SHARDS * CONNECTIONS).map(|_| client.clone()).collect();
         let places: BTreeSet<_> = clones.iter().map(|clone| place(clone, "any")).collect();
         assert_eq!(places.len(), SHARDS * CONNECTIONS);
-        let lanes = clones.iter().map(|clone| clone.route.place(&clone.shared, b"").0.lane.0);
-        assert_eq!(lanes.collect::<BTreeSet<_>>().len(), clones.len());
+        let handles = clones.iter().map(|clone| clone.route.place(&clone.shared, b"").0.handle.0);
+        assert_eq!(handles.collect::<BTreeSet<_>>().len(), clones.len());
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
         let mailboxes = [Arc::new(Mailbox::with_room(1, 4))];
         let config = Config::from_url("redis://127.0.0.1:1").unwrap().shards(1);
         let threads = Threads::of(mailboxes.to_vec());
-        let client = Client::bound(Arc::new(Shared::new(threads, config.effective().unwrap())));
+        let client = Client::bound(Arc::new(Shared::new(threads, config.validate().unwrap())));
         let mut waiting: Vec<_> = (0..3).map(|_| client.incr("a")).collect();
         let mut taken = received(&mailboxes);
         // There is room, but two stand before it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::process::Process;
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
 use crate::shard::ShardGroup;
@@ -24,9 +24,9 @@ impl Threads {
     ///
     /// # Errors
     /// If one of them cannot run: those that could are ended again.
-    pub(super) fn start(effective: &Effective) -> Result<Self> {
-        let (mailboxes, tenants) = tenants(effective)?;
-        match Host::start(effective, tenants) {
+    pub(super) fn start(config: &ResolvedConfig) -> Result<Self> {
+        let (mailboxes, tenants) = tenants(config)?;
+        match Host::start(config, tenants) {
             Ok(host) => Ok(Threads::new(host, mailboxes)),
             Err(error) => {
                 close(&mailboxes);
@@ -39,9 +39,9 @@ impl Threads {
     ///
     /// # Errors
     /// If they are ending, because that client is shut down.
-    pub(super) fn share(other: &Threads, effective: &Effective) -> Result<Self> {
+    pub(super) fn share(other: &Threads, config: &ResolvedConfig) -> Result<Self> {
         other.check_process(Outcome::Unsent)?;
-        let (mailboxes, tenants) = tenants(effective)?;
+        let (mailboxes, tenants) = tenants(config)?;
         // Dropping it ends those that were admitted before one was not.
         let threads = Threads::new(other.host.clone(), mailboxes);
         match threads.host.admit(tenants) {
@@ -100,14 +100,14 @@ impl Drop for Threads {
 }
 
 /// A client's part of each thread, and the mailboxes by which it is reached.
-fn tenants(effective: &Effective) -> Result<(Vec<Arc<Mailbox>>, Vec<Tenant>)> {
-    let group = ShardGroup::new(effective.shard_cores().len());
+fn tenants(config: &ResolvedConfig) -> Result<(Vec<Arc<Mailbox>>, Vec<Tenant>)> {
+    let group = ShardGroup::new(config.shard_cores().len());
     let mut mailboxes = Vec::with_capacity(group.members());
     let mut tenants = Vec::with_capacity(group.members());
     for _ in 0..group.members() {
         let (member, mailbox) = (group.join()?, Arc::new(Mailbox::new()));
         mailboxes.push(mailbox.clone());
-        tenants.push(Tenant { effective: effective.clone(), group: group.clone(), member, mailbox });
+        tenants.push(Tenant { config: config.clone(), group: group.clone(), member, mailbox });
     }
     Ok((mailboxes, tenants))
 }

@@ -5,16 +5,16 @@ use crate::proto::error::Outcome;
 
 /// A setting that cannot work: which one, what it was, and what it may be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{knob}: {problem}")]
+#[error("{setting}: {problem}")]
 pub struct ConfigError {
-    knob: String,
+    setting: String,
     problem: String,
 }
 
 impl ConfigError {
     /// The name of the setting, or of the part of the URL.
-    pub fn knob(&self) -> &str {
-        &self.knob
+    pub fn setting(&self) -> &str {
+        &self.setting
     }
 
     /// What is wrong with it, and what it may be.
@@ -23,8 +23,8 @@ impl ConfigError {
         &self.problem
     }
 
-    pub(crate) fn new(knob: impl Into<String>, problem: impl Into<String>) -> Self {
-        ConfigError { knob: knob.into(), problem: problem.into() }
+    pub(crate) fn new(setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        ConfigError { setting: setting.into(), problem: problem.into() }
     }
 }
 

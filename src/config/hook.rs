@@ -9,25 +9,25 @@ use crate::proto::maint::event::Event;
 
 /// The application's function, if it gave one.
 #[derive(Clone, Default)]
-pub(crate) struct Hook(Option<Arc<Watcher>>);
+pub(crate) struct Hook(Option<Arc<HookState>>);
 
 type Watch = dyn Fn(usize, &Event) + Send + Sync;
 
-struct Watcher {
+struct HookState {
     watch: Box<Watch>,
     has_panicked: AtomicBool,
 }
 
 impl Hook {
     pub(super) fn new(watch: impl Fn(usize, &Event) + Send + Sync + 'static) -> Self {
-        Hook(Some(Arc::new(Watcher { watch: Box::new(watch), has_panicked: AtomicBool::new(false) })))
+        Hook(Some(Arc::new(HookState { watch: Box::new(watch), has_panicked: AtomicBool::new(false) })))
     }
 
     /// Calls it. Nothing may be borrowed. A panic ends here: it would take down everything that runs on the shard.
-    pub(crate) fn tell(&self, shard: usize, event: &Event) {
-        let Some(watcher) = &self.0 else { return };
-        let told = catch_unwind(AssertUnwindSafe(|| (watcher.watch)(shard, event)));
-        if told.is_err() && !watcher.has_panicked.swap(true, Ordering::Relaxed) {
+    pub(crate) fn call(&self, shard: usize, event: &Event) {
+        let Some(state) = &self.0 else { return };
+        let told = catch_unwind(AssertUnwindSafe(|| (state.watch)(shard, event)));
+        if told.is_err() && !state.has_panicked.swap(true, Ordering::Relaxed) {
             tracing::error!(target: "hitless::shard", shard, ?event, "the hook for events panicked");
         }
     }
@@ -57,9 +57,9 @@ mod tests {
         });
         let event = Event::Connected { peer: None };
         for shard in [0, 1, 1, 2] {
-            hook.tell(shard, &event);
+            hook.call(shard, &event);
         }
         assert_eq!(*told.lock().unwrap(), [(0, event.clone()), (2, event.clone())]);
-        Hook::default().tell(0, &event);
+        Hook::default().call(0, &event);
     }
 }

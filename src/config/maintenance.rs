@@ -17,7 +17,7 @@ use crate::proto::maint::settings::MaintConfig;
 ///         .endpoint_type(EndpointType::ExternalIp)
 ///         .relaxed_timeout(Duration::from_secs(30)),
 /// );
-/// # config.effective()?;
+/// # config.validate()?;
 /// # Ok::<(), hitless::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_refused_by_name_and_range() {
         let (auto, hour) = (Maintenance::auto, Duration::from_secs(3600));
-        for (maintenance, knob, range) in [
+        for (maintenance, setting, range) in [
             (auto().relaxed_timeout(Duration::ZERO), "relaxed_timeout", "1ms to 3600s"),
             (auto().window_max(hour * 2), "window_max", "1ms to 3600s"),
             (auto().post_event_relaxed(hour * 2), "post_event_relaxed", "0ns to 3600s"),
@@ -170,7 +170,10 @@ mod tests {
             (auto().circuit_breaker(1, hour, 0), "probes", "1 to 1000"),
         ] {
             let error = maintenance.check().unwrap_err();
-            assert!(error.knob().contains(knob) && error.knob().starts_with("maintenance."), "{error}");
+            assert!(
+                error.setting().contains(setting) && error.setting().starts_with("maintenance."),
+                "{error}"
+            );
             assert!(error.to_string().contains(range), "{error}");
         }
         let zero = auto().post_event_relaxed(Duration::ZERO).post_handoff_relaxed(Duration::ZERO);

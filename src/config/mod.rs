@@ -1,15 +1,15 @@
-//! [`Config`]: what a user says, and [`Effective`]: what follows from it.
+//! [`Config`]: what a user says, and [`ResolvedConfig`]: what follows from it.
 //!
 //! A `Config` is a plain value that can be built in any order; it is checked as a whole, and every automatic value
-//! is derived, once, in [`Config::effective`].
+//! is derived, once, in [`Config::validate`].
 
 mod cgroup;
 mod cores;
 mod credentials;
-mod effective;
 mod error;
 mod hook;
 mod maintenance;
+mod resolved;
 mod resolver;
 #[cfg(feature = "tls")]
 mod tls;
@@ -23,10 +23,10 @@ pub(crate) use self::cgroup::CpuLimit;
 pub(crate) use self::cores::{allowed as allowed_cores, usable as usable_cores};
 pub use self::credentials::CredentialsProvider;
 pub(crate) use self::credentials::Provider;
-pub use self::effective::Effective;
 pub use self::error::ConfigError;
 pub(crate) use self::hook::Hook;
 pub use self::maintenance::Maintenance;
+pub use self::resolved::ResolvedConfig;
 pub use self::resolver::Resolve;
 pub(crate) use self::resolver::Resolver;
 #[cfg(feature = "tls")]
@@ -49,7 +49,7 @@ pub use crate::proto::targets::{TargetPattern, Targets, TargetsError};
 /// let config = Config::from_url("redis://app:s3cret@10.0.0.7:6379/2")?
 ///     .connections_per_shard(4)
 ///     .command_timeout(Duration::from_secs(1));
-/// println!("{}", config.effective()?);
+/// println!("{}", config.validate()?);
 /// # Ok::<(), hitless::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub struct Config {
     keepalive: Duration,
     tcp_user_timeout: Option<Duration>,
     spin_before_park: Duration,
-    nap_before_park: Option<bool>,
+    wait_before_park: Option<bool>,
     limits: Limits,
     targets: Targets,
     maintenance: Maintenance,
@@ -110,7 +110,7 @@ impl Config {
             keepalive: Duration::from_secs(15),
             tcp_user_timeout: None,
             spin_before_park: Duration::ZERO,
-            nap_before_park: None,
+            wait_before_park: None,
             limits: Limits::default(),
             targets: Targets::default(),
             maintenance: Maintenance::default(),
@@ -192,7 +192,7 @@ impl Config {
     ///     let token = std::fs::read_to_string("/run/secrets/redis")?;
     ///     Ok(Credentials::user("app", token.trim()))
     /// });
-    /// # config.effective()?;
+    /// # config.validate()?;
     /// # Ok::<(), hitless::ConfigError>(())
     /// ```
     #[must_use]
@@ -380,8 +380,8 @@ impl Config {
     /// tasks wait for on that thread, such as files and timers of the runtime, is begun or seen by so much later: turn it
     /// off where that matters. A shard whose replies take longer hardly ever naps.
     #[must_use]
-    pub fn nap_before_park(mut self, naps: bool) -> Self {
-        self.nap_before_park = Some(naps);
+    pub fn wait_before_park(mut self, naps: bool) -> Self {
+        self.wait_before_park = Some(naps);
         self
     }
 
@@ -424,7 +424,7 @@ impl Config {
     ///         println!("shard {shard}: {from} to {to}: {result} after {duration:?}");
     ///     }
     /// });
-    /// # config.effective()?;
+    /// # config.validate()?;
     /// # Ok::<(), hitless::ConfigError>(())
     /// ```
     #[must_use]
@@ -444,7 +444,7 @@ impl Config {
     ///     assert_eq!(host, "cache.internal");
     ///     Ok(vec![SocketAddr::from(([10, 0, 0, 7], port))])
     /// });
-    /// # config.effective()?;
+    /// # config.validate()?;
     /// # Ok::<(), hitless::ConfigError>(())
     /// ```
     #[must_use]
@@ -453,7 +453,7 @@ impl Config {
         self
     }
 
-    /// Speaks TLS with the server (no). Files are read when the configuration is [checked](Config::effective).
+    /// Speaks TLS with the server (no). Files are read when the configuration is [checked](Config::validate).
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -477,7 +477,7 @@ impl Config {
     ///
     /// # Errors
     /// Names the first setting that is out of its range, and the range.
-    pub fn effective(&self) -> Result<Effective, ConfigError> {
+    pub fn validate(&self) -> Result<ResolvedConfig, ConfigError> {
         self.check()?;
         Ok(self.derived(cores::resolve(self.cores.as_deref(), self.shards)?))
     }
@@ -485,8 +485,8 @@ impl Config {
     /// The same for shards on the threads of another client's.
     ///
     /// # Errors
-    /// As [`Config::effective`]; and if a setting that concerns the threads asks for others than there are.
-    pub(crate) fn effective_on(&self, threads: &Effective) -> Result<Effective, ConfigError> {
+    /// As [`Config::validate`]; and if a setting that concerns the threads asks for others than there are.
+    pub(crate) fn validate_on(&self, threads: &ResolvedConfig) -> Result<ResolvedConfig, ConfigError> {
         self.check()?;
         cores::agree(self.cores.as_deref(), self.shards, threads.shard_cores())?;
         let spin = threads.spin_before_park();
@@ -498,7 +498,7 @@ impl Config {
         Ok(self.clone().spin_before_park(spin).derived(threads.shard_cores().to_vec()))
     }
 
-    fn derived(&self, cores: Vec<Option<usize>>) -> Effective {
+    fn derived(&self, cores: Vec<Option<usize>>) -> ResolvedConfig {
         let patience = match self.command_timeout {
             Duration::MAX => TCP_USER_TIMEOUT_ALONE,
             timeout => timeout.max(Duration::from_secs(1)),
@@ -510,7 +510,7 @@ impl Config {
             timeout => timeout.max(self.maintenance.relaxed()).max(REPLY_TIME_LEAST),
         };
         let reply_time_max = self.reply_time_max.unwrap_or(longest);
-        Effective { cores, tcp_user_timeout, reply_time_max, config: self.clone() }
+        ResolvedConfig { cores, tcp_user_timeout, reply_time_max, config: self.clone() }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -569,18 +569,18 @@ impl Config {
     }
 }
 
-fn within(knob: &str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
+fn within(setting: &str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::new(knob, format!("{value} is not within {least} to {most}")))
+    Err(ConfigError::new(setting, format!("{value} is not within {least} to {most}")))
 }
 
-fn lasts(knob: &str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
+fn lasts(setting: &str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::new(knob, format!("{value:?} is not within {least:?} to {most:?}")))
+    Err(ConfigError::new(setting, format!("{value:?} is not within {least:?} to {most:?}")))
 }
 
 /// How long a reply may take to arrive where nothing is said: the largest value there is, at 10 MB/s.

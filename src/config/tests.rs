@@ -9,7 +9,7 @@ fn config() -> Config {
 #[test]
 fn what_is_out_of_range_is_refused_by_name_and_range() {
     let second = Duration::from_secs(1);
-    for (config, knob, range) in [
+    for (config, setting, range) in [
         (config().connections_per_shard(0), "connections_per_shard", "1 to 4096"),
         (config().in_flight_max(0), "in_flight_max", "1 to 1048576"),
         (config().queue_max(2 << 20), "queue_max", "1 to 1048576"),
@@ -23,39 +23,39 @@ fn what_is_out_of_range_is_refused_by_name_and_range() {
         (config().client_name("my app"), "client_name", "space"),
         (config().username("app"), "username", "password"),
     ] {
-        let error = config.effective().unwrap_err();
-        assert_eq!(error.knob(), knob);
+        let error = config.validate().unwrap_err();
+        assert_eq!(error.setting(), setting);
         assert!(error.to_string().contains(range), "{error}");
     }
 }
 
 #[test]
 fn automatic_values_are_derived_and_shown() {
-    let effective = config().command_timeout(Duration::from_millis(100)).effective().unwrap();
-    assert_eq!(effective.shard_cores().len(), cores::allowed().len());
-    let shown = effective.to_string();
+    let resolved = config().command_timeout(Duration::from_millis(100)).validate().unwrap();
+    assert_eq!(resolved.shard_cores().len(), cores::allowed().len());
+    let shown = resolved.to_string();
     assert!(shown.contains("tcp_user_timeout = 10s\n"), "{shown}");
     assert!(shown.contains("queue_bytes_max = 16777216\n"), "{shown}");
 }
 
 #[test]
 fn commands_may_wait_for_ever_and_nothing_else_does() {
-    let effective = config().command_timeout(Duration::MAX).effective().unwrap();
-    assert_eq!(effective.pool(0).connection.command_timeout, Duration::MAX);
-    assert_eq!(effective.tcp_user_timeout(), Duration::from_secs(15));
-    assert_eq!(effective.last_replies(), Duration::from_secs(60));
-    let shown = effective.to_string();
+    let resolved = config().command_timeout(Duration::MAX).validate().unwrap();
+    assert_eq!(resolved.pool(0).connection.command_timeout, Duration::MAX);
+    assert_eq!(resolved.tcp_user_timeout(), Duration::from_secs(15));
+    assert_eq!(resolved.last_replies(), Duration::from_secs(60));
+    let shown = resolved.to_string();
     assert!(shown.contains("command_timeout = (none)\n"), "{shown}");
     let hour = Duration::from_secs(3600);
-    let longest = config().command_timeout(hour).effective().unwrap();
+    let longest = config().command_timeout(hour).validate().unwrap();
     assert_eq!((longest.tcp_user_timeout(), longest.last_replies()), (hour, hour));
 }
 
 #[test]
 fn nothing_that_is_printed_holds_the_password() {
     let config = config().username("app").password("s3cret");
-    let effective = config.effective().unwrap();
-    for text in [format!("{config:?}"), format!("{effective:?}"), effective.to_string()] {
+    let resolved = config.validate().unwrap();
+    for text in [format!("{config:?}"), format!("{resolved:?}"), resolved.to_string()] {
         assert!(!text.contains("s3cret"), "{text}");
     }
 }

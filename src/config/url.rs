@@ -88,17 +88,17 @@ fn server(address: &str) -> Result<Endpoint, ConfigError> {
 }
 
 fn socket(host: &str, path: &str) -> Result<Endpoint, ConfigError> {
-    const KNOB: &str = "url, path";
+    const SETTING: &str = "url, path";
     if !host.is_empty() {
         let problem =
             "a unix socket has no host: the path has three slashes before it, as unix:///run/redis.sock";
         return Err(ConfigError::new("url, host and port", problem));
     }
-    let path = decode(KNOB, path)?;
+    let path = decode(SETTING, path)?;
     if path.len() < 2 {
-        return Err(ConfigError::new(KNOB, "it is missing: expected unix:///run/redis.sock"));
+        return Err(ConfigError::new(SETTING, "it is missing: expected unix:///run/redis.sock"));
     }
-    Endpoint::unix(path).map_err(|error| ConfigError::new(KNOB, error.problem()))
+    Endpoint::unix(path).map_err(|error| ConfigError::new(SETTING, error.problem()))
 }
 
 /// Never quotes what it was given: the password may be on either side of a mistake.
@@ -114,13 +114,15 @@ fn with_user_info(mut config: Config, user_info: &str) -> Result<Config, ConfigE
     Ok(config)
 }
 
-fn decode(knob: &str, text: &str) -> Result<String, ConfigError> {
+fn decode(setting: &str, text: &str) -> Result<String, ConfigError> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(|text| text.into_owned()).map_err(|_| ConfigError::new(knob, "what it encodes is not UTF-8"))
+    decoded
+        .map(|text| text.into_owned())
+        .map_err(|_| ConfigError::new(setting, "what it encodes is not UTF-8"))
 }
 
-fn database(knob: &str, text: &str) -> Result<u32, ConfigError> {
-    text.parse().map_err(|_| ConfigError::new(knob, "it must be a number, such as 0"))
+fn database(setting: &str, text: &str) -> Result<u32, ConfigError> {
+    text.parse().map_err(|_| ConfigError::new(setting, "it must be a number, such as 0"))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub fn address(data: &[u8]) {
         [text.clone(), format!("redis://{text}"), format!("unix://{text}"), format!("redis://h?{text}")]
     {
         if let Ok(config) = Config::from_url(&url) {
-            let _ = config.effective().map(|effective| effective.to_string());
+            let _ = config.validate().map(|effective| effective.to_string());
         }
     }
     keeps_the_secret(&text, split);
@@ -67,7 +67,7 @@ fn keeps_the_secret(text: &str, split: usize) {
         let printed = match Config::from_url(&url) {
             Err(error) => format!("{error} {error:?}"),
             Ok(config) => {
-                let effective = config.effective();
+                let effective = config.validate();
                 let effective = effective.map_or_else(|error| error.to_string(), |config| config.to_string());
                 format!("{config:?} {effective}")
             }

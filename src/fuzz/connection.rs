@@ -11,7 +11,8 @@ use super::callers::Callers;
 use super::peer::{Executed, HANDLES, Peer, command};
 use super::script::Script;
 use crate::proto::connection::{
-    Allowance, Connection, ConnectionConfig, Credentials, Greeting, Lane, Patience, Queue, QueueBounds,
+    Connection, ConnectionConfig, Credentials, HandleId, HandshakeConfig, Queue, QueueBounds, ReplyDeadline,
+    TimeoutWindow,
 };
 use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::resp::Limits;
@@ -40,7 +41,7 @@ struct Harness {
     callers: Callers,
     executed: Executed,
     config: ConnectionConfig,
-    allowance: Allowance,
+    allowance: TimeoutWindow,
 }
 
 struct Link {
@@ -52,7 +53,7 @@ struct Link {
 impl Harness {
     fn new(script: &mut Script<'_>) -> Harness {
         let config = ConnectionConfig {
-            greeting: Arc::new(Greeting::default()),
+            handshake: Arc::new(HandshakeConfig::default()),
             limits: Limits::default(),
             in_flight_max: script.below(8) + 1,
             connect_timeout: SECOND * 2,
@@ -68,7 +69,7 @@ impl Harness {
             callers: Callers::with_numbered_replies(),
             executed: Executed::default(),
             config,
-            allowance: Allowance::relaxed(SECOND, SECOND * 3, until),
+            allowance: TimeoutWindow::relaxed(SECOND, SECOND * 3, until),
         }
     }
 
@@ -104,7 +105,8 @@ impl Harness {
         let (replies, padding) = (script.below(3) as u32 + 1, script.below(64));
         let ticket = self.callers.next_ticket();
         let bytes = command(ticket.0, handle, padding).repeat(replies as usize);
-        let position = self.queue.submit(Lane(handle), ticket, replies, |out| out.extend_from_slice(&bytes));
+        let position =
+            self.queue.submit(HandleId(handle), ticket, replies, |out| out.extend_from_slice(&bytes));
         self.callers.add(position, replies);
     }
 
@@ -126,9 +128,9 @@ impl Harness {
     fn transmit(&mut self, which: u8, most: usize) {
         let Some(index) = self.link(which) else { return };
         // A handle's next command waits until its predecessor connection has answered the earlier ones.
-        let mut held: Vec<Lane> = Vec::new();
+        let mut held: Vec<HandleId> = Vec::new();
         for link in self.links.iter().filter(|link| link.retired) {
-            held.extend(link.connection.lanes());
+            held.extend(link.connection.handles());
         }
         held.sort();
         let link = &mut self.links[index];
@@ -145,8 +147,8 @@ impl Harness {
         let count = link.peer.replies.len().min(most);
         let bytes: Vec<u8> = link.peer.replies.drain(..count).collect();
         let taken = link.connection.handle_bytes(self.callers.now, &bytes, &mut self.callers);
-        if link.connection.awaits_clearance() {
-            link.connection.handle_clearance(true);
+        if link.connection.awaits_opt_in() {
+            link.connection.handle_opt_in(true);
         }
         let pushes = link.connection.take_pushes();
         assert!(pushes.iter().all(|push| push.frame.is_push()));
@@ -179,7 +181,7 @@ impl Harness {
         }
         self.callers.now = self.callers.now.after(time);
         let (now, delivered) = (self.callers.now, self.callers.delivered);
-        let patience = Patience { allowance: self.allowance, maintenance: None };
+        let patience = ReplyDeadline { allowance: self.allowance, maintenance: None };
         for index in (0..self.links.len()).rev() {
             let connection = &mut self.links[index].connection;
             let due = connection.next_timeout(&self.allowance).is_some_and(|at| at <= now);

@@ -44,7 +44,7 @@ pub(super) fn decode<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u
     for mut piece in pieces {
         given += piece.len();
         loop {
-            if let Some(space) = decoder.space() {
+            if let Some(space) = decoder.read_buffer() {
                 assert!(space.len() <= SPACE_FIRST.max(given), "{} for {given} bytes", space.len());
                 let count = space.len().min(piece.len());
                 let (head, rest) = piece.split_at(count);
@@ -61,7 +61,10 @@ pub(super) fn decode<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u
                 }
                 Ok(None) if piece.is_empty() => break,
                 Ok(None) => {
-                    assert!(decoder.space().is_some(), "the decoder stopped early and has no read buffer")
+                    assert!(
+                        decoder.read_buffer().is_some(),
+                        "the decoder stopped early and has no read buffer"
+                    )
                 }
                 Err(error) => {
                     decoded.error = Some(error);

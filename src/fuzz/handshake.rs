@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::callers::Callers;
 use super::script::{Script, pieces};
 use crate::proto::connection::{
-    Agreed, Allowance, Connection, ConnectionConfig, Greeting, Notifications, Patience, Protocol, Queue,
-    QueueBounds, Secret,
+    Connection, ConnectionConfig, HandshakeConfig, Negotiated, Notifications, Protocol, Queue, QueueBounds,
+    ReplyDeadline, Secret, TimeoutWindow,
 };
 use crate::proto::error::CloseReason;
 use crate::proto::maint::mode::{EndpointType, Mode};
@@ -25,7 +25,7 @@ pub fn handshake(data: &[u8]) {
     let (greeting, peer) = (greeting(&mut script), peer(&mut script));
     let (ask, cuts) = (script.coin(), script.cuts());
     let config = ConnectionConfig {
-        greeting: Arc::new(greeting),
+        handshake: Arc::new(greeting),
         limits: Limits::default(),
         in_flight_max: 8,
         connect_timeout: BUDGET,
@@ -40,11 +40,11 @@ pub fn handshake(data: &[u8]) {
         sent: 0,
         ask,
     };
-    attempt.connection.handle_connected(peer, config.greeting.credentials(), Instant::default(), &config);
+    attempt.connection.handle_connected(peer, config.handshake.credentials(), Instant::default(), &config);
     let server = script.rest();
     let ended = attempt.run(pieces(server, &cuts), &config);
-    if let Some(agreed) = attempt.connection.agreed() {
-        check_agreed(agreed, &config.greeting, peer.is_some() && ask);
+    if let Some(agreed) = attempt.connection.negotiated() {
+        check_agreed(agreed, &config.handshake, peer.is_some() && ask);
     }
     match ended {
         Ok(()) => attempt.check_deadline(),
@@ -78,14 +78,14 @@ impl Attempt {
         self.transmit(config);
         for piece in pieces {
             self.connection.handle_bytes(Instant::default(), piece, &mut self.callers)?;
-            if self.connection.awaits_clearance() {
+            if self.connection.awaits_opt_in() {
                 assert_ne!(
-                    config.greeting.mode,
+                    config.handshake.mode,
                     Mode::Disabled,
                     "the opt-in gate is open when the mode is disabled"
                 );
-                self.connection.handle_clearance(self.ask);
-                assert!(!self.connection.awaits_clearance());
+                self.connection.handle_opt_in(self.ask);
+                assert!(!self.connection.awaits_opt_in());
             }
             let pushes = self.connection.take_pushes();
             assert!(pushes.iter().all(|push| push.frame.is_push()));
@@ -104,7 +104,8 @@ impl Attempt {
     /// A connection that is not ready fails at its deadline, and not a nanosecond earlier.
     fn check_deadline(&mut self) {
         let normal = Duration::from_secs(1);
-        let patience = Patience { allowance: Allowance::relaxed(normal, normal, None), maintenance: None };
+        let patience =
+            ReplyDeadline { allowance: TimeoutWindow::relaxed(normal, normal, None), maintenance: None };
         let end = Instant::default().after(BUDGET);
         let early = Instant::from_nanos(end.as_nanos() - 1);
         assert!(self.connection.handle_timeout(early, &patience, &mut self.callers).is_ok());
@@ -118,7 +119,7 @@ impl Attempt {
     }
 }
 
-fn check_agreed(agreed: &Agreed, greeting: &Greeting, asked: bool) {
+fn check_agreed(agreed: &Negotiated, greeting: &HandshakeConfig, asked: bool) {
     let is_resp3 = agreed.protocol == Protocol::Resp3;
     let asked = asked && is_resp3 && greeting.mode != Mode::Disabled;
     assert_eq!(asked, agreed.notifications != Notifications::Off, "{agreed:?}");
@@ -128,10 +129,10 @@ fn check_agreed(agreed: &Agreed, greeting: &Greeting, asked: bool) {
     }
 }
 
-fn greeting(script: &mut Script<'_>) -> Greeting {
+fn greeting(script: &mut Script<'_>) -> HandshakeConfig {
     let options = script.byte();
     let has = |bit: u8| options >> bit & 1 == 1;
-    Greeting {
+    HandshakeConfig {
         username: (has(0) && has(1)).then(|| "app".to_owned()),
         password: has(0).then(|| Secret(SECRET.to_owned())),
         client_name: has(2).then(|| "name".to_owned()),

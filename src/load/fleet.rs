@@ -29,7 +29,7 @@ impl<'a> Fleet<'a> {
 
     pub(crate) fn members(self) -> impl Iterator<Item = Member<'a>> {
         self.clients.iter().scan(0, |next, client| {
-            let (first, shards) = (*next, client.effective().shard_cores().len());
+            let (first, shards) = (*next, client.config().shard_cores().len());
             *next += shards;
             Some(Member { client, first, shards })
         })
@@ -41,7 +41,7 @@ impl<'a> Fleet<'a> {
     }
 
     pub(crate) fn connections(self) -> usize {
-        self.members().map(|member| member.shards * member.client.effective().connections_per_shard()).sum()
+        self.members().map(|member| member.shards * member.client.config().connections_per_shard()).sum()
     }
 
     /// Runs a closure on every shard of every client at the same time, with its number among all, and waits for the

@@ -341,9 +341,7 @@ async fn warm_up() {
 fn settle(fleet: Fleet<'_>, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, LoadError> {
     let goals: Arc<[(u64, usize)]> = fleet
         .members()
-        .flat_map(|member| {
-            std::iter::repeat_n(member.client.effective().connections_per_shard(), member.shards)
-        })
+        .flat_map(|member| std::iter::repeat_n(member.client.config().connections_per_shard(), member.shards))
         .zip(before)
         .map(|(connections, sample)| (ended(&sample.stats) + handoffs, connections))
         .collect();
@@ -430,7 +428,7 @@ fn report(
         Tally { issued, answered, unsent: sum(&outcome.unsent) }
     };
     let named = |member: Member<'_>| {
-        (member.client.effective().endpoint().to_string(), tally(member.first, member.shards))
+        (member.client.config().endpoint().to_string(), tally(member.first, member.shards))
     };
     let whole = tally(0, plan.shards);
     let servers = if plan.servers > 1 { fleet.members().map(named).collect() } else { Vec::new() };

@@ -17,10 +17,10 @@ use std::str::FromStr;
 /// # Ok::<(), hitless::EndpointError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Endpoint(Place);
+pub struct Endpoint(Address);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Place {
+enum Address {
     Tcp { host: String, port: u16 },
     Unix { path: String },
 }
@@ -78,7 +78,7 @@ impl Endpoint {
         if port == 0 {
             return Err(wrong("the port must be 1 to 65535"));
         }
-        Ok(Endpoint(Place::Tcp { host, port }))
+        Ok(Endpoint(Address::Tcp { host, port }))
     }
 
     /// A unix socket, by the path of its file.
@@ -91,7 +91,7 @@ impl Endpoint {
             0 => "the path is empty",
             length if length > PATH_LENGTH_MAX => "the path is longer than 107 bytes",
             _ if path.contains('\0') => "the path holds a NUL",
-            _ => return Ok(Endpoint(Place::Unix { path })),
+            _ => return Ok(Endpoint(Address::Unix { path })),
         };
         Err(EndpointError::new(&path, problem))
     }
@@ -99,24 +99,24 @@ impl Endpoint {
     /// The name or address, without brackets; empty for a unix socket.
     pub fn host(&self) -> &str {
         match &self.0 {
-            Place::Tcp { host, .. } => host,
-            Place::Unix { .. } => "",
+            Address::Tcp { host, .. } => host,
+            Address::Unix { .. } => "",
         }
     }
 
     /// The TCP port; 0 for a unix socket.
     pub fn port(&self) -> u16 {
         match &self.0 {
-            Place::Tcp { port, .. } => *port,
-            Place::Unix { .. } => 0,
+            Address::Tcp { port, .. } => *port,
+            Address::Unix { .. } => 0,
         }
     }
 
     /// The path, if it is a unix socket.
     pub fn path(&self) -> Option<&str> {
         match &self.0 {
-            Place::Tcp { .. } => None,
-            Place::Unix { path } => Some(path),
+            Address::Tcp { .. } => None,
+            Address::Unix { path } => Some(path),
         }
     }
 
@@ -229,7 +229,7 @@ impl Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
-        Endpoint(Place::Tcp { host: address.ip().to_string(), port: address.port() })
+        Endpoint(Address::Tcp { host: address.ip().to_string(), port: address.port() })
     }
 }
 
@@ -273,9 +273,9 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Place::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Place::Unix { path } => write!(f, "unix:{path}"),
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix { path } => write!(f, "unix:{path}"),
         }
     }
 }

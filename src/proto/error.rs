@@ -1,19 +1,19 @@
 //! Why a command got no reply, and whether it may have run all the same.
 
 mod cause;
+mod other_protocol;
+mod redact;
 mod remedy;
 mod state;
-mod stranger;
-mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::cause::Cause;
+pub(crate) use self::other_protocol::{OtherProtocol, recognize};
+pub(crate) use self::redact::shown;
 pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;
-pub(crate) use self::stranger::{Stranger, recognize};
-pub(crate) use self::words::shown;
 
 use super::resp::DecodeError;
 
@@ -31,13 +31,13 @@ pub enum Outcome {
 /// Why a ticket was resolved without a reply. Cheap to clone: one loss fails many tickets.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// The command timeout passed. `obstacle` is what kept an unsent command from being sent, if anything did.
+    /// The command timeout passed. `last_error` is what kept an unsent command from being sent, if anything did.
     /// `maintenance` is what the server had announced by then. `blocked` is for how long something kept the driver from
     /// running meanwhile, which only the driver knows.
     TimedOut {
         outcome: Outcome,
         after: Duration,
-        obstacle: Option<Arc<CloseReason>>,
+        last_error: Option<Arc<CloseReason>>,
         maintenance: Option<&'static str>,
         blocked: Option<Duration>,
     },
@@ -70,7 +70,7 @@ pub(crate) enum CloseReason {
     #[error("TLS: {problem}")]
     Tls { problem: Cause, remedy: Option<Remedy> },
     #[error("the server speaks {0}, not Redis")]
-    Stranger(Stranger),
+    OtherProtocol(OtherProtocol),
     /// A server sent the client somewhere, and every address there is one that it may not name.
     #[error("a server sent the client where it does not go: {0}")]
     TargetRefused(String),
@@ -127,11 +127,11 @@ impl CloseReason {
     pub(crate) fn given_opening(self, opening: &[u8]) -> CloseReason {
         match recognize(opening) {
             None => self,
-            Some(Stranger::Tls) => CloseReason::Tls {
+            Some(OtherProtocol::Tls) => CloseReason::Tls {
                 problem: "the server speaks TLS, and this client did not".into(),
                 remedy: Some(Remedy::SpeakTls),
             },
-            Some(stranger) => CloseReason::Stranger(stranger),
+            Some(protocol) => CloseReason::OtherProtocol(protocol),
         }
     }
 
@@ -149,7 +149,7 @@ impl CloseReason {
         match self {
             CloseReason::Auth(_)
             | CloseReason::Tls { .. }
-            | CloseReason::Stranger(_)
+            | CloseReason::OtherProtocol(_)
             | CloseReason::Resp3NotNegotiated
             | CloseReason::MaintRefused(_)
             | CloseReason::MaintDenied(_) => true,
@@ -165,7 +165,7 @@ impl CloseReason {
     pub(crate) fn remedy(&self) -> Option<Remedy> {
         match self {
             CloseReason::Tls { remedy, .. } => *remedy,
-            CloseReason::Stranger(_) => Some(Remedy::CheckAddress),
+            CloseReason::OtherProtocol(_) => Some(Remedy::CheckAddress),
             CloseReason::Resp3NotNegotiated => Some(Remedy::NewerServer),
             CloseReason::MaintRefused(_) => Some(Remedy::SwitchOnMaintenance),
             CloseReason::MaintDenied(_) => Some(Remedy::AllowMaintenance),

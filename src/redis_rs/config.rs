@@ -92,7 +92,7 @@ mod tests {
 
     fn fields(info: impl IntoConnectionInfo) -> Result<String, ConfigError> {
         let config = Config::try_from(info.into_connection_info().unwrap())?;
-        let effective = config.shards(1).effective()?;
+        let effective = config.shards(1).validate()?;
         let kept = ["endpoint", "username", "password", "database", "tls"];
         let fields = effective.fields().into_iter().filter(|(name, _)| kept.contains(name));
         Ok(fields.map(|(_, value)| value).collect::<Vec<_>>().join(" "))
@@ -105,7 +105,7 @@ mod tests {
         assert!(fields("redis+unix:///run/redis.sock?db=3").unwrap().contains("/run/redis.sock"));
         let negative = "redis://10.0.0.7".into_connection_info().unwrap();
         let settings = negative.redis_settings().clone().set_db(-1);
-        assert_eq!(fields(negative.set_redis_settings(settings)).unwrap_err().knob(), "database");
+        assert_eq!(fields(negative.set_redis_settings(settings)).unwrap_err().setting(), "database");
     }
 
     #[cfg(feature = "tls")]

@@ -36,7 +36,7 @@ impl From<Client> for Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({})", self.0.effective().endpoint())
+        write!(f, "Connection({})", self.0.config().endpoint())
     }
 }
 
@@ -78,7 +78,7 @@ impl ConnectionLike for Client {
     }
 
     fn get_db(&self) -> i64 {
-        self.effective().database().into()
+        self.config().database().into()
     }
 }
 

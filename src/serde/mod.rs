@@ -23,7 +23,7 @@
 //! # }
 //! ```
 
-mod cell;
+mod field_value;
 mod json;
 mod row;
 

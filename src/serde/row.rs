@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
 use serde_json::Value;
 
-use super::cell::Cell;
+use super::field_value::FieldValue;
 use super::unencodable;
 use crate::command::{Argument, FromReply, ToPairs};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,8 +69,8 @@ impl<T: DeserializeOwned> FromReply for Row<T> {
     /// [`ErrorKind::ReplyType`] if the reply is no map, or a field is missing or of another type. The error holds no values.
     fn from_reply(reply: Frame) -> Result<Self> {
         let fields = Vec::<(String, Frame)>::from_reply(reply)?;
-        let cells = fields.into_iter().map(|(name, value)| (name.clone(), Cell { name, value }));
-        T::deserialize(MapDeserializer::new(cells)).map(Row).map_err(|error: super::cell::Mismatch| {
+        let cells = fields.into_iter().map(|(name, value)| (name.clone(), FieldValue { name, value }));
+        T::deserialize(MapDeserializer::new(cells)).map(Row).map_err(|error: super::field_value::Mismatch| {
             let detail = format!("expected fields of {}: {error}", std::any::type_name::<T>());
             Error::new(ErrorKind::ReplyType, Outcome::Answered, detail)
         })

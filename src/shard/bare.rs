@@ -23,9 +23,9 @@ pub(super) fn shard_of(config: Config) -> (Shard, ConnectionId) {
 
 /// The same for one of several shards.
 pub(super) fn shard_in(group: &ShardGroup, config: Config) -> (Shard, ConnectionId) {
-    let effective = config.effective().expect("settings that hold");
+    let config = config.validate().expect("settings that hold");
     let member = group.join().expect("a seat");
-    let shard = Shard::at_rest(effective, Arc::new(member), None);
+    let shard = Shard::at_rest(config, Arc::new(member), None);
     let id = shake_hands(&shard);
     (shard, id)
 }
@@ -33,9 +33,9 @@ pub(super) fn shard_in(group: &ShardGroup, config: Config) -> (Shard, Connection
 /// A shard whose only connection is about to be dialed.
 #[cfg(test)]
 pub(super) fn dialing(config: Config) -> (Shard, ConnectionId) {
-    let effective = config.effective().expect("settings that hold");
+    let config = config.validate().expect("settings that hold");
     let member = ShardGroup::new(1).join().expect("a seat");
-    let shard = Shard::at_rest(effective, Arc::new(member), None);
+    let shard = Shard::at_rest(config, Arc::new(member), None);
     let action = shard.inner.core.borrow_mut().pool.poll_action();
     match action {
         Some(Action::Dial { id, .. }) => (shard, id),

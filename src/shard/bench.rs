@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::transport::Stream;
 use super::{Reply, Shard, bare, driver};
 use crate::command::FromReply;
-use crate::proto::connection::Share;
+use crate::proto::connection::ReadBudget;
 use crate::proto::pool::ConnectionId;
 
 /// Runs `rounds` rounds of a scenario, which is to be counted, after some that are not; says how many commands they
@@ -122,7 +122,7 @@ impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
         let [shard, ..] = &self.shards[..] else { panic!("there is always one") };
         let context = &mut Context::from_waker(Waker::noop());
         assert!(
-            driver::turn(&shard.inner, self.id, &mut self.stream, &mut Share::default(), context)
+            driver::turn(&shard.inner, self.id, &mut self.stream, &mut ReadBudget::default(), context)
                 .is_pending()
         );
     }

@@ -37,7 +37,7 @@ impl Commands for Shard {
     }
 
     fn endpoint(&self) -> Option<&Endpoint> {
-        Some(self.inner.effective.endpoint())
+        Some(self.inner.config.endpoint())
     }
 
     typed_commands!((Shard));

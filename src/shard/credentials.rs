@@ -12,7 +12,7 @@ use futures_channel::oneshot;
 use futures_lite::FutureExt;
 
 use super::Inner;
-use crate::config::{CredentialsProvider, Effective};
+use crate::config::{CredentialsProvider, ResolvedConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::connection::Credentials;
 use crate::proto::error::{CloseReason, Outcome};
@@ -22,10 +22,10 @@ use crate::proto::error::{CloseReason, Outcome};
 /// # Errors
 /// Why there is nothing to log in with.
 pub(super) async fn ask(
-    effective: &Effective,
+    config: &ResolvedConfig,
     timeout: Duration,
 ) -> Result<Option<Credentials>, CloseReason> {
-    let Some(provider) = effective.provider() else { return Ok(None) };
+    let Some(provider) = config.provider() else { return Ok(None) };
     // Were it as long as the rest, nobody would be told what had taken so long.
     let asked = run_within(provider.clone(), timeout * 9 / 10).await;
     asked.map(Some).map_err(CloseReason::Credentials)
@@ -35,13 +35,13 @@ pub(super) async fn ask(
 ///
 /// # Errors
 /// If there is no provider, or it has nothing, or takes too long.
-pub(super) async fn renewed(effective: &Effective) -> Result<Credentials> {
-    let Some(provider) = effective.provider() else {
+pub(super) async fn renewed(config: &ResolvedConfig) -> Result<Credentials> {
+    let Some(provider) = config.provider() else {
         let detail = "credentials: there is no provider to ask; see `Config::credentials`";
         return Err(Error::new(ErrorKind::Config, Outcome::Unsent, detail));
     };
-    let asked = run_within(provider.clone(), effective.connect_timeout()).await;
-    asked.map_err(|problem| Error::from_obstacle(CloseReason::Credentials(problem)).at(effective.endpoint()))
+    let asked = run_within(provider.clone(), config.connect_timeout()).await;
+    asked.map_err(|problem| Error::from_obstacle(CloseReason::Credentials(problem)).at(config.endpoint()))
 }
 
 /// Asks for new credentials because the pool wants them, and hands them in. The pool asks again by itself if there are
@@ -49,7 +49,7 @@ pub(super) async fn renewed(effective: &Effective) -> Result<Credentials> {
 pub(super) fn spawn(inner: &Rc<Inner>) {
     let inner = inner.clone();
     let task = async move {
-        match renewed(&inner.effective).await {
+        match renewed(&inner.config).await {
             Ok(credentials) => inner.renew(credentials),
             Err(error) => {
                 let shard = inner.member.index();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::transport::{self, Stream};
 use super::{Inner, credentials, resolve};
-use crate::proto::connection::{Credentials, Share};
+use crate::proto::connection::{Credentials, ReadBudget};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::ConnectionId;
@@ -23,8 +23,8 @@ pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, tim
             inner.lookups.forget(&endpoint);
         }
         let addresses = resolve::admitted(&inner, id, &endpoint);
-        let dial = transport::dial(&endpoint, addresses, timeout, &inner.effective, &inner.poller);
-        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.effective, timeout));
+        let dial = transport::dial(&endpoint, addresses, timeout, &inner.config, &inner.poller);
+        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.config, timeout));
         match unless_closed(&inner, id, both).await {
             Some(Ok((stream, login))) => drive(&inner, id, stream, &endpoint, login).await,
             Some(Err(reason)) => inner.closed(id, reason),
@@ -69,8 +69,8 @@ pub(super) async fn drive(
         connected
     };
     if connected {
-        let mut share = Share::default();
-        poll_fn(|context| turn(inner, id, &mut stream, &mut share, context)).await;
+        let mut budget = ReadBudget::default();
+        poll_fn(|context| turn(inner, id, &mut stream, &mut budget, context)).await;
     }
     stream.end();
     inner.core.borrow_mut().peers.remove(id);
@@ -81,25 +81,25 @@ pub(super) fn turn(
     inner: &Inner,
     id: ConnectionId,
     stream: &mut Stream,
-    share: &mut Share,
+    budget: &mut ReadBudget,
     context: &mut Context<'_>,
 ) -> Poll<()> {
     if !inner.take_seat(id, context) {
         return Poll::Ready(());
     }
-    share.begin();
+    budget.begin();
     loop {
         let now = inner.clock.now();
         if let Err(error) = write(inner, id, stream, now, context) {
             inner.closed(id, stream.reason(&error));
             return Poll::Ready(());
         }
-        if !share.allows(now) {
+        if !budget.allows(now) {
             // Others have to run, too: the callers of what was read, to begin with.
             inner.poller.run_later(context);
             return Poll::Pending;
         }
-        match read(inner, id, stream, share.read_max(), context) {
+        match read(inner, id, stream, budget.read_max(), context) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Read::Alive) => {}
             Poll::Ready(Read::Gone) => return Poll::Ready(()),
@@ -154,7 +154,7 @@ fn read(
     let (due, read) = {
         let mut core = inner.core.borrow_mut();
         let core = &mut *core;
-        let direct = core.pool.space(id);
+        let direct = core.pool.read_buffer(id);
         let is_direct = direct.is_some();
         let most = most.min(core.read_buffer.len());
         let target = direct.unwrap_or_else(|| core.read_buffer.get_mut(..most).unwrap_or_default());
@@ -165,7 +165,7 @@ fn read(
         };
         let now = inner.clock.now();
         let alive = if is_direct {
-            core.pool.handle_space(id, count, now, &mut core.calls)
+            core.pool.handle_filled(id, count, now, &mut core.calls)
         } else {
             let received = core.read_buffer.get(..count).unwrap_or_default();
             core.pool.handle_bytes(id, received, now, &mut core.calls)

@@ -18,7 +18,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::lobby::Lobby;
 use super::tenancy::Tenancies;
 use super::thread::{self, HostId};
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
 
@@ -39,12 +39,12 @@ impl Executor {
 pub(super) fn start(
     host: HostId,
     index: usize,
-    effective: &Effective,
+    config: &ResolvedConfig,
     lobby: Arc<Lobby>,
 ) -> Result<Starting> {
-    let core = effective.shard_cores().get(index).copied().flatten();
+    let core = config.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
-    let place = Place { index, core, host, spin: effective.spin_before_park() };
+    let place = Place { index, core, host, spin: config.spin_before_park() };
     let thread = std::thread::Builder::new()
         .name(format!("hitless-{index}"))
         .spawn(move || place.live(lobby, &started))

@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use super::executor::{self, Executor};
 use super::lobby::{Lobby, Tenant};
 use super::thread::HostId;
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 use crate::error::Result;
 
 /// One thread for each shard of the client that started them. A thread ends when the last client's pool on it has.
@@ -23,13 +23,13 @@ impl Host {
     ///
     /// # Errors
     /// If one of them cannot run. The others end once their mailboxes are closed.
-    pub(crate) fn start(effective: &Effective, tenants: Vec<Tenant>) -> Result<Arc<Host>> {
+    pub(crate) fn start(config: &ResolvedConfig, tenants: Vec<Tenant>) -> Result<Arc<Host>> {
         let id = HostId::unique();
         let lobbies: Vec<_> = tenants.into_iter().map(|first| Arc::new(Lobby::new(first))).collect();
         // All at once: each takes some milliseconds.
         let starting = lobbies.iter().enumerate();
         let starting: Vec<_> =
-            starting.map(|(index, lobby)| executor::start(id, index, effective, lobby.clone())).collect();
+            starting.map(|(index, lobby)| executor::start(id, index, config, lobby.clone())).collect();
         let executors = starting.into_iter().map(|starting| starting?.wait().map(Some));
         let executors = Mutex::new(executors.collect::<Result<_>>()?);
         Ok(Arc::new(Host { id, lobbies, executors }))

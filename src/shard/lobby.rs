@@ -10,11 +10,11 @@ use atomic_waker::AtomicWaker;
 
 use super::mailbox::Mailbox;
 use super::{Member, ShardGroup};
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 
 /// What one client has running on one thread: a pool of connections, and the mailbox in front of it.
 pub(crate) struct Tenant {
-    pub(crate) effective: Effective,
+    pub(crate) config: ResolvedConfig,
     pub(crate) group: ShardGroup,
     /// Its place in the group, which it leaves when its executor dies, and takes again.
     pub(crate) member: Member,
@@ -101,8 +101,8 @@ mod tests {
     fn tenant() -> Tenant {
         let group = ShardGroup::new(1);
         let (member, mailbox) = (group.join().unwrap(), Arc::new(Mailbox::new()));
-        let effective = Config::from_url("redis://127.0.0.1:1").unwrap().effective().unwrap();
-        Tenant { effective, group, member, mailbox }
+        let config = Config::from_url("redis://127.0.0.1:1").unwrap().validate().unwrap();
+        Tenant { config, group, member, mailbox }
     }
 
     #[test]

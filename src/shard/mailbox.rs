@@ -11,14 +11,14 @@ use super::calls::{Caller, Departure};
 use super::channel::Channel;
 use super::{Inner, Shard};
 use crate::error::Result;
-use crate::proto::connection::{Deliver, Lane};
+use crate::proto::connection::{Deliver, HandleId};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::{EntryId, Limited};
 
 /// What another thread asks of a shard.
 pub(crate) enum Letter {
     /// Send this command, or batch, and tell the caller how it ended.
-    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, lane: Lane, caller: Caller },
+    Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, handle: HandleId, caller: Caller },
     /// The caller of a command that the shard has taken up waits no longer.
     Depart(Departure),
     /// Run this on the shard's thread.
@@ -91,8 +91,8 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
     while let Some(letter) = mailbox.next().await {
         match letter {
             letter if letter.is_unwanted() => {}
-            Letter::Call { bytes, batch, entry, lane, caller } => {
-                shard.submit_foreign(entry, lane, &bytes, batch, caller)
+            Letter::Call { bytes, batch, entry, handle, caller } => {
+                shard.submit_foreign(entry, handle, &bytes, batch, caller)
             }
             Letter::Depart(departure) => shard.inner.depart(departure),
             Letter::Run(run) => run(shard.clone()),
@@ -112,7 +112,7 @@ async fn serve_letters(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
         }
     }
     // Nobody is left who could ask how it went.
-    let _ = shard.shutdown(shard.inner.effective.last_replies()).await;
+    let _ = shard.shutdown(shard.inner.config.last_replies()).await;
     end_closures(&shard).await;
     None
 }
@@ -132,24 +132,31 @@ impl Shard {
     pub(crate) fn submit_foreign(
         &self,
         entry: EntryId,
-        lane: Lane,
+        handle: HandleId,
         bytes: &[u8],
         batch: Option<u32>,
         caller: Caller,
     ) {
-        self.inner.submit_foreign(entry, lane, bytes, batch, caller);
+        self.inner.submit_foreign(entry, handle, bytes, batch, caller);
     }
 }
 
 impl Inner {
-    fn submit_foreign(&self, entry: EntryId, lane: Lane, bytes: &[u8], batch: Option<u32>, caller: Caller) {
+    fn submit_foreign(
+        &self,
+        entry: EntryId,
+        handle: HandleId,
+        bytes: &[u8],
+        batch: Option<u32>,
+        caller: Caller,
+    ) {
         self.poller.stir();
         let due = {
             let mut core = self.core.borrow_mut();
             let core = &mut *core;
             if let Some(ticket) = core.calls.open_foreign(caller, batch) {
                 let encode = |out: &mut Vec<u8>| out.extend_from_slice(bytes);
-                match core.pool.submit(entry, lane, ticket, batch.unwrap_or(1), encode) {
+                match core.pool.submit(entry, handle, ticket, batch.unwrap_or(1), encode) {
                     Ok(position) => {
                         core.calls.place(ticket, entry, position);
                         core.notify(entry);

@@ -59,9 +59,9 @@ use self::poller::Idling;
 use self::pushes::Handler;
 use self::seats::Seats;
 use crate::command::{Cmd, CommandName, FromReply};
-use crate::config::{Config, Effective};
+use crate::config::{Config, ResolvedConfig};
 use crate::error::{Error, Result};
-use crate::proto::connection::{Credentials, Lane, Position, READ_MAX, Ticket};
+use crate::proto::connection::{Credentials, HandleId, Position, READ_MAX, Ticket};
 use crate::proto::error::Outcome;
 use crate::proto::pool::{Action, DeadlineId, EntryId, Pool};
 use crate::proto::resp::Frame;
@@ -92,12 +92,12 @@ use crate::proto::time::Instant;
 pub struct Shard {
     inner: Rc<Inner>,
     entry: EntryId,
-    lane: Lane,
+    handle: HandleId,
 }
 
 pub(crate) struct Inner {
     core: RefCell<Core>,
-    effective: Effective,
+    config: ResolvedConfig,
     clock: Clock,
     lookups: resolve::Lookups,
     closures: closures::Closures,
@@ -118,7 +118,7 @@ struct Core {
     watchers: Vec<Waker>,
     /// How many [`Shard`]s there are. Without any, the pool shuts down.
     handles: usize,
-    next_lane: u32,
+    next_handle_id: u32,
     peers: stats::Peers,
     broadcasts_dropped: u64,
 }
@@ -157,18 +157,18 @@ impl Shard {
     /// As [`Shard::connect`]; and if the group was made for fewer shards. One that failed has left its seat again.
     pub async fn connect_in(group: &ShardGroup, config: Config) -> Result<Shard> {
         executor::must_run_here()?;
-        let effective = config.effective()?;
-        let timeout = effective.connect_timeout();
-        let naps = effective.nap_before_park().unwrap_or(false);
-        let idling = Idling { spin: effective.spin_before_park(), naps };
-        let shard = Shard::start(effective, Arc::new(group.join()?), None, idling);
+        let config = config.validate()?;
+        let timeout = config.connect_timeout();
+        let naps = config.wait_before_park().unwrap_or(false);
+        let idling = Idling { spin: config.spin_before_park(), naps };
+        let shard = Shard::start(config, Arc::new(group.join()?), None, idling);
         shard.ready(timeout).await?;
         Ok(shard)
     }
 
     /// Starts a pool; its connections are made in the background.
-    fn start(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>, idling: Idling) -> Shard {
-        let shard = Shard::at_rest(effective, member, pinned_to);
+    fn start(config: ResolvedConfig, member: Arc<Member>, pinned_to: Option<usize>, idling: Idling) -> Shard {
+        let shard = Shard::at_rest(config, member, pinned_to);
         pilot::spawn(&shard.inner);
         pilot::spawn_listener(&shard.inner);
         let replies_are_due = {
@@ -189,30 +189,30 @@ impl Shard {
     }
 
     /// A pool that nobody drives yet.
-    fn at_rest(effective: Effective, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
+    fn at_rest(config: ResolvedConfig, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
         let clock = Clock::of_process();
-        let mut pool = Pool::new(effective.pool(fastrand::u64(..)), clock.now());
+        let mut pool = Pool::new(config.pool(fastrand::u64(..)), clock.now());
         let entry = pool.assign();
-        let seats = Seats::new(effective.connections_per_shard());
+        let seats = Seats::new(config.connections_per_shard());
         let core = Core {
             pool,
-            calls: Calls::with_waiting(effective.waiting_max()),
+            calls: Calls::with_waiting(config.waiting_max()),
             seats,
             read_buffer: vec![0; READ_MAX].into_boxed_slice(),
             pilot: pilot::PilotSeat::default(),
             watchers: Vec::new(),
             handles: 1,
-            next_lane: 1,
+            next_handle_id: 1,
             peers: stats::Peers::default(),
             broadcasts_dropped: 0,
         };
-        let lookups = resolve::Lookups::new(&effective, clock);
+        let lookups = resolve::Lookups::new(&config, clock);
         let poller = poller::Poller::new();
         let (core, closures) = (RefCell::new(core), closures::Closures::default());
         let stalls = stalls::Stalls::default();
         let inner =
-            Rc::new(Inner { core, effective, clock, lookups, closures, stalls, poller, member, pinned_to });
-        Shard { inner, entry, lane: Lane(0) }
+            Rc::new(Inner { core, config, clock, lookups, closures, stalls, poller, member, pinned_to });
+        Shard { inner, entry, handle: HandleId(0) }
     }
 
     /// Waits until every connection of the pool is ready.
@@ -248,7 +248,7 @@ impl Shard {
 
     /// What the provider hands out now.
     pub(crate) async fn new_credentials(&self) -> Result<Credentials> {
-        credentials::renewed(&self.inner.effective).await
+        credentials::renewed(&self.inner.config).await
     }
 
     /// Logs every live connection in with these.
@@ -322,7 +322,7 @@ impl Shard {
         let has_room = self.inner.core.borrow().pool.has_room(self.entry);
         if !has_room {
             let error = Error::overloaded("the queue of its connection is full");
-            return Err(error.of(command.command_name()).at(self.inner.effective.endpoint()));
+            return Err(error.of(command.command_name()).at(self.inner.config.endpoint()));
         }
         Ok(self.run(command))
     }
@@ -334,10 +334,10 @@ impl Shard {
         batch: Option<u32>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Reply<T> {
-        let submitted = self.inner.submit(self.entry, self.lane, batch, encode);
+        let submitted = self.inner.submit(self.entry, self.handle, batch, encode);
         match submitted {
             Ok((ticket, position)) => Reply::open(self.inner.clone(), ticket, self.entry, position, name),
-            Err(error) => Reply::settled(Err(error.at(self.inner.effective.endpoint())), name),
+            Err(error) => Reply::settled(Err(error.at(self.inner.config.endpoint())), name),
         }
     }
 
@@ -357,7 +357,7 @@ impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Shard");
         fields.field("index", &self.index());
-        fields.field("endpoint", &format_args!("{}", self.inner.effective.endpoint())).finish_non_exhaustive()
+        fields.field("endpoint", &format_args!("{}", self.inner.config.endpoint())).finish_non_exhaustive()
     }
 }
 
@@ -365,7 +365,7 @@ impl Clone for Shard {
     fn clone(&self) -> Self {
         let mut core = self.inner.core.borrow_mut();
         core.handles += 1;
-        Shard { inner: self.inner.clone(), entry: core.pool.assign(), lane: core.new_lane() }
+        Shard { inner: self.inner.clone(), entry: core.pool.assign(), handle: core.new_handle_id() }
     }
 }
 
@@ -380,7 +380,7 @@ impl Drop for Shard {
             // The executor may end before the pilot does.
             self.inner.member.leave();
             // Replies may still be awaited, for as long as any reply may take.
-            pilot::begin_shutdown(&self.inner, self.inner.effective.last_replies());
+            pilot::begin_shutdown(&self.inner, self.inner.config.last_replies());
         }
     }
 }
@@ -390,7 +390,7 @@ impl Inner {
     fn submit(
         &self,
         entry: EntryId,
-        lane: Lane,
+        handle: HandleId,
         batch: Option<u32>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(Ticket, Position)> {
@@ -398,7 +398,7 @@ impl Inner {
         let mut core = self.core.borrow_mut();
         let core = &mut *core;
         let ticket = core.calls.open(batch)?;
-        match core.pool.submit(entry, lane, ticket, batch.unwrap_or(1), encode) {
+        match core.pool.submit(entry, handle, ticket, batch.unwrap_or(1), encode) {
             Ok(position) => {
                 core.notify(entry);
                 Ok((ticket, position))
@@ -498,10 +498,10 @@ impl Inner {
 
 impl Core {
     /// One for each handle. Those of handles on other threads have the highest bit set.
-    fn new_lane(&mut self) -> Lane {
-        let lane = Lane(self.next_lane);
-        self.next_lane = (self.next_lane + 1) & !FOREIGN_LANES;
-        lane
+    fn new_handle_id(&mut self) -> HandleId {
+        let handle = HandleId(self.next_handle_id);
+        self.next_handle_id = (self.next_handle_id + 1) & !FOREIGN_HANDLES;
+        handle
     }
 
     /// Wakes the pilot if there is something for it to do.
@@ -523,9 +523,9 @@ impl Core {
     }
 }
 
-/// Lanes with this bit belong to handles on other threads. Were two handles to get the same lane, all that follows is
+/// Ids with this bit belong to handles on other threads. Were two handles to get the same id, all that follows is
 /// that they wait for each other at a cut-over.
-pub(crate) const FOREIGN_LANES: u32 = 1 << 31;
+pub(crate) const FOREIGN_HANDLES: u32 = 1 << 31;
 
 #[cfg(test)]
 mod tests;

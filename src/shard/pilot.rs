@@ -163,7 +163,7 @@ pub(super) fn act(inner: &Rc<Inner>, action: Action) {
             driver::spawn(inner, id, endpoint, timeout);
         }
         Action::Ready { id } => {
-            let protocol = inner.core.borrow().pool.agreed(id).map(|agreed| agreed.protocol);
+            let protocol = inner.core.borrow().pool.negotiated(id).map(|agreed| agreed.protocol);
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
         Action::Wake { id } => inner.core.borrow_mut().seats.wake(id),
@@ -176,7 +176,7 @@ pub(super) fn act(inner: &Rc<Inner>, action: Action) {
         Action::Close { id, reason, unused } => {
             log_close(inner, id, &reason, unused);
             // Before the next dial, which may follow at once.
-            inner.lookups.forget(inner.effective.endpoint());
+            inner.lookups.forget(inner.config.endpoint());
             // Its driver sees that the connection is gone, and ends.
             if let Some(waker) = inner.empty_seat(id) {
                 waker.wake();
@@ -212,11 +212,11 @@ fn tell_events(inner: &Inner) {
 fn tell(inner: &Inner, event: &Event) {
     let shard = inner.member.index();
     observe::log::log(shard, event);
-    inner.effective.hook().tell(shard, event);
+    inner.config.hook().call(shard, event);
 }
 
 fn log_close(inner: &Inner, id: ConnectionId, reason: &CloseReason, unused: bool) {
-    let (shard, endpoint) = (inner.member.index(), inner.effective.endpoint());
+    let (shard, endpoint) = (inner.member.index(), inner.config.endpoint());
     match reason {
         CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack => {
             tracing::debug!(target: "hitless::shard", shard, ?id, %reason, "closed")
@@ -272,7 +272,7 @@ pub(super) async fn wait_until_ready(inner: &Rc<Inner>, timeout: Duration) -> Re
         if ready == wanted {
             return Poll::Ready(Ok(()));
         }
-        let obstacle = core.pool.obstacle();
+        let obstacle = core.pool.last_error();
         let refused = core.pool.is_turned_away();
         if !timed_out && !refused {
             core.watchers.push(context.waker().clone());
@@ -285,7 +285,7 @@ pub(super) async fn wait_until_ready(inner: &Rc<Inner>, timeout: Duration) -> Re
                 Error::new(ErrorKind::Connect, Outcome::Unsent, detail)
             }
         };
-        Poll::Ready(Err(error.at(inner.effective.endpoint())))
+        Poll::Ready(Err(error.at(inner.config.endpoint())))
     })
     .await
 }
@@ -305,7 +305,7 @@ pub(super) async fn wait_until_renewed(inner: &Rc<Inner>) -> Result<()> {
             Renewal::Done => Poll::Ready(Ok(())),
             Renewal::Refused(reply) => {
                 let error = Error::from_obstacle(CloseReason::Auth(reply.clone()));
-                Poll::Ready(Err(error.at(inner.effective.endpoint())))
+                Poll::Ready(Err(error.at(inner.config.endpoint())))
             }
         }
     })

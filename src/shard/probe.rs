@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::machine::{self, Facts, Needs};
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 use crate::error::{Error, Result};
 
 /// What the kernel's io_uring can do.
@@ -23,9 +23,9 @@ pub(crate) struct Uring {
 ///
 /// # Errors
 /// Names what stands in the way, and the remedy.
-pub(crate) fn can_run(effective: &Effective) -> Result<()> {
-    let shards = effective.shard_cores().len();
-    fulfil(Needs { shards, connections: effective.connections_per_shard() })
+pub(crate) fn can_run(config: &ResolvedConfig) -> Result<()> {
+    let shards = config.shard_cores().len();
+    fulfil(Needs { shards, connections: config.connections_per_shard() })
 }
 
 /// Whether io_uring can be used, by one executor at least.

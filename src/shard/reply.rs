@@ -118,7 +118,7 @@ impl<T: FromReply> Future for Reply<T> {
                     inner.core.borrow_mut().pool.clear_deadline(deadline);
                 }
                 let result = answer.map_err(Error::from).and_then(T::from_reply);
-                result.map_err(|error| error.of(this.name).at(inner.effective.endpoint()))
+                result.map_err(|error| error.of(this.name).at(inner.config.endpoint()))
             }
             Call::Settled(result) => {
                 result.clone().and_then(T::from_reply).map_err(|error| error.of(this.name))

@@ -22,7 +22,7 @@ use futures_channel::oneshot;
 use self::names::{Answer, Asked, Lookup, Names, Wanted};
 use self::permits::Permits;
 use super::{Clock, Inner};
-use crate::config::{Effective, Resolver};
+use crate::config::{ResolvedConfig, Resolver};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::pool::{ConnectionId, LookupId};
@@ -48,11 +48,11 @@ enum Account {
 }
 
 impl Lookups {
-    pub(super) fn new(effective: &Effective, clock: Clock) -> Self {
-        let names = Names::new(effective.dns_cache(), effective.connect_timeout());
+    pub(super) fn new(config: &ResolvedConfig, clock: Clock) -> Self {
+        let names = Names::new(config.dns_cache(), config.connect_timeout());
         let names = Rc::new(RefCell::new(names));
         let [own, caused] = [(); 2].map(|()| Arc::new(Permits::new(LOOKUPS_MAX / 2)));
-        Lookups { names, resolver: effective.resolver().clone(), clock, own, caused }
+        Lookups { names, resolver: config.resolver().clone(), clock, own, caused }
     }
 
     /// A connection to this endpoint has ended: its name is looked up anew for the next.
@@ -132,7 +132,7 @@ async fn resolve_in_time(inner: &Inner, endpoint: &Endpoint) -> Option<Answer> {
     if let Some(address) = endpoint.socket_addr() {
         return Some(Ok(vec![address]));
     }
-    let timeout = inner.effective.connect_timeout();
+    let timeout = inner.config.connect_timeout();
     // A name is watched because of what a server announced.
     let mut found = pin!(inner.lookups.find(endpoint, Wanted::New, Account::Server));
     let mut timer = pin!(glommio::timer::Timer::new(timeout));

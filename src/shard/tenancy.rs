@@ -10,7 +10,7 @@ use super::lobby::{Lobby, Tenant};
 use super::mailbox::{self, Mailbox};
 use super::poller::{self, Idling};
 use super::{Inner, Member, Shard, ShardGroup};
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 
 /// What outlives an executor that dies.
 pub(super) struct Tenancies {
@@ -20,7 +20,7 @@ pub(super) struct Tenancies {
 }
 
 struct Tenancy {
-    effective: Effective,
+    config: ResolvedConfig,
     group: ShardGroup,
     mailbox: Arc<Mailbox>,
     index: usize,
@@ -43,10 +43,10 @@ impl Tenancies {
 
     /// Serves one more.
     pub(super) fn admit(self: &Rc<Self>, tenant: Tenant) {
-        let Tenant { effective, group, member, mailbox } = tenant;
+        let Tenant { config, group, member, mailbox } = tenant;
         let index = member.index();
         let (member, inner) = (Cell::new(Some(member)), RefCell::default());
-        let tenancy = Rc::new(Tenancy { effective, group, mailbox, index, member, inner });
+        let tenancy = Rc::new(Tenancy { config, group, mailbox, index, member, inner });
         let key = self.served.borrow_mut().insert(tenancy);
         self.clone().serve(key);
     }
@@ -100,9 +100,9 @@ impl Tenancies {
 impl Tenancy {
     fn start(&self, pinned_to: Option<usize>) -> Option<Shard> {
         let member = self.member.take().or_else(|| self.group.join_at(self.index))?;
-        let spin = self.effective.spin_before_park();
-        let idling = Idling { spin, naps: self.effective.nap_before_park().unwrap_or(true) };
-        let shard = Shard::start(self.effective.clone(), Arc::new(member), pinned_to, idling);
+        let spin = self.config.spin_before_park();
+        let idling = Idling { spin, naps: self.config.wait_before_park().unwrap_or(true) };
+        let shard = Shard::start(self.config.clone(), Arc::new(member), pinned_to, idling);
         self.inner.replace(shard.downgrade());
         Some(shard)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::outcomes::{Case, End, Outcomes};
-use crate::proto::connection::{Lane, Ticket};
+use crate::proto::connection::{HandleId, Ticket};
 use crate::proto::pool::{EntryId, Pool};
 use crate::proto::resp::Encoder;
 use crate::proto::time::Instant;
@@ -11,13 +11,13 @@ use crate::proto::time::Instant;
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) shard: usize,
-    lane: Lane,
+    handle: HandleId,
     pub(super) entry: EntryId,
 }
 
 impl Caller {
     pub(super) fn new(shard: usize, number: usize, pool: &mut Pool) -> Self {
-        Caller { shard, lane: Lane(u32::try_from(number).unwrap_or(0)), entry: pool.assign() }
+        Caller { shard, handle: HandleId(u32::try_from(number).unwrap_or(0)), entry: pool.assign() }
     }
 
     /// Does one thing; when it will do the next.
@@ -52,7 +52,7 @@ impl Caller {
         let ticket = *next_ticket;
         *next_ticket += 1;
         let commands = if random.u32(..8) == 0 { random.u32(2..5) } else { 1 };
-        let key = list(self.shard, self.lane);
+        let key = list(self.shard, self.handle);
         let encode = |out: &mut Vec<u8>| {
             for number in 0..commands {
                 let mut encoder = Encoder::command(out, 3);
@@ -61,21 +61,21 @@ impl Caller {
                 encoder.bytes(value(ticket, number).to_string().as_bytes());
             }
         };
-        let Ok(position) = pool.submit(self.entry, self.lane, Ticket(ticket), commands, encode) else {
+        let Ok(position) = pool.submit(self.entry, self.handle, Ticket(ticket), commands, encode) else {
             return;
         };
         let own = (random.u32(..12) == 0).then(|| Duration::from_millis(random.u64(1..800)));
         let deadline = own.map(|time| {
             (pool.set_deadline(self.entry, position, Ticket(ticket), time, now), now.after(time))
         });
-        let (lane, entry) = (self.lane, self.entry);
+        let (handle, entry) = (self.handle, self.entry);
         let (replies, end) = (Vec::new(), End::Open);
-        let case = Case { lane, entry, position, submitted: now, deadline, commands, replies, end };
+        let case = Case { handle, entry, position, submitted: now, deadline, commands, replies, end };
         outcomes.cases.insert(ticket, case);
     }
 
     fn leave(&self, pool: &mut Pool, outcomes: &mut Outcomes, random: &mut fastrand::Rng) {
-        let is_open = |case: &Case| case.end == End::Open && case.lane == self.lane;
+        let is_open = |case: &Case| case.end == End::Open && case.handle == self.handle;
         let open = outcomes.cases.iter().filter(|(_, case)| is_open(case)).map(|(ticket, _)| *ticket);
         let Some(ticket) = random.choice(open.collect::<Vec<u32>>()) else { return };
         if let Some(case) = outcomes.cases.get_mut(&ticket) {
@@ -88,8 +88,8 @@ impl Caller {
     }
 }
 
-/// Where a lane's commands leave their mark: the order of this list is the order of their execution.
-pub(super) fn list(shard: usize, lane: Lane) -> String {
+/// Where a handle's commands leave their mark: the order of this list is the order of their execution.
+pub(super) fn list(shard: usize, handle: HandleId) -> String {
     format!("lane:{shard}:{}", lane.0)
 }
 

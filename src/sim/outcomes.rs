@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::checkers::Violation;
-use crate::proto::connection::{Deliver, Lane, Position, Ticket};
+use crate::proto::connection::{Deliver, HandleId, Position, Ticket};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::{DeadlineId, EntryId};
 use crate::proto::resp::Frame;
@@ -12,7 +12,7 @@ use crate::proto::time::Instant;
 /// One command, or a batch.
 #[derive(Debug)]
 pub(super) struct Case {
-    pub(super) lane: Lane,
+    pub(super) handle: HandleId,
     pub(super) entry: EntryId,
     pub(super) position: Position,
     pub(super) submitted: Instant,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::cli::topology::Topology;
 use crate::cli::{remedy, stop};
 use crate::shard::machine::{Finding, Level};
-use crate::{Client, Config, Effective, Error, ErrorKind, Maintenance, Result};
+use crate::{Client, Config, Error, ErrorKind, Maintenance, ResolvedConfig, Result};
 
 /// Where the machine is the problem already.
 pub(super) fn not_asked() -> Finding {
@@ -17,7 +17,7 @@ pub(super) fn not_asked() -> Finding {
 }
 
 /// Looks at it, and stops where it makes no sense to go on.
-pub(super) fn examine(config: &Config, effective: &Effective, stop: &AtomicBool) -> Vec<Finding> {
+pub(super) fn examine(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool) -> Vec<Finding> {
     let mut findings = Vec::new();
     match reach(effective, &mut findings) {
         Err(unreached) => findings.push(unreached),
@@ -32,7 +32,7 @@ pub(super) fn examine(config: &Config, effective: &Effective, stop: &AtomicBool)
 }
 
 /// The name, and the socket, without anything that is said on it.
-fn reach(effective: &Effective, findings: &mut Vec<Finding>) -> std::result::Result<Finding, Finding> {
+fn reach(effective: &ResolvedConfig, findings: &mut Vec<Finding>) -> std::result::Result<Finding, Finding> {
     let (endpoint, timeout) = (effective.endpoint(), effective.connect_timeout());
     if let Some(path) = endpoint.path() {
         let begin = Instant::now();
@@ -70,7 +70,7 @@ fn reach(effective: &Effective, findings: &mut Vec<Finding>) -> std::result::Res
     Err(Finding::fail("connect", texts(&refused), remedy))
 }
 
-fn look_up(effective: &Effective) -> std::result::Result<Vec<SocketAddr>, Finding> {
+fn look_up(effective: &ResolvedConfig) -> std::result::Result<Vec<SocketAddr>, Finding> {
     const REMEDY: &str = "check the name, and the resolver (/etc/resolv.conf, /etc/hosts)";
     let endpoint = effective.endpoint();
     match effective.resolver().resolve(endpoint.host(), endpoint.port()) {
@@ -99,7 +99,12 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// A handshake, a PING and a question, with whatever maintenance mode; whether it makes sense to go on.
-fn log_in(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &mut Vec<Finding>) -> bool {
+fn log_in(
+    config: &Config,
+    effective: &ResolvedConfig,
+    stop: &AtomicBool,
+    findings: &mut Vec<Finding>,
+) -> bool {
     let is_tls = setting(effective, "tls") != "(none)";
     match session(config.clone().maintenance(Maintenance::disabled()), effective, stop) {
         None => {
@@ -149,7 +154,7 @@ fn keys(topology: &Topology) -> Finding {
 }
 
 /// RESP3 and maintenance notifications: by insisting on both.
-fn maintenance(config: &Config, effective: &Effective, stop: &AtomicBool, findings: &mut Vec<Finding>) {
+fn maintenance(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, findings: &mut Vec<Finding>) {
     const CHECK: &str = "maintenance";
     let mode = setting(effective, "maintenance.mode");
     if mode == "disabled" {
@@ -206,7 +211,11 @@ fn interrupted(check: &'static str) -> Finding {
 
 /// Connects once, and says how long a PING takes and what kind of server it is; `None` if the user does not want to
 /// wait for it.
-fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<Result<(Duration, Topology)>> {
+fn session(
+    config: Config,
+    effective: &ResolvedConfig,
+    stop: &AtomicBool,
+) -> Option<Result<(Duration, Topology)>> {
     let client = match Client::start(config.shards(1).connections_per_shard(1)) {
         Ok(client) => client,
         Err(error) => return Some(Err(error)),
@@ -224,7 +233,7 @@ fn session(config: Config, effective: &Effective, stop: &AtomicBool) -> Option<R
     result
 }
 
-fn setting(effective: &Effective, name: &str) -> String {
+fn setting(effective: &ResolvedConfig, name: &str) -> String {
     let mut fields = effective.fields().into_iter();
     fields.find(|(field, _)| *field == name).map(|(_, value)| value).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! [`Tls`]: whom to trust, who to be, and where the certificates for both come from.
 
-mod material;
+mod context;
 mod source;
 mod verifier;
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use self::material::Material;
+use self::context::TlsContext;
 use self::source::{Source, Stamp};
 use super::ConfigError;
 use crate::proto::endpoint::TlsNames;
@@ -32,14 +32,14 @@ use crate::proto::endpoint::TlsNames;
 ///     .ca_file("/etc/redis/ca.pem")
 ///     .client_certificate_files("/etc/redis/client.pem", "/etc/redis/client.key");
 /// let config = Config::from_url("redis://db.example.com:6380")?.tls(tls.clone());
-/// # config.effective()?;
+/// # config.validate()?;
 /// tls.reload()?;                                  // not needed: files that change are noticed
 /// # Ok::<(), hitless::ConfigError>(())
 /// ```
 ///
 /// # Certificates that change
 ///
-/// Files are read by [`Config::effective`](crate::Config::effective), and so by whatever starts a client. Before a
+/// Files are read by [`Config::validate`](crate::Config::validate), and so by whatever starts a client. Before a
 /// connection is made they are looked at again, at most once a second and on a thread of its own; those that have
 /// changed are read again, for that connection and all later ones. Connections that exist keep what they began with.
 /// If what is read is no good, what was read before stays in use, and the log says so once. [`Tls::reload`] does the
@@ -86,26 +86,26 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    material: Option<Arc<Material>>,
+    context: Option<Arc<TlsContext>>,
     /// What the files looked like when they were last read, whether or not that was of any use.
     read: Vec<Stamp>,
-    looked_at: Option<Instant>,
-    is_looking: bool,
+    checked_at: Option<Instant>,
+    is_checking: bool,
 }
 
 /// The right to look at files whether they have changed.
-pub(crate) struct Look(Tls);
+pub(crate) struct FileCheck(Tls);
 
-impl Look {
+impl FileCheck {
     /// Reads files that have changed since they were read last. It blocks.
-    pub(crate) fn follow_files(self) {
-        self.0.follow_files();
+    pub(crate) fn reload_changed_files(self) {
+        self.0.reload_changed_files();
     }
 }
 
-impl Drop for Look {
+impl Drop for FileCheck {
     fn drop(&mut self) {
-        self.0.state().is_looking = false;
+        self.0.state().is_checking = false;
     }
 }
 
@@ -202,8 +202,8 @@ impl Tls {
         // What changes while it is read is read again.
         let stamps = self.settings.stamps();
         self.state().read = stamps;
-        let material = Arc::new(Material::read(&self.settings)?);
-        self.state().material = Some(material);
+        let context = Arc::new(TlsContext::read(&self.settings)?);
+        self.state().context = Some(context);
         Ok(())
     }
 
@@ -212,27 +212,27 @@ impl Tls {
         let stamps = self.settings.stamps();
         let is_read = {
             let state = self.state();
-            state.material.is_some() && state.read == stamps
+            state.context.is_some() && state.read == stamps
         };
         if is_read { Ok(()) } else { self.reload() }
     }
 
     /// The right to look at the files, if there are any and it is time for that. Nobody else has it as long as it is
     /// kept: a file may take for ever to be read.
-    pub(crate) fn begin_look(&self, now: Instant) -> Option<Look> {
+    pub(crate) fn begin_file_check(&self, now: Instant) -> Option<FileCheck> {
         if !self.settings.has_files() {
             return None;
         }
         let mut state = self.state();
-        let is_late = |looked_at| now.duration_since(looked_at) >= LOOK_INTERVAL;
-        if state.is_looking || !state.looked_at.is_none_or(is_late) {
+        let is_late = |checked_at| now.duration_since(checked_at) >= CHECK_INTERVAL;
+        if state.is_checking || !state.checked_at.is_none_or(is_late) {
             return None;
         }
-        (state.is_looking, state.looked_at) = (true, Some(now));
-        Some(Look(self.clone()))
+        (state.is_checking, state.checked_at) = (true, Some(now));
+        Some(FileCheck(self.clone()))
     }
 
-    fn follow_files(&self) {
+    fn reload_changed_files(&self) {
         if self.state().read == self.settings.stamps() {
             return;
         }
@@ -256,7 +256,7 @@ impl Tls {
         &self,
         names: &TlsNames,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
-        let material = self.state().material.clone().ok_or("no certificates were read")?;
+        let context = self.state().context.clone().ok_or("no certificates were read")?;
         if self.settings.is_unverified && !self.shared.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "hitless::shard",
@@ -264,7 +264,7 @@ impl Tls {
                 "certificates of servers are not verified, as `danger_accept_any_certificate` says"
             );
         }
-        material.connector(names)
+        context.connector(names)
     }
 
     /// The name that the application gave.
@@ -333,7 +333,7 @@ impl fmt::Debug for Tls {
 }
 
 /// How often files are looked at, if connections are made as often.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -43,36 +43,36 @@ impl Source {
     }
 
     /// Every certificate, of which there must be one.
-    pub(super) fn certificates(&self, knob: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-        let pem = self.read(knob)?;
+    pub(super) fn certificates(&self, setting: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+        let pem = self.read(setting)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|error| self.wrong(knob, &error))?;
+        let certificates = certificates.map_err(|error| self.wrong(setting, &error))?;
         match certificates.is_empty() {
-            true => Err(self.wrong(knob, &"there is no certificate in it (PEM is expected)")),
+            true => Err(self.wrong(setting, &"there is no certificate in it (PEM is expected)")),
             false => Ok(certificates),
         }
     }
 
     /// The first private key.
-    pub(super) fn key(&self, knob: &str) -> Result<PrivateKeyDer<'static>, ConfigError> {
-        PrivateKeyDer::from_pem_slice(&self.read(knob)?).map_err(|error| match error {
+    pub(super) fn key(&self, setting: &str) -> Result<PrivateKeyDer<'static>, ConfigError> {
+        PrivateKeyDer::from_pem_slice(&self.read(setting)?).map_err(|error| match error {
             pem::Error::NoItemsFound => self.wrong(
-                knob,
+                setting,
                 &"there is no private key in it (PEM is expected, and it must not be encrypted)",
             ),
-            error => self.wrong(knob, &error),
+            error => self.wrong(setting, &error),
         })
     }
 
     /// An error that names this source.
-    pub(super) fn wrong(&self, knob: &str, problem: &dyn fmt::Display) -> ConfigError {
-        ConfigError::new(knob, format!("{self}: {problem}"))
+    pub(super) fn wrong(&self, setting: &str, problem: &dyn fmt::Display) -> ConfigError {
+        ConfigError::new(setting, format!("{self}: {problem}"))
     }
 
-    fn read(&self, knob: &str) -> Result<Arc<[u8]>, ConfigError> {
+    fn read(&self, setting: &str) -> Result<Arc<[u8]>, ConfigError> {
         match self {
             Source::Memory(pem) => Ok(pem.clone()),
-            Source::File(path) => read_bounded(path).map_err(|error| self.wrong(knob, &error)),
+            Source::File(path) => read_bounded(path).map_err(|error| self.wrong(setting, &error)),
         }
     }
 }

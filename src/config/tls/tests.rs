@@ -23,7 +23,7 @@ fn what_is_wrong_is_refused_by_setting_and_file() {
     let (pem, key) = certificate("db");
     let (_, other_key) = certificate("db");
     let own = || Tls::new().ca_pem(&pem);
-    for (tls, knob, says) in [
+    for (tls, setting, says) in [
         (Tls::new().ca_file("/no/such.pem"), "tls.ca", "/no/such.pem: No such file"),
         (Tls::new().ca_file(file("key.pem", &key)), "tls.ca", "no certificate in it"),
         (Tls::new().ca_pem("rubbish"), "tls.ca", "(in memory): there is no certificate in it"),
@@ -33,7 +33,7 @@ fn what_is_wrong_is_refused_by_setting_and_file() {
         (own().server_name("not a name"), "tls.server_name", "not a name"),
     ] {
         let error = tls.check().unwrap_err();
-        assert_eq!(error.knob(), knob, "{error}");
+        assert_eq!(error.setting(), setting, "{error}");
         assert!(error.to_string().contains(says), "{error}");
     }
     own().client_certificate_pem(&pem, &key).version_min(TlsVersion::Tls13).check().unwrap();
@@ -66,32 +66,32 @@ fn files_that_change_are_read_again_and_those_that_are_no_good_are_not_used() {
     fs::write(&path, certificate("one").0).unwrap();
     let tls = Tls::new().ca_file(&path);
     tls.check().unwrap();
-    let material = || tls.state().material.clone().unwrap();
-    let first = material();
-    tls.follow_files();
+    let context = || tls.state().context.clone().unwrap();
+    let first = context();
+    tls.reload_changed_files();
     tls.check().unwrap();
-    assert!(Arc::ptr_eq(&material(), &first), "nothing has changed");
+    assert!(Arc::ptr_eq(&context(), &first), "nothing has changed");
     fs::write(&path, "rubbish").unwrap();
-    tls.follow_files();
-    assert!(Arc::ptr_eq(&material(), &first), "it is no good");
+    tls.reload_changed_files();
+    assert!(Arc::ptr_eq(&context(), &first), "it is no good");
     assert!(tls.reload().is_err());
-    assert!(Arc::ptr_eq(&material(), &first), "nor when it is asked for");
+    assert!(Arc::ptr_eq(&context(), &first), "nor when it is asked for");
     fs::write(&path, certificate("another").0).unwrap();
     let shared = tls.clone();
-    shared.follow_files();
-    assert!(!Arc::ptr_eq(&material(), &first), "clones share it");
+    shared.reload_changed_files();
+    assert!(!Arc::ptr_eq(&context(), &first), "clones share it");
 }
 
 #[test]
 fn files_are_looked_at_once_a_second_if_there_are_any() {
     let now = Instant::now();
     let tls = Tls::new().ca_file("/a");
-    let look = tls.begin_look(now).unwrap();
-    assert!(tls.clone().begin_look(now + LOOK_INTERVAL).is_none(), "somebody does already");
-    look.follow_files();
-    assert!(tls.clone().begin_look(now + LOOK_INTERVAL / 2).is_none());
-    assert!(tls.begin_look(now + LOOK_INTERVAL).is_some());
-    assert!(Tls::new().begin_look(now).is_none());
+    let look = tls.begin_file_check(now).unwrap();
+    assert!(tls.clone().begin_file_check(now + CHECK_INTERVAL).is_none(), "somebody does already");
+    look.reload_changed_files();
+    assert!(tls.clone().begin_file_check(now + CHECK_INTERVAL / 2).is_none());
+    assert!(tls.begin_file_check(now + CHECK_INTERVAL).is_some());
+    assert!(Tls::new().begin_file_check(now).is_none());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn sessions_are_shared_by_those_who_verify_alike_only() {
         config("a", Some(&format!("n{number}")));
     }
     assert!(
-        tls.state().material.as_ref().unwrap().pairs() < EITHER_TRIED,
+        tls.state().context.as_ref().unwrap().pairs() < EITHER_TRIED,
         "servers name them: there is a bound"
     );
     let names = TlsNames { asked: "a_ä".to_owned(), or: None };

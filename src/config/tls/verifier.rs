@@ -64,9 +64,9 @@ fn is_about_the_name(error: &Error) -> bool {
 
 /// Accepts every certificate. Only that the server holds the key to it is verified, as the protocol needs.
 #[derive(Debug)]
-pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
+pub(super) struct AcceptAny(pub(super) Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -75,12 +75,12 @@ struct Written<'a> {
 }
 
 impl Written<'_> {
-    fn knob(&self) -> String {
+    fn setting(&self) -> String {
         format!("url, option {}", self.alias)
     }
 
     fn wrong(&self, problem: impl Into<String>) -> ConfigError {
-        ConfigError::new(self.knob(), problem)
+        ConfigError::new(self.setting(), problem)
     }
 }
 
@@ -140,7 +140,7 @@ fn set(mut config: Config, option: &Written<'_>) -> Result<Config, ConfigError> 
     let value = option.value.as_str();
     let maint = &mut config.maintenance.0;
     match option.name {
-        "db" => config.database = database(&option.knob(), value)?,
+        "db" => config.database = database(&option.setting(), value)?,
         "client_name" => config.client_name = Some(value.to_owned()),
         "connections_per_shard" => config.connections_per_shard = number(option)?,
         "command_timeout" => config.command_timeout = duration(option)?,
@@ -206,15 +206,15 @@ fn find(alias: &str) -> Result<&'static str, ConfigError> {
         return Ok(name);
     }
     let shown: String = alias.chars().take(NAME_LENGTH_SHOWN).collect();
-    let knob = format!("url, option {shown}");
+    let setting = format!("url, option {shown}");
     let plain = plain(alias);
     if let Some((_, where_then)) = ELSEWHERE.iter().find(|(name, _)| self::plain(name) == plain) {
-        return Err(ConfigError::new(knob, *where_then));
+        return Err(ConfigError::new(setting, *where_then));
     }
     let names = OPTIONS.iter().flat_map(|(name, aliases)| std::iter::once(name).chain(aliases.iter()));
     let nearest = names.map(|name| (distance(&plain, &self::plain(name)), *name)).min();
     Err(ConfigError::new(
-        knob,
+        setting,
         match nearest.filter(|(distance, _)| *distance <= shown.len() / 3) {
             Some((_, name)) => format!("there is no such option; did you mean {name}?"),
             None => {

@@ -69,7 +69,7 @@ fn options_have_the_names_that_other_clients_give_them() {
 
 #[test]
 fn errors_point_at_the_part_that_is_wrong_and_keep_the_password_to_themselves() {
-    for (url, knob) in [
+    for (url, setting) in [
         ("localhost:6379", "url"),
         ("http://localhost", "url, scheme"),
         ("redis://u:s3cret@host:port/0", "url, host and port"),
@@ -107,14 +107,14 @@ fn errors_point_at_the_part_that_is_wrong_and_keep_the_password_to_themselves() 
         ("u:s3cret://x@host", "url, scheme"),
     ] {
         let error = parse(url).unwrap_err();
-        assert_eq!(error.knob(), knob, "{url}");
+        assert_eq!(error.setting(), setting, "{url}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }
 
 #[test]
 fn what_contradicts_itself_is_refused() {
-    for (url, knob, problem) in [
+    for (url, setting, problem) in [
         ("redis://h/1?db=1", "url, option db", "the path names a database"),
         ("redis://h?db=1&db=1", "url, option db", "twice"),
         ("redis://h?timeout=1s&command_timeout=1s", "url, option command_timeout", "the same as timeout"),
@@ -124,7 +124,7 @@ fn what_contradicts_itself_is_refused() {
         ("unix:///x?sni=db", "url, option sni", "rediss"),
     ] {
         let error = parse(url).unwrap_err();
-        assert_eq!(error.knob(), knob, "{url}");
+        assert_eq!(error.setting(), setting, "{url}");
         assert!(error.to_string().contains(problem), "{error}");
     }
 }
@@ -170,13 +170,13 @@ fn tls_is_a_scheme_and_its_settings_are_options() {
         .server_name("db.example.com")
         .client_certificate_files("/c.pem", "/k.pem");
     assert_eq!(tls(&parse(url).unwrap()), Some(expected.to_string()));
-    for (url, knob) in [
+    for (url, setting) in [
         ("rediss://h?cert_file=/c.pem", "url, option cert_file"),
         ("rediss://h?ssl_keyfile=/k.pem", "url, option ssl_keyfile"),
         ("rediss://h?sni=", "url, option sni"),
         ("rediss://h/#insecure", "url, #insecure"),
     ] {
-        assert_eq!(parse(url).unwrap_err().knob(), knob, "{url}");
+        assert_eq!(parse(url).unwrap_err().setting(), setting, "{url}");
     }
     let said = parse("rediss://h/#insecure").unwrap_err().to_string();
     assert!(said.contains("Tls::danger_accept_any_certificate"), "{said}");

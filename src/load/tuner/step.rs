@@ -12,7 +12,7 @@ use super::surroundings::{NetworkCounts, is_local, server_cpu};
 use crate::load::machine::{ThreadTimes, thread_times};
 use crate::load::{HandoffWatch, Limit, LoadError, Moves, Report, Workload, run};
 use crate::rehearsal::Endpoints;
-use crate::{Client, Config, Effective, Error, cmd};
+use crate::{Client, Config, Error, ResolvedConfig, cmd};
 
 /// Where, and with what, all steps of a run are taken.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Bench<'a> {
     /// Everything but the setting.
     pub(crate) config: Config,
     /// The same, checked, with as many shards as any setting has.
-    pub(crate) effective: Effective,
+    pub(crate) effective: ResolvedConfig,
     /// Everything but the callers and the limit.
     pub(crate) workload: Workload,
     /// The endpoints, if they are in this process: their thread's time can be read.

@@ -17,7 +17,7 @@ use crate::proto::resp::{Encoder, Frame};
 
 /// What a new connection is set up with.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Greeting {
+pub(crate) struct HandshakeConfig {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) client_name: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Greeting {
     pub(crate) tls: bool,
 }
 
-impl Greeting {
+impl HandshakeConfig {
     /// What is logged in with where nobody knows better.
     pub(crate) fn credentials(&self) -> Option<Arc<Credentials>> {
         let Secret(password) = self.password.as_ref()?;
@@ -47,7 +47,7 @@ pub(crate) enum Protocol {
 
 /// What a handshake ended with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Agreed {
+pub(crate) struct Negotiated {
     pub(crate) protocol: Protocol,
     pub(crate) notifications: Notifications,
 }
@@ -55,14 +55,14 @@ pub(crate) struct Agreed {
 /// The handshake of one connection: which replies are still to come, and what they mean.
 #[derive(Debug)]
 pub(crate) struct Handshake {
-    greeting: Arc<Greeting>,
+    greeting: Arc<HandshakeConfig>,
     login: Option<Arc<Credentials>>,
     /// `None` on a socket without one, on which no server announces where to go.
     peer: Option<IpAddr>,
     awaited: VecDeque<Step>,
     /// HELLO is answered, and somebody has to say whether to ask for notifications.
-    awaits_clearance: bool,
-    agreed: Agreed,
+    awaits_opt_in: bool,
+    agreed: Negotiated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ enum Step {
 impl Handshake {
     /// Begins a handshake by writing its first flight.
     pub(crate) fn begin(
-        greeting: Arc<Greeting>,
+        greeting: Arc<HandshakeConfig>,
         login: Option<Arc<Credentials>>,
         peer: Option<IpAddr>,
         out: &mut Vec<u8>,
@@ -92,9 +92,9 @@ impl Handshake {
             hello.extend([b"SETNAME", name.as_bytes()]);
         }
         write(out, &hello);
-        let agreed = Agreed { protocol: Protocol::Resp3, notifications: Notifications::Off };
+        let agreed = Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
         let awaited = VecDeque::from([Step::Hello]);
-        Handshake { greeting, login, peer, awaited, awaits_clearance: false, agreed }
+        Handshake { greeting, login, peer, awaited, awaits_opt_in: false, agreed }
     }
 
     /// Takes the next reply and writes what follows from it; what was agreed on, once the handshake is over.
@@ -105,7 +105,7 @@ impl Handshake {
         &mut self,
         reply: Frame,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Agreed>, CloseReason> {
+    ) -> Result<Option<Negotiated>, CloseReason> {
         let step = self.awaited.pop_front().ok_or(CloseReason::UnaskedReply)?;
         match (step, reply.without_attributes()) {
             (Step::Hello, Frame::Error(reply)) if lacks_hello(&reply) => {
@@ -118,7 +118,7 @@ impl Handshake {
                     self.agree_on_resp2()?;
                 }
                 match self.may_ask() {
-                    true => self.awaits_clearance = true,
+                    true => self.awaits_opt_in = true,
                     false => self.write_settings(false, out),
                 }
             }
@@ -127,7 +127,7 @@ impl Handshake {
             (Step::Hello, other) => return Err(refused("HELLO", other.kind().as_bytes())),
             _ => {}
         }
-        let is_over = self.awaited.is_empty() && !self.awaits_clearance;
+        let is_over = self.awaited.is_empty() && !self.awaits_opt_in;
         Ok(is_over.then(|| self.agreed.clone()))
     }
 
@@ -139,14 +139,14 @@ impl Handshake {
         }
     }
 
-    /// Whether it goes on with [`Handshake::handle_clearance`].
-    pub(crate) fn awaits_clearance(&self) -> bool {
-        self.awaits_clearance
+    /// Whether it goes on with [`Handshake::handle_opt_in`].
+    pub(crate) fn awaits_opt_in(&self) -> bool {
+        self.awaits_opt_in
     }
 
     /// Writes the second flight, with or without the request for notifications.
-    pub(crate) fn handle_clearance(&mut self, ask: bool, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.awaits_clearance) {
+    pub(crate) fn handle_opt_in(&mut self, ask: bool, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.awaits_opt_in) {
             self.write_settings(ask, out);
         }
     }
@@ -286,19 +286,19 @@ mod tests {
 
     const PEER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
 
-    const AGREED: Agreed = Agreed { protocol: Protocol::Resp3, notifications: Notifications::Off };
+    const AGREED: Negotiated = Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
 
-    fn greeting() -> Arc<Greeting> {
-        Arc::new(Greeting {
+    fn greeting() -> Arc<HandshakeConfig> {
+        Arc::new(HandshakeConfig {
             username: None,
             password: Some(Secret("s3cret".into())),
             client_name: Some("app".into()),
             database: 2,
-            ..Greeting::default()
+            ..HandshakeConfig::default()
         })
     }
 
-    fn begin(greeting: Arc<Greeting>, out: &mut Vec<u8>) -> Handshake {
+    fn begin(greeting: Arc<HandshakeConfig>, out: &mut Vec<u8>) -> Handshake {
         let login = greeting.credentials();
         Handshake::begin(greeting, login, PEER, out)
     }
@@ -332,8 +332,8 @@ mod tests {
         );
         out.clear();
         assert_eq!(handshake.handle_reply(hello(3), &mut out).unwrap(), None);
-        assert!(handshake.awaits_clearance() && out.is_empty());
-        handshake.handle_clearance(false, &mut out);
+        assert!(handshake.awaits_opt_in() && out.is_empty());
+        handshake.handle_opt_in(false, &mut out);
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             words(&mut out),
@@ -356,7 +356,7 @@ mod tests {
             for _ in 0..4 {
                 assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
             }
-            let agreed = Agreed { protocol: Protocol::Resp2, ..AGREED };
+            let agreed = Negotiated { protocol: Protocol::Resp2, ..AGREED };
             assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(agreed));
         }
     }
@@ -364,12 +364,12 @@ mod tests {
     #[test]
     fn a_reply_that_says_2_is_resp2_without_a_second_login() {
         let mut out = Vec::new();
-        let mut handshake = begin(Arc::new(Greeting::default()), &mut out);
+        let mut handshake = begin(Arc::new(HandshakeConfig::default()), &mut out);
         assert_eq!(words(&mut out), "HELLO 3");
         handshake.handle_reply(hello(2), &mut out).unwrap();
         assert!(words(&mut out).starts_with("CLIENT SETINFO"));
         handshake.handle_reply(ok(), &mut out).unwrap();
-        let agreed = Agreed { protocol: Protocol::Resp2, ..AGREED };
+        let agreed = Negotiated { protocol: Protocol::Resp2, ..AGREED };
         assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(agreed));
     }
 
@@ -393,7 +393,7 @@ mod tests {
 
         let mut handshake = begin(greeting(), &mut out);
         handshake.handle_reply(hello(3), &mut out).unwrap();
-        handshake.handle_clearance(true, &mut out);
+        handshake.handle_opt_in(true, &mut out);
         for reply in [ok(), ok(), ok()] {
             handshake.handle_reply(reply, &mut out).unwrap();
         }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::own::Own;
-use super::queue::{Item, Lane, Position, Ticket};
+use super::internal::InternalCommand;
+use super::queue::{HandleId, Item, Position, Ticket};
 use crate::proto::time::Instant;
 
 /// What became of a reply. RESP numbers nothing: a reply belongs to the oldest command without one.
@@ -14,7 +14,7 @@ pub(crate) enum ReplyMatch {
     /// Its caller has left: there was a tombstone in its place.
     Discarded,
     /// The connection had asked for it itself.
-    Own(Own),
+    Internal(InternalCommand),
     /// No command had asked for it.
     Unasked,
 }
@@ -40,11 +40,11 @@ impl InFlight {
     }
 
     /// A command of the connection's own follows what is here.
-    pub(crate) fn push_own(&mut self, own: Own, length: usize, at: Instant) {
+    pub(crate) fn push_internal(&mut self, internal: InternalCommand, length: usize, at: Instant) {
         // No caller has this place, and where there is one out of the order, all are looked through.
         self.is_mixed = true;
-        let (position, lane, ticket) = (Position(u64::MAX), Lane(u32::MAX), Ticket(u32::MAX));
-        let item = Item { position, at, length, lane, ticket, replies: 1, abandoned: true, own: Some(own) };
+        let (position, handle, ticket) = (Position(u64::MAX), HandleId(u32::MAX), Ticket(u32::MAX));
+        let item = Item { position, at, length, handle, ticket, replies: 1, abandoned: true, internal: Some(internal) };
         self.items.push_back(item);
     }
 
@@ -53,15 +53,15 @@ impl InFlight {
     pub(crate) fn answer(&mut self) -> ReplyMatch {
         let Some(item) = self.items.front_mut() else { return ReplyMatch::Unasked };
         item.replies -= 1;
-        let (ticket, abandoned, own) = (item.ticket, item.abandoned, item.own);
+        let (ticket, abandoned, internal) = (item.ticket, item.abandoned, item.internal);
         let (last, at) = (item.replies == 0, item.at);
         if last {
             self.items.pop_front();
         }
-        match (abandoned, own) {
+        match (abandoned, internal) {
             (false, _) => ReplyMatch::Answers { ticket, last, at },
             (true, None) => ReplyMatch::Discarded,
-            (true, Some(own)) => ReplyMatch::Own(own),
+            (true, Some(internal)) => ReplyMatch::Internal(internal),
         }
     }
 
@@ -133,13 +133,13 @@ impl InFlight {
     }
 
     /// Whose replies are awaited here, for each command.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> {
-        self.items.iter().filter(|item| item.own.is_none()).map(|item| item.lane)
+    pub(crate) fn handles(&self) -> impl Iterator<Item = HandleId> {
+        self.items.iter().filter(|item| item.internal.is_none()).map(|item| item.handle)
     }
 
     /// Whether no reply is awaited but to commands of the connection's own.
-    pub(crate) fn is_own_only(&self) -> bool {
-        self.items.iter().all(|item| item.own.is_some())
+    pub(crate) fn is_internal_only(&self) -> bool {
+        self.items.iter().all(|item| item.internal.is_some())
     }
 
     /// Removes everything, and names each command that somebody waits for.
@@ -172,11 +172,11 @@ mod tests {
                 position,
                 at,
                 length: 10,
-                lane: Lane(0),
+                handle: HandleId(0),
                 ticket,
                 replies,
                 abandoned: false,
-                own: None,
+                internal: None,
             });
         }
         inflight

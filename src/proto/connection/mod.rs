@@ -11,15 +11,15 @@
 //! collected, uninterpreted, for whoever owns it.
 
 mod credentials;
-mod flood;
 mod handshake;
 mod inflight;
+mod internal;
 mod opt_in;
-mod own;
+mod push_meter;
 mod queue;
-mod share;
-mod timer;
-mod waiting;
+mod read_budget;
+mod timeout_window;
+mod timeouts;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,22 +27,22 @@ use std::time::Duration;
 
 pub use credentials::Credentials;
 pub(crate) use credentials::Secret;
-#[cfg(feature = "cli")]
-pub(crate) use flood::{BURST, PER_SECOND};
-pub(crate) use flood::{PushMeter, PushUse};
 #[cfg(any(test, fuzzing))]
 pub(crate) use handshake::Protocol;
-pub(crate) use handshake::{Agreed, Greeting};
+pub(crate) use handshake::{HandshakeConfig, Negotiated};
+pub(crate) use internal::StateChange;
 pub(crate) use opt_in::Notifications;
-pub(crate) use own::Remark;
-pub(crate) use queue::{Lane, Position, Queue, QueueBounds, Ticket};
-pub(crate) use share::{READ_MAX, Share};
-pub(crate) use timer::Allowance;
-pub(crate) use waiting::Patience;
+#[cfg(feature = "cli")]
+pub(crate) use push_meter::{BURST, PER_SECOND};
+pub(crate) use push_meter::{PushMeter, PushUse};
+pub(crate) use queue::{HandleId, Position, Queue, QueueBounds, Ticket};
+pub(crate) use read_budget::{READ_MAX, ReadBudget};
+pub(crate) use timeout_window::TimeoutWindow;
+pub(crate) use timeouts::ReplyDeadline;
 
 use self::handshake::Handshake;
 use self::inflight::{InFlight, ReplyMatch};
-use self::own::OwnCommands;
+use self::internal::InternalCommands;
 use super::error::{CloseReason, Failure, Outcome};
 use super::resp::{Decoder, Frame, Limits};
 use super::time::Instant;
@@ -50,7 +50,7 @@ use super::time::Instant;
 /// What every connection of a pool has in common.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionConfig {
-    pub(crate) greeting: Arc<Greeting>,
+    pub(crate) handshake: Arc<HandshakeConfig>,
     pub(crate) limits: Limits,
     pub(crate) in_flight_max: usize,
     pub(crate) connect_timeout: Duration,
@@ -86,7 +86,7 @@ pub(crate) struct Connection {
     phase: Phase,
     decoder: Decoder,
     in_flight: InFlight,
-    own: OwnCommands,
+    internal: InternalCommands,
     idle_ping: Duration,
     reply_time_max: Duration,
     /// Since when a frame arrives that has not ended.
@@ -106,7 +106,7 @@ pub(crate) struct Connection {
 enum Phase {
     Dialing { until: Instant, budget: Duration },
     Handshaking { until: Instant, budget: Duration, handshake: Handshake },
-    Ready { since: Instant, agreed: Agreed },
+    Ready { since: Instant, agreed: Negotiated },
 }
 
 impl Connection {
@@ -116,7 +116,7 @@ impl Connection {
             phase: Phase::Dialing { until: now.after(budget), budget },
             decoder: Decoder::new(config.limits),
             in_flight: InFlight::default(),
-            own: OwnCommands::default(),
+            internal: InternalCommands::default(),
             idle_ping: config.idle_ping,
             reply_time_max: config.reply_time_max,
             arriving_since: None,
@@ -139,21 +139,21 @@ impl Connection {
         config: &ConnectionConfig,
     ) {
         if let Phase::Dialing { until, budget } = self.phase {
-            let handshake = Handshake::begin(config.greeting.clone(), login, peer, &mut self.outgoing);
+            let handshake = Handshake::begin(config.handshake.clone(), login, peer, &mut self.outgoing);
             self.phase = Phase::Handshaking { until, budget, handshake };
             self.last_received = now;
         }
     }
 
     /// HELLO is answered, and it has to be told whether to ask for notifications.
-    pub(crate) fn awaits_clearance(&self) -> bool {
-        matches!(&self.phase, Phase::Handshaking { handshake, .. } if handshake.awaits_clearance())
+    pub(crate) fn awaits_opt_in(&self) -> bool {
+        matches!(&self.phase, Phase::Handshaking { handshake, .. } if handshake.awaits_opt_in())
     }
 
     /// Goes on with the handshake, asking for notifications or not.
-    pub(crate) fn handle_clearance(&mut self, ask: bool) {
+    pub(crate) fn handle_opt_in(&mut self, ask: bool) {
         if let Phase::Handshaking { handshake, .. } = &mut self.phase {
-            handshake.handle_clearance(ask, &mut self.outgoing);
+            handshake.handle_opt_in(ask, &mut self.outgoing);
         }
     }
 
@@ -186,7 +186,7 @@ impl Connection {
                 match self.in_flight.answer() {
                     ReplyMatch::Answers { ticket, last, at } => {
                         if let Frame::Error(reply) = &frame {
-                            self.own.handle_error(reply);
+                            self.internal.handle_error(reply);
                         }
                         if last {
                             deliver.took(now.since(at));
@@ -194,7 +194,7 @@ impl Connection {
                         deliver.reply(ticket, frame, last);
                     }
                     ReplyMatch::Discarded => {}
-                    ReplyMatch::Own(own) => self.own.handle_reply(own, frame),
+                    ReplyMatch::Internal(internal) => self.internal.handle_reply(internal, frame),
                     ReplyMatch::Unasked => return Err(CloseReason::UnaskedReply),
                 }
             }
@@ -208,30 +208,30 @@ impl Connection {
 
     /// Whether something came that is no reply.
     #[inline]
-    pub(crate) fn has_news(&self) -> bool {
-        !self.pushes.is_empty() || self.decoder.has_skipped() || self.own.has_remarks()
+    pub(crate) fn has_notices(&self) -> bool {
+        !self.pushes.is_empty() || self.decoder.has_skipped() || self.internal.has_state_changes()
     }
 
     /// What replies said, since the last call, that concerns more than the commands which they answer.
-    pub(crate) fn take_remarks(&mut self) -> Vec<Remark> {
-        self.own.take_remarks()
+    pub(crate) fn take_state_changes(&mut self) -> Vec<StateChange> {
+        self.internal.take_state_changes()
     }
 
     /// Logs in again at the next boundary between commands, if it is ready.
     pub(crate) fn log_in(&mut self, credentials: Arc<Credentials>) {
         if !self.draining && self.ready_since().is_some() {
-            self.own.log_in(credentials);
+            self.internal.log_in(credentials);
         }
     }
 
     /// Whether new credentials are on their way, or their answer is.
     pub(crate) fn is_logging_in(&self) -> bool {
-        self.own.is_logging_in()
+        self.internal.is_logging_in()
     }
 
     /// Whether it has something to say of its own accord, which nobody was told of.
-    pub(crate) fn has_own(&self) -> bool {
-        self.own.is_due()
+    pub(crate) fn has_internal(&self) -> bool {
+        self.internal.is_due()
     }
 
     /// How many messages were skipped since the last call because they were too large.
@@ -245,13 +245,13 @@ impl Connection {
         std::mem::take(&mut self.pushes)
     }
 
-    /// Where to read the next bytes to, if they belong to a large value; then call [`Connection::handle_space`].
-    pub(crate) fn space(&mut self) -> Option<&mut [u8]> {
-        self.decoder.space()
+    /// Where to read the next bytes to, if they belong to a large value; then call [`Connection::handle_filled`].
+    pub(crate) fn read_buffer(&mut self) -> Option<&mut [u8]> {
+        self.decoder.read_buffer()
     }
 
-    /// Takes in `count` bytes that were read into [`Connection::space`].
-    pub(crate) fn handle_space(
+    /// Takes in `count` bytes that were read into [`Connection::read_buffer`].
+    pub(crate) fn handle_filled(
         &mut self,
         now: Instant,
         count: usize,
@@ -262,14 +262,14 @@ impl Connection {
         self.handle_bytes(now, &[], deliver)
     }
 
-    /// Bytes to write next; then call [`Connection::handle_written`]. The lanes in `held`, which is sorted, wait for
+    /// Bytes to write next; then call [`Connection::handle_written`]. The handles in `held`, which is sorted, wait for
     /// replies elsewhere: nothing of theirs is taken.
     #[inline]
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
         queue: &mut Queue,
-        held: &[Lane],
+        held: &[HandleId],
         config: &ConnectionConfig,
     ) -> &[u8] {
         queue.stamp(now);
@@ -291,7 +291,7 @@ impl Connection {
     /// Takes nothing new; it is done when [`Connection::is_idle`].
     pub(crate) fn drain(&mut self) {
         self.draining = true;
-        self.own.stop();
+        self.internal.stop();
     }
 
     /// Fails everything it has taken, because nobody will wait any longer.
@@ -335,7 +335,8 @@ impl Connection {
 
     /// Nothing is written and nothing is awaited that anybody but itself has asked for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_own_only() && (self.written == self.outgoing.len() || !self.in_flight.is_empty())
+        self.in_flight.is_internal_only()
+            && (self.written == self.outgoing.len() || !self.in_flight.is_empty())
     }
 
     /// Since when commands can be sent, if they can.
@@ -347,7 +348,7 @@ impl Connection {
     }
 
     /// What the handshake agreed on, once it is over.
-    pub(crate) fn agreed(&self) -> Option<&Agreed> {
+    pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         match &self.phase {
             Phase::Ready { agreed, .. } => Some(agreed),
             _ => None,
@@ -355,8 +356,8 @@ impl Connection {
     }
 
     /// Whose replies are awaited, for each command.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> {
-        self.in_flight.lanes()
+    pub(crate) fn handles(&self) -> impl Iterator<Item = HandleId> {
+        self.in_flight.handles()
     }
 
     /// How many commands it has taken and got no full answer to.
@@ -371,7 +372,7 @@ impl Connection {
 
     /// Once everything is written: takes what may be written next.
     #[inline]
-    fn refill(&mut self, now: Instant, queue: &mut Queue, held: &[Lane], config: &ConnectionConfig) {
+    fn refill(&mut self, now: Instant, queue: &mut Queue, held: &[HandleId], config: &ConnectionConfig) {
         if self.written < self.outgoing.len() {
             return;
         }
@@ -384,14 +385,14 @@ impl Connection {
         if self.draining || room == 0 || !matches!(self.phase, Phase::Ready { .. }) {
             return;
         }
-        let room = room - self.own.places();
+        let room = room - self.internal.places();
         if held.is_empty() {
             queue.take(room, &mut self.outgoing, self.in_flight.incoming());
         } else {
             queue.take_except(held, room, &mut self.outgoing, self.in_flight.incoming_mixed());
         }
-        if self.own.is_due() {
-            self.own.write(now, &mut self.outgoing, &mut self.in_flight);
+        if self.internal.is_due() {
+            self.internal.write(now, &mut self.outgoing, &mut self.in_flight);
         }
     }
 
@@ -401,7 +402,7 @@ impl Connection {
         let (items, length) = self.in_flight.split_unsent(end - self.written);
         if !items.is_empty() {
             let bytes = self.outgoing.get(end - length..).unwrap_or_default();
-            self.own.return_others(items, bytes, queue);
+            self.internal.return_others(items, bytes, queue);
             self.outgoing.truncate(end - length);
         }
     }

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use super::own::Own;
+use super::internal::InternalCommand;
 use crate::proto::time::Instant;
 
 /// The name under which the application knows a command that it waits for.
@@ -20,10 +20,10 @@ pub(crate) struct Ticket(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position(pub(crate) u64);
 
-/// One handle of the application: what is submitted on one lane reaches the server in that order. Two handles that
-/// share a lane by chance keep each other's order, too.
+/// Names one handle of the application: commands that are submitted under one id reach the server in that order. Two
+/// handles that get the same id by chance keep each other's order, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lane(pub(crate) u32);
+pub(crate) struct HandleId(pub(crate) u32);
 
 /// A command, or a batch of commands that go out together, from submission to its last reply.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Item {
     pub(crate) at: Instant,
     /// How long it is, encoded.
     pub(crate) length: usize,
-    pub(crate) lane: Lane,
+    pub(crate) handle: HandleId,
     pub(crate) ticket: Ticket,
     /// How many replies it still waits for.
     pub(crate) replies: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Item {
     /// dropped before it is written.
     pub(crate) abandoned: bool,
     /// The connection's own, for which nobody ever waits: it is abandoned from the beginning.
-    pub(crate) own: Option<Own>,
+    pub(crate) internal: Option<InternalCommand>,
 }
 
 /// The bounds of a queue.
@@ -83,7 +83,7 @@ impl Queue {
     #[inline]
     pub(crate) fn submit(
         &mut self,
-        lane: Lane,
+        handle: HandleId,
         ticket: Ticket,
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -91,7 +91,7 @@ impl Queue {
         let position = self.next;
         self.next.0 += 1;
         let mut item =
-            Item { position, at: UNSTAMPED, length: 0, lane, ticket, replies, abandoned: false, own: None };
+            Item { position, at: UNSTAMPED, length: 0, handle, ticket, replies, abandoned: false, internal: None };
         if self.has_room() {
             let before = self.bytes.len();
             encode(&mut self.bytes);
@@ -120,9 +120,9 @@ impl Queue {
         self.items.len() == self.abandoned && self.waiting.is_empty()
     }
 
-    /// Whether there is a command of these lanes, which are sorted.
-    pub(crate) fn holds_any(&self, lanes: &[Lane]) -> bool {
-        self.items.iter().any(|item| lanes.binary_search(&item.lane).is_ok())
+    /// Whether there is a command of these handles, which are sorted.
+    pub(crate) fn holds_any(&self, handles: &[HandleId]) -> bool {
+        self.items.iter().any(|item| handles.binary_search(&item.handle).is_ok())
     }
 
     /// How many commands are queued or wait for room.
@@ -207,10 +207,10 @@ impl Queue {
         self.admit();
     }
 
-    /// The same, but leaves the commands of the lanes in `held`, which is sorted, where they are.
+    /// The same, but leaves the commands of the handles in `held`, which is sorted, where they are.
     pub(crate) fn take_except(
         &mut self,
-        held: &[Lane],
+        held: &[HandleId],
         most: usize,
         bytes: &mut Vec<u8>,
         items: &mut VecDeque<Item>,
@@ -226,7 +226,7 @@ impl Queue {
         for item in queued {
             let (command, after) = rest.split_at_checked(item.length).unwrap_or((rest, &[]));
             rest = after;
-            if taken < most && held.binary_search(&item.lane).is_err() {
+            if taken < most && held.binary_search(&item.handle).is_err() {
                 taken += 1;
                 bytes.extend_from_slice(command);
                 items.push_back(item);
@@ -244,7 +244,7 @@ impl Queue {
         let before = std::mem::take(&mut self.bytes);
         let queued = std::mem::take(&mut self.items);
         let mut all = with_bytes(items, bytes).chain(with_bytes(queued, &before)).collect::<Vec<_>>();
-        // They are older than all here, but for those of lanes that were held at a cut-over.
+        // They are older than all here, but for those of handles that were held at a cut-over.
         all.sort_by_key(|(item, _)| item.position);
         for (item, bytes) in all {
             self.bytes.extend_from_slice(bytes);
@@ -338,7 +338,7 @@ mod tests {
     }
 
     fn submit(queue: &mut Queue, ticket: u32, text: &str) -> Position {
-        queue.submit(Lane(0), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
+        queue.submit(HandleId(0), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
     }
 
     fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Option<Instant>) {
@@ -434,13 +434,13 @@ mod tests {
         assert_eq!(take(&mut queue, 9).0, "4");
     }
     #[test]
-    fn lanes_that_are_held_stay_and_what_comes_back_finds_its_place() {
+    fn handles_that_are_held_stay_and_what_comes_back_finds_its_place() {
         let mut queue = queue(10);
-        for (ticket, lane, text) in [(0, 1, "a"), (1, 2, "bb"), (2, 1, "c"), (3, 3, "ddd"), (4, 2, "e")] {
-            queue.submit(Lane(lane), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()));
+        for (ticket, handle, text) in [(0, 1, "a"), (1, 2, "bb"), (2, 1, "c"), (3, 3, "ddd"), (4, 2, "e")] {
+            queue.submit(HandleId(handle), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()));
         }
         let (mut bytes, mut items) = (Vec::new(), VecDeque::new());
-        queue.take_except(&[Lane(1), Lane(9)], 2, &mut bytes, &mut items);
+        queue.take_except(&[HandleId(1), HandleId(9)], 2, &mut bytes, &mut items);
         assert_eq!(String::from_utf8_lossy(&bytes), "bbddd");
         assert_eq!(items.iter().map(|item| item.ticket.0).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(queue.len(), 3);

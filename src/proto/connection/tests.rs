@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 fn config() -> ConnectionConfig {
     ConnectionConfig {
-        greeting: Arc::new(Greeting::default()),
+        handshake: Arc::new(HandshakeConfig::default()),
         limits: Limits::default(),
         in_flight_max: 100,
         connect_timeout: Duration::from_secs(2),
@@ -44,7 +44,7 @@ fn queue() -> Queue {
 }
 
 fn submit(queue: &mut Queue, ticket: u32, bytes: &[u8]) -> Position {
-    queue.submit(Lane(0), Ticket(ticket), 1, |out| Encoder::command(out, 1).bytes(bytes))
+    queue.submit(HandleId(0), Ticket(ticket), 1, |out| Encoder::command(out, 1).bytes(bytes))
 }
 
 /// A connection whose handshake is over.
@@ -67,23 +67,23 @@ fn write(connection: &mut Connection, queue: &mut Queue) -> usize {
     count
 }
 
-fn strict() -> Patience {
+fn strict() -> ReplyDeadline {
     let second = Duration::from_secs(1);
-    Patience { allowance: Allowance::relaxed(second, second, None), maintenance: None }
+    ReplyDeadline { allowance: TimeoutWindow::relaxed(second, second, None), maintenance: None }
 }
 
 #[test]
 fn draining_connection_keeps_no_commands_of_its_own() {
     let (mut connection, mut told) = ready();
     connection.log_in(Arc::new(Credentials::password("new")));
-    assert!(connection.has_own() && connection.is_logging_in());
+    assert!(connection.has_internal() && connection.is_logging_in());
     connection.drain();
-    assert!(!connection.has_own() && !connection.is_logging_in());
+    assert!(!connection.has_internal() && !connection.is_logging_in());
     let (mut connection, _) = ready();
     connection.handle_timeout(NOW.after(IDLE), &strict(), &mut told).unwrap();
-    assert!(connection.has_own(), "it is to ask whether anybody is there");
+    assert!(connection.has_internal(), "it is to ask whether anybody is there");
     connection.drain();
-    assert!(!connection.has_own());
+    assert!(!connection.has_internal());
     assert_eq!(write(&mut connection, &mut queue()), 0);
 }
 
@@ -135,7 +135,7 @@ fn command_behind_one_of_its_own_can_be_abandoned_and_expires() {
         }
         connection.handle_bytes(NOW, b"+a\r\n+OK\r\n+b\r\n", &mut told).unwrap();
         assert_eq!((told.replies, connection.in_flight()), (0, 0));
-        assert_eq!(connection.take_remarks(), [Remark::LoggedIn(Ok(()))]);
+        assert_eq!(connection.take_state_changes(), [StateChange::LoggedIn(Ok(()))]);
     }
 }
 

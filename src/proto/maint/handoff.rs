@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::event::{Event, HandoffResult};
 use crate::proto::endpoint::Endpoint;
-use crate::proto::targets::{Redirection, Sent};
+use crate::proto::targets::{RedirectSource, Redirection};
 use crate::proto::time::{Backoff, Instant};
 
 /// A move's place among all that a pool has learned of: later ones have higher numbers.
@@ -19,7 +19,7 @@ pub(crate) struct Move {
     /// Where to go, as far as that is known already.
     pub(crate) to: Option<Endpoint>,
     /// Who named it, if a server did: where the configured name leads is the user's choice.
-    pub(crate) sent: Option<Sent>,
+    pub(crate) sent: Option<RedirectSource>,
     /// What the server named instead, and was refused.
     pub(crate) refused: Option<Endpoint>,
     /// The address may front another server by the time when it is dialed, or may not: a successor that is told of the
@@ -53,7 +53,7 @@ impl Move {
                 let jitter =
                     if grace <= JITTER_GRACE_MIN { Duration::ZERO } else { (grace / 10).min(JITTER_MAX) };
                 let from_then = received.after(jitter.mul_f64(spread.clamp(0.0, 1.0)));
-                let sent = Some(Sent { by: peer, how: Redirection::Moving });
+                let sent = Some(RedirectSource { by: peer, how: Redirection::Moving });
                 let to = Some(target.clone());
                 Move { id, to, sent, refused: None, is_redial: false, from_then, half, deadline }
             }
@@ -93,7 +93,7 @@ pub(crate) struct Handoff {
     pub(crate) from: SocketAddr,
     pub(crate) to: Endpoint,
     /// Who named that, if a server did.
-    pub(crate) sent: Option<Sent>,
+    pub(crate) sent: Option<RedirectSource>,
     half: Instant,
     pub(crate) deadline: Instant,
     /// It holds one of the permits.

@@ -17,7 +17,7 @@ use crate::proto::maint::notification::{
     Announcement, Notification, NotificationKind, Operation, Parsed, parse,
 };
 use crate::proto::maint::relax::{Opening, window_length};
-use crate::proto::targets::{Redirection, Sent};
+use crate::proto::targets::{RedirectSource, Redirection};
 use crate::proto::time::Instant;
 
 impl Pool {
@@ -87,7 +87,7 @@ impl Pool {
         deliver: &mut impl Deliver,
     ) -> Result<(), CloseReason> {
         let Some(link) = self.link(id) else { return Ok(()) };
-        if !link.connection.has_news() {
+        if !link.connection.has_notices() {
             return Ok(());
         }
         let (skipped, pushes) = (link.connection.take_skipped(), link.connection.take_pushes());
@@ -281,10 +281,10 @@ impl Pool {
         now: Instant,
     ) {
         let (id, spread) = (self.new_move(), self.random.f64());
-        let sent = Sent { by: address, how: Redirection::Moving };
+        let sent = RedirectSource { by: address, how: Redirection::Moving };
         let mut moving = Move::announced(id, address, times, target, &self.config.endpoint, spread);
         if let Some(target) = target
-            && let Err(refusal) = self.gate.name(sent, target, now)
+            && let Err(refusal) = self.target_filter.admit(sent, target, now)
         {
             self.note_refused_target(sent, target, refusal, now);
             moving = moving.without_target(id, &self.config.endpoint, now);

@@ -11,7 +11,7 @@ pub(crate) struct Census {
     pub(crate) role: Role,
     pub(crate) in_flight: usize,
     /// It has something to say of its own accord.
-    pub(crate) has_own: bool,
+    pub(crate) has_internal: bool,
 }
 
 impl Pool {
@@ -19,12 +19,18 @@ impl Pool {
     pub(crate) fn census(&mut self) -> Vec<Census> {
         let mut census = Vec::new();
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            let look =
-                |link: &mut Link| (link.generation, link.connection.in_flight(), link.connection.has_own());
+            let look = |link: &mut Link| {
+                (link.generation, link.connection.in_flight(), link.connection.has_internal())
+            };
             let links: Vec<_> = entry.links().map(look).collect();
-            for (generation, in_flight, has_own) in links {
+            for (generation, in_flight, has_internal) in links {
                 let id = entry.id(index, generation);
-                census.extend(entry.role(generation).map(|role| Census { id, role, in_flight, has_own }));
+                census.extend(entry.role(generation).map(|role| Census {
+                    id,
+                    role,
+                    in_flight,
+                    has_internal,
+                }));
             }
         }
         census

@@ -29,7 +29,7 @@ impl Pool {
             }
         };
         if let Some(link) = self.link(id) {
-            link.connection.handle_clearance(ask);
+            link.connection.handle_opt_in(ask);
             self.actions.push_back(Action::Wake { id });
         }
     }
@@ -37,7 +37,7 @@ impl Pool {
     /// A handshake is over: what it says of its peer holds for the others, too.
     pub(super) fn note_offer(&mut self, id: ConnectionId, now: Instant) {
         let Some(link) = self.link(id) else { return };
-        let (Some(address), Some(agreed)) = (link.peer, link.connection.agreed()) else { return };
+        let (Some(address), Some(agreed)) = (link.peer, link.connection.negotiated()) else { return };
         let notifications = agreed.notifications.clone();
         let peer = self.peers.of(address, now);
         let refusal = match notifications {
@@ -78,7 +78,7 @@ impl Pool {
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let links = entry.links().filter(|link| link.peer == Some(address));
             let generations: Vec<_> =
-                links.filter(|link| link.connection.awaits_clearance()).map(|link| link.generation).collect();
+                links.filter(|link| link.connection.awaits_opt_in()).map(|link| link.generation).collect();
             waiting.extend(generations.into_iter().map(|generation| entry.id(index, generation)));
         }
         for id in waiting {

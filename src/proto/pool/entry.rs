@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::{ConnectionId, EntryId, PoolConfig};
-use crate::proto::connection::{Allowance, Deliver, Lane, Position, Queue, Ticket};
+use crate::proto::connection::{Deliver, HandleId, Position, Queue, Ticket, TimeoutWindow};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::maint::handoff::{Handoff, MoveId};
@@ -31,7 +31,7 @@ pub(super) struct Entry {
     /// When its connection may be made anew next because of what the server said of itself.
     pub(super) replaceable_at: Instant,
     /// Why there is no connection, or was none until the last one became ready.
-    pub(super) obstacle: Option<Arc<CloseReason>>,
+    pub(super) last_error: Option<Arc<CloseReason>>,
     pub(super) hold: Hold,
     generation: u32,
     backoff: Backoff,
@@ -47,12 +47,12 @@ pub(crate) enum Role {
     Predecessor,
 }
 
-/// The lanes whose commands wait in the queue because replies are awaited on a predecessor.
+/// The handles whose commands wait in the queue because replies are awaited on a predecessor.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     /// Sorted.
-    lanes: Vec<Lane>,
-    /// Something was answered, or written, since the lanes were listed.
+    handles: Vec<HandleId>,
+    /// Something was answered, or written, since the handles were listed.
     is_stale: bool,
     since: Option<Instant>,
     /// The longest that there ever was.
@@ -72,7 +72,7 @@ impl Entry {
             redial_at: None,
             is_turned_away: false,
             replaceable_at: Instant::default(),
-            obstacle: None,
+            last_error: None,
             hold: Hold::default(),
             generation: 0,
             backoff: Backoff::new(config.backoff_first, config.backoff_max),
@@ -83,17 +83,17 @@ impl Entry {
     #[inline]
     pub(super) fn submit(
         &mut self,
-        lane: Lane,
+        handle: HandleId,
         ticket: Ticket,
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Position, Failure> {
         if self.is_turned_away
-            && let Some(reason) = &self.obstacle
+            && let Some(reason) = &self.last_error
         {
             return Err(Failure::Refused(reason.clone()));
         }
-        Ok(self.queue.submit(lane, ticket, replies, encode))
+        Ok(self.queue.submit(handle, ticket, replies, encode))
     }
 
     /// Forgets that anybody waits for a command; how far it had come, if it was still here.
@@ -176,7 +176,7 @@ impl Entry {
         config: &PoolConfig,
     ) -> Duration {
         let until = self.relaxation().0.max(announced);
-        Allowance::relaxed(config.connection.connect_timeout, config.maint.relaxed_timeout, until).at(now)
+        TimeoutWindow::relaxed(config.connection.connect_timeout, config.maint.relaxed_timeout, until).at(now)
     }
 
     /// The successor takes over: everything unsent, and everything to come, is its own; its predecessor only waits for
@@ -189,12 +189,12 @@ impl Entry {
             self.predecessors.push(predecessor);
             self.hold.is_stale = true;
         }
-        self.clear_obstacle();
+        self.clear_last_error();
     }
 
     /// Nothing stands in the way any more.
-    pub(super) fn clear_obstacle(&mut self) {
-        self.obstacle = None;
+    pub(super) fn clear_last_error(&mut self) {
+        self.last_error = None;
         self.is_turned_away = false;
     }
 
@@ -222,7 +222,7 @@ impl Entry {
         // What a server's word led to is no refusal of what was asked for: that is dialed next.
         let is_elsewhere = link.follows.is_some() && !link.is_ready();
         let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
-        self.obstacle = Some(reason.clone());
+        self.last_error = Some(reason.clone());
         self.is_turned_away = config.is_final(reason) && !is_elsewhere;
         if let Some(successor) = self.successor.take() {
             // It is on its way already.
@@ -251,11 +251,11 @@ impl Entry {
             self.queue.stamp(now);
             return self.link(generation).map(|link| link.connection.unwritten());
         }
-        if self.hold.is_stale || !self.hold.lanes.is_empty() {
+        if self.hold.is_stale || !self.hold.handles.is_empty() {
             self.hold.update(&self.predecessors, &self.queue, now);
         }
         let link = self.active.as_mut()?;
-        Some(link.connection.poll_transmit(now, &mut self.queue, &self.hold.lanes, &config.connection))
+        Some(link.connection.poll_transmit(now, &mut self.queue, &self.hold.handles, &config.connection))
     }
 
     /// Something was answered on a predecessor.
@@ -276,11 +276,13 @@ impl Entry {
         {
             let (outcome, after) = (Outcome::Unsent, allowance.at(now));
             let maintenance = self.relaxation().1.filter(|_| allowance.was_relaxed(now));
-            let obstacle = self.obstacle.clone();
+            let last_error = self.last_error.clone();
             self.queue.expire(until, |ticket| {
-                let obstacle = obstacle.clone();
-                deliver
-                    .fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance, blocked: None });
+                let last_error = last_error.clone();
+                deliver.fail(
+                    ticket,
+                    Failure::TimedOut { outcome, after, last_error, maintenance, blocked: None },
+                );
             });
         }
     }
@@ -335,12 +337,12 @@ impl Entry {
         name.filter(|_| until.is_some_and(|until| now < until))
     }
 
-    fn queue_allowance(&self, config: &PoolConfig) -> Allowance {
+    fn queue_allowance(&self, config: &PoolConfig) -> TimeoutWindow {
         match &self.active {
             Some(link) if link.relaxed_until() >= self.relaxed.0 => link.allowance(config),
             _ => {
                 let normal = config.connection.command_timeout;
-                Allowance::relaxed(normal, config.maint.relaxed_timeout, self.relaxation().0)
+                TimeoutWindow::relaxed(normal, config.maint.relaxed_timeout, self.relaxation().0)
             }
         }
     }
@@ -354,19 +356,19 @@ impl Entry {
 }
 
 impl Hold {
-    /// Lists the lanes for which replies are awaited on predecessors, and notes for how long any command waits.
+    /// Lists the handles for which replies are awaited on predecessors, and notes for how long any command waits.
     fn update(&mut self, predecessors: &[Link], queue: &Queue, now: Instant) {
         if std::mem::take(&mut self.is_stale) {
-            self.lanes.clear();
-            self.lanes.extend(predecessors.iter().flat_map(|link| link.connection.lanes()));
-            self.lanes.sort_unstable();
-            self.lanes.dedup();
+            self.handles.clear();
+            self.handles.extend(predecessors.iter().flat_map(|link| link.connection.handles()));
+            self.handles.sort_unstable();
+            self.handles.dedup();
         }
-        if self.lanes.is_empty() {
+        if self.handles.is_empty() {
             if let Some(since) = self.since.take() {
                 self.longest = self.longest.max(now.since(since));
             }
-        } else if self.since.is_none() && queue.holds_any(&self.lanes) {
+        } else if self.since.is_none() && queue.holds_any(&self.handles) {
             self.since = Some(now);
         }
     }

@@ -11,7 +11,7 @@ use crate::proto::error::CloseReason;
 use crate::proto::maint::event::{Event, HandoffResult};
 use crate::proto::maint::handoff::{Failed, Handoff, MoveId};
 use crate::proto::maint::queue::Admission;
-use crate::proto::targets::Sent;
+use crate::proto::targets::RedirectSource;
 use crate::proto::time::Instant;
 
 impl Pool {
@@ -23,7 +23,11 @@ impl Pool {
 
     /// Where a connection of this entry is dialed to: while a move goes on, where it leads, unless that has proved to
     /// be of no use; then that and the configured address in turn.
-    pub(super) fn route(&mut self, index: usize, now: Instant) -> (Endpoint, Option<MoveId>, Option<Sent>) {
+    pub(super) fn route(
+        &mut self,
+        index: usize,
+        now: Instant,
+    ) -> (Endpoint, Option<MoveId>, Option<RedirectSource>) {
         let configured = || self.config.endpoint.clone();
         let Some(newest) = self.peers.newest_move(now) else { return (configured(), None, None) };
         let entry = self.entries.get(index);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::PoolConfig;
-use crate::proto::connection::{Allowance, Connection, Credentials, Patience, PushMeter};
+use crate::proto::connection::{Connection, Credentials, PushMeter, ReplyDeadline, TimeoutWindow};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::handoff::MoveId;
 use crate::proto::maint::notification::NotificationKind;
 use crate::proto::maint::relax::Windows;
-use crate::proto::targets::Sent;
+use crate::proto::targets::RedirectSource;
 use crate::proto::time::Instant;
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// The newest move that was known when it was dialed to where that move leads.
     pub(super) follows: Option<MoveId>,
     /// Who sent it there, if a server did.
-    pub(super) sent: Option<Sent>,
+    pub(super) sent: Option<RedirectSource>,
     /// It was told of the move that it follows: it leads nowhere new.
     pub(super) leads_back: bool,
     /// The pushes that it was sent.
@@ -103,9 +103,9 @@ impl Link {
 
     /// How long its replies may take.
     #[inline]
-    pub(super) fn allowance(&self, config: &PoolConfig) -> Allowance {
+    pub(super) fn allowance(&self, config: &PoolConfig) -> TimeoutWindow {
         let relaxed = config.maint.relaxed_timeout;
-        Allowance::relaxed(config.connection.command_timeout, relaxed, self.relaxed_until)
+        TimeoutWindow::relaxed(config.connection.command_timeout, relaxed, self.relaxed_until)
     }
 
     /// What its loss is laid to: servers that leave close their sockets later than they said.
@@ -114,9 +114,9 @@ impl Link {
         self.maintenance.filter(|_| self.relaxed_until.is_some_and(|until| now < until.after(late)))
     }
 
-    pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> Patience {
+    pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> ReplyDeadline {
         let allowance = self.allowance(config);
-        Patience { allowance, maintenance: self.maintenance.filter(|_| allowance.was_relaxed(now)) }
+        ReplyDeadline { allowance, maintenance: self.maintenance.filter(|_| allowance.was_relaxed(now)) }
     }
 
     #[inline]

@@ -30,7 +30,11 @@ impl Pool {
         let Some(link) = entry.link(id.generation) else { return false };
         let was_ready = link.is_ready();
         let received = receive(&mut link.connection, deliver);
-        if received.is_ok() && was_ready && is_alone && !link.connection.has_news() && self.closing.is_none()
+        if received.is_ok()
+            && was_ready
+            && is_alone
+            && !link.connection.has_notices()
+            && self.closing.is_none()
         {
             return true;
         }
@@ -57,7 +61,7 @@ impl Pool {
         let Some(link) = link_of(&mut self.entries, id) else { return };
         if !was_ready && link.is_ready() {
             self.handle_ready(id, now, deliver);
-        } else if link.connection.awaits_clearance() {
+        } else if link.connection.awaits_opt_in() {
             self.seek_clearance(id, now);
         }
         self.handle_drained(id, now, deliver);
@@ -86,7 +90,7 @@ impl Pool {
         match role {
             Some(Role::Successor) => self.cut_over(id, now, deliver),
             _ => {
-                entry.clear_obstacle();
+                entry.clear_last_error();
                 self.consider_handoff(id.entry.0 as usize, now);
                 self.start_handoffs(now);
             }
@@ -113,7 +117,7 @@ impl Pool {
             };
             match checked {
                 Err(reason) => ends.push((link.generation, reason)),
-                Ok(()) if link.connection.has_own() => awake.push(link.generation),
+                Ok(()) if link.connection.has_internal() => awake.push(link.generation),
                 Ok(()) => {}
             }
         }
@@ -138,8 +142,9 @@ impl Pool {
         let Some(entry) = self.entries.get_mut(entry.0 as usize) else { return };
         let maintenance = entry.maintenance(now);
         if let Some(outcome) = entry.abandon(position) {
-            let obstacle = entry.obstacle.clone().filter(|_| outcome == Outcome::Unsent);
-            deliver.fail(ticket, Failure::TimedOut { outcome, after, obstacle, maintenance, blocked: None });
+            let last_error = entry.last_error.clone().filter(|_| outcome == Outcome::Unsent);
+            deliver
+                .fail(ticket, Failure::TimedOut { outcome, after, last_error, maintenance, blocked: None });
         }
     }
 

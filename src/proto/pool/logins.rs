@@ -33,7 +33,7 @@ pub(crate) enum Renewal {
 impl Logins {
     /// What a new connection logs in with.
     pub(super) fn newest(&self, config: &PoolConfig) -> Option<Arc<Credentials>> {
-        self.renewed.clone().or_else(|| config.connection.greeting.credentials())
+        self.renewed.clone().or_else(|| config.connection.handshake.credentials())
     }
 
     pub(super) fn renewals(&self) -> u64 {
@@ -60,7 +60,7 @@ impl Pool {
         self.logins.renewal = Renewal::UnderWay { refusal: None };
         for index in 0..self.entries.len() {
             let Some(entry) = self.entries.get_mut(index) else { continue };
-            let is_refused = entry.obstacle.as_deref().is_some_and(is_about_login);
+            let is_refused = entry.last_error.as_deref().is_some_and(is_about_login);
             if entry.active.is_none() && is_refused {
                 entry.redial_at = Some(now);
             }

@@ -35,7 +35,7 @@ use self::lives::link_of;
 use self::logins::Logins;
 use self::peer::Peers;
 use super::connection::{
-    Agreed, ConnectionConfig, Credentials, Deliver, Lane, Position, QueueBounds, Ticket,
+    ConnectionConfig, Credentials, Deliver, HandleId, Negotiated, Position, QueueBounds, Ticket,
 };
 use super::endpoint::Endpoint;
 use super::error::{CloseReason, Failure, Outcome};
@@ -44,7 +44,7 @@ use super::maint::event::{Event, MaintenanceStats};
 use super::maint::notification::Announcement;
 use super::maint::queue::{HandoffLimits, HandoffQueue};
 use super::maint::settings::MaintConfig;
-use super::targets::{Gate, Targets};
+use super::targets::{TargetFilter, Targets};
 use super::time::{Instant, earliest};
 
 /// What a pool is made of.
@@ -126,7 +126,7 @@ pub(crate) struct Pool {
     peers: Peers,
     handoffs: HandoffQueue,
     breakers: Breakers,
-    gate: Gate,
+    target_filter: TargetFilter,
     deadlines: Deadlines,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -153,7 +153,7 @@ impl Pool {
             peers: Peers::default(),
             handoffs: HandoffQueue::new(limits),
             breakers: Breakers::new(config.maint.breaker),
-            gate: Gate::new(config.targets.clone(), config.endpoint.clone()),
+            target_filter: TargetFilter::new(config.targets.clone(), config.endpoint.clone()),
             deadlines: Deadlines::default(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -190,7 +190,7 @@ impl Pool {
     pub(crate) fn submit(
         &mut self,
         entry: EntryId,
-        lane: Lane,
+        handle: HandleId,
         ticket: Ticket,
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -199,7 +199,7 @@ impl Pool {
             return Err(Failure::ShutDown(Outcome::Unsent));
         }
         match self.entries.get_mut(entry.0 as usize) {
-            Some(entry) => entry.submit(lane, ticket, replies, encode),
+            Some(entry) => entry.submit(handle, ticket, replies, encode),
             None => Err(Failure::ShutDown(Outcome::Unsent)),
         }
     }
@@ -265,20 +265,20 @@ impl Pool {
     }
 
     /// Where the next bytes of this connection are to be read to, if anywhere in particular; then call
-    /// [`Pool::handle_space`].
-    pub(crate) fn space(&mut self, id: ConnectionId) -> Option<&mut [u8]> {
-        link_of(&mut self.entries, id)?.connection.space()
+    /// [`Pool::handle_filled`].
+    pub(crate) fn read_buffer(&mut self, id: ConnectionId) -> Option<&mut [u8]> {
+        link_of(&mut self.entries, id)?.connection.read_buffer()
     }
 
-    /// Takes in `count` bytes that were read into [`Pool::space`]; false once the connection is no more.
-    pub(crate) fn handle_space(
+    /// Takes in `count` bytes that were read into [`Pool::read_buffer`]; false once the connection is no more.
+    pub(crate) fn handle_filled(
         &mut self,
         id: ConnectionId,
         count: usize,
         now: Instant,
         deliver: &mut impl Deliver,
     ) -> bool {
-        self.receive(id, now, deliver, |connection, deliver| connection.handle_space(now, count, deliver))
+        self.receive(id, now, deliver, |connection, deliver| connection.handle_filled(now, count, deliver))
     }
 
     /// What this connection writes next, possibly nothing; then call [`Pool::handle_written`]. `None` once the
@@ -373,9 +373,9 @@ impl Pool {
     }
 
     /// What the handshake of a ready connection agreed on.
-    pub(crate) fn agreed(&self, id: ConnectionId) -> Option<&Agreed> {
+    pub(crate) fn negotiated(&self, id: ConnectionId) -> Option<&Negotiated> {
         let active = self.entries.get(id.entry.0 as usize)?.active.as_ref()?;
-        active.connection.agreed().filter(|_| active.generation == id.generation)
+        active.connection.negotiated().filter(|_| active.generation == id.generation)
     }
 
     /// What the driver has to do next.
@@ -406,8 +406,8 @@ impl Pool {
     }
 
     /// What keeps an entry from being ready, the first one of those that are not.
-    pub(crate) fn obstacle(&self) -> Option<Arc<CloseReason>> {
-        self.entries.iter().filter(|entry| !entry.is_ready()).find_map(|entry| entry.obstacle.clone())
+    pub(crate) fn last_error(&self) -> Option<Arc<CloseReason>> {
+        self.entries.iter().filter(|entry| !entry.is_ready()).find_map(|entry| entry.last_error.clone())
     }
 
     /// Commands queued, and commands in flight.

@@ -1,4 +1,4 @@
-//! Where servers may send the pool's connections: every target is named to the [`Gate`](crate::proto::targets::Gate),
+//! Where servers may send the pool's connections: every target is named to the [`TargetFilter`](crate::proto::targets::TargetFilter),
 //! and every address of one is judged by it before it is dialed.
 
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::maint::event::{Event, HandoffResult};
 use crate::proto::maint::handoff::MoveId;
-use crate::proto::targets::{Refusal, Sent};
+use crate::proto::targets::{RedirectSource, Refusal};
 use crate::proto::time::Instant;
 
 impl Pool {
@@ -27,7 +27,7 @@ impl Pool {
         let target = link.endpoint.clone();
         let mut first = None;
         let mut admitted = addresses;
-        admitted.retain(|address| match self.gate.judge(sent, &target, *address) {
+        admitted.retain(|address| match self.target_filter.check_address(sent, &target, *address) {
             Ok(()) => true,
             Err(refusal) => {
                 first.get_or_insert(refusal);
@@ -50,13 +50,13 @@ impl Pool {
 
     pub(super) fn note_refused_target(
         &mut self,
-        sent: Sent,
+        sent: RedirectSource,
         target: &Endpoint,
         refusal: Refusal,
         now: Instant,
     ) {
         self.maintenance.targets_refused += 1;
-        if self.gate.is_news(target, now) {
+        if self.target_filter.should_report(target, now) {
             let (target, reason) = (target.clone(), refusal.to_string());
             self.events.push_back(Event::TargetRefused {
                 peer: sent.by,

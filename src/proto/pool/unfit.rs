@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::entry::Role;
 use super::handoffs::key;
 use super::{ConnectionId, Pool};
-use crate::proto::connection::Remark;
+use crate::proto::connection::StateChange;
 use crate::proto::error::ServerState;
 use crate::proto::maint::event::Event;
 use crate::proto::maint::handoff::Handoff;
@@ -18,11 +18,11 @@ impl Pool {
     /// Takes in what the replies on a connection said that concerns more than their commands.
     pub(super) fn take_in_remarks(&mut self, id: ConnectionId, now: Instant) {
         let Some(link) = self.link(id) else { return };
-        for remark in link.connection.take_remarks() {
-            match remark {
-                Remark::LoggedIn(result) => self.note_login(result),
-                Remark::LoggedOut => self.note_logged_out(now),
-                Remark::Unfit(state) => self.replace(id, state, now),
+        for change in link.connection.take_state_changes() {
+            match change {
+                StateChange::LoggedIn(result) => self.note_login(result),
+                StateChange::LoggedOut => self.note_logged_out(now),
+                StateChange::Demoted(state) => self.replace(id, state, now),
             }
         }
     }

@@ -45,7 +45,7 @@ impl Blob {
     }
 
     /// Room for the rest, grown with what has arrived rather than with what was announced.
-    pub(super) fn space(&mut self) -> Option<&mut [u8]> {
+    pub(super) fn read_buffer(&mut self) -> Option<&mut [u8]> {
         let missing = self.length - self.filled;
         if missing < SPACE_MIN {
             return None;
@@ -56,7 +56,7 @@ impl Blob {
         self.payload.get_mut(self.filled..)
     }
 
-    /// Tells that `count` bytes were read into [`Blob::space`].
+    /// Tells that `count` bytes were read into [`Blob::read_buffer`].
     pub(super) fn fill(&mut self, count: usize) {
         self.filled = (self.filled + count).min(self.payload.len());
     }

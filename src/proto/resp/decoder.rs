@@ -2,7 +2,7 @@
 //!
 //! Every byte is looked at once: what has arrived of a frame is kept as half-built values, never as text to be
 //! scanned again. Small payloads are copied out of the read buffer, which frees it for the next read at once; a
-//! payload that outgrows a read is received straight into the memory that the caller gets ([`Decoder::space`]).
+//! payload that outgrows a read is received straight into the memory that the caller gets ([`Decoder::read_buffer`]).
 //!
 //! A push answers nothing, and can therefore be missed: one that exceeds its own, lower limits, or holds what is no
 //! value, is read to its end, counted, and not kept. A reply of that kind ends the connection, since its caller would
@@ -74,11 +74,11 @@ impl Decoder {
 
     /// Where the next bytes of the stream belong, when they are the rest of a large payload: read there, then
     /// call [`Decoder::fill`]. `None` means: read anywhere, then call [`Decoder::decode`].
-    pub(crate) fn space(&mut self) -> Option<&mut [u8]> {
-        self.blob.as_mut()?.space()
+    pub(crate) fn read_buffer(&mut self) -> Option<&mut [u8]> {
+        self.blob.as_mut()?.read_buffer()
     }
 
-    /// Tells that `count` bytes were read into [`Decoder::space`].
+    /// Tells that `count` bytes were read into [`Decoder::read_buffer`].
     pub(crate) fn fill(&mut self, count: usize) {
         if let Some(blob) = &mut self.blob {
             blob.fill(count);

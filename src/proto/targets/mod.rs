@@ -1,10 +1,10 @@
 //! [`Targets`]: where servers may send a client. One rule for every way of being sent somewhere.
 //!
 //! A server is untrusted input, also after it was trusted with a password: without TLS the first bytes on each new
-//! connection are the client's credentials. So the [`Gate`] judges every target that a server names, by the address
+//! connection are the client's credentials. So the [`TargetFilter`] judges every target that a server names, by the address
 //! that is dialed in the end, since a name may resolve to anything.
 
-mod gate;
+mod filter;
 mod reach;
 
 use std::fmt;
@@ -12,9 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 #[cfg(test)]
-pub(crate) use self::gate::MOVING_TARGETS_MAX;
-pub use self::gate::Redirection;
-pub(crate) use self::gate::{Gate, Refusal, Sent};
+pub(crate) use self::filter::MOVING_TARGETS_MAX;
+pub use self::filter::Redirection;
+pub(crate) use self::filter::{RedirectSource, Refusal, TargetFilter};
 use super::endpoint::Endpoint;
 
 /// Where a server may send this client: by a `MOVING`, and by every other message that names another server.
@@ -31,7 +31,7 @@ use super::endpoint::Endpoint;
 ///
 /// let config = Config::from_url("redis://10.0.0.7:6379")?
 ///     .targets(Targets::only(["10.0.0.0/8", ".redis.example.com", "node-7.example.com:6379"])?);
-/// # config.effective()?;
+/// # config.validate()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

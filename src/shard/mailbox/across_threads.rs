@@ -24,7 +24,7 @@ type Receiver = Call;
 fn letter(sender: u8, count: u8) -> (Letter, Receiver) {
     let (caller, receiver) = foreign_call();
     let bytes = vec![sender, count];
-    (Letter::Call { bytes, batch: None, entry: EntryId(0), lane: Lane(0), caller }, receiver)
+    (Letter::Call { bytes, batch: None, entry: EntryId(0), handle: HandleId(0), caller }, receiver)
 }
 
 /// Waits for room. Gives the letter back if the shard is gone.

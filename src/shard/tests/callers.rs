@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind as Kind;
-use crate::proto::connection::{Deliver, Lane};
+use crate::proto::connection::{Deliver, HandleId};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::resp::Frame;
 use crate::shard::calls::{Answer, CALLS_MAX, Calls};
@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn call_from_afar(rig: &Rig) -> ForeignCall<Answer> {
     let (caller, call) = foreign_call();
     let bytes = b"*1\r\n$4\r\nPING\r\n";
-    rig.shard.submit_foreign(rig.id.entry, Lane(1 << 31), bytes, None, caller);
+    rig.shard.submit_foreign(rig.id.entry, HandleId(1 << 31), bytes, None, caller);
     call
 }
 

@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use futures_lite::future::block_on;
 
 use super::*;
-use crate::proto::connection::Lane;
+use crate::proto::connection::HandleId;
 use crate::proto::pool::EntryId;
 use crate::shard::ShardGroup;
 use crate::shard::calls::Answer;
@@ -19,12 +19,12 @@ use crate::shard::testing::or_fails_in_time;
 use crate::shard::thread::HostId;
 
 fn start(url: &str) -> (ShardGroup, Arc<Mailbox>, Executor) {
-    let effective = config(url).effective().unwrap();
+    let config = config(url).validate().unwrap();
     let (group, mailbox) = (ShardGroup::new(1), Arc::new(Mailbox::new()));
     let member = group.join().unwrap();
-    let tenant = Tenant { effective, group: group.clone(), member, mailbox: mailbox.clone() };
-    let (effective, lobby) = (tenant.effective.clone(), Arc::new(Lobby::new(tenant)));
-    let starting = executor::start(HostId::unique(), 0, &effective, lobby).unwrap();
+    let tenant = Tenant { config, group: group.clone(), member, mailbox: mailbox.clone() };
+    let (config, lobby) = (tenant.config.clone(), Arc::new(Lobby::new(tenant)));
+    let starting = executor::start(HostId::unique(), 0, &config, lobby).unwrap();
     (group, mailbox, starting.wait().unwrap())
 }
 
@@ -63,7 +63,8 @@ fn executor_that_dies_tells_callers_on_other_threads() {
         let (_, mailbox, executor) = start("redis://127.0.0.1:1");
         let (caller, call) = foreign_call::<Answer>();
         let bytes = b"*1\r\n$4\r\nPING\r\n".to_vec();
-        let letter = Letter::Call { bytes, batch: None, entry: EntryId(0), lane: Lane(1 << 31), caller };
+        let letter =
+            Letter::Call { bytes, batch: None, entry: EntryId(0), handle: HandleId(1 << 31), caller };
         assert!(mailbox.send(letter).is_ok());
         assert!(kill(&mailbox));
         let answer = block_on(poll_fn(|context| call.poll(context)));

@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures_channel::oneshot;
 
 use super::*;
-use crate::proto::connection::Lane;
+use crate::proto::connection::HandleId;
 use crate::proto::error::{Failure, Outcome};
 use crate::shard::calls::Answer;
 use crate::shard::foreign::{ForeignCall, foreign_call};
@@ -15,8 +15,8 @@ use crate::shard::mailbox::{self, Letter, Mailbox};
 fn call(rig: &Rig) -> (Letter, ForeignCall<Answer>) {
     let (caller, call) = foreign_call();
     let bytes = b"*1\r\n$4\r\nPING\r\n".to_vec();
-    let (entry, lane) = (rig.id.entry, Lane(1 << 31));
-    (Letter::Call { bytes, batch: None, entry, lane, caller }, call)
+    let (entry, handle) = (rig.id.entry, HandleId(1 << 31));
+    (Letter::Call { bytes, batch: None, entry, handle, caller }, call)
 }
 
 fn send(mailbox: &Mailbox, letter: Letter) {

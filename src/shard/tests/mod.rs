@@ -23,7 +23,7 @@ use super::{Reply, Shard, bare, driver as turns};
 use crate::command::FromReply;
 use crate::config::Config;
 use crate::error::Result;
-use crate::proto::connection::Share;
+use crate::proto::connection::ReadBudget;
 use crate::proto::pool::ConnectionId;
 
 /// A shard that no executor runs, and both ends of the socket of its only connection. Nothing in it waits, and no clock
@@ -64,7 +64,7 @@ impl Rig {
     fn turn(&mut self) -> Poll<()> {
         let waker = Waker::from(self.wakes.clone());
         let context = &mut Context::from_waker(&waker);
-        turns::turn(&self.shard.inner, self.id, &mut self.near, &mut Share::default(), context)
+        turns::turn(&self.shard.inner, self.id, &mut self.near, &mut ReadBudget::default(), context)
     }
 
     /// Lets the poller wake the driver if its socket has something. Whether it was woken since the last call.

@@ -13,7 +13,7 @@ use super::race::{self, ATTEMPT_DELAY};
 #[cfg(feature = "tls")]
 use super::tls;
 use super::{Stream, Transport, socket};
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::{Cause, CloseReason};
 use crate::shard::poller::{Poller, Socket};
@@ -29,7 +29,7 @@ pub(in crate::shard) async fn dial(
     endpoint: &Endpoint,
     addresses: impl Future<Output = Result<Vec<SocketAddr>, CloseReason>>,
     timeout: Duration,
-    effective: &Effective,
+    config: &ResolvedConfig,
     poller: &Rc<Poller>,
 ) -> Result<Stream, CloseReason> {
     if let Some(path) = endpoint.path() {
@@ -41,25 +41,25 @@ pub(in crate::shard) async fn dial(
         return Ok(Stream::new(Transport::Plain(socket), None));
     }
     #[cfg(feature = "tls")]
-    if let Some(tls) = effective.tls() {
+    if let Some(tls) = config.tls() {
         // Names and certificates first: what is wrong with them is wrong without a server, too.
         let begin = Instant::now();
-        let connector = tls::connector(tls, endpoint, effective.endpoint()).await?;
-        let (peer, tcp) = connect(addresses.await?, timeout, effective, poller).await?;
+        let connector = tls::connector(tls, endpoint, config.endpoint()).await?;
+        let (peer, tcp) = connect(addresses.await?, timeout, config, poller).await?;
         let stream = tls::shake_hands(tcp, peer, connector, timeout.saturating_sub(begin.elapsed())).await?;
         return Ok(Stream::new(Transport::Tls(Box::new(stream)), Some(peer)));
     }
-    let (peer, tcp) = connect(addresses.await?, timeout, effective, poller).await?;
+    let (peer, tcp) = connect(addresses.await?, timeout, config, poller).await?;
     Ok(Stream::new(Transport::Plain(tcp), Some(peer)))
 }
 
 async fn connect(
     addresses: Vec<SocketAddr>,
     timeout: Duration,
-    effective: &Effective,
+    config: &ResolvedConfig,
     poller: &Rc<Poller>,
 ) -> Result<(SocketAddr, Socket), CloseReason> {
-    let attempt = |address| socket::connect(poller, address, timeout, effective);
+    let attempt = |address| socket::connect(poller, address, timeout, config);
     let raced = race::first(race::in_turn(&addresses), attempt, || Timer::new(ATTEMPT_DELAY)).await;
     raced.map_err(|problems| {
         let text = text(&problems);

@@ -30,7 +30,7 @@ pub(super) fn not_tls(error: &Error, opening: &[u8]) -> Option<CloseReason> {
         Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion)
     );
     is_message.then(|| match recognize(opening) {
-        Some(stranger) => CloseReason::Stranger(stranger),
+        Some(protocol) => CloseReason::OtherProtocol(protocol),
         None if matches!(opening.first(), Some(b'-' | b'+')) => CloseReason::Tls {
             problem: "the server speaks Redis without TLS".into(),
             remedy: Some(Remedy::SpeakPlain),

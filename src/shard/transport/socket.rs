@@ -10,14 +10,14 @@ use futures_lite::future::or;
 use glommio::timer::Timer;
 use socket2::{Domain, Protocol, SockAddr, Socket as Unconnected, TcpKeepalive, Type};
 
-use crate::config::Effective;
+use crate::config::ResolvedConfig;
 use crate::shard::poller::{Poller, Socket};
 
 pub(super) async fn connect(
     poller: &Rc<Poller>,
     address: SocketAddr,
     timeout: Duration,
-    effective: &Effective,
+    config: &ResolvedConfig,
 ) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let tcp = Unconnected::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
@@ -39,11 +39,11 @@ pub(super) async fn connect(
         }
         tcp.set_tcp_nodelay(true)?;
         let keepalive = TcpKeepalive::new()
-            .with_time(effective.keepalive())
-            .with_interval((effective.keepalive() / 3).max(Duration::from_secs(1)))
+            .with_time(config.keepalive())
+            .with_interval((config.keepalive() / 3).max(Duration::from_secs(1)))
             .with_retries(KEEPALIVE_PROBES);
         tcp.set_tcp_keepalive(&keepalive)?;
-        tcp.set_tcp_user_timeout(Some(effective.tcp_user_timeout()))
+        tcp.set_tcp_user_timeout(Some(config.tcp_user_timeout()))
     })?;
     Ok(socket)
 }

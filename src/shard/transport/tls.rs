@@ -47,10 +47,10 @@ pub(super) async fn connector(
     endpoint: &Endpoint,
     configured: &Endpoint,
 ) -> Result<Connector, CloseReason> {
-    if let Some(look) = tls.begin_look(Instant::now()) {
+    if let Some(check) = tls.begin_file_check(Instant::now()) {
         let (sender, receiver) = oneshot::channel();
         let follow = move || {
-            look.follow_files();
+            check.reload_changed_files();
             // Whoever waits may have left.
             let _ = sender.send(());
         };

@@ -11,9 +11,9 @@ pub(in crate::sim) fn check(
     network: &mut Network,
     in_flight_max: usize,
 ) -> Result<(), Violation> {
-    for Census { id, role, in_flight, has_own } in pool.census() {
+    for Census { id, role, in_flight, has_internal } in pool.census() {
         let could = role == Role::Active && in_flight < in_flight_max;
-        if !has_own || !could {
+        if !has_internal || !could {
             continue;
         }
         // A socket that is full tells its driver when it has room.

@@ -14,7 +14,7 @@ pub(in crate::sim) fn check_calm(pool: &mut Pool, outcomes: &Outcomes) -> Result
     }
     let (ready, wanted) = pool.ready();
     if ready < wanted {
-        return violated(format!("{ready} of {wanted} connections are ready: {:?}", pool.obstacle()));
+        return violated(format!("{ready} of {wanted} connections are ready: {:?}", pool.last_error()));
     }
     let stats = pool.maintenance();
     let left = [stats.draining, stats.permits_in_use, stats.handoffs_queued, stats.windows_open];

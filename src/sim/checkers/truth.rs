@@ -4,18 +4,21 @@
 use std::collections::BTreeMap;
 
 use super::Violation;
-use crate::proto::connection::Lane;
+use crate::proto::connection::HandleId;
 use crate::proto::error::Outcome;
 use crate::proto::resp::Frame;
 use crate::sim::callers::{ticket_of, value};
 use crate::sim::outcomes::{Case, End, Outcomes};
 
-/// Compares one shard's outcomes with the lists that its lanes left behind.
-pub(in crate::sim) fn check(outcomes: &Outcomes, lists: &BTreeMap<Lane, Vec<u64>>) -> Result<(), Violation> {
+/// Compares one shard's outcomes with the lists that its handles left behind.
+pub(in crate::sim) fn check(
+    outcomes: &Outcomes,
+    lists: &BTreeMap<HandleId, Vec<u64>>,
+) -> Result<(), Violation> {
     let mut executed = BTreeMap::new();
-    for (lane, list) in lists {
+    for (handle, list) in lists {
         for (index, value) in list.iter().enumerate() {
-            if executed.insert(*value, (*lane, index)).is_some() {
+            if executed.insert(*value, (*handle, index)).is_some() {
                 let what = format!("ticket {} was executed twice", ticket_of(*value));
                 return Err(Violation::new("nothing runs twice", what));
             }
@@ -45,7 +48,11 @@ fn check_order(outcomes: &Outcomes, list: &[u64]) -> Result<(), Violation> {
     Ok(())
 }
 
-fn check_case(ticket: u32, case: &Case, executed: &BTreeMap<u64, (Lane, usize)>) -> Result<(), Violation> {
+fn check_case(
+    ticket: u32,
+    case: &Case,
+    executed: &BTreeMap<u64, (HandleId, usize)>,
+) -> Result<(), Violation> {
     for number in 0..case.commands {
         let found = executed.get(&value(ticket, number)).copied();
         // What was answered with an error was not executed, and the other way round.

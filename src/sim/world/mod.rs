@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::connection::{ConnectionConfig, Greeting, Lane, QueueBounds};
+use crate::proto::connection::{ConnectionConfig, HandleId, HandshakeConfig, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::settings::MaintConfig;
 use crate::proto::pool::{Pool, PoolConfig};
@@ -278,9 +278,11 @@ impl<'a> World<'a> {
         self.server.set_password(None);
         for shard in 0..self.shards.len() {
             let mut lists = BTreeMap::new();
-            for lane in (0..self.plan.setting.callers).filter_map(|lane| u32::try_from(lane).ok()).map(Lane) {
-                let list = self.read_list(shard, lane);
-                lists.insert(lane, list);
+            for handle in
+                (0..self.plan.setting.callers).filter_map(|handle| u32::try_from(handle).ok()).map(HandleId)
+            {
+                let list = self.read_list(shard, handle);
+                lists.insert(handle, list);
             }
             if let Some(state) = self.shards.get(shard) {
                 self.tally.commands += state.outcomes.cases.len() as u64;
@@ -308,7 +310,7 @@ fn config(setting: &Setting, seed: u64) -> PoolConfig {
         endpoint: endpoint(setting),
         connections: setting.connections,
         connection: ConnectionConfig {
-            greeting: Arc::new(Greeting::default()),
+            handshake: Arc::new(HandshakeConfig::default()),
             limits: Limits::default(),
             in_flight_max: setting.in_flight_max,
             connect_timeout: seconds(1),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::World;
 use super::driver::latency;
-use crate::proto::connection::Lane;
+use crate::proto::connection::HandleId;
 use crate::proto::error::CloseReason;
 use crate::proto::resp::{Decoder, Encoder, Frame, Limits};
 use crate::proto::time::Instant;
@@ -142,12 +142,12 @@ impl World<'_> {
     }
 
     /// Asks the server, past all networks.
-    pub(super) fn read_list(&mut self, shard: usize, lane: Lane) -> Vec<u64> {
+    pub(super) fn read_list(&mut self, shard: usize, handle: HandleId) -> Vec<u64> {
         let micros = self.micros();
         let session = self.server.open(NodeId(0), SocketAddr::from(([10, 1, 0, 2], 1000)), micros);
         let mut command = Vec::new();
         let mut encoder = Encoder::command(&mut command, 4);
-        for argument in ["LRANGE", &callers::list(shard, lane), "0", "-1"] {
+        for argument in ["LRANGE", &callers::list(shard, handle), "0", "-1"] {
             encoder.bytes(argument.as_bytes());
         }
         self.server.handle_bytes(session, micros, &command);

@@ -11,17 +11,17 @@ const NOPERM: &str = "NOPERM this user has no permissions to run the 'client|mai
 const A: &str = "10.0.0.1:6379";
 const B: &str = "10.0.0.2:6379";
 
-fn full() -> Greeting {
-    Greeting {
+fn full() -> HandshakeConfig {
+    HandshakeConfig {
         password: Some(Secret("s3cret".into())),
         client_name: Some("app".into()),
         database: 2,
-        ..Greeting::default()
+        ..HandshakeConfig::default()
     }
 }
 
-fn in_mode(mode: Mode) -> Greeting {
-    Greeting { mode, ..Greeting::default() }
+fn in_mode(mode: Mode) -> HandshakeConfig {
+    HandshakeConfig { mode, ..HandshakeConfig::default() }
 }
 
 fn error(text: &str) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn refusals(story: &mut Story) -> Vec<(SocketAddr, bool, String)> {
 /// Whether a command gets its own reply.
 fn assert_works(story: &mut Story, id: ConnectionId, server: &Server) {
     let before = story.delivered.replies.len();
-    story.submit_to(id.entry, Lane(0), "ECHO", 1);
+    story.submit_to(id.entry, HandleId(0), "ECHO", 1);
     assert_eq!(story.serve(id, server), ["ECHO"]);
     assert_eq!(story.delivered.replies[before..], [(story.next_ticket, Frame::Simple("ECHO".into()))]);
 }
@@ -92,7 +92,8 @@ fn hs_order() {
 
 #[test]
 fn hs_bare_on_in_cluster() {
-    let greeting = Greeting { endpoint_type: EndpointType::ServerDefault, ..Greeting::default() };
+    let greeting =
+        HandshakeConfig { endpoint_type: EndpointType::ServerDefault, ..HandshakeConfig::default() };
     let mut story = Story::new(config_with(greeting));
     let id = story.dialed();
     story.connect(id, A);
@@ -101,7 +102,7 @@ fn hs_bare_on_in_cluster() {
     let second = String::from_utf8(story.wire(id, usize::MAX)).unwrap();
     assert!(second.ends_with("*3\r\n$6\r\nCLIENT\r\n$19\r\nMAINT_NOTIFICATIONS\r\n$2\r\nON\r\n"), "{second}");
     story.receive(id, SETTINGS_OK);
-    assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::On);
+    assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::On);
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn hs_auto_hello_unknown_resp2() {
         let said = story.accept(id, A, &server);
         let logins = ["AUTH s3cret", "CLIENT SETNAME app"].map(|word| said.iter().any(|said| said == word));
         assert_eq!((logins, asks(&said)), ([login; 2], 0), "{said:?}");
-        let agreed = story.pool.agreed(id).unwrap();
+        let agreed = story.pool.negotiated(id).unwrap();
         assert_eq!((agreed.protocol, &agreed.notifications), (Protocol::Resp2, &Notifications::Off));
         assert_works(&mut story, id, &server);
     }
@@ -145,7 +146,7 @@ fn hs_auto_hello_unknown_resp2() {
 fn hs_enabled_hello_unknown_fails() {
     for hello in ["-ERR unknown command 'HELLO'\r\n", "-NOPROTO no\r\n", "*2\r\n$5\r\nproto\r\n:2\r\n"] {
         let server = Server { hello: hello.into(), ..Server::new() };
-        let mut story = Story::new(config_with(Greeting { mode: Mode::Enabled, ..full() }));
+        let mut story = Story::new(config_with(HandshakeConfig { mode: Mode::Enabled, ..full() }));
         story.submit("a");
         let id = story.dialed();
         let said = story.accept(id, A, &server);
@@ -164,7 +165,7 @@ fn hs_wrongpass_not_masked() {
     for mode in [Mode::Disabled, Mode::Auto, Mode::Enabled] {
         for refusal in ["WRONGPASS invalid username-password pair", "NOAUTH HELLO must be called with AUTH"] {
             let server = Server { hello: error(refusal), ..Server::new() };
-            let mut story = Story::new(config_with(Greeting { mode, ..full() }));
+            let mut story = Story::new(config_with(HandshakeConfig { mode, ..full() }));
             let id = story.dialed();
             let said = story.accept(id, A, &server);
             assert_eq!(said, ["HELLO 3 AUTH default s3cret SETNAME app"], "nothing is tried in RESP2");
@@ -204,7 +205,7 @@ fn hs_auto_unknown_subcommand() {
         assert_works(&mut story, b, &server);
         // but what this server says is not said of others.
         assert_eq!(asks(&story.accept(c, B, &Server::new())), 1);
-        assert_eq!(story.pool.agreed(c).unwrap().notifications, Notifications::On);
+        assert_eq!(story.pool.negotiated(c).unwrap().notifications, Notifications::On);
         let mut id = b;
         for (waited, asked) in [(0, 0), (59, 0), (2, 1), (0, 0)] {
             story.run(SECOND * waited);
@@ -220,7 +221,7 @@ fn hs_auto_unknown_subcommand() {
 #[test]
 fn a_type_that_the_server_does_not_know_is_left_out() {
     for mode in [Mode::Auto, Mode::Enabled] {
-        let mut story = Story::new(config_with(Greeting { database: 2, ..in_mode(mode) }));
+        let mut story = Story::new(config_with(HandshakeConfig { database: 2, ..in_mode(mode) }));
         let id = story.dialed();
         let named = Server::with_maint("-ERR Invalid moving-endpoint-type 'internal-ip'\r\n");
         story.connect(id, A);
@@ -230,7 +231,7 @@ fn a_type_that_the_server_does_not_know_is_left_out() {
         story.receive(id, replies);
         assert_eq!(story.commands(id), ["CLIENT MAINT_NOTIFICATIONS ON"]);
         story.receive(id, b"+OK\r\n");
-        assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::On);
+        assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::On);
         assert_works(&mut story, id, &Server::new());
     }
 }
@@ -362,7 +363,7 @@ fn hs_auto_never_promotes() {
         story.accept(id, peer, &server);
         assert_works(&mut story, id, &server);
     }
-    let on = ids.map(|id| story.pool.agreed(id).unwrap().notifications == Notifications::On);
+    let on = ids.map(|id| story.pool.negotiated(id).unwrap().notifications == Notifications::On);
     assert_eq!(on, [true, false, false, true], "nor does a refusal disarm anybody else");
     // Where it was offered once, it may be refused the next time.
     story.close(ids[0]);
@@ -386,7 +387,7 @@ fn hs_push_between_replies() {
     let first = flight(&[HELLO_OK]);
     let second = flight(&[&b"+OK\r\n"[..]; 4]);
     let assert_shaken = |story: &mut Story, id| {
-        assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::On);
+        assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::On);
         assert_eq!(story.delivered.pushes, 7, "those that are nobody's own");
         let stats = story.pool.maintenance();
         assert_eq!((stats.notifications, stats.duplicates, stats.malformed), (7, 6, 0));
@@ -422,7 +423,7 @@ fn hs_retained_completion_is_history() {
         [closes("MIGRATED", 1, "27"), closes("FAILED_OVER", 1, "21"), smigrated(19, &[[A, B, "1-5"]])];
     for (push, database) in retained.iter().flat_map(|push| [(push, 0), (push, 2)]) {
         let maint = format!("+OK\r\n{push}");
-        let mut config = config_with(Greeting { database, ..Greeting::default() });
+        let mut config = config_with(HandshakeConfig { database, ..HandshakeConfig::default() });
         // A name: nobody asks DNS about what is history.
         config.endpoint = "redis.example:6379".parse().unwrap();
         let mut story = Story::new(config);
@@ -450,7 +451,7 @@ fn hs_unix_socket_skips() {
     assert!(story.pool.handle_connected(id, None, None, story.now));
     let said = story.serve(id, &Server::without_maint());
     assert_eq!((asks(&said), said.last().map(String::as_str)), (0, Some("SELECT 2")), "{said:?}");
-    assert_eq!(story.pool.agreed(id).unwrap().notifications, Notifications::Off);
+    assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::Off);
     assert_eq!(refusals(&mut story), []);
     assert_works(&mut story, id, &Server::new());
     // What comes all the same is of no consequence.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use self::story::*;
 use super::*;
-use crate::proto::connection::{Greeting, Secret};
+use crate::proto::connection::{HandshakeConfig, Secret};
 use crate::proto::resp::Frame;
 
 #[test]
@@ -153,7 +153,7 @@ fn what_cannot_be_sent_in_time_fails_unsent_and_says_what_stood_in_the_way() {
     story.wait(SECOND);
     assert_eq!(story.delivered.failed(), [(1, Outcome::Unsent)]);
     match &story.delivered.failures[0].1 {
-        Failure::TimedOut { obstacle: Some(reason), .. } => {
+        Failure::TimedOut { last_error: Some(reason), .. } => {
             assert_eq!(reason.to_string(), "could not connect: refused");
         }
         other => panic!("{other:?}"),
@@ -211,8 +211,8 @@ fn a_dial_or_a_handshake_that_hangs_is_given_up() {
 #[test]
 fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
     let mut config = config();
-    let greeting = Greeting { password: Some(Secret("wrong".into())), ..Greeting::default() };
-    config.connection.greeting = Arc::new(greeting);
+    let greeting = HandshakeConfig { password: Some(Secret("wrong".into())), ..HandshakeConfig::default() };
+    config.connection.handshake = Arc::new(greeting);
     let mut story = Story::new(config);
     story.submit("a");
     let id = story.dialed();
@@ -220,7 +220,7 @@ fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
     story.written(id);
     assert!(!story.receive(id, b"-WRONGPASS invalid\r\n"));
     assert!(matches!(story.delivered.failures[..], [(1, Failure::Refused(_))]));
-    let refused = story.pool.submit(ONLY, Lane(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
+    let refused = story.pool.submit(ONLY, HandleId(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::Refused(_))));
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
     // Once the password is mended, everything works again.
@@ -276,7 +276,7 @@ fn shutting_down_finishes_what_was_accepted_and_accepts_nothing() {
     story.written(id);
     story.submit("b");
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
-    let refused = story.pool.submit(ONLY, Lane(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
+    let refused = story.pool.submit(ONLY, HandleId(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::ShutDown(Outcome::Unsent))));
     assert_eq!(story.written(id), "b");
     assert!(story.receive(id, b"+a\r\n"));

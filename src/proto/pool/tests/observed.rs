@@ -134,7 +134,7 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
             match random.u32(..10) {
                 0..3 => {
                     let entry = EntryId(random.u32(..4));
-                    story.submit_to(entry, Lane(random.u32(..3)), &text, 1);
+                    story.submit_to(entry, HandleId(random.u32(..3)), &text, 1);
                 }
                 3..5 => {
                     if let Some((id, endpoint, _)) = story.dial() {

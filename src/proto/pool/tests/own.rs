@@ -3,7 +3,7 @@
 
 use super::story::*;
 use super::*;
-use crate::proto::connection::{Credentials, Greeting, Secret};
+use crate::proto::connection::{Credentials, HandshakeConfig, Secret};
 use crate::proto::maint::event::HandoffResult;
 use crate::proto::resp::Frame;
 
@@ -147,7 +147,8 @@ fn what_a_connection_would_have_said_ends_with_it() {
 
 #[test]
 fn mv_session_state_carried_with_a_rotated_password() {
-    let greeting = Greeting { password: Some(Secret("old".into())), database: 2, ..Greeting::default() };
+    let greeting =
+        HandshakeConfig { password: Some(Secret("old".into())), database: 2, ..HandshakeConfig::default() };
     let (mut story, id) = {
         let mut story = Story::new(config_with(greeting));
         let id = story.dialed();
@@ -199,8 +200,10 @@ fn a_refused_login_is_asked_about_again_with_backoff_if_there_is_somebody_to_ask
         };
     }
     assert!((20..120).contains(&dials), "{dials} dials in a minute");
-    let Failure::TimedOut { obstacle: Some(obstacle), .. } = &story.delivered.failures[0].1 else { panic!() };
-    assert!(obstacle.to_string().starts_with("the server refused the credentials: WRONGPASS invalid"));
+    let Failure::TimedOut { last_error: Some(last_error), .. } = &story.delivered.failures[0].1 else {
+        panic!()
+    };
+    assert!(last_error.to_string().starts_with("the server refused the credentials: WRONGPASS invalid"));
     // New ones are used at once.
     story.fail(id, CloseReason::Auth("WRONGPASS".into()));
     story.pool.renew(new(), story.now);

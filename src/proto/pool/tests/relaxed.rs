@@ -16,7 +16,7 @@ fn two() -> (Story, ConnectionId, ConnectionId) {
 
 /// How long a command that is written now waits in vain, and what its failure is laid to.
 fn patience(story: &mut Story, entry: EntryId) -> (Duration, Option<&'static str>) {
-    story.submit_to(entry, Lane(0), "PATIENCE", 1);
+    story.submit_to(entry, HandleId(0), "PATIENCE", 1);
     let generation = story.pool.generation_in_use(entry).unwrap();
     let id = ConnectionId { entry, generation };
     assert_eq!(story.written(id), "PATIENCE");
@@ -80,7 +80,7 @@ fn rt_idle_connection_opens_window() {
     assert!(story.receive(told, moving(1, 15, None)));
     story.run(SECOND);
     for id in [told, untold] {
-        story.submit_to(id.entry, Lane(0), "next", 1);
+        story.submit_to(id.entry, HandleId(0), "next", 1);
         assert_eq!(story.written(id), "next");
     }
     story.run(SECOND * 4);

@@ -1,5 +1,5 @@
 //! A pool under random schedules, against servers that echo: whatever happens, each ticket is resolved once, with its
-//! own reply, nothing runs twice, and what was submitted on one lane runs in that order. The simulator in the large
+//! own reply, nothing runs twice, and what was submitted on one handle runs in that order. The simulator in the large
 //! begins here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -13,7 +13,7 @@ struct World {
     now: Instant,
     random: fastrand::Rng,
     outcome: Outcomes,
-    open: BTreeMap<u32, (EntryId, Position, Lane)>,
+    open: BTreeMap<u32, (EntryId, Position, HandleId)>,
     next_ticket: u32,
     sockets: HashMap<ConnectionId, Socket>,
     executed: Vec<u32>,
@@ -101,11 +101,11 @@ impl World {
 
     fn submit(&mut self) {
         self.next_ticket += 1;
-        let lane = self.random.u32(..6);
-        let (ticket, entry, lane) = (self.next_ticket, EntryId(lane % 2), Lane(lane));
+        let handle = self.random.u32(..6);
+        let (ticket, entry, handle) = (self.next_ticket, EntryId(handle % 2), HandleId(handle));
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).integer(ticket.into());
-        if let Ok(position) = self.pool.submit(entry, lane, Ticket(ticket), 1, encode) {
-            self.open.insert(ticket, (entry, position, lane));
+        if let Ok(position) = self.pool.submit(entry, handle, Ticket(ticket), 1, encode) {
+            self.open.insert(ticket, (entry, position, handle));
         }
     }
 
@@ -300,9 +300,9 @@ impl World {
                 None => panic!("seed {seed}: ticket {ticket} was never resolved"),
             }
         }
-        for lane in (0..6).map(Lane) {
-            let of_lane = |ticket: &&u32| self.open.get(ticket).is_some_and(|(.., of)| *of == lane);
-            let order: Vec<_> = self.executed.iter().filter(of_lane).collect();
+        for handle in (0..6).map(HandleId) {
+            let of_handle = |ticket: &&u32| self.open.get(ticket).is_some_and(|(.., of)| *of == handle);
+            let order: Vec<_> = self.executed.iter().filter(of_handle).collect();
             assert!(order.is_sorted(), "seed {seed}: out of order");
         }
     }

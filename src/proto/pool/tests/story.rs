@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::super::*;
-use crate::proto::connection::Greeting;
+use crate::proto::connection::HandshakeConfig;
 use crate::proto::resp::{Encoder, Frame, Limits};
 
 /// What was delivered, in order.
@@ -66,7 +66,7 @@ pub(super) fn config() -> PoolConfig {
         endpoint: "10.0.0.1:6379".parse().unwrap(),
         connections: 1,
         connection: ConnectionConfig {
-            greeting: Arc::new(Greeting::default()),
+            handshake: Arc::new(HandshakeConfig::default()),
             limits: Limits::default(),
             in_flight_max: 100,
             connect_timeout: Duration::from_secs(2),
@@ -90,11 +90,11 @@ pub(super) fn config_of(connections: usize) -> PoolConfig {
 }
 
 /// The same with another greeting, and with its mode everywhere.
-pub(super) fn config_with(greeting: Greeting) -> PoolConfig {
+pub(super) fn config_with(greeting: HandshakeConfig) -> PoolConfig {
     let mut config = config();
     config.maint.mode = greeting.mode;
     config.maint.endpoint_type = greeting.endpoint_type;
-    config.connection.greeting = Arc::new(greeting);
+    config.connection.handshake = Arc::new(greeting);
     config
 }
 
@@ -170,14 +170,20 @@ impl Story {
     }
 
     pub(super) fn submit_batch(&mut self, text: &str, replies: u32) -> Position {
-        self.submit_to(ONLY, Lane(0), text, replies)
+        self.submit_to(ONLY, HandleId(0), text, replies)
     }
 
-    pub(super) fn submit_to(&mut self, entry: EntryId, lane: Lane, text: &str, replies: u32) -> Position {
+    pub(super) fn submit_to(
+        &mut self,
+        entry: EntryId,
+        handle: HandleId,
+        text: &str,
+        replies: u32,
+    ) -> Position {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
-        self.pool.submit(entry, lane, ticket, replies, encode).unwrap()
+        self.pool.submit(entry, handle, ticket, replies, encode).unwrap()
     }
 
     /// Lets time pass all at once: whatever was due in between happens at its end.

@@ -35,8 +35,8 @@ fn deadline_of_one_call_names_the_obstacle_of_what_was_not_sent() {
     let position = story.submit("a");
     story.pool.set_deadline(ONLY, position, Ticket(1), Duration::from_millis(1), story.now);
     story.wait(Duration::from_millis(1));
-    let Failure::TimedOut { obstacle: Some(obstacle), .. } = &story.delivered.failures[0].1 else {
+    let Failure::TimedOut { last_error: Some(last_error), .. } = &story.delivered.failures[0].1 else {
         panic!("{:?}", story.delivered.failures)
     };
-    assert_eq!(obstacle.to_string(), "could not connect: refused");
+    assert_eq!(last_error.to_string(), "could not connect: refused");
 }

@@ -68,11 +68,11 @@ fn shutdown_dials_no_more_once_nothing_waits() {
     config.backoff_first = SECOND * 100;
     config.backoff_max = SECOND * 100;
     let (mut story, ids) = Story::all_ready(config);
-    story.submit_to(ids[0].entry, Lane(0), "slow", 1);
+    story.submit_to(ids[0].entry, HandleId(0), "slow", 1);
     let patience = story.pool.set_deadline(ids[0].entry, Position(0), Ticket(1), SECOND * 3600, story.now);
     story.written(ids[0]);
     story.close(ids[1]);
-    let waiting = story.submit_to(ids[1].entry, Lane(0), "waits", 1);
+    let waiting = story.submit_to(ids[1].entry, HandleId(0), "waits", 1);
     story.pool.shut_down(story.now, story.now.after(SECOND * 3000), &mut story.delivered);
     assert!(story.next_dial().is_none());
     story.pool.abandon(ids[1].entry, waiting);

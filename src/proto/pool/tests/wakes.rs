@@ -24,15 +24,15 @@ fn cut_over() -> (Story, ConnectionId, ConnectionId) {
     let mut config = config();
     config.connection.command_timeout = SECOND * 60;
     let (mut story, old) = Story::ready(config);
-    story.submit_to(ONLY, Lane(1), "a1", 1);
-    story.submit_to(ONLY, Lane(2), "b1", 1);
+    story.submit_to(ONLY, HandleId(1), "a1", 1);
+    story.submit_to(ONLY, HandleId(2), "b1", 1);
     story.written(old);
     story.receive(old, moving(1, 2, Some(OTHER)));
     story.run(SECOND);
     let new = story.dialed();
     story.accept(new, OTHER, &Server::new());
-    story.submit_to(ONLY, Lane(1), "a2", 1);
-    story.submit_to(ONLY, Lane(2), "b2", 1);
+    story.submit_to(ONLY, HandleId(1), "a2", 1);
+    story.submit_to(ONLY, HandleId(2), "b2", 1);
     assert_eq!(story.written(new), "", "both wait for replies to what went before");
     forget(&mut story);
     (story, old, new)
@@ -78,7 +78,7 @@ fn nothing_is_woken_for_a_predecessor_that_holds_nothing() {
     story.receive(old, b"+b1\r\n");
     story.written(new);
     forget(&mut story);
-    story.submit_to(ONLY, Lane(3), "c", 1);
+    story.submit_to(ONLY, HandleId(3), "c", 1);
     assert_eq!(story.written(new), "c");
     assert!(!is_woken(&mut story, new));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::proto::connection::{
-    Connection, ConnectionConfig, Deliver, Greeting, Lane, Queue, QueueBounds, Ticket,
+    Connection, ConnectionConfig, Deliver, HandleId, HandshakeConfig, Queue, QueueBounds, Ticket,
 };
 use crate::proto::error::Failure;
 
@@ -43,7 +43,7 @@ impl Deliver for Delivered {
 impl Line {
     fn ready() -> Line {
         let config = ConnectionConfig {
-            greeting: Arc::new(Greeting::default()),
+            handshake: Arc::new(HandshakeConfig::default()),
             limits: Limits::default(),
             in_flight_max: 100,
             connect_timeout: seconds(2),
@@ -81,7 +81,7 @@ impl Line {
     fn submit(&mut self) -> String {
         let ticket = Ticket(self.submitted);
         self.submitted += 1;
-        self.queue.submit(Lane(0), ticket, 1, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
+        self.queue.submit(HandleId(0), ticket, 1, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
         assert_eq!(self.transmit().len(), 1);
         match ticket.0 % 2 {
             0 => format!(":{}\r\n", ticket.0),

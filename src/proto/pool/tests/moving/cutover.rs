@@ -2,7 +2,7 @@
 
 use super::world::{Key, LATENCY};
 use super::*;
-use crate::proto::connection::{Greeting, Secret};
+use crate::proto::connection::{HandshakeConfig, Secret};
 
 const OLD: Key = (0, 1);
 
@@ -58,7 +58,7 @@ fn mv_inflight_pipeline_drains_on_old() {
     world.run(SECOND * 2);
     assert!(world.all_at(B) && world.sockets[&OLD].is_open);
     assert_eq!((world.pool.maintenance().draining, world.outcomes.answered.len()), (1, 0));
-    // The first byte to the new one overtakes nothing of its lane.
+    // The first byte to the new one overtakes nothing of its handle.
     for number in 1000..1007_u32 {
         world.submit(0, number % 7, &number.to_string());
     }
@@ -81,8 +81,8 @@ fn mv_unwritten_go_to_new_once() {
     // Each is 11 bytes long: two go out whole, and the third in part.
     world.take_more(OLD, 25);
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    for (lane, name) in (0..).zip(names) {
-        world.submit(0, lane, name);
+    for (handle, name) in (0..).zip(names) {
+        world.submit(0, handle, name);
     }
     world.run(ms(5));
     assert_eq!(world.ran(A), ["a", "b"]);
@@ -90,7 +90,7 @@ fn mv_unwritten_go_to_new_once() {
     world.run(SECOND * 2);
     assert_eq!(world.ran(B), ["d", "e", "f", "g", "h"]);
     assert!(world.sockets[&OLD].is_open, "half of a command is written");
-    // The lane of that command waits for it; a new one does not.
+    // The handle of that command waits for it; a new one does not.
     world.submit(0, 2, "after c");
     world.submit(0, 99, "i");
     world.run(SECOND);
@@ -130,7 +130,7 @@ fn mv_never_idle_submitter_cuts_over() {
 }
 
 #[test]
-fn lanes_that_wait_for_nothing_are_not_held() {
+fn handles_that_wait_for_nothing_are_not_held() {
     let mut world = World::of(1);
     world.server(A).is_stalled = true;
     for number in 0..5 {
@@ -196,14 +196,14 @@ fn a_server_that_never_closes_is_left_some_time_after_its_grace() {
 #[test]
 fn mv_session_state_carried() {
     let mut config = config();
-    let mut greeting = Greeting {
+    let mut greeting = HandshakeConfig {
         username: Some("ann".into()),
         password: Some(Secret("first".into())),
         client_name: Some("app".into()),
         database: 3,
-        ..Greeting::default()
+        ..HandshakeConfig::default()
     };
-    config.connection.greeting = Arc::new(greeting.clone());
+    config.connection.handshake = Arc::new(greeting.clone());
     let mut world = World::ready(config);
     world.push(A, &moving_to(0, 15, B));
     world.run(SECOND * 2);
@@ -217,7 +217,7 @@ fn mv_session_state_carried() {
     greeting.password = Some(Secret("second".into()));
     world.push(B, &moving_to(1, 15, C));
     world.run(ms(0));
-    world.pool.config.connection.greeting = Arc::new(greeting);
+    world.pool.config.connection.handshake = Arc::new(greeting);
     world.run(SECOND * 2);
     assert!(world.all_at(C));
     let after = &world.sockets[&(0, 3)].greeting;

@@ -126,7 +126,7 @@ fn an_entry_drains_so_many_connections_at_a_time_and_no_more() {
     let (mut story, mut current) = Story::ready(config);
     let mut waiting = Vec::new();
     for number in 2..20 {
-        story.submit_to(ONLY, Lane(number), "slow", 1);
+        story.submit_to(ONLY, HandleId(number), "slow", 1);
         story.written(current);
         let target = server(number as u8).to_string();
         story.receive(current, moving(i64::from(number), 60, Some(&target)));

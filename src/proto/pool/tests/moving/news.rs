@@ -122,8 +122,8 @@ fn another_shards_conflict_is_followed_and_its_stale_news_is_not() {
 fn other_shards_are_not_heard_where_maintenance_is_off_nor_at_the_end() {
     let mut config = config();
     config.maint.mode = Mode::Disabled;
-    config.connection.greeting =
-        Arc::new(crate::proto::connection::Greeting { mode: Mode::Disabled, ..Default::default() });
+    config.connection.handshake =
+        Arc::new(crate::proto::connection::HandshakeConfig { mode: Mode::Disabled, ..Default::default() });
     let mut world = World::ready(config);
     let now = world.now;
     read_by_another(&mut world, A, announced(1, 15, B), now);

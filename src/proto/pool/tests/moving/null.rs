@@ -2,7 +2,7 @@
 
 use super::world::LATENCY;
 use super::*;
-use crate::proto::connection::Greeting;
+use crate::proto::connection::HandshakeConfig;
 use crate::proto::maint::mode::EndpointType;
 
 #[test]
@@ -86,7 +86,8 @@ fn mv_null_despite_requested_type() {
         (EndpointType::None, "none"),
     ] {
         let mut config = named(1);
-        config.connection.greeting = Arc::new(Greeting { endpoint_type: kind, ..Greeting::default() });
+        config.connection.handshake =
+            Arc::new(HandshakeConfig { endpoint_type: kind, ..HandshakeConfig::default() });
         let mut world = World::ready(config);
         let asked = format!("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type {requested}");
         assert!(world.sockets[&(0, 1)].greeting.contains(&asked));

@@ -122,8 +122,8 @@ fn mv_same_seq_other_target() {
 #[test]
 fn mv_during_handshake() {
     let mut with_database = config_of(2);
-    let greeting = crate::proto::connection::Greeting { database: 2, ..Default::default() };
-    with_database.connection.greeting = Arc::new(greeting);
+    let greeting = crate::proto::connection::HandshakeConfig { database: 2, ..Default::default() };
+    with_database.connection.handshake = Arc::new(greeting);
     for with_hello in [true, false] {
         for target in [B, A] {
             let mut world = World::new(with_database.clone());

@@ -1,5 +1,5 @@
 //! Random announcements, servers that come and go, and random losses: whatever happens, each command is resolved once
-//! and runs once at most, each lane keeps its order, and in the end nothing is left of any of it.
+//! and runs once at most, each handle keeps its order, and in the end nothing is left of any of it.
 
 use std::collections::BTreeMap;
 
@@ -82,9 +82,9 @@ fn judge(world: &mut World, seed: u64, submitted: u32) {
     assert!(resolved.into_iter().eq(0..submitted), "seed {seed}: each is resolved once");
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     for one in &world.executed {
-        let (lane, number) = one.text.split_once(' ').unwrap();
+        let (handle, number) = one.text.split_once(' ').unwrap();
         let number = number.parse().unwrap();
-        let before = last.insert(lane, number);
+        let before = last.insert(handle, number);
         assert!(before < Some(number), "seed {seed}: {} after {before:?}", one.text);
     }
     let ran: Vec<u32> =
@@ -116,8 +116,8 @@ fn whatever_is_announced_everything_comes_to_rest() {
         let (mut seq, mut submitted) = (0, 0);
         for _ in 0..150 {
             if random.bool() {
-                let (entry, lane) = (random.u32(..ENTRIES), random.u32(..3));
-                let ticket = world.submit(entry, lane, &format!("{entry}-{lane} {submitted}"));
+                let (entry, handle) = (random.u32(..ENTRIES), random.u32(..3));
+                let ticket = world.submit(entry, handle, &format!("{entry}-{handle} {submitted}"));
                 assert_eq!(ticket, submitted);
                 submitted += 1;
             } else {

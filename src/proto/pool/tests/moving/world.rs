@@ -185,12 +185,12 @@ impl World {
     }
 
     /// Submits a command that is answered with its own text; its ticket.
-    pub(super) fn submit(&mut self, entry: u32, lane: u32, text: &str) -> u32 {
+    pub(super) fn submit(&mut self, entry: u32, handle: u32, text: &str) -> u32 {
         let ticket = u32::try_from(self.outcomes.texts.len()).unwrap();
         self.outcomes.texts.push(text.to_owned());
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
         let entry = EntryId(entry);
-        self.pool.submit(entry, Lane(lane), Ticket(ticket), 1, encode).unwrap();
+        self.pool.submit(entry, HandleId(handle), Ticket(ticket), 1, encode).unwrap();
         self.to_write.extend(self.pool.generation_in_use(entry).map(|generation| (entry.0, generation)));
         ticket
     }

@@ -167,7 +167,7 @@ fn a_large_value_is_read_into_the_memory_that_the_caller_gets() {
     assert_eq!(decoder.decode(&mut first), Ok(None));
     let mut direct = 0;
     let frame = loop {
-        let mut chunk = match decoder.space() {
+        let mut chunk = match decoder.read_buffer() {
             Some(space) => {
                 let count = space.len().min(rest.len()).min(100_000);
                 space[..count].copy_from_slice(&rest[..count]);

@@ -77,7 +77,7 @@ fn a_push_of_hundreds_of_megabytes_is_never_in_memory() {
     let ((), peak) = peak_of(|| {
         assert_eq!(decoder.decode(&mut head.as_bytes()), Ok(None));
         for _ in 0..CHUNKS {
-            assert!(decoder.space().is_none(), "there is no memory that it belongs to");
+            assert!(decoder.read_buffer().is_none(), "there is no memory that it belongs to");
             assert_eq!(decoder.decode(&mut &chunk[..]), Ok(None));
         }
     });

@@ -1,4 +1,4 @@
-//! [`Effective`]: a configuration that was checked, with nothing left open.
+//! [`ResolvedConfig`]: a configuration that was checked, with nothing left open.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(feature = "tls")]
 use super::Tls;
 use super::{Config, CredentialsProvider, Hook, Resolver, cores};
-use crate::proto::connection::{ConnectionConfig, Greeting, QueueBounds};
+use crate::proto::connection::{ConnectionConfig, HandshakeConfig, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::queue::HandoffLimits;
 use crate::proto::pool::PoolConfig;
@@ -15,14 +15,14 @@ use crate::proto::pool::PoolConfig;
 /// A checked configuration with every automatic value filled in. It prints as one `name = value` a line, without
 /// secrets.
 #[derive(Clone, Debug)]
-pub struct Effective {
+pub struct ResolvedConfig {
     pub(super) config: Config,
     pub(super) cores: Vec<Option<usize>>,
     pub(super) tcp_user_timeout: Duration,
     pub(super) reply_time_max: Duration,
 }
 
-impl Effective {
+impl ResolvedConfig {
     /// One element for each shard: the core that it is pinned to, if any.
     pub fn shard_cores(&self) -> &[Option<usize>] {
         &self.cores
@@ -59,7 +59,7 @@ impl Effective {
             ("idle_ping", limit(config.idle_ping)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
-            ("nap_before_park", config.nap_before_park.map_or("auto".to_owned(), |naps| naps.to_string())),
+            ("nap_before_park", config.wait_before_park.map_or("auto".to_owned(), |naps| naps.to_string())),
             ("limits.depth", config.limits.depth.to_string()),
             ("limits.elements", config.limits.elements.to_string()),
             ("limits.bytes", config.limits.bytes.to_string()),
@@ -155,8 +155,8 @@ impl Effective {
     }
 
     /// `None`: it depends on whose executor it is.
-    pub(crate) fn nap_before_park(&self) -> Option<bool> {
-        self.config.nap_before_park
+    pub(crate) fn wait_before_park(&self) -> Option<bool> {
+        self.config.wait_before_park
     }
 
     pub(crate) fn hook(&self) -> &Hook {
@@ -199,7 +199,7 @@ impl Effective {
 
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
         let config = &self.config;
-        let greeting = Greeting {
+        let greeting = HandshakeConfig {
             username: config.username.clone(),
             password: config.password.clone(),
             client_name: config.client_name.clone(),
@@ -212,7 +212,7 @@ impl Effective {
             endpoint: config.endpoint.clone(),
             connections: config.connections_per_shard,
             connection: ConnectionConfig {
-                greeting: Arc::new(greeting),
+                handshake: Arc::new(greeting),
                 limits: config.limits,
                 in_flight_max: config.in_flight_max,
                 connect_timeout: config.connect_timeout,
@@ -234,7 +234,7 @@ impl Effective {
 /// Where commands may wait for ever: a shard that nobody holds must end all the same.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(60);
 
-impl fmt::Display for Effective {
+impl fmt::Display for ResolvedConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.fields() {
             writeln!(f, "{name} = {value}")?;

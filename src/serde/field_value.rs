@@ -1,4 +1,4 @@
-//! [`Cell`]: one field of a row, which becomes what the struct wants it to be.
+//! [`FieldValue`]: one field of a row, which becomes what the struct wants it to be.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::command::FromReply;
 use crate::proto::resp::Frame;
 
 /// A value with the name of its field.
-pub(super) struct Cell {
+pub(super) struct FieldValue {
     pub(super) name: String,
     pub(super) value: Frame,
 }
@@ -21,9 +21,9 @@ pub(super) struct Cell {
 #[derive(Debug)]
 pub(super) struct Mismatch(String);
 
-impl Cell {
+impl FieldValue {
     fn read<T: FromReply>(self, expected: &str) -> Result<T, Mismatch> {
-        let Cell { name, value } = self;
+        let FieldValue { name, value } = self;
         T::from_reply(value).map_err(|_| Mismatch(format!("the field `{name}` is no {expected}")))
     }
 
@@ -52,7 +52,7 @@ macro_rules! numbers {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Cell {
+impl<'de> Deserializer<'de> for FieldValue {
     type Error = Mismatch;
 
     numbers!(deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16, deserialize_u32 visit_u32 u32);
@@ -150,10 +150,10 @@ impl<'de> Deserializer<'de> for Cell {
     forward_to_deserialize_any! { char str string unit unit_struct identifier }
 }
 
-impl IntoDeserializer<'_, Mismatch> for Cell {
-    type Deserializer = Cell;
+impl IntoDeserializer<'_, Mismatch> for FieldValue {
+    type Deserializer = FieldValue;
 
-    fn into_deserializer(self) -> Cell {
+    fn into_deserializer(self) -> FieldValue {
         self
     }
 }

@@ -1,7 +1,7 @@
-//! [`Gate`]: the one place that decides whether a client goes where a server sends it.
+//! [`TargetFilter`]: the one place that decides whether a client goes where a server sends it.
 //!
-//! The pool asks it twice: when a target is named ([`Gate::name`]), and when its name is resolved and about to be
-//! dialed ([`Gate::judge`]). Nothing that a server names is dialed without the second.
+//! The pool asks it twice: when a target is named ([`TargetFilter::admit`]), and when its name is resolved and about to be
+//! dialed ([`TargetFilter::check_address`]). Nothing that a server names is dialed without the second.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,12 +65,12 @@ impl fmt::Display for Redirection {
 
 /// Who sends the client somewhere, and by which message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct RedirectSource {
     pub(crate) by: SocketAddr,
     pub(crate) how: Redirection,
 }
 
-impl fmt::Display for Sent {
+impl fmt::Display for RedirectSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {}", self.how, self.by)
     }
@@ -96,25 +96,30 @@ pub(crate) enum Refusal {
 
 /// What one pool lets through, and what it has seen lately.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct TargetFilter {
     targets: Targets,
     configured: Endpoint,
     /// The targets that were named within the last minute, and since when.
     named: BTreeMap<(Redirection, Endpoint), Instant>,
-    /// The targets whose refusal the watchers were told of within the last minute.
-    told: BTreeMap<Endpoint, Instant>,
+    /// The targets whose refusal the watchers were told within the last minute.
+    reported: BTreeMap<Endpoint, Instant>,
 }
 
-impl Gate {
+impl TargetFilter {
     pub(crate) fn new(targets: Targets, configured: Endpoint) -> Self {
-        Gate { targets, configured, named: BTreeMap::new(), told: BTreeMap::new() }
+        TargetFilter { targets, configured, named: BTreeMap::new(), reported: BTreeMap::new() }
     }
 
     /// A server names a target. One that is an address is judged at once.
     ///
     /// # Errors
     /// Why it is not gone to.
-    pub(crate) fn name(&mut self, sent: Sent, target: &Endpoint, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn admit(
+        &mut self,
+        sent: RedirectSource,
+        target: &Endpoint,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         if self.is_ours(sent, target) {
             return Ok(());
         }
@@ -128,14 +133,19 @@ impl Gate {
         if target.path().is_some() {
             return Err(Refusal::Unix);
         }
-        target.socket_addr().map_or(Ok(()), |address| self.judge(sent, target, address))
+        target.socket_addr().map_or(Ok(()), |address| self.check_address(sent, target, address))
     }
 
     /// A target that a server has named leads to this address, which is about to be dialed.
     ///
     /// # Errors
     /// Why it must not be.
-    pub(crate) fn judge(&self, sent: Sent, target: &Endpoint, address: SocketAddr) -> Result<(), Refusal> {
+    pub(crate) fn check_address(
+        &self,
+        sent: RedirectSource,
+        target: &Endpoint,
+        address: SocketAddr,
+    ) -> Result<(), Refusal> {
         if self.is_ours(sent, target) || is_same(address, sent.by) {
             return Ok(());
         }
@@ -157,17 +167,17 @@ impl Gate {
     }
 
     /// A target was refused: whether the watchers have to be told, which they are once a minute.
-    pub(crate) fn is_news(&mut self, target: &Endpoint, now: Instant) -> bool {
-        self.told.retain(|_, at| now.since(*at) < MINUTE);
-        if self.told.contains_key(target) || self.told.len() >= TOLD_MAX {
+    pub(crate) fn should_report(&mut self, target: &Endpoint, now: Instant) -> bool {
+        self.reported.retain(|_, at| now.since(*at) < MINUTE);
+        if self.reported.contains_key(target) || self.reported.len() >= REPORTED_MAX {
             return false;
         }
-        self.told.insert(target.clone(), now);
+        self.reported.insert(target.clone(), now);
         true
     }
 
     /// The user's own choice, or the server that the client is at already.
-    fn is_ours(&self, sent: Sent, target: &Endpoint) -> bool {
+    fn is_ours(&self, sent: RedirectSource, target: &Endpoint) -> bool {
         target.is_same(&self.configured) || target.is_same(&Endpoint::from(sent.by))
     }
 }
@@ -181,8 +191,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const MOVING_TARGETS_MAX: usize = 32;
 /// The same for everything that names nodes of a cluster: more than the largest has.
 const TARGETS_MAX: usize = 4096;
-/// How many refused targets are told of within a minute.
-const TOLD_MAX: usize = 32;
+/// How many refused targets are reported within a minute.
+const REPORTED_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -204,18 +214,18 @@ mod tests {
         Instant::from_nanos(seconds * 1_000_000_000)
     }
 
-    fn gate(targets: &str) -> Gate {
-        Gate::new(targets.parse().unwrap(), "redis.example:6379".parse().unwrap())
+    fn filter(targets: &str) -> TargetFilter {
+        TargetFilter::new(targets.parse().unwrap(), "redis.example:6379".parse().unwrap())
     }
 
-    fn sent(by: &str, how: Redirection) -> Sent {
-        Sent { by: format!("{by}:6379").parse().unwrap(), how }
+    fn sent(by: &str, how: Redirection) -> RedirectSource {
+        RedirectSource { by: format!("{by}:6379").parse().unwrap(), how }
     }
 
     /// Whether a server at `by` may send a client to `address`.
-    fn allows(gate: &mut Gate, by: &str, address: &str) -> bool {
+    fn allows(filter: &mut TargetFilter, by: &str, address: &str) -> bool {
         let target = address.parse().unwrap();
-        gate.name(sent(by, Redirection::Moving), &target, at(0)).is_ok()
+        filter.admit(sent(by, Redirection::Moving), &target, at(0)).is_ok()
     }
 
     #[test]
@@ -223,7 +233,7 @@ mod tests {
         let classes = ["127.0.0.2:1", "169.254.169.254:80", "10.0.0.2:1", "8.8.8.8:1"];
         for (by, narrowest) in [("127.0.0.1", 0), ("169.254.0.1", 1), ("10.0.0.1", 2), ("8.8.4.4", 3)] {
             for (class, address) in classes.iter().enumerate() {
-                let allowed = allows(&mut gate("same-reach"), by, address);
+                let allowed = allows(&mut filter("same-reach"), by, address);
                 assert_eq!(allowed, class >= narrowest, "{by} sends to {address}");
             }
         }
@@ -232,40 +242,45 @@ mod tests {
             ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "255.255.255.255:1", "[ff02::1]:1", "[::ffff:0.0.0.0]:1"]
         {
             for targets in ["same-reach", "any", "0.0.0.0/0,::/0"] {
-                assert!(!allows(&mut gate(targets), "127.0.0.1", address), "{targets} {address}");
+                assert!(!allows(&mut filter(targets), "127.0.0.1", address), "{targets} {address}");
             }
         }
         // An IPv4 address in the clothes of IPv6 is what it is, on both sides.
-        assert!(!allows(&mut gate("same-reach"), "10.0.0.1", "[::ffff:127.0.0.1]:1"));
-        assert!(!allows(&mut gate("same-reach"), "[::ffff:8.8.8.8]", "10.0.0.1:1"));
-        assert!(allows(&mut gate("same-reach"), "[::ffff:10.0.0.1]", "10.0.0.2:1"));
+        assert!(!allows(&mut filter("same-reach"), "10.0.0.1", "[::ffff:127.0.0.1]:1"));
+        assert!(!allows(&mut filter("same-reach"), "[::ffff:8.8.8.8]", "10.0.0.1:1"));
+        assert!(allows(&mut filter("same-reach"), "[::ffff:10.0.0.1]", "10.0.0.2:1"));
         // Unix sockets are never named, and the port is one.
         let unix = Endpoint::unix("/run/redis.sock").unwrap();
         assert_eq!(
-            gate("any").name(sent("127.0.0.1", Redirection::Moving), &unix, at(0)),
+            filter("any").admit(sent("127.0.0.1", Redirection::Moving), &unix, at(0)),
             Err(Refusal::Unix)
         );
         let (target, no_port) = ("name:1".parse().unwrap(), "10.0.0.2:0".parse().unwrap());
-        assert!(gate("any").judge(sent("10.0.0.1", Redirection::Moving), &target, no_port).is_err());
+        assert!(
+            filter("any").check_address(sent("10.0.0.1", Redirection::Moving), &target, no_port).is_err()
+        );
     }
 
     #[test]
     fn the_configured_endpoint_and_the_peer_itself_are_always_allowed() {
         for targets in ["same-reach", "192.0.2.1"] {
-            let (mut gate, by) = (gate(targets), sent("8.8.8.8", Redirection::Moving));
+            let (mut filter, by) = (filter(targets), sent("8.8.8.8", Redirection::Moving));
             let configured = "REDIS.example.:6379".parse().unwrap();
-            assert_eq!(gate.name(by, &configured, at(0)), Ok(()));
-            assert_eq!(gate.judge(by, &configured, "127.0.0.1:6379".parse().unwrap()), Ok(()));
-            assert_eq!(gate.name(by, &"8.8.8.8:6379".parse().unwrap(), at(0)), Ok(()));
-            let other_port =
-                gate.judge(by, &"redis.example:22".parse().unwrap(), "127.0.0.1:22".parse().unwrap());
+            assert_eq!(filter.admit(by, &configured, at(0)), Ok(()));
+            assert_eq!(filter.check_address(by, &configured, "127.0.0.1:6379".parse().unwrap()), Ok(()));
+            assert_eq!(filter.admit(by, &"8.8.8.8:6379".parse().unwrap(), at(0)), Ok(()));
+            let other_port = filter.check_address(
+                by,
+                &"redis.example:22".parse().unwrap(),
+                "127.0.0.1:22".parse().unwrap(),
+            );
             assert!(other_port.is_err());
         }
     }
 
     #[test]
     fn sc_target_only_list() {
-        let mut gate = gate("10.0.0.0/8,.nodes.example.com,127.0.0.1:7001");
+        let mut filter = filter("10.0.0.0/8,.nodes.example.com,127.0.0.1:7001");
         for (address, allowed) in [
             ("10.9.9.9:1", true),
             ("11.0.0.1:1", false),
@@ -273,7 +288,7 @@ mod tests {
             ("127.0.0.1:7002", false),
             ("8.8.8.8:6379", false),
         ] {
-            assert_eq!(allows(&mut gate, "203.0.113.1", address), allowed, "{address}");
+            assert_eq!(allows(&mut filter, "203.0.113.1", address), allowed, "{address}");
         }
         // A listed name may resolve to anything but what no server can be at; another is judged by its address.
         let by = sent("203.0.113.1", Redirection::Moving);
@@ -283,25 +298,25 @@ mod tests {
             ("evil.example.com:1", "192.168.0.1:1", false),
             ("evil.example.com:1", "10.0.0.1:1", true),
         ] {
-            let judged = gate.judge(by, &name.parse().unwrap(), address.parse().unwrap());
+            let judged = filter.check_address(by, &name.parse().unwrap(), address.parse().unwrap());
             assert_eq!(judged.is_ok(), allowed, "{name} at {address}");
         }
-        assert!(allows(&mut self::gate("any"), "203.0.113.1", "127.0.0.1:22"), "any is any");
+        assert!(allows(&mut self::filter("any"), "203.0.113.1", "127.0.0.1:22"), "any is any");
     }
 
     #[test]
     fn sc_redirect_and_slots_follow_the_rule() {
         for how in ALL {
-            let mut gate = gate("same-reach");
+            let mut filter = filter("same-reach");
             let by = sent("203.0.113.1", how);
             for target in ["10.0.0.1:1", "127.0.0.1:1", "169.254.169.254:80"] {
                 let target = target.parse().unwrap();
-                assert!(gate.name(by, &target, at(0)).is_err(), "{how} {target}");
+                assert!(filter.admit(by, &target, at(0)).is_err(), "{how} {target}");
             }
             let name = "node.example.com:1".parse().unwrap();
-            assert_eq!(gate.name(by, &name, at(0)), Ok(()), "a name is judged by where it leads");
-            assert!(gate.judge(by, &name, "10.0.0.1:1".parse().unwrap()).is_err(), "{how}");
-            assert_eq!(gate.judge(by, &name, "203.0.113.2:1".parse().unwrap()), Ok(()), "{how}");
+            assert_eq!(filter.admit(by, &name, at(0)), Ok(()), "a name is judged by where it leads");
+            assert!(filter.check_address(by, &name, "10.0.0.1:1".parse().unwrap()).is_err(), "{how}");
+            assert_eq!(filter.check_address(by, &name, "203.0.113.2:1".parse().unwrap()), Ok(()), "{how}");
         }
         // The targets of a push as it is read today.
         let mut bytes: &[u8] =
@@ -314,37 +329,39 @@ mod tests {
         else {
             panic!("not read")
         };
-        let (mut gate, by) = (gate("same-reach"), sent("203.0.113.1", Redirection::SlotsMigrated));
-        let allowed: Vec<_> =
-            moves.iter().map(|moved| gate.name(by, moved.target.as_ref().unwrap(), at(0)).is_ok()).collect();
+        let (mut filter, by) = (filter("same-reach"), sent("203.0.113.1", Redirection::SlotsMigrated));
+        let allowed: Vec<_> = moves
+            .iter()
+            .map(|moved| filter.admit(by, moved.target.as_ref().unwrap(), at(0)).is_ok())
+            .collect();
         assert_eq!(allowed, [false, true]);
     }
 
     #[test]
     fn distinct_targets_are_bounded_within_a_minute() {
-        let (mut gate, by) = (gate("any"), sent("10.0.0.1", Redirection::Moving));
+        let (mut filter, by) = (filter("any"), sent("10.0.0.1", Redirection::Moving));
         let target = |number: usize| Endpoint::new(format!("name-{number}"), 1).unwrap();
         for number in 0..MOVING_TARGETS_MAX {
-            assert_eq!(gate.name(by, &target(number), at(0)), Ok(()));
+            assert_eq!(filter.admit(by, &target(number), at(0)), Ok(()));
         }
         for number in 0..100_000 {
-            let refused = gate.name(by, &target(MOVING_TARGETS_MAX + number), at(59));
+            let refused = filter.admit(by, &target(MOVING_TARGETS_MAX + number), at(59));
             assert_eq!(refused, Err(Refusal::TooMany(MOVING_TARGETS_MAX)));
         }
-        assert_eq!(gate.named.len(), MOVING_TARGETS_MAX, "memory is bounded");
-        assert_eq!(gate.name(by, &target(0), at(59)), Ok(()), "a known one is no other");
-        assert_eq!(gate.name(by, &target(MOVING_TARGETS_MAX), at(60)), Ok(()));
+        assert_eq!(filter.named.len(), MOVING_TARGETS_MAX, "memory is bounded");
+        assert_eq!(filter.admit(by, &target(0), at(59)), Ok(()), "a known one is no other");
+        assert_eq!(filter.admit(by, &target(MOVING_TARGETS_MAX), at(60)), Ok(()));
     }
 
     #[test]
     fn a_refusal_is_told_once_per_target_and_minute() {
-        let mut gate = gate("any");
+        let mut filter = filter("any");
         let target = |number: usize| Endpoint::new(format!("name-{number}"), 1).unwrap();
-        assert!(gate.is_news(&target(0), at(0)) && !gate.is_news(&target(0), at(59)));
-        assert!(gate.is_news(&target(1), at(59)) && gate.is_news(&target(0), at(60)));
+        assert!(filter.should_report(&target(0), at(0)) && !filter.should_report(&target(0), at(59)));
+        assert!(filter.should_report(&target(1), at(59)) && filter.should_report(&target(0), at(60)));
         for number in 0..1000 {
-            gate.is_news(&target(number), at(60));
+            filter.should_report(&target(number), at(60));
         }
-        assert!(gate.told.len() <= TOLD_MAX);
+        assert!(filter.reported.len() <= REPORTED_MAX);
     }
 }

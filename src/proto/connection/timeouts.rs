@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Allowance, Connection, Deliver, Phase};
+use super::{Connection, Deliver, Phase, TimeoutWindow};
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::time::{Instant, earliest};
 
 /// How long replies may take, and what goes on while they do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) allowance: Allowance,
+pub(crate) struct ReplyDeadline {
+    pub(crate) allowance: TimeoutWindow,
     /// The maintenance that was announced while what is overdue has waited.
     pub(crate) maintenance: Option<&'static str>,
 }
@@ -22,7 +22,7 @@ impl Connection {
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
-        patience: &Patience,
+        patience: &ReplyDeadline,
         deliver: &mut impl Deliver,
     ) -> Result<(), CloseReason> {
         match self.phase {
@@ -39,7 +39,7 @@ impl Connection {
             Phase::Ready { .. } => {}
         }
         if self.ping_at().is_some_and(|at| now >= at) {
-            self.own.ping();
+            self.internal.ping();
         }
         let Some(until) = patience.allowance.expired_until(now) else { return Ok(()) };
         let overdue = match self.in_flight.oldest() {
@@ -52,7 +52,7 @@ impl Connection {
                 let outcome = Outcome::Ambiguous;
                 deliver.fail(
                     ticket,
-                    Failure::TimedOut { outcome, after, obstacle: None, maintenance, blocked: None },
+                    Failure::TimedOut { outcome, after, last_error: None, maintenance, blocked: None },
                 );
             });
             // Silence for as long as a reply may take, while replies are due, is the sign of a dead peer.
@@ -66,7 +66,7 @@ impl Connection {
 
     /// When [`Connection::handle_timeout`] has something to do, as far as is known now.
     #[inline]
-    pub(crate) fn next_timeout(&self, allowance: &Allowance) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, allowance: &TimeoutWindow) -> Option<Instant> {
         match self.phase {
             Phase::Dialing { until, .. } | Phase::Handshaking { until, .. } => {
                 earliest(Some(until), self.reply_until())
@@ -83,7 +83,7 @@ impl Connection {
     /// When it asks whether anybody is there: after some silence, if no reply is awaited.
     #[inline]
     fn ping_at(&self) -> Option<Instant> {
-        let is_idle = self.in_flight.is_empty() && !self.draining && !self.own.is_due();
+        let is_idle = self.in_flight.is_empty() && !self.draining && !self.internal.is_due();
         (is_idle && self.idle_ping < Duration::MAX).then(|| self.last_received.after(self.idle_ping))
     }
 

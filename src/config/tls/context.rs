@@ -1,4 +1,4 @@
-//! [`Material`]: what was made of the certificates that were read, for all connections until they are read again.
+//! [`TlsContext`]: what was made of the certificates that were read, for all connections until they are read again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,11 +9,11 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::verifier::{Anybody, EitherName};
+use super::verifier::{AcceptAny, EitherName};
 use super::{ConfigError, Settings, TlsVersion};
 use crate::proto::endpoint::TlsNames;
 
-pub(super) struct Material {
+pub(super) struct TlsContext {
     /// Verifies against the one name that is asked for.
     strict: Arc<ClientConfig>,
     /// What [`EitherName`] is built on; none if nothing is verified.
@@ -23,10 +23,10 @@ pub(super) struct Material {
     either: Mutex<Vec<(TlsNames, Arc<ClientConfig>)>>,
 }
 
-impl Material {
+impl TlsContext {
     /// Reads all files. It blocks.
     pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
-        let wrong = |knob, error: rustls::Error| ConfigError::new(knob, error.to_string());
+        let wrong = |setting, error: rustls::Error| ConfigError::new(setting, error.to_string());
         if let Some(name) = &settings.server_name {
             let parsed = ServerName::try_from(name.strip_suffix('.').unwrap_or(name));
             parsed.map_err(|error| ConfigError::new("tls.server_name", format!("{name:?}: {error}")))?;
@@ -42,7 +42,7 @@ impl Material {
         // Authorities are read even if nobody asks them: a file that is wrong is wrong.
         let roots = settings.roots()?;
         let (verifier, used): (_, Arc<dyn ServerCertVerifier>) = if settings.is_unverified {
-            (None, Arc::new(Anybody(provider)))
+            (None, Arc::new(AcceptAny(provider)))
         } else {
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
@@ -56,7 +56,7 @@ impl Material {
                 .with_client_auth_cert(chain.certificates(CLIENT_CERTIFICATE)?, key.key("tls.client_key")?)
                 .map_err(|error| chain.wrong(CLIENT_CERTIFICATE, &error))?,
         };
-        Ok(Material { strict: Arc::new(strict), verifier, either: Mutex::default() })
+        Ok(TlsContext { strict: Arc::new(strict), verifier, either: Mutex::default() })
     }
 
     pub(super) fn connector(
@@ -85,7 +85,7 @@ impl Material {
 }
 
 #[cfg(test)]
-impl Material {
+impl TlsContext {
     pub(super) fn pairs(&self) -> usize {
         self.either.lock().unwrap().len()
     }

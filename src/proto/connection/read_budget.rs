@@ -1,4 +1,4 @@
-//! [`Share`]: how much of one connection a driver reads before other tasks of its shard run.
+//! [`ReadBudget`]: how much of one connection a driver reads before other tasks of its shard run.
 //!
 //! The connections of a shard take turns. A server that sends nothing but pushes, or one endless reply, must not make
 //! the commands on other connections wait: a turn is bounded in time, and so is each read within it, by its size. What
@@ -11,7 +11,7 @@ use crate::proto::time::Instant;
 
 /// What one connection may be read, turn by turn.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct ReadBudget {
     /// When this turn began, and when the last read of it was handled.
     began: Instant,
     handled: Instant,
@@ -19,13 +19,13 @@ pub(crate) struct Share {
     read_max: usize,
 }
 
-impl Default for Share {
+impl Default for ReadBudget {
     fn default() -> Self {
-        Share { began: Instant::default(), handled: Instant::default(), reads: 0, read_max: READ_MAX }
+        ReadBudget { began: Instant::default(), handled: Instant::default(), reads: 0, read_max: READ_MAX }
     }
 }
 
-impl Share {
+impl ReadBudget {
     /// A turn begins.
     pub(crate) fn begin(&mut self) {
         self.reads = 0;
@@ -80,7 +80,7 @@ mod tests {
 
     /// A connection on which there is always more to read, at so much a byte: the longest of so many turns, after the
     /// first few.
-    fn longest_turn(share: &mut Share, nanos_per_byte: u64, turns: usize) -> Duration {
+    fn longest_turn(share: &mut ReadBudget, nanos_per_byte: u64, turns: usize) -> Duration {
         let (mut now, mut longest) = (Instant::from_nanos(1), Duration::ZERO);
         for turn in 0..turns {
             share.begin();
@@ -101,14 +101,14 @@ mod tests {
     fn sc_push_flood_other_connections_unharmed() {
         // From what kernels copy to what the costliest pushes take to be understood.
         for nanos_per_byte in [0, 1, 6, 30, 60] {
-            let longest = longest_turn(&mut Share::default(), nanos_per_byte, 1_000);
+            let longest = longest_turn(&mut ReadBudget::default(), nanos_per_byte, 1_000);
             assert!(longest <= TURN_TIME_MAX + READ_TIME_MAX * 2, "{nanos_per_byte} ns a byte: {longest:?}");
         }
     }
 
     #[test]
     fn what_is_cheap_is_read_in_large_pieces_again() {
-        let mut share = Share::default();
+        let mut share = ReadBudget::default();
         longest_turn(&mut share, 60, 100);
         assert!(share.read_max() <= 2 * READ_MIN);
         longest_turn(&mut share, 0, 20);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_turn_reads_at_least_once_and_never_without_end() {
-        let mut share = Share::default();
+        let mut share = ReadBudget::default();
         for _ in 0..3 {
             share.begin();
             let same = Instant::from_nanos(7);

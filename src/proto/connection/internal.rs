@@ -17,7 +17,7 @@ use crate::proto::time::Instant;
 
 /// What a command of the connection's own is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
+pub(crate) enum InternalCommand {
     /// Is anybody there?
     Ping,
     /// Logs in again, as whoever it is from now on.
@@ -26,27 +26,27 @@ pub(crate) enum Own {
 
 /// What a reply says that concerns more than the command which it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Remark {
+pub(crate) enum StateChange {
     /// New credentials were taken, or, in the server's words, were not.
     LoggedIn(Result<(), String>),
     /// The server does not know who we are any more.
     LoggedOut,
     /// The server is not what it was: another one may be.
-    Unfit(ServerState),
+    Demoted(ServerState),
 }
 
 /// What is to be written, what is awaited, and what was heard.
 #[derive(Debug, Default)]
-pub(super) struct OwnCommands {
+pub(super) struct InternalCommands {
     login: Option<Arc<Credentials>>,
     ping: bool,
     /// How many times it has written `AUTH` and got no answer.
     logins_awaited: usize,
     /// None twice, so that there are only a few.
-    remarks: Vec<Remark>,
+    changes: Vec<StateChange>,
 }
 
-impl OwnCommands {
+impl InternalCommands {
     /// Log in with these, and forget those that were not written yet.
     pub(super) fn log_in(&mut self, credentials: Arc<Credentials>) {
         self.login = Some(credentials);
@@ -78,12 +78,12 @@ impl OwnCommands {
         let before = out.len();
         if let Some(credentials) = self.login.take() {
             credentials.write_auth(out);
-            in_flight.push_own(Own::Auth, out.len() - before, now);
+            in_flight.push_internal(InternalCommand::Auth, out.len() - before, now);
             self.logins_awaited += 1;
         }
         if std::mem::take(&mut self.ping) && in_flight.is_empty() {
             Encoder::command(out, 1).bytes(b"PING");
-            in_flight.push_own(Own::Ping, out.len() - before, now);
+            in_flight.push_internal(InternalCommand::Ping, out.len() - before, now);
         }
     }
 
@@ -95,16 +95,16 @@ impl OwnCommands {
 
     /// Gives what was never written back to the queue, but for what is the connection's own.
     pub(super) fn return_others(&mut self, items: VecDeque<Item>, mut bytes: &[u8], queue: &mut Queue) {
-        if items.iter().all(|item| item.own.is_none()) {
+        if items.iter().all(|item| item.internal.is_none()) {
             return queue.put_back(items, bytes);
         }
         let (mut others, mut kept) = (VecDeque::new(), Vec::new());
         for item in items {
             let (command, rest) = bytes.split_at_checked(item.length).unwrap_or((bytes, &[]));
             bytes = rest;
-            match item.own {
-                Some(Own::Auth) => self.logins_awaited = self.logins_awaited.saturating_sub(1),
-                Some(Own::Ping) => {}
+            match item.internal {
+                Some(InternalCommand::Auth) => self.logins_awaited = self.logins_awaited.saturating_sub(1),
+                Some(InternalCommand::Ping) => {}
                 None => {
                     kept.extend_from_slice(command);
                     others.push_back(item);
@@ -115,20 +115,20 @@ impl OwnCommands {
     }
 
     /// The reply to one of them.
-    pub(super) fn handle_reply(&mut self, own: Own, reply: Frame) {
+    pub(super) fn handle_reply(&mut self, internal: InternalCommand, reply: Frame) {
         let refusal = match reply.without_attributes() {
             Frame::Error(reply) => Some(reply),
             _ => None,
         };
-        match own {
-            Own::Auth => {
+        match command {
+            InternalCommand::Auth => {
                 self.logins_awaited = self.logins_awaited.saturating_sub(1);
                 // What became of earlier ones does not matter.
                 if !self.is_logging_in() {
-                    self.note(Remark::LoggedIn(refusal.map_or(Ok(()), |reply| Err(text(&reply)))));
+                    self.note(StateChange::LoggedIn(refusal.map_or(Ok(()), |reply| Err(text(&reply)))));
                 }
             }
-            Own::Ping => {
+            InternalCommand::Ping => {
                 if let Some(reply) = refusal {
                     self.handle_error(&reply);
                 }
@@ -140,28 +140,29 @@ impl OwnCommands {
     #[cold]
     pub(super) fn handle_error(&mut self, reply: &[u8]) {
         match ServerState::of(reply) {
-            Some(ServerState::NoAuth) => self.note(Remark::LoggedOut),
+            Some(ServerState::NoAuth) => self.note(StateChange::LoggedOut),
             Some(state @ (ServerState::ReadOnly | ServerState::MasterDown)) => {
-                self.note(Remark::Unfit(state))
+                self.note(StateChange::Demoted(state))
             }
             _ => {}
         }
     }
 
-    fn note(&mut self, remark: Remark) {
-        if !self.remarks.contains(&remark) {
-            self.remarks
-                .retain(|earlier| !matches!((earlier, &remark), (Remark::LoggedIn(_), Remark::LoggedIn(_))));
-            self.remarks.push(remark);
+    fn note(&mut self, change: StateChange) {
+        if !self.changes.contains(&change) {
+            self.changes.retain(|earlier| {
+                !matches!((earlier, &change), (StateChange::LoggedIn(_), StateChange::LoggedIn(_)))
+            });
+            self.changes.push(change);
         }
     }
 
     #[inline]
-    pub(super) fn has_remarks(&self) -> bool {
-        !self.remarks.is_empty()
+    pub(super) fn has_state_changes(&self) -> bool {
+        !self.changes.is_empty()
     }
 
-    pub(super) fn take_remarks(&mut self) -> Vec<Remark> {
-        std::mem::take(&mut self.remarks)
+    pub(super) fn take_state_changes(&mut self) -> Vec<StateChange> {
+        std::mem::take(&mut self.changes)
     }
 }

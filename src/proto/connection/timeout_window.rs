@@ -1,4 +1,4 @@
-//! [`Allowance`]: how long something may take. The only place that computes a deadline.
+//! [`TimeoutWindow`]: how long something may take. The only place that computes a deadline.
 //!
 //! A window that opens or closes changes one value for all commands at once: none of them has a timer of its own, and
 //! what has expired is worked out when the timer of the oldest fires.
@@ -11,17 +11,17 @@ use crate::proto::time::Instant;
 ///
 /// Relaxing never shortens a deadline. [`Duration::MAX`] stands for ever: a deadline at the end of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Allowance {
+pub(crate) struct TimeoutWindow {
     normal: Duration,
     /// Never less than `normal`.
     relaxed: Duration,
     until: Option<Instant>,
 }
 
-impl Allowance {
+impl TimeoutWindow {
     /// `relaxed`, if that is longer, before `until`.
     pub(crate) fn relaxed(normal: Duration, relaxed: Duration, until: Option<Instant>) -> Self {
-        Allowance { normal, relaxed: normal.max(relaxed), until }
+        TimeoutWindow { normal, relaxed: normal.max(relaxed), until }
     }
 
     /// What is in effect at `now`.
@@ -43,7 +43,7 @@ impl Allowance {
 
     /// What began at or before this has expired at `now`; `None` if nothing can have.
     ///
-    /// It is [`Allowance::deadline`] turned around: begun at `from`, something has expired if and only if its deadline
+    /// It is [`TimeoutWindow::deadline`] turned around: begun at `from`, something has expired if and only if its deadline
     /// is not after `now`.
     pub(crate) fn expired_until(&self, now: Instant) -> Option<Instant> {
         if now == Instant::END {
@@ -70,10 +70,10 @@ mod tests {
 
     #[test]
     fn rt_max_merge() {
-        let longer = Allowance::relaxed(seconds(30), seconds(10), Some(at(100)));
+        let longer = TimeoutWindow::relaxed(seconds(30), seconds(10), Some(at(100)));
         assert_eq!((longer.at(at(0)), longer.deadline(at(0))), (seconds(30), at(30)));
         assert_eq!(longer.deadline(at(95)), at(125));
-        let endless = Allowance::relaxed(Duration::MAX, seconds(10), Some(at(100)));
+        let endless = TimeoutWindow::relaxed(Duration::MAX, seconds(10), Some(at(100)));
         assert_eq!(endless.at(at(0)), Duration::MAX);
         assert_eq!(endless.expired_until(at(10_000)), None, "infinite stays infinite");
         assert_eq!(endless.deadline(at(1)), Instant::from_nanos(u64::MAX));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_window_gives_time_and_takes_none() {
-        let allowance = Allowance::relaxed(seconds(1), seconds(10), Some(at(60)));
+        let allowance = TimeoutWindow::relaxed(seconds(1), seconds(10), Some(at(60)));
         assert_eq!(allowance.deadline(at(0)), at(10));
         assert_eq!(allowance.deadline(at(55)), at(60), "the end of the window ends the patience");
         assert_eq!(allowance.deadline(at(59)), at(60), "but what is new gets its normal time");
@@ -96,7 +96,7 @@ mod tests {
         );
         assert!(allowance.was_relaxed(at(60)), "what expires now began at 59 or before");
         assert!(!allowance.was_relaxed(at(61)), "what began at 60 owes it nothing");
-        let strict = Allowance::relaxed(seconds(1), seconds(1), None);
+        let strict = TimeoutWindow::relaxed(seconds(1), seconds(1), None);
         assert_eq!((strict.at(at(0)), strict.deadline(at(5))), (seconds(1), at(6)));
         assert_eq!(strict.expired_until(Instant::from_nanos(5)), None);
     }
@@ -119,10 +119,10 @@ mod tests {
             now in nanos(),
         ) {
             let (from, now) = (Instant::from_nanos(from), Instant::from_nanos(now));
-            let allowance = Allowance::relaxed(normal, relaxed, until.map(Instant::from_nanos));
+            let allowance = TimeoutWindow::relaxed(normal, relaxed, until.map(Instant::from_nanos));
             let deadline = allowance.deadline(from);
             prop_assert_eq!(allowance.expired_until(now).is_some_and(|until| from <= until), deadline <= now);
-            prop_assert!(deadline >= Allowance::relaxed(normal, normal, None).deadline(from), "relaxing never shortens");
+            prop_assert!(deadline >= TimeoutWindow::relaxed(normal, normal, None).deadline(from), "relaxing never shortens");
         }
     }
 }
