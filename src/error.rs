@@ -333,8 +333,8 @@ impl From<Failure> for Error {
             Failure::TimedOut { after, last_error: Some(last_error), maintenance, blocked, .. } => {
                 let blocked = blocked_text(blocked);
                 let detail =
-                    format!("not sent within {after:?}, for want of a connection: {obstacle}{blocked}");
-                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(obstacle)
+                    format!("not sent within {after:?}, for want of a connection: {last_error}{blocked}");
+                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(last_error)
             }
             Failure::TimedOut { after, last_error: None, maintenance, blocked, .. } => {
                 let detail = format!("no reply within {after:?}{}", blocked_text(blocked));
