@@ -44,7 +44,16 @@ impl InFlight {
         // No caller has this place, and where there is one out of the order, all are looked through.
         self.is_mixed = true;
         let (position, handle, ticket) = (Position(u64::MAX), HandleId(u32::MAX), Ticket(u32::MAX));
-        let item = Item { position, at, length, handle, ticket, replies: 1, abandoned: true, internal: Some(internal) };
+        let item = Item {
+            position,
+            at,
+            length,
+            handle,
+            ticket,
+            replies: 1,
+            abandoned: true,
+            internal: Some(internal),
+        };
         self.items.push_back(item);
     }
 

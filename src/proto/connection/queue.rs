@@ -90,8 +90,16 @@ impl Queue {
     ) -> Position {
         let position = self.next;
         self.next.0 += 1;
-        let mut item =
-            Item { position, at: UNSTAMPED, length: 0, handle, ticket, replies, abandoned: false, internal: None };
+        let mut item = Item {
+            position,
+            at: UNSTAMPED,
+            length: 0,
+            handle,
+            ticket,
+            replies,
+            abandoned: false,
+            internal: None,
+        };
         if self.has_room() {
             let before = self.bytes.len();
             encode(&mut self.bytes);
