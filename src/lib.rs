@@ -1,7 +1,7 @@
 //! The Redis client for Linux services that cannot afford a blip.
 //!
 //! One pinned [glommio](https://docs.rs/glommio) (io_uring) executor per core, each with its own pool of connections,
-//! and no lock between cores. Commands that become ready together share one write; a reply wakes its caller
+//! and no lock between cores. Commands that become ready together leave in one write, and a reply wakes its caller
 //! directly. Every bound has a name, and every error says whether its command may have been executed.
 //!
 //! ```text
@@ -34,84 +34,84 @@
 //! # }).unwrap();
 //! ```
 //!
-//! # Which door to take
+//! # Which handle to use
 //!
-//! | your code runs | take | a command costs |
+//! | your code runs | use | a command costs |
 //! |---|---|---|
 //! | on the shards | [`Client::run_on_each_shard`], [`Client::run_on`] | no hop between cores |
 //! | on a glommio executor of your own | [`Shard::connect`] | no hop between cores |
-//! | on several of them | [`Shard::connect_in`] a [`ShardGroup`], so that all know what one is told | no hop between cores |
+//! | on several of them | [`Shard::connect_in`] a [`ShardGroup`]: an announcement to one shard reaches all | no hop between cores |
 //! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
 //!
-//! [`manual`] has a page on each, and on sizes, failures, security and moving over from other clients.
+//! [`manual`] has a page on each, and on sizes, failures, maintenance, security and moving over from other clients.
+//! [`manual::glossary`] defines the words.
 //!
 //! # Commands
 //!
 //! | what | where |
 //! |---|---|
-//! | the commonest two hundred, typed | methods of [`Shard`] and [`Client`]; [`command::Commands`] for code that takes either |
-//! | what they take beside arguments | [`options`] |
-//! | any other | [`cmd`], and what is [refused](mod@command) |
-//! | several in one go; and with nothing in between | [`Shard::pipeline`], [`Shard::transaction`], and the same of [`Client`] |
+//! | two hundred common ones, typed | methods of [`Shard`] and [`Client`]; [`command::Commands`] for code that takes either |
+//! | their options | [`options`] |
+//! | any other | [`cmd`], except those that are [refused](mod@command) |
+//! | several in one write; several as one unit | [`Shard::pipeline`]; [`Shard::transaction`]; the same of [`Client`] |
 //! | scripts | [`command::Script`] |
-//! | all keys, or all of one | [`Shard::scan`], [`Shard::hscan`], and so on: streams |
+//! | all keys, or all elements of one key | [`Shard::scan`], [`Shard::hscan`], and so on: streams |
 //!
 //! # What happens to a command
 //!
-//! A command is queued when its method is called, encoded straight into the buffer that is sent. Until a byte of it
-//! is written it belongs to no connection: a lost connection costs it nothing but time. Once written it is never sent
-//! again, and if its reply does not come the caller gets an error:
+//! A method encodes its command into the queue of the handle's entry. Until a byte of the command is written it belongs to
+//! no connection, and a lost connection only delays it. Once written it is never sent again. If its reply does not come,
+//! the caller gets an error:
 //!
-//! | [`Error::outcome`] | it happened | sending it again |
+//! | [`Error::outcome`] | when | sending it again |
 //! |---|---|---|
 //! | [`Outcome::Unsent`] | no connection in time, shutting down, a bound reached | is safe |
 //! | [`Outcome::Ambiguous`] | the connection was lost or silent after it was written | may run it twice |
-//! | [`Outcome::Answered`] | the server said no, or something unexpected | gets the same answer |
+//! | [`Outcome::Answered`] | the server answered with an error, or with an unexpected type | gets the same answer |
 //!
 //! # A newcomer's walk: the path of one `GET`
 //!
-//! 1. `command/typed/strings.rs`: the method `get`, written once for all who can send commands.
+//! 1. `command/typed/strings.rs`: the method `get`, written once for every type that can send commands.
 //! 2. `shard/mod.rs`: `Shard::submit` opens a call, submits, and wakes the connection's driver once.
 //! 3. `proto/resp/encoder.rs`: the command becomes bytes, in place.
 //! 4. `proto/connection/queue.rs`: it is queued, unsent, for the entry that the handle is bound to.
-//! 5. `shard/driver.rs`: one turn writes what is queued and reads what has come.
-//! 6. `proto/connection/mod.rs`: what is written is in flight; what comes back is matched with it.
+//! 5. `shard/driver.rs`: one turn writes the queued commands and reads the bytes that have arrived.
+//! 6. `proto/connection/mod.rs`: the written command is in flight; the next reply is matched with the oldest one.
 //! 7. `proto/resp/decoder.rs`: bytes become a frame.
 //! 8. `shard/calls.rs`: the frame fills the caller's slot, and the caller is woken.
 //! 9. `shard/reply.rs`: the caller's future takes it.
-//! 10. `command/reply.rs`: the frame becomes what was asked for.
+//! 10. `command/reply.rs`: the frame becomes the type that the caller asked for.
 //!
-//! `proto/pool` decides what to dial, to close and to give up; `shard/pilot.rs` does it. Everything in `proto` is
+//! `proto/pool` decides what to dial, to close and to abandon; `shard/pilot.rs` executes it. Everything in `proto` is
 //! sans-IO: no socket, no clock, no executor, and time is an argument.
 //!
 //! # Life of a MOVING
 //!
-//! A server that leaves an endpoint says so with a push, `MOVING`, and closes every connection to it some seconds later.
+//! A server that leaves an endpoint announces it with a push, `MOVING`, and closes every connection some seconds later.
 //!
 //! 1. `proto/resp/decoder.rs` yields a push. It never takes a reply's place.
-//! 2. `proto/connection/mod.rs` passes it on, uninterpreted.
-//! 3. `proto/pool/announcements.rs` has it read (`proto/maint/notification.rs`), drops copies of what is known
+//! 2. `proto/connection/mod.rs` passes it on without interpreting it.
+//! 3. `proto/pool/announcements.rs` has it parsed (`proto/maint/notification.rs`), drops copies of known ones
 //!    (`ledger.rs`), and relaxes timeouts while it lasts (`relax.rs`).
-//! 4. `shard/broadcast.rs` tells every other shard, whose pool takes it from here as if it had read it itself.
+//! 4. `shard/broadcast.rs` passes it to every other shard, whose pool handles it as if it had read it itself.
 //! 5. Every connection to that peer, idle ones too, joins the queue of `proto/pool/handoffs.rs`
 //!    (`proto/maint/queue.rs`).
-//! 6. A permit is free: `shard/pilot.rs` has the successor dialed, while the old connection goes on serving.
-//! 7. `proto/connection/handshake.rs`: the successor shakes hands, and asks to be told of maintenance in its turn.
-//! 8. `proto/pool/entry.rs` cuts over between two commands: what is unwritten, and everything new, goes to the
+//! 6. When a permit is free, `shard/pilot.rs` dials the successor, while the old connection keeps serving.
+//! 7. `proto/connection/handshake.rs`: the successor shakes hands, and opts in to notifications itself.
+//! 8. `proto/pool/entry.rs` cuts over between two commands: unwritten and new commands go to the
 //!    successor. `shard/seats.rs` wakes its driver from then on.
-//! 9. The predecessor waits for the replies that it owes, then closes. Nobody saw an error, and nobody waited for a
-//!    dial.
+//! 9. The predecessor waits for the replies that it owes, then closes. No caller got an error or waited for a dial.
 //!
-//! # Watching
+//! # Observability
 //!
 //! | what | where |
 //! |---|---|
-//! | what servers announce, how handoffs end, connections that come and go | [`Config::on_event`], as an [`observe::Event`] |
-//! | how often, and what is going on now | [`Shard::stats`], [`Client::stats`] |
+//! | announcements of servers, ends of handoffs, connections that open and close | [`Config::on_event`], as an [`observe::Event`] |
+//! | counts, and the current state | [`Shard::stats`], [`Client::stats`] |
 //! | other messages that the server pushes, by name | [`Shard::on_push`] |
 //!
-//! An event that concerns a whole [`Client`] or [`ShardGroup`] is told once, by one of its shards. Hooks and handlers
-//! run on the shard's thread after callers have been woken, must not block, and cannot take the shard down.
+//! One shard reports an event that concerns a whole [`Client`] or [`ShardGroup`], so you see it once. Hooks and handlers
+//! run on the shard's thread after callers have been woken. They must not block; a panic in them does not end the shard.
 //!
 //! # Features
 //!
@@ -124,16 +124,16 @@
 #![cfg_attr(not(feature = "rehearsal"), doc = "| `rehearsal` | endpoints in the process, for tests | yes |")]
 #![cfg_attr(feature = "load", doc = "| `load` | [`load`]: generated load, and the report of it | yes |")]
 #![cfg_attr(not(feature = "load"), doc = "| `load` | generated load, and the report of it | yes |")]
-//! | `tls` | TLS by rustls, and what the system trusts: [`Config::from_url`] reads `rediss://` | yes, with `rehearsal` |
-//! | `tls-aws-lc-rs` | AWS-LC in the place of ring, which takes a C compiler and may take CMake | no |
-//! | `tls-bundled-roots` | Mozilla's certificates, for machines without any | no |
+//! | `tls` | TLS by rustls, with the system's root certificates: [`Config::from_url`] reads `rediss://` | yes, with `rehearsal` |
+//! | `tls-aws-lc-rs` | AWS-LC in place of ring; needs a C compiler, and CMake on some machines | no |
+//! | `tls-bundled-roots` | Mozilla's root certificates, for machines without any | no |
 #![cfg_attr(
     feature = "redis-rs",
-    doc = "| `redis-rs` | [`redis_rs`]: commands, pipelines and scripts of redis-rs on a client; brings tokio along | no |"
+    doc = "| `redis-rs` | [`redis_rs`]: commands, pipelines and scripts of redis-rs on a client; depends on tokio | no |"
 )]
 #![cfg_attr(
     not(feature = "redis-rs"),
-    doc = "| `redis-rs` | commands, pipelines and scripts of redis-rs on a client; brings tokio along | no |"
+    doc = "| `redis-rs` | commands, pipelines and scripts of redis-rs on a client; depends on tokio | no |"
 )]
 //! | `serde` | `serde`: values as JSON, structs from hashes | no |
 //! | `cli` | the command `hitless`, with what it depends on | yes |
@@ -142,18 +142,18 @@
 //!
 //! # What it needs
 //!
-//! Linux 5.8 or later, and io_uring: container engines forbid it by default, and [`Client::start`] says what to
-//! allow. Building takes a C compiler, for the liburing that glommio brings along.
+//! Linux 5.8 or later, and io_uring. Container engines forbid io_uring by default; the error of [`Client::start`] names the
+//! system calls to allow. Building needs a C compiler, for glommio's liburing.
 //!
 //! # Logs
 //!
-//! Through [`tracing`](https://docs.rs/tracing). No log holds a password or a value.
+//! Logs go through [`tracing`](https://docs.rs/tracing). No log line holds a password or a value.
 //!
-//! | target | what it says |
+//! | target | what it logs |
 //! |---|---|
 //! | `hitless::shard` | a lost connection at `warn`, refused credentials at `error`, everything else at `debug` or below |
-//! | `hitless::maintenance` | what servers announce, once for each event, at `info`; targets that are not allowed at `warn` |
-//! | `hitless::handoff` | a connection that was handed off at `info`, one that was not at `warn`, each that begins at `debug` |
+//! | `hitless::maintenance` | announcements of servers at `info`, once for each event; refused targets at `warn` |
+//! | `hitless::handoff` | a successful handoff at `info`, a failed one at `warn`, its start at `debug` |
 
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -162,7 +162,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("hitless runs on Linux only: it is built on io_uring");
 
-/// What `benches/instructions` counts. It exists in builds for that only, and is nobody's interface.
+/// The code that `benches/instructions` counts. It exists only in builds for that, and is not part of the interface.
 #[cfg(benching)]
 #[doc(hidden)]
 pub mod bench {
@@ -185,12 +185,12 @@ mod shard;
 #[cfg(feature = "cli")]
 mod sim;
 
-// Its examples take an endpoint in the process.
+// Its examples need an endpoint in the process.
 #[cfg(any(feature = "rehearsal", not(doctest)))]
 pub mod manual;
 pub mod observe;
-/// What commands take beside their arguments, such as [`SetOptions`](options::SetOptions): small values that are built
-/// in place, and written in the order of the wire.
+/// Options of commands, such as [`SetOptions`](options::SetOptions): small values that you build in place, and that are
+/// written in the order of the wire.
 pub mod options {
     pub use crate::command::options::{
         BitFieldOptions, BitOperation, BitOverflow, BitUnit, CopyOptions, ExpireCondition, GeoAddOptions,
@@ -203,7 +203,7 @@ pub mod options {
 pub mod redis_rs;
 #[cfg(feature = "serde")]
 pub mod serde;
-/// How servers are reached: what finds the addresses of names, what to log in with, and TLS.
+/// How to reach servers: name resolution, allowed targets, credentials and TLS.
 pub mod net {
     pub use crate::config::{
         Credentials, CredentialsProvider, Resolve, TargetPattern, Targets, TargetsError,
@@ -213,6 +213,11 @@ pub mod net {
 }
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
+
+/// The README's examples compile with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use client::{Client, ClientReply};
 #[doc(inline)]

@@ -1,4 +1,5 @@
-//! How to embed it, in pages. Their examples are run by the tests, against an endpoint in the process.
+//! How to embed the client, rehearse maintenance, and use the command. The examples run as tests, against an endpoint in
+//! the process.
 //!
 //! | page | what it is about |
 //! |---|---|
@@ -6,10 +7,13 @@
 //! | [`in_threads`] | programs without a runtime |
 //! | [`in_glommio`] | applications whose own executors are glommio's |
 //! | [`sizing`] | how many shards and connections, and which bounds |
-//! | [`failures`] | what happens to a command, whatever fails |
-//! | [`rehearsing`] | maintenance on your own machine, and what other clients make of it |
-//! | [`security`] | what a server may make a client do |
+//! | [`failures`] | what happens to a command at each failure |
+//! | [`maintenance`] | what the client does when a server announces maintenance |
+//! | [`rehearsing`] | maintenance on your own machine, with this or any other client |
+//! | [`security`] | what a server can make the client do |
 //! | [`moving_over`] | from redis-rs, fred, deadpool and the like |
+//! | [`command_line`] | the command `hitless`, and how to read what it prints |
+//! | [`glossary`] | the words of this crate, and the prefixes of its test names |
 
 #[doc = include_str!("manual/in_tokio.md")]
 pub mod in_tokio {}
@@ -26,6 +30,9 @@ pub mod sizing {}
 #[doc = include_str!("manual/failures.md")]
 pub mod failures {}
 
+#[doc = include_str!("manual/maintenance.md")]
+pub mod maintenance {}
+
 #[doc = include_str!("manual/rehearsing.md")]
 pub mod rehearsing {}
 
@@ -34,3 +41,9 @@ pub mod security {}
 
 #[doc = include_str!("manual/moving_over.md")]
 pub mod moving_over {}
+
+#[doc = include_str!("manual/command_line.md")]
+pub mod command_line {}
+
+#[doc = include_str!("manual/glossary.md")]
+pub mod glossary {}

@@ -1,5 +1,5 @@
-//! What the README and the help texts show can be typed: every command of theirs is run, against servers of this
-//! machine, and none is refused as nonsense.
+//! The commands that the README, the manual and the help texts show can be typed: the test runs each of them against
+//! servers of this machine, and none is a usage error.
 
 #![cfg(feature = "cli")]
 
@@ -13,12 +13,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::Redis;
 use common::authority::Certificates;
 
-const README: &str = include_str!("../README.md");
+/// The pages whose commands and files of options the test tries.
+const PAGES: [&str; 3] = [
+    include_str!("../README.md"),
+    include_str!("../src/manual/command_line.md"),
+    include_str!("../src/manual/rehearsing.md"),
+];
 
-/// What stands between a line that begins with this fence and the next one.
+/// The text of each block that begins with this fence.
 fn blocks(fence: &str) -> Vec<String> {
     let mut blocks = Vec::new();
-    let mut lines = README.lines();
+    let mut lines = PAGES.iter().flat_map(|page| page.lines());
     while lines.any(|line| line.trim_end() == fence) {
         blocks.push(
             lines
@@ -31,11 +36,11 @@ fn blocks(fence: &str) -> Vec<String> {
     blocks
 }
 
-/// The commands of the README that are this program's, with `hitless` as their first word.
-fn commands_of_the_readme() -> Vec<String> {
+/// The commands of the pages that are this program's, with `hitless` as their first word.
+fn commands_of_the_pages() -> Vec<String> {
     let blocks = blocks("```console");
     let typed = blocks.iter().flat_map(|block| block.lines()).filter_map(|line| line.strip_prefix("$ "));
-    let ours = typed.filter_map(|line| match line.strip_prefix("cargo run --release -- ") {
+    let ours = typed.filter_map(|line| match line.strip_prefix("cargo hitless ") {
         Some(rest) => Some(format!("hitless {rest}")),
         None => line.starts_with("hitless ").then(|| line.to_owned()),
     });
@@ -111,7 +116,7 @@ fn prepare(folder: &Path, redis: u16, nothing: u16) {
     std::os::unix::fs::symlink(scenarios, folder.join("scripts")).expect("a link");
     let samples = blocks("```toml").into_iter().filter(|sample| sample.starts_with("[bench]"));
     let sample: Vec<String> = samples.collect();
-    assert_eq!(sample.len(), 1, "the README has a sample of a file of options");
+    assert_eq!(sample.len(), 1, "the manual has a sample of a file of options");
     std::fs::write(folder.join("load.toml"), on_this_machine(&sample[0], redis, nothing)).expect("a file");
     let earlier =
         "hitless bench --requests 100 --shards 1 --key-space 100 --no-moving --quiet --json old.json";
@@ -146,7 +151,7 @@ fn every_command_that_is_shown_can_be_typed() {
     let nothing = common::free_port();
     let folder = tempfile::tempdir().expect("a folder");
     prepare(folder.path(), redis.port(), nothing);
-    let lines = [commands_of_the_readme(), commands_of_the_help()].concat();
+    let lines = [commands_of_the_pages(), commands_of_the_help()].concat();
     assert!(lines.len() > 30, "{lines:#?}");
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(String::new()));
     // Most of the time they wait.
