@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use common::pauses::undisturbed;
+use common::pauses::retry_on_pause;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ mod common;
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
     command.arg("bench").args(arguments);
-    // What the tests' own environment says must not change what is tested.
+    // The environment of the test run must not change what is tested.
     command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
@@ -94,14 +94,14 @@ fn an_open_loop_keeps_its_rate() {
 }
 
 #[test]
-fn a_command_of_the_users_own() {
+fn a_custom_command_is_sent() {
     let arguments = ["--command", "SET {key} 'a {value} b'", "--requests", "500", "--shards", "1"];
     let report = report(&arguments, 0);
     assert_eq!(number(&report, "/commands/answered"), 500.0);
 }
 
 #[test]
-fn commands_that_fail_are_counted_and_the_exit_code_says_so() {
+fn failed_commands_are_counted_and_exit_with_1() {
     let arguments = ["--command", "NOSUCHCOMMAND {key}", "--requests", "300", "--shards", "1"];
     let report = report(&arguments, 1);
     assert_eq!(number(&report, "/commands/failed"), 300.0);
@@ -112,14 +112,14 @@ fn commands_that_fail_are_counted_and_the_exit_code_says_so() {
 }
 
 #[test]
-fn the_text_is_data_and_the_rest_is_not() {
+fn the_report_goes_to_standard_output_alone() {
     let short = ["--requests", "200", "--key-space", "100", "--shards", "1"];
     let output = run(&short);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let stdout = text(&output.stdout);
     assert!(stdout.contains("throughput") && stdout.contains("coordinated omission"), "{stdout}");
-    assert!(!stdout.contains('\u{1b}'), "no colours");
-    assert_eq!(text(&output.stderr), "", "no progress where nobody watches");
+    assert!(!stdout.contains('\u{1b}'), "no colors");
+    assert_eq!(text(&output.stderr), "", "no progress without a terminal");
 
     let output = run(&[&short[..], &["--json", "-"]].concat());
     assert!(serde_json::from_slice::<Value>(&output.stdout).is_ok());
@@ -127,7 +127,7 @@ fn the_text_is_data_and_the_rest_is_not() {
 }
 
 #[test]
-fn json_goes_to_a_file_and_the_text_to_standard_output() {
+fn json_goes_to_a_file_and_text_to_stdout() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("report.json");
     let path = path.to_str().expect("a path that is text");
@@ -140,7 +140,7 @@ fn json_goes_to_a_file_and_the_text_to_standard_output() {
 }
 
 #[test]
-fn nonsense_is_a_usage_error_that_names_the_option() {
+fn a_usage_error_names_the_option() {
     for (arguments, named) in [
         (&["--tasks", "0"][..], &["--tasks", "1 to"][..]),
         (&["--verify", "--value-size", "8"], &["--value-size", "31 to"]),
@@ -171,8 +171,8 @@ fn nonsense_is_a_usage_error_that_names_the_option() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_code_3() {
-    // Nobody listens on a port that was free a moment ago.
+fn an_unreachable_endpoint_exits_with_code_3() {
+    // A port that was free a moment ago has no listener.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
@@ -185,7 +185,7 @@ fn an_endpoint_that_is_not_there_is_code_3() {
     assert_eq!(text(&output.stdout), "");
 }
 
-/// Starts a run that would take an hour, and waits until it is under way.
+/// Starts a run of one hour and waits until it has begun.
 fn started(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
     let mut command = bench(&[&["--duration", "1h"], arguments].concat());
     command.env("RUST_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -221,7 +221,7 @@ fn a_run_outlives_its_endpoint_and_says_what_failed() {
     endpoints.stop().expect("they stop");
     wait_for(&mut stderr, "lost a connection");
     signal(&child, libc::SIGINT);
-    // Its log must not fill the pipe.
+    // The child blocks when its log fills the pipe, so a thread drains it.
     let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
     let output = child.wait_with_output().expect("it ends");
     assert!(rest.join().is_ok_and(|read| read.is_ok()));
@@ -241,8 +241,8 @@ fn ctrl_c_still_gives_the_report() {
         let url = redis.url();
         let arguments = ["--verify", "--key-space", "1000", "--shards", "1", "--json", "-", "--quiet"];
         let (child, mut stderr) = started(&[&arguments[..], &["--url", &url]].concat());
-        // Loading sets, and only the run itself gets.
-        common::stage::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
+        // The preload sends SET only; the run itself sends GET.
+        common::fixture::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
         signal(&child, kind);
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();
@@ -255,7 +255,7 @@ fn ctrl_c_still_gives_the_report() {
     }
 }
 
-/// What every run that saw no maintenance has to say about it.
+/// The maintenance figures of a run without maintenance.
 fn assert_no_maintenance(report: &Value) {
     for count in ["notifications", "duplicates", "malformed"] {
         assert_eq!(number(report, &format!("/maintenance/{count}")), 0.0);
@@ -266,11 +266,11 @@ fn assert_no_maintenance(report: &Value) {
     for absent in ["/latency_during_handoff_us", "/maintenance/handoff_duration_us"] {
         assert_eq!(report.pointer(absent), None, "absent means not measured");
     }
-    assert_eq!(report.pointer("/maintenance/handoffs/expected"), None, "none was asked for");
+    assert_eq!(report.pointer("/maintenance/handoffs/expected"), None, "no move was requested");
 }
 
 #[test]
-fn maintenance_is_counted_also_where_there_is_none() {
+fn a_run_without_maintenance_reports_zeros() {
     let disabled = ["--maint", "disabled", "--duration", "200ms"];
     let stays = ["--no-moving", "--duration", "200ms"];
     for (more, mode) in [(&disabled[..], "disabled"), (&["--requests", "200"], "auto"), (&stays[..], "auto")]
@@ -285,8 +285,8 @@ fn maintenance_is_counted_also_where_there_is_none() {
 }
 
 #[test]
-fn under_tls_the_pair_moves_and_nothing_fails() {
-    undisturbed(GRACE, || {
+fn handoffs_under_tls_fail_no_command() {
+    retry_on_pause(GRACE, || {
         let moves =
             ["--tls", "--verify", "--duration", "3s", "--moving-at", "1s", "--value-size", "40-40000"];
         let common = ["--key-space", "1000", "--shards", "1", "--connections", "3", "--tasks", "16"];
@@ -296,14 +296,14 @@ fn under_tls_the_pair_moves_and_nothing_fails() {
         assert_eq!(number(&report, "/maintenance/handoffs/succeeded"), 3.0);
         let to = report.pointer("/maintenance/movings/0/to").and_then(Value::as_str).expect("an address");
         assert_eq!(report.pointer("/connections"), Some(&serde_json::json!({ to: 3 })));
-        let tls = report.pointer("/config/tls").and_then(Value::as_str).expect("what was spoken");
+        let tls = report.pointer("/config/tls").and_then(Value::as_str).expect("the TLS settings");
         assert!(tls.starts_with("1.2 or later, trusts ") && !tls.contains("system"), "{tls}");
         assert!(!report.to_string().contains("PRIVATE KEY"));
     });
 }
 
 #[test]
-fn nobody_follows_a_moving_that_nobody_asked_to_hear_of() {
+fn a_moving_is_not_followed_with_maintenance_disabled() {
     let move_at_once = ["--maint", "disabled", "--moving-at", "1ms", "--duration", "300ms"];
     let common = ["--key-space", "100", "--shards", "1", "--connections", "2"];
     let arguments = [&move_at_once[..], &common].concat();
@@ -320,7 +320,7 @@ fn nobody_follows_a_moving_that_nobody_asked_to_hear_of() {
 }
 
 #[test]
-fn moves_that_are_still_to_come_do_not_hold_up_the_end() {
+fn ctrl_c_does_not_wait_for_later_moves() {
     let moves = ["--moving-at", "1ms", "--moving-at", "30m", "--maint", "disabled"];
     let arguments = [&moves[..], &["--key-space", "100", "--shards", "1", "--json", "-", "--quiet"]].concat();
     let (child, mut stderr) = started(&arguments);
@@ -334,10 +334,10 @@ fn moves_that_are_still_to_come_do_not_hold_up_the_end() {
     assert_eq!((movings.len(), number(&report, "/maintenance/movings/0/grace_seconds")), (1, 5.0));
 }
 
-/// A move may come 300 ms after the one before it, and handoffs take a few turns of each thread.
+/// Moves follow each other after 300 ms, and a handoff takes a few turns of each thread.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// Every connection has followed each of these moves, and no caller has noticed.
+/// Every connection has followed each of these moves, and no command failed.
 fn assert_followed(report: &Value, moves: usize) {
     for count in ["failed", "ambiguous", "timed_out"] {
         assert_eq!(number(report, &format!("/commands/{count}")), 0.0, "{report:#}");
@@ -365,7 +365,7 @@ fn assert_followed(report: &Value, moves: usize) {
 
 #[test]
 fn a_moving_half_way_hands_every_connection_off() {
-    undisturbed(GRACE, || {
+    retry_on_pause(GRACE, || {
         for via in ["shard", "client"] {
             let common = ["--verify", "--key-space", "1000", "--connections", "3", "--via", via];
             let report = report(&[&common[..], &["--duration", "2s"]].concat(), 0);
@@ -377,8 +377,8 @@ fn a_moving_half_way_hands_every_connection_off() {
 }
 
 #[test]
-fn connections_go_there_and_back_while_the_last_grace_still_runs() {
-    undisturbed(GRACE, || {
+fn connections_move_back_while_the_previous_grace_still_runs() {
+    retry_on_pause(GRACE, || {
         let at = ["300ms", "600ms", "900ms", "1200ms", "1500ms", "1800ms", "2100ms", "2400ms", "2700ms"];
         let moves: Vec<&str> = at.iter().flat_map(|at| ["--moving-at", at]).collect();
         let common = ["--verify", "--key-space", "1000", "--ratio", "1:1", "--duration", "4s"];
@@ -387,8 +387,8 @@ fn connections_go_there_and_back_while_the_last_grace_still_runs() {
 }
 
 #[test]
-fn a_run_that_is_stopped_at_a_moving_still_sees_it_through() {
-    undisturbed(GRACE, || {
+fn an_interrupted_run_completes_its_handoffs() {
+    retry_on_pause(GRACE, || {
         let common = ["--verify", "--key-space", "1000", "--moving-at", "1ms", "--json", "-", "--quiet"];
         let (child, mut stderr) = started(&common);
         wait_for(&mut stderr, "MOVING");

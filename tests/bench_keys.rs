@@ -1,4 +1,4 @@
-//! Which keys `hitless bench` writes on a server, what it tells of each kind of command, and how keys go away again.
+//! The keys that `hitless bench` writes, its figures by command, and the removal of keys after a run.
 
 #![cfg(feature = "cli")]
 
@@ -41,7 +41,7 @@ fn cli(redis: &Redis, words: &[&str]) -> String {
 }
 
 #[test]
-fn kinds_add_up_to_the_whole() {
+fn figures_by_command_add_up_to_the_totals() {
     let redis = Redis::start();
     let (output, report) = bench(&redis, &["--requests", "4000", "--ratio", "1:3", "--pipeline", "4"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -55,19 +55,19 @@ fn kinds_add_up_to_the_whole() {
     assert_eq!(report.pointer("/by_command/SET/hits"), None);
     assert_eq!(report.pointer("/by_command/INCR"), None, "none was sent");
     let elapsed = number(&report, "/elapsed_seconds");
-    // *3 $3 SET $16 key $64 value, and *2 $3 GET $16 key.
+    // Bytes of one command: *3 $3 SET $16 key $64 value, and *2 $3 GET $16 key.
     let sent = sets * f64::from(4 + 9 + 23 + 71) + gets * f64::from(4 + 9 + 23);
-    let told = number(&report, "/bytes_per_second/sent") * elapsed;
-    assert!((told - sent).abs() < sent / 100.0, "{told} bytes told, {sent} sent");
+    let reported = number(&report, "/bytes_per_second/sent") * elapsed;
+    assert!((reported - sent).abs() < sent / 100.0, "{reported} bytes reported, {sent} sent");
     let received = sets * 5.0 + gets * 71.0;
-    let told = number(&report, "/bytes_per_second/received") * elapsed;
-    assert!((told - received).abs() < received / 100.0, "{told} bytes told, {received} received");
+    let reported = number(&report, "/bytes_per_second/received") * elapsed;
+    assert!((reported - received).abs() < received / 100.0, "{reported} bytes reported, {received} received");
     let text = stderr(&output);
     assert!(text.contains("hits     p50") && text.contains("100 %"), "{text}");
 }
 
 #[test]
-fn misses_of_own_commands_are_counted() {
+fn misses_of_custom_commands_are_counted() {
     let redis = Redis::start();
     let own = ["--command", "HGET {key} field", "--command", "HSET other field {value}"];
     let (output, report) = bench(&redis, &[&own[..], &["--requests", "400"]].concat());
@@ -79,7 +79,7 @@ fn misses_of_own_commands_are_counted() {
 }
 
 #[test]
-fn the_cost_of_waiting_is_told_at_low_rates_only() {
+fn idle_cpu_is_reported_at_low_rates_only() {
     let redis = Redis::start();
     let (output, report) = bench(&redis, &["--rate", "50", "--duration", "1s"]);
     assert!(number(&report, "/client_cpu/idle_ns_per_second") >= 0.0, "{}", stderr(&output));
@@ -92,7 +92,7 @@ fn the_cost_of_waiting_is_told_at_low_rates_only() {
 }
 
 #[test]
-fn keys_have_the_names_and_the_life_that_are_asked_for() {
+fn keys_have_the_requested_names_and_expiry() {
     let redis = Redis::start();
     let named = ["--key-prefix", "tenant:", "--key-minimum", "1000", "--ttl", "1h"];
     let (output, _) = bench(&redis, &[&named[..], &["--requests", "100"]].concat());
@@ -124,8 +124,11 @@ fn cleanup_removes_the_keys_of_the_run_and_no_others() {
     assert!(stderr(&output).contains("500 keys removed"), "{}", stderr(&output));
     assert_eq!(cli(&redis, &["DBSIZE"]), "3");
     let (output, _) = bench(&redis, &["--key-space", "200000000", "--cleanup"]);
-    let told = stderr(&output);
-    assert!(output.status.code() == Some(2) && told.contains("--cleanup goes through all keys"), "{told}");
+    let message = stderr(&output);
+    assert!(
+        output.status.code() == Some(2) && message.contains("--cleanup goes through all keys"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -139,8 +142,8 @@ fn a_default_run_does_not_break_the_next_command() {
         assert_eq!(report.pointer("/config/key_prefix").and_then(Value::as_str), Some(prefix));
         assert!(stderr(&output).contains("this run uses keys that begin with"), "{}", stderr(&output));
     }
-    assert_eq!(cli(&redis, &["TYPE", "key:000000000000"]), "string", "what was there stays");
-    // Where nothing stands in the way, keys have their usual names.
+    assert_eq!(cli(&redis, &["TYPE", "key:000000000000"]), "string", "existing keys stay");
+    // Without conflicting keys, the prefix is the default one.
     let empty = Redis::start();
     for _ in 0..2 {
         let (_, report) = bench(&empty, &["--requests", "200", "--command", "INCR {key}"]);

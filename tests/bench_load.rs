@@ -1,5 +1,4 @@
-//! The load that `hitless bench` generates, seen from both ends: the built binary is run, and the endpoint is asked
-//! what it got.
+//! The load that `hitless bench` generates, checked at both ends: these tests run the binary and query the endpoint.
 
 #![cfg(feature = "cli")]
 
@@ -11,11 +10,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::pauses::undisturbed;
+use common::pauses::retry_on_pause;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
-/// An endpoint of this process, which a run of the binary finds by its URL.
+/// An endpoint in this process; the binary reaches it by its URL.
 struct Target {
     endpoints: Endpoints,
     url: String,
@@ -30,7 +29,7 @@ impl Target {
         Target { endpoints, url }
     }
 
-    /// What the endpoint answers to a command, as one line.
+    /// The endpoint's reply to a command, as one line.
     fn ask(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(self.endpoints.addresses()[0]).expect("it listens");
         stream.write_all(format!("{command}\r\n").as_bytes()).expect("it reads");
@@ -44,9 +43,9 @@ impl Target {
         answer.parse().unwrap_or_else(|_| panic!("{command}: {answer}"))
     }
 
-    /// What a counter is at.
+    /// The value of a counter.
     fn count(&self, counter: &str) -> u64 {
-        // Adding nothing answers with a number, where `GET` would answer with a text.
+        // `INCRBY 0` replies with an integer; `GET` replies with a bulk string.
         self.number(&format!("INCRBY {counter} 0"))
     }
 
@@ -58,7 +57,7 @@ impl Target {
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
     command.arg("bench").args(arguments);
-    // What the tests' own environment says must not change what is tested.
+    // The environment of the test run must not change what is tested.
     command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
@@ -67,13 +66,13 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
-/// What a run reports that went well; or that was offered more than this machine or the endpoint could do, which is
-/// failure enough for a user, and is looked at here.
+/// The report of a run that succeeded, or that failed only because the machine was slower than the offered load. That
+/// is a failure for a user and no failure of these tests.
 fn parsed(output: &Output) -> Value {
     let (code, errors) = (output.status.code(), text(&output.stderr));
-    let is_told =
+    let is_overloaded =
         code == Some(1) && errors.contains("TOO LITTLE WAS ANSWERED") && errors.contains("never sent");
-    assert!(code == Some(0) || is_told, "{code:?}: {errors}\n{}", text(&output.stdout));
+    assert!(code == Some(0) || is_overloaded, "{code:?}: {errors}\n{}", text(&output.stdout));
     serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
 }
 
@@ -88,27 +87,28 @@ fn number(report: &Value, path: &str) -> f64 {
 }
 
 #[test]
-fn warming_up_does_the_work_and_counts_for_nothing() {
-    // Even arrivals are counted to the last one: half a second of them, and then the requests.
+fn warm_up_sends_commands_that_are_not_measured() {
+    // Evenly spaced arrivals make the counts exact: half a second of warm-up, then the requests.
     for (via, measured) in [("shard", true), ("client", false)] {
         let target = Target::start();
         let open = ["--rate", "1000", "--requests", "300", "--warm-up", "500ms", "--via", via];
         let report = target.report(&[&open[..], &["--command", "INCR counter"]].concat());
         assert_eq!(number(&report, "/commands/issued"), 300.0);
         assert_eq!(number(&report, "/commands/answered"), 300.0);
-        // Commands that are on their way when the warm-up ends are among the 300.
+        // Commands in flight when the warm-up ends count among the 300.
         let carried = number(&report, "/commands/from_warm_up");
         assert_eq!(target.count("counter") as f64, 800.0 - carried);
         assert_eq!(report.pointer("/shards/0/commands").and_then(Value::as_f64), measured.then_some(300.0));
         assert_eq!(number(&report, "/config/warm_up_seconds"), 0.5);
-        // 299 gaps of a millisecond, fewer by those carried over; a busy machine makes it longer.
+        // 300 arrivals have 299 gaps of 1 ms; commands carried over from the warm-up save one gap each. A busy machine
+        // only makes the run longer.
         let elapsed = number(&report, "/elapsed_seconds");
         assert!(elapsed >= 0.298 - carried * 0.001, "{elapsed}");
     }
 }
 
 #[test]
-fn a_closed_loop_warms_up_too_and_is_measured_for_its_whole_time() {
+fn commands_of_a_closed_loops_warm_up_are_not_measured() {
     let target = Target::start();
     let times = ["--duration", "400ms", "--warm-up", "400ms", "--think", "1ms", "--tasks", "4"];
     let report = target.report(&[&times[..], &["--command", "INCR counter"]].concat());
@@ -140,31 +140,31 @@ fn commands_are_mixed_by_their_ratios_and_filled_in() {
     let report = target.report(&[&mix.concat()[..], &more].concat());
     assert_eq!(number(&report, "/commands/answered"), 7000.0);
     let often = target.count("often");
-    // Each number is another one, so what `{n}` counted is how often that command came.
+    // `{n}` is different each time, so the size of the set is the number of commands.
     let all = target.number("SCARD all");
     assert!(often.abs_diff(3000) < 250 && all.abs_diff(2000) < 250, "{often} and {all}");
     assert_eq!(target.number("SCARD dice"), 6);
-    // Two keys for each of what is left, of which hardly any two are the same; the counters are three keys more.
+    // The fourth command writes two keys, and few keys repeat; the counters add three keys.
     let keys = target.number("DBSIZE");
     assert!(keys > 1600 && keys < 2400, "{keys}");
     assert_eq!(report.pointer("/config/commands/0/ratio").and_then(Value::as_u64), Some(3));
 }
 
 #[test]
-fn callers_think_between_their_commands() {
+fn callers_pause_for_the_think_time() {
     let target = Target::start();
     let report = target.report(&["--think", "20ms", "--tasks", "5", "--duration", "1s", "--no-load"]);
-    // Five callers, each of whom sends every 20 ms at most, and once more at the start.
+    // Five callers send at most once in 20 ms, and once at the start.
     let issued = number(&report, "/commands/issued");
     assert!((1.0..=255.0).contains(&issued), "{issued}");
     assert_eq!(number(&report, "/config/think_seconds"), 0.02);
 }
 
 #[test]
-fn what_was_due_and_never_sent_is_told() {
+fn commands_due_but_never_sent_are_reported() {
     let target = Target::start();
     assert_eq!(target.ask("REHEARSE FAULT delay 20"), "OK");
-    // One caller, who gets an answer every 20 ms at best, is due to send every millisecond.
+    // One caller gets a reply every 20 ms at best, and a command is due every millisecond.
     let open = ["--rate", "1000", "--duration", "1s", "--tasks", "1", "--no-load"];
     let report = target.report(&open);
     let (issued, unsent) = (number(&report, "/commands/issued"), number(&report, "/offered/unsent"));
@@ -175,7 +175,7 @@ fn what_was_due_and_never_sent_is_told() {
 }
 
 #[test]
-fn replies_are_checked_whatever_the_load_is_like() {
+fn replies_are_checked_under_every_kind_of_load() {
     let common = ["--verify", "--ratio", "1:1", "--key-space", "2000", "--tasks", "10", "--shards", "1"];
     for more in [
         &["--key-distribution", "gaussian", "--warm-up", "100ms", "--requests", "8000"][..],
@@ -191,7 +191,7 @@ fn replies_are_checked_whatever_the_load_is_like() {
 }
 
 #[test]
-fn random_arrivals_keep_the_rate_and_repeat_by_their_seed() {
+fn random_arrivals_keep_the_rate_and_repeat_with_the_seed() {
     let target = Target::start();
     let open = ["--rate", "2000", "--arrivals", "poisson", "--duration", "1s", "--seed", "7", "--no-load"];
     let offered = || {
@@ -201,12 +201,12 @@ fn random_arrivals_keep_the_rate_and_repeat_by_their_seed() {
     let (first, second) = (offered(), offered());
     // Five standard deviations.
     assert!((first - 2000.0).abs() < 224.0, "{first}");
-    assert_ne!(first, 2000.0, "as even arrivals would be");
+    assert_ne!(first, 2000.0, "even arrivals give exactly 2000");
     assert_eq!(first, second);
 }
 
 #[test]
-fn several_servers_all_get_their_part_and_every_reply_is_checked() {
+fn several_servers_share_the_load_and_every_reply_is_checked() {
     for via in ["shard", "client"] {
         let (one, other) = (Target::start(), Target::start());
         let urls = ["--url", &one.url, "--url", &other.url, "--shards", "2", "--via", via];
@@ -220,7 +220,7 @@ fn several_servers_all_get_their_part_and_every_reply_is_checked() {
             assert_eq!(name, Some(address.as_str()));
             assert_eq!(number(&report, &format!("/servers/{server}/commands")), 3000.0);
             assert_eq!(report.pointer("/connections").and_then(|all| all.get(&address)), Some(&4.into()));
-            assert_eq!(target.number("DBSIZE"), 1000, "each holds all keys");
+            assert_eq!(target.number("DBSIZE"), 1000, "each server holds all keys");
         }
         assert_eq!(number(&report, "/config/shards"), 2.0);
         assert_eq!(report.pointer("/shards").and_then(Value::as_array).map(Vec::len), Some(2));
@@ -228,7 +228,7 @@ fn several_servers_all_get_their_part_and_every_reply_is_checked() {
 }
 
 #[test]
-fn one_of_several_servers_that_is_not_there_is_named() {
+fn an_unreachable_server_of_several_is_named() {
     let (one, gone) = (Target::start(), Target::start());
     let address = gone.endpoints.addresses()[0].to_string();
     let url = gone.url.clone();
@@ -240,7 +240,7 @@ fn one_of_several_servers_that_is_not_there_is_named() {
 }
 
 #[test]
-fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
+fn a_usage_error_names_the_allowed_values() {
     for (arguments, named) in [
         (&["--arrivals", "poisson"][..], &["--arrivals", "--rate"][..]),
         (&["--arrivals", "often", "--rate", "5"], &["--arrivals", "even, poisson"]),
@@ -277,8 +277,8 @@ fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
     }
 }
 
-/// Four seconds of load at an endpoint that answers nobody for 400 ms in the midst of them; and how long it really
-/// was, in microseconds.
+/// Runs four seconds of load while the endpoint stops answering once for 400 ms. Returns the report and the measured
+/// length of the stall in microseconds.
 fn stalled(arguments: &[&str]) -> (Value, f64) {
     const STALL: Duration = Duration::from_millis(400);
     let target = Target::start();
@@ -292,44 +292,43 @@ fn stalled(arguments: &[&str]) -> (Value, f64) {
         line.clear();
         assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before it began");
     }
-    let nap = || {
+    let block = || {
         let begin = Instant::now();
         let (_held, nothing) = mpsc::channel::<()>();
-        assert!(nothing.recv_timeout(STALL).is_err(), "nobody sends");
+        assert!(nothing.recv_timeout(STALL).is_err(), "the channel stays empty");
         begin.elapsed()
     };
-    // The first is for the run to be well under way; it does not matter by how much.
-    nap();
-    let stall = target.endpoints.with_server(move |_| nap()).expect("it serves");
+    // The first wait lets the run get under way; its length does not matter.
+    block();
+    let stall = target.endpoints.with_server(move |_| block()).expect("it serves");
     stderr.read_to_string(&mut line).expect("text");
     (parsed(&child.wait_with_output().expect("it ends")), stall.as_secs_f64() * 1e6)
 }
 
-/// A stall of a tenth of the run, at a fixed rate: a tenth of the commands are due in it, evenly, and wait for its end.
-/// The hundredth that waits longest waits for more than nine tenths of the stall.
+/// The stall is a tenth of the run, and the rate is fixed, so a tenth of the commands are due in it and wait for its
+/// end. The slowest hundredth of the commands waits for more than nine tenths of the stall.
 #[test]
-fn a_stall_shows_in_every_command_that_was_due_in_it() {
-    // A machine that is itself paused adds stalls of its own, or takes some away.
-    undisturbed(SPARE, || {
+fn a_stall_counts_for_every_command_due_in_it() {
+    // Pauses of the machine would lengthen or shorten the stall.
+    retry_on_pause(SPARE, || {
         let (open, stall) = stalled(&["--rate", "2000"]);
         assert_eq!(number(&open, "/commands/issued") + number(&open, "/offered/unsent"), 8000.0);
-        // The longest hundredth of 4 s is 40 ms, however long the stall really was.
+        // A hundredth of the 4 s run is 40 ms, whatever the length of the stall.
         let expected = stall - 0.01 * 4e6;
         let p99 = number(&open, "/latency_us/p99");
-        let is_it = (p99 / expected - 1.0).abs() < 0.05;
-        assert!(is_it, "p99 is {p99} µs, and arithmetic says {expected} µs: {open:#}");
+        let is_near = (p99 / expected - 1.0).abs() < 0.05;
+        assert!(is_near, "p99 is {p99} µs, expected {expected} µs: {open:#}");
         assert!(number(&open, "/service_time_us/p99") < 0.25 * stall, "{open:#}");
     });
 }
 
-/// A twentieth of the stall is 20 ms.
+/// The tolerance of 5 % is 20 ms of the stall; a pause may use half of it.
 const SPARE: Duration = Duration::from_millis(10);
 
-/// In a closed loop the callers wait with the endpoint, and send nothing that could meet the stall: one command of each
-/// is all there is to see.
+/// In a closed loop the callers wait for the stalled endpoint, so only one command of each caller meets the stall.
 #[test]
 fn a_closed_loop_hides_a_stall() {
-    undisturbed(SPARE, || {
+    retry_on_pause(SPARE, || {
         let (closed, stall) = stalled(&["--think", "1ms"]);
         let (p99, max) = (number(&closed, "/latency_us/p99"), number(&closed, "/latency_us/max"));
         assert!(max > 0.95 * stall && p99 < 0.25 * stall, "{p99} µs and {max} µs of {stall} µs");

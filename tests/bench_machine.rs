@@ -1,5 +1,4 @@
-//! `hitless bench` on a machine that stands still: the run is stopped and goes on, as everything on a machine does that
-//! its hypervisor takes away.
+//! `hitless bench` on a machine that pauses: SIGSTOP and SIGCONT stop the run as a hypervisor would.
 
 #![cfg(feature = "cli")]
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 mod common;
 
-/// How long the run stands still. It is what the run is to measure, so a real clock is the point.
+/// How long the run is stopped. The run must measure this time, so the test needs a real clock.
 const PAUSE: Duration = Duration::from_millis(400);
 
 fn signal(child: &Child, name: &str) {
@@ -18,7 +17,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.expect("kill runs").success());
 }
 
-/// What a run reports that stands still under way.
+/// The output of a run that is stopped once.
 fn paused_run(redis: &common::Redis, arguments: &[&str]) -> std::process::Output {
     let before = redis.statistics();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
@@ -26,19 +25,19 @@ fn paused_run(redis: &common::Redis, arguments: &[&str]) -> std::process::Output
     command.args(["bench", "--no-load", "--shards", "1", "--tasks", "4", "--url", &url]).args(arguments);
     command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the binary runs");
-    common::stage::eventually("the load arrives", || {
+    common::fixture::eventually("the load arrives", || {
         let now = redis.statistics();
         now.contains("cmdstat_get") && now != before
     });
     signal(&child, "-STOP");
     let begin = Instant::now();
-    common::stage::eventually("the pause is over", || begin.elapsed() >= PAUSE);
+    common::fixture::eventually("the pause is over", || begin.elapsed() >= PAUSE);
     signal(&child, "-CONT");
     child.wait_with_output().expect("it ends")
 }
 
 #[test]
-fn a_pause_of_the_machine_is_not_blamed_on_the_server() {
+fn a_machine_pause_is_not_blamed_on_the_server() {
     let redis = common::Redis::start();
     let output = paused_run(&redis, &["--duration", "3s", "--json", "-", "--quiet"]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -55,9 +54,12 @@ fn a_pause_of_the_machine_is_not_blamed_on_the_server() {
 }
 
 #[test]
-fn the_report_says_in_words_that_it_was_the_machine() {
+fn the_text_report_blames_the_machine() {
     let redis = common::Redis::start();
     let output = paused_run(&redis, &["--duration", "3s"]);
-    let told = String::from_utf8(output.stdout).expect("text");
-    assert!(told.contains("\nmachine       longest pause ") && told.contains("NOT THE SERVER: "), "{told}");
+    let report = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        report.contains("\nmachine       longest pause ") && report.contains("NOT THE SERVER: "),
+        "{report}"
+    );
 }

@@ -1,5 +1,5 @@
-//! What `hitless bench` says, and how it ends, when little or nothing was measured. The endpoints answer later than a run
-//! is long, so no step of a test depends on how fast the machine is.
+//! The output and exit code of `hitless bench` when it measured little or nothing. The endpoints answer later than a
+//! run lasts, so no test depends on the speed of the machine.
 
 #![cfg(feature = "cli")]
 
@@ -51,22 +51,23 @@ fn problem(report: &Value) -> Option<&str> {
     report.pointer("/problems/0/kind").and_then(Value::as_str)
 }
 
-/// A warm-up and a measured time that both end before the first answer comes, which takes [`DELAY`].
+/// The warm-up and the measured time both end before the first reply, which takes [`DELAY`].
 const SHORTER_THAN_AN_ANSWER: [&str; 6] = ["--warm-up", "300ms", "--duration", "300ms", "--timeout", "1m"];
 const DELAY: &str = "FAULT delay 1000";
 const DELAY_US: f64 = 1e6;
 
-/// Callers send at the start of the warm-up. A machine that stands still until its end gets another chance, twice.
-fn undisturbed(check: impl Fn() -> Result<(), String>) {
+/// Repeats a check up to three times: callers send at the start of the warm-up, and a machine that pauses until its
+/// end spoils the check.
+fn up_to_three_times(check: impl Fn() -> Result<(), String>) {
     let tries: Vec<_> = (0..3).map_while(|_| check().err()).collect();
     assert!(tries.len() < 3, "{}", tries.join("\n"));
 }
 
 #[test]
-fn a_stall_at_the_edge_of_the_warm_up_is_measured() {
+fn a_stall_across_the_end_of_warm_up_is_measured() {
     let (_endpoints, url) = endpoint(DELAY);
     for via in ["shard", "client"] {
-        undisturbed(|| {
+        up_to_three_times(|| {
             let callers = ["--url", &url, "--shards", "1", "--tasks", "8", "--via", via];
             let (report, _) = report(&[&callers[..], &SHORTER_THAN_AN_ANSWER].concat(), 0);
             if number(&report, "/commands/from_warm_up") != 8.0 {
@@ -75,7 +76,7 @@ fn a_stall_at_the_edge_of_the_warm_up_is_measured() {
             assert_eq!(number(&report, "/commands/answered"), 8.0, "{report:#}");
             assert_eq!(number(&report, "/commands/issued"), 8.0);
             let shortest = number(&report, "/latency_us/min");
-            assert!(shortest >= DELAY_US * 0.99, "their whole latency counts: {report:#}");
+            assert!(shortest >= DELAY_US * 0.99, "the whole latency counts: {report:#}");
             assert!(number(&report, "/longest_gap_us") >= DELAY_US * 0.99);
             assert_eq!(number(&report, "/answered_share"), 1.0);
             assert_eq!(report.pointer("/problems"), None);
@@ -89,12 +90,12 @@ fn an_open_loop_that_could_not_send_is_a_failure() {
     let (_endpoints, url) = endpoint(DELAY);
     let load = ["--url", &url, "--shards", "1", "--tasks", "8", "--rate", "10000"];
     let load = [&load[..], &SHORTER_THAN_AN_ANSWER].concat();
-    undisturbed(|| {
+    up_to_three_times(|| {
         let (report, stderr) = report(&load, 1);
         if number(&report, "/commands/answered") != 8.0 {
             return Err(format!("{report:#}"));
         }
-        // Eight callers wait from the start on; everything that is due in the measured time is left.
+        // Eight callers wait from the start on, so every command due in the measured time stays unsent.
         assert_eq!(number(&report, "/offered/unsent"), 3000.0);
         assert_eq!(number(&report, "/offered/per_second"), 10_000.0);
         assert_eq!(problem(&report), Some("too_few_answered"));
@@ -113,7 +114,7 @@ fn a_run_without_an_answer_says_so_first() {
     let (_endpoints, url) = endpoint("FAULT delay 500");
     let common = ["--url", &url, "--shards", "1", "--tasks", "2"];
     let late = ["--timeout", "50ms", "--duration", "100ms"];
-    // A nanosecond is over before a command is sent.
+    // The run ends after a nanosecond, before it sends a command.
     let nothing_sent = ["--duration", "1ns"];
     for load in [&late[..], &nothing_sent] {
         let (report, stderr) = report(&[&common[..], load].concat(), 1);
@@ -140,12 +141,12 @@ fn a_server_that_answers_nothing_is_named_beside_others() {
 }
 
 #[test]
-fn commands_on_their_way_use_up_the_requests_first() {
+fn commands_in_flight_use_up_the_requests_first() {
     let (_endpoints, url) = endpoint(DELAY);
     let load = ["--url", &url, "--shards", "1", "--tasks", "8", "--warm-up", "300ms", "--timeout", "1m"];
-    // With fewer requests than callers, all that were on their way still count, and the first to end may send another.
+    // With fewer requests than callers, all commands in flight still count, and the first that ends may send another.
     for (requests, answered) in [("20", 20.0..=20.0), ("3", 8.0..=10.0)] {
-        undisturbed(|| {
+        up_to_three_times(|| {
             let (report, _) = report(&[&load[..], &["--requests", requests]].concat(), 0);
             if number(&report, "/commands/from_warm_up") != 8.0 {
                 return Err(format!("{report:#}"));

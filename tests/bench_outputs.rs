@@ -1,4 +1,4 @@
-//! What `hitless bench` leaves behind: files in the formats of other tools, pictures, and comparisons.
+//! The outputs of `hitless bench`: files in the formats of other tools, plots and comparisons.
 
 #![cfg(feature = "cli")]
 
@@ -10,7 +10,7 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
 
-/// A short run at an endpoint in the process.
+/// A short run at an endpoint in the command's own process.
 fn run(arguments: &[&str]) -> Output {
     let short = ["bench", "--key-space", "200", "--shards", "1", "--tasks", "8"];
     Command::new(env!("CARGO_BIN_EXE_hitless"))
@@ -51,7 +51,7 @@ fn from_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// All intervals of an HdrHistogram log together, and how many there are.
+/// The sum of all intervals of an HdrHistogram log, and their number.
 fn read_log(path: &Path) -> (Histogram<u64>, usize) {
     let log = std::fs::read(path).expect("a file");
     let (mut all, mut intervals) = (Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap(), 0);
@@ -67,7 +67,7 @@ fn read_log(path: &Path) -> (Histogram<u64>, usize) {
 }
 
 #[test]
-fn one_run_in_every_format_tells_the_same() {
+fn all_formats_report_the_same_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name);
     let names = ["run.json", "run.hlog", "memtier.json", "run.svg", "run.png"].map(path);
@@ -83,7 +83,7 @@ fn one_run_in_every_format_tells_the_same() {
     let timeline = report.pointer("/timeline").and_then(Value::as_array).expect("a timeline");
     let counted: f64 = timeline.iter().map(|moment| number(moment, "/answered")).sum();
     assert_eq!(counted, answered);
-    // A second in tenths; a busy machine may take longer.
+    // One second has ten intervals of 100 ms; a busy machine may take longer.
     assert!((8..400).contains(&timeline.len()), "{}", timeline.len());
     for part in ["before", "during", "after"] {
         assert!(number(&report, &format!("/maintenance_windows/0/{part}/latency_us/p99")) > 0.0);
@@ -94,8 +94,8 @@ fn one_run_in_every_format_tells_the_same() {
     let (latency, intervals) = read_log(&names[1]);
     assert_eq!((latency.len() as f64, intervals), (answered, timeline.len()));
     for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99_9", 0.999), ("max", 1.0)] {
-        let told = number(&report, &format!("/latency_us/{name}"));
-        assert_eq!(latency.value_at_quantile(quantile) as f64 / 1e3, told, "{name}");
+        let reported = number(&report, &format!("/latency_us/{name}"));
+        assert_eq!(latency.value_at_quantile(quantile) as f64 / 1e3, reported, "{name}");
     }
 
     let memtier = json(&names[2]);
@@ -107,7 +107,7 @@ fn one_run_in_every_format_tells_the_same() {
     assert_eq!(seconds.values().map(|second| number(second, "/Count")).sum::<f64>(), answered);
 
     let svg = std::fs::read_to_string(&names[3]).expect("a picture");
-    for told in [
+    for text in [
         "throughput, commands/s",
         "time since the start",
         "percentile, logarithmic",
@@ -116,23 +116,23 @@ fn one_run_in_every_format_tells_the_same() {
         "p99.9",
         "0.5 s",
     ] {
-        assert!(svg.contains(&format!(">{told}</text>")), "{told} is missing in the picture");
+        assert!(svg.contains(&format!(">{text}</text>")), "{text} is missing in the picture");
     }
-    for told in [
+    for text in [
         "latency, logarithmic<",
         "latency by percentile, logarithmic<",
         concat!(">hitless bench ", env!("CARGO_PKG_VERSION"), " · 20"),
     ] {
-        assert!(svg.contains(told), "{told} is missing in the picture");
+        assert!(svg.contains(text), "{text} is missing in the picture");
     }
     let png = std::fs::read(&names[4]).expect("a picture");
     assert_eq!(png.get(16..24), Some(&[0, 0, 4, 176, 0, 0, 3, 32][..]), "1200 × 800 pixels");
 }
 
 #[test]
-fn a_full_disk_is_told_after_the_report() {
+fn a_full_disk_is_reported_after_the_report() {
     let directory = tempfile::tempdir().expect("a directory");
-    // The name of a picture says its format, and a device's does not.
+    // The file name selects the picture format, so the device gets a name with an extension.
     let picture = directory.path().join("full.svg");
     std::os::unix::fs::symlink("/dev/full", &picture).expect("a link");
     let picture = picture.to_str().expect("text");
@@ -153,7 +153,7 @@ fn a_full_disk_is_told_after_the_report() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_before_the_run() {
+fn an_unwritable_output_is_rejected_before_the_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let twice = directory.path().join("a.json");
     let twice = twice.to_str().expect("text");
@@ -176,7 +176,7 @@ fn what_cannot_be_written_is_refused_before_the_run() {
     }
 }
 
-/// Runs the command where every file that it is told to write holds an earlier report.
+/// Runs the command in a folder where each of these output files already holds an earlier report.
 fn run_over(files: &[&str], arguments: &[&str]) -> (Output, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     for file in files {
@@ -190,7 +190,7 @@ fn run_over(files: &[&str], arguments: &[&str]) -> (Output, tempfile::TempDir) {
 const EARLIER: &str = "an earlier report";
 
 #[test]
-fn an_unreachable_server_costs_no_earlier_report() {
+fn an_unreachable_server_leaves_earlier_reports_intact() {
     let closed =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let url = format!("redis://{closed}");
@@ -231,7 +231,7 @@ fn a_run_is_compared_with_an_earlier_one() {
     let path = directory.path().join("report.json");
     let path = path.to_str().expect("text");
     assert_eq!(run(&["--requests", "2000", "--json", path]).status.code(), Some(0));
-    // The new report takes the old one's place, and is compared with what was there.
+    // The new report replaces the old file, after the old report has been read for the comparison.
     let output = run(&["--requests", "2000", "--pipeline", "4", "--json", path, "--compare", path]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let stdout = text(&output.stdout);
@@ -241,12 +241,12 @@ fn a_run_is_compared_with_an_earlier_one() {
         "{stdout}"
     );
     assert!(!stdout.contains("seed:") && !stdout.contains("endpoint:"), "{stdout}");
-    assert!(!stdout.contains('\u{1b}'), "no colours where nobody sees them");
+    assert!(!stdout.contains('\u{1b}'), "no colors without a terminal");
     assert_eq!(json(Path::new(path)).pointer("/config/pipeline"), Some(&Value::from(4)));
 }
 
 #[test]
-fn nothing_is_drawn_where_there_is_no_terminal() {
+fn live_view_needs_a_terminal() {
     let output = run(&["--live", "--duration", "1500ms", "--no-moving"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stderr), "");

@@ -1,4 +1,4 @@
-//! `hitless bench --repeat`, `--versus` and `--compare`: runs that are repeated, and what is said of two groups of them.
+//! `hitless bench --repeat`, `--versus` and `--compare`: repeated runs, and the comparison of two groups of runs.
 
 #![cfg(feature = "cli")]
 
@@ -72,12 +72,12 @@ fn endpoints_in_this_process_move_anew_in_every_run() {
 }
 
 #[test]
-fn a_slow_server_is_worse_beyond_the_spread_of_the_runs() {
+fn a_slow_server_is_worse_than_the_spread_of_runs() {
     let ((_fast, url), (_slow, other)) = (endpoint("FAULT off"), endpoint("FAULT delay 10"));
     let versus = format!("--url '{other}'");
     let arguments = ["--url", &url, "--requests", "40", "--repeat", "5", "--versus", &versus];
     let mut seen = Vec::new();
-    // One pause of the machine in a fast run can hide the difference.
+    // One pause of the machine during a fast run can hide the difference.
     for _ in 0..3 {
         let report = report(&arguments);
         assert_eq!(report["versus"]["repeats"].as_array().map(Vec::len), Some(5));
@@ -90,11 +90,11 @@ fn a_slow_server_is_worse_beyond_the_spread_of_the_runs() {
         }
         seen.push(verdicts);
     }
-    panic!("three times: {seen:?}");
+    panic!("three comparisons failed: {seen:?}");
 }
 
 #[test]
-fn single_runs_are_compared_and_not_judged() {
+fn single_runs_are_compared_without_a_verdict() {
     let (_endpoints, url) = endpoint("FAULT off");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("old.json");
@@ -110,13 +110,13 @@ fn single_runs_are_compared_and_not_judged() {
     assert_eq!(verdict(&report, "/throughput_per_second"), "not_enough_runs");
     assert!(report.get("repeats").is_none() && report.get("versus").is_none());
     assert!(std::fs::read_to_string(picture).expect("a picture").contains("earlier"));
-    let told = bench(&again);
-    assert!(text(&told.stdout).contains("Not enough runs to tell better from worse: 1 then and 1 now"));
+    let output = bench(&again);
+    assert!(text(&output.stdout).contains("Not enough runs to tell better from worse: 1 then and 1 now"));
 }
 
 #[test]
 fn options_of_versus_are_checked_and_named() {
-    for (options, told) in [
+    for (options, message) in [
         ("", "names no option"),
         ("--connections '8", "a quote is not closed"),
         ("--connections 0", "--connections"),
@@ -126,7 +126,7 @@ fn options_of_versus_are_checked_and_named() {
         let output = bench(&["--versus", options]);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{options}: {said}");
-        assert!(said.contains("--versus") && said.contains(told), "{options}: {said}");
+        assert!(said.contains("--versus") && said.contains(message), "{options}: {said}");
     }
     let secret = bench(&["--versus", "--url redis://:Xq7k@127.0.0.1 --connections 0"]);
     let said = text(&secret.stderr);

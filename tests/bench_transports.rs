@@ -1,5 +1,4 @@
-//! `hitless bench` at a real redis-server, over everything that leads to it: TLS, mutual TLS, a unix socket, and as a
-//! user of its own.
+//! `hitless bench` against a real redis-server over TLS, mutual TLS and a unix socket, and with a user name.
 
 #![cfg(feature = "cli")]
 
@@ -46,7 +45,7 @@ fn report(arguments: &[&str]) -> Value {
     report
 }
 
-/// What a run said that found nobody whom it could talk to.
+/// The error of a run that could not connect.
 #[track_caller]
 fn unreachable(arguments: &[&str]) -> String {
     let output = bench(arguments);
@@ -56,7 +55,7 @@ fn unreachable(arguments: &[&str]) -> String {
     stderr.lines().find(|line| line.starts_with("error: ")).expect("an error").to_owned()
 }
 
-/// A certificate that is its own authority, and its key, as files.
+/// A self-signed certificate and its key, as files.
 fn certified(folder: &Path, name: &str) -> [String; 2] {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
     let file = |ending: &str, pem: String| {
@@ -75,7 +74,7 @@ fn secured(certificate: &str, key: &str, more: &[&str]) -> (Redis, String) {
 }
 
 #[test]
-fn over_tls_to_whom_is_trusted() {
+fn tls_connects_to_a_trusted_server_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = certified(folder.path(), "redis.test");
     let [stranger, _] = certified(folder.path(), "stranger.test");
@@ -92,16 +91,16 @@ fn over_tls_to_whom_is_trusted() {
 
     let named = [&to(&["--tls-server-name", "redis.test"])[..], &["--tls-ca", &certificate]].concat();
     let tls =
-        report(&named).pointer("/config/tls").and_then(Value::as_str).expect("what was spoken").to_owned();
-    for told in ["1.2 or later", &certificate, "redis.test"] {
-        assert!(tls.contains(told), "{tls}");
+        report(&named).pointer("/config/tls").and_then(Value::as_str).expect("the TLS settings").to_owned();
+    for part in ["1.2 or later", &certificate, "redis.test"] {
+        assert!(tls.contains(part), "{tls}");
     }
     let tls = report(&to(&["--tls-insecure-skip-verify"]));
     assert!(
         tls.pointer("/config/tls").and_then(Value::as_str).is_some_and(|tls| tls.contains("NOT verified"))
     );
 
-    // Another name, another authority, an older version, and TLS not spoken at all.
+    // Each of these fails: a wrong name, a wrong CA, too old a TLS version, and no TLS.
     for arguments in [
         [&to(&[])[..], &["--tls-ca", &certificate]].concat(),
         [&to(&["--tls-server-name", "redis.test"])[..], &["--tls-ca", &stranger]].concat(),
@@ -113,21 +112,22 @@ fn over_tls_to_whom_is_trusted() {
 }
 
 #[test]
-fn over_mutual_tls_as_whom_it_knows() {
+fn mutual_tls_needs_a_client_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = certified(folder.path(), "127.0.0.1");
     let [known, known_key] = certified(folder.path(), "client.test");
     let (_redis, url) =
         secured(&certificate, &key, &["--tls-ca-cert-file", &known, "--tls-auth-clients", "yes"]);
-    let anybody = ["--url", url.as_str(), "--tls-ca", &certificate];
-    let told = report(&[&anybody[..], &["--tls-cert", &known, "--tls-key", &known_key]].concat());
-    let tls = told.pointer("/config/tls").and_then(Value::as_str).expect("what was spoken");
+    let without_certificate = ["--url", url.as_str(), "--tls-ca", &certificate];
+    let report =
+        report(&[&without_certificate[..], &["--tls-cert", &known, "--tls-key", &known_key]].concat());
+    let tls = report.pointer("/config/tls").and_then(Value::as_str).expect("the TLS settings");
     assert!(tls.contains(&known) && !tls.contains(&known_key), "{tls}");
-    unreachable(&anybody);
+    unreachable(&without_certificate);
 }
 
 #[test]
-fn over_a_unix_socket_and_as_a_user() {
+fn unix_sockets_and_user_names_work() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("redis.sock").to_str().expect("a path that is text").to_owned();
     let rights = format!("hitless on >{PASSWORD} ~* +@all");

@@ -1,4 +1,4 @@
-//! Code that blocks a shard's thread is told of, by name where that is known, and the errors that follow say so.
+//! A blocked shard thread is reported, with the name of the code where it is known, and the errors that follow say so.
 
 mod common;
 
@@ -13,22 +13,22 @@ use hitless::{Client, Config, ErrorKind};
 const GRACE: Duration = Duration::from_secs(5);
 const BLOCKED: Duration = Duration::from_millis(600);
 
-/// A client of one shard, and its events of a blocked thread.
+/// A client of one shard, and the receiver of its events about a blocked thread.
 fn client(redis: &Redis, timeout: Duration) -> (Client, Receiver<(Duration, Option<&'static str>)>) {
-    let (tell, told) = mpsc::channel();
+    let (sender, blocks) = mpsc::channel();
     let config = Config::from_url(&redis.url()).unwrap().shards(1).connections_per_shard(1);
     let config = config.command_timeout(timeout).on_event(move |_, event| {
         if let Event::Blocked { duration, by, .. } = event {
-            // The test may be over.
-            let _ = tell.send((*duration, *by));
+            // The test may have ended and dropped the receiver.
+            let _ = sender.send((*duration, *by));
         }
     });
     let client = Client::start(config).unwrap();
     block_on(client.ready(GRACE)).unwrap();
-    (client, told)
+    (client, blocks)
 }
 
-/// What code must not do on a shard.
+/// Blocks the thread, as code on a shard must not do.
 fn block() {
     let (_sender, receiver) = mpsc::channel::<()>();
     assert!(receiver.recv_timeout(BLOCKED).is_err());
@@ -37,10 +37,10 @@ fn block() {
 #[test]
 fn a_closure_that_blocks_is_named() {
     let redis = Redis::start();
-    let (client, told) = client(&redis, GRACE);
+    let (client, blocks) = client(&redis, GRACE);
     block_on(client.run_on(0, |_| async { block() })).unwrap();
-    // A machine that stands still is told of as well, without a name.
-    let named = told.iter().find_map(|(duration, by)| Some((duration, by?)));
+    // A pause of the machine is reported too, without a name.
+    let named = blocks.iter().find_map(|(duration, by)| Some((duration, by?)));
     let (duration, by) = named.unwrap();
     assert!(duration >= BLOCKED && by.contains("a_closure_that_blocks_is_named"), "{duration:?} by {by}");
 }
@@ -48,7 +48,7 @@ fn a_closure_that_blocks_is_named() {
 #[test]
 fn a_task_that_blocks_explains_the_timeouts() {
     let redis = Redis::start();
-    let (client, told) = client(&redis, Duration::from_millis(200));
+    let (client, blocks) = client(&redis, Duration::from_millis(200));
     redis.signal(libc::SIGSTOP);
     let call = client.run_on(0, |shard| async move {
         let reply = shard.incr("counter");
@@ -63,14 +63,14 @@ fn a_task_that_blocks_explains_the_timeouts() {
     redis.signal(libc::SIGCONT);
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("thread was blocked for"), "{error}");
-    assert!(told.iter().any(|(duration, _)| duration >= BLOCKED / 2));
+    assert!(blocks.iter().any(|(duration, _)| duration >= BLOCKED / 2));
 }
 
-/// What came while the thread was blocked is read before deadlines are judged.
+/// Replies that arrived while the thread was blocked are read before deadlines are checked.
 #[test]
-fn replies_that_came_during_a_block_are_no_timeouts() {
+fn replies_received_during_a_block_are_no_timeouts() {
     let redis = Redis::start();
-    let (client, _told) = client(&redis, Duration::from_millis(200));
+    let (client, _blocks) = client(&redis, Duration::from_millis(200));
     let call = client.run_on(0, |shard| async move {
         let reply = shard.incr("counter");
         while shard.stats().in_flight == 0 {

@@ -1,4 +1,4 @@
-//! A run that cannot begin ends with one error, which names the cause and the option that mends it.
+//! A run that cannot start ends with one error: it names the cause and the option that fixes it.
 
 #![cfg(feature = "cli")]
 
@@ -16,15 +16,15 @@ use common::Redis;
 use common::authority::Certificates;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
-/// A server of another protocol: it sends these words to every client, then ends the connection.
-struct Stranger {
+/// A server of another protocol: it sends these bytes to every client and closes the connection.
+struct ForeignServer {
     address: std::net::SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Stranger {
-    fn start(words: &'static [u8]) -> Stranger {
+impl ForeignServer {
+    fn start(words: &'static [u8]) -> ForeignServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = Arc::new(AtomicBool::new(false));
@@ -34,13 +34,13 @@ impl Stranger {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                // A client that is gone is told nothing.
+                // The client may have closed already.
                 if client.write_all(words).is_ok() && client.shutdown(std::net::Shutdown::Write).is_ok() {
                     common::read_to_end(&mut client);
                 }
             }
         });
-        Stranger { address, stop, thread: Some(thread) }
+        ForeignServer { address, stop, thread: Some(thread) }
     }
 
     fn url(&self, scheme: &str) -> String {
@@ -48,10 +48,10 @@ impl Stranger {
     }
 }
 
-impl Drop for Stranger {
+impl Drop for ForeignServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // It waits for a client.
+        // The thread waits in accept(); a connection wakes it.
         let _ = std::net::TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             thread.join().expect("it ends");
@@ -59,7 +59,7 @@ impl Drop for Stranger {
     }
 }
 
-/// The one error that a run says, which must be all that it says.
+/// The error of a run, which must be its only output.
 #[track_caller]
 fn error(arguments: &[&str]) -> String {
     error_within("3s", arguments)
@@ -88,7 +88,7 @@ fn error_within(time: &str, arguments: &[&str]) -> String {
     said
 }
 
-/// The same error by every command, quiet or not.
+/// Every command reports the same error, with and without --quiet.
 #[track_caller]
 fn refused(url: &str, more: &[&str], says: &[&str]) {
     for command in [&["bench"][..], &["bench", "--quiet"], &["tune"], &["tune", "--quiet"]] {
@@ -98,7 +98,7 @@ fn refused(url: &str, more: &[&str], says: &[&str]) {
 }
 
 #[test]
-fn a_login_that_is_missing_or_wrong_names_the_options() {
+fn a_missing_or_wrong_login_names_the_options() {
     let redis = Redis::start_with(&["--requirepass", "s3cret"]);
     refused(&redis.url(), &[], &["the server wants a password", "NOAUTH", "--password-file"]);
     let folder = tempfile::tempdir().expect("a folder");
@@ -111,19 +111,19 @@ fn a_login_that_is_missing_or_wrong_names_the_options() {
 }
 
 #[test]
-fn a_server_of_another_protocol_is_called_by_its_name() {
+fn a_server_of_another_protocol_is_named() {
     for (words, named) in [
         (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], "HTTP"),
         (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", "SSH"),
         (b"ERROR\r\nERROR\r\n", "memcached"),
         (b"220 mail.example ESMTP\r\n", "SMTP"),
     ] {
-        let stranger = Stranger::start(words);
+        let server = ForeignServer::start(words);
         for scheme in ["redis", "rediss"] {
             let ca = Certificates::new(&["127.0.0.1"]);
             let trust = ["--tls-ca", ca.paths()[0]];
             let more = if scheme == "rediss" { &trust[..] } else { &[] };
-            let said = error(&[&["bench", "--url", &stranger.url(scheme)][..], more].concat());
+            let said = error(&[&["bench", "--url", &server.url(scheme)][..], more].concat());
             assert!(
                 said.contains(&format!("the server speaks {named}")) && said.contains("not Redis"),
                 "{said}"
@@ -135,15 +135,15 @@ fn a_server_of_another_protocol_is_called_by_its_name() {
 
 #[test]
 fn tls_on_one_side_only_names_the_other_scheme() {
-    let alert = Stranger::start(b"\x15\x03\x03\0\x02\x02\x46");
+    let alert = ForeignServer::start(b"\x15\x03\x03\0\x02\x02\x46");
     refused(&alert.url("redis"), &[], &["the server speaks TLS", "write rediss://"]);
     let certificates = Certificates::new(&["127.0.0.1"]);
-    let plain = Stranger::start(b"-DENIED Redis is running in protected mode\r\n");
+    let plain = ForeignServer::start(b"-DENIED Redis is running in protected mode\r\n");
     let trust = ["--tls-ca", certificates.paths()[0]];
     refused(&plain.url("rediss"), &trust, &["without TLS", "write redis://"]);
 }
 
-/// A certificate for 127.0.0.1 that is a CA's, as `openssl req -x509` makes, and its key, as files.
+/// A certificate for 127.0.0.1 that is a CA's, as `openssl req -x509` creates, and its key, as files.
 fn ca_as_server(folder: &Path) -> [String; 2] {
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -157,7 +157,7 @@ fn ca_as_server(folder: &Path) -> [String; 2] {
 }
 
 #[test]
-fn a_certificate_that_is_refused_comes_with_its_remedy() {
+fn a_rejected_certificate_is_reported_with_its_fix() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = ca_as_server(folder.path());
     let port = common::free_port().to_string();

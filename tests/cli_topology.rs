@@ -1,4 +1,4 @@
-//! A node of a cluster and a Sentinel are named before a run begins, and the doctor names them.
+//! `bench` and `tune` reject a cluster node and a Sentinel before they start, and the doctor names them.
 
 #![cfg(feature = "cli")]
 
@@ -8,14 +8,14 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{Redis, stage};
+use common::{Redis, fixture};
 use serde_json::Value;
 
-/// A Sentinel that watches a primary by the name of `app`.
+/// A Sentinel that monitors a primary under the name `app`.
 struct Sentinel {
     child: Child,
     port: u16,
-    /// It writes down what it finds out.
+    /// The Sentinel rewrites its configuration file here.
     _folder: tempfile::TempDir,
 }
 
@@ -34,20 +34,20 @@ impl Sentinel {
             .stdout(Stdio::null());
         let child = command.spawn().expect("redis-server is on the PATH (scripts/test installs it)");
         let sentinel = Sentinel { child, port, _folder: folder };
-        stage::eventually("the Sentinel listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        fixture::eventually("the Sentinel listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         sentinel
     }
 }
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A node of a cluster that has the slots from 0 to this one.
+/// A cluster node that owns the slots from 0 to this one.
 fn cluster_node(last_slot: u16) -> Redis {
     let bus = common::free_port().to_string();
     let node = Redis::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
@@ -68,14 +68,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a server answers to a command, up to the end of the connection.
+/// The server's reply to a command, read to the end of the connection.
 fn ask(redis: &Redis, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).expect("a server");
     stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).expect("it reads");
     text(&common::read_to_end(&mut stream))
 }
 
-/// A run and a sweep that end before they begin, with one error that says all of this.
+/// `bench` and `tune` end before they start, with one error that contains all of these texts.
 #[track_caller]
 fn refused(port: u16, says: &[&str]) {
     for command in ["bench", "tune"] {
@@ -88,7 +88,7 @@ fn refused(port: u16, says: &[&str]) {
     }
 }
 
-/// What the doctor finds about the keys: level, words and remedy.
+/// The doctor's finding about the keys: its level, and its text with the remedy.
 fn keys(port: u16, code: i32) -> (String, String) {
     let output = hitless(&["doctor", "--url", &format!("redis://127.0.0.1:{port}"), "--json", "-"]);
     assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
@@ -99,8 +99,8 @@ fn keys(port: u16, code: i32) -> (String, String) {
 }
 
 #[test]
-fn a_node_of_a_cluster_is_named_before_anything_is_sent() {
-    // Half of the slots, as in a cluster of two.
+fn a_cluster_node_is_named_before_a_command_is_sent() {
+    // Half of the slots, as in a cluster of two nodes.
     let node = cluster_node(8191);
     refused(node.port(), &["node of a cluster", "MOVED", "--url"]);
     let (level, said) = keys(node.port(), 1);
@@ -109,7 +109,7 @@ fn a_node_of_a_cluster_is_named_before_anything_is_sent() {
 }
 
 #[test]
-fn a_node_that_may_not_be_asked_is_known_by_its_first_answer() {
+fn a_cluster_node_without_info_is_named_by_its_error() {
     let node = cluster_node(8191);
     assert!(ask(&node, "ACL SETUSER default -info").starts_with("+OK"));
     let output = hitless(&["bench", "--url", &node.url(), "--key-space", "100"]);
@@ -119,16 +119,16 @@ fn a_node_that_may_not_be_asked_is_known_by_its_first_answer() {
 }
 
 #[test]
-fn a_cluster_of_one_node_that_has_all_slots_is_run_at() {
+fn a_single_node_with_all_slots_is_accepted() {
     let node = cluster_node(16383);
-    stage::eventually("the cluster is up", || ask(&node, "CLUSTER INFO").contains("cluster_state:ok"));
+    fixture::eventually("the cluster is up", || ask(&node, "CLUSTER INFO").contains("cluster_state:ok"));
     let output = hitless(&["bench", "--url", &node.url(), "--requests", "200", "--key-space", "100"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(keys(node.port(), 0).0, "ok");
 }
 
 #[test]
-fn a_sentinel_is_named_with_the_primary_that_it_watches() {
+fn a_sentinel_is_named_with_its_primary() {
     let primary = Redis::start();
     let sentinel = Sentinel::start(primary.port());
     refused(sentinel.port, &["is a Sentinel", &format!("redis://127.0.0.1:{}", primary.port()), "app"]);
@@ -145,9 +145,9 @@ fn a_replica_is_a_warning_of_the_doctor() {
 }
 
 #[test]
-fn a_server_that_says_nothing_of_itself_is_run_at() {
-    let shy = Redis::start_with(&["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-info"]);
-    let output = hitless(&["bench", "--url", &shy.url(), "--requests", "200", "--key-space", "100"]);
+fn a_server_that_forbids_info_is_accepted() {
+    let server = Redis::start_with(&["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-info"]);
+    let output = hitless(&["bench", "--url", &server.url(), "--requests", "200", "--key-space", "100"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(keys(shy.port(), 0).0, "ok");
+    assert_eq!(keys(server.port(), 0).0, "ok");
 }

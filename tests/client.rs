@@ -1,5 +1,4 @@
-//! What threads and runtimes other than the shards' own see: a client through its whole life, and through its
-//! server's death.
+//! `Client`, used from threads and runtimes outside the shards: its whole life, and the death of its server.
 
 mod common;
 
@@ -11,7 +10,7 @@ use common::Redis;
 use futures_lite::future::block_on;
 use hitless::{Client, Config, ErrorKind, Outcome, cmd};
 
-const GRACE: Duration = common::PATIENCE;
+const GRACE: Duration = common::WAIT_MAX;
 
 fn client(url: &str) -> Client {
     let config = Config::from_url(url).unwrap().shards(2).connections_per_shard(2);
@@ -47,7 +46,7 @@ fn threads_call_through_clones_and_each_keeps_its_order() {
 }
 
 #[test]
-fn a_closure_runs_on_every_shard_and_its_panic_takes_nothing_down() {
+fn closures_run_on_every_shard_and_panics_are_contained() {
     let redis = Redis::start();
     let client = client(&redis.url());
     let indices = client.run_on_each_shard(|shard| async move {
@@ -82,20 +81,21 @@ fn a_closure_runs_on_every_shard_and_its_panic_takes_nothing_down() {
 }
 
 #[test]
-fn a_shard_that_dies_of_a_task_costs_what_was_in_flight_and_starts_anew() {
+fn a_panicked_shard_loses_only_in_flight_commands_and_restarts() {
     let redis = Redis::start();
     let client = client(&redis.url());
     let connected = || block_on(client.run::<String>(&cmd("CLIENT").arg("LIST"))).unwrap().lines().count();
     assert_eq!(connected(), 4);
     for deaths in 1..=3 {
-        // One call of each shard's is under way when one of them dies.
+        // One call is in flight on each shard when one shard dies.
         let pop = cmd("BLPOP").arg("never").arg(0).blocking();
         let waiting = [client.clone(), client.clone()].map(|clone| clone.run::<()>(&pop));
         let fatal = |_| async {
             let task = async {
-                // A task begins within the one that spawns it, and would end that one.
+                // The first poll of a task runs inside the task that spawns it, so the panic waits for the second
+                // poll.
                 futures_lite::future::yield_now().await;
-                panic!("of a task that nobody awaits")
+                panic!("of a detached task")
             };
             glommio::spawn_local(task).detach();
             std::future::pending::<()>().await;
@@ -116,7 +116,7 @@ fn a_shard_that_dies_of_a_task_costs_what_was_in_flight_and_starts_anew() {
 }
 
 #[test]
-fn shutting_down_finishes_what_was_accepted_and_refuses_the_rest() {
+fn shutdown_answers_accepted_commands_and_rejects_new_ones() {
     let redis = Redis::start();
     let client = client(&redis.url());
     let accepted: Vec<_> = (0..2000).map(|_| client.incr("counter")).collect();
@@ -129,13 +129,13 @@ fn shutting_down_finishes_what_was_accepted_and_refuses_the_rest() {
     let error = block_on(client.run_on_each_shard(|_| async {})).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ShutDown);
     assert_eq!(block_on(client.stats()).unwrap_err().kind(), ErrorKind::ShutDown);
-    // Once more does no harm.
+    // A second shutdown has no effect.
     block_on(client.shutdown(GRACE)).unwrap();
     let other = self::client(&redis.url());
     assert_eq!(block_on(other.get::<i64>("counter")).unwrap(), 2000);
 }
 
-/// More commands than a mailbox holds: who finds no room waits for it, and none is lost or sent twice.
+/// With more commands than a mailbox holds, callers wait for room, and no command is lost or sent twice.
 #[test]
 fn a_full_mailbox_makes_callers_wait() {
     let redis = Redis::start();
@@ -144,7 +144,7 @@ fn a_full_mailbox_makes_callers_wait() {
     let (entered, is_in) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let busy = client.clone();
-    // The shard's thread is kept from emptying its mailbox.
+    // This closure blocks the shard's thread, so the mailbox fills up.
     let keeper = std::thread::spawn(move || {
         block_on(busy.run_on(0, move |_| async move {
             entered.send(()).unwrap();
@@ -155,15 +155,15 @@ fn a_full_mailbox_makes_callers_wait() {
     let replies: Vec<_> = (0..20_000).map(|_| client.incr("counter")).collect();
     release.send(()).unwrap();
     keeper.join().unwrap().unwrap();
-    // They are awaited in another order than that of the calls, which is kept all the same.
+    // The replies are awaited in reverse; the commands keep the order of the calls.
     for (index, reply) in replies.into_iter().enumerate().rev() {
         assert_eq!(reply.wait().unwrap(), index as i64 + 1);
     }
 }
 
-/// A server that stops answering keeps nobody longer than the grace.
+/// A server that stops answering delays a shutdown no longer than the grace period.
 #[test]
-fn shutting_down_does_not_wait_for_a_server_that_hangs() {
+fn shutdown_does_not_wait_for_a_hung_server() {
     let redis = Redis::start();
     let client = client(&redis.url());
     redis.signal(libc::SIGSTOP);
@@ -176,7 +176,7 @@ fn shutting_down_does_not_wait_for_a_server_that_hangs() {
 }
 
 #[test]
-fn the_last_clone_takes_the_connections_along() {
+fn dropping_the_last_clone_closes_the_connections() {
     let redis = Redis::start();
     let observer = client(&redis.url());
     let connected = || -> usize {
@@ -189,25 +189,25 @@ fn the_last_clone_takes_the_connections_along() {
     drop(first);
     let pending = second.incr("counter");
     drop(second);
-    // A reply that is awaited keeps what it needs.
+    // An open reply keeps its shard alive.
     assert_eq!(block_on(pending).unwrap(), 1);
     while connected() > 4 {
         std::thread::yield_now();
     }
 }
 
-/// Callers echo numbers while the server is killed and comes back: whoever gets a reply gets its own, what was
-/// written and unanswered is ambiguous, and the rest is sent later.
+/// Callers echo numbers while the server is killed and restarted. Each reply belongs to its own call, written commands
+/// without a reply are ambiguous, and unsent commands are sent later.
 #[test]
-fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
+fn a_killed_server_loses_only_in_flight_commands() {
     const CALLERS: usize = 64;
     let mut redis = Redis::start();
     let client = client(&redis.url());
-    let (tell, progress) = mpsc::channel();
+    let (sender, progress) = mpsc::channel();
     let restarted = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
-            let (client, tell, restarted) = (client.clone(), tell.clone(), restarted.clone());
+            let (client, sender, restarted) = (client.clone(), sender.clone(), restarted.clone());
             std::thread::spawn(move || {
                 let (mut failures, mut after) = (0, 0);
                 for n in 0.. {
@@ -221,8 +221,8 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
                         }
                     }
                     if n == 20 {
-                        // Nobody may listen any more.
-                        let _ = tell.send(());
+                        // The receiver may be dropped already.
+                        let _ = sender.send(());
                     }
                     after += usize::from(restarted.load(Ordering::Relaxed));
                     if after == 20 {
@@ -236,7 +236,7 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
     for _ in 0..CALLERS {
         progress.recv().unwrap();
     }
-    // Stopped, it answers nobody, so that something is in flight for certain when it dies.
+    // A stopped server answers no command, so commands are in flight when it dies.
     redis.signal(libc::SIGSTOP);
     let in_flight = || -> usize {
         let stats = block_on(client.stats()).unwrap();
@@ -249,7 +249,7 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
     redis.restart();
     restarted.store(true, Ordering::Relaxed);
     let failures: Vec<i32> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
-    assert!(failures.iter().sum::<i32>() > 0, "nobody noticed");
+    assert!(failures.iter().sum::<i32>() > 0, "at least one command was lost");
     assert!(
         failures.iter().all(|failures| *failures <= 1),
         "one loss, at most one failure a caller: {failures:?}"
@@ -260,7 +260,7 @@ fn a_killed_server_costs_what_was_in_flight_and_nothing_else() {
 }
 
 #[test]
-fn commands_wait_for_a_server_that_is_not_there_yet() {
+fn commands_wait_until_the_server_starts() {
     let mut redis = Redis::start();
     redis.kill();
     let client = Client::start(Config::from_url(&redis.url()).unwrap().shards(1)).unwrap();
@@ -272,18 +272,18 @@ fn commands_wait_for_a_server_that_is_not_there_yet() {
 }
 
 #[test]
-fn a_command_that_nobody_takes_fails_unsent_in_time_and_says_why() {
+fn a_command_without_a_server_fails_unsent_with_the_cause() {
     let url = format!("redis://127.0.0.1:{}?command_timeout=50ms", common::free_port());
     let client = Client::start(Config::from_url(&url).unwrap().shards(1)).unwrap();
-    // By then it is known why.
-    common::obstacle(&client, "refused");
+    // After this call the client knows the cause.
+    common::last_error(&client, "refused");
     let error = block_on(client.incr("counter")).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
     assert!(error.to_string().contains("refused") && error.to_string().contains("INCR"), "{error}");
 }
 
 #[test]
-fn a_server_that_hangs_is_left_and_the_next_connection_works() {
+fn a_hung_connection_is_replaced_after_the_timeout() {
     let redis = Redis::start();
     let url = format!("{}?command_timeout=300ms", redis.url());
     let client = Client::start(Config::from_url(&url).unwrap().shards(1).connections_per_shard(1)).unwrap();
@@ -292,14 +292,14 @@ fn a_server_that_hangs_is_left_and_the_next_connection_works() {
     let error = block_on(client.ping()).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Ambiguous));
     redis.signal(libc::SIGCONT);
-    // On a busy machine it may take more than one.
+    // On a busy machine more than one command may time out.
     while block_on(client.ping()).is_err() {}
     let stats = block_on(client.run_on(0, |shard| async move { shard.stats() })).unwrap();
     assert!(stats.lost >= 1 && stats.ready == 1, "{stats:?}");
 }
 
 #[test]
-fn debug_says_where_a_handle_leads_and_nothing_secret() {
+fn debug_names_the_endpoint_and_no_secret() {
     let redis = Redis::start_with(&["--requirepass", "s3cret"]);
     let config = Config::from_url(&redis.url()).unwrap().password("s3cret").shards(1);
     let client = Client::start(config).unwrap();

@@ -1,4 +1,4 @@
-//! Who connections log in as, and what happens when that changes, against a real redis-server.
+//! The login of connections and its renewal, against a real redis-server.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::stage::{Events, PATIENCE, Stage, eventually, is_handed_off};
-use common::{Redis, obstacle};
+use common::fixture::{Events, Fixture, WAIT_MAX, eventually, is_handed_off};
+use common::{Redis, last_error};
 use futures_lite::future::block_on;
 use hitless::net::Credentials;
 use hitless::observe::Event;
 use hitless::{Client, Config, ErrorKind, cmd};
 
-/// What the provider hands out, and how often it was asked.
+/// The password that the provider returns, and how often the client asked for it.
 #[derive(Clone, Default)]
 struct Vault(Arc<Mutex<(String, usize)>>);
 
@@ -37,19 +37,19 @@ impl Vault {
     }
 }
 
-/// A server with an administrator who needs no password, and a user of ours.
-struct Guarded {
+/// A server with an administrator without a password, and the user `app`.
+struct AclServer {
     redis: Redis,
     admin: Client,
 }
 
-impl Guarded {
-    fn start() -> Guarded {
+impl AclServer {
+    fn start() -> AclServer {
         let redis = Redis::start();
         let config = Config::from_url(&redis.url()).expect("a URL").shards(1).connections_per_shard(1);
-        let guarded = Guarded { admin: Client::start(config).expect("a client"), redis };
-        guarded.acl("SETUSER app on >first ~* +@all");
-        guarded
+        let server = AclServer { admin: Client::start(config).expect("a client"), redis };
+        server.acl("SETUSER app on >first ~* +@all");
+        server
     }
 
     fn acl(&self, words: &str) {
@@ -61,7 +61,7 @@ impl Guarded {
         Config::from_url(&self.redis.url()).expect("a URL").shards(2).connections_per_shard(2)
     }
 
-    /// How many clients are logged in as our user.
+    /// The number of clients that are logged in as `app`.
     fn logged_in(&self) -> usize {
         let list: String = block_on(self.admin.run(&cmd("CLIENT").arg("LIST"))).expect("a list");
         list.lines().filter(|line| line.contains(" user=app ")).count()
@@ -74,10 +74,10 @@ fn is_renewed(event: &Event) -> bool {
 
 #[test]
 fn a_password_is_rotated_under_load_and_nothing_fails() {
-    let (server, vault, events) = (Guarded::start(), Vault::default(), Events::default());
+    let (server, vault, events) = (AclServer::start(), Vault::default(), Events::default());
     vault.put("first");
     let client = Client::start(events.watch(vault.provide(server.config()))).expect("a client");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     assert_eq!((server.logged_in(), vault.asked()), (4, 4), "each connection asked for itself");
 
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -90,7 +90,7 @@ fn a_password_is_rotated_under_load_and_nothing_fails() {
                 while !stop.load(Ordering::Relaxed) {
                     count += 1;
                     let reply: i64 = block_on(client.incr(&key)).expect("no command fails");
-                    assert_eq!(reply, count, "no reply is another's");
+                    assert_eq!(reply, count, "each reply belongs to its call");
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -111,22 +111,22 @@ fn a_password_is_rotated_under_load_and_nothing_fails() {
     assert_eq!(server.logged_in(), 4);
     assert_eq!(events.count(|event| matches!(event, Event::Disconnected { .. })), 0);
 
-    // Who comes back after all of them uses the last one.
+    // Connections that are dialed after all rotations use the last password.
     let killed: i64 =
         block_on(server.admin.run(&cmd("CLIENT").arg("KILL").arg("USER").arg("app"))).expect("killed");
     assert_eq!(killed, 4);
     events.wait("they are back", 8, |event| matches!(event, Event::Connected { .. }));
     assert_eq!(server.logged_in(), 4);
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn renewed_credentials_that_are_refused_leave_everything_as_it_was() {
-    let (server, vault, events) = (Guarded::start(), Vault::default(), Events::default());
+fn rejected_new_credentials_change_nothing() {
+    let (server, vault, events) = (AclServer::start(), Vault::default(), Events::default());
     vault.put("first");
     let config = vault.provide(server.config()).shards(1);
     let client = Client::start(events.watch(config)).expect("a client");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     vault.put("wrong-s3cret");
     let error = block_on(client.renew_credentials()).expect_err("it is wrong");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Auth, Some("WRONGPASS")), "{error}");
@@ -135,24 +135,24 @@ fn renewed_credentials_that_are_refused_leave_everything_as_it_was() {
     events.wait("refused", 1, is_refused);
     assert_eq!((events.count(is_refused), server.logged_in()), (1, 2));
     block_on(client.set("key", "value")).expect("it lives on");
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn without_a_provider_nothing_can_be_renewed() {
-    let server = Guarded::start();
+fn renewal_needs_a_provider() {
+    let server = AclServer::start();
     let config = server.config().username("app").password("first");
     let client = Client::start(config).expect("a client");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
-    let error = block_on(client.renew_credentials()).expect_err("nobody can be asked");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
+    let error = block_on(client.renew_credentials()).expect_err("there is no provider");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("Config::credentials"), "{error}");
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn refusals_are_told_apart_and_say_what_to_do() {
-    let server = Guarded::start();
+fn login_errors_are_distinct_and_name_the_fix() {
+    let server = AclServer::start();
     server.acl("SETUSER weak on >weak ~* +@all -select");
     server.acl("SETUSER default off");
     let plain = || Config::from_url(&server.redis.url()).expect("a URL").shards(1).connections_per_shard(1);
@@ -163,52 +163,52 @@ fn refusals_are_told_apart_and_say_what_to_do() {
     ] {
         let events = Events::default();
         let client = Client::start(events.watch(config)).expect("a client");
-        let error = block_on(client.ready(PATIENCE)).expect_err(code);
+        let error = block_on(client.ready(WAIT_MAX)).expect_err(code);
         assert_eq!((error.kind(), error.code()), (ErrorKind::Auth, Some(code)), "{error}");
         assert!(error.to_string().contains(advice) && !error.is_passing(), "{error}");
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         let refused = block_on(client.get::<Option<String>>("key")).expect_err("at once");
         assert_eq!((refused.kind(), refused.code()), (ErrorKind::Auth, Some(code)), "{refused}");
         let attempts = events.count(|event| matches!(event, Event::Disconnected { .. }));
-        assert!(attempts <= 2, "{attempts} attempts, in no time");
-        // There is nothing to finish.
-        let _ = block_on(client.shutdown(PATIENCE));
+        assert!(attempts <= 2, "{attempts} attempts within a moment");
+        // No command is left to finish, so the result does not matter.
+        let _ = block_on(client.shutdown(WAIT_MAX));
     }
 }
 
 #[test]
-fn a_provider_that_knows_better_later_is_asked_again_while_commands_wait() {
-    let (server, vault, events) = (Guarded::start(), Vault::default(), Events::default());
+fn a_provider_is_asked_again_while_commands_wait() {
+    let (server, vault, events) = (AclServer::start(), Vault::default(), Events::default());
     vault.put("not yet");
-    let config = vault.provide(server.config()).shards(1).connections_per_shard(1).command_timeout(PATIENCE);
+    let config = vault.provide(server.config()).shards(1).connections_per_shard(1).command_timeout(WAIT_MAX);
     let client = Client::start(events.watch(config)).expect("a client");
     let waiting = client.set("key", "value");
     events.wait("refused twice", 2, |event| matches!(event, Event::Disconnected { .. }));
     vault.put("first");
     block_on(waiting).expect("it waited");
     assert!((3..40).contains(&vault.asked()), "{}", vault.asked());
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn a_provider_that_fails_or_panics_is_an_obstacle_by_name() {
-    let server = Guarded::start();
+fn a_failing_provider_is_named_as_the_last_error() {
+    let server = AclServer::start();
     for (panics, words) in [(false, "the vault is sealed"), (true, "the provider panicked")] {
         let config = server.config().shards(1).connections_per_shard(1).credentials(move || {
             assert!(!panics, "as planned");
             Err("the vault is sealed".into())
         });
         let client = Client::start(config).expect("a client");
-        let error = obstacle(&client, words);
+        let error = last_error(&client, words);
         assert_eq!((error.kind(), error.is_passing()), (ErrorKind::Auth, true), "{error}");
-        // There is nothing to finish.
-        let _ = block_on(client.shutdown(PATIENCE));
+        // No command is left to finish, so the result does not matter.
+        let _ = block_on(client.shutdown(WAIT_MAX));
     }
 }
 
 #[test]
-fn a_provider_that_blocks_stops_nobody_else() {
-    let (server, vault) = (Guarded::start(), Vault::default());
+fn a_blocking_provider_delays_no_live_connection() {
+    let (server, vault) = (AclServer::start(), Vault::default());
     vault.put("first");
     let (gate, sealed) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
     let config = server.config().shards(1).credentials({
@@ -221,7 +221,7 @@ fn a_provider_that_blocks_stops_nobody_else() {
         }
     });
     let client = Client::start(config).expect("a client");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     let held = gate.lock().expect("no panic");
     sealed.store(true, Ordering::Relaxed);
     let renewal = std::thread::spawn({
@@ -234,9 +234,10 @@ fn a_provider_that_blocks_stops_nobody_else() {
     assert!(!renewal.is_finished(), "the provider has not answered");
     drop(held);
     renewal.join().expect("no panic").expect("renewed");
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 
-    // A connection that is made waits for no longer than it may take to be made, and says for whom.
+    // A connecting connection waits for the provider no longer than the connect timeout, and the error names the
+    // provider.
     let held = gate.lock().expect("no panic");
     let config = server.config().shards(1).connect_timeout(Duration::from_millis(200)).credentials({
         let gate = gate.clone();
@@ -246,39 +247,40 @@ fn a_provider_that_blocks_stops_nobody_else() {
         }
     });
     let client = Client::start(config).expect("a client");
-    obstacle(&client, "the provider took longer than 180ms");
+    last_error(&client, "the provider took longer than 180ms");
     drop(held);
-    block_on(client.ready(PATIENCE)).expect("now there is");
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.ready(WAIT_MAX)).expect("the provider answers now");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn a_handoff_and_a_rotation_at_the_same_time_cost_nothing() {
-    let (stage, vault) = (Stage::new(2), Vault::default());
+fn a_rotation_during_a_handoff_fails_no_command() {
+    let (fixture, vault) = (Fixture::new(2), Vault::default());
     let provider = {
         let vault = vault.0.clone();
         move || Ok(Credentials::user("default", vault.lock().expect("no panic").0.as_str()))
     };
     vault.put("pw-0");
-    let client = stage.client_with(|config| config.shards(1).connections_per_shard(3).credentials(provider));
+    let client =
+        fixture.client_with(|config| config.shards(1).connections_per_shard(3).credentials(provider));
     for round in 1..=4 {
         let (from, to) = ((round + 1) % 2, round % 2);
-        stage.events.clear();
-        stage.moves((from, to), "3", "");
+        fixture.events.clear();
+        fixture.moves((from, to), "3", "");
         vault.put(&format!("pw-{round}"));
         let renewal = client.renew_credentials();
         let counted: i64 = block_on(client.incr("count")).expect("no command fails");
         assert_eq!(counted, round as i64);
         block_on(renewal).expect("renewed");
-        stage.events.wait("handed off", 3, is_handed_off);
+        fixture.events.wait("handed off", 3, is_handed_off);
     }
-    assert_eq!(stage.stats()["audit"]["duplicates"], 0);
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    assert_eq!(fixture.stats()["audit"]["duplicates"], 0);
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn who_is_forgotten_by_the_server_logs_in_again() {
-    let (stage, vault) = (Stage::new(1), Vault::default());
+fn a_connection_that_lost_its_login_logs_in_again() {
+    let (fixture, vault) = (Fixture::new(1), Vault::default());
     vault.put("pw");
     let provider = {
         let vault = vault.0.clone();
@@ -288,16 +290,17 @@ fn who_is_forgotten_by_the_server_logs_in_again() {
             Ok(Credentials::user("default", vault.0.as_str()))
         }
     };
-    let client = stage.client_with(|config| config.shards(1).connections_per_shard(1).credentials(provider));
+    let client =
+        fixture.client_with(|config| config.shards(1).connections_per_shard(1).credentials(provider));
     assert_eq!(vault.asked(), 1);
-    stage.rehearse(0, "FAULT answer noauth");
+    fixture.rehearse(0, "FAULT answer noauth");
     for _ in 0..20 {
-        let error = block_on(client.incr("count")).expect_err("it says so");
+        let error = block_on(client.incr("count")).expect_err("the server wants a login");
         assert_eq!((error.kind(), error.code()), (ErrorKind::Server, Some("NOAUTH")), "{error}");
     }
-    stage.events.wait("renewed", 1, is_renewed);
+    fixture.events.wait("renewed", 1, is_renewed);
     assert_eq!(vault.asked(), 2, "once, however many commands were refused");
-    stage.rehearse(0, "FAULT off");
-    assert_eq!(block_on(client.incr("count")).expect("it is known"), 1);
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    fixture.rehearse(0, "FAULT off");
+    assert_eq!(block_on(client.incr("count")).expect("the login is accepted"), 1);
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }

@@ -1,4 +1,5 @@
-//! Deadlines of single calls through a client: kept in every state that a call can be in, and exact about what happened.
+//! Deadlines of single calls through a client: they hold in every state of a call, and their errors have the exact
+//! outcome.
 
 mod common;
 
@@ -11,7 +12,7 @@ use hitless::{Client, Config, Error, ErrorKind, Outcome};
 
 const SHORT: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
-/// No test gets here unless something waits for ever.
+/// Only a call that waits forever reaches this limit.
 const LONG: Duration = Duration::from_secs(60);
 
 fn client(url: &str) -> Client {
@@ -29,11 +30,11 @@ fn what(error: &Error) -> (ErrorKind, Outcome) {
     (error.kind(), error.outcome())
 }
 
-/// Waits until the shard holds no call, which only the mend brings about while its server does not answer.
+/// Waits until the shard holds no call. While the server does not answer, only the deadline frees the slot.
 fn wait_for_free_slots(client: &Client) {
     let start = Instant::now();
     while block_on(client.stats()).unwrap()[0].calls > 0 {
-        assert!(start.elapsed() < LONG / 2, "slots are kept");
+        assert!(start.elapsed() < LONG / 2, "the shard still holds the slots");
         std::thread::yield_now();
     }
 }
@@ -51,15 +52,15 @@ fn a_written_call_past_its_deadline_is_ambiguous() {
     assert_eq!(what(&error), (ErrorKind::Timeout, Outcome::Ambiguous));
     wait_for_free_slots(&client);
     redis.signal(libc::SIGCONT);
-    // What was written is executed, and its late reply is nobody else's.
+    // The server executes the written commands, and their late replies go to no other call.
     assert_eq!(client.incr("counter").timeout(LONG).wait().unwrap(), 3);
 }
 
 #[test]
-fn a_queued_call_past_its_deadline_is_unsent_and_says_why() {
+fn queued_calls_past_their_deadline_are_unsent_with_a_cause() {
     let client = client(&format!("redis://127.0.0.1:{}", common::free_port()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // A shard that this machine keeps from running cannot say how far the command has come.
+    // When the machine does not schedule the shard, the outcome is unknown; the test tries again.
     let exact = (0..50).find_map(|_| {
         let error = runtime.block_on(client.incr("counter").timeout(SHORT)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
@@ -84,7 +85,7 @@ fn a_deadline_holds_while_the_shard_is_blocked() {
         }))
     });
     is_in.recv().unwrap();
-    // In the mailbox, and behind it, for want of room.
+    // `early` is in the mailbox; `late` waits for room behind it.
     let early = client.incr("counter").timeout(SHORT);
     let kept: Vec<_> = (0..9000).map(|_| client.incr("counter")).collect();
     let late = client.incr("counter").timeout(SHORT);
@@ -95,7 +96,7 @@ fn a_deadline_holds_while_the_shard_is_blocked() {
     release.send(()).unwrap();
     keeper.join().unwrap().unwrap();
     let last = kept.len() as i64 + 1;
-    assert_eq!(later.wait().unwrap(), last, "those that are over are not sent");
+    assert_eq!(later.wait().unwrap(), last, "expired calls are not sent");
     for (index, reply) in kept.into_iter().enumerate() {
         assert_eq!(reply.wait().unwrap(), index as i64 + 1);
     }

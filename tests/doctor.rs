@@ -1,4 +1,4 @@
-//! `hitless doctor`, run as a user runs it, on machines that allow less and less.
+//! `hitless doctor`: the binary on machines with fewer and fewer permissions.
 
 #![cfg(feature = "cli")]
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 const HITLESS: &str = env!("CARGO_BIN_EXE_hitless");
 
 fn clean(command: &mut Command) -> &mut Command {
-    // What the tests' own environment says must not change what is tested.
+    // The environment of the test run must not change what is tested.
     command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null())
 }
 
@@ -21,7 +21,7 @@ fn doctor(arguments: &[&str]) -> Output {
     clean(Command::new(HITLESS).arg("doctor").args(arguments)).output().expect("the binary runs")
 }
 
-/// The same under a limit, as `ulimit` sets it.
+/// The same under a limit that `ulimit` sets.
 fn limited(limit: &str, arguments: &str) -> Output {
     let script = format!("ulimit {limit} && exec \"$HITLESS\" {arguments}");
     let mut command = Command::new("bash");
@@ -32,14 +32,14 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
-/// Standard output, which must be JSON, of a run that must have ended with this code and said nothing else.
+/// The JSON on standard output of a run that ended with this code and an empty standard error.
 fn report(output: &Output, code: i32) -> Value {
     assert_eq!(output.status.code(), Some(code), "{}\n{}", text(&output.stderr), text(&output.stdout));
     assert_eq!(text(&output.stderr), "");
     serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
 }
 
-/// The level of a check, and all that is said about it.
+/// The level of a check, and its text with the remedy.
 fn finding(report: &Value, part: &str, check: &str) -> (String, String) {
     let findings = report.pointer(&format!("/{part}/findings")).and_then(Value::as_array);
     let found = findings.into_iter().flatten().find(|finding| finding["check"] == check);
@@ -51,14 +51,14 @@ fn finding(report: &Value, part: &str, check: &str) -> (String, String) {
 }
 
 #[test]
-fn a_good_machine_is_told_so() {
+fn a_good_machine_has_no_failed_check() {
     let output = doctor(&["--shards", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     let said = text(&output.stdout);
     for check in ["kernel", "io_uring", "seccomp", "locked memory", "open files", "cores", "clock source"] {
         assert!(said.contains(check), "{said}");
     }
-    assert!(!said.contains('\x1b'), "colours are for terminals");
+    assert!(!said.contains('\x1b'), "colors are for terminals");
     let report = report(&doctor(&["--shards", "1", "--json", "-"]), 0);
     assert_eq!(
         (&report["version"], &report["shards"], &report["endpoint"]),
@@ -68,7 +68,7 @@ fn a_good_machine_is_told_so() {
 }
 
 #[test]
-fn too_little_locked_memory_is_said_by_the_doctor_and_by_the_start_of_a_client() {
+fn doctor_and_client_start_report_too_little_locked_memory() {
     let report = report(&limited("-l 64", "doctor --json -"), 3);
     let (level, said) = finding(&report, "machine", "locked memory");
     assert!(level == "fail" && said.contains("512 KiB"), "{said}");
@@ -81,7 +81,7 @@ fn too_little_locked_memory_is_said_by_the_doctor_and_by_the_start_of_a_client()
 }
 
 #[test]
-fn too_few_descriptors_are_said_by_the_doctor_and_by_the_start_of_a_client() {
+fn doctor_and_client_start_report_too_few_descriptors() {
     let report = report(&limited("-n 64", "doctor --shards 1 --connections 80 --json -"), 3);
     let (level, said) = finding(&report, "machine", "open files");
     assert!(level == "fail" && said.contains("raise it to"), "{said}");
@@ -105,7 +105,7 @@ fn a_filter_that_forbids_io_uring_is_found() {
     }
     let (_, said) = finding(&report, "machine", "io_uring");
     assert!(said.contains("--security-opt seccomp=") && said.contains("under a seccomp filter"), "{said}");
-    assert_eq!(finding(&report, "endpoint", "connect").0, "warn", "it is not to blame");
+    assert_eq!(finding(&report, "endpoint", "connect").0, "warn", "the endpoint is not the cause");
     let bench = run(&["bench", "--url", "redis://127.0.0.1:1"]);
     assert_eq!(bench.status.code(), Some(3));
     assert!(text(&bench.stderr).contains("--security-opt seccomp="), "{}", text(&bench.stderr));
@@ -124,7 +124,7 @@ fn more_shards_than_cores_are_a_warning() {
 }
 
 #[test]
-fn an_endpoint_that_announces_maintenance_is_as_it_should_be() {
+fn an_endpoint_that_announces_maintenance_passes_all_checks() {
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
     let endpoints = Endpoints::start(EndpointsConfig { listen, ..EndpointsConfig::default() }).unwrap();
     let url = format!("redis://{}", endpoints.addresses()[0]);
@@ -132,22 +132,22 @@ fn an_endpoint_that_announces_maintenance_is_as_it_should_be() {
     for check in ["connect", "login", "protocol", "maintenance"] {
         assert_eq!(finding(&report, "endpoint", check).0, "ok", "{report:#}");
     }
-    // The same by the variable, which no list of processes shows.
+    // The same with the environment variable, which the process list does not show.
     let output =
         Command::new(HITLESS).args(["doctor", "--shards", "1"]).env("HITLESS_URL", &url).output().unwrap();
     assert!(text(&output.stdout).contains("notifications are offered"), "{}", text(&output.stdout));
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_found_before_the_login() {
+fn an_untrusted_certificate_is_found_before_the_login() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(path("cert.pem"), own.cert.pem()).unwrap();
     std::fs::write(path("key.pem"), own.signing_key.serialize_pem()).unwrap();
-    // Of the same name, by another hand.
+    // Another CA with the same name.
     std::fs::write(path("other.pem"), rcgen::generate_simple_self_signed([]).unwrap().cert.pem()).unwrap();
-    // Its other port is the one without TLS.
+    // The server's plain port stays open beside this one.
     let port = common::free_port();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
     let tls = ["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-ca-cert-file", &cert];
@@ -169,45 +169,45 @@ fn a_certificate_that_nobody_vouches_for_is_found_before_the_login() {
         let (level, said) = finding(&report, "endpoint", "TLS");
         assert!(level == "fail" && said.contains(problem), "{said}");
     }
-    // A file that is not there is the URL's mistake.
+    // A missing CA file is an error in the URL.
     let url = format!("rediss://localhost:{port}?ca_file={}", path("none.pem"));
     assert_eq!(doctor(&["--url", &url]).status.code(), Some(2));
 }
 
 #[test]
-fn what_an_endpoint_lacks_is_said_with_its_remedy() {
+fn problems_of_an_endpoint_come_with_their_remedy() {
     let redis = Redis::start_with(&["--user", "app", "on", ">pw", "~*", "&*", "+@all"]);
     let url = |info: &str, more: &str| format!("redis://{info}127.0.0.1:{}{more}", redis.port());
-    // A password on a command line is warned of, if it need not be quiet.
+    // A password on the command line causes a warning unless --quiet is set.
     let doctor = |url: &str| doctor(&["--shards", "1", "--url", url, "--json", "-", "--quiet"]);
     let report = |url: &str, code| report(&doctor(url), code);
     let said = report(&url("app:pw@", ""), 0);
     assert_eq!(finding(&said, "endpoint", "protocol").0, "ok");
-    // As by most servers, and nothing is wrong with them.
+    // Most servers do not offer notifications, and that is no problem.
     let (level, found) = finding(&said, "endpoint", "maintenance");
     assert!(level == "ok" && found.contains("not offered"), "{found}");
-    // Who insists on notifications cannot do without.
+    // With maint=enabled the notifications are required.
     assert_eq!(finding(&report(&url("", "?maint=enabled"), 1), "endpoint", "maintenance").0, "fail");
     let (level, switched_off) = finding(&report(&url("", "?maint=disabled"), 0), "endpoint", "maintenance");
     assert!(level == "ok" && switched_off.contains("not asked"), "{switched_off}");
     let (level, refused) = finding(&report(&url("app:wr0ng@", ""), 1), "endpoint", "login");
     assert!(level == "fail" && refused.contains("WRONGPASS") && !refused.contains("wr0ng"), "{refused}");
-    let nobody = format!("redis://127.0.0.1:{}", common::free_port());
-    assert_eq!(finding(&report(&nobody, 1), "endpoint", "connect").0, "fail");
+    let unreachable = format!("redis://127.0.0.1:{}", common::free_port());
+    assert_eq!(finding(&report(&unreachable, 1), "endpoint", "connect").0, "fail");
     assert_eq!(finding(&report("unix:///nowhere/redis.sock", 1), "endpoint", "connect").0, "fail");
     let unknown = report("redis://cache.invalid", 1);
     assert_eq!(finding(&unknown, "endpoint", "name").0, "fail");
 }
 
 #[test]
-fn a_plain_redis_ends_on_all_well() {
+fn a_plain_redis_passes_all_checks() {
     let redis = Redis::start();
     let report = report(&doctor(&["--shards", "1", "--url", &redis.url(), "--json", "-"]), 0);
     let findings = report["endpoint"]["findings"].as_array().expect("a list");
     assert!(findings.iter().all(|finding| finding["level"] == "ok"), "{report:#}");
     let output = doctor(&["--shards", "1", "--url", &redis.url()]);
     let said = text(&output.stdout);
-    // The machine may have a slow clock, and that is another matter.
+    // The machine may have a slow clock source, which is a warning of its own.
     let is_well = report["level"] == "ok";
     assert_eq!(
         said.ends_with("\nAll well: it can run here, and the endpoint is as it should be.\n"),
@@ -217,7 +217,7 @@ fn a_plain_redis_ends_on_all_well() {
 }
 
 #[test]
-fn a_missing_login_is_told_from_a_wrong_one() {
+fn a_missing_login_and_a_wrong_one_differ() {
     let redis = Redis::start_with(&["--requirepass", "pw"]);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -242,7 +242,7 @@ fn a_missing_login_is_told_from_a_wrong_one() {
 }
 
 #[test]
-fn options_of_tls_are_those_of_the_benchmark() {
+fn tls_options_equal_those_of_bench() {
     let certificates = common::authority::Certificates::new(&["redis.test"]);
     let redis = Redis::start_tls(&certificates, &["--tls-auth-clients", "yes"]);
     let (chain, key) = certificates.authority.sign(&["client.test"]);
@@ -275,7 +275,7 @@ fn options_of_tls_are_those_of_the_benchmark() {
 }
 
 #[test]
-fn nonsense_is_a_matter_of_usage_and_quiet_is_quiet() {
+fn invalid_options_exit_with_2_and_quiet_prints_nothing() {
     for arguments in
         [&["--shards", "0"][..], &["--connections", "x"], &["--url", "redis://h?tiemout=1s"], &["x"]]
     {
@@ -291,13 +291,13 @@ fn nonsense_is_a_matter_of_usage_and_quiet_is_quiet() {
     assert_eq!(finding(&report, "machine", "io_uring").0, "ok");
 }
 
-/// A filter of system calls, such as container engines install.
+/// A system call filter such as container engines install.
 mod filter {
     use std::io;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 
-    /// Load the number of the call; jump to the last instruction for one of three; else let it pass.
+    /// Loads the number of the call, jumps to the last instruction for one of the three, and allows all others.
     const PROGRAM: [libc::sock_filter; 6] = [
         instruction(0x20, 0, 0, 0),
         instruction(0x15, 3, 0, libc::SYS_io_uring_setup as u32),

@@ -1,4 +1,4 @@
-//! The in-memory endpoint over real sockets: what its pure half cannot show.
+//! The in-memory endpoint over real sockets; unit tests cover its sans-IO server.
 
 #![cfg(feature = "rehearsal")]
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::read_to_end;
 use hitless::rehearsal::{Endpoints, EndpointsConfig, ServerConfig};
 
-/// Far more than any of these replies takes: only a bug runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than any of these replies takes: only a bug reaches this limit.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 fn start(listeners: usize) -> Endpoints {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -22,7 +22,7 @@ fn start(listeners: usize) -> Endpoints {
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("endpoint accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     stream
 }
 
@@ -43,7 +43,7 @@ fn listeners_share_one_keyspace() {
 }
 
 #[test]
-fn a_request_may_arrive_byte_by_byte_and_many_at_once() {
+fn requests_may_arrive_byte_by_byte_or_many_at_once() {
     let endpoints = start(1);
     let mut stream = connect(endpoints.addresses()[0]);
     stream.set_nodelay(true).unwrap();
@@ -55,7 +55,7 @@ fn a_request_may_arrive_byte_by_byte_and_many_at_once() {
 }
 
 #[test]
-fn a_value_of_many_reads_survives() {
+fn a_value_larger_than_one_read_is_intact() {
     let endpoints = start(1);
     let mut stream = connect(endpoints.addresses()[0]);
     let value: Vec<u8> = (0..8_000_000u32).map(|byte| (byte % 251) as u8).collect();
@@ -66,16 +66,15 @@ fn a_value_of_many_reads_survives() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_not_read_from_either_and_loses_nothing() {
+fn a_client_that_does_not_read_is_throttled_without_loss() {
     const VALUE_BYTES: usize = 1 << 20;
     const REQUESTS: usize = 200;
     let endpoints = start(1);
     let mut stream = connect(endpoints.addresses()[0]);
     ask(&mut stream, format!("SETRANGE k {} x\r\n", VALUE_BYTES - 1).as_bytes(), b":1048576\r\n");
-    // 200 MiB of replies to one small write: more than may wait, so the rest has to wait as
-    // requests.
+    // One small write asks for 200 MiB of replies. The endpoint buffers less, so the rest waits as unread requests.
     stream.write_all(&b"GET k\r\n".repeat(REQUESTS)).unwrap();
-    // Others are served meanwhile.
+    // Other clients are served meanwhile.
     ask(&mut connect(endpoints.addresses()[0]), b"PING\r\n", b"+PONG\r\n");
     let mut reply = vec![0; VALUE_BYTES + 12];
     for _ in 0..REQUESTS {
@@ -86,7 +85,7 @@ fn a_client_that_does_not_read_is_not_read_from_either_and_loses_nothing() {
 }
 
 #[test]
-fn what_is_not_the_protocol_is_answered_and_ends_the_connection() {
+fn a_protocol_error_is_answered_and_closes_the_connection() {
     let endpoints = start(1);
     let wrong: [(&[u8], &[u8]); 3] = [
         (b"*1\r\n$2147483648\r\n", b"-ERR Protocol error: invalid bulk length\r\n"),
@@ -117,7 +116,7 @@ fn clients_that_vanish_leave_no_session() {
         connect(address).write_all(&b"*2\r\n$3\r\nGET\r\n$1000\r\nabc".repeat(3)).unwrap();
     }
     let mut stream = connect(address);
-    // Each of them ends as soon as its task runs, which asking often enough gives it the time to.
+    // Each session ends when its task runs; the queries give it time to run.
     let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
     let alone = (0..10_000).any(|_| {
         stream.write_all(b"INFO clients\r\n").unwrap();
@@ -138,7 +137,7 @@ fn a_killed_client_sees_the_end() {
 }
 
 #[test]
-fn what_another_thread_pushes_reaches_an_idle_client_and_what_it_closes_ends() {
+fn another_thread_can_push_to_and_close_an_idle_client() {
     const PUSH: &[u8] = b">1\r\n+moving\r\n";
     fn is_shared_between_threads<T: Send + Sync>(_: &T) {}
     let endpoints = start(1);
@@ -157,9 +156,9 @@ fn what_another_thread_pushes_reaches_an_idle_client_and_what_it_closes_ends() {
 }
 
 #[test]
-fn a_call_after_the_end_of_the_endpoints_is_an_error_and_not_a_wait() {
+fn a_call_after_the_endpoints_ended_fails_at_once() {
     let endpoints = start(1);
-    let ended = endpoints.with_server::<()>(|_| panic!("as the test wants it")).unwrap_err();
+    let ended = endpoints.with_server::<()>(|_| panic!("on purpose")).unwrap_err();
     assert_eq!(ended.kind(), ErrorKind::BrokenPipe);
     assert_eq!(endpoints.with_server(|_| ()).unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert!(endpoints.stop().is_err());
@@ -189,7 +188,7 @@ fn stopping_closes_connections_and_frees_the_port() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_names_it() {
+fn a_taken_port_is_named_in_the_error() {
     let endpoints = start(1);
     let address = endpoints.addresses()[0];
     let config = EndpointsConfig { listen: vec![address], ..EndpointsConfig::default() };

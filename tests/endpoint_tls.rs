@@ -1,4 +1,4 @@
-//! Rehearsal endpoints that speak TLS: what clients see of them, whole and broken.
+//! Rehearsal endpoints with TLS, as clients see them: handshakes, faults and closes.
 
 #![cfg(feature = "rehearsal")]
 
@@ -17,12 +17,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
 
-/// Far more than any of these replies takes: only a bug runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than any of these replies takes: only a bug reaches this limit.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
-/// Signs certificates.
+/// A certificate authority.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -51,7 +51,7 @@ impl Authority {
         ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("TLS")
     }
 
-    /// What a client needs that trusts this authority, and shows what it signed if that is given.
+    /// The configuration of a client that trusts this authority and presents this certificate, if any.
     fn client(&self, shown: Option<(String, String)>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).expect("PEM")).expect("a root");
@@ -78,12 +78,12 @@ fn start(tls: Vec<Option<ServerTls>>) -> Endpoints {
 
 fn plain(endpoints: &Endpoints, node: usize) -> TcpStream {
     let stream = TcpStream::connect(endpoints.addresses()[node]).expect("endpoint accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// A client that has yet to shake hands, as it does with its first byte.
+/// A client that starts its handshake with the first byte it writes.
 fn client(config: &Arc<ClientConfig>, endpoints: &Endpoints, node: usize, name: &str) -> Client {
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let connection = ClientConnection::new(Arc::clone(config), name).expect("a client");
@@ -115,7 +115,7 @@ fn sessions(endpoints: &Endpoints) -> usize {
 }
 
 fn wait_for_an_answer(socket: &TcpStream) {
-    // The runtime's signals interrupt it.
+    // Signals of the runtime interrupt the call.
     while socket.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
 }
 
@@ -137,7 +137,7 @@ fn each_listener_shows_its_own_certificate_over_one_keyspace() {
 }
 
 #[test]
-fn a_listener_in_the_clear_may_stand_beside_one_under_tls() {
+fn plain_and_tls_listeners_coexist() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test")), None]);
     ask(&mut client(&authority.client(None), &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
@@ -152,7 +152,7 @@ fn many_records_both_ways_arrive_whole() {
     let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
     ask(&mut stream, &set(BYTES), b"+OK\r\n");
     let reply = [format!("${BYTES}\r\n").as_bytes(), &vec![b'x'; BYTES], b"\r\n"].concat();
-    // More than socket buffers and TLS's own take, so that the endpoint has to wait for us in the middle of it.
+    // More than the socket and TLS buffers hold, so the endpoint has to wait for the client halfway.
     stream.write_all(&b"GET k\r\n".repeat(4)).unwrap();
     let mut replies = vec![0; reply.len() * 4];
     stream.read_exact(&mut replies).unwrap();
@@ -175,7 +175,7 @@ fn a_handshake_may_come_byte_by_byte() {
 }
 
 #[test]
-fn clients_without_the_right_certificate_are_refused_where_one_is_required() {
+fn required_client_certificates_are_verified() {
     let (authority, other) = (Authority::new(), Authority::new());
     let tls = authority.server("a.test").require_client_certificate(authority.pem().as_bytes());
     let endpoints = start(vec![Some(tls.expect("a root"))]);
@@ -183,16 +183,16 @@ fn clients_without_the_right_certificate_are_refused_where_one_is_required() {
     ask(&mut client(&known, &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
     for stranger in [authority.client(None), authority.client(Some(other.sign(&["client.test"])))] {
         let mut stream = client(&stranger, &endpoints, 0, "a.test");
-        // TLS 1.3 lets a client write before it is told.
-        let told = stream.write_all(b"PING\r\n").and_then(|()| stream.read_exact(&mut [0]));
-        let told = told.expect_err("refused").to_string();
-        assert!(told.contains("alert"), "{told}");
+        // In TLS 1.3 the client may write before it learns of the rejection.
+        let result = stream.write_all(b"PING\r\n").and_then(|()| stream.read_exact(&mut [0]));
+        let alert = result.expect_err("rejected").to_string();
+        assert!(alert.contains("alert"), "{alert}");
     }
     ask(&mut client(&known, &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
 }
 
 #[test]
-fn an_endpoint_may_stay_behind_at_tls_12() {
+fn an_endpoint_can_be_limited_to_tls_12() {
     let authority = Authority::new();
     let old = authority.server("a.test").tls12_only().expect("TLS 1.2");
     let endpoints = start(vec![Some(old), Some(authority.server("a.test"))]);
@@ -204,7 +204,7 @@ fn an_endpoint_may_stay_behind_at_tls_12() {
 }
 
 #[test]
-fn what_is_not_tls_is_let_go_and_harms_nobody() {
+fn garbage_instead_of_tls_closes_only_its_connection() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test"))]);
     let mut served = client(&authority.client(None), &endpoints, 0, "a.test");
@@ -214,12 +214,12 @@ fn what_is_not_tls_is_let_go_and_harms_nobody() {
         [&b"PING\r\n"[..], b"*1\r\n$4\r\nPING\r\n", &[0; 100], &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0], &huge]
     {
         let mut stream = plain(&endpoints, 0);
-        // It may be let go before all is written.
+        // The endpoint may close before all is written.
         let _ = stream.write_all(garbage);
-        let told = read_to_end(&mut stream);
-        assert!(told.is_empty() || told[0] == 21, "no more than an alert: {told:?}");
+        let sent = read_to_end(&mut stream);
+        assert!(sent.is_empty() || sent[0] == 21, "no more than an alert: {sent:?}");
     }
-    // Those who leave in the middle of it, and one that says nothing.
+    // A client that closes during the handshake, and one that sends nothing.
     let mut half = plain(&endpoints, 0);
     half.write_all(&[22, 3, 1, 2, 0, 1]).unwrap();
     half.shutdown(Shutdown::Write).unwrap();
@@ -230,7 +230,7 @@ fn what_is_not_tls_is_let_go_and_harms_nobody() {
 }
 
 #[test]
-fn garbage_behind_a_handshake_ends_one_connection_only() {
+fn garbage_after_the_handshake_closes_only_its_connection() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test"))]);
     let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
@@ -241,12 +241,12 @@ fn garbage_behind_a_handshake_ends_one_connection_only() {
 }
 
 #[test]
-fn two_hundred_connections() {
+fn two_hundred_tls_connections_are_served() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test"))]);
     let trusting = authority.client(None);
     let mut streams: Vec<Client> = (0..200).map(|_| client(&trusting, &endpoints, 0, "a.test")).collect();
-    // All have asked before one has read.
+    // Every client has sent its command before the first one reads.
     for stream in &mut streams {
         stream.write_all(b"INCR n\r\n").unwrap();
     }
@@ -268,7 +268,7 @@ fn two_hundred_connections() {
 }
 
 #[test]
-fn an_end_in_order_is_told_from_one_that_cuts_off() {
+fn clean_and_truncated_closes_differ() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test"))]);
     let connect = || {
@@ -280,7 +280,7 @@ fn an_end_in_order_is_told_from_one_that_cuts_off() {
 
     let mut stream = connect();
     rehearse(&endpoints, 0, "CLOSE");
-    assert_eq!(end(&mut stream), Ok(0), "a farewell, then a FIN");
+    assert_eq!(end(&mut stream), Ok(0), "close_notify, then a FIN");
     let mut stream = connect();
     rehearse(&endpoints, 0, "CLOSE rst");
     assert_eq!(end(&mut stream), Err(ErrorKind::ConnectionReset));
@@ -294,11 +294,11 @@ fn an_end_in_order_is_told_from_one_that_cuts_off() {
     stream.write_all(b"PING\r\n").unwrap();
     let mut reply = Vec::new();
     let cut = stream.read_to_end(&mut reply).map_err(|error| error.kind());
-    assert_eq!((reply.as_slice(), cut), (&b"+PO"[..], Err(ErrorKind::UnexpectedEof)), "no farewell");
+    assert_eq!((reply.as_slice(), cut), (&b"+PO"[..], Err(ErrorKind::UnexpectedEof)), "no close_notify");
 }
 
 #[test]
-fn who_says_farewell_still_gets_replies_and_a_farewell() {
+fn replies_and_close_notify_follow_the_clients_close_notify() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test"))]);
     let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
@@ -307,12 +307,12 @@ fn who_says_farewell_still_gets_replies_and_a_farewell() {
     stream.flush().unwrap();
     stream.sock.shutdown(Shutdown::Write).unwrap();
     let mut replies = Vec::new();
-    stream.read_to_end(&mut replies).expect("a farewell");
+    stream.read_to_end(&mut replies).expect("a close_notify");
     assert_eq!(replies, b"+PONG\r\n+PONG\r\n");
 }
 
 #[test]
-fn a_stalled_node_does_not_even_shake_hands_and_goes_on_later() {
+fn a_stalled_node_delays_the_handshake() {
     let authority = Authority::new();
     let endpoints = start(vec![Some(authority.server("a.test"))]);
     rehearse(&endpoints, 0, "FAULT stall");
@@ -321,7 +321,7 @@ fn a_stalled_node_does_not_even_shake_hands_and_goes_on_later() {
     let waits = stream.write_all(b"PING\r\n").map_err(|error| error.kind());
     assert_eq!(waits, Err(ErrorKind::WouldBlock));
     rehearse(&endpoints, 0, "FAULT off");
-    stream.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.sock.set_read_timeout(Some(WAIT_MAX)).unwrap();
     ask(&mut stream, b"PING\r\n", b"+PONG\r\n");
 }
 
@@ -333,12 +333,12 @@ fn a_push_during_the_handshake_comes_after_it() {
     let mut connection = ClientConnection::new(authority.client(None), name).expect("a client");
     let mut socket = plain(&endpoints, 0);
     connection.write_tls(&mut socket).unwrap();
-    // The endpoint has answered: it is in the middle of it.
+    // The endpoint has answered, so the handshake is under way.
     wait_for_an_answer(&socket);
     rehearse(&endpoints, 0, "PUSH >1\\r\\n+hello\\r\\n");
     ask(&mut StreamOwned::new(connection, socket), b"PING\r\n", b">1\r\n+hello\r\n+PONG\r\n");
 
-    // One that has to go before anything can be said to it.
+    // A connection that is closed before its handshake ends.
     let mut socket = plain(&endpoints, 0);
     let name = ServerName::try_from("a.test").expect("a name");
     ClientConnection::new(authority.client(None), name).expect("a client").write_tls(&mut socket).unwrap();

@@ -1,4 +1,4 @@
-//! The same commands to a real server and to the in-memory endpoint must give the same bytes.
+//! A real server and the in-memory endpoint reply to the same commands with the same bytes.
 
 #![cfg(feature = "rehearsal")]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::Redis;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 
-/// Sends `line`, which is followed by a marker, and reads the reply up to the marker's echo.
+/// Sends `line` and a marker, and reads the reply up to the marker's echo.
 fn ask(stream: &mut TcpStream, line: &str) -> String {
     const MARKER: &str = "~end of reply~";
     let mut request = Vec::new();
@@ -28,7 +28,7 @@ fn ask(stream: &mut TcpStream, line: &str) -> String {
     let mut chunk = [0; 4096];
     loop {
         let text = String::from_utf8_lossy(&reply);
-        // Inside a transaction the echo is queued.
+        // In a transaction the server queues the echo.
         for end in [end.as_str(), "+QUEUED\r\n"] {
             if let Some(head) = text.strip_suffix(end)
                 && (end != "+QUEUED\r\n" || !head.is_empty())
@@ -46,7 +46,7 @@ fn ask(stream: &mut TcpStream, line: &str) -> String {
     }
 }
 
-/// Replies whose order Redis does not promise are compared as sorted lines.
+/// Sorts the lines of replies whose order Redis does not define.
 fn comparable(line: &str, reply: String) -> String {
     let unordered = ["SMEMBERS", "SUNION", "SINTER", "SDIFF", "KEYS", "SCAN", "SSCAN", "HGETALL"];
     if line.split(' ').next().is_some_and(|name| unordered.contains(&name)) {

@@ -1,22 +1,22 @@
-//! Servers that send too much, on real sockets: what it costs their callers, and what it costs nobody else.
+//! Servers that send too much, on real sockets: the flooded connection ends, and other connections are not affected.
 #![cfg(feature = "cli")]
 
 mod common;
 
 use std::time::Duration;
 
+use common::fixture::{Events, WAIT_MAX, eventually, stats};
 use common::hostile::{Answer, Hostile};
-use common::stage::{Events, PATIENCE, eventually, stats};
 use futures_lite::future::block_on;
 use hitless::observe::Event;
 use hitless::{Client, Config, ErrorKind, Outcome, cmd};
 
-/// Many at once, as a server that means it would send them.
+/// A batch of pushes that the client does not know.
 fn useless_pushes() -> Vec<u8> {
     b">2\r\n+useless\r\n:1\r\n".repeat(1_000)
 }
 
-/// Elements of a reply that are long on the wire, and take little memory.
+/// Elements of a reply that take many bytes on the wire and little memory.
 fn elements() -> Vec<u8> {
     format!(":{}1\r\n", "0".repeat(60_000)).into_bytes()
 }
@@ -27,11 +27,11 @@ fn ok() -> Answer {
 
 fn started(config: Config) -> Client {
     let client = Client::start(config.shards(1)).expect("a client");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     client
 }
 
-/// Whether a connection ended for a reason that holds these words.
+/// Whether a connection ended for a reason that contains this text.
 fn ended_by(words: &'static str) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Disconnected { reason, .. } if reason.contains(words))
 }
@@ -50,13 +50,13 @@ fn sc_endless_reply_ends_on_sockets() {
     let config = Config::from_url(&server.url()).expect("a URL").connections_per_shard(1);
     let config = config.command_timeout(Duration::from_millis(200));
     let client = started(events.watch(config.reply_time_max(Duration::from_millis(500))));
-    let error = block_on(client.get::<i64>("key")).expect_err("it never ends");
+    let error = block_on(client.get::<i64>("key")).expect_err("the reply never ends");
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Ambiguous), "{error}");
-    events.wait("it is not waited for", 1, ended_by("reply_time_max"));
+    events.wait("the endless reply closes the connection", 1, ended_by("reply_time_max"));
     eventually("there is another connection", || block_on(client.set("key", "value")).is_ok());
 }
 
-/// Within a flood that nothing ends, every caller is told in time, and the connection lives.
+/// During a flood that no limit ends, every call still times out on time and the connection stays.
 #[test]
 fn sc_deadline_kept_in_flood_on_sockets() {
     let server = Hostile::start(|_, name| match name {
@@ -68,7 +68,7 @@ fn sc_deadline_kept_in_flood_on_sockets() {
     let config = config.command_timeout(Duration::from_millis(300));
     let client = started(events.watch(config.reply_time_max(Duration::from_secs(3600))));
     for _ in 0..2 {
-        let error = block_on(client.get::<i64>("key")).expect_err("it never ends");
+        let error = block_on(client.get::<i64>("key")).expect_err("the reply never ends");
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Ambiguous), "{error}");
     }
     assert_eq!(events.count(|event| matches!(event, Event::Disconnected { .. })), 0, "the flood goes on");
@@ -87,27 +87,28 @@ fn sc_push_flood_other_connections_unharmed_on_sockets() {
     let config = Config::from_url(&server.url()).expect("a URL").connections_per_shard(2);
     let client = started(events.watch(config));
     let other = client.clone();
-    let who = |client: &Client| block_on(client.run::<i64>(&cmd("WHO"))).expect("it says so");
+    let who =
+        |client: &Client| block_on(client.run::<i64>(&cmd("WHO"))).expect("the number of the connection");
     let own = who(&other);
     assert_ne!(who(&client), own, "each has a connection to itself");
     for floods in 1..=3 {
         let flooded = client.run::<()>(&cmd("FLOOD"));
         for _ in 0..200 {
-            block_on(other.set("key", "value")).expect("nobody floods here");
+            block_on(other.set("key", "value")).expect("this connection is not flooded");
         }
-        let error = block_on(flooded).expect_err("it is not answered");
+        let error = block_on(flooded).expect_err("the connection is lost");
         assert_eq!(
             (error.kind(), error.outcome()),
             (ErrorKind::ConnectionLost, Outcome::Ambiguous),
             "{error}"
         );
         assert!(error.to_string().contains("flood of pushes"), "{error}");
-        events.wait("it is told", floods, is_flooded);
+        events.wait("the flood is reported", floods, is_flooded);
         eventually("it is dialed again", || block_on(client.run::<i64>(&cmd("WHO"))).is_ok());
     }
-    assert_eq!(who(&other), own, "it never was replaced");
+    assert_eq!(who(&other), own, "the other connection was never replaced");
     let stats = &stats(&client)[0];
     assert_eq!((stats.floods, stats.lost), (3, 3));
-    // None of them has read many more than it takes to know.
+    // Each flooded connection is closed soon after the limit.
     assert!(stats.pushes < 3 * 20_000, "{}", stats.pushes);
 }

@@ -1,4 +1,4 @@
-//! A client in a child of the process that it was started in: every call is an error, and the parent's goes on.
+//! A client in a forked child: every call is an error, and the parent's client keeps working.
 
 mod common;
 
@@ -11,14 +11,14 @@ use hitless::{Client, ClientReply, Config, ErrorKind, Outcome};
 
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a check in a child, which ends by a signal if that takes too long, and waits for it. It is the only test of
-/// this program, so that no other thread holds a lock at the fork.
+/// Runs a check in a forked child and waits for it. A signal ends a child that hangs. This is the only test of the
+/// program, so no other thread holds a lock at the fork.
 #[expect(unsafe_code, reason = "the standard library does not fork")]
 fn in_a_child(check: impl FnOnce()) {
     // SAFETY: the child runs ordinary code after the fork, which glibc prepares its locks for; no thread but those of the
     // client exists, and they hold none that the check takes.
     let child = unsafe { libc::fork() };
-    assert!(child >= 0, "no child to be had");
+    assert!(child >= 0, "fork failed");
     if child == 0 {
         // SAFETY: it takes a number, and its signal ends the child.
         unsafe { libc::alarm(30) };
@@ -34,7 +34,7 @@ fn in_a_child(check: impl FnOnce()) {
 }
 
 #[test]
-fn a_forked_client_is_an_error_and_the_parents_lives_on() {
+fn a_forked_client_fails_and_the_parents_works() {
     let redis = Redis::start();
     let config = Config::from_url(&redis.url()).unwrap().shards(1).connections_per_shard(2);
     let client = Client::start(config.clone()).unwrap();
@@ -65,7 +65,7 @@ fn a_forked_client_is_an_error_and_the_parents_lives_on() {
     });
     redis.signal(libc::SIGCONT);
     assert_eq!(block_on(pending).unwrap(), 1);
-    // What the child drops, and starts, is its own.
+    // The child drops its copy and starts a client of its own.
     let mut only = Some(client);
     in_a_child(|| {
         drop(only.take());

@@ -1,4 +1,4 @@
-//! Calls that cannot work where they are made: each ends in an error that says what to do, and none hangs or panics.
+//! Calls that cannot work in their context: each returns an error that names the fix, and none hangs or panics.
 
 mod common;
 
@@ -12,13 +12,13 @@ use hitless::{Client, Config, Error, ErrorKind, Outcome, Shard};
 
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a test on a thread of its own. A hang is a failure, not a test run that never ends.
+/// Runs a test on its own thread, so that a hang fails the test instead of the whole test run.
 fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || drop(sender.send(test())));
     match receiver.recv_timeout(Duration::from_secs(60)) {
         Ok(result) => result,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the call hangs"),
         Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
             Err(panic) => std::panic::resume_unwind(panic),
             Ok(()) => unreachable!("a test that ends sends its result"),
@@ -77,7 +77,7 @@ fn a_shard_shuts_another_client_down() {
 }
 
 #[test]
-fn a_closure_that_still_runs_at_shutdown_is_told() {
+fn a_closure_running_at_shutdown_is_dropped_with_an_error() {
     let redis = Redis::start();
     let client = client(&redis);
     in_time(move || {
@@ -153,7 +153,7 @@ fn shard_connect_needs_an_executor() {
 }
 
 #[test]
-fn a_reply_that_was_taken_is_taken() {
+fn polling_a_taken_reply_is_an_error() {
     let redis = Redis::start();
     let client = client(&redis);
     fn poll_again<T: Unpin + Future>(reply: &mut T) -> T::Output {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::{Redis, read_to_end};
 use hitless::rehearsal::{Endpoints, EndpointsConfig, UpstreamConfig, UpstreamTls};
 
-/// Far more than any of these replies takes: only a bug runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than any of these replies takes: only a bug reaches this limit.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 const PUSH: &[u8] = b">4\r\n$6\r\nMOVING\r\n:0\r\n:15\r\n_\r\n";
 
 fn start(upstream: UpstreamConfig) -> Endpoints {
@@ -27,7 +27,7 @@ fn start_before(redis: &Redis) -> Endpoints {
 
 fn connect(endpoints: &Endpoints, node: usize) -> TcpStream {
     let stream = TcpStream::connect(endpoints.addresses()[node]).expect("endpoint accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
@@ -39,7 +39,7 @@ fn expect(stream: &mut TcpStream, expected: &[u8]) {
     if reply != expected {
         let shown = |bytes: &[u8]| bytes[..bytes.len().min(2_000)].escape_ascii().to_string();
         assert_eq!(shown(&reply), shown(expected));
-        panic!("they differ far behind");
+        panic!("they differ after the first 2000 bytes");
     }
 }
 
@@ -95,7 +95,7 @@ fn upstream_may_speak_tls_or_be_a_unix_socket() {
     let trust = |name: &str| UpstreamTls::trusting(made.cert.pem().as_bytes(), name).unwrap();
     let tls = UpstreamConfig { path: None, port: tls_port, tls: Some(trust("redis.test")), ..unix.clone() };
     for (upstream, count) in [(&unix, b":1\r\n"), (&tls, b":2\r\n")] {
-        upstream.check(PATIENCE).unwrap();
+        upstream.check(WAIT_MAX).unwrap();
         let endpoints = start(upstream.clone());
         let mut stream = connect(&endpoints, 0);
         ask(&mut stream, b"INCR n\r\n", count);
@@ -107,8 +107,8 @@ fn upstream_may_speak_tls_or_be_a_unix_socket() {
     let wrong = UpstreamConfig { tls: Some(trust("other.test")), ..tls.clone() };
     let none = UpstreamConfig { tls: None, ..tls };
     for upstream in [wrong, none] {
-        upstream.check(PATIENCE).expect_err("not what it speaks");
-        // The client is let go, and the endpoints live on.
+        upstream.check(WAIT_MAX).expect_err("a wrong name or no TLS");
+        // The client is disconnected, and the endpoints keep running.
         let endpoints = start(upstream);
         let mut stream = connect(&endpoints, 0);
         stream.write_all(b"PING\r\n").unwrap();
@@ -131,7 +131,7 @@ fn a_pipeline_may_be_cut_at_every_byte() {
         -ERR unknown command 'NOSUCH', with args beginning with: \r\n:1\r\n";
     for cut in 0..requests.len() {
         stream.write_all(&requests[..cut]).unwrap();
-        // The first part has passed through when another connection's request, sent later, is answered.
+        // Once a later request on another connection is answered, the first part has passed through.
         ask(&mut connect(&endpoints, 0), b"PING\r\n", b"+PONG\r\n");
         ask(&mut stream, &requests[cut..], replies);
     }
@@ -162,7 +162,7 @@ fn a_client_that_reads_late_gets_everything() {
     let mut stream = connect(&endpoints, 0);
     ask(&mut stream, &set(b"k", &[b'x'; 1 << 20]), b"+OK\r\n");
     stream.write_all(&b"GET k\r\n".repeat(REPLIES)).unwrap();
-    // 300 MiB are more than may wait anywhere.
+    // 300 MiB are more than all buffers on the way hold.
     ask(&mut connect(&endpoints, 0), b"PING\r\n", b"+PONG\r\n");
     let reply = bulk(&[b'x'; 1 << 20]);
     for _ in 0..REPLIES {
@@ -171,7 +171,7 @@ fn a_client_that_reads_late_gets_everything() {
 }
 
 #[test]
-fn pushes_land_between_the_replies_of_a_pipeline_and_nowhere_else() {
+fn pushes_arrive_only_between_replies() {
     const REPLIES: usize = 2_000;
     let redis = Redis::start();
     let endpoints = start_before(&redis);
@@ -207,7 +207,7 @@ fn pushes_land_between_the_replies_of_a_pipeline_and_nowhere_else() {
 }
 
 #[test]
-fn ours_are_answered_in_their_place() {
+fn rehearse_commands_are_answered_in_order() {
     let redis = Redis::start();
     let endpoints = start_before(&redis);
     let mut stream = connect(&endpoints, 0);
@@ -226,7 +226,7 @@ fn ours_are_answered_in_their_place() {
 }
 
 #[test]
-fn a_client_authenticates_upstream_and_is_told_what_upstream_says() {
+fn login_errors_of_the_upstream_reach_the_client() {
     let redis = Redis::start_with(&["--requirepass", "secret"]);
     let endpoints = start_before(&redis);
     let mut stream = connect(&endpoints, 0);
@@ -235,7 +235,7 @@ fn a_client_authenticates_upstream_and_is_told_what_upstream_says() {
 }
 
 #[test]
-fn the_proxys_own_credentials_and_database_come_first() {
+fn configured_credentials_and_database_come_first() {
     let redis = Redis::start_with(&["--requirepass", "secret"]);
     let upstream = UpstreamConfig {
         host: "localhost".into(),
@@ -259,7 +259,7 @@ fn the_proxys_own_credentials_and_database_come_first() {
 }
 
 #[test]
-fn subscribers_get_their_messages_and_may_still_ask_us() {
+fn subscribers_get_messages_and_may_send_rehearse_commands() {
     let redis = Redis::start();
     let endpoints = start_before(&redis);
     let mut stream = connect(&endpoints, 0);
@@ -280,7 +280,7 @@ fn replies_follow_the_clients_last_byte() {
 }
 
 #[test]
-fn what_is_not_the_protocol_is_refused_by_upstream() {
+fn protocol_errors_come_from_the_upstream() {
     let redis = Redis::start();
     let endpoints = start_before(&redis);
     for wrong in [&b"*1\r\n$2147483648\r\n"[..], b"*9999999999\r\n", b"*1\r\nx\r\n", b"*1\r\n*1\r\n"] {
@@ -293,7 +293,7 @@ fn what_is_not_the_protocol_is_refused_by_upstream() {
 }
 
 #[test]
-fn an_upstream_that_dies_ends_its_clients_and_one_that_returns_is_found() {
+fn an_upstream_may_die_and_return() {
     let mut redis = Redis::start();
     let endpoints = start_before(&redis);
     let mut stream = connect(&endpoints, 0);
@@ -306,7 +306,7 @@ fn an_upstream_that_dies_ends_its_clients_and_one_that_returns_is_found() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_upstream_connection_along() {
+fn a_closed_client_closes_its_upstream_connection() {
     let redis = Redis::start();
     let endpoints = start_before(&redis);
     for request in
@@ -317,7 +317,7 @@ fn a_client_that_leaves_takes_its_upstream_connection_along() {
         expect(&mut stream, b"+PONG\r\n");
     }
     let mut direct = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
-    // Each of them ends as soon as both loops have turned, which asking often enough gives them the time to.
+    // Each connection ends when both event loops have run; the queries give them time to run.
     let mut text = vec![0; 1 << 16];
     let is_alone = (0..10_000).any(|_| {
         direct.write_all(b"INFO clients\r\n").unwrap();
@@ -328,17 +328,17 @@ fn a_client_that_leaves_takes_its_upstream_connection_along() {
 }
 
 #[test]
-fn a_client_that_never_reads_costs_the_others_nothing() {
+fn a_client_that_never_reads_delays_no_other() {
     let redis = Redis::start();
     let endpoints = start_before(&redis);
-    let mut hoarder = connect(&endpoints, 0);
-    ask(&mut hoarder, &set(b"k", &[b'x'; 1 << 20]), b"+OK\r\n");
-    hoarder.set_nonblocking(true).unwrap();
-    // Until neither the endpoint nor the kernel takes any more, which is looked at after each answer to another.
+    let mut greedy = connect(&endpoints, 0);
+    ask(&mut greedy, &set(b"k", &[b'x'; 1 << 20]), b"+OK\r\n");
+    greedy.set_nonblocking(true).unwrap();
+    // Writes until neither the endpoint nor the kernel takes more; another client gets a reply between the attempts.
     let mut other = connect(&endpoints, 0);
     let (requests, mut blocked) = (b"GET k\r\n".repeat(10_000), 0);
     while blocked < 50 {
-        match hoarder.write(&requests) {
+        match greedy.write(&requests) {
             Ok(_) => blocked = 0,
             Err(error) if error.kind() == ErrorKind::WouldBlock => blocked += 1,
             Err(error) => panic!("{error}"),
@@ -357,7 +357,7 @@ fn a_client_that_never_reads_costs_the_others_nothing() {
 }
 
 #[test]
-fn noise_costs_the_others_nothing() {
+fn garbage_delays_no_other_client() {
     let redis = Redis::start();
     let endpoints = start_before(&redis);
     let mut other = connect(&endpoints, 0);
@@ -366,7 +366,7 @@ fn noise_costs_the_others_nothing() {
         (0..100_000u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for hostile in [&deep[..], &noise, &b"*1048576\r\n$536870912\r\nab"[..], &[b'a'; 200_000]] {
         let mut stream = connect(&endpoints, 0);
-        // Upstream may be done with it before it is sent.
+        // The upstream may close before all is sent.
         let _ = stream.write_all(hostile);
         ask(&mut other, b"PING\r\n", b"+PONG\r\n");
     }

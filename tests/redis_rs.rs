@@ -1,4 +1,4 @@
-//! Code that is written for redis-rs, on a client: from tokio, against a real server, and through moves.
+//! redis-rs code on a hitless client: from tokio, against a real server, and during moves.
 #![cfg(feature = "redis-rs")]
 
 mod common;
@@ -15,7 +15,7 @@ use redis::{
     cmd, pipe,
 };
 
-const GRACE: Duration = common::PATIENCE;
+const GRACE: Duration = common::WAIT_MAX;
 
 async fn connect(url: &str) -> Connection {
     let config = Config::from_url(url).unwrap().shards(2).connections_per_shard(2);
@@ -24,7 +24,7 @@ async fn connect(url: &str) -> Connection {
     Connection::from(client)
 }
 
-/// What an application has that was written for any of redis-rs's connections.
+/// Application code that accepts any redis-rs connection.
 async fn visit(connection: &mut impl AsyncCommands, who: &str) -> RedisResult<(i64, Option<String>)> {
     let last: Option<String> = connection.get("last").await?;
     connection.set::<_, _, ()>("last", who).await?;
@@ -82,14 +82,14 @@ async fn keys_are_scanned_past_the_first_cursor() {
 }
 
 #[tokio::test]
-async fn scripts_are_loaded_where_they_are_missing() {
+async fn missing_scripts_are_loaded() {
     let redis = Redis::start();
     let mut connection = connect(&redis.url()).await;
     let script = Script::new("return {redis.call('INCRBY', KEYS[1], ARGV[1]), ARGV[2]}");
     for round in 1..=2 {
         let result = script.key("counter").arg(5).arg("x").invoke_async(&mut connection).await;
         assert_eq!(result, Ok((5 * round, "x".to_owned())));
-        // A client does as well as its handle.
+        // The client works like its `Connection`.
         assert_eq!(Script::new("return 1").invoke_async(&mut connection.client().clone()).await, Ok(1));
     }
     let error = Script::new("return redis.error_reply('MY no')").invoke_async::<_, ()>(&mut connection).await;
@@ -124,7 +124,7 @@ async fn pipelines_give_results_and_errors_by_index() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transactions_are_whole_and_say_what_was_wrong_with_them() {
+async fn transactions_are_atomic_and_report_errors_by_index() {
     let redis = Redis::start();
     let connection = connect(&redis.url()).await;
     let tasks: Vec<_> = (0..100)
@@ -144,7 +144,7 @@ async fn transactions_are_whole_and_say_what_was_wrong_with_them() {
     let mut pipeline = pipe();
     pipeline.atomic().incr("n", 1).cmd("SET").arg("n").incr("n", 1).cmd("NO-SUCH-COMMAND");
     for _ in 0..2 {
-        // Whether or not errors are to be ignored, none of it was executed.
+        // No command was executed, whether errors are ignored or not.
         let error = pipeline.query_async::<Value>(&mut connection).await.unwrap_err();
         assert_eq!(error.kind(), ServerErrorKind::ExecAbort.into());
         let errors = error.into_server_errors().unwrap();
@@ -161,7 +161,7 @@ async fn transactions_are_whole_and_say_what_was_wrong_with_them() {
 }
 
 #[tokio::test]
-async fn what_a_shared_connection_cannot_carry_is_refused_and_costs_nothing() {
+async fn connection_bound_commands_are_rejected_without_side_effects() {
     let redis = Redis::start();
     let mut connection = connect(&format!("{}/3", redis.url())).await;
     assert_eq!((connection.get_db(), connection.client().get_db()), (3, 3));
@@ -181,7 +181,7 @@ async fn what_a_shared_connection_cannot_carry_is_refused_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_response_that_is_not_wanted() {
+async fn no_response_commands_return_at_once() {
     let redis = Redis::start();
     let connection = connect(&redis.url()).await;
     let handles =
@@ -200,7 +200,7 @@ async fn nobody_waits_for_a_response_that_is_not_wanted() {
 }
 
 #[tokio::test]
-async fn errors_say_what_happened_and_never_to_run_it_twice() {
+async fn errors_name_the_outcome_and_never_suggest_a_retry() {
     let mut redis = Redis::start();
     let mut connection = connect(&format!("{}?command_timeout=300ms", redis.url())).await;
     redis.signal(libc::SIGSTOP);
@@ -213,7 +213,7 @@ async fn errors_say_what_happened_and_never_to_run_it_twice() {
     let error = pipeline.atomic().incr("counter", 1).exec_async(&mut connection).await.unwrap_err();
     assert!(error.is_io_error(), "{error}");
     redis.kill();
-    // Once it is known that there is no server, nothing is written any more.
+    // When the client knows that there is no server, it writes nothing.
     let unsent = loop {
         let error = connection.incr::<_, _, i64>("counter", 1).await.unwrap_err();
         if cause(&error).unwrap().outcome() == Outcome::Unsent {
@@ -227,7 +227,7 @@ async fn errors_say_what_happened_and_never_to_run_it_twice() {
 }
 
 #[tokio::test]
-async fn every_type_of_the_protocol_arrives_as_redis_rs_would_have_read_it() {
+async fn every_resp3_type_converts_as_in_redis_rs() {
     let redis = Redis::start_with(&["--enable-debug-command", "yes"]);
     let mut connection = connect(&redis.url()).await;
     let text = |text: &str| Value::BulkString(text.into());
@@ -263,7 +263,7 @@ async fn every_type_of_the_protocol_arrives_as_redis_rs_would_have_read_it() {
 }
 
 #[tokio::test]
-async fn commands_run_on_a_shard_and_give_any_of_its_types() {
+async fn commands_run_on_a_shard_with_any_reply_type() {
     let redis = Redis::start();
     let connection = connect(&redis.url()).await;
     let run = |shard: hitless::Shard| async move {
@@ -287,7 +287,7 @@ mod moving {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
-    use crate::common::stage::{Stage, connected_to, eventually};
+    use crate::common::fixture::{Fixture, connected_to, eventually};
 
     const TASKS: u64 = 8;
     const MOVES: usize = 4;
@@ -298,7 +298,7 @@ mod moving {
         done: AtomicU64,
     }
 
-    /// Each adds to its own counter, one by one and in transactions, and knows what must come of it.
+    /// Increments one counter, by single commands and in transactions, and checks every reply.
     async fn count(
         mut connection: impl AsyncCommands,
         key: String,
@@ -319,9 +319,9 @@ mod moving {
     }
 
     #[test]
-    fn nobody_hears_of_a_move() {
-        let stage = Stage::new(2);
-        let client = stage.client(2, 2);
+    fn a_move_causes_no_error() {
+        let fixture = Fixture::new(2);
+        let client = fixture.client(2, 2);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let progress = Arc::new(Progress::default());
         let tasks: Vec<_> = (0..TASKS)
@@ -330,20 +330,20 @@ mod moving {
                 runtime.spawn(count(connection, format!("counter:{task}"), progress.clone()))
             })
             .collect();
-        let goes_on = || {
+        let wait_for_replies = || {
             let until = progress.done.load(Ordering::Relaxed) + 10 * TASKS;
             eventually("the load goes on", || progress.done.load(Ordering::Relaxed) >= until);
         };
         for turn in 0..MOVES {
-            goes_on();
+            wait_for_replies();
             let (from, to) = (turn % 2, (turn + 1) % 2);
-            stage.moves((from, to), "30", "");
+            fixture.moves((from, to), "30", "");
             eventually("all have moved", || {
-                let connected = |node| connected_to(&client, stage.address(node));
+                let connected = |node| connected_to(&client, fixture.address(node));
                 (connected(from), connected(to)) == (0, 4)
             });
         }
-        goes_on();
+        wait_for_replies();
         progress.stop.store(true, Ordering::Relaxed);
         for task in tasks {
             assert!(runtime.block_on(task).unwrap().unwrap() > 0);

@@ -1,4 +1,4 @@
-//! `hitless rehearse`, run as a user runs it: the built binary, driven over RESP, by its streams and by signals.
+//! `hitless rehearse`: the binary, controlled over RESP, by its streams and by signals.
 
 #![cfg(feature = "cli")]
 
@@ -18,7 +18,7 @@ fn rehearse(arguments: &[&str]) -> Command {
     command
 }
 
-/// What it answers to options that end it at once.
+/// The output of a run that ends at once.
 fn run(arguments: &[&str]) -> Output {
     rehearse(arguments).output().expect("the binary runs")
 }
@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
-/// A run with two listeners on free ports, which ends with the test.
+/// A run with two listeners on free ports; it ends with the test.
 struct Rehearsal {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -61,7 +61,7 @@ impl Rehearsal {
         Client(BufReader::new(stream))
     }
 
-    /// Does a verb on a listener.
+    /// Sends a REHEARSE command to a listener.
     fn control(&self, listener: usize, words: &str) -> String {
         self.connect(listener).ask(&format!("REHEARSE {words}"))
     }
@@ -79,7 +79,7 @@ impl Rehearsal {
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 
-    /// Waits for its end: the exit code, and the rest of both streams.
+    /// Waits for the end of the process: the exit code, and the rest of both streams.
     fn end(mut self) -> (Option<i32>, String, String) {
         let mut stderr = self.child.stderr.take().expect("a pipe");
         let log = std::thread::spawn(move || {
@@ -95,13 +95,13 @@ impl Rehearsal {
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A connection that shows the bytes it gets.
+/// A connection that returns the raw bytes of frames.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -140,7 +140,7 @@ impl Client {
         self.frame()
     }
 
-    /// Speaks RESP3, has a name, and wants to be told of maintenance.
+    /// Switches to RESP3 with this name and subscribes to maintenance notifications.
     fn opt_in(&mut self, name: &str) {
         let hello = self.ask(&format!("HELLO 3 SETNAME {name}"));
         assert!(hello.starts_with('%'), "{hello}");
@@ -150,7 +150,7 @@ impl Client {
 
     fn is_closed(&mut self) {
         let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).expect("an end in order");
+        self.0.read_to_end(&mut rest).expect("a clean close");
         assert_eq!(text(&rest), "");
     }
 }
@@ -165,14 +165,14 @@ fn a_move_is_announced_and_the_target_has_the_data() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let target = rehearsal.listeners[1];
     assert_eq!(rehearsal.connect(0).ask("SET a 1"), "+OK\r\n");
-    let (mut told, mut untold) = (rehearsal.connect(0), rehearsal.connect(0));
-    told.opt_in("told");
-    assert!(untold.ask("HELLO 3").starts_with('%'));
+    let (mut subscribed, mut other) = (rehearsal.connect(0), rehearsal.connect(0));
+    subscribed.opt_in("subscribed");
+    assert!(other.ask("HELLO 3").starts_with('%'));
     let reply = rehearsal.control(0, &format!("MOVING 60 {target}"));
     assert!(!reply.starts_with('-'), "{reply}");
-    assert_eq!(told.frame(), moving(0, 60, &target));
-    assert_eq!(told.ask("GET a"), "$1\r\n1\r\n", "served during the grace");
-    assert_eq!(untold.ask("GET a"), "$1\r\n1\r\n", "not opted in, not told");
+    assert_eq!(subscribed.frame(), moving(0, 60, &target));
+    assert_eq!(subscribed.ask("GET a"), "$1\r\n1\r\n", "served during the grace");
+    assert_eq!(other.ask("GET a"), "$1\r\n1\r\n", "a connection that did not opt in gets no push");
     assert_eq!(rehearsal.connect(1).ask("GET a"), "$1\r\n1\r\n");
 
     let mut late = rehearsal.connect(0);
@@ -181,12 +181,12 @@ fn a_move_is_announced_and_the_target_has_the_data() {
     let left = push.split("\r\n:").nth(2).and_then(|rest| rest.split("\r\n").next());
     let left: u64 = left.and_then(|left| left.parse().ok()).unwrap_or_else(|| panic!("{push}"));
     assert!(left <= 60, "{push}");
-    assert_eq!(push, moving(0, left, &target), "the same event, with the time that is left");
+    assert_eq!(push, moving(0, left, &target), "the same event with the remaining time");
 
     let stats = rehearsal.stats();
     let connections = stats["nodes"][0]["connections"].as_array().expect("connections");
     let of = |name: &str| connections.iter().find(|connection| connection["name"] == name);
-    assert_eq!(of("told").expect("it is connected")["opted_in"], true, "{stats:#}");
+    assert_eq!(of("subscribed").expect("it is connected")["opted_in"], true, "{stats:#}");
     assert!(of("late").is_some(), "{stats:#}");
     assert_eq!(stats["nodes"][0]["pushes"]["MOVING"], 2, "{stats:#}");
 }
@@ -195,19 +195,19 @@ fn a_move_is_announced_and_the_target_has_the_data() {
 fn after_the_grace_every_connection_of_the_listener_is_closed() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let target = rehearsal.listeners[1];
-    let (mut told, mut untold) = (rehearsal.connect(0), rehearsal.connect(0));
+    let (mut subscribed, mut other) = (rehearsal.connect(0), rehearsal.connect(0));
     let mut elsewhere = rehearsal.connect(1);
-    told.opt_in("told");
-    assert_eq!(untold.ask("PING"), "+PONG\r\n");
+    subscribed.opt_in("subscribed");
+    assert_eq!(other.ask("PING"), "+PONG\r\n");
     assert!(!rehearsal.control(0, &format!("MOVING 1 {target}")).starts_with('-'));
-    assert_eq!(told.frame(), moving(0, 1, &target));
-    told.is_closed();
-    untold.is_closed();
+    assert_eq!(subscribed.frame(), moving(0, 1, &target));
+    subscribed.is_closed();
+    other.is_closed();
     assert_eq!(elsewhere.ask("PING"), "+PONG\r\n");
 }
 
 #[test]
-fn a_scenario_is_played_and_may_end_the_process() {
+fn a_scenario_runs_and_may_end_the_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("scenario.toml");
     let scenario = "exit = true\n[nodes]\nold = 0\nnew = 1\n\
@@ -222,19 +222,19 @@ fn a_scenario_is_played_and_may_end_the_process() {
     assert!(log.contains(&format!("listening on {old} {new}")), "{log}");
     let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
     assert_eq!(lines(&format!("MOVING 60 {new}")), 1, "{log}");
-    assert_eq!(lines("FAILING_OVER 2"), 4, "three steps, and the line that says how to: {log}");
+    assert_eq!(lines("FAILING_OVER 2"), 4, "three steps, and the usage line: {log}");
 }
 
 #[test]
-fn the_log_has_a_line_for_all_that_happens() {
+fn the_log_has_a_line_for_every_event() {
     let rehearsal = Rehearsal::start(&["--quiet", "--log"]);
     let target = rehearsal.listeners[1];
-    let mut told = rehearsal.connect(0);
-    told.opt_in("told");
+    let mut subscribed = rehearsal.connect(0);
+    subscribed.opt_in("subscribed");
     rehearsal.control(0, &format!("MOVING 60 {target}"));
-    told.frame();
+    subscribed.frame();
     rehearsal.control(0, "CLOSE");
-    told.is_closed();
+    subscribed.is_closed();
     rehearsal.signal(libc::SIGINT);
     let (code, _, log) = rehearsal.end();
     assert_eq!(code, Some(0), "{log}");
@@ -244,7 +244,7 @@ fn the_log_has_a_line_for_all_that_happens() {
 }
 
 #[test]
-fn a_signal_ends_it_in_order_with_the_report() {
+fn a_signal_ends_the_run_with_its_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("report.json");
     for signal in [libc::SIGTERM, libc::SIGINT] {
@@ -264,7 +264,7 @@ fn a_signal_ends_it_in_order_with_the_report() {
 }
 
 #[test]
-fn with_the_report_on_standard_output_nothing_else_is_there() {
+fn a_report_on_standard_output_is_alone_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("scenario.toml");
     std::fs::write(&path, "exit = true\n[[step]]\nat = \"0s\"\ndo = \"STATS\"\n").expect("a file");
@@ -277,7 +277,7 @@ fn with_the_report_on_standard_output_nothing_else_is_there() {
 }
 
 #[test]
-fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
+fn a_usage_error_names_the_allowed_values() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = |name: &str, content: &str| {
         let path = folder.path().join(name);
@@ -310,7 +310,7 @@ fn nonsense_is_a_usage_error_that_says_what_is_allowed() {
 }
 
 #[test]
-fn what_cannot_be_listened_on_or_reached_is_code_3() {
+fn an_unusable_address_exits_with_code_3() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = (taken.local_addr().expect("an address").to_string(), taken);
     let output = run(&["--listen", &taken.0]);
@@ -318,8 +318,8 @@ fn what_cannot_be_listened_on_or_reached_is_code_3() {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains(&taken.0), "{stderr}");
 
-    let nobody = format!("redis://:s3cret@127.0.0.1:{}", common::free_port());
-    let output = run(&["--listen", "127.0.0.1:0", "--upstream", &nobody]);
+    let unreachable = format!("redis://:s3cret@127.0.0.1:{}", common::free_port());
+    let output = run(&["--listen", "127.0.0.1:0", "--upstream", &unreachable]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("upstream") && !stderr.contains("s3cret"), "{stderr}");
@@ -327,16 +327,16 @@ fn what_cannot_be_listened_on_or_reached_is_code_3() {
 }
 
 #[test]
-fn in_front_of_a_real_redis_it_moves_its_clients_too() {
+fn a_proxied_redis_moves_its_clients() {
     let redis = Redis::start_with(&["--requirepass", "s3cret"]);
     let url = format!("redis://:s3cret@127.0.0.1:{}/3", redis.port());
     let rehearsal = Rehearsal::start(&["--quiet", "--upstream", &url]);
     let target = rehearsal.listeners[1];
-    let mut told = rehearsal.connect(0);
-    told.opt_in("told");
-    assert_eq!(told.ask("ZADD z 1 a"), ":1\r\n", "which no keyspace of ours has");
+    let mut subscribed = rehearsal.connect(0);
+    subscribed.opt_in("subscribed");
+    assert_eq!(subscribed.ask("ZADD z 1 a"), ":1\r\n", "the in-memory keyspace has no sorted sets");
     rehearsal.control(0, &format!("MOVING 60 {target}"));
-    assert_eq!(told.frame(), moving(0, 60, &target));
+    assert_eq!(subscribed.frame(), moving(0, 60, &target));
     let mut new = rehearsal.connect(1);
     assert_eq!(new.ask("ZCARD z"), ":1\r\n");
     let mut direct = Command::new("redis-cli");
@@ -344,7 +344,7 @@ fn in_front_of_a_real_redis_it_moves_its_clients_too() {
     assert_eq!(text(&direct.output().expect("redis-cli runs").stdout), "1\n", "in its database 3");
 }
 
-/// A certificate for `localhost` and 127.0.0.1 that is its own authority, and its key, as files.
+/// A self-signed certificate for `localhost` and 127.0.0.1, and its key, as files.
 fn certified(folder: &std::path::Path, name: &str) -> [String; 2] {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
@@ -356,30 +356,30 @@ fn certified(folder: &std::path::Path, name: &str) -> [String; 2] {
     [file("", made.cert.pem()), file("-key", made.signing_key.serialize_pem())]
 }
 
-/// What redis-cli says, on both streams.
+/// The output of redis-cli on both streams.
 fn cli(arguments: &[&str]) -> (String, String) {
     let output = Command::new("redis-cli").args(arguments).output().expect("redis-cli runs");
     (text(&output.stdout).trim_end().to_owned(), text(&output.stderr).trim_end().to_owned())
 }
 
 #[test]
-fn redis_cli_drives_it_over_tls() {
+fn redis_cli_controls_the_rehearsal_over_tls() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = certified(folder.path(), "server");
     let rehearsal = Rehearsal::start(&["--tls-cert", &certificate, "--tls-key", &key]);
     let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
     let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
     let secure = |words: &[&str]| {
-        let (told, error) = cli(&[&["--tls", "--cacert", certificate.as_str()], words].concat());
+        let (output, error) = cli(&[&["--tls", "--cacert", certificate.as_str()], words].concat());
         assert_eq!(error, "");
-        told
+        output
     };
     assert_eq!(secure(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
-    assert_eq!(secure(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), TOLD_NONE);
+    assert_eq!(secure(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), NO_CLIENT_TOLD);
     assert_eq!(secure(&["-p", &new_port, "GET", "a"]), "1");
 
-    // Those whom it does not suit, and whom it does not harm.
-    assert_eq!(cli(&["-p", &old_port, "PING"]).0, "", "in the clear");
+    // Clients without TLS, or with another CA, fail without harm to the endpoint.
+    assert_eq!(cli(&["-p", &old_port, "PING"]).0, "", "no TLS");
     let [stranger, _] = certified(folder.path(), "stranger");
     let (_, error) = cli(&["--tls", "--cacert", &stranger, "-p", &old_port, "PING"]);
     assert!(error.contains("certificate verify failed"), "{error}");
@@ -394,7 +394,7 @@ fn redis_cli_drives_it_over_tls() {
 }
 
 #[test]
-fn clients_may_have_to_show_a_certificate() {
+fn client_certificates_can_be_required() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = certified(folder.path(), "server");
     let [known, known_key] = certified(folder.path(), "client");
@@ -404,15 +404,15 @@ fn clients_may_have_to_show_a_certificate() {
     let common = ["--tls", "--cacert", &certificate, "-p", &port];
     let shown = ["--cert", known.as_str(), "--key", &known_key];
     assert_eq!(cli(&[&common[..], &shown, &["PING"]].concat()), ("PONG".to_owned(), String::new()));
-    let (told, error) = cli(&[&common[..], &["PING"]].concat());
-    assert_eq!(told, "", "{error}");
+    let (output, error) = cli(&[&common[..], &["PING"]].concat());
+    assert_eq!(output, "", "{error}");
     rehearsal.signal(libc::SIGINT);
     let (_, _, log) = rehearsal.end();
     assert!(log.contains("TLS handshake failed") && log.contains("peer sent no certificates"), "{log}");
 }
 
 #[test]
-fn in_front_of_a_real_redis_it_speaks_tls_too() {
+fn a_proxied_redis_is_served_over_tls() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = certified(folder.path(), "server");
     let redis = Redis::start();
@@ -423,13 +423,13 @@ fn in_front_of_a_real_redis_it_speaks_tls_too() {
     assert_eq!(
         cli(&[&common[..], &["ZADD", "z", "1", "a"]].concat()).0,
         "1",
-        "which no keyspace of ours has"
+        "the in-memory keyspace has no sorted sets"
     );
     assert_eq!(cli(&["-p", &redis.port().to_string(), "ZCARD", "z"]).0, "1");
 }
 
 #[test]
-fn the_real_redis_may_be_reached_by_tls_or_by_a_path() {
+fn the_upstream_may_use_tls_or_a_unix_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = certified(folder.path(), "redis");
     let socket = folder.path().join("redis.sock").to_str().expect("a path that is text").to_owned();
@@ -461,21 +461,21 @@ fn the_real_redis_may_be_reached_by_tls_or_by_a_path() {
     assert!(stderr.contains("cannot reach the upstream") && stderr.contains("certificate"), "{stderr}");
 }
 
-/// What redis-cli shows where no client is connected.
-const TOLD_NONE: &str = "OK: 0 of 0 connections were told";
+/// The reply to MOVING without connected clients.
+const NO_CLIENT_TOLD: &str = "OK: 0 of 0 connections were told";
 
 #[test]
-fn redis_cli_drives_it() {
+fn redis_cli_controls_the_rehearsal() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
     let cli = |words: &[&str]| cli(words).0;
     let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
     assert_eq!(cli(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
-    assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), TOLD_NONE);
+    assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), NO_CLIENT_TOLD);
     assert_eq!(cli(&["-p", &new_port, "GET", "a"]), "1");
     let stats: Value = serde_json::from_str(&cli(&["-p", &old_port, "REHEARSE", "STATS"])).expect("JSON");
     assert!(stats.is_object());
     let pretty = cli(&["-3", "-p", &old_port, "REHEARSE", "STATS", "--pretty"]);
     assert!(pretty.contains("\n      \"node\": 0,\n"), "{pretty}");
-    assert!(cli(&["-p", &old_port, "REHEARSE", "MUVE"]).contains("MOVING"), "it says what there is");
+    assert!(cli(&["-p", &old_port, "REHEARSE", "MUVE"]).contains("MOVING"), "the error lists the commands");
 }

@@ -47,7 +47,7 @@ fn commands_of_the_pages() -> Vec<String> {
     ours.collect()
 }
 
-/// The same of the examples below the options of every command.
+/// The example commands of every subcommand's help text.
 fn commands_of_the_help() -> Vec<String> {
     let mut command = hitless::cli::command();
     command.build();
@@ -59,13 +59,13 @@ fn commands_of_the_help() -> Vec<String> {
             line.starts_with("hitless ") || (line.starts_with("HITLESS_") && sets_a_variable(line))
         };
         let examples = notes.lines().filter_map(|line| line.strip_prefix("  ")).filter(is_ours);
-        // A reader of manual pages is another program.
+        // `man` is another program, which may be missing.
         all.extend(examples.filter(|line| !line.contains("| man ")).map(str::to_owned));
     }
     all
 }
 
-/// The servers that samples name, in this machine: a real one, and for TLS a port where nothing listens.
+/// Replaces the servers of an example: a real one, and for TLS a port without a listener.
 fn on_this_machine(text: &str, redis: u16, nothing: u16) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -83,11 +83,11 @@ fn on_this_machine(text: &str, redis: u16, nothing: u16) -> String {
         rest = tail;
     }
     out.push_str(rest);
-    // Ports of its own would be taken by a second test.
+    // Fixed ports would collide with a second test.
     out.replace("hitless rehearse", "hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0")
 }
 
-/// A folder with what samples expect to find, and the program in a folder of its own.
+/// Prepares a folder with the files that the examples expect, and `hitless` in its `bin`.
 fn prepare(folder: &Path, redis: u16, nothing: u16) {
     let certificates = Certificates::new(&["127.0.0.1"]);
     let [ca, chain, key] = certificates.paths();
@@ -124,13 +124,13 @@ fn prepare(folder: &Path, redis: u16, nothing: u16) {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// Runs a line as a shell does, with a Ctrl-C after a while: the exit code, and all that it says.
+/// Runs a line in a shell, with Ctrl-C after a while. Returns the exit code and the output.
 fn run(folder: &Path, line: &str) -> (Option<i32>, String) {
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("timeout");
-    // In the foreground: else the signal goes to its group as well, and arrives twice.
+    // Without --foreground the signal goes to the process group as well, and arrives twice.
     command.args(["--foreground", "--preserve-status", "--signal=INT", "--kill-after=60", "0.7"]);
-    // A shell that is replaced by the command: the signal is for that.
+    // `exec` replaces the shell, so that the signal reaches the command.
     command.args(["bash", "-c", &format!("{}{line}", if line.contains(';') { "" } else { "exec env " })]);
     for name in ["URL", "CONFIG", "UPSTREAM", "PASSWORD", "USERNAME", "LOG"] {
         command.env_remove(format!("HITLESS_{name}"));
@@ -146,7 +146,7 @@ fn run(folder: &Path, line: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn every_command_that_is_shown_can_be_typed() {
+fn every_example_command_runs() {
     let redis = Redis::start();
     let nothing = common::free_port();
     let folder = tempfile::tempdir().expect("a folder");
@@ -154,12 +154,12 @@ fn every_command_that_is_shown_can_be_typed() {
     let lines = [commands_of_the_pages(), commands_of_the_help()].concat();
     assert!(lines.len() > 30, "{lines:#?}");
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(String::new()));
-    // Most of the time they wait.
+    // Three threads, because the runs spend most of their time waiting.
     let work = || {
         while let Some(line) = lines.get(next.fetch_add(1, Ordering::Relaxed)) {
             let line = on_this_machine(line, redis.port(), nothing);
             let (code, said) = run(folder.path(), &line);
-            // What is typed is fine; how a run of a moment ends is another matter.
+            // The command line is valid; the result of such a short run does not matter.
             if !matches!(code, Some(0 | 1 | 3 | 130)) || said.contains("panicked") {
                 wrong.lock().expect("no panics").push_str(&format!("{line}: {code:?}: {said}\n"));
             }
@@ -171,7 +171,7 @@ fn every_command_that_is_shown_can_be_typed() {
 }
 
 #[test]
-fn servers_of_samples_are_those_of_this_machine() {
+fn example_servers_are_replaced_by_local_ones() {
     for (text, expected) in [
         (
             "hitless bench --url redis://a --url redis://b:1",

@@ -1,4 +1,4 @@
-//! Passwords: a search of everything that is said, in good times and bad, finds none.
+//! Passwords: no output of successful or failing runs contains one.
 
 #![cfg(feature = "cli")]
 
@@ -11,11 +11,11 @@ use futures_lite::future::block_on;
 use hitless::command::Script;
 use hitless::{Argument, Client, Config, Frame, FromReply, cmd};
 
-/// In no other word, and not changed by percent-encoding.
+/// Part of no other text, and unchanged by percent-encoding.
 const PASSWORD: &str = "Xq7kZw93";
-/// One that is not right.
+/// A wrong password.
 const WRONG: &str = "Wv5jYt28";
-/// One that has to be encoded, and how.
+/// A password that needs percent-encoding, and its encoded form.
 const ODD: &str = "p/w?d@Rk4%";
 const ENCODED: &str = "p%2Fw%3Fd%40Rk4%25";
 
@@ -27,7 +27,7 @@ fn redis() -> Redis {
     Redis::start_with(&users)
 }
 
-/// Runs it with every log that there is, and the URL where it belongs.
+/// Runs the command with full logging and the URL in its environment variable.
 fn run(arguments: &[&str], url: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
     command.args(arguments).env("HITLESS_URL", url).env("RUST_LOG", "trace").stdin(Stdio::null());
@@ -41,25 +41,25 @@ fn run_with_option(arguments: &[&str], url: &str) -> Output {
     command.env("RUST_LOG", "trace").stdin(Stdio::null()).output().expect("the binary runs")
 }
 
-/// Everything that it said.
+/// The whole output.
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Asserts how it ended, and that it said a lot and nothing of the secrets.
+/// Asserts the exit code, and an output that is not empty and has none of the secrets.
 fn check(output: &Output, code: i32, secrets: &[&str]) {
     let said = said(output);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(!said.is_empty());
     for secret in secrets {
-        assert!(!said.contains(secret), "{secret} is in what was said:\n{said}");
+        assert!(!said.contains(secret), "the output contains {secret}:\n{said}");
     }
 }
 
 const BENCH: [&str; 5] = ["bench", "--requests", "500", "--shards", "1"];
 
 #[test]
-fn no_run_says_its_password() {
+fn no_run_prints_its_password() {
     let redis = redis();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
@@ -67,7 +67,7 @@ fn no_run_says_its_password() {
     for (user, password) in [("app", PASSWORD), ("odd", ENCODED)] {
         let url = url(user, password);
         let secrets = [password, ODD];
-        // The log is at its loudest: were it silent, there would be nothing to search.
+        // The log level is the highest, so the search covers all messages.
         let text = run(&BENCH, &url);
         check(&text, 0, &secrets);
         assert!(said(&text).contains("hitless::shard"), "{}", said(&text));
@@ -78,7 +78,7 @@ fn no_run_says_its_password() {
             &secrets,
         );
         let report = std::fs::read_to_string(&file).unwrap();
-        assert!(report.contains("(set)"), "that there is a password may be known: {report}");
+        assert!(report.contains("(set)"), "the report may say that a password is set: {report}");
         secrets.iter().for_each(|secret| assert!(!report.contains(secret), "{report}"));
         check(&run(&["doctor", "--shards", "1"], &url), 0, &secrets);
         check(&run_with_option(&["doctor", "--shards", "1", "--json", "-"], &url), 0, &secrets);
@@ -86,7 +86,7 @@ fn no_run_says_its_password() {
 }
 
 #[test]
-fn no_refusal_says_the_password_that_was_wrong() {
+fn no_error_prints_the_wrong_password() {
     let redis = redis();
     let url = format!("redis://app:{WRONG}@127.0.0.1:{}", redis.port());
     let refused = run(&BENCH, &url);
@@ -94,13 +94,14 @@ fn no_refusal_says_the_password_that_was_wrong() {
     assert!(said(&refused).contains("WRONGPASS"), "{}", said(&refused));
     check(&run_with_option(&[&BENCH[..], &["--json", "-"]].concat(), &url), 3, &[WRONG]);
     check(&run(&["doctor", "--shards", "1"], &url), 1, &[WRONG]);
-    // A server that is not there, and one that does not listen any more.
-    let nobody = format!("redis://app:{PASSWORD}@127.0.0.1:{}?connect_timeout=200ms", common::free_port());
-    check(&run(&BENCH, &nobody), 3, &[PASSWORD]);
+    // A port without a listener.
+    let unreachable =
+        format!("redis://app:{PASSWORD}@127.0.0.1:{}?connect_timeout=200ms", common::free_port());
+    check(&run(&BENCH, &unreachable), 3, &[PASSWORD]);
 }
 
 #[test]
-fn no_complaint_about_a_url_or_an_option_says_the_password() {
+fn no_url_or_option_error_prints_the_password() {
     let part = |before: &str, after: &str| format!("{before}{PASSWORD}{after}");
     for url in [
         part("redis://app:", "@host:port/0"),
@@ -127,7 +128,7 @@ fn no_complaint_about_a_url_or_an_option_says_the_password() {
         check(&run_with_option(&["doctor"], &url), 2, &[PASSWORD]);
     }
     let good = part("redis://app:", "@127.0.0.1");
-    // The variable is set, and an option beside it is wrong; or only help is wanted, which shows defaults.
+    // The variable holds a password, while an option is wrong, or while --help prints defaults.
     for (arguments, code) in [
         (&["bench", "--tasks", "0"][..], 2),
         (&["bench", "--nonsense"], 2),
@@ -145,9 +146,9 @@ fn no_complaint_about_a_url_or_an_option_says_the_password() {
     }
 }
 
-/// The ways in which a password reaches the command and nobody else.
+/// The ways to pass a password that the process list does not show.
 #[test]
-fn no_way_to_give_a_password_tells_of_it() {
+fn no_way_to_pass_a_password_prints_it() {
     let redis = redis();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {
@@ -167,7 +168,7 @@ fn no_way_to_give_a_password_tells_of_it() {
             &secrets,
         );
         check(&run(&["doctor", "--shards", "1", "--password-file", &file], &plain), doctor, &secrets);
-        // The emptied variable says nothing, and the files of these are open to all, which is told.
+        // An empty variable counts as unset. The files are readable by all users, which causes a warning.
         check(&run(&[&BENCH[..], &["--config", &config]].concat(), ""), code, &secrets);
         check(&run(&["doctor", "--shards", "1", "--config", &config], ""), doctor, &secrets);
         let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
@@ -181,7 +182,7 @@ fn no_way_to_give_a_password_tells_of_it() {
 }
 
 #[test]
-fn what_is_typed_in_the_wrong_place_is_not_repeated() {
+fn misplaced_passwords_are_not_printed() {
     let url = format!("redis://app:{PASSWORD}@127.0.0.1");
     for arguments in [
         &["bench", &url][..],
@@ -208,7 +209,7 @@ fn what_is_typed_in_the_wrong_place_is_not_repeated() {
     }
 }
 
-/// What a user keeps in the server, or asks for, is in no error, whatever the server says, and in no `Debug`.
+/// No error and no `Debug` output contains values of the user, whatever the server replies.
 #[test]
 fn sc_no_values_in_errors() {
     const VALUE: &str = "Xq7 kZw93";
@@ -231,9 +232,9 @@ fn sc_no_values_in_errors() {
     };
     fn not_one<T: FromReply>(client: &Client, words: &[&str]) -> hitless::Error {
         let command = words.iter().skip(1).fold(cmd(words[0]), |command, word| command.arg(*word));
-        block_on(client.run::<T>(&command)).err().expect("it is none")
+        block_on(client.run::<T>(&command)).err().expect("a conversion error")
     }
-    // Replies that are not what was asked for.
+    // Replies of another type than the caller asked for.
     check("text", not_one::<i64>(&client, &["GET", "text"]));
     check("text", not_one::<f64>(&client, &["GET", "text"]));
     check("text", not_one::<bool>(&client, &["GET", "text"]));
@@ -248,13 +249,13 @@ fn sc_no_values_in_errors() {
         [run(&["GET", "text"]), run(&["LRANGE", "list", "0", "-1"]), run(&["GET", "number"])]
     );
     assert!(!debug.contains("Xq7") && !debug.contains("4711") && debug.contains("bytes"), "{debug}");
-    // What servers quote of commands.
+    // Errors in which the server quotes the command.
     for words in [
         &["SECRETKEY", VALUE, VALUE][..],
         &[VALUE, "x"],
         &["OBJECT", VALUE],
         &["XREADGROUP", "GROUP", VALUE, "me", "STREAMS", VALUE, ">"],
-        &["ACL", "SETUSER", "somebody", VALUE],
+        &["ACL", "SETUSER", "someone", VALUE],
         &["CONFIG", "SET", VALUE, "1"],
     ] {
         let error = not_one::<()>(&client, words);
@@ -262,7 +263,7 @@ fn sc_no_values_in_errors() {
         if words[0] != VALUE {
             check(words[0], error);
         } else {
-            // The name of the command is the caller's own, and is told.
+            // The command's name comes from the caller, so the error may contain it.
             assert!(!error.to_string().replacen(VALUE, "", 1).contains("Xq7"), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! What an application sees of a shard, against a real redis-server and against the in-memory endpoint.
+//! The `Shard` API against a real redis-server and against the in-memory endpoint.
 #![cfg(feature = "rehearsal")]
 
 mod common;
@@ -33,13 +33,13 @@ fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clo
         run(move || async move {
             let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
             test(shard.clone()).await;
-            shard.shutdown(common::PATIENCE).await.unwrap();
+            shard.shutdown(common::WAIT_MAX).await.unwrap();
         });
     }
 }
 
 #[test]
-fn the_commonest_commands_do_what_they_say() {
+fn common_commands_work() {
     run_on_both(|shard| async move {
         shard.ping().await.unwrap();
         assert_eq!(shard.get::<Option<String>>("key").await.unwrap(), None);
@@ -72,7 +72,7 @@ fn the_commonest_commands_do_what_they_say() {
 }
 
 #[test]
-fn values_of_every_size_come_back_as_they_were() {
+fn values_of_every_size_are_unchanged() {
     run_on_both(|shard| async move {
         for size in [0, 1, 100, 4095, 32 << 10, (32 << 10) + 1, 1 << 20, 5_000_001] {
             let value: Vec<u8> = (0..size).map(|n: u32| n.wrapping_mul(31).to_le_bytes()[1]).collect();
@@ -84,7 +84,7 @@ fn values_of_every_size_come_back_as_they_were() {
 }
 
 #[test]
-fn errors_say_what_the_server_said_and_that_it_answered() {
+fn server_errors_keep_their_text_and_are_answered() {
     run_on_both(|shard| async move {
         shard.set("key", "text").await.unwrap();
         let error = shard.incr("key").await.unwrap_err();
@@ -116,7 +116,7 @@ fn a_pipeline_is_answered_command_by_command() {
 }
 
 #[test]
-fn one_handle_keeps_its_order_and_clones_take_the_connections_in_turn() {
+fn a_handle_keeps_its_order_and_clones_spread_over_connections() {
     run_on_both(|shard| async move {
         let handle = shard.clone();
         let pushes: Vec<_> = (0..1000).map(|n| handle.rpush("list", &[n])).collect();
@@ -132,14 +132,14 @@ fn one_handle_keeps_its_order_and_clones_take_the_connections_in_turn() {
         }
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), 4, "four clones, four connections");
+        assert_eq!(ids.len(), 4, "each clone has its own connection");
     });
 }
 
-/// Many tasks, most of whose futures are dropped at a random moment: every reply that is awaited is the right one,
-/// and nothing is left behind.
+/// Many tasks drop most of their futures at random moments: every awaited reply is the right one, and no call stays
+/// open.
 #[test]
-fn cancelled_callers_leave_nothing_behind_and_nobody_elses_reply_is_taken() {
+fn cancelled_calls_leave_nothing_behind_and_shift_no_reply() {
     run_on_both(|shard| async move {
         const CALLERS: usize = 50;
         const CALLS: usize = 400;
@@ -182,7 +182,7 @@ fn cancelled_callers_leave_nothing_behind_and_nobody_elses_reply_is_taken() {
 }
 
 #[test]
-fn a_server_without_hello_is_spoken_to_in_resp2() {
+fn a_server_without_hello_gets_resp2() {
     let redis = Redis::start_with(&["--rename-command", "HELLO", "", "--requirepass", "s3cret"]);
     let url = format!("redis://:s3cret@127.0.0.1:{}/3?client_name=old", redis.port());
     run(move || async move {
@@ -198,9 +198,9 @@ fn a_server_without_hello_is_spoken_to_in_resp2() {
 }
 
 #[test]
-fn a_wrong_password_is_said_at_once_and_by_name() {
+fn a_wrong_password_fails_at_once_with_its_code() {
     let redis = Redis::start_with(&["--requirepass", "s3cret"]);
-    for (user_info, code) in [("", "NOAUTH"), (":wrong@", "WRONGPASS"), ("nobody:s3cret@", "WRONGPASS")] {
+    for (user_info, code) in [("", "NOAUTH"), (":wrong@", "WRONGPASS"), ("unknown:s3cret@", "WRONGPASS")] {
         let url = format!("redis://{user_info}127.0.0.1:{}", redis.port());
         run(move || async move {
             let connected = Shard::connect(Config::from_url(&url).unwrap()).await;
@@ -213,7 +213,7 @@ fn a_wrong_password_is_said_at_once_and_by_name() {
 }
 
 #[test]
-fn nobody_at_the_address_is_an_error_that_says_so() {
+fn a_refused_connection_is_an_error_with_the_address() {
     let port = common::free_port();
     run(move || async move {
         let config = Config::from_url(&format!("redis://127.0.0.1:{port}?connect_timeout=200ms")).unwrap();
@@ -225,7 +225,7 @@ fn nobody_at_the_address_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_name_is_resolved_and_an_unknown_one_is_an_error() {
+fn names_are_resolved_and_unknown_names_are_an_error() {
     let redis = Redis::start();
     let port = redis.port();
     run(move || async move {
@@ -238,9 +238,9 @@ fn a_name_is_resolved_and_an_unknown_one_is_an_error() {
     });
 }
 
-/// Whatever a server says, the caller gets an error in time: no panic, no hang, no reply out of thin air.
+/// Whatever bytes a server sends, the caller gets an error on time: no panic, no hang and no invented reply.
 #[test]
-fn rubbish_from_a_server_is_an_error_in_time() {
+fn garbage_from_a_server_is_an_error_on_time() {
     let cases: [&[u8]; 6] = [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"$536870912\r\n",
@@ -249,18 +249,18 @@ fn rubbish_from_a_server_is_an_error_in_time() {
         b"\0\0\0\0",
         b"",
     ];
-    for rubbish in cases {
+    for garbage in cases {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
-            // The client dials again and again until it is told to stop, and the last dial is the test's own.
+            // The client dials until it is shut down; the last connection comes from the test.
             while let Ok((mut socket, _)) = listener.accept() {
                 let mut buffer = [0; 1024];
                 let count = socket.read(&mut buffer).unwrap_or(0);
                 if buffer[..count].starts_with(b"stop") {
                     return;
                 }
-                let _ = socket.write_all(rubbish);
+                let _ = socket.write_all(garbage);
             }
         });
         run(move || async move {
@@ -274,7 +274,7 @@ fn rubbish_from_a_server_is_an_error_in_time() {
 }
 
 #[test]
-fn more_calls_than_may_be_open_are_refused_unsent_and_the_others_answered() {
+fn calls_beyond_the_limit_fail_unsent_and_others_succeed() {
     run_on_both(|shard| async move {
         let calls: Vec<_> = (0..40_000).map(|_| shard.ping()).collect();
         let (mut answered, mut refused) = (0, 0);
@@ -292,7 +292,7 @@ fn more_calls_than_may_be_open_are_refused_unsent_and_the_others_answered() {
 }
 
 #[test]
-fn try_run_fails_at_once_where_run_waits_for_room() {
+fn try_run_fails_when_full_and_run_waits() {
     let redis = Redis::start();
     let url = redis.url();
     run(move || async move {

@@ -1,4 +1,4 @@
-//! Several clients on the threads of one: each has a pool, a life and counts of its own.
+//! Several clients on the threads of one: each has its own pool, lifecycle and statistics.
 
 mod common;
 
@@ -14,14 +14,14 @@ use hitless::{Client, Config, ErrorKind, Outcome, ShardStats, cmd};
 const GRACE: Duration = Duration::from_secs(5);
 const SHARDS: usize = 2;
 
-/// Tests that count the threads or the descriptors of the process take turns.
+/// Serializes tests that count the threads or descriptors of the process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn config(redis: &Redis) -> Config {
     Config::from_url(&redis.url()).unwrap().connections_per_shard(2)
 }
 
-/// Three clients on three servers, of which the first has the threads.
+/// Three clients of three servers; the first one owns the threads.
 fn three(redis: &[Redis; 3]) -> [Client; 3] {
     let first = Client::start(config(&redis[0]).shards(SHARDS)).unwrap();
     let second = Client::start_with(&first, config(&redis[1])).unwrap();
@@ -35,17 +35,17 @@ fn servers() -> [Redis; 3] {
     std::array::from_fn(|_| Redis::start())
 }
 
-/// The threads of this process that bear the shards' names: an executor has two.
+/// The threads of this process with a shard's name; an executor has two.
 fn shard_threads() -> usize {
     let names = fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path().join("comm"));
-    // A thread may end in between.
+    // A thread may end between the two calls.
     let names = names.filter_map(|name| fs::read_to_string(name).ok());
     names.filter(|name| name.starts_with("hitless-") && name.trim_end().ends_with(char::is_numeric)).count()
 }
 
 fn on_each_shard(client: &Client) -> Vec<(std::thread::ThreadId, Option<usize>)> {
-    let place = |shard: hitless::Shard| async move { (std::thread::current().id(), shard.core()) };
-    block_on(client.run_on_each_shard(place)).unwrap()
+    let thread_and_cpu = |shard: hitless::Shard| async move { (std::thread::current().id(), shard.core()) };
+    block_on(client.run_on_each_shard(thread_and_cpu)).unwrap()
 }
 
 fn stats(client: &Client) -> Vec<ShardStats> {
@@ -58,10 +58,10 @@ fn clients_share_threads_and_nothing_else() {
     let redis = servers();
     let [first, second, third] = three(&redis);
     assert_eq!(shard_threads(), 2 * SHARDS, "as many as the first client's alone");
-    let places = on_each_shard(&first);
-    assert_eq!(places.iter().collect::<HashSet<_>>().len(), SHARDS);
+    let threads = on_each_shard(&first);
+    assert_eq!(threads.iter().collect::<HashSet<_>>().len(), SHARDS);
     for client in [&second, &third] {
-        assert_eq!((on_each_shard(client), client.shards()), (places.clone(), SHARDS));
+        assert_eq!((on_each_shard(client), client.shards()), (threads.clone(), SHARDS));
     }
     for (client, value) in [(&first, "1"), (&second, "2"), (&third, "3")] {
         client.set("key", value).wait().unwrap();
@@ -70,7 +70,7 @@ fn clients_share_threads_and_nothing_else() {
     let values = [&first, &second, &third].map(|client| client.get::<i64>("key").wait().unwrap());
     assert_eq!(values, [1, 2, 3], "each talks to its own server");
 
-    // The one that has started the threads may end before the others.
+    // The client that started the threads may shut down before the others.
     block_on(first.shutdown(GRACE)).unwrap();
     assert_eq!(first.ping().wait().unwrap_err().kind(), ErrorKind::ShutDown);
     assert_eq!(second.incr("key").wait().unwrap(), 3);
@@ -90,19 +90,19 @@ fn clients_share_threads_and_nothing_else() {
 }
 
 #[test]
-fn an_executor_that_dies_takes_all_along_and_all_start_anew() {
+fn a_dead_executor_restarts_for_all_its_clients() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let redis = servers();
     let clients = three(&redis);
     let [first, second, third] = &clients;
     block_on(third.shutdown(GRACE)).unwrap();
-    // One call of each shard's is under way when a task of another client's ends one of them.
+    // One call is in flight on each shard when a task of another client ends one executor.
     let pop = cmd("BLPOP").arg("never").arg(0).blocking();
     let waiting = [second.clone(), second.clone()].map(|clone| clone.run::<()>(&pop));
     let fatal = |_| async {
         let task = async {
             futures_lite::future::yield_now().await;
-            panic!("of a task that nobody awaits")
+            panic!("of a detached task")
         };
         glommio::spawn_local(task).detach();
         std::future::pending::<()>().await;
@@ -117,7 +117,11 @@ fn an_executor_that_dies_takes_all_along_and_all_start_anew() {
     second.rpush("never", &["a", "b"]).wait().unwrap();
     let ends = waiting.map(|waiting| waiting.wait().err().map(|error| error.outcome()));
     assert!(ends.contains(&None) && ends.contains(&Some(Outcome::Ambiguous)), "{ends:?}");
-    assert_eq!(third.ping().wait().unwrap_err().kind(), ErrorKind::ShutDown, "it was shut down before");
+    assert_eq!(
+        third.ping().wait().unwrap_err().kind(),
+        ErrorKind::ShutDown,
+        "the third client was shut down before"
+    );
     block_on(first.shutdown(GRACE)).unwrap();
     block_on(second.shutdown(GRACE)).unwrap();
 }
@@ -153,23 +157,23 @@ fn settings_of_the_threads_must_agree() {
     block_on(first.shutdown(GRACE)).unwrap();
 }
 
-/// The runtime keeps one descriptor of each executor that has ended. A client on another one's threads starts none.
+/// The runtime keeps one descriptor of each ended executor. A client on existing threads starts no executor.
 #[test]
-fn clients_that_come_and_go_on_shared_threads_leave_no_descriptors() {
+fn short_lived_clients_on_shared_threads_leak_no_descriptors() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let redis = Redis::start();
     let first = Client::start(config(&redis).shards(1)).unwrap();
     block_on(first.ready(GRACE)).unwrap();
-    let come_and_go = || {
+    let start_and_stop = || {
         let client = Client::start_with(&first, config(&redis)).unwrap();
         block_on(client.ready(GRACE)).unwrap();
         block_on(client.shutdown(GRACE)).unwrap();
     };
-    come_and_go();
+    start_and_stop();
     let open = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
-    (0..100).for_each(|_| come_and_go());
-    // The last connections may be about to close.
+    (0..100).for_each(|_| start_and_stop());
+    // The last connections may still be closing.
     while open() > before + 10 {
         std::thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! `hitless simulate` as its users meet it.
+//! `hitless simulate`: the binary and its JSON report.
 
 #![cfg(feature = "cli")]
 
@@ -16,7 +16,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn worlds_are_run_and_counted() {
+fn simulations_run_and_are_counted() {
     let output = simulate(&["--seeds", "60", "--jobs", "2", "--json", "-", "--quiet"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -37,7 +37,7 @@ fn the_same_seed_gives_the_same_trace_in_two_processes() {
 }
 
 #[test]
-fn nonsense_is_a_usage_error() {
+fn invalid_options_are_a_usage_error() {
     for arguments in [&["--seeds", "x"][..], &["--seed", "1", "--seeds", "2"], &["--trace"]] {
         assert_eq!(simulate(arguments).status.code(), Some(2), "{arguments:?}");
     }

@@ -1,4 +1,4 @@
-//! What `stats` counts of commands: each once, wherever it ended.
+//! `stats` counts each command once, by its result.
 
 mod common;
 
@@ -10,7 +10,7 @@ use hitless::observe::CommandStats;
 use hitless::{Client, Config, ErrorKind, cmd};
 
 const GRACE: Duration = Duration::from_secs(5);
-/// No test gets here unless something waits for ever.
+/// Only a call that waits forever reaches this limit.
 const LONG: Duration = Duration::from_secs(60);
 
 fn total(client: &Client) -> CommandStats {
@@ -22,7 +22,7 @@ fn total(client: &Client) -> CommandStats {
 }
 
 #[test]
-fn every_command_is_counted_once_by_how_it_ended() {
+fn every_command_is_counted_once_by_its_result() {
     let redis = Redis::start();
     let config = Config::from_url(&redis.url()).unwrap().shards(2).command_timeout(LONG);
     let client = Client::start(config).unwrap();
@@ -36,7 +36,7 @@ fn every_command_is_counted_once_by_how_it_ended() {
     block_on(pipeline.run::<Vec<hitless::Result<hitless::Frame>>>()).unwrap();
     client.incr("text").wait().unwrap_err();
     client.set("key", "value").fire_and_forget().unwrap();
-    // Refused by name, it is no command of the shard's.
+    // A command that is rejected by its name never reaches the shard.
     client.run::<()>(&cmd("SUBSCRIBE").arg("channel")).wait().unwrap_err();
     let local = client.run_on(0, |shard| async move { shard.incr("counter").await });
     assert_eq!(block_on(local).unwrap().unwrap(), 502);

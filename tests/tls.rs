@@ -1,5 +1,5 @@
-//! TLS as servers speak it: a redis-server of its own for each test, and endpoints that move their clients. Every
-//! certificate is made here.
+//! TLS against a redis-server of each test, and against endpoints that move their clients. The tests create every
+//! certificate.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::authority::{Authority, Certificates};
-use common::stage::{ENDLESS, PATIENCE, Stage, connected_to, eventually, impatient, is_ended, is_handed_off};
-use common::{Redis, obstacle};
+use common::fixture::{
+    ENDLESS, Fixture, WAIT_MAX, connected_to, eventually, giving_up_soon, is_ended, is_handed_off,
+};
+use common::{Redis, last_error};
 use futures_lite::future::block_on;
 use hitless::net::{Targets, Tls, TlsVersion};
 use hitless::observe::{Event, HandoffResult};
@@ -22,22 +24,22 @@ const ADDRESS: &[&str] = &["127.0.0.1"];
 
 fn config(redis: &Redis, tls: &Tls) -> Config {
     let config = Config::from_url(&redis.url()).expect("a URL").tls(tls.clone());
-    config.shards(1).connections_per_shard(2).command_timeout(PATIENCE)
+    config.shards(1).connections_per_shard(2).command_timeout(WAIT_MAX)
 }
 
 fn client(config: Config) -> Client {
     let client = Client::start(config).expect("it starts");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     client
 }
 
-/// Why a client does not become ready, which it has to know soon.
+/// The error of a client that cannot connect, which must come soon.
 #[track_caller]
 fn refusal(config: Config, says: &str) -> Error {
     let begin = Instant::now();
     let client = Client::start(config).expect("it starts");
-    let error = block_on(client.ready(PATIENCE)).expect_err("it is turned away");
-    assert!(begin.elapsed() < PATIENCE / 4, "{:?}", begin.elapsed());
+    let error = block_on(client.ready(WAIT_MAX)).expect_err("the connection is rejected");
+    assert!(begin.elapsed() < WAIT_MAX / 4, "{:?}", begin.elapsed());
     assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
     assert!(error.to_string().contains(says), "{error}");
     let called = block_on(client.ping()).expect_err("there is no connection");
@@ -45,7 +47,7 @@ fn refusal(config: Config, says: &str) -> Error {
     error
 }
 
-/// What is logged as a warning, or worse, by anything in this test program.
+/// The log lines of this test program at `warn` and above.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -67,7 +69,7 @@ impl Log {
             let writer = log.clone();
             let builder = tracing_subscriber::fmt().with_ansi(false);
             let builder = builder.with_max_level(tracing_subscriber::filter::LevelFilter::WARN);
-            builder.with_writer(move || writer.clone()).try_init().expect("nobody else logs here");
+            builder.with_writer(move || writer.clone()).try_init().expect("the first logger");
             log
         };
         LOG.get_or_init(begin).clone()
@@ -80,7 +82,7 @@ impl Log {
 }
 
 #[test]
-fn commands_pipelines_and_large_values_go_through() {
+fn commands_pipelines_and_large_values_work_over_tls() {
     let certificates = Certificates::new(ADDRESS);
     let redis = Redis::start_tls(&certificates, &[]);
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
@@ -100,12 +102,12 @@ fn commands_pipelines_and_large_values_go_through() {
         }
         let found: Vec<i64> = block_on(client.lrange("list", 0, -1)).expect("a reply");
         assert_eq!(found, (0..8_000).collect::<Vec<_>>());
-        block_on(client.shutdown(PATIENCE)).expect("nothing is open");
+        block_on(client.shutdown(WAIT_MAX)).expect("nothing is open");
     }
 }
 
 #[test]
-fn a_server_that_cannot_be_trusted_is_refused_and_says_why() {
+fn an_untrusted_server_is_rejected_with_the_reason() {
     let certificates = Certificates::new(&["db.test", "127.0.0.2"]);
     let redis = Redis::start_tls(&certificates, &[]);
     let trusting = Tls::new().ca_pem(certificates.authority.pem());
@@ -117,7 +119,7 @@ fn a_server_that_cannot_be_trusted_is_refused_and_says_why() {
 }
 
 #[test]
-fn the_oldest_version_that_is_spoken_is_what_was_said() {
+fn the_minimum_tls_version_is_enforced() {
     let certificates = Certificates::new(ADDRESS);
     let redis = Redis::start_tls(&certificates, &["--tls-protocols", "TLSv1.2"]);
     let tls = Tls::new().ca_pem(certificates.authority.pem());
@@ -126,7 +128,7 @@ fn the_oldest_version_that_is_spoken_is_what_was_said() {
 }
 
 #[test]
-fn a_server_may_want_to_know_who_calls() {
+fn a_server_may_require_a_client_certificate() {
     let certificates = Certificates::new(ADDRESS);
     let authority = &certificates.authority;
     for protocols in ["TLSv1.2", "TLSv1.3"] {
@@ -150,7 +152,7 @@ fn a_server_may_want_to_know_who_calls() {
 }
 
 #[test]
-fn whoever_trusts_anybody_is_told_so_once() {
+fn skipping_certificate_checks_is_logged_once() {
     let log = Log::listen();
     let certificates = Certificates::new(&["db.test"]);
     let redis = Redis::start_tls(&certificates, &[]);
@@ -161,7 +163,7 @@ fn whoever_trusts_anybody_is_told_so_once() {
     assert_eq!(log.lines_with(says), 1);
 }
 
-/// A client whose certificate is renewed, in the files that it was told of, goes on without a restart.
+/// A client reads renewed certificate files and needs no restart.
 #[test]
 fn certificates_are_renewed_without_a_restart() {
     let certificates = Certificates::new(ADDRESS);
@@ -175,49 +177,49 @@ fn certificates_are_renewed_without_a_restart() {
         let (chain, key) = put(&other);
         let tls = Tls::new().ca_pem(certificates.authority.pem()).client_certificate_files(chain, key);
         let client = Client::start(config(&redis, &tls)).expect("it starts");
-        let error = block_on(client.ready(PATIENCE)).expect_err("it is a stranger");
+        let error = block_on(client.ready(WAIT_MAX)).expect_err("the server does not know the CA");
         assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
         let (chain, _) = put(&certificates.authority);
         if by_hand {
             tls.reload().expect("they are good");
         }
         eventually("it is ready", || block_on(client.ping()).is_ok());
-        // What is no good is not used.
+        // An invalid file is not used.
         let good = std::fs::read_to_string(&chain).expect("a file");
-        certificates.write("client.pem", "rubbish");
-        let error = tls.reload().expect_err("it is rubbish");
+        certificates.write("client.pem", "garbage");
+        let error = tls.reload().expect_err("it is garbage");
         assert_eq!(error.setting(), "tls.client_certificate");
         assert!(error.to_string().contains(&chain), "{error}");
-        client_again(&redis, &client);
+        reconnect(&redis, &client);
         certificates.write("client.pem", &good);
     }
 }
 
-/// The connections are lost, and made again.
-fn client_again(redis: &Redis, client: &Client) {
+/// Kills the connections and waits until they are back.
+fn reconnect(redis: &Redis, client: &Client) {
     let before = block_on(client.stats()).expect("it runs")[0].connected;
     let kill = hitless::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("no");
     let _ = block_on(client.run::<i64>(&kill));
     let connected = || block_on(client.stats()).expect("it runs")[0].connected;
-    eventually("it has connected again", || connected() >= before + 2);
+    eventually("the connections are back", || connected() >= before + 2);
     block_on(client.ping()).unwrap_or_else(|error| panic!("{}: {error}", redis.port()));
 }
 
 #[test]
-fn who_speaks_tls_to_those_who_do_not_is_told_so() {
+fn tls_on_one_side_only_is_named() {
     let certificates = Certificates::new(ADDRESS);
     let plain = Redis::start();
     let tls = Tls::new().ca_pem(certificates.authority.pem());
-    // It waits for more.
+    // The server waits for more bytes.
     let client =
         Client::start(config(&plain, &tls).connect_timeout(Duration::from_millis(400))).expect("it starts");
-    let error = obstacle(&client, "is it a port on which TLS is spoken?");
+    let error = last_error(&client, "is it a port on which TLS is spoken?");
     assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
-    // It answers.
-    let door = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = door.local_addr().expect("an address");
+    // The server replies with an error.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
     let answering = std::thread::spawn(move || {
-        let (mut socket, _) = door.accept().expect("a client");
+        let (mut socket, _) = listener.accept().expect("a client");
         socket.write_all(b"-ERR unknown command\r\n").expect("it is there");
         common::read_to_end(&mut socket);
     });
@@ -227,42 +229,44 @@ fn who_speaks_tls_to_those_who_do_not_is_told_so() {
     let secure = Redis::start_tls(&certificates, &[]);
     let config = Config::from_url(&secure.url()).expect("a URL").shards(1).connections_per_shard(1);
     let client = Client::start(config).expect("it starts");
-    let error = obstacle(&client, "use a `rediss://` URL");
+    let error = last_error(&client, "use a `rediss://` URL");
     assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
-    // This one sends an alert.
-    let stage = Stage::certified(&[ADDRESS]);
-    let config = Config::new(stage.address(0).into()).shards(1).connections_per_shard(1);
+    // The rehearsal endpoint sends a TLS alert.
+    let fixture = Fixture::certified(&[ADDRESS]);
+    let config = Config::new(fixture.address(0).into()).shards(1).connections_per_shard(1);
     refusal(config, "use a `rediss://` URL");
 }
 
-/// A client of `db.test`, whose nodes have these names in their certificates, and which is moved to what `target` says
-/// of the second: with how its handoffs ended, and to whom it is connected then.
+/// Moves a client of `db.test` to `target` on the second node; the nodes' certificates have these names. Returns the
+/// results of its handoffs, and how many connections lead to the second node afterwards.
 fn moved(names: [&[&str]; 2], target: &str, explicit: Option<&str>) -> (Vec<HandoffResult>, usize) {
-    let stage = Stage::certified(&names);
-    let [old, new] = [stage.address(0), stage.address(1)];
-    let mut tls = stage.tls().expect("it speaks TLS").clone();
+    let fixture = Fixture::certified(&names);
+    let [old, new] = [fixture.address(0), fixture.address(1)];
+    let mut tls = fixture.tls().expect("it speaks TLS").clone();
     if let Some(name) = explicit {
         tls = tls.server_name(name);
     }
-    let config = stage.config_of(Endpoint::new("db.test", old.port()).expect("an endpoint")).tls(tls);
+    let config = fixture.config_of(Endpoint::new("db.test", old.port()).expect("an endpoint")).tls(tls);
     let config = config.resolver(|host: &str, port: u16| {
         assert!(["db.test", "node-2.test."].contains(&host), "{host}");
         Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
     });
-    let client = client(config.shards(1).connections_per_shard(2).maintenance(impatient()));
-    stage.rehearse(1, "RETURN");
-    stage.rehearse(0, &format!("MOVING {ENDLESS} {target}:{}", new.port()));
-    stage.events.wait("handoffs ended", 2, is_ended);
+    let client = client(config.shards(1).connections_per_shard(2).maintenance(giving_up_soon()));
+    fixture.rehearse(1, "RETURN");
+    fixture.rehearse(0, &format!("MOVING {ENDLESS} {target}:{}", new.port()));
+    fixture.events.wait("handoffs ended", 2, is_ended);
     block_on(client.incr("counter")).expect("it serves");
     let lost =
-        stage.events.count(|event| matches!(event, Event::Disconnected { peer, .. } if *peer == Some(old)));
-    let results = stage.events.results();
+        fixture.events.count(|event| matches!(event, Event::Disconnected { peer, .. } if *peer == Some(old)));
+    let results = fixture.events.results();
     if results.iter().all(|result| *result == HandoffResult::Succeeded) {
-        eventually("all have gone", || connected_to(&client, new) == 2 && connected_to(&client, old) == 0);
+        eventually("all connections have moved", || {
+            connected_to(&client, new) == 2 && connected_to(&client, old) == 0
+        });
     } else {
-        assert_eq!((connected_to(&client, old), lost), (2, 0), "the old ones serve on");
+        assert_eq!((connected_to(&client, old), lost), (2, 0), "the old connections keep serving");
         let again = |event: &Event| matches!(event, Event::HandoffEnded { attempts, .. } if *attempts > 1);
-        assert_eq!(stage.events.count(again), 0, "it is not tried again");
+        assert_eq!(fixture.events.count(again), 0, "the handoff is not retried");
     }
     (results, connected_to(&client, new))
 }
@@ -271,9 +275,9 @@ fn moved(names: [&[&str]; 2], target: &str, explicit: Option<&str>) -> (Vec<Hand
 fn mv_tls_names_on_sockets() {
     let configured: &[&str] = &["db.test"];
     for (second, target, explicit) in [
-        // An address is asked for by the configured name.
+        // The certificate of an address must have the configured name.
         (configured, "127.0.0.1", None),
-        // A name may be certified as itself, or as what was configured.
+        // The certificate of a named target may have its own name or the configured one.
         (&["node-2.test"][..], "node-2.test.", None),
         (configured, "node-2.test.", None),
     ] {
@@ -284,7 +288,7 @@ fn mv_tls_names_on_sockets() {
     let (results, count) = moved([own, own], "node-2.test.", Some("own.test"));
     assert!(results == [HandoffResult::Succeeded, HandoffResult::Succeeded] && count == 2, "{results:?}");
 
-    // Neither: each connection is told of once, with the reason, and nobody tries again.
+    // The certificate has neither name: each connection reports the reason once, and no handoff is retried.
     for (first, second, target, explicit) in [
         (configured, &["127.0.0.1"][..], "127.0.0.1", None),
         (configured, &["other.test"], "node-2.test.", None),
@@ -296,8 +300,8 @@ fn mv_tls_names_on_sockets() {
     }
 }
 
-/// A move that leads to what is not the same service, or to what speaks no TLS, is no move: the old connection serves on,
-/// and no credentials go anywhere in the clear.
+/// A move to another service, or to a port without TLS, fails: the old connection keeps serving, and no credentials
+/// are sent in plain text.
 #[test]
 fn sc_tls_move_needs_valid_name() {
     let configured: &[&str] = &["db.test"];
@@ -305,30 +309,31 @@ fn sc_tls_move_needs_valid_name() {
     let says = |result: &HandoffResult| result.to_string().contains("certificate is not for");
     assert!(results.len() == 2 && results.iter().all(says) && moved == 0, "{results:?}");
 
-    let (stage, thief) = (Stage::certified(&[ADDRESS]), TcpListener::bind("127.0.0.1:0").expect("a port"));
-    let config = stage.config().password("s3cret").targets(Targets::Any);
-    let client = client(config.shards(1).connections_per_shard(1).maintenance(impatient()));
-    let port = thief.local_addr().expect("an address").port();
-    stage.rehearse(0, &format!(r"PUSH >4\r\n+MOVING\r\n:1\r\n:20\r\n+127.0.0.1:{port}\r\n"));
-    let mut stolen = [0; 4096];
-    let (mut socket, _) = thief.accept().expect("it is allowed to go there");
-    let count = socket.read(&mut stolen).expect("it says hello");
-    assert_eq!(stolen[..2], [0x16, 3], "a record of a TLS handshake");
-    assert!(!stolen[..count].windows(6).any(|bytes| bytes == b"s3cret"));
-    drop((socket, thief));
-    stage.events.wait("the handoff has failed", 1, is_ended);
+    let (fixture, eavesdropper) =
+        (Fixture::certified(&[ADDRESS]), TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let config = fixture.config().password("s3cret").targets(Targets::Any);
+    let client = client(config.shards(1).connections_per_shard(1).maintenance(giving_up_soon()));
+    let port = eavesdropper.local_addr().expect("an address").port();
+    fixture.rehearse(0, &format!(r"PUSH >4\r\n+MOVING\r\n:1\r\n:20\r\n+127.0.0.1:{port}\r\n"));
+    let mut received = [0; 4096];
+    let (mut socket, _) = eavesdropper.accept().expect("the target is allowed");
+    let count = socket.read(&mut received).expect("a TLS hello");
+    assert_eq!(received[..2], [0x16, 3], "a record of a TLS handshake");
+    assert!(!received[..count].windows(6).any(|bytes| bytes == b"s3cret"));
+    drop((socket, eavesdropper));
+    fixture.events.wait("the handoff has failed", 1, is_ended);
     block_on(client.incr("counter")).expect("it serves");
-    assert_eq!(connected_to(&client, stage.address(0)), 1);
+    assert_eq!(connected_to(&client, fixture.address(0)), 1);
 }
 
-/// Nothing of what was asked for is lost when endpoints that speak TLS move their clients.
+/// No command is lost when TLS endpoints move their clients.
 #[test]
 fn mv_make_before_break_over_tls() {
-    let stage = Stage::certified(&[ADDRESS, ADDRESS]);
-    let client = client(stage.config().shards(2).connections_per_shard(3));
+    let fixture = Fixture::certified(&[ADDRESS, ADDRESS]);
+    let client = client(fixture.config().shards(2).connections_per_shard(3));
     for (from, to) in [(0, 1), (1, 0), (0, 1)] {
-        stage.events.clear();
-        stage.moves((from, to), ENDLESS, "");
+        fixture.events.clear();
+        fixture.moves((from, to), ENDLESS, "");
         let mut count = 0;
         eventually("all are handed off", || {
             let replies: Vec<_> = (0..200).map(|_| client.incr("counter")).collect();
@@ -336,12 +341,12 @@ fn mv_make_before_break_over_tls() {
                 block_on(reply).expect("it serves");
                 count += 1;
             }
-            stage.events.count(is_handed_off) == 6
+            fixture.events.count(is_handed_off) == 6
         });
         assert!(count > 0);
     }
     assert_eq!(
-        stage.events.results().iter().filter(|result| **result != HandoffResult::Succeeded).count(),
+        fixture.events.results().iter().filter(|result| **result != HandoffResult::Succeeded).count(),
         0
     );
 }

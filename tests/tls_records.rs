@@ -1,5 +1,4 @@
-//! What a peer may do with the records of TLS, and a client has to bear: cut them anywhere, change its keys at any time,
-//! end with or without a farewell, and say last why it ends.
+//! TLS records as a hostile peer may send them: cut anywhere, with new keys at any time, and with every kind of end.
 #![cfg(feature = "rehearsal")]
 
 mod common;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::authority::Authority;
-use common::{PATIENCE, Redis};
+use common::{Redis, WAIT_MAX};
 use futures_lite::future::block_on;
 use hitless::net::Tls;
 use hitless::{Client, Config, ErrorKind as Kind};
@@ -20,29 +19,29 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
-/// How long either side is listened to before it is the other's turn.
+/// How long the proxy reads from one side before it turns to the other.
 const TURN: Duration = Duration::from_millis(1);
 
-/// How a connection through the door ends, once the server has answered so many bytes.
+/// How the proxy ends a connection after the server's first [`REPLY_BYTES_BEFORE_END`].
 #[derive(Clone, Copy)]
 enum End {
     Never,
-    /// With the farewell of TLS.
-    Farewell,
-    /// As a cut cable does.
+    /// With a TLS close_notify.
+    CloseNotify,
+    /// Without a close_notify.
     Cut,
-    /// With a record that no key fits.
-    Rubbish,
+    /// With a record that does not decrypt.
+    Garbage,
 }
 
-/// Speaks TLS in front of a plain server, for one connection after the other, and does not make it easy.
-struct Door {
+/// A TLS proxy in front of a plain server, for one connection after the other, that cuts records and changes keys.
+struct TlsProxy {
     address: SocketAddr,
     authority: Authority,
 }
 
-impl Door {
-    fn open(redis: &Redis, ends: Vec<End>) -> Door {
+impl TlsProxy {
+    fn open(redis: &Redis, ends: Vec<End>) -> TlsProxy {
         let authority = Authority::new();
         let (chain, key) = authority.sign(&["127.0.0.1"]);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -64,19 +63,19 @@ impl Door {
                 pass(client, server, ServerConnection::new(config.clone()).expect("TLS"), end);
             }
         });
-        Door { address, authority }
+        TlsProxy { address, authority }
     }
 
     fn client(&self) -> Client {
         let config = Config::new(self.address.into()).tls(Tls::new().ca_pem(self.authority.pem()));
         let client = Client::start(config.shards(1).connections_per_shard(1)).expect("it starts");
-        block_on(client.ready(PATIENCE)).expect("it is ready");
+        block_on(client.ready(WAIT_MAX)).expect("it is ready");
         client
     }
 }
 
-/// What has come within a turn; `None` at the end.
-fn heard(socket: &mut TcpStream, buffer: &mut [u8]) -> Option<usize> {
+/// The bytes received within a turn; `None` at the end.
+fn receive(socket: &mut TcpStream, buffer: &mut [u8]) -> Option<usize> {
     match socket.read(buffer) {
         Ok(0) => None,
         Ok(count) => Some(count),
@@ -95,7 +94,7 @@ fn pass(mut client: TcpStream, mut server: TcpStream, mut tls: ServerConnection,
     }
     tls.set_buffer_limit(None);
     let (mut buffer, mut answered, mut turn) = (vec![0; 3 << 10], 0, 0_usize);
-    while let Some(count) = heard(&mut client, &mut buffer) {
+    while let Some(count) = receive(&mut client, &mut buffer) {
         turn += 1;
         let mut received = &buffer[..count];
         while !received.is_empty() {
@@ -106,9 +105,9 @@ fn pass(mut client: TcpStream, mut server: TcpStream, mut tls: ServerConnection,
             server.write_all(&plain).expect("redis-server");
         }
         if !tls.is_handshaking() {
-            let Some(count) = heard(&mut server, &mut buffer) else { return };
+            let Some(count) = receive(&mut server, &mut buffer) else { return };
             answered += count;
-            // Records of one byte, of a few, and of many.
+            // Records of one byte, of seven, and of up to 16 KiB.
             for piece in buffer[..count].chunks([1, 7, 16 << 10][turn % 3]) {
                 tls.writer().write_all(piece).expect("no limit");
             }
@@ -120,23 +119,23 @@ fn pass(mut client: TcpStream, mut server: TcpStream, mut tls: ServerConnection,
         while tls.wants_write() {
             tls.write_tls(&mut records).expect("memory");
         }
-        // Cut anywhere, but not so often that it takes for ever.
+        // Cuts the records, in few enough pieces to keep the test short.
         for piece in records.chunks([records.len().max(1), 1 + records.len() / 5, 5 << 10][turn % 3]) {
             if client.write_all(piece).is_err() {
                 return;
             }
         }
-        if answered > ANSWERED_BEFORE_THE_END {
+        if answered > REPLY_BYTES_BEFORE_END {
             match end {
                 End::Never => continue,
-                End::Farewell => tls.send_close_notify(),
+                End::CloseNotify => tls.send_close_notify(),
                 End::Cut => return,
-                End::Rubbish => client.write_all(&[23, 3, 3, 0, 32].repeat(8)).expect("it is there"),
+                End::Garbage => client.write_all(&[23, 3, 3, 0, 32].repeat(8)).expect("it is there"),
             }
             while tls.wants_write() {
                 tls.write_tls(&mut client).expect("it is there");
             }
-            // Whoever leaves with something unread resets what is on its way.
+            // Closing with unread input would reset the connection and lose bytes on the way.
             client.set_read_timeout(None).expect("a timeout");
             common::read_to_end(&mut client);
             return;
@@ -144,13 +143,13 @@ fn pass(mut client: TcpStream, mut server: TcpStream, mut tls: ServerConnection,
     }
 }
 
-/// The handshake is less.
-const ANSWERED_BEFORE_THE_END: usize = 64 << 10;
+/// More than the replies to the client's own handshake commands.
+const REPLY_BYTES_BEFORE_END: usize = 64 << 10;
 
 #[test]
-fn records_may_be_cut_anywhere_and_keys_may_change_at_any_time() {
+fn cut_records_and_key_changes_are_handled() {
     let redis = Redis::start();
-    let client = Door::open(&redis, vec![End::Never]).client();
+    let client = TlsProxy::open(&redis, vec![End::Never]).client();
     let value: Bytes = (0..50_000_u32).map(|byte| (byte % 251) as u8).collect::<Vec<_>>().into();
     block_on(client.set("large", &value)).expect("it is set");
     for round in 0..5_i64 {
@@ -165,14 +164,14 @@ fn records_may_be_cut_anywhere_and_keys_may_change_at_any_time() {
 }
 
 #[test]
-fn every_end_is_seen_at_once_and_the_client_connects_again() {
+fn every_end_is_detected_and_the_client_reconnects() {
     for (end, says) in [
-        (End::Farewell, "the server closed the connection"),
+        (End::CloseNotify, "the server closed the connection"),
         (End::Cut, "the server closed the connection"),
-        (End::Rubbish, "decrypt"),
+        (End::Garbage, "decrypt"),
     ] {
         let redis = Redis::start();
-        let client = Door::open(&redis, vec![end, End::Never]).client();
+        let client = TlsProxy::open(&redis, vec![end, End::Never]).client();
         let value: Bytes = vec![b'x'; 10_000].into();
         block_on(client.set("key", &value)).expect("it is set");
         let error = loop {
@@ -181,10 +180,10 @@ fn every_end_is_seen_at_once_and_the_client_connects_again() {
                 Err(error) => break error,
             }
         };
-        // The end is seen, and not a timeout.
+        // The client sees the end itself, not a timeout.
         assert_eq!(error.kind(), Kind::ConnectionLost, "{error}");
         assert!(error.to_string().contains(says), "{error}");
-        block_on(client.ready(PATIENCE)).expect("it connects again");
+        block_on(client.ready(WAIT_MAX)).expect("it connects again");
         block_on(client.ping()).expect("it serves");
     }
 }

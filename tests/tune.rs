@@ -1,5 +1,5 @@
-//! `hitless tune`, run as a user runs it: the built binary, its streams and its exit codes. What it decides is tested
-//! where it is decided, on samples that are made up; here it is asked whether it measures, and tells.
+//! `hitless tune`: the binary, its streams and its exit codes. Unit tests of the tuner check its decisions on
+//! artificial samples; these tests check that it measures and reports.
 
 #![cfg(feature = "cli")]
 
@@ -10,17 +10,17 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use common::pauses::undisturbed;
+use common::pauses::retry_on_pause;
 use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
 use serde_json::Value;
 
-/// One service of a slow endpoint takes as long.
+/// As long as the service time of the slow endpoint.
 const SPARE: Duration = Duration::from_millis(10);
 
 fn tune(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
     command.arg("tune").args(arguments);
-    // What the tests' own environment says must not change what is tested.
+    // The environment of the test run must not change what is tested.
     command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
@@ -54,7 +54,7 @@ fn list<'a>(report: &'a Value, path: &str) -> &'a [Value] {
     found.unwrap_or_else(|| panic!("no list at {path} in {report:#}"))
 }
 
-/// Endpoints of a test's own, of which the first has this fault.
+/// Endpoints in this process; the first has this fault.
 fn endpoints(fault: &str) -> (Endpoints, String) {
     let listen = vec!["127.0.0.1:0".parse().expect("an address")];
     let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
@@ -75,7 +75,7 @@ fn every_setting_is_measured_and_one_is_recommended() {
     assert_eq!(number(&report, "/version"), 1.0);
     assert_eq!(report.pointer("/config/connections_per_shard"), Some(&serde_json::json!([1, 2])));
     assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(false)));
-    // One caller has no use for two connections.
+    // One caller cannot use two connections, so that setting is left out.
     let settings = list(&report, "/settings");
     assert_eq!(settings.len(), 3, "{report:#}");
     for setting in settings {
@@ -99,7 +99,7 @@ fn every_setting_is_measured_and_one_is_recommended() {
     assert_eq!(said("/config"), format!(".shards({shards}).connections_per_shard({connections})"));
     assert_eq!(said("/flags"), format!("--shards {shards} --connections {connections} --tasks {tasks}"));
     assert!(["knee", "edge_of_tasks", "edge_of_connections"].contains(&said("/reason").as_str()));
-    // It can be had again as it was said.
+    // The recommended options work as printed.
     let flags = said("/flags");
     let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));
     let again = Command::new(env!("CARGO_BIN_EXE_hitless")).args(bench).env_remove("HITLESS_URL").output();
@@ -107,11 +107,11 @@ fn every_setting_is_measured_and_one_is_recommended() {
 }
 
 #[test]
-fn a_handoff_is_measured_at_what_is_recommended_also_through_a_proxy() {
+fn a_handoff_is_measured_at_the_recommended_setting() {
     let (_endpoints, url) = endpoints("");
     let sweep = ["--shards", "1", "--connections", "2", "--tasks", "4", "--rounds", "1"];
-    // Where the machine pauses in a handoff, no command may be left that was answered during it.
-    undisturbed(SPARE, || {
+    // After a pause of the machine during a handoff, it may be that no command was answered during the handoff.
+    retry_on_pause(SPARE, || {
         for (more, proxied) in [(&[][..], false), (&["--url", &url], true)] {
             let report = report(&[&sweep[..], more].concat(), 0);
             assert_eq!(report.pointer("/handoff/proxied"), Some(&Value::Bool(proxied)), "{report:#}");
@@ -125,26 +125,26 @@ fn a_handoff_is_measured_at_what_is_recommended_also_through_a_proxy() {
 }
 
 #[test]
-fn a_server_that_serves_one_after_the_other_is_full_with_few_callers() {
+fn a_serial_server_gets_few_callers_recommended() {
     let (_endpoints, url) = endpoints("FAULT service 10");
     let sweep = ["--shards", "1", "--connections", "1", "--tasks", "1,4,16", "--no-handoff"];
     let load = ["--url", &url, "--step", "300ms", "--key-space", "10"];
-    // Where the machine pauses, a step gets what the one before it was due, and one of the settings too little.
-    undisturbed(SPARE, || {
+    // A pause of the machine moves replies from one step into the next.
+    retry_on_pause(SPARE, || {
         let report = report(&[&sweep[..], &load].concat(), 0);
         let settings = list(&report, "/settings");
         let most = settings.last().expect("settings");
         let is_bounded = settings.iter().all(|one| number(one, "/throughput_per_second") < 105.0);
         assert!(is_bounded, "{report:#}");
-        // They wait in line: sixteen services of 10 ms.
+        // Sixteen callers wait in line, each for sixteen services of 10 ms.
         assert!(number(most, "/p50_us") > 16.0 * 10_000.0 * 0.8, "{report:#}");
-        // With four there is always one to serve, also where their thread is late by a few services.
+        // With four callers one command always waits to be served, even when their thread is late by a few services.
         assert!(number(&report, "/recommendation/tasks_per_shard") <= 4.0, "{report:#}");
     });
 }
 
 #[test]
-fn an_objective_is_kept_or_said_to_be_out_of_reach() {
+fn a_latency_objective_is_met_or_reported_as_missed() {
     let (_endpoints, url) = endpoints("FAULT delay 5");
     let sweep = ["--url", &url, "--shards", "1", "--connections", "1", "--tasks", "2,4", "--no-handoff"];
     let met = report(&[&sweep[..], &["--slo", "p50=10s,max=20s", "--find-rate"]].concat(), 0);
@@ -154,8 +154,8 @@ fn an_objective_is_kept_or_said_to_be_out_of_reach() {
     let missed = report(&[&sweep[..], &["--slo", "p50=4ms"]].concat(), 1);
     assert_eq!(missed.pointer("/recommendation"), None, "{missed:#}");
     let output = run(&[&sweep[..], &["--slo", "p50=4ms", "--step", "30ms", "--rounds", "1"]].concat());
-    let told = text(&output.stdout);
-    assert!(told.contains("no setting meets p50 ≤ 4.00 ms") && told.contains("nearest"), "{told}");
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("no setting meets p50 ≤ 4.00 ms") && stdout.contains("nearest"), "{stdout}");
 }
 
 #[test]
@@ -171,22 +171,22 @@ fn a_sweep_without_answers_says_so_first() {
 }
 
 #[test]
-fn the_text_is_a_table_and_a_line_to_paste() {
+fn the_text_report_has_a_table_and_a_command_line() {
     let sweep = ["--shards", "1", "--connections", "2", "--tasks", "1,64", "--step", "30ms", "--rounds", "1"];
     let output = run(&[&sweep[..], &["--key-space", "100", "--no-handoff"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let told = text(&output.stdout);
+    let stdout = text(&output.stdout);
     for part in ["commands/s", "  →", "recommended   1 shard × 2 connections", "limited by", "altogether"]
     {
-        assert!(told.contains(part), "{part:?} is missing in:\n{told}");
+        assert!(stdout.contains(part), "{part:?} is missing in:\n{stdout}");
     }
-    assert!(told.contains("Config        .shards(1).connections_per_shard(2)\n"), "{told}");
-    assert!(told.contains("hitless bench --shards 1 --connections 2 --tasks "), "{told}");
-    assert_eq!(text(&output.stderr), "", "no progress where nobody watches");
+    assert!(stdout.contains("Config        .shards(1).connections_per_shard(2)\n"), "{stdout}");
+    assert!(stdout.contains("hitless bench --shards 1 --connections 2 --tasks "), "{stdout}");
+    assert_eq!(text(&output.stderr), "", "no progress without a terminal");
 }
 
 #[test]
-fn nonsense_is_a_usage_error_that_names_the_option() {
+fn a_usage_error_names_the_option() {
     for (arguments, named) in [
         (&["--connections", "4,x"][..], &["--connections", "1 to 4096"][..]),
         (&["--shards", "2", "--cores", "0"], &["--shards", "--cores"]),
@@ -205,8 +205,8 @@ fn nonsense_is_a_usage_error_that_names_the_option() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_code_3() {
-    // Nobody listens on a port that was free a moment ago.
+fn an_unreachable_endpoint_exits_with_code_3() {
+    // A port that was free a moment ago has no listener.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
@@ -217,7 +217,7 @@ fn an_endpoint_that_is_not_there_is_code_3() {
     assert!(stderr.contains(&address.to_string()) && !stderr.contains("s3cret"), "{stderr}");
 }
 
-/// Starts a sweep that would take hours, and waits until its `runs`th run is under way.
+/// Starts a sweep of several hours and waits until its `runs`th run has begun.
 fn started(runs: usize, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
     let mut command =
         tune(&[&["--rounds", "100", "--json", "-", "--quiet", "--shards", "1"], arguments].concat());
@@ -242,12 +242,12 @@ fn interrupt(child: &Child) {
 }
 
 #[test]
-fn ctrl_c_still_gives_what_is_there() {
-    // Each step is two runs, one of them to warm up: the third is the second step.
+fn ctrl_c_reports_the_finished_steps() {
+    // Each step has two runs, of which one is a warm-up, so the third run is the second step.
     for (runs, step, is_empty) in [(1, "1h", true), (5, "20ms", false)] {
         let (child, mut stderr) = started(runs, &["--step", step, "--tasks", "4,8", "--key-space", "100"]);
         interrupt(&child);
-        // Its log must not fill the pipe.
+        // The child blocks when its log fills the pipe, so a thread drains it.
         let rest = std::thread::spawn(move || {
             let mut rest = String::new();
             stderr.read_to_string(&mut rest).map(|_| rest)

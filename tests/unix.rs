@@ -1,13 +1,13 @@
-//! A redis-server's unix socket: commands, and a server that is gone and comes back.
+//! Unix sockets: commands, and a restart of the server.
 
 mod common;
 
 use bytes::Bytes;
-use common::{PATIENCE, Redis, obstacle};
+use common::{Redis, WAIT_MAX, last_error};
 use futures_lite::future::block_on;
 use hitless::{Client, Config, ErrorKind, Maintenance, cmd};
 
-/// A socket in a folder of its own, and its server.
+/// A socket in its own folder, and its server.
 fn start() -> (tempfile::TempDir, String, Redis) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("redis.sock").to_str().expect("text").to_owned();
@@ -16,11 +16,11 @@ fn start() -> (tempfile::TempDir, String, Redis) {
 }
 
 #[test]
-fn commands_and_large_values_go_through_and_a_restart_is_survived() {
+fn commands_large_values_and_a_restart_work() {
     let (_folder, path, mut redis) = start();
     let config = Config::from_url(&format!("unix://{path}")).expect("a URL");
     let client = Client::start(config.shards(2).connections_per_shard(2)).expect("it starts");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     let value = vec![b'x'; 1 << 20];
     block_on(client.set("large", &value)).expect("it is set");
     assert!(
@@ -31,28 +31,29 @@ fn commands_and_large_values_go_through_and_a_restart_is_survived() {
 
     redis.kill();
     redis.restart();
-    block_on(client.ready(PATIENCE)).expect("it connects again");
+    block_on(client.ready(WAIT_MAX)).expect("it connects again");
     assert_eq!(block_on(client.incr("counter")).expect("it serves"), 1);
-    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
+    block_on(client.shutdown(WAIT_MAX)).expect("nothing is open");
 }
 
 #[test]
-fn a_socket_that_nobody_listens_on_is_named() {
+fn a_missing_socket_is_named() {
     let config = Config::from_url("unix:///no/such/redis.sock").expect("a URL");
     let client = Client::start(config.shards(1).connections_per_shard(1)).expect("it starts");
-    let error = obstacle(&client, "unix:/no/such/redis.sock: No such file");
+    let error = last_error(&client, "unix:/no/such/redis.sock: No such file");
     assert_eq!(error.kind(), ErrorKind::Connect);
 }
 
-/// Nobody is asked for notifications on a socket that cannot move; who insists on them is told when it is configured.
+/// A unix socket cannot move, so the client does not ask for notifications there. Required notifications are a
+/// configuration error.
 #[test]
 fn hs_unix_socket_skips_on_sockets() {
     let (_folder, path, _redis) = start();
     let config = || Config::from_url(&format!("unix://{path}")).expect("a URL").shards(1);
-    // What else a server does not know, such as the names of libraries, makes errors in any case.
+    // Other commands that the server does not know, such as CLIENT SETINFO, cause errors in both modes.
     let errors = |maintenance: Maintenance| {
         let client = Client::start(config().maintenance(maintenance)).expect("it starts");
-        block_on(client.ready(PATIENCE)).expect("it is ready");
+        block_on(client.ready(WAIT_MAX)).expect("it is ready");
         let stats = block_on(client.stats()).expect("it runs");
         assert_eq!((stats[0].maintenance.opted_in, stats[0].maintenance.refused), (0, 0));
         let info: String = block_on(client.run(&cmd("INFO").arg("errorstats"))).expect("a reply");

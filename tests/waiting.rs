@@ -1,4 +1,4 @@
-//! Calls that find no room: they wait by default, and fail at once where that is asked for.
+//! Calls without room in the shard: they wait by default, and fail at once with `waiting_max(0)`.
 
 mod common;
 
@@ -9,10 +9,10 @@ use common::Redis;
 use futures_lite::future::block_on;
 use hitless::{Client, Config, ErrorKind, Outcome};
 
-/// What a mailbox holds.
+/// The capacity of a mailbox.
 const MAILBOX: usize = 8192;
 const CALLS: i64 = 100_000;
-/// No test gets here unless something waits for ever.
+/// Only a call that waits forever reaches this limit.
 const LONG: Duration = Duration::from_secs(120);
 
 fn config(redis: &Redis) -> Config {
@@ -25,7 +25,7 @@ fn start(config: Config) -> Client {
     client
 }
 
-/// Keeps the client's shard from emptying its mailbox while `meanwhile` runs.
+/// Blocks the client's shard while `meanwhile` runs, so that its mailbox fills up.
 fn while_blocked<T>(client: &Client, meanwhile: impl FnOnce() -> T) -> T {
     let (entered, is_in) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -33,7 +33,7 @@ fn while_blocked<T>(client: &Client, meanwhile: impl FnOnce() -> T) -> T {
         let keeper = scope.spawn(move || {
             block_on(client.run_on(0, move |_| async move {
                 entered.send(()).unwrap();
-                // It is dropped, too, if the test fails meanwhile.
+                // A test that fails meanwhile drops the sender, which ends the block as well.
                 let _ = released.recv();
             }))
         });
@@ -48,7 +48,7 @@ fn while_blocked<T>(client: &Client, meanwhile: impl FnOnce() -> T) -> T {
 fn wait_for_open_calls(client: &Client, calls: usize) {
     let start = Instant::now();
     while block_on(client.stats()).unwrap()[0].calls < calls {
-        assert!(start.elapsed() < LONG / 2, "they are not taken up");
+        assert!(start.elapsed() < LONG / 2, "the shard does not take the calls");
         std::thread::yield_now();
     }
 }
@@ -77,23 +77,23 @@ fn a_hundred_thousand_calls_at_once_are_all_answered() {
 }
 
 #[test]
-fn calls_wait_for_a_shard_that_is_full() {
-    const MORE_THAN_A_SHARD_WORKS_ON: usize = 40_000;
+fn calls_wait_for_a_full_shard() {
+    const MORE_THAN_A_SHARD_HOLDS: usize = 40_000;
     let redis = Redis::start();
     let client = start(config(&redis));
     redis.signal(libc::SIGSTOP);
-    let replies: Vec<_> = (0..MORE_THAN_A_SHARD_WORKS_ON).map(|_| client.incr("counter")).collect();
+    let replies: Vec<_> = (0..MORE_THAN_A_SHARD_HOLDS).map(|_| client.incr("counter")).collect();
     let last = client.incr("counter");
     std::thread::scope(|scope| {
         let last = scope.spawn(|| last.wait());
-        wait_for_open_calls(&client, MORE_THAN_A_SHARD_WORKS_ON + 1);
-        // Its own tasks have room all the same.
+        wait_for_open_calls(&client, MORE_THAN_A_SHARD_HOLDS + 1);
+        // Tasks on the shard have room of their own.
         let ping = block_on(client.run_on(0, |shard| async move {
             shard.ping().timeout(Duration::ZERO).await.unwrap_err().kind()
         }));
         assert_eq!(ping.unwrap(), ErrorKind::Timeout);
         redis.signal(libc::SIGCONT);
-        assert_eq!(last.join().unwrap().unwrap(), MORE_THAN_A_SHARD_WORKS_ON as i64 + 1);
+        assert_eq!(last.join().unwrap().unwrap(), MORE_THAN_A_SHARD_HOLDS as i64 + 1);
     });
     for (index, reply) in replies.into_iter().enumerate() {
         assert_eq!(reply.wait().unwrap(), index as i64 + 1);
@@ -101,8 +101,8 @@ fn calls_wait_for_a_shard_that_is_full() {
 }
 
 #[test]
-fn where_no_call_may_wait_it_fails_at_once() {
-    const WORKS_ON: usize = 30_000;
+fn waiting_max_0_fails_calls_at_once() {
+    const OPEN_CALLS_MAX: usize = 30_000;
     let redis = Redis::start();
     let client = start(config(&redis).waiting_max(0));
     let (kept, error) = while_blocked(&client, || {
@@ -116,7 +116,7 @@ fn where_no_call_may_wait_it_fails_at_once() {
     }
     redis.signal(libc::SIGSTOP);
     let mut replies = Vec::new();
-    for open in (0..WORKS_ON).step_by(1000) {
+    for open in (0..OPEN_CALLS_MAX).step_by(1000) {
         replies.extend((0..1000).map(|_| client.incr("counter")));
         wait_for_open_calls(&client, open + 1000);
     }
@@ -142,14 +142,14 @@ fn calls_that_wait_are_bounded_in_number_and_in_time() {
             let late = reply.wait().unwrap_err();
             assert_eq!((late.kind(), late.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
         }
-        // Those that gave up have left their places.
+        // Calls that timed out have freed their room.
         let again = client.incr("counter").wait().unwrap_err();
         assert_eq!((again.kind(), again.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
     });
 }
 
 #[test]
-fn forgotten_calls_run_in_order_also_without_room() {
+fn fire_and_forget_calls_keep_their_order_without_room() {
     let redis = Redis::start();
     let client = start(config(&redis));
     for handle in [client.clone(), client.by_key(), client.least_loaded(), client.on_callers_core()] {
@@ -159,13 +159,13 @@ fn forgotten_calls_run_in_order_also_without_room() {
                 handle.rpush("list", &[number]).fire_and_forget().unwrap();
             }
         });
-        // This one waits behind them.
+        // This call runs after the waiting ones.
         assert_eq!(handle.llen("list").wait().unwrap(), more as i64);
         let list: Vec<usize> = handle.lrange("list", 0, -1).wait().unwrap();
         assert!(list.is_sorted());
         handle.del(&["list"]).wait().unwrap();
     }
-    // Nothing else is polled that would send what waits.
+    // No other future is polled here that could send the waiting calls.
     while_blocked(&client, || {
         for _ in 0..MAILBOX + 1000 {
             client.incr("counter").fire_and_forget().unwrap();
@@ -174,14 +174,14 @@ fn forgotten_calls_run_in_order_also_without_room() {
     let observer = start(config(&redis));
     let start = Instant::now();
     while observer.get::<Option<usize>>("counter").wait().unwrap() != Some(MAILBOX + 1000) {
-        assert!(start.elapsed() < LONG / 2, "what waits is not sent");
+        assert!(start.elapsed() < LONG / 2, "the waiting calls are not sent");
         std::thread::yield_now();
     }
     block_on(client.run_on(0, |shard| async move { shard.set("key", "1").fire_and_forget() }))
         .unwrap()
         .unwrap();
     while observer.get::<Option<String>>("key").wait().unwrap().is_none() {
-        assert!(start.elapsed() < LONG, "it is not sent");
+        assert!(start.elapsed() < LONG, "the call is not sent");
         std::thread::yield_now();
     }
     block_on(client.shutdown(LONG)).unwrap();

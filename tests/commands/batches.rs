@@ -1,4 +1,4 @@
-//! Pipelines and transactions, and what is refused.
+//! Pipelines, transactions and rejected commands.
 
 use futures_lite::future::block_on;
 use hitless::options::SetOptions;
@@ -7,7 +7,7 @@ use hitless::{Client, Error, ErrorKind, Frame, Outcome, Shard, cmd};
 use crate::common::Redis;
 use crate::{RESP2, RESP3, config, on_a_shard, s};
 
-/// The same on a shard and on a client, which share no trait for it.
+/// Runs the test on a shard and on a client, whose methods have no common trait.
 macro_rules! on_both {
     ($test:ident) => {
         for options in [RESP3, RESP2] {
@@ -39,7 +39,7 @@ macro_rules! pipelines {
         pipeline.set("a", "changed").cmd(&cmd("MULTI"));
         let error = pipeline.run::<Vec<Frame>>().await.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Command, Outcome::Unsent), "{error}");
-        assert_eq!($on.get::<i64>("a").await.unwrap(), 2, "nothing of it was sent");
+        assert_eq!($on.get::<i64>("a").await.unwrap(), 2, "no command was sent");
     }};
 }
 
@@ -51,14 +51,14 @@ macro_rules! transactions {
         let reply: ((), i64, Vec<Option<i64>>, String) = transaction.run().await.unwrap();
         assert_eq!(reply, ((), 41, vec![Some(41), None], s("x")));
 
-        // One that fails when it is run undoes no other.
+        // A command that fails when it runs does not undo the others.
         let transaction = $on.transaction();
         transaction.incr("n").lpush("n", &["x"]).incr("n");
         let each: Vec<Result<i64, Error>> = transaction.run().await.unwrap();
         assert_eq!((each[0].as_ref().unwrap(), each[2].as_ref().unwrap()), (&42, &43));
         assert_eq!(each[1].as_ref().unwrap_err().code(), Some("WRONGTYPE"));
 
-        // One that the server does not take undoes all of them, and is named.
+        // A command that the server rejects when it is queued undoes all of them, and the error names it.
         let transaction = $on.transaction();
         transaction.incr("n").cmd(&cmd("GETSET").arg("n")).incr("n");
         let error = transaction.run::<Vec<Frame>>().await.unwrap_err();
@@ -107,7 +107,7 @@ fn a_pipeline_is_answered_command_by_command() {
 }
 
 #[test]
-fn a_transaction_is_run_whole_or_not_at_all() {
+fn a_transaction_runs_completely_or_not_at_all() {
     on_both!(transactions);
 }
 

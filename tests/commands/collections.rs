@@ -1,4 +1,4 @@
-//! Hashes, lists, sets, and what is kept in sorted sets.
+//! Hashes, lists, sets, sorted sets and geo commands.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,5 +1,6 @@
-//! Every typed command against a real redis-server, on a shard and on a client, in RESP3 and in RESP2: with arguments
-//! that would give something else in another order or under another name. Scans, scripts, pipelines and transactions.
+//! Every typed command against a real redis-server, on a shard and on a client, in RESP3 and in RESP2. The arguments
+//! give another result in another order or under another name. Scans, scripts, pipelines and transactions have tests
+//! of their own.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -20,14 +21,14 @@ use futures_lite::future::block_on;
 use hitless::command::{Commands, TYPED};
 use hitless::{Client, Config, Shard};
 
-/// The methods that were called.
+/// The names of the methods called so far.
 pub(crate) type Seen = BTreeSet<&'static str>;
 
-/// What connections are named.
+/// The client name of the connections.
 pub(crate) const NAME: &str = "tester";
 
-/// Calls methods by name, one after the other, notes that, and compares what they return: with a value behind `=>`, or
-/// with what a function behind `?` says of it.
+/// Calls methods one after the other, records their names, and checks their results: against a value after `=>`, or
+/// with a function after `?`.
 macro_rules! calls {
     ($on:expr, $seen:expr, $name:ident($($arg:expr),*)) => {{
         $seen.insert(stringify!($name));
@@ -52,7 +53,7 @@ pub(crate) use calls;
 pub(crate) fn same<T: PartialEq + Debug>(got: hitless::Result<T>, expected: T) -> Result<(), String> {
     match got {
         Ok(got) if got == expected => Ok(()),
-        got => Err(format!("{got:?} in the place of {expected:?}")),
+        got => Err(format!("got {got:?}, expected {expected:?}")),
     }
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn fits<T: Clone + Debug>(
 ) -> Result<(), String> {
     match got {
         Ok(got) if check(got.clone()) => Ok(()),
-        got => Err(format!("{got:?} is not as it should be")),
+        got => Err(format!("{got:?} fails the check")),
     }
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn scores(entries: &[(&str, f64)]) -> Vec<(String, f64)> {
     entries.iter().map(|(member, score)| (s(member), *score)).collect()
 }
 
-/// A server that knows no `HELLO` is spoken to in RESP2.
+/// Without `HELLO` on the server, the client uses RESP2.
 pub(crate) const RESP2: &[&str] = &["--rename-command", "HELLO", ""];
 pub(crate) const RESP3: &[&str] = &[];
 
@@ -97,7 +98,7 @@ pub(crate) fn config(redis: &Redis) -> Config {
         .connections_per_shard(1)
 }
 
-/// Runs a test's future on a shard on an executor of its own.
+/// Runs a test's future on a shard of its own executor.
 pub(crate) fn on_a_shard<F: Future<Output = ()> + 'static>(
     config: Config,
     test: impl FnOnce(Shard) -> F + Send + 'static,
@@ -115,7 +116,7 @@ async fn every_command(on: &impl Commands, port: u16) {
             $family(on, &mut seen).await;
         )*};
     }
-    families!(strings::strings, strings::string_options, strings::keys, strings::lives, strings::sorting);
+    families!(strings::strings, strings::string_options, strings::keys, strings::expiry, strings::sorting);
     families!(strings::bitmaps, strings::hyperloglog);
     families!(collections::hashes, collections::lists, collections::sets, collections::sorted_sets);
     families!(collections::combined_sorted_sets, collections::geo);
@@ -160,19 +161,19 @@ fn every_typed_command_on_a_client_in_resp2() {
     every_command_on_a_client(RESP2);
 }
 
-/// One rule for all names, so that a method is found by the command's.
+/// All names follow one rule, so a user finds the method by the command.
 #[test]
-fn methods_are_called_as_their_commands_are() {
-    // The one because `type` is a keyword, the other because GROUP is no subcommand, but begins the arguments.
+fn method_names_follow_from_command_names() {
+    // `type` is a keyword, and GROUP is an argument of XREADGROUP rather than a subcommand.
     const EXCEPTIONS: [&str; 2] = ["key_type", "xreadgroup"];
     for (method, wire) in TYPED.iter().flat_map(|(_, commands)| commands.iter()) {
         let rest = method.strip_prefix(&wire.to_lowercase().replace(' ', "_"));
         let follows = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-        assert!(follows || EXCEPTIONS.contains(method), "{method} is no name for {wire}");
+        assert!(follows || EXCEPTIONS.contains(method), "{method} does not follow from {wire}");
     }
 }
 
-/// The name that errors give, and the method's, are of the same command.
+/// Errors name the command of the method that the caller used.
 #[test]
 fn the_table_has_no_method_twice() {
     let methods: Vec<_> =

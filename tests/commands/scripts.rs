@@ -1,4 +1,4 @@
-//! Scripts that are sent once.
+//! Scripts, whose source is sent once.
 
 use futures_lite::future::block_on;
 use hitless::command::{Commands, Script};
@@ -22,7 +22,7 @@ async fn script(on: &impl Commands) {
     }
     assert_eq!((calls_of(on, "evalsha").await, calls_of(on, "eval").await), (3, 1));
     assert_eq!(on.script_exists(&[script.sha1()]).await.unwrap(), [true]);
-    // A server that has forgotten it is told again, also where any reply would do.
+    // The source is sent again when the server has forgotten it, even if any reply would do.
     on.script_flush().await.unwrap();
     let reply: Frame = script.run(on, &["k"], &["a", "b"]).await.unwrap();
     assert!(matches!(reply, Frame::Array(_)), "{reply:?}");
@@ -34,21 +34,21 @@ async fn script(on: &impl Commands) {
         let error = failing.run::<i64, _, _, &str>(on, &["text"], &[]).await.unwrap_err();
         assert!(error.to_string().contains("not an integer"), "{error}");
     }
-    assert_eq!(calls_of(on, "eval").await, 3, "an error of the script itself does not send it again");
+    assert_eq!(calls_of(on, "eval").await, 3, "an error of the script does not send its source again");
     assert_eq!(failing.source(), s("return redis.call('INCR', KEYS[1])"));
 }
 
 #[test]
-fn a_script_is_sent_whole_only_where_it_is_not_known() {
+fn a_scripts_source_is_sent_only_when_unknown() {
     let redis = Redis::start();
     on_a_shard(config(&redis), |shard| async move { script(&shard).await });
     let redis = Redis::start();
     block_on(script(&Client::start(config(&redis)).unwrap()));
 }
 
-/// What a client's calls return may be awaited on another thread than they were called on.
+/// Futures of a client may be awaited on another thread than the calling one.
 #[test]
-fn what_a_client_returns_crosses_threads() {
+fn futures_of_a_client_are_send() {
     fn crosses<T: Send>(future: T) -> T {
         future
     }

@@ -1,4 +1,4 @@
-//! Scripts and functions, publishing, and the server itself.
+//! Scripts and functions, publishing, and server commands.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
@@ -57,7 +57,7 @@ pub(crate) async fn functions(on: &impl Commands, seen: &mut Seen) {
 pub(crate) async fn publishing(on: &impl Commands, seen: &mut Seen, port: u16) {
     let mut subscriber = TcpStream::connect(("127.0.0.1", port)).unwrap();
     subscriber.write_all(b"SUBSCRIBE news\r\nSSUBSCRIBE local\r\nPSUBSCRIBE w*\r\n").unwrap();
-    let heard = |subscriber: &mut TcpStream, end: &str| {
+    let read_until = |subscriber: &mut TcpStream, end: &str| {
         let mut text = Vec::new();
         while !text.ends_with(end.as_bytes()) {
             let mut byte = [0];
@@ -65,7 +65,7 @@ pub(crate) async fn publishing(on: &impl Commands, seen: &mut Seen, port: u16) {
             text.extend(byte);
         }
     };
-    heard(&mut subscriber, "$2\r\nw*\r\n:2\r\n");
+    read_until(&mut subscriber, "$2\r\nw*\r\n:2\r\n");
     calls! { on, seen;
         publish("news", "hello") => 1;
         spublish("local", "there") => 1;
@@ -76,8 +76,8 @@ pub(crate) async fn publishing(on: &impl Commands, seen: &mut Seen, port: u16) {
         pubsub_shardchannels("l*") => list(["local"]);
         pubsub_shardnumsub(&["local", "none"]) => BTreeMap::from([(s("local"), 1), (s("none"), 0)]);
     }
-    heard(&mut subscriber, "$4\r\nnews\r\n$5\r\nhello\r\n");
-    heard(&mut subscriber, "$5\r\nlocal\r\n$5\r\nthere\r\n");
+    read_until(&mut subscriber, "$4\r\nnews\r\n$5\r\nhello\r\n");
+    read_until(&mut subscriber, "$5\r\nlocal\r\n$5\r\nthere\r\n");
 }
 
 pub(crate) async fn server(on: &impl Commands, seen: &mut Seen) {

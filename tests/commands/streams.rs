@@ -1,4 +1,4 @@
-//! Streams and their groups of consumers.
+//! Streams and consumer groups.
 
 use std::collections::{BTreeMap, HashMap};
 

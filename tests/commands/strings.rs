@@ -1,4 +1,4 @@
-//! Strings and keys, bits and estimates.
+//! Strings, keys, expiry, sorting, bitmaps and HyperLogLog.
 
 use bytes::Bytes;
 use hitless::command::Commands;
@@ -9,7 +9,7 @@ use hitless::options::{
 
 use crate::{Seen, calls, list, none, s, some};
 
-/// A second, and a millisecond, that are long to come.
+/// A Unix time in the year 2100, in seconds and in milliseconds.
 const THEN: i64 = 4_102_444_800;
 const THEN_MS: i64 = 4_102_444_800_001;
 
@@ -125,7 +125,7 @@ pub(crate) async fn keys(on: &impl Commands, seen: &mut Seen) {
     }
 }
 
-pub(crate) async fn lives(on: &impl Commands, seen: &mut Seen) {
+pub(crate) async fn expiry(on: &impl Commands, seen: &mut Seen) {
     calls! { on, seen;
         set("a", 1) => ();
         expire("a", 100) => true;

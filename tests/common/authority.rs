@@ -1,4 +1,4 @@
-//! Certificates that are made when they are needed, and who signs them.
+//! Certificates and their authority, created by each test.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-/// Signs certificates.
+/// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::new([]).expect("names");
-        // Two authorities of one name would be taken for one.
+        // TLS takes two authorities with the same name for one.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(DnType::CommonName, name);
@@ -36,7 +36,7 @@ impl Authority {
     }
 }
 
-/// What a server reads: its own certificate and key, and whom it trusts, in files.
+/// The files of a server: its certificate, its key, and the CA that it trusts.
 pub struct Certificates {
     pub authority: Authority,
     folder: TempDir,
@@ -44,7 +44,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// For a server of these names, by an authority of its own.
+    /// Creates the files for a server with these names, with a new authority.
     pub fn new(names: &[&str]) -> Certificates {
         let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
         let (chain, key) = authority.sign(names);
@@ -59,7 +59,7 @@ impl Certificates {
         [ca, chain, key]
     }
 
-    /// What makes a server speak TLS with these, on the port that is chosen for it, with clients that show none.
+    /// Options for a TLS server on its chosen port that asks clients for no certificate.
     pub fn options(&self) -> Vec<&str> {
         let [ca, chain, key] = self.paths();
         let port = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
@@ -67,13 +67,13 @@ impl Certificates {
         [port, files].concat()
     }
 
-    /// Puts more beside them.
+    /// Writes another file next to them.
     pub fn write(&self, name: &str, pem: &str) -> String {
         write(self.folder.path(), name, pem)
     }
 }
 
-/// As those do who renew certificates: whoever reads finds the old one or the new one.
+/// Replaces the file atomically, as certificate tools do: a reader sees the old file or the new one.
 fn write(folder: &Path, name: &str, pem: &str) -> String {
     let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
     std::fs::write(&new, pem).expect("a file");

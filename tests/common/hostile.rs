@@ -1,4 +1,4 @@
-//! A server that wants its clients no good: it shakes hands like any other, and then does what a test has in mind.
+//! A hostile server: it completes the handshake, and then sends what a test wants.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// What it says to a command.
+/// The bytes that follow a command.
 pub enum Answer {
-    /// This.
+    /// These bytes.
     Once(Vec<u8>),
-    /// This, and then the second again and again, for as long as the client reads.
+    /// The first bytes, and then the second ones again and again while the client reads.
     Forever(Vec<u8>, Vec<u8>),
 }
 
@@ -23,8 +23,8 @@ pub struct Hostile {
 type Behavior = dyn Fn(usize, &str) -> Answer + Send + Sync;
 
 impl Hostile {
-    /// It answers each command of the application by what `answer` says to its connection's number, from 0, and its
-    /// first word.
+    /// Answers each command of the application with the result of `answer`, which gets the number of the connection,
+    /// from 0, and the command's first word.
     pub fn start(answer: impl Fn(usize, &str) -> Answer + Send + Sync + 'static) -> Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -37,7 +37,7 @@ impl Hostile {
                     return;
                 }
                 let (answer, number) = (answer.clone(), count.fetch_add(1, Ordering::Relaxed));
-                // It ends when its client closes.
+                // The thread ends when its client closes.
                 let serve = move || drop(serve(&mut socket.expect("a socket"), number, &*answer));
                 drop(thread::spawn(serve));
             }
@@ -53,7 +53,7 @@ impl Hostile {
 impl Drop for Hostile {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // It waits for one more.
+        // The thread waits in accept(); a connection wakes it.
         drop(TcpStream::connect(self.address));
         self.listener.take().map(JoinHandle::join);
     }
@@ -84,7 +84,7 @@ fn serve(socket: &mut TcpStream, number: usize, answer: &Behavior) -> std::io::R
     }
 }
 
-/// Takes the first command out, if it is there whole; its first word.
+/// Removes the first command if it is complete, and returns its first word.
 fn take_command(received: &mut Vec<u8>) -> Option<String> {
     let line = |from: usize| {
         let end = received.get(from..)?.windows(2).position(|bytes| bytes == b"\r\n")?;

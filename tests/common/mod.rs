@@ -1,10 +1,6 @@
-//! What test programs share: a real server, of which each test starts its own, on a free port, with nothing on disk,
-//! and ends it; and sockets read to their ends.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "a module of several test programs, none of which uses all of it"
-)]
+//! Helpers of the test programs: a real server for each test, on a free port and without files, and sockets that are
+//! read to their end.
+#![allow(dead_code, unreachable_pub, reason = "each test program uses only a part of this module")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,27 +9,27 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod authority;
+#[cfg(feature = "cli")]
+pub mod fixture;
 pub mod hostile;
 pub mod pauses;
 pub mod servers;
-#[cfg(feature = "cli")]
-pub mod stage;
 
 use authority::Certificates;
 use futures_lite::future::block_on;
 use hitless::{Client, Error};
 use servers::Server;
 
-/// Far more than anything here takes, also on a machine that stands still for seconds: only a bug runs into it.
-pub const PATIENCE: Duration = Duration::from_secs(100);
+/// Longer than every test step, even on a machine that pauses for seconds: only a bug reaches this limit.
+pub const WAIT_MAX: Duration = Duration::from_secs(100);
 
-/// A server that runs, Redis or Valkey.
+/// A running Redis or Valkey server.
 pub struct Redis {
     pub server: &'static Server,
     child: Child,
     port: u16,
     options: Vec<String>,
-    /// What it writes all the same, such as what a replica is given, goes with it.
+    /// The server's working directory, for files such as a replica's copy of the data.
     folder: tempfile::TempDir,
 }
 
@@ -42,28 +38,28 @@ impl Redis {
         Redis::start_with(&[])
     }
 
-    /// With more options than those that keep it on loopback and off the disk. `{port}` in one of them stands for the
-    /// port. The server is the first one that can do what they ask for.
+    /// Starts a server with more options than those for loopback and no persistence. `{port}` in an option stands for
+    /// the port. The server is the first one that supports the options.
     pub fn start_with(options: &[&str]) -> Redis {
         Redis::start_on(servers::with(&servers::features_for(options)), options)
     }
 
-    /// The same, on this server.
+    /// Starts this server with these options.
     pub fn start_on(server: &'static Server, options: &[&str]) -> Redis {
         let started = Redis::try_start(server, options);
         started.unwrap_or_else(|said| panic!("{} does not start with {options:?}: {said}", server.name))
     }
 
-    /// A server that speaks TLS, with this certificate and key, and asks clients for certificates of the authority if
-    /// the options say so.
+    /// A TLS server with this certificate and key. It asks clients for certificates of the authority only if the
+    /// options say so.
     pub fn start_tls(certificates: &Certificates, options: &[&str]) -> Redis {
         Redis::start_with(&[&certificates.options()[..], options].concat())
     }
 
-    /// On a free port.
+    /// Starts the server on a free port.
     ///
     /// # Errors
-    /// What the server said last, if it does not start.
+    /// The last output of the server, if it does not start.
     fn try_start(server: &'static Server, options: &[&str]) -> Result<Redis, String> {
         let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
         let folder = tempfile::tempdir().expect("a folder");
@@ -74,7 +70,7 @@ impl Redis {
                 Ok(child) => return Ok(Redis { server, child, port, options, folder }),
                 Err(error) => said = error,
             }
-            // Another program took the port a moment ago: another port may still be free.
+            // Another program may have taken the port, so another port is tried.
             if !said.contains("Address already in use") {
                 break;
             }
@@ -82,7 +78,7 @@ impl Redis {
         Err(said)
     }
 
-    /// One that is plain and one that speaks TLS, with what a client takes to speak with it.
+    /// A plain server and a TLS server, each with the configuration of a client.
     #[cfg(feature = "tls")]
     pub fn plain_and_tls(options: &[&str]) -> [(Redis, hitless::Config); 2] {
         let config = |redis: &Redis| hitless::Config::from_url(&redis.url()).expect("a URL");
@@ -102,20 +98,20 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What it says of the commands that it has executed, by kind.
+    /// The server's `INFO commandstats`.
     pub fn statistics(&self) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a server");
         stream.write_all(b"INFO commandstats\r\nQUIT\r\n").expect("it reads");
         String::from_utf8(read_to_end(&mut stream)).expect("text")
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("redis-server was running");
         self.child.wait().expect("redis-server can be waited for");
     }
 
-    /// Starts it again on the same port.
+    /// Starts the server again on the same port.
     pub fn restart(&mut self) {
         self.child = launch(self.server, self.port, self.folder.path(), &self.options)
             .unwrap_or_else(|said| panic!("its port was free a moment ago: {said}"));
@@ -124,21 +120,21 @@ impl Redis {
     #[expect(unsafe_code, reason = "the standard library sends no signal but one")]
     pub fn signal(&self, signal: i32) {
         let pid = self.child.id().try_into().expect("a process id");
-        // SAFETY: `kill` takes two numbers and touches no memory of ours; the process has not been waited for, so that
-        // its number is nobody else's.
+        // SAFETY: `kill` takes two numbers and accesses no memory. The process has not been waited for, so no other
+        // process has its number.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It may have been killed already.
+        // The process may have been killed already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Everything up to the end of the connection, which must come; a reset is an end, too.
+/// The bytes up to the end of the connection, which must come; a reset counts as an end.
 pub fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     match stream.read_to_end(&mut all) {
@@ -149,28 +145,29 @@ pub fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
-/// Waits until a client that cannot connect says why in these words. Until the first attempt has failed, it cannot.
+/// Waits until the error of a client that cannot connect contains this text. Before the first attempt has failed, the
+/// error has no cause.
 #[track_caller]
-pub fn obstacle(client: &Client, says: &str) -> Error {
+pub fn last_error(client: &Client, says: &str) -> Error {
     let begin = Instant::now();
     loop {
         let error = block_on(client.ready(Duration::from_millis(20))).expect_err(says);
         if error.to_string().contains(says) {
             return error;
         }
-        assert!(begin.elapsed() < PATIENCE, "it never says {says:?}: {error}");
+        assert!(begin.elapsed() < WAIT_MAX, "the error never contains {says:?}: {error}");
     }
 }
 
-/// A port of loopback that nobody listened on a moment ago.
+/// A loopback port that was free a moment ago.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
-/// A server that accepts connections.
+/// Starts a server and waits until it accepts connections.
 ///
 /// # Errors
-/// What it said last, if it ends instead.
+/// The last output of the server, if it ends instead.
 fn launch(server: &Server, port: u16, folder: &Path, options: &[String]) -> Result<Child, String> {
     let mut child = Command::new(&server.program)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -186,7 +183,7 @@ fn launch(server: &Server, port: u16, folder: &Path, options: &[String]) -> Resu
     let mut said = Vec::new();
     for line in output.lines() {
         let line = line.expect("its output is text");
-        // What it says later goes nowhere: the pipes are closed then, which it does not mind.
+        // Later output is lost: this closes the pipes, and the server ignores that.
         if line.contains("Ready to accept connections") {
             child.stderr = None;
             return Ok(child);

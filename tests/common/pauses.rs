@@ -1,15 +1,15 @@
-//! How long the machine stood still, for tests that must meet a real clock.
+//! Pauses of the machine, for tests that need a real clock.
 //!
-//! Shared machines stop for seconds now and then. Most tests wait for an event and do not mind. A test that must be at
-//! some place before a time has passed runs in [`undisturbed`]: the machine's own pauses are measured beside it.
+//! Shared machines pause for seconds now and then. Most tests wait for an event, so a pause does not matter. A test
+//! that must reach a step before a deadline runs in [`retry_on_pause`], which measures the machine's pauses meanwhile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-/// Runs a test that has this much time to spare in each of its steps. If it fails, and the machine stood still for
-/// longer meanwhile, it is run again.
-pub fn undisturbed<T>(spare: Duration, test: impl Fn() -> T) -> T {
+/// Runs a test whose steps have this much time to spare. When the test fails and the machine paused for longer
+/// meanwhile, it runs again.
+pub fn retry_on_pause<T>(spare: Duration, test: impl Fn() -> T) -> T {
     let mut tries_left = TRIES_MAX;
     loop {
         let begin = Instant::now();
@@ -20,18 +20,18 @@ pub fn undisturbed<T>(spare: Duration, test: impl Fn() -> T) -> T {
             Err(failure) => {
                 let pause = watch.longest_since(begin);
                 if pause < spare || tries_left == 0 {
-                    eprintln!("the machine's longest pause was {pause:?}, of {spare:?} to spare");
+                    eprintln!("the longest pause of the machine was {pause:?}; the test tolerates {spare:?}");
                     resume_unwind(failure);
                 }
-                eprintln!("the machine stood still for {pause:?}: once more");
+                eprintln!("the machine paused for {pause:?}; the test runs again");
             }
         }
     }
 }
 
-/// A thread that wants to run every few milliseconds, and notes when it could not.
+/// Measures pauses with a thread that wakes up every few milliseconds and notes when it was late.
 struct Watch {
-    /// When a pause was over, and how long it was.
+    /// The end of each pause, and its length.
     pauses: Mutex<Vec<(Instant, Duration)>>,
 }
 
@@ -49,7 +49,7 @@ impl Watch {
         let (_sender, nothing) = mpsc::channel::<()>();
         loop {
             let begin = Instant::now();
-            // Nothing ever comes.
+            // The channel stays empty; this waits for a tick.
             let _ = nothing.recv_timeout(TICK);
             let late = begin.elapsed().saturating_sub(TICK);
             if late >= TICK {
@@ -59,7 +59,7 @@ impl Watch {
     }
 
     fn longest_since(&self, begin: Instant) -> Duration {
-        // A pause that has just ended is noted by the next tick.
+        // The next tick notes a pause that has just ended.
         let (_sender, nothing) = mpsc::channel::<()>();
         let _ = nothing.recv_timeout(4 * TICK);
         let pauses = self.pauses.lock().expect("no panic");

@@ -1,8 +1,8 @@
-//! The server programs that tests start: redis-server and valkey-server on the `PATH`, and those that
+//! The server programs that tests start: redis-server and valkey-server on the `PATH`, and the ones that
 //! `scripts/servers` puts under `target/servers`.
 //!
-//! A test runs on the first of them that can do what its options ask for. `HITLESS_TEST_SERVER` puts another one first:
-//! the path of a program, or a part of it, such as `valkey`. `scripts/test` runs the tests on each server in this way.
+//! A test runs on the first server that supports its options. `HITLESS_TEST_SERVER` puts another one first: the path
+//! of a program, or a part of it, such as `valkey`. `scripts/test` uses it to run the tests on each server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -16,22 +16,22 @@ use super::authority::Certificates;
 /// One server program, Redis or Valkey.
 pub struct Server {
     pub program: PathBuf,
-    /// As it calls itself: `Valkey server v=9.1.2`.
+    /// The server's own name, such as `Valkey server v=9.1.2`.
     pub name: String,
-    /// What a start has told about it, in the order of `FEATURES`.
+    /// The known features, in the order of `FEATURES`; a test start finds out.
     features: [OnceLock<bool>; FEATURES.len()],
 }
 
-/// What one server has and another has not.
+/// A feature that some servers lack.
 #[derive(Clone, Copy, Debug)]
 pub enum Feature {
     Tls,
-    /// An unknown command is called unknown before the login too. Valkey answers `NOAUTH`, which no client may take for
-    /// a reason to speak RESP2.
+    /// The server reports an unknown command before the login. Valkey answers `NOAUTH` instead, which is no reason for
+    /// a client to fall back to RESP2.
     UnknownBeforeLogin,
 }
 
-/// All servers that were found. The first one runs the tests that need no feature.
+/// All servers of this machine. The first one runs the tests that need no feature.
 pub fn all() -> &'static [Server] {
     static ALL: OnceLock<Vec<Server>> = OnceLock::new();
     ALL.get_or_init(find)
@@ -63,7 +63,7 @@ pub fn features_for(options: &[&str]) -> Vec<Feature> {
 }
 
 impl Server {
-    /// What is known of it is asked of a server that is started for it, once for each test program.
+    /// Finds out by starting the server, once for each test program.
     pub fn has(&'static self, feature: Feature) -> bool {
         *self.features[feature as usize].get_or_init(|| match feature {
             Feature::Tls => {
@@ -81,7 +81,7 @@ impl Server {
         })
     }
 
-    /// `None` if the program is no server, or does not run.
+    /// `None` if the program is not a server, or does not run.
     fn known_as(program: PathBuf) -> Option<Server> {
         let output = Command::new(&program).arg("--version").output().ok()?;
         let said = String::from_utf8(output.stdout).ok()?;
@@ -93,7 +93,7 @@ impl Server {
 fn find() -> Vec<Server> {
     let chosen = std::env::var("HITLESS_TEST_SERVER").unwrap_or_default();
     let mut programs: Vec<PathBuf> = PROGRAMS.iter().map(PathBuf::from).collect();
-    // Cargo says where `target/tmp` is, and so where `target` is.
+    // `target` is the parent of `target/tmp`, which Cargo names.
     let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers");
     let folders = fetched.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
     programs.extend(folders.flat_map(|folder| PROGRAMS.map(|program| folder.join(program))));
@@ -104,7 +104,7 @@ fn find() -> Vec<Server> {
     let mut found: Vec<Server> = programs.into_iter().filter_map(Server::known_as).collect();
     let is_it = |server: &Server| server.program.to_string_lossy().contains(&chosen);
     assert!(!found.is_empty(), "no redis-server and no valkey-server; scripts/test installs them");
-    assert!(found.iter().any(is_it), "HITLESS_TEST_SERVER: {chosen} is no server that runs here");
+    assert!(found.iter().any(is_it), "HITLESS_TEST_SERVER: no server on this machine matches {chosen}");
     found.sort_by_key(|server| !is_it(server));
     found
 }

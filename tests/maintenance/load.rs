@@ -1,4 +1,4 @@
-//! Steady load, every command of which says who sent it and which one it is.
+//! Steady load whose commands carry the name of their sender and a sequence number.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_lite::future::block_on;
 use hitless::{Client, Error, Shard, cmd};
 
-use crate::common::stage::eventually;
+use crate::common::fixture::eventually;
 
-/// Tasks on each shard of a client that go on until they are told to stop.
+/// Tasks on each shard of a client that run until they are stopped.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     shards: std::thread::JoinHandle<Vec<Sums>>,
@@ -18,29 +18,29 @@ pub(crate) struct Load {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    /// Replies so far.
+    /// The number of replies so far.
     done: AtomicU64,
 }
 
-/// What came of it.
+/// The totals of the load.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
-    /// Commands that say who sent them.
+    /// Commands with a sender and a sequence number.
     pub(crate) tagged: u64,
-    /// `INCR counter`s.
+    /// `INCR counter` commands.
     pub(crate) counted: u64,
     pub(crate) errors: Vec<Error>,
 }
 
-/// How many calls a task has open.
+/// The number of open calls of a task.
 const DEPTH: usize = 8;
-/// Of so many tasks, one sends pipelines, and one sends much: so much that a part of it is still on its way when what
-/// follows could be there by another.
-const KINDS: usize = 4;
-const MUCH: usize = 4 << 20;
+/// Of this many tasks, one sends pipelines and one sends large values. Parts of a large value are still in transit
+/// when later commands could overtake it on another connection.
+const TASK_KINDS: usize = 4;
+const LARGE_VALUE_BYTES: usize = 4 << 20;
 
 impl Load {
-    /// So many tasks on each shard, each with a handle of its own.
+    /// Starts this many tasks on each shard, each with its own handle.
     pub(crate) fn start(client: &Client, tasks: usize) -> Load {
         let shared = Arc::new(Shared::default());
         let (client, own) = (client.clone(), shared.clone());
@@ -53,9 +53,9 @@ impl Load {
                             let name = format!("audit:{}.{task}", shard.index());
                             let (shard, shared) = (shard.clone(), shared.clone());
                             glommio::spawn_local(async move {
-                                match task % KINDS {
+                                match task % TASK_KINDS {
                                     0 => send_pipelines(shard, &shared, name).await,
-                                    1 => send(shard, &shared, name, &vec![b'x'; MUCH]).await,
+                                    1 => send(shard, &shared, name, &vec![b'x'; LARGE_VALUE_BYTES]).await,
                                     _ => send(shard, &shared, name, b"x").await,
                                 }
                             })
@@ -77,9 +77,9 @@ impl Load {
         self.shared.done.load(Ordering::Relaxed)
     }
 
-    /// Waits until there were so many more replies.
+    /// Waits for this many more replies.
     #[track_caller]
-    pub(crate) fn goes_on(&self, replies: u64) {
+    pub(crate) fn wait_for_replies(&self, replies: u64) {
         let before = self.done();
         eventually("replies", || self.done() >= before + replies);
     }
@@ -95,7 +95,7 @@ impl Load {
 }
 
 impl Shared {
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
 }
@@ -108,11 +108,11 @@ impl Sums {
     }
 }
 
-/// What is sent is of the given size every now and then.
+/// Every eighth command carries the payload.
 async fn send(shard: Shard, shared: &Shared, name: String, payload: &[u8]) -> Sums {
     let (mut sums, mut open) = (Sums::default(), VecDeque::new());
-    while shared.goes_on() || !open.is_empty() {
-        while shared.goes_on() && open.len() < DEPTH {
+    while shared.is_running() || !open.is_empty() {
+        while shared.is_running() && open.len() < DEPTH {
             sums.tagged += 1;
             sums.counted += 1;
             let payload = if sums.tagged % DEPTH as u64 == 1 { payload } else { b"" };
@@ -131,7 +131,7 @@ async fn send(shard: Shard, shared: &Shared, name: String, payload: &[u8]) -> Su
 
 async fn send_pipelines(shard: Shard, shared: &Shared, name: String) -> Sums {
     let mut sums = Sums::default();
-    while shared.goes_on() {
+    while shared.is_running() {
         let pipeline = shard.pipeline();
         for _ in 0..DEPTH {
             sums.tagged += 1;

@@ -1,16 +1,16 @@
-//! Maintenance over real sockets, end to end: endpoints that announce it, and clients that nobody must hear of it from.
+//! Maintenance over real sockets, end to end: endpoints announce it, and callers must not notice it.
 #![cfg(feature = "cli")]
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod balance;
+mod dns;
+mod events;
 mod failures;
 mod load;
 mod modes;
 mod moves;
-mod names;
 mod returns;
 mod targets;
-mod telling;
 mod timeouts;

@@ -1,4 +1,4 @@
-//! Hostile servers that send their clients somewhere, on real sockets: who gets a connection, and who gets none.
+//! Hostile servers that redirect their clients, on real sockets: which targets get a connection.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -10,9 +10,9 @@ use hitless::net::Targets;
 use hitless::observe::{Event, Redirection};
 use hitless::{Client, Config};
 
-use crate::common::stage::{PATIENCE, Stage, connected_to, eventually, is_handed_off, stats, sum};
+use crate::common::fixture::{Fixture, WAIT_MAX, connected_to, eventually, is_handed_off, stats, sum};
 
-/// Listens where no client is to go.
+/// A listener that no client may connect to.
 struct Victim(TcpListener);
 
 impl Victim {
@@ -26,11 +26,11 @@ impl Victim {
         self.0.local_addr().expect("an address")
     }
 
-    /// Whatever connected is in the queue of the listener by now.
+    /// A connection would be in the accept queue by now.
     #[track_caller]
     fn assert_alone(&self) {
         let accepted = self.0.accept().map(|(_, peer)| peer);
-        assert_eq!(accepted.expect_err("nobody comes").kind(), ErrorKind::WouldBlock);
+        assert_eq!(accepted.expect_err("no connection").kind(), ErrorKind::WouldBlock);
     }
 }
 
@@ -38,57 +38,57 @@ fn is_refused(event: &Event) -> bool {
     matches!(event, Event::TargetRefused { redirection: Redirection::Moving, .. })
 }
 
-/// A move that nothing follows: the server lives on.
-fn announce(stage: &Stage, seq: usize, grace: u32, target: &str) {
-    stage.rehearse(0, &format!(r"PUSH >4\r\n+MOVING\r\n:{seq}\r\n:{grace}\r\n+{target}\r\n"));
+/// Announces a move; the server does not close.
+fn announce(fixture: &Fixture, seq: usize, grace: u32, target: &str) {
+    fixture.rehearse(0, &format!(r"PUSH >4\r\n+MOVING\r\n:{seq}\r\n:{grace}\r\n+{target}\r\n"));
 }
 
 #[test]
 fn sc_target_only_list_on_sockets() {
-    let (stage, victim) = (Stage::new(2), Victim::at("127.0.0.2"));
-    let own = stage.address(0);
-    let client = stage.client_with(|config| {
-        let targets = Targets::only([format!("127.0.0.1:{}", stage.address(1).port())]).expect("targets");
+    let (fixture, victim) = (Fixture::new(2), Victim::at("127.0.0.2"));
+    let own = fixture.address(0);
+    let client = fixture.client_with(|config| {
+        let targets = Targets::only([format!("127.0.0.1:{}", fixture.address(1).port())]).expect("targets");
         config.shards(2).connections_per_shard(2).targets(targets)
     });
-    announce(&stage, 1, 20, &victim.address().to_string());
-    stage.events.wait("it is refused", 1, is_refused);
-    eventually("both shards have", || sum(&client, |sums| sums.targets_refused) == 2);
+    announce(&fixture, 1, 20, &victim.address().to_string());
+    fixture.events.wait("the target is refused", 1, is_refused);
+    eventually("both shards have refused it", || sum(&client, |sums| sums.targets_refused) == 2);
     block_on(client.incr("counter")).expect("it serves");
     assert_eq!(
-        (connected_to(&client, own), stage.events.count(is_refused)),
+        (connected_to(&client, own), fixture.events.count(is_refused)),
         (4, 1),
         "one event, not one a shard"
     );
     victim.assert_alone();
-    // What is listed is gone to.
-    announce(&stage, 2, 20, &stage.address(1).to_string());
-    stage.events.wait("all follow", 4, is_handed_off);
+    // A listed target is accepted.
+    announce(&fixture, 2, 20, &fixture.address(1).to_string());
+    fixture.events.wait("all follow", 4, is_handed_off);
     block_on(client.incr("counter")).expect("it serves");
-    assert_eq!(stage.events.count(is_refused), 1);
+    assert_eq!(fixture.events.count(is_refused), 1);
     victim.assert_alone();
 }
 
-/// `evil.test` leads to the machine's own wildcard address, behind which Linux finds the victim.
+/// `evil.test` resolves to the wildcard address, through which Linux reaches the victim.
 #[test]
 fn sc_target_class_checked_after_resolution_on_sockets() {
-    let (stage, victim) = (Stage::new(1), Victim::at("127.0.0.1"));
-    let client = stage.client_with(|config| {
+    let (fixture, victim) = (Fixture::new(1), Victim::at("127.0.0.1"));
+    let client = fixture.client_with(|config| {
         let config = config.resolver(|host: &str, port: u16| {
             assert_eq!(host, "evil.test");
             Ok(vec![SocketAddr::from(([0, 0, 0, 0], port))])
         });
         config.shards(1).connections_per_shard(3)
     });
-    announce(&stage, 1, 20, &format!("evil.test:{}", victim.address().port()));
-    stage.events.wait("it is refused", 1, is_refused);
+    announce(&fixture, 1, 20, &format!("evil.test:{}", victim.address().port()));
+    fixture.events.wait("the target is refused", 1, is_refused);
     block_on(client.incr("counter")).expect("it serves");
-    assert_eq!(connected_to(&client, stage.address(0)), 3);
-    assert_eq!(stage.events.count(is_handed_off), 0);
+    assert_eq!(connected_to(&client, fixture.address(0)), 3);
+    assert_eq!(fixture.events.count(is_handed_off), 0);
     victim.assert_alone();
 }
 
-/// A resolver whose look-ups of `slow-…` last until it is told to let go, and how many last now.
+/// A resolver whose look-ups of `slow-…` block until it is dropped, and the number of blocked look-ups.
 #[derive(Clone, Default)]
 struct SlowNames(Arc<(AtomicUsize, Mutex<bool>, Condvar)>);
 
@@ -121,28 +121,28 @@ impl Drop for SlowNames {
 fn sc_lookup_budget_per_endpoint() {
     /// Half of the look-up threads of a shard.
     const BUDGET: usize = 8;
-    let (hostile, other) = (Stage::new(1), Stage::new(1));
+    let (hostile, other) = (Fixture::new(1), Fixture::new(1));
     let [victim, bystander] = [SlowNames::default(), SlowNames::default()];
-    let start = |stage: &Stage, names: &SlowNames| {
-        let config = stage.config_of("db.test:6379".parse().expect("an endpoint")).shards(1);
-        let config = names.config(config.connections_per_shard(1), stage.address(0));
+    let start = |fixture: &Fixture, names: &SlowNames| {
+        let config = fixture.config_of("db.test:6379".parse().expect("an endpoint")).shards(1);
+        let config = names.config(config.connections_per_shard(1), fixture.address(0));
         let client = Client::start(config).expect("a client");
-        block_on(client.ready(PATIENCE)).expect("it is ready");
+        block_on(client.ready(WAIT_MAX)).expect("it is ready");
         client
     };
     let clients = [start(&hostile, &victim), start(&other, &bystander)];
     for seq in 0..100 {
-        // With so little grace nobody waits for a moment that others do not choose.
+        // With such a short grace the look-up starts at once.
         announce(&hostile, seq, 2, &format!("slow-{seq}.test:6379"));
         block_on(clients[0].incr("counter")).expect("it serves");
     }
-    eventually("as many look-ups as there may be", || victim.count() >= BUDGET);
-    assert_eq!(victim.count(), BUDGET, "a server causes no more at once");
-    // Neither of the clients is kept from finding its own server again.
-    for (stage, client) in [(&hostile, &clients[0]), (&other, &clients[1])] {
+    eventually("the look-up budget is used up", || victim.count() >= BUDGET);
+    assert_eq!(victim.count(), BUDGET, "no server causes more look-ups at once");
+    // Both clients still find their own server again.
+    for (fixture, client) in [(&hostile, &clients[0]), (&other, &clients[1])] {
         let before = stats(client)[0].connected;
-        stage.rehearse(0, "CLOSE");
-        eventually("it is back", || stats(client)[0].connected > before);
+        fixture.rehearse(0, "CLOSE");
+        eventually("it is connected again", || stats(client)[0].connected > before);
         block_on(client.incr("counter")).expect("it serves");
     }
     assert_eq!((victim.count(), bystander.count()), (BUDGET, 0));

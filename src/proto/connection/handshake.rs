@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_hello_is_spoken_to_in_resp2() {
+    fn a_server_without_hello_gets_resp2() {
         for refusal in ["ERR unknown command 'HELLO'", "NOPROTO unsupported protocol version"] {
             let mut out = Vec::new();
             let mut handshake = begin(greeting(), &mut out);

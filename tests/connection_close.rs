@@ -1,4 +1,4 @@
-//! How endpoints end, refuse, stall and hold back, as a client's socket sees it.
+//! How endpoints close, refuse, stall and delay connections, as a client's socket sees it.
 
 #![cfg(feature = "rehearsal")]
 
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 
-/// Far more than any of these replies takes: only a bug runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than any of these replies takes: only a bug reaches this limit.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 fn start() -> Endpoints {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -19,11 +19,11 @@ fn start() -> Endpoints {
 
 fn connect(endpoints: &Endpoints, node: usize) -> TcpStream {
     let stream = TcpStream::connect(endpoints.addresses()[node]).expect("endpoint accepts");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     stream
 }
 
-/// A connection that is served, and not only accepted.
+/// A connection that has been served, not only accepted.
 fn served(endpoints: &Endpoints, node: usize) -> TcpStream {
     let mut stream = connect(endpoints, node);
     ask(&mut stream, "PING", "+PONG\r\n");
@@ -38,13 +38,13 @@ fn ask(stream: &mut TcpStream, line: &str, expected: &str) {
     assert_eq!(reply.escape_ascii().to_string(), expected.escape_default().to_string());
 }
 
-/// Has node 0 do something, from node 1.
+/// Sends a REHEARSE command for node 0 through node 1.
 #[track_caller]
 fn rehearse(endpoints: &Endpoints, words: &str) {
     ask(&mut connect(endpoints, 1), &format!("REHEARSE NODE 0 {words}"), "+OK\r\n");
 }
 
-/// What comes up to the end, and whether the end is a reset.
+/// The bytes up to the end, and whether the end was a reset.
 fn read_to_end(stream: &mut TcpStream) -> (String, bool) {
     let mut all = Vec::new();
     let is_reset = match stream.read_to_end(&mut all) {
@@ -56,7 +56,7 @@ fn read_to_end(stream: &mut TcpStream) -> (String, bool) {
 }
 
 #[test]
-fn a_close_is_a_fin_also_for_who_was_not_read_to_the_end() {
+fn a_close_is_a_fin_even_with_unread_input() {
     let endpoints = start();
     let mut idle = served(&endpoints, 0);
     let mut busy = served(&endpoints, 0);
@@ -65,13 +65,13 @@ fn a_close_is_a_fin_also_for_who_was_not_read_to_the_end() {
     rehearse(&endpoints, "CLOSE fin");
     assert_eq!(read_to_end(&mut idle), (String::new(), false));
     assert_eq!(read_to_end(&mut busy), (String::new(), false));
-    // Only connections are closed.
+    // CLOSE closes connections; the node still listens.
     rehearse(&endpoints, "FAULT off");
     served(&endpoints, 0);
 }
 
 #[test]
-fn a_reset_is_one() {
+fn close_rst_resets_the_connection() {
     let endpoints = start();
     let mut stream = served(&endpoints, 0);
     rehearse(&endpoints, "CLOSE rst");
@@ -79,13 +79,13 @@ fn a_reset_is_one() {
 }
 
 #[test]
-fn a_half_closed_connection_is_read_until_the_client_ends_it() {
+fn half_closed_connections_are_read_until_the_client_closes() {
     let endpoints = start();
     let mut stream = served(&endpoints, 0);
     rehearse(&endpoints, "CLOSE half");
     assert_eq!(read_to_end(&mut stream), (String::new(), false));
-    // More than the socket buffers hold: somebody reads it.
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    // More than the socket buffers hold: the write succeeds only when the endpoint reads.
+    stream.set_write_timeout(Some(WAIT_MAX)).unwrap();
     stream.write_all(&vec![b'x'; 64 << 20]).unwrap();
     let address = stream.local_addr().unwrap();
     let mut other = connect(&endpoints, 1);
@@ -106,7 +106,7 @@ fn a_half_closed_connection_is_read_until_the_client_ends_it() {
 }
 
 #[test]
-fn what_does_not_listen_refuses_and_may_listen_again() {
+fn a_node_refuses_connections_until_it_listens_again() {
     let endpoints = start();
     for (off, on) in [("LISTEN off", "LISTEN on"), ("FAULT refuse", "FAULT off")] {
         for _ in 0..20 {
@@ -126,14 +126,14 @@ fn what_does_not_listen_refuses_and_may_listen_again() {
 }
 
 #[test]
-fn a_stalled_endpoint_accepts_and_says_nothing_until_it_may() {
+fn a_stalled_endpoint_accepts_and_answers_later() {
     let endpoints = start();
     let mut before = served(&endpoints, 0);
     rehearse(&endpoints, "FAULT stall");
     let mut after = connect(&endpoints, 0);
     before.write_all(b"PING\r\n").unwrap();
     after.write_all(b"PING\r\n").unwrap();
-    // Whoever came later has been served.
+    // A later client of the other node has been served, so time has passed.
     served(&endpoints, 1);
     for stream in [&mut before, &mut after] {
         stream.set_nonblocking(true).unwrap();
@@ -155,7 +155,7 @@ fn a_dropping_endpoint_accepts_and_closes() {
 }
 
 #[test]
-fn output_ends_at_the_byte() {
+fn output_ends_at_the_configured_byte() {
     let endpoints = start();
     rehearse(&endpoints, "FAULT close-at-byte 4");
     let mut stream = connect(&endpoints, 0);
@@ -166,12 +166,12 @@ fn output_ends_at_the_byte() {
     let mut stream = connect(&endpoints, 0);
     stream.write_all(b"PING\r\nPING\r\n").unwrap();
     let (said, is_reset) = read_to_end(&mut stream);
-    // A reset overtakes what was sent before it.
+    // A reset may overtake the bytes before it.
     assert!("+PON".starts_with(&said) && is_reset, "{said:?}");
 }
 
 #[test]
-fn single_bytes_are_all_of_them() {
+fn split_output_arrives_complete() {
     let endpoints = start();
     rehearse(&endpoints, "FAULT split");
     let mut stream = connect(&endpoints, 0);
@@ -179,7 +179,7 @@ fn single_bytes_are_all_of_them() {
 }
 
 #[test]
-fn delayed_output_comes_late_in_order_and_also_after_the_clients_end() {
+fn delayed_output_keeps_its_order_after_a_half_close() {
     const DELAY: Duration = Duration::from_millis(30);
     let endpoints = start();
     rehearse(&endpoints, "FAULT delay 30");
@@ -192,7 +192,7 @@ fn delayed_output_comes_late_in_order_and_also_after_the_clients_end() {
 }
 
 #[test]
-fn commands_of_all_connections_are_served_one_after_the_other() {
+fn service_time_adds_up_across_connections() {
     let endpoints = start();
     let mut streams = [connect(&endpoints, 0), connect(&endpoints, 0)];
     rehearse(&endpoints, "FAULT service 500us");
@@ -207,19 +207,19 @@ fn commands_of_all_connections_are_served_one_after_the_other() {
 }
 
 #[test]
-fn a_moving_node_tells_who_asked_and_then_ends_everybody() {
+fn a_moving_node_notifies_subscribers_and_closes_connections() {
     let endpoints = start();
-    let mut told = connect(&endpoints, 0);
-    told.write_all(b"HELLO 3\r\nCLIENT MAINT_NOTIFICATIONS ON\r\nPING\r\n").unwrap();
+    let mut subscribed = connect(&endpoints, 0);
+    subscribed.write_all(b"HELLO 3\r\nCLIENT MAINT_NOTIFICATIONS ON\r\nPING\r\n").unwrap();
     let mut greeting = Vec::new();
     while !greeting.ends_with(b"+OK\r\n+PONG\r\n") {
         let mut byte = [0];
-        told.read_exact(&mut byte).unwrap();
+        subscribed.read_exact(&mut byte).unwrap();
         greeting.push(byte[0]);
     }
-    let mut untold = served(&endpoints, 0);
+    let mut other = served(&endpoints, 0);
     let mut elsewhere = served(&endpoints, 1);
-    // A step that is far away must not keep a nearer one from being noticed.
+    // A distant timer must not hide a nearer one.
     rehearse(&endpoints, "AFTER 1000000 CLOSE");
     rehearse(&endpoints, "CLOSING fin delay 20 refuse");
     let target = endpoints.addresses()[1];
@@ -227,8 +227,8 @@ fn a_moving_node_tells_who_asked_and_then_ends_everybody() {
     ask(&mut connect(&endpoints, 1), &format!("REHEARSE NODE 0 MOVING 0 {target}"), answer);
     let target = target.to_string();
     let moving = format!(">4\r\n$6\r\nMOVING\r\n:0\r\n:0\r\n${}\r\n{target}\r\n", target.len());
-    assert_eq!(read_to_end(&mut told), (moving, false));
-    assert_eq!(read_to_end(&mut untold), (String::new(), false));
+    assert_eq!(read_to_end(&mut subscribed), (moving, false));
+    assert_eq!(read_to_end(&mut other), (String::new(), false));
     let refused = TcpStream::connect(endpoints.addresses()[0]).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     ask(&mut elsewhere, "PING", "+PONG\r\n");

@@ -1,4 +1,4 @@
-//! Names: who asks the resolver, how often, and what runs meanwhile.
+//! Host names: when the resolver is called, how often, and what runs meanwhile.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::Redis;
 use hitless::{Config, Shard, cmd};
 
-const GRACE: Duration = common::PATIENCE;
+const GRACE: Duration = common::WAIT_MAX;
 
 /// Runs a test's future on an executor of its own.
 fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
@@ -19,7 +19,7 @@ fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'stat
     executor.unwrap().join().unwrap();
 }
 
-/// Counts how often it is asked, and from the second time on waits until it is let go.
+/// A resolver that counts its calls and blocks from the second call on until it is released.
 struct Resolver {
     asked: Arc<AtomicUsize>,
     release: mpsc::Sender<()>,
@@ -60,7 +60,7 @@ async fn id(shard: &Shard) -> String {
 }
 
 #[test]
-fn a_resolver_that_never_answers_does_not_stop_commands_on_live_connections() {
+fn a_silent_resolver_does_not_stop_live_connections() {
     let redis = Redis::start();
     let address = address(&redis);
     run(move || async move {
@@ -68,7 +68,7 @@ fn a_resolver_that_never_answers_does_not_stop_commands_on_live_connections() {
         let lost = Shard::connect(config(2).resolver(resolve)).await.unwrap();
         let live = lost.clone();
         let (lost_id, live_id) = (id(&lost).await, id(&live).await);
-        assert_ne!(lost_id, live_id, "two handles, two connections");
+        assert_ne!(lost_id, live_id, "each handle has its own connection");
         assert_eq!(resolver.asked(), 1, "both connections share a look-up");
 
         let killed = live.run::<i64>(&cmd("CLIENT").arg("KILL").arg("ID").arg(&lost_id)).await;
@@ -76,14 +76,14 @@ fn a_resolver_that_never_answers_does_not_stop_commands_on_live_connections() {
         while resolver.asked() < 2 {
             live.ping().await.unwrap();
         }
-        // The resolver is let go only when all of these are answered.
+        // The resolver is released after all of these replies.
         let mut longest = Duration::ZERO;
         for expected in 1..=10_000 {
             let begin = Instant::now();
             assert_eq!(live.incr("counter").await.unwrap(), expected);
             longest = longest.max(begin.elapsed());
         }
-        // For whoever wants to know (--nocapture): how long it is depends on the machine.
+        // Shown with --nocapture only: the figure depends on the machine.
         eprintln!("longest gap while the resolver is silent: {longest:?}");
         resolver.release.send(()).unwrap();
         assert_ne!(id(&lost).await, lost_id);
@@ -93,7 +93,7 @@ fn a_resolver_that_never_answers_does_not_stop_commands_on_live_connections() {
 }
 
 #[test]
-fn a_shard_looks_a_name_up_once_for_all_of_its_connections() {
+fn a_shard_resolves_a_name_once_for_all_connections() {
     let redis = Redis::start();
     let address = address(&redis);
     run(move || async move {
@@ -106,11 +106,11 @@ fn a_shard_looks_a_name_up_once_for_all_of_its_connections() {
 }
 
 #[test]
-fn an_answer_that_led_nowhere_is_not_used_again() {
+fn an_unreachable_address_is_not_cached() {
     let redis = Redis::start();
     let there = address(&redis);
     run(move || async move {
-        // Nobody listens there: the port was free a moment ago.
+        // A port that was free a moment ago has no listener.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], common::free_port()));
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
@@ -118,7 +118,7 @@ fn an_answer_that_led_nowhere_is_not_used_again() {
             0 => Ok(vec![nowhere]),
             _ => Ok(vec![there]),
         };
-        // An hour: were the answer kept, it would be dialed for ever.
+        // With a cached answer the shard would dial this port for an hour.
         let config = config(1).resolver(resolve).dns_cache(Duration::from_secs(3600));
         let shard = Shard::connect(config).await.unwrap();
         shard.ping().await.unwrap();

@@ -1,4 +1,4 @@
-//! Servers that cannot serve, by name, and networks that say nothing: what callers are told, and what is done about it.
+//! Servers that answer with errors or not at all: what callers get, and what the client does about it.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -7,8 +7,8 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use common::stage::{Events, PATIENCE, Stage, eventually, is_handed_off};
-use common::{Redis, free_port, obstacle};
+use common::fixture::{Events, Fixture, WAIT_MAX, eventually, is_handed_off};
+use common::{Redis, free_port, last_error};
 use futures_lite::future::block_on;
 use hitless::observe::Event;
 use hitless::{Client, Config, ErrorKind, Outcome, cmd};
@@ -19,7 +19,7 @@ fn one(url: &str) -> Config {
 
 fn started(config: Config) -> Client {
     let client = Client::start(config).expect("a client");
-    block_on(client.ready(PATIENCE)).expect("it is ready");
+    block_on(client.ready(WAIT_MAX)).expect("it is ready");
     client
 }
 
@@ -28,16 +28,16 @@ fn is_demoted(event: &Event) -> bool {
 }
 
 fn end(client: Client) {
-    block_on(client.shutdown(PATIENCE)).expect("it ends");
+    block_on(client.shutdown(WAIT_MAX)).expect("it ends");
 }
 
 #[test]
-fn a_master_that_becomes_a_replica_is_named_and_left_when_the_endpoint_leads_elsewhere() {
+fn a_demoted_master_is_named_and_the_endpoint_dialed_again() {
     let (redis, events) = (Redis::start(), Events::default());
     let client = started(events.watch(one(&redis.url())));
     let dead = free_port().to_string();
-    // Replicas whose master is gone go on reading.
-    block_on(client.run::<()>(&cmd("REPLICAOF").arg("127.0.0.1").arg(&dead))).expect("it does");
+    // A replica whose master is gone still serves reads.
+    block_on(client.run::<()>(&cmd("REPLICAOF").arg("127.0.0.1").arg(&dead))).expect("the server obeys");
     for _ in 0..50 {
         let error = block_on(client.set("key", "value")).expect_err("it cannot be written to");
         assert_eq!((error.kind(), error.code()), (ErrorKind::Server, Some("READONLY")), "{error}");
@@ -45,7 +45,7 @@ fn a_master_that_becomes_a_replica_is_named_and_left_when_the_endpoint_leads_els
         assert_eq!(block_on(client.get::<Option<String>>("key")).expect("reads go on"), None);
     }
     events.wait("the endpoint is dialed anew", 1, is_handed_off);
-    assert_eq!(events.count(is_demoted), 1, "once, and not for each command");
+    assert_eq!(events.count(is_demoted), 1, "one demotion, not one for each command");
     block_on(client.run::<()>(&cmd("CONFIG").arg("SET").arg("replica-serve-stale-data").arg("no")))
         .expect("set");
     let error = block_on(client.get::<Option<String>>("key")).expect_err("it has no master");
@@ -57,7 +57,7 @@ fn a_master_that_becomes_a_replica_is_named_and_left_when_the_endpoint_leads_els
 }
 
 #[test]
-fn a_name_that_leads_to_the_new_master_is_followed_without_a_lost_command() {
+fn a_name_resolving_to_the_new_master_loses_no_command() {
     let (old, new, events) = (Redis::start(), Redis::start(), Events::default());
     let (ports, leads_to_new) =
         ([old.port(), new.port()], std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
@@ -72,7 +72,7 @@ fn a_name_that_leads_to_the_new_master_is_followed_without_a_lost_command() {
     block_on(client.set("key", "old")).expect("it is the master");
     leads_to_new.store(true, std::sync::atomic::Ordering::Relaxed);
     let command = cmd("REPLICAOF").arg("127.0.0.1").arg(new.port().to_string());
-    block_on(client.run::<()>(&command)).expect("it does");
+    block_on(client.run::<()>(&command)).expect("the server obeys");
     eventually("the new master is written to", || match block_on(client.set("key", "new")) {
         Ok(()) => true,
         Err(error) => {
@@ -81,13 +81,13 @@ fn a_name_that_leads_to_the_new_master_is_followed_without_a_lost_command() {
         }
     });
     assert_eq!(events.count(is_demoted), 1);
-    let peers = &common::stage::stats(&client)[0].connections;
+    let peers = &common::fixture::stats(&client)[0].connections;
     assert!(peers.contains_key(&format!("127.0.0.1:{}", new.port())), "{peers:?}");
     end(client);
 }
 
 #[test]
-fn a_server_that_is_full_is_named_and_tried_again_until_there_is_room() {
+fn full_servers_are_named_and_retried_until_they_have_room() {
     let (redis, events) = (Redis::start_with(&["--maxclients", "1"]), Events::default());
     let first = started(one(&redis.url()));
     let second = Client::start(events.watch(one(&redis.url()))).expect("a client");
@@ -96,7 +96,7 @@ fn a_server_that_is_full_is_named_and_tried_again_until_there_is_room() {
     let text = "it has as many clients as its `maxclients` allows, and will be tried again";
     let is_named =
         |event: &Event| matches!(event, Event::Disconnected { reason, .. } if reason.contains(text));
-    // With bad luck the reset that follows the server's words arrives first.
+    // The reset may overtake the server's error reply.
     events.wait("it says why", 1, is_named);
     let waiting = second.set("key", "value");
     end(first);
@@ -105,29 +105,29 @@ fn a_server_that_is_full_is_named_and_tried_again_until_there_is_room() {
 }
 
 #[test]
-fn loading_is_the_callers_to_know_and_passes() {
-    let stage = Stage::new(1);
-    let client = stage.client(1, 1);
-    stage.rehearse(0, "FAULT answer loading");
+fn loading_is_returned_to_the_caller_and_keeps_the_connection() {
+    let fixture = Fixture::new(1);
+    let client = fixture.client(1, 1);
+    fixture.rehearse(0, "FAULT answer loading");
     let error = block_on(client.incr("count")).expect_err("it is loading");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Server, Some("LOADING")), "{error}");
     assert!(error.is_passing());
-    stage.rehearse(0, "FAULT off");
+    fixture.rehearse(0, "FAULT off");
     assert_eq!(block_on(client.incr("count")).expect("it has loaded"), 1);
-    assert_eq!(stage.events.count(|event| matches!(event, Event::Disconnected { .. })), 0);
+    assert_eq!(fixture.events.count(|event| matches!(event, Event::Disconnected { .. })), 0);
     end(client);
 }
 
 #[test]
-fn timeouts_say_what_was_waited_for() {
-    // Accepted by the kernel, and never by anybody else.
+fn timeouts_name_the_missing_reply() {
+    // The kernel accepts the connection, and no process reads from it.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("redis://{}", silent.local_addr().expect("an address"));
     let config = one(&url).connect_timeout(Duration::from_millis(100));
     let client = Client::start(config).expect("a client");
-    let error = obstacle(&client, "connected, but no reply to HELLO came within 100ms");
+    let error = last_error(&client, "connected, but no reply to HELLO came within 100ms");
     assert_eq!((error.kind(), error.is_passing()), (ErrorKind::Connect, true));
-    // There is nothing to finish.
+    // No command is left to finish, so the result does not matter.
     let _ = block_on(client.shutdown(Duration::from_millis(10)));
 
     let redis = Redis::start();
@@ -141,7 +141,7 @@ fn timeouts_say_what_was_waited_for() {
 }
 
 #[test]
-fn a_peer_that_has_fallen_silent_is_found_by_an_idle_connection() {
+fn an_idle_connection_detects_a_silent_peer() {
     let (redis, events) = (Redis::start(), Events::default());
     let config =
         one(&redis.url()).idle_ping(Duration::from_secs(1)).command_timeout(Duration::from_millis(200));
@@ -150,14 +150,14 @@ fn a_peer_that_has_fallen_silent_is_found_by_an_idle_connection() {
         let mut pings = String::new();
         let mut socket = std::net::TcpStream::connect(("127.0.0.1", redis.port())).expect("it accepts");
         std::io::Write::write_all(&mut socket, b"INFO commandstats\r\nQUIT\r\n").expect("written");
-        // What is no text is no statistics.
+        // A reply that is not UTF-8 is no statistics; the loop asks again.
         let _ = socket.read_to_string(&mut pings);
         pings.contains("cmdstat_ping")
     });
     assert_eq!(events.count(|event| matches!(event, Event::Disconnected { .. })), 0);
     redis.signal(libc::SIGSTOP);
     let is_silent = |event: &Event| matches!(event, Event::Disconnected { reason, .. } if reason.contains("no byte had come"));
-    events.wait("its silence is noticed, though nobody asked for anything", 1, is_silent);
+    events.wait("the idle connection notices the silence", 1, is_silent);
     redis.signal(libc::SIGCONT);
     block_on(client.set("key", "value")).expect("there is another connection, or will be");
     end(client);

@@ -1,4 +1,4 @@
-//! What those who watch are told, and that nobody else has to wait for it.
+//! Event handlers: the order of events, and room for other tasks during a flood of them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,22 +9,22 @@ use futures_lite::future::block_on;
 use hitless::observe::{Event, HandoffResult};
 use hitless::{Shard, cmd};
 
-use crate::common::stage::{PATIENCE, Stage, is_announced, is_gone};
+use crate::common::fixture::{Fixture, WAIT_MAX, is_announced, is_disconnected};
 
-/// The life of two shards, as one who watches is told it.
+/// The life of two shards as an event handler sees it.
 #[test]
-fn what_happens_is_told_in_order_by_the_shard_on_which_it_happens() {
-    let stage = Stage::new(2);
-    let client = stage.client(2, 1);
-    stage.announce("10", "");
-    stage.events.wait("the old ones are closed", 2, is_gone(stage.address(0)));
-    block_on(client.shutdown(PATIENCE)).expect("nothing is open");
-    let events = stage.events.all();
-    let [old, new] = [stage.address(0), stage.address(1)];
+fn events_are_ordered_and_carry_their_shard() {
+    let fixture = Fixture::new(2);
+    let client = fixture.client(2, 1);
+    fixture.announce("10", "");
+    fixture.events.wait("the predecessors are closed", 2, is_disconnected(fixture.address(0)));
+    block_on(client.shutdown(WAIT_MAX)).expect("nothing is open");
+    let events = fixture.events.all();
+    let [old, new] = [fixture.address(0), fixture.address(1)];
     for shard in 0..2 {
         let own: Vec<_> = events.iter().filter(|(on, _)| *on == shard).map(|(_, event)| event).collect();
         let own: Vec<_> = own.into_iter().filter(|event| !is_announced(event)).collect();
-        let is_told = matches!(
+        let is_expected = matches!(
             own[..],
             [
                 Event::Connected { peer: Some(first) },
@@ -36,27 +36,27 @@ fn what_happens_is_told_in_order_by_the_shard_on_which_it_happens() {
             ] if [*first, *begun, *from, *third] == [old; 4] && [*second, *last] == [new; 2]
                 && to.socket_addr() == Some(new)
         );
-        assert!(is_told, "{own:#?}");
+        assert!(is_expected, "{own:#?}");
     }
     let announced: Vec<_> = events.iter().filter(|(_, event)| is_announced(event)).collect();
     assert_eq!(announced.len(), 1, "{announced:?}");
 }
 
-/// Very many events at once: other tasks of the shard run in between.
+/// During a flood of events, other tasks of the shard run in between.
 #[test]
 fn a_flood_of_events_leaves_room_for_others() {
-    /// No more than may wait to be told.
+    /// As many events as may wait for delivery.
     const EVENTS: usize = 1000;
-    /// How many are told in a row.
+    /// The number of events delivered in a row.
     const ROW_MAX: usize = 256;
-    let stage = Stage::new(1);
-    // By how often the other task had run by then.
-    let told: Arc<Mutex<BTreeMap<u64, usize>>> = Arc::default();
-    let (turns, telling) = (Arc::new(AtomicU64::new(0)), told.clone());
+    let fixture = Fixture::new(1);
+    // The number of events by the turns of the other task.
+    let delivered: Arc<Mutex<BTreeMap<u64, usize>>> = Arc::default();
+    let (turns, sink) = (Arc::new(AtomicU64::new(0)), delivered.clone());
     let (counted, counting) = (turns.clone(), turns);
-    let config = stage.config().connections_per_shard(1).on_event(move |_, event| {
+    let config = fixture.config().connections_per_shard(1).on_event(move |_, event| {
         if is_announced(event) {
-            *telling.lock().unwrap().entry(counted.load(Ordering::Relaxed)).or_default() += 1;
+            *sink.lock().unwrap().entry(counted.load(Ordering::Relaxed)).or_default() += 1;
         }
     });
     let executor = glommio::LocalExecutorBuilder::default().spawn(move || async move {
@@ -73,12 +73,12 @@ fn a_flood_of_events_leaves_room_for_others() {
         let moved: String = (0..EVENTS).map(moved).collect();
         shard.run::<()>(&cmd("REHEARSE").arg("PUSH").arg(moved)).await.unwrap();
         let begin = Instant::now();
-        while told.lock().unwrap().values().sum::<usize>() < EVENTS {
-            assert!(begin.elapsed() < PATIENCE, "{:?}", told.lock().unwrap());
+        while delivered.lock().unwrap().values().sum::<usize>() < EVENTS {
+            assert!(begin.elapsed() < WAIT_MAX, "{:?}", delivered.lock().unwrap());
             futures_lite::future::yield_now().await;
         }
         other.cancel().await;
-        let rows = told.lock().unwrap().clone();
+        let rows = delivered.lock().unwrap().clone();
         assert!(rows.values().all(|row| *row <= ROW_MAX), "{rows:?}");
     });
     executor.unwrap().join().unwrap();

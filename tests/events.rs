@@ -1,5 +1,4 @@
-//! What an application hears of a shard beside its replies, and what it may put in the shard's way: pushes, groups,
-//! resolvers, deadlines.
+//! Hooks of a shard: push handlers, shard groups, resolvers and deadlines.
 #![cfg(feature = "rehearsal")]
 
 mod common;
@@ -15,7 +14,7 @@ use common::Redis;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use hitless::{Config, ErrorKind, Frame, Outcome, Shard, ShardGroup, cmd};
 
-const GRACE: Duration = common::PATIENCE;
+const GRACE: Duration = common::WAIT_MAX;
 
 /// Runs a test's future on an executor of its own.
 fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
@@ -30,41 +29,41 @@ fn endpoints() -> (Endpoints, Config) {
     (endpoints, config)
 }
 
-/// Has the endpoint send these bytes, and waits until they are read.
+/// Lets the endpoint send these bytes and waits until the shard has read them.
 async fn push(shard: &Shard, bytes: &str) {
     shard.run::<()>(&cmd("REHEARSE").arg("PUSH").arg(bytes)).await.unwrap();
-    // What was sent on this connection before the answer to this has been read when it is there.
+    // Bytes that were sent before the reply to PING have been read when it arrives.
     shard.ping().await.unwrap();
 }
 
 const HELLO: &str = r">2\r\n$5\r\nhello\r\n:1\r\n";
 
 #[test]
-fn pushes_reach_the_handler_of_their_name_and_nobody_elses_reply() {
+fn pushes_reach_only_the_handler_of_their_name() {
     let (_endpoints, config) = endpoints();
     run(move || async move {
         let shard = Shard::connect(config.connections_per_shard(1)).await.unwrap();
-        let heard: Rc<RefCell<Vec<Vec<Frame>>>> = Rc::default();
-        let hearing = heard.clone();
-        shard.on_push("HELLO", move |items| hearing.borrow_mut().push(items.to_vec())).unwrap();
+        let received: Rc<RefCell<Vec<Vec<Frame>>>> = Rc::default();
+        let sink = received.clone();
+        shard.on_push("HELLO", move |items| sink.borrow_mut().push(items.to_vec())).unwrap();
         push(&shard, HELLO).await;
-        push(&shard, r">1\r\n+nobody\r\n>1\r\n:7\r\n>0\r\n").await;
+        push(&shard, r">1\r\n+unknown\r\n>1\r\n:7\r\n>0\r\n").await;
         push(&shard, &r">2\r\n+Hello\r\n+x\r\n".repeat(3)).await;
         let x = Frame::Simple("x".into());
-        assert_eq!(*heard.borrow(), [vec![Frame::Integer(1)], vec![x.clone()], vec![x.clone()], vec![x]]);
+        assert_eq!(*received.borrow(), [vec![Frame::Integer(1)], vec![x.clone()], vec![x.clone()], vec![x]]);
         assert_eq!(shard.stats().pushes, 7);
         for name in ["MOVING", "migrated", ""] {
             let error = shard.on_push(name, |_| {}).unwrap_err();
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Config, Outcome::Unsent));
         }
         shard.shutdown(GRACE).await.unwrap();
-        assert_eq!(Rc::strong_count(&heard), 1, "handlers are gone with the shard");
+        assert_eq!(Rc::strong_count(&received), 1, "the shard drops its handlers");
         assert_eq!(shard.on_push("late", |_| {}).unwrap_err().kind(), ErrorKind::ShutDown);
     });
 }
 
 #[test]
-fn a_handler_may_use_the_shard_and_its_panic_takes_nothing_down() {
+fn handlers_may_use_the_shard_and_panics_are_contained() {
     let (_endpoints, config) = endpoints();
     run(move || async move {
         let shard = Shard::connect(config.connections_per_shard(1)).await.unwrap();
@@ -72,7 +71,7 @@ fn a_handler_may_use_the_shard_and_its_panic_takes_nothing_down() {
         let replying = replies.clone();
         let handler = move |items: &[Frame]| {
             handle.on_push("other", |_| {}).unwrap();
-            // A later handler of the same name takes this one's place, also while it runs.
+            // A new handler of the same name replaces this one, even while this one runs.
             let replies = replying.clone();
             handle.on_push("hello", move |_| replies.borrow_mut().clear()).unwrap();
             replying.borrow_mut().push(handle.incr("heard"));
@@ -90,18 +89,18 @@ fn a_handler_may_use_the_shard_and_its_panic_takes_nothing_down() {
 }
 
 #[test]
-fn the_shards_of_a_group_have_its_seats_and_the_first_that_is_there_tells() {
+fn the_first_member_of_a_shard_group_is_its_reporter() {
     let (_endpoints, config) = endpoints();
     let group = ShardGroup::new(2);
     let members: Vec<_> = (0..2)
         .map(|member| {
-            let ((leave, told), (connected, is_connected)) = (mpsc::channel(), mpsc::channel());
-            let (config, seat) = (config.clone(), group.clone());
+            let ((leave, left), (connected, is_connected)) = (mpsc::channel(), mpsc::channel());
+            let (config, group) = (config.clone(), group.clone());
             let executor = glommio::LocalExecutorBuilder::default().spawn(move || async move {
-                let shard = Shard::connect_in(&seat, config).await.unwrap();
-                assert_eq!(shard.core(), None, "the executor is the application's");
+                let shard = Shard::connect_in(&group, config).await.unwrap();
+                assert_eq!(shard.core(), None, "the application owns the executor");
                 connected.send(shard.index()).unwrap();
-                told.recv().unwrap();
+                left.recv().unwrap();
                 shard.shutdown(GRACE).await.unwrap();
             });
             assert_eq!(is_connected.recv().unwrap(), member);
@@ -124,13 +123,13 @@ fn the_shards_of_a_group_have_its_seats_and_the_first_that_is_there_tells() {
 }
 
 #[test]
-fn a_shard_that_cannot_connect_leaves_its_seat_to_the_next_attempt() {
+fn a_failed_connection_frees_its_place_in_the_group() {
     let (_endpoints, config) = endpoints();
-    let nobody = format!("redis://127.0.0.1:{}?connect_timeout=50ms", common::free_port());
+    let unreachable = format!("redis://127.0.0.1:{}?connect_timeout=50ms", common::free_port());
     run(move || async move {
         let group = ShardGroup::new(1);
         let error =
-            Shard::connect_in(&group, Config::from_url(&nobody).unwrap()).await.map(|_| ()).unwrap_err();
+            Shard::connect_in(&group, Config::from_url(&unreachable).unwrap()).await.map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
         let shard = Shard::connect_in(&group, config).await.unwrap();
         assert_eq!(shard.index(), 0);
@@ -139,7 +138,7 @@ fn a_shard_that_cannot_connect_leaves_its_seat_to_the_next_attempt() {
 }
 
 #[test]
-fn names_are_looked_up_by_the_applications_resolver_beside_the_executor() {
+fn the_resolver_does_not_block_the_executor() {
     let (endpoints, _) = endpoints();
     let address = endpoints.addresses()[0];
     run(move || async move {
@@ -148,7 +147,7 @@ fn names_are_looked_up_by_the_applications_resolver_beside_the_executor() {
         let (asking, released) = (asked.clone(), Mutex::new(released));
         let resolver = move |host: &str, port: u16| {
             asking.lock().unwrap().push((host.to_owned(), port));
-            // It would never be released if the executor waited for it.
+            // The executor must go on to release this call, so it must not wait for it.
             released.lock().unwrap().recv().unwrap();
             Ok(vec![SocketAddr::from(([127, 0, 0, 1], 1)), address])
         };
@@ -166,9 +165,9 @@ fn names_are_looked_up_by_the_applications_resolver_beside_the_executor() {
 }
 
 #[test]
-fn a_resolver_that_fails_or_panics_is_an_error_that_says_so() {
+fn a_failing_resolver_is_a_connect_error() {
     run(|| async {
-        // Time enough for a first answer, also for a panic that prints where it comes from.
+        // Long enough for a first reply, and for a panic that prints its backtrace.
         let config = || {
             Config::from_url("redis://cache.invalid:7001?connect_timeout=5s")
                 .unwrap()
@@ -191,7 +190,7 @@ fn a_resolver_that_fails_or_panics_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_reply_in_time_is_the_same_with_a_deadline() {
+fn a_deadline_does_not_change_a_reply_in_time() {
     let redis = Redis::start();
     let url = redis.url();
     run(move || async move {
@@ -201,7 +200,7 @@ fn a_reply_in_time_is_the_same_with_a_deadline() {
             assert_eq!(reply.await.unwrap(), expected);
         }
         drop(shard.incr("other").timeout(GRACE));
-        // What is answered already cannot be late.
+        // A reply that has arrived cannot be late.
         let early = shard.incr("counter");
         shard.ping().await.unwrap();
         assert_eq!(early.timeout(Duration::ZERO).await.unwrap(), 101);

@@ -1,6 +1,6 @@
-//! Rehearsal endpoints for tests, a client that is watched, and what either of them says.
+//! Rehearsal endpoints, a client whose events are recorded, and ways to query both.
 //!
-//! Nothing here sleeps: a test waits for an event, or for something that the endpoints or the client can be asked.
+//! Nothing here sleeps: a test waits for an event, or for a state that the endpoints or the client report.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -13,35 +13,35 @@ use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, Upstream
 use hitless::{Client, Config, Endpoint, Maintenance, ShardStats};
 use serde_json::Value;
 
-pub use super::PATIENCE;
+pub use super::WAIT_MAX;
 
 use super::authority::Authority;
 
-/// A grace in seconds, for `MOVING`, whose end no test reaches.
+/// A grace in seconds for `MOVING` that ends after every test.
 pub const ENDLESS: &str = "600";
 
-/// Endpoints, each of which is a node that can move, refuse, and do things wrong.
-pub struct Stage {
+/// Endpoints, each a node that can move, refuse connections and have faults.
+pub struct Fixture {
     endpoints: Endpoints,
-    /// What clients take to speak with them, if it is not plain.
+    /// The clients' TLS settings, if the nodes use TLS.
     tls: Option<Tls>,
     pub events: Events,
 }
 
-impl Stage {
-    pub fn new(nodes: usize) -> Stage {
-        Stage::before(nodes, None)
+impl Fixture {
+    pub fn new(nodes: usize) -> Fixture {
+        Fixture::before(nodes, None)
     }
 
-    /// In front of a real server, if one is given.
-    pub fn before(nodes: usize, upstream: Option<UpstreamConfig>) -> Stage {
+    /// Nodes in front of a real server, if one is given.
+    pub fn before(nodes: usize, upstream: Option<UpstreamConfig>) -> Fixture {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = EndpointsConfig { listen: vec![any; nodes], upstream, ..Default::default() };
-        Stage::start(config, None)
+        Fixture::start(config, None)
     }
 
-    /// Nodes that speak TLS, each with a certificate for its own names, and clients that trust the authority.
-    pub fn certified(names: &[&[&str]]) -> Stage {
+    /// TLS nodes, each with a certificate for its own names, and clients that trust its authority.
+    pub fn certified(names: &[&[&str]]) -> Fixture {
         let authority = Authority::new();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let tls = names.iter().map(|names| {
@@ -50,30 +50,30 @@ impl Stage {
         });
         let config =
             EndpointsConfig { listen: vec![any; names.len()], tls: tls.collect(), ..Default::default() };
-        Stage::start(config, Some(Tls::new().ca_pem(authority.pem())))
+        Fixture::start(config, Some(Tls::new().ca_pem(authority.pem())))
     }
 
-    /// The same nodes twice: plain, and speaking TLS.
-    pub fn plain_and_tls(nodes: usize) -> [Stage; 2] {
-        [Stage::new(nodes), Stage::certified(&vec![&["127.0.0.1"][..]; nodes])]
+    /// The same nodes twice: plain and with TLS.
+    pub fn plain_and_tls(nodes: usize) -> [Fixture; 2] {
+        [Fixture::new(nodes), Fixture::certified(&vec![&["127.0.0.1"][..]; nodes])]
     }
 
-    fn start(config: EndpointsConfig, tls: Option<Tls>) -> Stage {
-        Stage { endpoints: Endpoints::start(config).expect("endpoints"), tls, events: Events::default() }
+    fn start(config: EndpointsConfig, tls: Option<Tls>) -> Fixture {
+        Fixture { endpoints: Endpoints::start(config).expect("endpoints"), tls, events: Events::default() }
     }
 
     pub fn address(&self, node: usize) -> SocketAddr {
         self.endpoints.addresses()[node]
     }
 
-    /// Of a client of the first node, which tells its events here.
+    /// The configuration of a client of the first node; its events are recorded here.
     pub fn config(&self) -> Config {
         self.config_of(self.address(0).into())
     }
 
-    /// Of a client of this endpoint, whose commands are not late for any pause of the machine.
+    /// The configuration of a client of this endpoint. Its timeout outlasts every pause of the machine.
     pub fn config_of(&self, endpoint: Endpoint) -> Config {
-        let config = self.events.watch(Config::new(endpoint)).command_timeout(PATIENCE);
+        let config = self.events.watch(Config::new(endpoint)).command_timeout(WAIT_MAX);
         match &self.tls {
             Some(tls) => config.tls(tls.clone()),
             None => config,
@@ -84,18 +84,18 @@ impl Stage {
         self.tls.as_ref()
     }
 
-    /// A client with so many shards and connections on each of them, all of which are ready.
+    /// A client with this many shards, and connections on each, all of which are ready.
     pub fn client(&self, shards: usize, connections: usize) -> Client {
         self.client_with(|config| config.shards(shards).connections_per_shard(connections))
     }
 
     pub fn client_with(&self, change: impl FnOnce(Config) -> Config) -> Client {
         let client = Client::start(change(self.config())).expect("a client");
-        block_on(client.ready(PATIENCE)).expect("it is ready");
+        block_on(client.ready(WAIT_MAX)).expect("it is ready");
         client
     }
 
-    /// Does a verb of `REHEARSE` on a node.
+    /// Runs a `REHEARSE` command on a node.
     #[track_caller]
     pub fn rehearse(&self, node: usize, words: &str) -> String {
         let list: Vec<Vec<u8>> = words.split(' ').map(|word| word.as_bytes().to_vec()).collect();
@@ -106,19 +106,19 @@ impl Stage {
         done.expect("endpoints").unwrap_or_else(|error| panic!("{words}: {error}"))
     }
 
-    /// The first node announces that it moves to the second: `MOVING {grace} {second} {more}`.
+    /// Announces a move from the first node to the second: `MOVING {grace} {second} {more}`.
     pub fn announce(&self, grace: &str, more: &str) {
         self.moves((0, 1), grace, more);
     }
 
-    /// The one node announces that it moves to the other, which is there for connections that follow.
+    /// Announces a move between these nodes; the target serves connections that follow.
     pub fn moves(&self, (from, to): (usize, usize), grace: &str, more: &str) {
         self.rehearse(to, "RETURN");
         let words = format!("MOVING {grace} {} {more}", self.address(to));
         self.rehearse(from, words.trim_end());
     }
 
-    /// How many closes that were announced are still to come.
+    /// The number of announced closes that are still to come.
     pub fn planned(&self) -> usize {
         self.endpoints.with_server(|server| server.planned()).expect("endpoints")
     }
@@ -134,8 +134,7 @@ impl Stage {
         connections.iter().map(|connection| connection["id"].as_u64().expect("an id")).collect()
     }
 
-    /// What was found out about commands that say who sent them and which one they are: how many there were, if each
-    /// was executed once, and each submitter's in order.
+    /// Asserts that every tagged command ran once and in the order of its sender, and returns the number of commands.
     #[track_caller]
     pub fn assert_audit(&self) -> u64 {
         let audit = &self.stats()["audit"];
@@ -146,23 +145,23 @@ impl Stage {
     }
 }
 
-/// What a client told, in order, with the shard that told it.
+/// The events of a client, in order, with the number of the shard.
 #[derive(Clone, Default)]
-pub struct Events(Arc<Told>);
+pub struct Events(Arc<Recorded>);
 
 #[derive(Default)]
-struct Told {
+struct Recorded {
     events: Mutex<Vec<(usize, Event)>>,
     more: Condvar,
 }
 
 impl Events {
-    /// The same configuration, with its events told here.
+    /// Returns the configuration with its events recorded here.
     pub fn watch(&self, config: Config) -> Config {
-        let told = self.0.clone();
+        let recorded = self.0.clone();
         config.on_event(move |shard, event| {
-            told.events.lock().expect("no panic").push((shard, event.clone()));
-            told.more.notify_all();
+            recorded.events.lock().expect("no panic").push((shard, event.clone()));
+            recorded.more.notify_all();
         })
     }
 
@@ -170,7 +169,7 @@ impl Events {
         self.0.events.lock().expect("no panic").clone()
     }
 
-    /// Forgets what was told so far.
+    /// Forgets the recorded events.
     pub fn clear(&self) {
         self.0.events.lock().expect("no panic").clear();
     }
@@ -179,22 +178,23 @@ impl Events {
         self.0.events.lock().expect("no panic").iter().filter(|(_, event)| is_it(event)).count()
     }
 
-    /// Waits until so many were told that are it.
+    /// Waits until this many events match.
     #[track_caller]
     pub fn wait(&self, what: &str, count: usize, is_it: impl Fn(&Event) -> bool) {
-        let told = self.0.events.lock().expect("no panic");
-        let too_few =
-            |told: &mut Vec<(usize, Event)>| told.iter().filter(|(_, event)| is_it(event)).count() < count;
-        let waited = self.0.more.wait_timeout_while(told, PATIENCE, too_few);
-        let (told, timeout) = waited.expect("no panic");
-        let found = told.iter().filter(|(_, event)| is_it(event)).count();
-        let last = told[told.len().saturating_sub(20)..].to_vec();
-        // A shard's thread must not find it poisoned by what follows.
-        drop(told);
-        assert!(!timeout.timed_out(), "{what}: {found} of {count}; the last of all: {last:#?}");
+        let events = self.0.events.lock().expect("no panic");
+        let too_few = |events: &mut Vec<(usize, Event)>| {
+            events.iter().filter(|(_, event)| is_it(event)).count() < count
+        };
+        let waited = self.0.more.wait_timeout_while(events, WAIT_MAX, too_few);
+        let (events, timeout) = waited.expect("no panic");
+        let found = events.iter().filter(|(_, event)| is_it(event)).count();
+        let last = events[events.len().saturating_sub(20)..].to_vec();
+        // The lock is released before a panic could poison it for a shard's thread.
+        drop(events);
+        assert!(!timeout.timed_out(), "{what}: {found} of {count}; the last events: {last:#?}");
     }
 
-    /// How each handoff ended, in order.
+    /// The results of the handoffs, in order.
     pub fn results(&self) -> Vec<HandoffResult> {
         let ended = |(_, event)| match event {
             Event::HandoffEnded { result, .. } => Some(result),
@@ -216,13 +216,13 @@ pub fn is_ended(event: &Event) -> bool {
     matches!(event, Event::HandoffEnded { .. })
 }
 
-/// Whether a connection to this peer has ended.
-pub fn is_gone(from: SocketAddr) -> impl Fn(&Event) -> bool {
+/// Matches the end of a connection to this peer.
+pub fn is_disconnected(from: SocketAddr) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Disconnected { peer: Some(peer), .. } if *peer == from)
 }
 
-/// Maintenance in which a failure is known soon.
-pub fn impatient() -> Maintenance {
+/// Maintenance settings with which a failure shows soon.
+pub fn giving_up_soon() -> Maintenance {
     Maintenance::auto().handoff_timeout(Duration::from_millis(300)).handoff_retries_max(1)
 }
 
@@ -230,29 +230,29 @@ pub fn stats(client: &Client) -> Vec<ShardStats> {
     block_on(client.stats()).expect("it runs")
 }
 
-/// The sum of one number over all shards.
+/// The sum of one figure over all shards.
 pub fn sum<T: std::iter::Sum>(client: &Client, number: impl Fn(&MaintenanceStats) -> T) -> T {
     stats(client).iter().map(|stats| number(&stats.maintenance)).sum()
 }
 
-/// How many connections go to this peer, on all shards.
+/// The number of connections to this peer, on all shards.
 pub fn connected_to(client: &Client, peer: SocketAddr) -> usize {
     stats(client).iter().filter_map(|stats| stats.connections.get(&peer.to_string())).sum()
 }
 
-/// Asks until it is so.
+/// Polls the condition until it holds.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "it never came to be: {what}");
+        assert!(begin.elapsed() < WAIT_MAX, "never happened: {what}");
         pause();
     }
 }
 
-/// Lets others run, before somebody asks again.
+/// Lets other threads run before the next poll.
 pub fn pause() {
     let (_sender, nothing) = mpsc::channel::<()>();
-    // Nothing ever comes.
+    // The channel stays empty; this waits a moment.
     let _ = nothing.recv_timeout(Duration::from_millis(5));
 }

@@ -1,5 +1,5 @@
-//! The command line as a whole: every option against every nonsense, files of options, passwords that nobody else
-//! sees, pipes that close, and Ctrl-C.
+//! The command line as a whole: invalid values for every option, option files, hidden passwords, closed pipes and
+//! Ctrl-C.
 
 #![cfg(feature = "cli")]
 
@@ -21,15 +21,15 @@ use common::Redis;
 
 const PASSWORD: &str = "Xq7kZw93";
 
-/// The command with these arguments, and nothing of the tests' own environment.
+/// The command with these arguments and without the HITLESS_ variables of the test run.
 fn hitless<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     quiet(Command::new(env!("CARGO_BIN_EXE_hitless")), arguments)
 }
 
-/// The same under a watch: after half a second it gets a Ctrl-C, and after half a minute more it is killed.
+/// The same under `timeout`: Ctrl-C after half a second, and a kill 30 seconds later.
 fn watched<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new("timeout");
-    // In the foreground: else the signal goes to its group as well, and arrives twice.
+    // Without --foreground the signal goes to the process group as well, and arrives twice.
     command.args([
         "--foreground",
         "--preserve-status",
@@ -62,8 +62,8 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What nobody means.
-const NONSENSE: [&[u8]; 10] = [
+/// Values that are invalid for most options.
+const INVALID: [&[u8]; 10] = [
     b"",
     b" ",
     b"-1",
@@ -76,7 +76,7 @@ const NONSENSE: [&[u8]; 10] = [
     b"\xff\xfe",
 ];
 
-/// What keeps a run short whose nonsense turns out to make sense.
+/// Options that keep a run short when the option under test accepts the value.
 const SHORT: [(&str, &str); 8] = [
     ("step", "50ms"),
     ("rounds", "1"),
@@ -88,13 +88,13 @@ const SHORT: [(&str, &str); 8] = [
     ("listen", "127.0.0.1:0"),
 ];
 
-/// The options that keep a run of this command short, but for those that the option under test excludes.
+/// The entries of [`SHORT`] that this command has and that do not conflict with the option under test.
 fn short(command: &clap::Command, tested: &Arg) -> Vec<OsString> {
     let of = |long: &str| command.get_arguments().find(|argument| argument.get_long() == Some(long));
     let excludes = |one: &Arg, other: &Arg| {
         command.get_arg_conflicts_with(one).iter().any(|conflict| conflict.get_id() == other.get_id())
     };
-    // A sweep goes by time.
+    // A sweep is limited by time, not by requests.
     let apt = SHORT.iter().filter(|(long, _)| *long != "requests" || of("step").is_none());
     let fitting = apt.filter_map(|(long, value)| Some((of(long)?, long, value))).filter(|(other, ..)| {
         other.get_id() != tested.get_id() && !excludes(tested, other) && !excludes(other, tested)
@@ -102,22 +102,22 @@ fn short(command: &clap::Command, tested: &Arg) -> Vec<OsString> {
     fitting.map(|(_, long, value)| format!("--{long}={value}").into()).collect()
 }
 
-/// New options are found by themselves.
+/// The test reads the options from clap, so it covers new ones.
 #[test]
-fn no_value_of_any_option_makes_it_panic_or_hang_and_what_is_refused_is_explained() {
+fn no_option_value_causes_a_panic_or_an_unexplained_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = hitless::cli::command();
     command.build();
     let mut cases = Vec::new();
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        let of_option = |option| NONSENSE.map(|nonsense| (subcommand, option, nonsense));
+        let of_option = |option| INVALID.map(|value| (subcommand, option, value));
         cases.extend(subcommand.get_opts().flat_map(of_option));
     }
     let (next, refused, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(String::new()));
-    // Most of the time they wait.
+    // Four threads, because the runs spend most of their time waiting.
     let work = || {
-        while let Some((subcommand, option, nonsense)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match tried(&command, subcommand, option, nonsense, folder.path()) {
+        while let Some((subcommand, option, value)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match tried(&command, subcommand, option, value, folder.path()) {
                 Ok(is_refused) => drop(refused.fetch_add(usize::from(is_refused), Ordering::Relaxed)),
                 Err(why) => wrong.lock().expect("no panics").push_str(&why),
             }
@@ -126,56 +126,56 @@ fn no_value_of_any_option_makes_it_panic_or_hang_and_what_is_refused_is_explaine
     std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
     let wrong = wrong.into_inner().expect("no panics");
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(refused.into_inner() > 200, "most nonsense is refused");
+    assert!(refused.into_inner() > 200, "most invalid values are rejected");
 }
 
-/// Whether an option refuses the value; and if it does so without a word about it, or ends badly, how.
+/// Whether the option rejects the value. An error says how a rejection was unexplained, or how the run failed.
 fn tried(
     command: &clap::Command,
     subcommand: &clap::Command,
     option: &Arg,
-    nonsense: &[u8],
+    value: &[u8],
     folder: &Path,
 ) -> Result<bool, String> {
     let long = option.get_long().expect("every option has a long name");
-    let word = [format!("--{long}=").as_bytes(), nonsense].concat();
+    let word = [format!("--{long}=").as_bytes(), value].concat();
     let mut arguments: Vec<OsString> = vec![subcommand.get_name().into()];
     arguments.extend(short(subcommand, option));
     arguments.push(OsStr::from_bytes(&word).into());
     let output = watched(&arguments).current_dir(folder).output().expect("it runs");
     let said = stderr(&output);
     match output.status.code() {
-        Some(2) if is_explained(command, &arguments, option, nonsense, &said) => Ok(true),
-        // It was taken, and nobody stands in the way of a run. With 130 the Ctrl-C came before anybody minded it.
+        Some(2) if is_explained(command, &arguments, option, value, &said) => Ok(true),
+        // The value was accepted and the run ended. With 130, Ctrl-C arrived before the handler was installed.
         Some(0 | 1 | 3 | 130) if !said.contains("panicked") => Ok(false),
         _ => Err(format!("{arguments:?}: {}\n{said}\n", output.status)),
     }
 }
 
-/// Whether the message names the option, and if its value is refused, the value and what is allowed.
+/// Whether the message names the option and, when the value itself is invalid, the value and the allowed ones.
 fn is_explained(
     command: &clap::Command,
     arguments: &[OsString],
     option: &Arg,
-    nonsense: &[u8],
+    value: &[u8],
     said: &str,
 ) -> bool {
     let names_option = option.get_long().is_some_and(|long| said.contains(&format!("--{long}")));
     let words = std::iter::once(OsString::from("hitless")).chain(arguments.iter().cloned());
     let kind = command.clone().try_get_matches_from(words).err().map(|error| error.kind());
     if !matches!(kind, Some(ErrorKind::InvalidValue | ErrorKind::ValueValidation)) {
-        // The value is well formed, and the option does not fit the others; or it is said of the value in its place.
+        // The value is well formed: the option conflicts with others, or the error comes from the run.
         return names_option;
     }
-    let value = String::from_utf8_lossy(nonsense);
-    // Of no value at all, it is enough to say that there has to be one.
-    let is_missing = nonsense.is_empty() && said.contains("a value is required");
+    let shown = String::from_utf8_lossy(value);
+    // For an empty value it is enough to say that a value is required.
+    let is_missing = value.is_empty() && said.contains("a value is required");
     let says_what = said.contains("allowed") || said.contains("possible values") || is_missing;
-    names_option && said.contains(value.as_ref()) && says_what
+    names_option && said.contains(shown.as_ref()) && says_what
 }
 
 #[test]
-fn a_file_gives_options_and_the_environment_and_the_command_line_go_before_it() {
+fn environment_and_command_line_override_the_file() {
     let redis = Redis::start();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("load.toml");
@@ -200,17 +200,17 @@ fn a_file_gives_options_and_the_environment_and_the_command_line_go_before_it() 
     assert_eq!(over["commands"]["issued"], 200);
     let by_variable = hitless(&[&["bench"][..], &json].concat()).env("HITLESS_CONFIG", config).output();
     assert_eq!(report(&by_variable.expect("it runs"))["commands"]["issued"], 300);
-    // Nobody is there: the variable went before the file.
-    let nobody = format!("redis://127.0.0.1:{}", common::free_port());
+    // The variable overrides the file: no server listens on its port.
+    let unreachable = format!("redis://127.0.0.1:{}", common::free_port());
     let arguments = ["bench", "--config", config, "--connect-timeout", "200ms"];
-    let elsewhere = hitless(&arguments).env("HITLESS_URL", nobody).output().expect("it runs");
+    let elsewhere = hitless(&arguments).env("HITLESS_URL", unreachable).output().expect("it runs");
     assert_eq!(elsewhere.status.code(), Some(3), "{}", stderr(&elsewhere));
     let emptied = hitless(&arguments).env("HITLESS_URL", "").output().expect("it runs");
     assert_eq!(emptied.status.code(), Some(0), "{}", stderr(&emptied));
 }
 
 #[test]
-fn half_of_a_pair_may_stand_in_the_file() {
+fn half_of_an_option_pair_may_be_in_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("load.toml");
     std::fs::write(&path, "[bench]\ntls-key = \"/nonexistent/key.pem\"\n").expect("a file");
@@ -223,7 +223,7 @@ fn half_of_a_pair_may_stand_in_the_file() {
 }
 
 #[test]
-fn a_mistake_in_a_file_is_a_usage_error_with_its_line() {
+fn a_mistake_in_an_option_file_is_reported_by_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("load.toml");
     std::fs::write(&path, "[bench]\nurl = \"redis://h\"\nconections = 8\n").expect("a file");
@@ -236,14 +236,14 @@ fn a_mistake_in_a_file_is_a_usage_error_with_its_line() {
     );
 }
 
-/// A file with a password, which others may read or not.
+/// Writes a file with a password, with these permissions.
 fn file(path: &Path, text: &str, mode: u32) {
     std::fs::write(path, text).expect("a file");
     std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
 }
 
 #[test]
-fn a_password_reaches_the_server_by_every_way_that_nobody_sees() {
+fn a_password_stays_hidden_however_it_is_passed() {
     let redis = Redis::start_with(&["--requirepass", PASSWORD]);
     let folder = tempfile::tempdir().expect("a folder");
     let (secret, config) = (folder.path().join("secret"), folder.path().join("load.toml"));
@@ -275,7 +275,7 @@ fn a_password_reaches_the_server_by_every_way_that_nobody_sees() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure_to_speak_of() {
+fn a_closed_pipe_is_no_error() {
     for arguments in [
         &["bench", "--requests", "100", "--shards", "1", "--json", "-", "--quiet"][..],
         &["simulate", "--seed", "1", "--trace"],
@@ -284,7 +284,7 @@ fn a_reader_that_has_enough_is_no_failure_to_speak_of() {
         &["man"],
         &["bench", "--help"],
     ] {
-        // The pipe has no reader from the beginning.
+        // The pipe has no reader from the start.
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let output = hitless(arguments).stdout(writer).output().expect("it runs");
@@ -295,7 +295,7 @@ fn a_reader_that_has_enough_is_no_failure_to_speak_of() {
 }
 
 #[test]
-fn pages_and_completions_are_written() {
+fn man_pages_and_completions_are_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let pages = folder.path().join("share/man1");
     let output = run(&["man", pages.to_str().expect("text")]);
@@ -320,7 +320,7 @@ fn pages_and_completions_are_written() {
 }
 
 #[test]
-fn colours_are_there_if_they_are_wanted() {
+fn options_and_variables_switch_colors() {
     let output = run(&["bench", "--color", "always", "--tasks", "0"]);
     assert!(stderr(&output).contains("\u{1b}["), "{}", stderr(&output));
     let asked = |name: &str, value: &str| {
@@ -333,7 +333,7 @@ fn colours_are_there_if_they_are_wanted() {
     assert!(!stdout(&help.expect("it runs")).contains('\u{1b}'));
 }
 
-/// Starts it, and waits for a line with this text on standard error.
+/// Starts the command and waits for a line with this text on standard error.
 fn started(arguments: &[&str], until: &str) -> (Child, BufReader<std::process::ChildStderr>) {
     let mut command = hitless(arguments);
     command.env("HITLESS_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -353,49 +353,49 @@ fn interrupt(child: &Child) {
 }
 
 #[test]
-fn ctrl_c_ends_each_command_with_its_report_and_the_second_one_at_once() {
+fn ctrl_c_ends_each_command_with_its_report() {
     let redis = Redis::start();
     let url = redis.url();
-    for (arguments, until, code, told) in [
+    for (arguments, until, code, output_has) in [
         (
             &["bench", "--duration", "1h", "--shards", "1", "--url", &url][..],
             "the run begins",
             130,
             "throughput",
         ),
-        // It serves until then, and has done all that it was asked for.
+        // `rehearse` serves until Ctrl-C, so it ends with success.
         (&["rehearse", "--listen", "127.0.0.1:0", "--json", "/dev/stdout"], "listening on", 0, "connections"),
     ] {
         let (child, mut stderr) = started(arguments, until);
-        let is_measuring = || told != "throughput" || redis.statistics().contains("cmdstat_get");
-        common::stage::eventually("the load arrives", is_measuring);
+        let is_measuring = || output_has != "throughput" || redis.statistics().contains("cmdstat_get");
+        common::fixture::eventually("the load arrives", is_measuring);
         interrupt(&child);
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).expect("text");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {rest}");
-        assert!(stdout(&output).contains(told), "{arguments:?}: {}", stdout(&output));
+        assert!(stdout(&output).contains(output_has), "{arguments:?}: {}", stdout(&output));
     }
 }
 
-/// Waits until somebody minds a Ctrl-C, and sends one that is minded before this returns.
+/// Waits until the process handles SIGINT, sends one, and waits until it has been delivered.
 fn interrupt_when_ready(child: &Child) {
     let has = |mask: &str| {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let bits = status.lines().find_map(|line| line.strip_prefix(mask)).unwrap_or("0").trim();
         u64::from_str_radix(bits, 16).expect("a mask") & (1 << (libc::SIGINT - 1)) != 0
     };
-    common::stage::eventually("it minds a Ctrl-C", || has("SigCgt:"));
+    common::fixture::eventually("the SIGINT handler is installed", || has("SigCgt:"));
     interrupt(child);
-    common::stage::eventually("the Ctrl-C is seen", || !has("ShdPnd:") && !has("SigPnd:"));
+    common::fixture::eventually("SIGINT is delivered", || !has("ShdPnd:") && !has("SigPnd:"));
 }
 
 #[test]
-fn ctrl_c_ends_what_would_never_end_and_what_waits_for_a_server() {
+fn ctrl_c_ends_endless_runs_and_connection_attempts() {
     let mut redis = Redis::start();
     redis.signal(libc::SIGSTOP);
     let (patience, url) = ("--connect-timeout=1h", redis.url());
-    for (arguments, told) in [
+    for (arguments, output_has) in [
         (&["simulate", "--seeds", "1G"][..], "violations    none"),
         (&["bench", "--url", &url, patience, "--shards", "1"], "interrupted"),
         (&["tune", "--url", &url, patience, "--shards", "1"], "interrupted"),
@@ -408,7 +408,7 @@ fn ctrl_c_ends_what_would_never_end_and_what_waits_for_a_server() {
         let output = child.wait_with_output().expect("it ends");
         let said = format!("{}{}", stdout(&output), stderr(&output));
         assert_eq!(output.status.code(), Some(128 + libc::SIGINT), "{arguments:?}: {said}");
-        assert!(said.contains(told), "{arguments:?}: {said}");
+        assert!(said.contains(output_has), "{arguments:?}: {said}");
     }
     redis.kill();
 }
@@ -419,15 +419,15 @@ fn the_second_ctrl_c_ends_it_at_once() {
     let url = redis.url();
     let load = ["bench", "--duration", "1h", "--shards", "1", "--timeout", "1h", "--no-load", "--url", &url];
     let (mut child, mut stderr) = started(&load, "the run begins");
-    common::stage::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
-    // It waits for replies that do not come.
+    common::fixture::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
+    // The stopped server sends no replies, so the run waits for them.
     redis.signal(libc::SIGSTOP);
     interrupt_when_ready(&child);
-    // Whoever waits is told what to do.
+    // The command tells the user how to quit at once.
     let mut line = String::new();
     while !line.contains("press Ctrl-C again to quit") {
         line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended without a word");
+        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended without the hint");
     }
     interrupt(&child);
     let status = child.wait().expect("it ends");
