@@ -1,4 +1,4 @@
-//! What a run measured of each kind of command.
+//! The part of a report about each kind of command.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use super::kinds::looks_up;
 use super::latency::{Latency, round};
 use super::recorder::OfKind;
 
-/// What was measured of the commands of one name.
+/// The measurements of the commands of one name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CommandReport {
-    /// Commands that got a reply that is not an error.
+    /// Commands that got a reply other than an error.
     pub count: u64,
-    /// Commands that did not.
+    /// Commands that failed.
     pub failed: u64,
     /// Answered commands per second.
     pub throughput_per_second: f64,
-    /// Answers with a value; only of commands that read one, such as `GET`.
+    /// Answers with a value; only for commands that read one, such as `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hits: Option<u64>,
-    /// Answers without a value; only of commands that read one.
+    /// Answers without a value; only for commands that read one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misses: Option<u64>,
     /// Bytes of the answered commands and of their replies.
     pub bytes_per_second: BytesPerSecond,
-    /// As that of all commands; absent if none was answered.
+    /// Latency of the answered commands; absent if none was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
 }
 
-/// Bytes of answered commands and their replies on the wire, without pushes and TLS.
+/// Bytes of answered commands and of their replies on the wire, without push messages and TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each name is its own description")]
@@ -47,7 +47,7 @@ impl BytesPerSecond {
     }
 }
 
-/// Of each kind that was sent.
+/// The reports of all kinds that were sent, by name.
 pub(crate) fn by_command(
     names: &[String],
     kinds: &[OfKind],

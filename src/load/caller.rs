@@ -1,4 +1,5 @@
-//! One concurrent caller: choose, send, wait, record; over and over until the gate closes.
+//! One concurrent caller. It chooses a batch of commands, sends it, waits for the replies and records them, until its
+//! send budget ends.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,12 +23,12 @@ use super::verify::{Findings, Slice, Verifier, Written};
 use super::wire::{self, Received};
 use crate::{Error, ErrorKind, Outcome};
 
-/// With checking on, a caller increments the audit counter once in this many commands.
+/// With `verify`, one command in this many increments the audit counter.
 const AUDIT_EVERY: u32 = 16;
-/// How long a caller sleeps at most before it looks at the gate again.
+/// A sleeping caller checks this often whether the run was stopped.
 const NAP: Duration = Duration::from_millis(100);
-/// After a failure a caller waits a little, twice as long each time, so that an endpoint that is
-/// away is not drowned in commands that cannot succeed.
+/// After a failure a caller waits, twice as long each time: a server that is down is not flooded with commands that
+/// cannot succeed.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
 /// What the callers of one thread share.
@@ -39,10 +40,10 @@ pub(crate) struct Common {
     pub(crate) overlap: Overlap,
 }
 
-/// What a caller brings home.
+/// What a caller returns.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// When its last command was completed.
+    /// When its last command completed.
     pub(crate) at: Instant,
     pub(crate) findings: Option<Findings>,
 }
@@ -54,20 +55,20 @@ pub(crate) struct Caller<D: Door> {
     rng: fastrand::Rng,
     keys: KeyChooser,
     key: KeyText,
-    /// Those of a command that takes several.
+    /// The keys of a command that takes several.
     more_keys: Vec<KeyText>,
-    /// What `{n}` stands for next.
+    /// The next number for `{n}`.
     number: u64,
     value: Vec<u8>,
     argument: Vec<u8>,
     verifier: Option<Verifier>,
     until_audit: u32,
     pending: Vec<Pending<D>>,
-    /// Answers of each kind that came together and are not recorded yet.
+    /// Answers of each kind that arrived at the same time and are not recorded yet.
     together: Box<[Answers]>,
-    /// The last answer, or the first command sent since.
+    /// The time of the last answer, or of the first command that was sent since.
     waiting_since: Instant,
-    /// Whether commands have failed since the last answer.
+    /// Whether a command failed since the last answer.
     losing: bool,
     backoff: Duration,
 }
@@ -79,7 +80,7 @@ enum What {
     Commands,
 }
 
-/// A command on its way.
+/// A command in flight.
 enum Pending<D: Door> {
     Get { reply: D::Reply<Option<Bytes>>, index: u64 },
     Set { reply: D::Reply<()>, index: u64, version: u32, bytes: u64 },
@@ -87,7 +88,7 @@ enum Pending<D: Door> {
     Other { reply: D::Reply<Received>, kind: usize, bytes: u64 },
 }
 
-/// Commands that go out together.
+/// Commands that are sent together.
 #[derive(Debug, Clone, Copy)]
 struct Batch {
     commands: usize,
@@ -164,7 +165,7 @@ impl<D: Door> Caller<D> {
         self.finish(now)
     }
 
-    /// Callers that think do not all send at once: their starts are spread over the time that they think.
+    /// Callers with a think time do not all start at once: their starts are spread over the think time.
     fn head_start(&self) -> Duration {
         let plan = &self.common.plan;
         plan.workload.think.mul_f64(self.number as f64 / plan.callers().max(1) as f64)
@@ -177,7 +178,7 @@ impl<D: Door> Caller<D> {
         Finished { at, findings: self.verifier.map(Verifier::into_findings) }
     }
 
-    /// How long there was no answer, of the time that is measured.
+    /// The part of the measured time in which this caller got no answer.
     fn waited(&self, now: Instant) -> Duration {
         let since = match self.losing {
             true => self.waiting_since.max(self.common.gate.measured_from()),
@@ -186,7 +187,7 @@ impl<D: Door> Caller<D> {
         now.saturating_duration_since(since)
     }
 
-    /// Waits for this caller's next turn; `None` when the run is over.
+    /// Waits until this caller may send its next batch; `None` when the run is over.
     async fn next_batch(&mut self, now: Instant) -> Option<Batch> {
         let gate = &self.common.gate;
         if gate.is_closed(now) {
@@ -195,7 +196,8 @@ impl<D: Door> Caller<D> {
         let due = gate.next_arrival();
         let intended = due.unwrap_or(now);
         let at = intended.max(now);
-        // Taken before the wait: nobody then waits for a turn that has nothing to send.
+        // Taken before the wait, so that no caller waits for the intended time of commands that another caller has
+        // taken.
         let commands = gate.take(self.common.plan.workload.pipeline, at);
         if commands == 0 {
             return None;
@@ -208,7 +210,7 @@ impl<D: Door> Caller<D> {
         Some(Batch { commands, intended, sent, measured })
     }
 
-    /// Sleeps until `due` and says what time it is; `None` if the gate is closed by then.
+    /// Sleeps until `due` and returns the time; `None` if the run ends before.
     async fn wait_until(&self, due: Instant, mut now: Instant) -> Option<Instant> {
         let gate = &self.common.gate;
         while !gate.is_closed(due) {
@@ -251,10 +253,10 @@ impl<D: Door> Caller<D> {
         }
     }
 
-    /// Sends one of the user's own commands, with this key the first of its keys.
+    /// Sends one of the user's own commands; `index` is the first of its keys.
     fn send_command(&mut self, index: u64) -> Pending<D> {
         let plan = self.common.plan.clone();
-        // A workload without commands is refused before the run.
+        // A workload without commands is rejected before the run.
         let Some((share, template)) = plan.workload.mix.choose(&mut self.rng) else {
             return self.send_set(index);
         };
@@ -293,7 +295,7 @@ impl<D: Door> Caller<D> {
         }
     }
 
-    /// Waits for the replies of a batch, in order, and says when the last one was there.
+    /// Waits for the replies of a batch in order, and returns the time of the last one.
     async fn collect(&mut self, batch: Batch) -> Instant {
         let mut clock = ReplyClock::new(batch.sent, D::ON_OTHER_THREADS);
         let get_bytes = wire::get(self.key.as_bytes().len());
@@ -334,17 +336,17 @@ impl<D: Door> Caller<D> {
             }
         }
         self.record_together(&batch, clock.at);
-        // The empty vector keeps its room for the next batch.
+        // The empty vector keeps its capacity for the next batch.
         self.pending = pending;
         clock.at
     }
 
-    /// Whether a command that ended at this time counts: not if it began and ended in the warm-up.
+    /// Whether a command that ended at this time is measured: not if it began and ended during the warm-up.
     fn counts(&self, batch: &Batch, ended: Instant) -> bool {
         batch.measured || ended >= self.common.gate.measured_from()
     }
 
-    /// Notes that so many commands ended; whether they count.
+    /// Notes that `commands` commands ended; returns whether they are measured.
     fn ended(&self, batch: &Batch, at: Instant, commands: u64) -> bool {
         let counts = self.counts(batch, at);
         if counts && !batch.measured {
@@ -354,7 +356,7 @@ impl<D: Door> Caller<D> {
         counts
     }
 
-    /// Notes how a command of this kind, and of so many bytes, ended.
+    /// Records how a command of this kind and length ended.
     fn record(
         &mut self,
         batch: &Batch,
@@ -382,14 +384,14 @@ impl<D: Door> Caller<D> {
             let took = now.saturating_duration_since(batch.intended);
             self.common.recorder.borrow_mut().failed(kind, failure, took, error);
         }
-        // An error reply is a reply: the endpoint is there, so there is nothing to wait for.
+        // An error reply proves that the endpoint is up, so the caller does not back off.
         self.losing |= error.outcome() != Outcome::Answered;
         if let (Some(verifier), ErrorKind::ReplyType) = (&mut self.verifier, error.kind()) {
             verifier.wrong_type(error);
         }
     }
 
-    /// Records answers that came at the same time, those of a kind as one.
+    /// Records the answers that arrived at the same time, one record for each kind.
     fn record_together(&mut self, batch: &Batch, at: Instant) {
         let count = self.together.iter().map(|answers| answers.count).sum();
         if count == 0 {
@@ -423,11 +425,11 @@ impl<D: Door> Caller<D> {
     }
 }
 
-/// Whether a write was executed, judged by its result.
+/// Whether a write was executed, as far as its result shows.
 fn written<T>(result: &Result<T, Error>) -> Written {
     match result {
         Ok(_) => Written::Yes,
-        // A reply of the wrong type may be another command's; nobody knows what became of this one.
+        // A reply of the wrong type may belong to another command, so the outcome of this one is unknown.
         Err(error) if error.kind() == ErrorKind::ReplyType => Written::Perhaps,
         Err(error) => match error.outcome() {
             Outcome::Unsent | Outcome::Answered => Written::No,

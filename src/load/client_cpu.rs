@@ -1,4 +1,4 @@
-//! What the client's own threads cost: when they wait, and for each command.
+//! The CPU cost of the client's threads: while idle, and for each command.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use serde::Serialize;
 
 use super::latency::round;
 
-/// The CPU time of the shards' threads, taken apart.
+/// The CPU time of the shards' threads, split into idle cost and cost for each command.
 ///
-/// At a low rate a shard sleeps between two commands, so each of them pays for a wake-up of its own, and the cost of
-/// waiting is spread over few commands. At a high rate many commands share a wake-up.
+/// At a low rate a shard sleeps between two commands: each command pays for its own wake-up, and the idle cost is
+/// spread over few commands. At a high rate many commands share one wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ClientCpu {
-    /// How much of the measured time a shard's thread ran, on average: 1 is a whole core.
+    /// The part of the measured time in which a shard's thread ran, on average: 1 is a whole core.
     pub busy_share: f64,
-    /// What all shards together cost in a second without commands, in nanoseconds; measured before runs whose callers
-    /// wait (a rate, or time to think), and absent otherwise.
+    /// CPU time of all shards in a second without commands, in nanoseconds. Measured before runs whose callers wait (a
+    /// rate or a think time); absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ns_per_second: Option<f64>,
-    /// What a command costs above that, in nanoseconds.
+    /// CPU time of a command above the idle cost, in nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub above_idle_ns_per_command: Option<f64>,
 }
 
 impl ClientCpu {
-    /// `used` by all shards in `elapsed`; `idle`: used in a second without commands.
+    /// `used`: CPU time of all shards in `elapsed`. `idle`: their CPU time in a second without commands.
     pub(crate) fn new(
         used: Duration,
         elapsed: Duration,
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cost_of_waiting_is_not_the_commands() {
+    fn idle_cost_is_separate_from_command_cost() {
         let (used, idle) = (Duration::from_millis(50), Some(Duration::from_millis(4)));
         let cpu = ClientCpu::new(used, Duration::from_secs(10), 2, idle, 1000);
         assert_eq!(cpu.busy_share, 0.0025);

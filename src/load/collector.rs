@@ -1,4 +1,5 @@
-//! Where the threads of a run report to: adds up intervals, and tells an observer every second.
+//! Receives the events of a run's threads, adds up their recordings, and reports the progress to an observer every
+//! second.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use hdrhistogram::Histogram;
 use super::recorder::{Counts, Interval};
 use super::timeline::Timeline;
 
-/// How far a run is; handed to the observer of [`run`](super::run()).
+/// The progress of a run; passed to the observer of [`run`](super::run()).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "it is told once a second, and not kept")]
@@ -24,54 +25,54 @@ pub enum Progress {
         /// Keys to write.
         all: u64,
     },
-    /// The callers are at work, and nothing counts for so long.
+    /// The callers run their warm-up, which lasts this long.
     WarmingUp(Duration),
-    /// The run is over, and its keys are being removed.
+    /// The run has ended, and its keys are being removed.
     CleaningUp {
-        /// Keys gone through so far.
+        /// Keys processed so far.
         done: u64,
-        /// Keys to go through.
+        /// Keys to process.
         all: u64,
     },
-    /// The run is under way; one for each second.
+    /// The run is in progress; sent every second.
     Running(Second),
 }
 
-/// What happened in the last second or so.
+/// What a run measured in about the last second, and since its start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Second {
-    /// Since the start.
+    /// Time since the start.
     pub elapsed: Duration,
     /// Commands issued since the start.
     pub issued: u64,
     /// Commands that failed since the start.
     pub failed: u64,
-    /// Answered commands per second, of late.
+    /// Answered commands per second, in the last second.
     pub throughput_per_second: f64,
-    /// The median latency, of late; absent if nothing was answered.
+    /// The median latency in the last second; absent if no command was answered.
     pub p50: Option<Duration>,
-    /// The 99th percentile, of late.
+    /// The 99th percentile in the last second.
     pub p99: Option<Duration>,
-    /// The 99.9th percentile, of late.
+    /// The 99.9th percentile in the last second.
     pub p99_9: Option<Duration>,
-    /// The longest latency, of late.
+    /// The longest latency in the last second.
     pub max: Option<Duration>,
     /// Commands that were answered since the start.
     pub answered: u64,
-    /// Latencies since the start; absent if nothing was answered.
+    /// Latencies since the start; absent if no command was answered.
     pub overall: Option<Tail>,
-    /// The maintenance that went on, by the name of what was announced.
+    /// The maintenance in the last second, by the name of its announcement.
     pub maintenance: Option<&'static str>,
     /// The last `MOVING`, until all connections have followed it.
     pub moving: Option<Following>,
-    /// Live connections, where callers know of them.
+    /// Live connections, if the callers can count them.
     pub connections: Option<usize>,
 }
 
 #[cfg(all(test, feature = "cli"))]
 impl Second {
-    /// For tests of those who show it.
+    /// An example for tests of code that displays it.
     pub(crate) fn example() -> Second {
         let tail = |p50, p99, p99_9| Tail {
             p50: Duration::from_nanos(p50),
@@ -98,7 +99,7 @@ impl Second {
     }
 }
 
-/// Some percentiles of a latency.
+/// Percentiles and the maximum of a latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each name is its own description")]
@@ -110,7 +111,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
+    /// Reads a histogram of nanoseconds; `None` if it is empty.
     fn of(histogram: &Histogram<u64>) -> Option<Tail> {
         let at = |quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
         let tail = || Tail { p50: at(0.5), p99: at(0.99), p99_9: at(0.999), max: at(1.0) };
@@ -118,34 +119,35 @@ impl Tail {
     }
 }
 
-/// How far the connections have followed a `MOVING`.
+/// How many connections have followed a `MOVING`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Following {
     /// The endpoint that it named.
     pub to: SocketAddr,
-    /// Connections that were handed off since.
+    /// Connections that were handed off since the announcement.
     pub handed_off: u64,
-    /// Connections that there are; 0 if none is expected to follow.
+    /// All connections; 0 if none is expected to follow.
     pub connections: u64,
 }
 
-/// Everything that was recorded.
+/// Everything that the collector received.
 #[derive(Debug)]
 pub(crate) struct Collected {
     pub(crate) total: Interval,
     /// Answered commands of each thread of callers.
     pub(crate) answered: Vec<u64>,
-    /// Commands that each of them handed to the client.
+    /// Commands that each thread passed to the client.
     pub(crate) issued: Vec<u64>,
     pub(crate) timeline: Timeline,
-    /// When the callers started; `None` if it did not come so far.
+    /// When the measured time started; `None` if the run failed before.
     pub(crate) begin: Option<Instant>,
 }
 
-/// A second that is so much shorter is one, too: threads do not hand in at the same moment.
+/// A second that is shorter by up to this is reported, too: the threads do not hand in their recordings at the same
+/// moment.
 const EARLY: Duration = Duration::from_millis(50);
-/// A second is reported when all threads have handed in theirs, or when one is this late.
+/// A second is reported when all threads have handed in their recordings, or when one of them is this late.
 const LATE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -160,9 +162,9 @@ pub(crate) struct Collector<O> {
     issued: Vec<u64>,
     connections: Vec<Option<usize>>,
     watch: Arc<HandoffWatch>,
-    /// Connections that follow a `MOVING`.
+    /// Connections that are expected to follow a `MOVING`.
     following: u64,
-    /// Where the last one went to, and how many handoffs had succeeded before.
+    /// The target of the last `MOVING`, and how many handoffs had succeeded before it.
     moving: Option<(SocketAddr, u64)>,
     begin: Option<Instant>,
     /// When the last second was reported.
@@ -202,7 +204,7 @@ impl<O: FnMut(Progress)> Collector<O> {
                 Ok(Message::WarmingUp(time)) => (self.observe)(Progress::WarmingUp(time)),
                 Ok(Message::Begin(begin)) => {
                     self.begin = Some(begin);
-                    // The start is a little ahead, by a clock that has no calendar.
+                    // The start is in the near future, and a monotonic clock has no calendar date.
                     self.timeline.began = SystemTime::now() + begin.saturating_duration_since(Instant::now());
                     self.last = begin;
                 }
@@ -210,7 +212,7 @@ impl<O: FnMut(Progress)> Collector<O> {
                 Ok(Message::Recorded { thread, mut interval, back, connections, span }) => {
                     self.note(&interval, span);
                     self.recorded(thread, &mut interval, connections);
-                    // The thread may be gone; then the interval is, too.
+                    // The thread may have ended; it does not need the recording back then.
                     let _ = back.send(interval);
                 }
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
@@ -238,7 +240,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             *answered += interval.counts.answered;
             *issued += interval.counts.issued;
         }
-        // Who hands in for the last time has nobody left to ask; the number before still stands.
+        // A thread's last recording comes without a count, because its target is gone; the earlier count stays valid.
         if let (Some(slot), Some(_)) = (self.connections.get_mut(thread), connections) {
             *slot = connections;
         }
@@ -261,7 +263,7 @@ impl<O: FnMut(Progress)> Collector<O> {
             return;
         };
         if since_last < TICK / 2 {
-            // What is handed in at the very end is no second of its own.
+            // The short rest at the end of a run is not a second of its own.
             return;
         }
         let before = std::mem::replace(&mut self.last, now);
@@ -287,7 +289,7 @@ impl<O: FnMut(Progress)> Collector<O> {
         }));
     }
 
-    /// Tells of the last `MOVING` until it was told that all have followed.
+    /// Returns the last `MOVING`, until it was reported once that all connections have followed it.
     fn following(&mut self) -> Option<Following> {
         let (to, before) = self.moving?;
         let handed_off = self.watch.succeeded().saturating_sub(before).min(self.following);
@@ -308,7 +310,7 @@ mod tests {
     use crate::load::recorder::Recorder;
     use crate::observe::{Event, HandoffResult};
 
-    /// What an observer is told of these messages, about two threads with eight connections between them.
+    /// What an observer receives for these events, of two threads with eight connections in all.
     fn observed(
         messages: impl IntoIterator<Item = Message>,
         watch: HandoffWatch,
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_told_when_all_have_handed_in_and_everything_adds_up() {
+    fn seconds_are_reported_and_add_up_to_the_totals() {
         let (back, returned) = mpsc::channel();
         let recorded = [(0, 10), (1, 20), (0, 5)].map(|(thread, answered)| hand_in(thread, answered, &back));
         let messages = [Message::Loaded(3), begin()].into_iter().chain(recorded);
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_tells_how_many_have_followed_a_moving() {
+    fn a_second_counts_handoffs_since_the_last_moving() {
         let (back, _returned) = mpsc::channel();
         let (from, to) = (([127, 0, 0, 1], 1).into(), SocketAddr::from(([127, 0, 0, 1], 2)));
         let watch = HandoffWatch::new(2);

@@ -1,4 +1,5 @@
-//! The course of a run, as it is published: its intervals, and what was before, in and after each maintenance.
+//! The phases of a run, as a report publishes them: its intervals, and the run before, during and after each
+//! maintenance.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +10,18 @@ use super::moves::Moving;
 use super::timeline::{Stretch, Timeline};
 use super::windows::Window;
 
-/// Most intervals that a report tells of; a figure and an HdrHistogram log have all.
+/// A report has at most this many intervals; a picture and an HdrHistogram log have all of them.
 const TOLD_MAX: usize = 240;
-/// How long before and after a maintenance is compared with it.
+/// How much time before and after a maintenance is compared with it.
 const BESIDE: Duration = Duration::from_secs(5);
 
-/// What a run was like in one stretch of it.
+/// What a run measured in one interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Moment {
-    /// Since the start.
+    /// Start of the interval, since the start of the run.
     pub at_seconds: f64,
-    /// How long the stretch is.
+    /// The length of the interval.
     pub seconds: f64,
     /// Answered commands.
     pub answered: u64,
@@ -28,7 +29,7 @@ pub struct Moment {
     pub failed: u64,
     /// Answered commands per second.
     pub throughput_per_second: f64,
-    /// Latency of those that were answered in it; absent if none was.
+    /// Latency of the commands that were answered in it; absent if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
 }
@@ -46,41 +47,43 @@ impl Moment {
     }
 }
 
-/// A maintenance that went on during a run, and what the run was like before, meanwhile and after.
+/// One maintenance during a run, and the run before, during and after it.
 ///
-/// The three are made of whole intervals of the timeline: `during` of those in which some of it went on, `before` and
-/// `after` of those beside, at most five seconds of them and none of another maintenance.
+/// Each of the three consists of whole intervals of the timeline. `during` has the intervals that overlap the
+/// maintenance. `before` and `after` have the intervals next to it: at most five seconds of them, and none that belongs
+/// to another maintenance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MaintenanceWindow {
     /// `MOVING`, `MIGRATING`, `FAILING_OVER` or `SMIGRATING`.
     pub kind: &'static str,
-    /// When it was announced, since the start.
+    /// When it was announced, since the start of the run.
     pub from_seconds: f64,
-    /// When it was over: every connection handed off, or the announcement's closer; absent if the run ended first.
+    /// When it ended: every connection was handed off, or the server announced the end. Absent if the run ended first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_seconds: Option<f64>,
     /// Before it was announced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Moment>,
-    /// While it went on.
+    /// During the maintenance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub during: Option<Moment>,
-    /// After it was over.
+    /// After its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Moment>,
 }
 
-/// The intervals of a run, joined so that there are not too many to read.
+/// The intervals of a run, joined so that there are at most [`INTERVALS_MAX`].
 pub(super) fn moments(timeline: &Timeline) -> Vec<Moment> {
     timeline.at_most(TOLD_MAX).map(|stretch| Moment::of(&stretch)).collect()
 }
 
-/// A maintenance since the start of a run; without an end, it went on at the run's.
+/// The kind of a maintenance with its start and end since the start of the run. `None`: it had not ended at the end of
+/// the run.
 type Span = (&'static str, Duration, Option<Duration>);
 
-/// What the run was like around each maintenance. Where nobody listened to announcements, those that were rehearsed
-/// stand in for them, with the grace that they named.
+/// The run before, during and after each maintenance. Without the client's events, the rehearsed `MOVING`s are used,
+/// each with its announced grace period.
 pub(super) fn windows(
     timeline: &Timeline,
     begin: Option<Instant>,
@@ -98,7 +101,7 @@ pub(super) fn windows(
             ("MOVING", from, Some(from + Duration::from_secs(moving.grace_seconds)))
         }));
     }
-    // What was over before the start, or came after the end, was not met by any command.
+    // A maintenance that ended before the start, or began after the end, affected no command.
     spans.retain(|(_, from, to)| *from <= elapsed && to.is_none_or(|to| !to.is_zero()));
     spans.sort_by_key(|(_, from, _)| *from);
     let one = |(index, span): (usize, &Span)| around(timeline, span, &spans, index, elapsed);
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
     use crate::load::recorder::{Interval, Recorder};
 
-    /// Ten intervals of 100 ms, the sixth of them slow.
+    /// Ten intervals of 100 ms; the sixth is slow.
     fn timeline() -> Timeline {
         let mut timeline = Timeline::new(Duration::from_millis(100), 1);
         for n in 0..10 {
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_in_and_after_is_told_apart() {
+    fn before_during_and_after_maintenance_are_separate() {
         let (timeline, second) = (timeline(), Duration::from_secs(1));
         let told = windows(&timeline, Some(Instant::now()), &[], &[moving(0.51), moving(0.92)], second);
         let [first, last] = &told[..] else { panic!("{told:?}") };
@@ -165,20 +168,20 @@ mod tests {
         let seconds =
             |moment: &Option<Moment>| moment.as_ref().map(|moment| (moment.at_seconds, moment.seconds));
         assert_eq!(seconds(&first.before), Some((0.0, 0.5)));
-        assert_eq!(seconds(&first.after), Some((0.6, 0.3)), "the next one is no part of it");
+        assert_eq!(seconds(&first.after), Some((0.6, 0.3)), "the next maintenance is not part of it");
         assert_eq!(seconds(&last.before), Some((0.6, 0.3)));
         assert_eq!((seconds(&last.during), &last.after), (Some((0.9, 0.1)), &None));
     }
 
     #[test]
-    fn what_no_command_met_is_not_told() {
+    fn maintenance_outside_of_the_run_is_left_out() {
         let second = Duration::from_secs(1);
         assert_eq!(windows(&timeline(), Some(Instant::now()), &[], &[moving(3.0)], second), []);
         assert_eq!(windows(&timeline(), None, &[], &[moving(0.5)], second), []);
     }
 
     #[test]
-    fn a_report_tells_of_a_bounded_number_of_intervals() {
+    fn a_report_has_a_bounded_number_of_intervals() {
         let told = moments(&timeline());
         assert_eq!(told.len(), 10);
         assert_eq!(told.iter().map(|moment| moment.answered).sum::<u64>(), 500);

@@ -1,7 +1,7 @@
-//! A small executor for one plain thread: callers that live outside the shards.
+//! A small executor for one plain thread: callers that run outside the shards.
 //!
-//! It polls a fixed set of futures and has timers, nothing more. Through
-//! [`Client`](crate::Client) an application calls from threads like this one.
+//! It polls a fixed set of futures and has timers. It stands for the threads of an application that call a
+//! [`Client`](crate::Client).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 
 use concurrent_queue::ConcurrentQueue;
 
-/// One of the futures that [`run`] takes to its end.
+/// One of the futures that [`run`] completes.
 pub(crate) type Member<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// The timers of one crew, shared by its members.
+/// The timers of one executor, shared by its tasks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timers(Rc<TimerTable>);
 
 #[derive(Debug, Default)]
 struct TimerTable {
-    /// By due time; the number tells timers apart that are due together.
+    /// Ordered by due time; the number separates timers that are due at the same time.
     due: RefCell<BTreeMap<(Instant, u64), Waker>>,
     count: Cell<u64>,
 }
@@ -37,7 +37,7 @@ impl Timers {
         Sleep { timers: self.clone(), key }
     }
 
-    /// Wakes whoever is due, and says how long it is until the next one.
+    /// Wakes the tasks whose timers are due, and returns the time until the next timer.
     fn fire(&self) -> Option<Duration> {
         let now = Instant::now();
         loop {
@@ -54,7 +54,7 @@ impl Timers {
     }
 }
 
-/// Waits for its time; see [`Timers::sleep`].
+/// Completes at its time; see [`Timers::sleep`].
 #[derive(Debug)]
 pub(crate) struct Sleep {
     timers: Timers,
@@ -79,7 +79,7 @@ impl Drop for Sleep {
     }
 }
 
-/// Runs `members` to their ends on this thread, and `background` for as long as that takes.
+/// Runs `tasks` to completion on this thread, and polls `background` until then.
 pub(crate) fn run<T>(
     timers: &Timers,
     members: Vec<Member<T>>,
@@ -114,11 +114,11 @@ pub(crate) fn run<T>(
                         results.push(result);
                     }
                 }
-                // The last number is the background's; its end is of no interest.
+                // The last index is the background task; its result is ignored.
                 None => drop(background.as_mut().poll(context)),
             }
         }
-        // New timers may have been set by those just polled.
+        // The tasks that were just polled may have set new timers.
         let wait = timers.fire().or(wait);
         if left > 0 && ready.queue.is_empty() {
             match wait {
@@ -130,7 +130,7 @@ pub(crate) fn run<T>(
     results
 }
 
-/// Who is to be polled, and which thread does it.
+/// The tasks that are ready to be polled, and the thread that polls them.
 struct Ready {
     queue: ConcurrentQueue<usize>,
     thread: Thread,
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_run_together_and_are_woken_from_other_threads() {
+    fn tasks_are_woken_from_other_threads() {
         let (sender, receiver) = futures_channel::oneshot::channel::<u32>();
         let (there, back) = futures_channel::oneshot::channel::<u32>();
         let foreign = thread::spawn(move || sender.send(7));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_fire_in_order_while_the_background_goes_on() {
+    fn timers_fire_in_order_while_the_background_runs() {
         let timers = Timers::default();
         let order = Rc::new(RefCell::new(Vec::new()));
         let members = [3u64, 1, 2].map(|millis| -> Member<()> {

@@ -1,6 +1,6 @@
-//! The two ways into the client: on a shard, or from another thread.
+//! What the callers send to: a shard, or a client from another thread.
 //!
-//! Callers are written once, against [`Door`].
+//! Callers are written once, against [`Target`].
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use super::crew::Timers;
 use super::wire::{Received, millis};
 use crate::{Client, ClientReply, Cmd, FromReply, Reply, Result, Shard, cmd};
 
-/// Where a caller hands its commands in. A command is queued when its method is called.
+/// Where a caller sends its commands. A command is queued when its method is called.
 pub(crate) trait Door: 'static {
-    /// Whether replies come in while their caller runs. If they do not, those of a batch that were
-    /// there at the same look came at the same time.
+    /// Whether replies arrive on another thread while the caller runs. If they do not, all replies of a batch that are
+    /// ready at the same poll arrived at the same time.
     const ON_OTHER_THREADS: bool;
 
-    /// The wait for a reply.
+    /// The future of a reply.
     type Reply<T: FromReply>: Future<Output = Result<T>> + Unpin;
 
     fn get(&self, key: &[u8]) -> Self::Reply<Option<Bytes>>;
-    /// With `ttl` the value stays for so long.
+    /// Writes a value that expires after `ttl`, if there is one.
     fn set(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Self::Reply<()>;
     fn incr(&self, key: &[u8]) -> Self::Reply<i64>;
-    /// Any command; of its reply only its size is told, and whether it is null.
+    /// Sends any command; only the size of its reply is kept, and whether it is null.
     fn run(&self, command: &Cmd) -> Self::Reply<Received>;
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
-    /// Live connections behind this door, where it can know of them.
+    /// Live connections of this target, if it can count them.
     fn connections(&self) -> Option<usize>;
 }
 
@@ -67,7 +67,7 @@ impl Door for Shard {
     }
 }
 
-/// A handle of a caller outside the shards.
+/// A handle for a caller that runs outside the shards.
 pub(crate) struct ClientDoor {
     client: Client,
     timers: Timers,

@@ -1,4 +1,4 @@
-//! One thread of callers: starts them together, hands out what they record, waits for them.
+//! One thread of callers: it starts them together, hands their measurements to the collector, and waits for them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,19 +15,19 @@ use super::recorder::{Interval, Recorder};
 use super::verify::Findings;
 use crate::{Client, Shard};
 
-/// What one thread of callers brings home.
+/// What one thread of callers returns.
 #[derive(Debug)]
 pub(crate) struct Driven {
-    /// When the last command was completed.
+    /// When the last command completed.
     pub(crate) at: Instant,
     pub(crate) findings: Option<Findings>,
-    /// CPU time of the callers' thread, while it was measured.
+    /// CPU time of the callers' thread during the measured time.
     pub(crate) cpu: Duration,
-    /// Commands of an open loop that were due and that nobody was free to send.
+    /// Commands of an open loop that were due and that no caller was free to send.
     pub(crate) unsent: u64,
 }
 
-/// Runs the callers of one shard, on it; `number` is its own among those of all servers.
+/// Runs the callers of one shard, on its thread. `number` is the shard's number among those of all clients.
 pub(crate) async fn on_shard(
     shard: Shard,
     number: usize,
@@ -38,7 +38,7 @@ pub(crate) async fn on_shard(
     let overlap = watch.overlap(Some(number));
     let crew = Crew::new(plan, overlap, number, begin);
     let callers: Vec<_> = (0..crew.plan().workload.tasks)
-        // A clone of the handle is bound to the next connection of the pool.
+        // Each clone of the handle is bound to the next connection of the pool.
         .map(|task| glommio::spawn_local(crew.caller(shard.clone(), task).run()))
         .collect();
     let watch = glommio::spawn_local(crew.clone().watch(shard));
@@ -58,7 +58,7 @@ pub(crate) fn on_thread(
     thread: usize,
     begin: Instant,
 ) -> Driven {
-    // Each handle is bound to a shard of its own, which only the client knows.
+    // Each handle is bound to one shard, and only the client knows which one.
     let crew = Crew::new(plan, watch.overlap(None), thread, begin);
     let timers = Timers::default();
     let door = || ClientDoor::new(client.clone(), timers.clone());
@@ -69,16 +69,16 @@ pub(crate) fn on_thread(
     crew.finish(finished)
 }
 
-/// The callers of one thread, and how their records get out.
+/// The callers of one thread, with the channel on which empty recordings come back from the collector.
 #[derive(Debug, Clone)]
 struct Crew {
     common: Common,
     thread: usize,
     back: mpsc::Sender<Box<Interval>>,
     returned: Rc<mpsc::Receiver<Box<Interval>>>,
-    /// Until when was handed out what has been recorded.
+    /// When the last recording was handed to the collector.
     handed_out: Rc<Cell<Instant>>,
-    /// CPU time of the thread, before it was measured.
+    /// CPU time of the thread at the start of the measured time.
     cpu_before: Rc<Cell<Duration>>,
 }
 
@@ -93,11 +93,11 @@ impl Crew {
             plan,
         };
         if common.plan.is_stopped() {
-            // The user did not wait for the end of loading: the keys are not what they should be.
+            // The user stopped the run while the keys were written, so some keys may be missing.
             common.gate.close();
         }
         let (back, returned) = mpsc::channel();
-        // The first exchange finds an empty interval ready.
+        // The first exchange finds an empty recording ready.
         let _ = back.send(Box::new(Interval::new(open_loop, common.plan.kinds.names().len())));
         let cpu_before = Rc::new(Cell::new(thread_cpu()));
         let handed_out = Rc::new(Cell::new(common.gate.measured_from()));
@@ -113,8 +113,8 @@ impl Crew {
         Caller::new(door, self.common.clone(), number as u64)
     }
 
-    /// Goes on for as long as the callers do: looks for the user's wish to stop, and hands out
-    /// what was recorded at each tick.
+    /// Runs until the callers have finished. It checks whether the user stops the run, and hands the recording to the
+    /// collector at each tick.
     async fn watch(self, door: impl Door) {
         let from = self.common.gate.measured_from();
         while let Some(wait) = from.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
@@ -137,7 +137,7 @@ impl Crew {
         }
     }
 
-    /// Closes the gate if the user wants that.
+    /// Stops the callers if the user stopped the run.
     fn look(&self) {
         if self.plan().is_stopped() {
             self.common.gate.close();

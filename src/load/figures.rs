@@ -1,4 +1,4 @@
-//! The parts of a report that count things.
+//! The parts of a report that consist of counts.
 
 use serde::Serialize;
 
@@ -12,54 +12,54 @@ use super::moves::Moving;
 pub enum LoopKind {
     /// Each caller waits for its reply before it sends again.
     Closed,
-    /// Commands are due at fixed times, whatever the replies do.
+    /// Commands have intended times, which do not depend on the replies.
     Open,
 }
 
-/// What an open loop asked for, beside what it got.
+/// The load that an open loop offered.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Offered {
-    /// Commands that were due, a second.
+    /// Commands that were due per second.
     pub per_second: f64,
-    /// Commands that were due and never sent, because every caller was still waiting when the run ended. They are in
-    /// no percentile: if there are many, more callers are needed, or the endpoint cannot keep up.
+    /// Commands that were scheduled but never sent, because every caller was still waiting when the run ended. No
+    /// percentile contains them. If there are many, use more callers, or a lower rate if the endpoint cannot keep up.
     pub unsent: u64,
 }
 
-/// How many commands came to which end.
+/// How many commands had which outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Commands {
-    /// Commands handed to the client.
+    /// Commands passed to the client.
     pub issued: u64,
-    /// Of these, commands that were sent in the warm-up and ended after it. They count with their whole latency, because
-    /// a stall at the edge of the warm-up would otherwise be missing.
+    /// Of these, commands that were sent during the warm-up and ended after it. They count with their whole latency;
+    /// otherwise a stall at the end of the warm-up would not show.
     pub from_warm_up: u64,
-    /// Commands that got a reply that is not an error.
+    /// Commands that got a reply other than an error.
     pub answered: u64,
-    /// Commands that did not.
+    /// Commands that failed.
     pub failed: u64,
     /// Failed commands that may have been executed.
     pub ambiguous: u64,
-    /// Failed commands whose reply did not come in time.
+    /// Failed commands whose reply did not arrive in time.
     pub timed_out: u64,
     /// `GET`s that found no value.
     pub missing: u64,
 }
 
-/// The outcome of checking every reply.
+/// The result of checking every reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Verified {
     /// Checks made.
     pub checked: u64,
-    /// Checks that did not hold.
+    /// Checks that failed.
     pub mismatched: u64,
-    /// The first few that did not, in words.
+    /// The texts of the first few failures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
-    /// The counter that every caller increments now and then.
+    /// The audit of the counter that every caller increments.
     pub audit: Audit,
 }
 
@@ -76,64 +76,65 @@ pub struct Audit {
     pub counter: Option<u64>,
 }
 
-/// The maintenance that a run has seen.
+/// The maintenance that the client saw during a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Observed {
-    /// Notifications received, every copy counted.
+    /// Notifications received, including duplicates.
     pub notifications: u64,
-    /// Of these, copies of one that was known already.
+    /// Of these, duplicates of an earlier one.
     pub duplicates: u64,
-    /// Pushes named like a notification that could not be read.
+    /// Push messages with the name of a notification that could not be parsed.
     pub malformed: u64,
-    /// Connections that were replaced, or not, before their server closed them.
+    /// The handoffs of connections to their successors.
     pub handoffs: Handoffs,
-    /// How long those that succeeded took.
+    /// Duration of the successful handoffs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handoff_duration_us: Option<Spread>,
-    /// What the endpoints in this process announced.
+    /// The `MOVING`s that the in-process endpoints announced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub movings: Vec<Moving>,
 }
 
 impl Observed {
-    /// Whether there is anything to tell.
+    /// Whether the client saw no maintenance.
     pub fn is_empty(&self) -> bool {
         *self == Observed::default()
     }
 }
 
-/// How many handoffs came to which end.
+/// How many handoffs had which outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Handoffs {
-    /// All connections at each `MOVING` that was rehearsed; absent if none was, or none is followed.
+    /// The number of connections times the number of rehearsed `MOVING`s; absent if none was rehearsed, or the client
+    /// does not follow them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<u64>,
     /// Handoffs whose successor was dialed.
     pub started: u64,
-    /// Those whose successor took over.
+    /// Handoffs whose successor took over.
     pub succeeded: u64,
-    /// Those that ended otherwise.
+    /// Handoffs that failed.
     pub failed: u64,
-    /// Those that a newer announcement took the place of, which are not among the failed.
+    /// Handoffs that a newer announcement replaced; they are not counted as failed.
     pub superseded: u64,
 }
 
 impl Handoffs {
-    /// Whether each that was expected has succeeded.
+    /// Whether all expected handoffs succeeded.
     pub fn are_complete(&self) -> bool {
         self.expected.is_none_or(|expected| self.succeeded >= expected)
     }
 }
 
-/// What one of several servers did.
+/// The part of one of several servers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServerReport {
-    /// Where it is, without secrets.
+    /// The endpoint, without credentials.
     pub endpoint: String,
-    /// Commands that were sent to it, or due and never sent.
+    /// Commands that were sent to it, or scheduled but never sent.
     pub offered: u64,
     /// Answered commands.
     pub commands: u64,
@@ -141,14 +142,14 @@ pub struct ServerReport {
     pub throughput_per_second: f64,
 }
 
-/// What one shard did.
+/// The part of one shard.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ShardReport {
     /// The core it is pinned to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub core: Option<usize>,
-    /// Answered commands; absent when the callers were not on the shard.
+    /// Answered commands; absent if the callers did not run on the shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commands: Option<u64>,
     /// Answered commands per second.
@@ -157,7 +158,7 @@ pub struct ShardReport {
     /// The part of the time in which its thread ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_share: Option<f64>,
-    /// The part of the time in which its thread could have run, and waited for its core.
+    /// The part of the time in which its thread was runnable but waited for its core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_queue_wait_share: Option<f64>,
 }

@@ -1,7 +1,7 @@
-//! How well draws fit a distribution, for the tests of everything that draws. A misfit beyond its limit is seen by
-//! chance once in ten thousand seeds; the seeds of the tests are fixed, so they do not change their minds.
+//! Goodness-of-fit tests, for the tests of all samplers. A correct sampler exceeds a limit with one seed in ten
+//! thousand; the tests have fixed seeds, so their results do not change.
 
-/// Pearson's statistic of `samples` draws against the probabilities of the places that they may fall into.
+/// Pearson's chi-square statistic of `samples` samples against the probabilities of their bins.
 pub(crate) fn chi_square(probabilities: &[f64], samples: u32, mut draw: impl FnMut() -> usize) -> f64 {
     let mut seen = vec![0u32; probabilities.len()];
     for _ in 0..samples {
@@ -17,8 +17,8 @@ pub(crate) fn chi_square_limit(freedom: usize) -> f64 {
     k * (1.0 - 2.0 / (9.0 * k) + 3.719 * (2.0 / (9.0 * k)).sqrt()).powi(3)
 }
 
-/// The statistic of Kolmogorov and Smirnov: how far the draws are from `below`, which says what share of
-/// them should be below a number.
+/// The Kolmogorov-Smirnov statistic: the largest distance between the samples and their cumulative distribution
+/// `below`.
 pub(crate) fn ks_statistic(draws: &mut [f64], below: impl Fn(f64) -> f64) -> f64 {
     draws.sort_by(f64::total_cmp);
     let count = draws.len() as f64;
@@ -30,12 +30,12 @@ pub(crate) fn ks_statistic(draws: &mut [f64], below: impl Fn(f64) -> f64) -> f64
     draws.iter().enumerate().map(distance).fold(0.0, f64::max)
 }
 
-/// Its 99.99 % quantile for many draws: the root of `ln(2 / 0.0001) / 2n`.
+/// The 99.99 % quantile of the Kolmogorov-Smirnov statistic for many samples: the root of `ln(2 / 0.0001) / 2n`.
 pub(crate) fn ks_limit(draws: usize) -> f64 {
     ((2.0f64 / 0.0001).ln() / (2.0 * draws as f64)).sqrt()
 }
 
-/// The share of the normal distribution that is below `x`, by Simpson's rule from 0.
+/// The cumulative normal distribution at `x`, by Simpson's rule from 0.
 pub(crate) fn normal_below(x: f64) -> f64 {
     const STEPS: u32 = 200;
     let density = |t: f64| (-t * t / 2.0).exp() / std::f64::consts::TAU.sqrt();
@@ -49,7 +49,7 @@ pub(crate) fn normal_below(x: f64) -> f64 {
 }
 
 #[test]
-fn the_normal_distribution_is_the_one_of_the_tables() {
+fn normal_below_matches_published_tables() {
     for (x, below) in [(0.0, 0.5), (1.0, 0.841_344_746), (-1.96, 0.024_997_895), (3.0, 0.998_650_102)] {
         assert!((normal_below(x) - below).abs() < 1e-8, "{x}: {}", normal_below(x));
     }

@@ -1,4 +1,4 @@
-//! The clients of a run, one for each server, with their shards numbered through.
+//! The clients of a run, one for each server; their shards are numbered across all of them.
 
 use std::future::Future;
 use std::thread;
@@ -13,11 +13,11 @@ pub(crate) struct Fleet<'a> {
     clients: &'a [Client],
 }
 
-/// One client of a fleet.
+/// One of the clients.
 #[derive(Clone, Copy)]
 pub(crate) struct Member<'a> {
     pub(crate) client: &'a Client,
-    /// The number of its first shard among all.
+    /// The number of its first shard among the shards of all clients.
     pub(crate) first: usize,
     pub(crate) shards: usize,
 }
@@ -35,7 +35,7 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// Shards of all clients.
+    /// The number of shards of all clients.
     pub(crate) fn shards(self) -> usize {
         self.members().map(|member| member.shards).sum()
     }
@@ -44,8 +44,8 @@ impl<'a> Fleet<'a> {
         self.members().map(|member| member.shards * member.client.config().connections_per_shard()).sum()
     }
 
-    /// Runs a closure on every shard of every client at the same time, with its number among all, and waits for the
-    /// futures that it returns. The results are in the order of the numbers.
+    /// Runs a closure on every shard of every client at the same time, and waits for the futures that it returns. The
+    /// closure receives the shard's number among all. The results are in the order of these numbers.
     pub(crate) fn on_each_shard<F, Fut, T>(self, run: F) -> std::result::Result<Vec<T>, LoadError>
     where
         F: Fn(usize, Shard) -> Fut + Clone + Send + 'static,

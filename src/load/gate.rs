@@ -1,7 +1,8 @@
-//! When a shard's callers may send, from when on it counts, and when they must stop.
+//! The send budget of one thread of callers: when they may send, from when on commands are measured, and when the
+//! callers stop.
 //!
-//! One gate for each thread of callers, of plain cells: a caller compares a time that it has read
-//! anyway with the deadline, and takes its commands from the thread's own share.
+//! Each thread has its own budget, of plain cells. A caller compares the deadline with a clock reading that it needs
+//! anyway, and takes its commands from the thread's own share.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::pacer::Pacer;
 use super::workload::{Limit, Workload};
 
-/// A run without a time limit ends long before this.
+/// A run that is limited by a number of commands ends long before this.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 #[derive(Debug)]
@@ -17,14 +18,14 @@ pub(crate) struct Gate {
     begin: Instant,
     measured_from: Instant,
     deadline: Cell<Instant>,
-    /// When the user had enough, if that was before the end.
+    /// When the user stopped the run, if that was before its end.
     stopped: Cell<Option<Instant>>,
     left: Cell<u64>,
     pacer: Option<RefCell<Pacer>>,
 }
 
 impl Gate {
-    /// The gate of thread `part` of `parts`, whose callers begin at `begin`, to warm up if that is wanted.
+    /// The budget of thread `part` of `parts`. Its callers begin at `begin`, with the warm-up if there is one.
     pub(crate) fn new(workload: &Workload, begin: Instant, part: usize, parts: usize) -> Gate {
         let (length, left) = match workload.limit {
             Limit::Duration(duration) => (duration.min(FOREVER), u64::MAX),
@@ -47,7 +48,8 @@ impl Gate {
         self.begin
     }
 
-    /// A command that ends before this only warms up. One that ends later counts, also if it was sent before.
+    /// A command that ends before this time belongs to the warm-up. One that ends later is measured, even if it was
+    /// sent before.
     pub(crate) fn measured_from(&self) -> Instant {
         self.measured_from
     }
@@ -56,7 +58,7 @@ impl Gate {
         now >= self.deadline.get()
     }
 
-    /// Lets nobody pass any more.
+    /// Stops the callers: no command is sent any more.
     pub(crate) fn close(&self) {
         if self.stopped.get().is_none() {
             self.stopped.set(Some(Instant::now()));
@@ -64,8 +66,8 @@ impl Gate {
         self.deadline.set(self.begin);
     }
 
-    /// Takes up to `wanted` commands, to be sent at `at`, from what is left of the thread's share. Those that are sent in
-    /// the warm-up are not part of it, unless they end after it.
+    /// Takes up to `wanted` commands from the rest of the thread's share, to be sent at `at`. Commands that are sent
+    /// during the warm-up are not part of the share, unless they end after it.
     pub(crate) fn take(&self, wanted: usize, at: Instant) -> usize {
         if at < self.measured_from {
             return wanted;
@@ -77,18 +79,19 @@ impl Gate {
         taken as usize
     }
 
-    /// So many commands that were sent in the warm-up have ended after it, and are part of the share.
+    /// Deducts commands that were sent during the warm-up and ended after it: they are measured, so they are part of
+    /// the share.
     pub(crate) fn carried_over(&self, commands: u64) {
         self.left.set(self.left.get().saturating_sub(commands));
     }
 
-    /// The intended time of the next batch in an open loop, whenever that is.
+    /// The intended time of the next batch of an open loop; `None` in a closed loop.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
         let due = self.pacer.as_ref()?.borrow_mut().next();
         Some(self.begin + due.min(FOREVER))
     }
 
-    /// Commands of an open loop that were due while it was measured, and that no caller was free to send.
+    /// Commands of an open loop that were due in the measured time and that no caller was free to send.
     pub(crate) fn unsent(&self) -> u64 {
         let Some(pacer) = &self.pacer else { return 0 };
         let end = self.stopped.get().unwrap_or(self.deadline.get());
@@ -97,7 +100,7 @@ impl Gate {
     }
 }
 
-/// The share of `part` of `parts`: all shares add up, and differ by one at most.
+/// The share of `part` of `parts`. All shares add up to the whole, and differ by one at most.
 fn share(whole: u64, part: usize, parts: usize) -> u64 {
     let (part, parts) = (part as u64, parts.max(1) as u64);
     whole / parts + u64::from(part < whole % parts)
@@ -118,17 +121,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_gives_out_its_share_and_no_more() {
+    fn a_budget_hands_out_its_share_only() {
         let workload = Workload { limit: Limit::Requests(10), warm_up: SECOND, ..Workload::default() };
         let begin = Instant::now();
         let gate = Gate::new(&workload, begin, 0, 1);
         let warming = begin + SECOND / 2;
-        assert_eq!([gate.take(40, begin), gate.take(40, warming)], [40, 40], "it does not count yet");
+        assert_eq!([gate.take(40, begin), gate.take(40, warming)], [40, 40], "the warm-up does not count");
         let measured = gate.measured_from();
         assert_eq!(measured, begin + SECOND);
         gate.carried_over(1);
         let taken = [4, 4, 4, 4].map(|wanted| gate.take(wanted, measured));
-        assert_eq!(taken, [4, 4, 1, 0], "one was on its way, and counts");
+        assert_eq!(taken, [4, 4, 1, 0], "one was in flight, and counts");
         gate.carried_over(5);
         assert_eq!(gate.take(1, measured), 0);
         assert!(!gate.is_closed(begin + SECOND * (1 << 20)));
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_closes_at_its_time_or_when_told() {
+    fn a_budget_ends_at_its_deadline_or_when_stopped() {
         let limit = Limit::Duration(SECOND * 3);
         let workload = Workload { limit, warm_up: SECOND * 2, rate: Some(10), ..Workload::default() };
         let begin = Instant::now();
@@ -149,18 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_and_not_sent_is_counted_where_it_is_measured() {
+    fn unsent_commands_count_in_the_measured_time_only() {
         let limit = Limit::Duration(SECOND * 3);
         let workload = Workload { limit, warm_up: SECOND * 2, rate: Some(10), ..Workload::default() };
         let gate = Gate::new(&workload, Instant::now(), 0, 1);
         assert_eq!(gate.unsent(), 30);
         let taken = |count: usize| assert!((0..count).all(|_| gate.next_arrival().is_some()));
         taken(20);
-        assert_eq!(gate.unsent(), 30, "these warmed up");
+        assert_eq!(gate.unsent(), 30, "these were part of the warm-up");
         taken(29);
         assert_eq!(gate.unsent(), 1);
         taken(5);
-        assert_eq!(gate.unsent(), 0, "and the rest is due after the end");
+        assert_eq!(gate.unsent(), 0, "the rest is due after the end");
         let requests = Workload { limit: Limit::Requests(7), ..workload };
         let gate = Gate::new(&requests, Instant::now(), 0, 1);
         assert_eq!(gate.unsent(), 7);

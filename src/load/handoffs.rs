@@ -1,8 +1,7 @@
-//! When connections are handed off, as the shards' events tell it: which commands overlapped that, and how long each
-//! handoff took.
+//! Which commands overlap a handoff, and how long each handoff takes, from the events of the client's shards.
 //!
-//! A command overlapped a handoff if it was sent before the end of the last one and answered after it had begun:
-//! those that were in flight on the old connection are among them, and so are those that were held at the cut-over.
+//! A command overlaps a handoff if it was sent before the end of the last handoff and answered after its beginning.
+//! These are the commands that were in flight on the old connection, and those that waited at the cut-over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +13,14 @@ use super::recorder::{histogram, nanos};
 use super::windows::{Window, Windows};
 use crate::observe::{Event, HandoffResult};
 
-/// Listens to the events of a client's shards; see [`Config::on_event`](crate::Config::on_event).
+/// Follows the handoffs of a client from the events of its shards; see [`Config::on_event`](crate::Config::on_event).
 ///
-/// Give each event to [`HandoffWatch::note`], and the watch to [`run`](super::run()).
+/// Pass each event to [`HandoffWatch::note`], and the watch to [`run`](super::run()).
 #[derive(Debug)]
 pub struct HandoffWatch {
     epoch: Instant,
-    /// For each shard, and in the end for all of them, until when commands overlap a handoff: nanoseconds since the
-    /// epoch. 0: there was none so far; [`OPEN`]: one goes on.
+    /// For each shard, and in the last place for all shards: commands that were sent until this time overlap a handoff.
+    /// In nanoseconds since the epoch; 0: there was no handoff; [`OPEN`]: a handoff is in progress.
     until: Vec<Arc<AtomicU64>>,
     tally: Mutex<Tally>,
 }
@@ -30,16 +29,16 @@ const OPEN: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Tally {
-    /// Handoffs that go on: those of each shard, and in the end all.
+    /// Handoffs in progress: of each shard, and in the last place of all shards.
     open: Vec<usize>,
     succeeded: u64,
-    /// Of those that succeeded, in nanoseconds.
+    /// Durations of successful handoffs, in nanoseconds.
     durations: Histogram<u64>,
     windows: Windows,
 }
 
 impl HandoffWatch {
-    /// A watch over a client with so many shards.
+    /// A watch for a client with this many shards.
     pub fn new(shards: usize) -> HandoffWatch {
         HandoffWatch {
             epoch: Instant::now(),
@@ -53,7 +52,7 @@ impl HandoffWatch {
         }
     }
 
-    /// Something happened on a shard.
+    /// Notes an event of a shard.
     pub fn note(&self, shard: usize, event: &Event) {
         let all = self.until.len() - 1;
         if shard >= all {
@@ -87,34 +86,35 @@ impl HandoffWatch {
     fn end(&self, tally: &mut Tally, place: usize) {
         if let (Some(open), Some(until)) = (tally.open.get_mut(place), self.until.get(place)) {
             *open = open.saturating_sub(1);
-            // Stored under the lock: otherwise the end of one shard's could hide the beginning of another's.
+            // Stored while the lock is held: otherwise the end of one shard's handoff could overwrite the start of
+            // another's in the last place.
             if *open == 0 {
                 until.store(nanos(self.epoch.elapsed()).max(1), Ordering::Relaxed);
             }
         }
     }
 
-    /// Handoffs that succeeded so far.
+    /// The number of successful handoffs so far.
     pub(crate) fn succeeded(&self) -> u64 {
         self.tally().succeeded
     }
 
-    /// How long those that succeeded took, in nanoseconds.
+    /// Durations of the successful handoffs, in nanoseconds.
     pub(crate) fn durations(&self) -> Histogram<u64> {
         self.tally().durations.clone()
     }
 
-    /// The maintenance that there was so far.
+    /// The maintenance windows so far.
     pub(crate) fn windows(&self) -> Vec<Window> {
         self.tally().windows.all()
     }
 
-    /// The maintenance that goes on, or did since then.
+    /// The kind of the maintenance that is in progress, or was since `since`.
     pub(crate) fn lately(&self, since: Instant) -> Option<&'static str> {
         self.tally().windows.lately(since)
     }
 
-    /// For callers on this shard, or, without one, for callers whose commands go to any.
+    /// The overlap test for callers on this shard; without a shard, for callers whose commands go to any shard.
     pub(crate) fn overlap(&self, shard: Option<usize>) -> Overlap {
         let place = shard.unwrap_or(self.until.len() - 1);
         Overlap { epoch: self.epoch, until: self.until.get(place).cloned().unwrap_or_default() }
@@ -125,7 +125,7 @@ impl HandoffWatch {
     }
 }
 
-/// Tells the commands that overlapped a handoff.
+/// Decides whether a command overlapped a handoff.
 #[derive(Debug, Clone)]
 pub(crate) struct Overlap {
     epoch: Instant,
@@ -133,7 +133,7 @@ pub(crate) struct Overlap {
 }
 
 impl Overlap {
-    /// Whether a command did that was sent, or due, at `since` and is answered now.
+    /// Whether a command that was sent, or due, at `since` and is answered now overlapped a handoff.
     #[inline]
     pub(crate) fn holds(&self, since: Instant) -> bool {
         let until = self.until.load(Ordering::Relaxed);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn later() -> Instant {
-        // Later than everything that was noted, whatever the resolution of the clock.
+        // Later than every noted event, whatever the resolution of the clock.
         Instant::now() + Duration::from_secs(1)
     }
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_those_of_handoffs_that_succeeded() {
+    fn durations_include_successful_handoffs_only() {
         let watch = HandoffWatch::new(1);
         for (result, millis) in [(HandoffResult::Succeeded, 3), (HandoffResult::Superseded, 90)] {
             watch.note(0, &started());
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_nowhere_and_ends_of_nothing_change_nothing() {
+    fn unknown_shards_and_unmatched_ends_are_ignored() {
         let watch = HandoffWatch::new(1);
         watch.note(7, &started());
         assert!(!watch.overlap(None).holds(Instant::now()));

@@ -1,7 +1,7 @@
-//! A run as an HdrHistogram log, which HdrHistogram's own tools read: one line for each interval.
+//! A run as an HdrHistogram log with one line for each interval, for HdrHistogram's own tools.
 //!
-//! Values are nanoseconds, times are seconds since the start of the run, and the largest value of a line is told in
-//! milliseconds, all of which is what those tools expect where nothing else is said.
+//! Values are nanoseconds, times are seconds since the start of the run, and the maximum of a line is in milliseconds:
+//! the defaults of those tools.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 use super::report::Recorded;
 
-/// How many nanoseconds the largest value of a line is told in.
+/// The maximum of a line is written in units of this many nanoseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
 
-/// The content of the file; why not, in words, if it cannot be made.
+/// Returns the content of the file, or the text of an error.
 pub(crate) fn log(recorded: &Recorded) -> Result<Vec<u8>, String> {
     let (mut out, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
     let mut writer = IntervalLogWriterBuilder::new()
@@ -33,7 +33,7 @@ pub(crate) fn log(recorded: &Recorded) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// One histogram in the format of such a log's lines, in base 64.
+/// Encodes one histogram in base64, as in the lines of such a log.
 pub(crate) fn encoded(histogram: &Histogram<u64>) -> Result<String, String> {
     let (mut out, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
     IntervalLogWriterBuilder::new()
@@ -46,7 +46,7 @@ pub(crate) fn encoded(histogram: &Histogram<u64>) -> Result<String, String> {
     Ok(line.trim_end().rsplit(',').next().unwrap_or_default().to_owned())
 }
 
-/// Reads such a log back, for tests: the start and length of each line in seconds, and all histograms together.
+/// Reads such a log, for tests. Returns start and length of each line in seconds, and the sum of all histograms.
 #[cfg(test)]
 pub(crate) fn read(log: &[u8]) -> (Vec<(f64, f64)>, Histogram<u64>) {
     use hdrhistogram::serialization::Deserializer;
@@ -63,7 +63,7 @@ pub(crate) fn read(log: &[u8]) -> (Vec<(f64, f64)>, Histogram<u64>) {
     (times, all)
 }
 
-/// For tests alone: the crate that writes base 64 here does not hand it on.
+/// A decoder for tests: the crate that encodes base64 here does not export one.
 #[cfg(test)]
 fn from_base64(text: &str) -> Vec<u8> {
     const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -88,7 +88,7 @@ mod tests {
     use crate::load::timeline::Timeline;
 
     #[test]
-    fn what_is_read_back_is_what_was_recorded() {
+    fn a_log_reads_back_as_recorded() {
         let mut timeline = Timeline::new(Duration::from_millis(100), 1);
         timeline.began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (mut all, mut random) = (histogram(), fastrand::Rng::with_seed(3));
@@ -116,6 +116,6 @@ mod tests {
             assert_eq!(read.value_at_quantile(quantile), all.value_at_quantile(quantile));
         }
         assert_eq!(read.len(), 100_000);
-        assert!(encoded(&all).unwrap().starts_with("HISTFAAA"), "what every such text begins with");
+        assert!(encoded(&all).unwrap().starts_with("HISTFAAA"), "the magic prefix of the format");
     }
 }

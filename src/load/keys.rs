@@ -1,13 +1,13 @@
-//! Which key comes next: the distributions over a key space, and the text of a key.
+//! Which key comes next, and its text: the distributions of accesses over a key space.
 //!
-//! A [`KeyDistribution`] is what the user asked for; a [`KeyChooser`] is one caller's cheap,
-//! seedable stream of key numbers drawn from it. [`draws`](super::draws) says what a draw costs.
+//! A [`KeyDistribution`] is the user's choice. A [`KeyChooser`] is one caller's seeded stream of key numbers with that
+//! distribution. [`sampling`](super::sampling) documents the cost of a sample.
 
 use std::fmt;
 
 use super::draws::{Normal, Zipf};
 
-/// How the keys of a run are spread over the key space.
+/// How the accesses of a run are distributed over the key space.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum KeyDistribution {
@@ -19,26 +19,26 @@ pub enum KeyDistribution {
         /// The exponent: greater than 0; 0.99 is the classic choice for caches.
         exponent: f64,
     },
-    /// The middle of the key space is likeliest: the normal distribution, cut off at both ends.
+    /// The normal distribution around the middle of the key space, cut off at both ends.
     Gaussian {
-        /// The standard deviation in keys; `None`: a sixth of the key space, which puts 99.7 % of all accesses
-        /// inside of it before the ends are cut off.
+        /// The standard deviation in keys. `None`: a sixth of the key space, so that 99.7 % of the accesses fall into
+        /// it before the ends are cut off.
         deviation: Option<f64>,
     },
-    /// A hot set: the first keys of the key space get most of the accesses. Inside and outside of it every key is
+    /// A hot set: the first keys of the key space get most of the accesses. Inside and outside of the set every key is
     /// equally likely.
     Hot {
-        /// How many of the keys are hot, in percent: above 0, below 100. It is one key at least.
+        /// The size of the set in percent of the keys: above 0, below 100. The set has at least one key.
         keys: f64,
-        /// How many of the accesses they get, in percent: above 0, to 100.
+        /// The percentage of the accesses that the set gets: above 0, up to 100.
         share: f64,
     },
-    /// Each caller walks the whole key space in order, from its own starting point.
+    /// Each caller reads the whole key space in order, each from a different starting point.
     Sequential,
 }
 
 impl KeyDistribution {
-    /// The same over a part of the key space: `part` of its `whole` keys, evenly picked.
+    /// The same distribution over a subset: `part` of the `whole` keys, evenly spaced.
     pub(crate) fn over(self, part: u64, whole: u64) -> KeyDistribution {
         match self {
             KeyDistribution::Gaussian { deviation: Some(deviation) } => {
@@ -49,14 +49,14 @@ impl KeyDistribution {
         }
     }
 
-    /// What its numbers may be in a key space of `keys` keys, if they are not that.
+    /// The value that is out of range in a key space of `keys` keys, with the allowed range; `None` if all are valid.
     pub(crate) fn misfit(&self, keys: u64) -> Option<(String, String)> {
         let within = |number: f64, most: f64| number > 0.0 && number <= most;
         match *self {
             KeyDistribution::Zipf { exponent } if !within(exponent, ZIPF_EXPONENT_MAX) => {
                 Some((exponent.to_string(), format!("an exponent above 0, to {ZIPF_EXPONENT_MAX}")))
             }
-            // Were it wider, nearly all draws would fall outside of the key space and be drawn again.
+            // With a larger deviation nearly all samples would fall outside of the key space and be repeated.
             KeyDistribution::Gaussian { deviation: Some(wide) } if !within(wide, keys as f64) => Some((
                 wide.to_string(),
                 format!("a standard deviation above 0, to the {keys} keys that there are (--key-space)"),
@@ -72,10 +72,10 @@ impl KeyDistribution {
     }
 }
 
-/// The steepest Zipf distribution: beyond it everything is the first key.
+/// The largest Zipf exponent: above it nearly every access goes to the first key.
 pub const ZIPF_EXPONENT_MAX: f64 = 20.0;
 
-/// How many standard deviations the key space is wide, if nothing else is said.
+/// The default width of the key space in standard deviations.
 const DEVIATIONS: f64 = 6.0;
 
 impl fmt::Display for KeyDistribution {
@@ -102,7 +102,7 @@ pub(crate) enum KeyChooser {
 }
 
 impl KeyChooser {
-    /// A chooser over `size` keys; `part` of `parts` says where a sequential walk starts.
+    /// A chooser over `size` keys; `part` of `parts` sets the starting point of a sequential walk.
     pub(crate) fn new(distribution: KeyDistribution, size: u64, part: u64, parts: u64) -> Self {
         let size = size.max(1);
         match distribution {
@@ -115,7 +115,7 @@ impl KeyChooser {
             }
             KeyDistribution::Hot { keys, share } => {
                 let hot = ((size as f64 * keys / 100.0).ceil() as u64).clamp(1, size);
-                // With nothing outside of it, everything goes to the hot set.
+                // If the set is the whole key space, it gets every access.
                 let share = if hot == size { 1.0 } else { share / 100.0 };
                 KeyChooser::Hot { hot, size, share }
             }
@@ -150,7 +150,7 @@ impl KeyChooser {
     }
 }
 
-/// The text of a key, a prefix and twelve digits (as redis-benchmark writes it), rewritten in place.
+/// The text of a key: a prefix and twelve digits, as redis-benchmark writes it. It is rewritten in place.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyText {
     text: Vec<u8>,
@@ -159,7 +159,7 @@ pub(crate) struct KeyText {
 }
 
 impl KeyText {
-    /// That of the first key.
+    /// Starts with the text of the first key.
     pub(crate) fn new(prefix: &str, minimum: u64) -> KeyText {
         let mut text = prefix.as_bytes().to_vec();
         text.extend([b'0'; DIGITS]);
@@ -172,7 +172,7 @@ impl KeyText {
         &self.text
     }
 
-    /// The text of the key in this place of the key space; digits beyond the twelfth are dropped.
+    /// The text of the key at this place of the key space; digits beyond the twelfth are dropped.
     pub(crate) fn write(&mut self, place: u64) -> &[u8] {
         if let Some(digits) = self.text.last_chunk_mut::<DIGITS>() {
             write_digits(digits, self.minimum.saturating_add(place));
@@ -180,24 +180,24 @@ impl KeyText {
         &self.text
     }
 
-    /// The same for people.
+    /// The text of a key for messages.
     pub(crate) fn named(&self, place: u64) -> String {
         String::from_utf8_lossy(self.clone().write(place)).into_owned()
     }
 }
 
-/// What the names of keys begin with if nothing else is said.
+/// The default prefix of keys.
 pub const KEY_PREFIX: &str = "key:";
-/// The longest beginning of a key's name, in bytes.
+/// The longest prefix of keys, in bytes.
 pub const KEY_PREFIX_MAX: usize = 256;
 
-/// How many digits a key has.
+/// The number of digits of a key.
 pub(crate) const DIGITS: usize = 12;
 
-/// The largest key space that twelve digits can name.
+/// The largest key space that twelve digits can number.
 pub const KEY_SPACE_MAX: u64 = 1_000_000_000_000;
 
-/// Fills `out` with the decimal digits of `number`, zeros first.
+/// Fills `out` with the decimal digits of `number`, with leading zeros.
 pub(crate) fn write_digits(out: &mut [u8], mut number: u64) {
     for digit in out.iter_mut().rev() {
         // The remainder is below 10, so nothing is cut off.
@@ -213,14 +213,14 @@ mod tests {
 
     const SIZE: usize = 60;
 
-    /// Pearson's statistic of keys chosen out of [`SIZE`] against what should come.
+    /// Pearson's statistic of keys chosen out of [`SIZE`] against the expected probabilities.
     fn misfit(distribution: KeyDistribution, probabilities: &[f64]) -> f64 {
         let mut chooser = KeyChooser::new(distribution, SIZE as u64, 0, 1);
         let mut rng = fastrand::Rng::with_seed(11);
         chi_square(probabilities, 200_000, || chooser.next(&mut rng) as usize)
     }
 
-    /// What a normal distribution around the middle gives each key, with what is beyond the ends left out.
+    /// The probability of each key in a normal distribution around the middle, with the ends cut off.
     fn gaussian(deviation: f64) -> Vec<f64> {
         let below = |key: usize| normal_below((key as f64 - SIZE as f64 / 2.0) / deviation);
         let all = below(SIZE) - below(0);
@@ -241,7 +241,7 @@ mod tests {
             (KeyDistribution::Gaussian { deviation: None }, gaussian(10.0)),
             (wide, gaussian(25.5)),
             (KeyDistribution::Hot { keys: 10.0, share: 90.0 }, hot(6, 0.9)),
-            // Six keys and a bit are seven.
+            // 6.06 keys are rounded up to seven.
             (KeyDistribution::Hot { keys: 10.1, share: 2.5 }, hot(7, 0.025)),
         ] {
             let misfit = misfit(distribution, &probabilities);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_another_distribution_are_found_out() {
+    fn another_key_distribution_is_detected() {
         let nearly_even: Vec<f64> =
             (0..SIZE).map(|key| (1.0 + if key < 30 { 0.02 } else { -0.02 }) / SIZE as f64).collect();
         for (distribution, probabilities) in [
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_distribution_stays_inside_of_the_key_space() {
+    fn every_distribution_stays_in_the_key_space() {
         let mut rng = fastrand::Rng::with_seed(2);
         for size in [1, 2, 3, KEY_SPACE_MAX] {
             for distribution in [
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_make_no_sense_are_named_with_what_would() {
+    fn invalid_parameters_are_rejected_with_the_allowed_range() {
         for (distribution, named) in [
             (KeyDistribution::Zipf { exponent: f64::NAN }, "to 20"),
             (KeyDistribution::Gaussian { deviation: Some(0.0) }, "to the 100 keys"),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn sequential_walks_everything_from_each_callers_own_start() {
+    fn sequential_callers_start_at_different_keys() {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut second = KeyChooser::new(KeyDistribution::Sequential, 6, 1, 2);
         let walked: Vec<u64> = (0..7).map(|_| second.next(&mut rng)).collect();

@@ -1,8 +1,8 @@
-//! The kinds of commands that a run sends. Each has a number, by which what is measured of it is found without a look-up.
+//! The kinds of commands that a run sends. Each has a number, so measurements are found without a name lookup.
 
 use super::mix::Mix;
 
-/// The kinds of a run, by their numbers.
+/// The kinds of a run. A kind's number is its place in `names`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kinds {
     names: Vec<String>,
@@ -10,7 +10,7 @@ pub(crate) struct Kinds {
     of_share: Vec<usize>,
 }
 
-/// The numbers of what a mix of `SET` and `GET` sends; `INCR` is the audit's.
+/// The kinds of a mix of `SET` and `GET`; `INCR` belongs to the audit.
 pub(crate) const SET: usize = 0;
 pub(crate) const GET: usize = 1;
 pub(crate) const INCR: usize = 2;
@@ -32,7 +32,7 @@ impl Kinds {
         Kinds { names, of_share }
     }
 
-    /// The names, by the numbers.
+    /// The names of the kinds; the index is the number.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
@@ -42,13 +42,13 @@ impl Kinds {
         self.of_share.get(share).copied().unwrap_or_default()
     }
 
-    /// Whether a null from this kind of command says that it found nothing.
+    /// Whether a null reply to this kind of command means that the key was not found.
     pub(crate) fn looks_up(&self, kind: usize) -> bool {
         self.names.get(kind).is_some_and(|name| looks_up(name))
     }
 }
 
-/// Whether a command of this name reads a value that may not be there.
+/// Whether a command of this name reads a value that may be missing.
 pub(crate) fn looks_up(name: &str) -> bool {
     LOOK_UPS.contains(&name)
 }

@@ -1,4 +1,4 @@
-//! Latencies in the shape that is published: percentiles in microseconds, read from histograms of nanoseconds.
+//! Latencies as reports publish them: percentiles in microseconds, from histograms of nanoseconds.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
+    /// Reads a histogram of nanoseconds; `None` if it is empty.
     pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Latency> {
         if histogram.is_empty() {
             return None;
@@ -38,7 +38,7 @@ impl Latency {
     }
 }
 
-/// The median and the most of some times, in microseconds.
+/// The median and the maximum of some durations, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each name is its own description")]
@@ -48,14 +48,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Reads a histogram of nanoseconds; `None` if nothing is in it.
+    /// Reads a histogram of nanoseconds; `None` if it is empty.
     pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Spread> {
         let median = || micros(histogram.value_at_quantile(0.5));
         (!histogram.is_empty()).then(|| Spread { p50: median(), max: micros(histogram.max()) })
     }
 }
 
-/// Both in one; they have the same bounds, so there is no value that does not fit.
+/// The sum of two histograms; they have the same bounds, so every value fits.
 pub(super) fn together(one: &Histogram<u64>, other: &Histogram<u64>) -> Histogram<u64> {
     let mut both = one.clone();
     let added = both.add(other);

@@ -1,4 +1,5 @@
-//! What earlier runs left in the key space: values that the commands of a run cannot work on, and their removal.
+//! Keys that earlier runs left in the key space: finds those that the commands of a run would fail on, and removes the
+//! keys of a run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,40 +11,40 @@ use super::mix::Mix;
 use super::workload::Workload;
 use crate::{Client, Error, cmd};
 
-/// A key that holds what a command of the run cannot work on.
+/// A key with a value that a command of the run would fail on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leftover {
     /// The key's name.
     pub key: String,
-    /// The command's name.
+    /// The name of the command that would fail.
     pub command: String,
-    /// What the key holds.
+    /// A description of the key's value.
     pub holds: String,
 }
 
-/// What became of the keys of a run after it.
+/// The result of removing a run's keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Cleanup {
     /// Keys that were removed.
     pub removed: u64,
-    /// Why keys may be left; absent if all are removed.
+    /// Why some keys may remain; absent if all were removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What commands expect of the values of their keys.
+/// The value that a command needs at its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// A value of this type, by the name that `TYPE` has for it.
+    /// A value of this type, as `TYPE` names it.
     Type(&'static str),
-    /// A string that is a whole number.
+    /// A string that holds an integer.
     Number,
 }
 
-/// Looks at a sample of the key space, and finds a key that one of the run's commands would fail on. A run that loads
-/// the keys first overwrites them, and has none. A server that does not answer the questions is taken as it is.
+/// Checks a sample of the key space, and returns a key that one of the run's commands would fail on. A run that writes
+/// the keys first has no such key. If the server answers the checks with errors, the run starts anyway.
 ///
 /// Blocks the calling thread for a few round trips.
 pub fn leftover(client: &Client, workload: &Workload) -> Option<Leftover> {
@@ -59,7 +60,7 @@ pub fn leftover(client: &Client, workload: &Workload) -> Option<Leftover> {
     }
     let mut text = KeyText::new(&workload.key_prefix, workload.key_minimum);
     let keys: Vec<Vec<u8>> = sample(workload.key_space).map(|index| text.write(index).to_vec()).collect();
-    // All questions are on their way before the first answer is waited for.
+    // All requests are sent before the first reply is awaited.
     let types: Vec<_> =
         keys.iter().map(|key| client.run::<String>(&cmd("TYPE").arg(key.as_slice()))).collect();
     let heads: Vec<_> = keys.iter().map(|key| head(client, key)).collect();
@@ -68,7 +69,7 @@ pub fn leftover(client: &Client, workload: &Workload) -> Option<Leftover> {
         if kind == "none" {
             continue;
         }
-        // A server without GETRANGE cannot say; then the run finds out.
+        // Without GETRANGE the value cannot be checked here; the run reports errors then.
         let is_whole =
             |head: Vec<u8>| std::str::from_utf8(&head).is_ok_and(|head| head.parse::<i64>().is_ok());
         let is_number = head.map_or(true, is_whole);
@@ -78,7 +79,7 @@ pub fn leftover(client: &Client, workload: &Workload) -> Option<Leftover> {
         });
         if let Some((command, need)) = unmet {
             let holds = match need {
-                Need::Number if kind == "string" => "a string that is no whole number".to_owned(),
+                Need::Number if kind == "string" => "a string that is not an integer".to_owned(),
                 _ => format!("a value of the type {kind}"),
             };
             let key = String::from_utf8_lossy(key).into_owned();
@@ -88,12 +89,12 @@ pub fn leftover(client: &Client, workload: &Workload) -> Option<Leftover> {
     None
 }
 
-/// Enough of a value to see whether it is a number.
+/// The beginning of a value, long enough to see whether it is an integer.
 fn head(client: &Client, key: &[u8]) -> crate::ClientReply<Vec<u8>> {
     client.run(&cmd("GETRANGE").arg(key).arg(0).arg(NUMBER_LENGTH_MAX))
 }
 
-/// The first keys, which hot sets and small runs use, and as many spread over the whole.
+/// The first keys, which hot sets and small runs use, and as many spread over the rest.
 fn sample(keys: u64) -> impl Iterator<Item = u64> {
     let first = keys.min(SAMPLE);
     let step = (keys / SAMPLE).max(1);
@@ -127,11 +128,11 @@ fn need(command: &str) -> Option<Need> {
     }
 }
 
-/// Removes every key of the key space, and says how many there were. `observe` is told how many of the key space's
-/// keys were gone through. Blocks the calling thread until all are, or until `stop` becomes true.
+/// Removes every key of the key space, and returns how many existed. `observe` receives the number of keys that were
+/// processed. Blocks the calling thread until all are processed, or until `stop` becomes true.
 ///
 /// # Errors
-/// The first error of the server. Keys may be left then.
+/// The first error of the server. Some keys may remain then.
 pub fn cleanup(
     client: &Client,
     workload: &Workload,
@@ -158,13 +159,13 @@ pub fn cleanup(
     Ok(removed)
 }
 
-/// The largest key space that is cleaned up: more keys take more than some minutes.
+/// The largest key space that is cleaned up: removing more keys takes longer than a few minutes.
 pub const CLEANUP_KEYS_MAX: u64 = 100_000_000;
-/// A signed 64-bit number has at most so many digits and a sign.
+/// The length of the longest signed 64-bit integer.
 const NUMBER_LENGTH_MAX: i64 = 20;
-/// How many of the first keys are looked at, and how many of the others.
+/// How many of the first keys are checked, and how many of the rest.
 const SAMPLE: u64 = 32;
-/// Keys of one `UNLINK`: few enough that the server is not kept from others.
+/// Keys of one `UNLINK`: few enough that the server stays responsive to other clients.
 const BATCH: u64 = 500;
 const BATCHES_TOGETHER: usize = 16;
 

@@ -10,9 +10,9 @@ use super::values::{Signature, mix};
 use super::verify::{LOADED, Slice};
 use crate::Error;
 
-/// How many keys one handle has on their way at a time, and how many bytes of values.
+/// The largest number of keys that one handle writes at a time, and the largest sum of their values in bytes.
 const BATCH: (usize, usize) = (256, 4 << 20);
-/// How often a batch is tried in all. A `SET` of the same value may be repeated at will.
+/// Attempts for a batch. A `SET` of the same value is idempotent, so it may be repeated.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -51,7 +51,7 @@ struct Loader {
 }
 
 impl Loader {
-    /// Writes `keys` and leaves those that failed, with one of the errors.
+    /// Writes `keys`, leaves those that failed in it, and returns one of the errors.
     async fn write(&mut self, door: &impl Door, keys: &mut Vec<u64>) -> Option<Error> {
         let replies: Vec<_> = keys.drain(..).map(|key| (key, self.set(door, key))).collect();
         let mut failure = None;

@@ -1,9 +1,9 @@
-//! What the machine did while a run lasted. A machine that stands still, or runs other threads instead, makes latencies
-//! that look like the server's.
+//! Host statistics of a run. A machine that is suspended, or runs other threads, causes latencies that look like the
+//! server's.
 //!
-//! A thread that does nothing but sleep notes how late it wakes. Where nothing else is in its way, it is as late as the
-//! machine was away. The shards' threads say how long they could have run and waited for their cores, and the kernel
-//! says which part of the CPU time its hypervisor gave to others.
+//! A thread that only sleeps measures how late it wakes: about as long as the machine was suspended or busy. The kernel
+//! reports how long the shards' threads were runnable but waited for their cores, and how much CPU time the hypervisor
+//! gave to other machines.
 
 mod blame;
 mod pauses;
@@ -23,32 +23,33 @@ pub(crate) use threads::{ThreadTimes, thread_times};
 
 use super::latency::round;
 
-/// What the machine did while a run was measured. Shares are of one: 0.5 is half. What could not be read is absent.
+/// Host statistics of the measured time. Shares are fractions of 1. Values that could not be read are absent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Machine {
-    /// The most that a thread that only sleeps woke too late.
+    /// The longest delay of the wake-up of a thread that only sleeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_max_us: Option<f64>,
-    /// When that began, since the start.
+    /// When that delay began, since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_max_at_seconds: Option<f64>,
-    /// The part of the run that its pauses of 10 ms and more took together.
+    /// The part of the run that all pauses of 10 ms or more took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_share: Option<f64>,
-    /// How much of the time a shard's thread could have run, and waited for its core: of the shard that waited most.
+    /// The part of the time in which a shard's thread was runnable but waited for its core, of the shard that waited
+    /// longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_queue_wait_share: Option<f64>,
     /// The part of all CPU time that the hypervisor gave to other machines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steal_share: Option<f64>,
-    /// What of the above makes the figures the machine's, and not the server's.
+    /// The disturbances that make the measurements describe the machine instead of the server.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disturbances: Vec<Disturbance>,
 }
 
 impl Machine {
-    /// `waited` is the run-queue wait of each shard, and `longest_us` the longest latency of the run.
+    /// `waited`: the run-queue wait of each shard. `longest_us`: the longest latency of the run.
     pub(crate) fn new(
         slept: Option<&Slept>,
         waited: impl Iterator<Item = f64>,
@@ -68,7 +69,7 @@ impl Machine {
         machine
     }
 
-    /// The longest pause in microseconds, if it was long enough to explain that something came too late.
+    /// The longest pause in microseconds, if it was long enough to explain a missed deadline.
     pub fn long_pause_us(&self) -> Option<f64> {
         self.pause_max_us.filter(|pause| *pause >= PAUSE_LONG.as_micros() as f64)
     }
@@ -76,7 +77,7 @@ impl Machine {
 
 #[cfg(all(test, feature = "cli"))]
 impl Machine {
-    /// One that stood still, for tests of what shows it.
+    /// A machine with a long pause, for tests of code that displays it.
     pub(crate) fn example() -> Machine {
         let mut machine = Machine {
             pause_max_us: Some(3_200_000.0),
@@ -95,7 +96,7 @@ fn share(part: Duration, whole: Duration) -> f64 {
     round((part.as_secs_f64() / whole.as_secs_f64()).min(1.0), 4)
 }
 
-/// Starts to watch the machine at `from`.
+/// Starts to measure pauses at `from`.
 pub(crate) fn watch(from: Instant) -> Option<Sleeper> {
     Sleeper::start(from)
 }
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_is_put_into_shares() {
+    fn readings_become_shares() {
         let mut pauses = Pauses::default();
         pauses.note(Duration::from_millis(4100), Duration::from_millis(2000));
         let slept = Slept { pauses, steal_share: Some(0.012_34) };
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_absent() {
+    fn unreadable_values_are_absent() {
         let machine = Machine::new(None, std::iter::empty(), Duration::from_secs(1), None);
         assert_eq!(machine, Machine::default());
         assert_eq!(machine.long_pause_us(), None);

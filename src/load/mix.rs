@@ -1,4 +1,4 @@
-//! Which commands a run sends, and in which proportion.
+//! Which commands a run sends, and in which proportions.
 
 use std::fmt;
 
@@ -15,26 +15,26 @@ pub enum Mix {
         /// The share of `GET`.
         get: u32,
     },
-    /// Commands of the user's own, at random in proportion to their shares.
+    /// The user's own commands, at random in proportion to their ratios.
     Commands(Vec<Share>),
 }
 
-/// One of several commands, and how often it is sent.
+/// One of the user's own commands with its weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
     /// The command.
     pub command: Template,
-    /// How often, beside the others: 1 to [`COMMAND_RATIO_MAX`].
+    /// The weight relative to the other commands: 1 to [`COMMAND_RATIO_MAX`].
     pub ratio: u32,
 }
 
 /// The most different commands that one run sends.
 pub const COMMANDS_MAX: usize = 64;
-/// The largest share that one of several commands may have.
+/// The largest weight of one command.
 pub const COMMAND_RATIO_MAX: u32 = 1_000_000;
 
 impl Mix {
-    /// Whether the run means something only if the keys hold values.
+    /// Whether the commands read values, so that the run is meaningful only if the keys exist.
     pub fn reads(&self) -> bool {
         match self {
             Mix::Ratio { get, .. } => *get > 0,
@@ -44,7 +44,7 @@ impl Mix {
         }
     }
 
-    /// Chooses one of the commands, with its place among them; `None` if there is none, as in a mix of `SET` and `GET`.
+    /// Chooses one of the commands, and returns it with its index; `None` in a mix of `SET` and `GET`.
     pub(crate) fn choose(&self, rng: &mut fastrand::Rng) -> Option<(usize, &Template)> {
         let Mix::Commands(shares) = self else { return None };
         if let [only] = shares.as_slice() {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_come_in_their_proportion_and_in_no_other() {
+    fn commands_are_chosen_by_their_ratios_only() {
         let mix = mix(&[("GET {key}", 7), ("SET {key} {value}", 2), ("INCR n", 1)]);
         let names = ["GET", "SET", "INCR"];
         for (expected, fits) in [([0.7, 0.2, 0.1], true), ([0.69, 0.2, 0.11], false)] {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn one_reader_is_enough() {
+    fn a_mix_with_one_reader_reads() {
         assert!(mix(&[("PING", 1), ("get {key}", 1)]).reads());
         assert!(!mix(&[("PING", 1), ("LPUSH {key} x", 1)]).reads());
     }

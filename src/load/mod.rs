@@ -1,36 +1,36 @@
-//! Generated load, and the report of what it measured.
+//! Load generation, and the report of what a run measured.
 //!
-//! A [`Workload`] says what to send; [`run()`] sends it through a [`Client`](crate::Client) and
-//! returns a [`Report`]. `hitless bench` is this module and a command line.
+//! A [`Workload`] says what to send. [`run()`] sends it through a [`Client`](crate::Client) and returns a [`Report`].
+//! `hitless bench` is this module with a command line.
 //!
 //! # What the latencies mean
 //!
-//! In a **closed loop** (the default) each caller sends its next command when its last one is
-//! answered. The throughput is then the most that so many callers can get, but a stall of the
-//! endpoint also stops the callers, so the commands that would have suffered are never sent and
-//! are missing in the percentiles. This is known as coordinated omission.
+//! In a **closed loop** (the default) each caller sends its next command when its last one is answered. The throughput
+//! is then the most that so many callers can reach. A stall of the endpoint also stops the callers: the commands that
+//! would have suffered are never sent, and the percentiles do not contain them. This is known as coordinated omission.
 //!
-//! In an **open loop** ([`Workload::rate`]) commands are due at times of their own ([`Arrivals`]), whatever the
-//! replies do, and latency counts from the intended time. A stall shows in every command that was
-//! due in it. What was due and never sent, because every caller was still waiting at the end, has no latency;
-//! [`Offered`] counts it.
+//! In an **open loop** ([`Workload::rate`]) each command has an intended time ([`Arrivals`]) that does not depend on
+//! the replies, and its latency counts from that time. A stall shows in every command that was due during it. Commands
+//! that were scheduled but never sent, because every caller was still waiting at the end of the run, have no latency;
+//! [`OfferedLoad`] counts them.
 //!
-//! Percentiles hold the commands that were answered. [`Report::latency_with_failures_us`] holds the failed ones too, each
-//! at the time that it took. A command that begins in the warm-up and ends after it counts, with its whole latency: a
-//! stall at the edge of the warm-up would be missing otherwise. [`Report::problems`] says when too little was answered
-//! for the figures to mean anything.
+//! Percentiles contain the commands that were answered. [`Report::latency_with_failures_us`] also contains the failed
+//! ones, each with the time until it failed. A command that begins during the warm-up and ends after it counts with its
+//! whole latency; otherwise a stall at the end of the warm-up would not show. [`Report::problems`] says when too few
+//! commands were answered for the numbers to describe the endpoint.
 //!
 //! # What happened when
 //!
-//! Beside the totals a report has the course of the run ([`Report::timeline`]) and what the run was like before, in and
-//! after each maintenance ([`Report::maintenance_windows`]). Threads hand in what they have recorded ten times a second
-//! in runs of up to a minute and of so many commands, and once a second in longer ones; what is kept of it is bounded.
+//! A report also has the run in intervals ([`Report::timeline`]), and the run before, during and after each maintenance
+//! ([`Report::maintenance_windows`]). Each thread hands its measurements to a collector. It does so ten times a second
+//! in runs of up to a minute and in runs that are limited by a number of commands, and once a second in longer ones.
+//! The collector joins intervals, so memory is bounded.
 //!
 //! # Costs
 //!
-//! Every shard records into its own histogram, on its own thread, without locks. A command costs
-//! a random number (1 ns, or about 30 if it is Zipf's), a key written in place (6 ns), one look at the clock, and a histogram record; whether
-//! it overlapped a handoff is a number that is read, and a branch that is hardly ever taken.
+//! Every shard records into its own histogram, on its own thread, without locks. A command costs a random number (1 ns;
+//! about 30 ns for a Zipf distribution), a key that is written in place (6 ns), one clock read, and one histogram
+//! record. The check for an overlap with a handoff is one atomic load and a branch that is rarely taken.
 
 mod by_command;
 mod caller;

@@ -1,4 +1,4 @@
-//! The rehearsed maintenance of a run: when the endpoints in this process announce `MOVING`, and to where.
+//! The rehearsed maintenance of a run: when the in-process endpoints announce `MOVING`, and to which address.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,15 +11,15 @@ use super::plan::{Message, Plan};
 use super::workload::Limit;
 use crate::rehearsal::{Endpoints, NodeId};
 
-/// The shortest and the longest grace that is announced, in seconds.
+/// The shortest and the longest announced grace period, in seconds.
 const GRACE: (u64, u64) = (1, 5);
 
-/// The `MOVING`s of a run, over two endpoints in this process.
+/// The scheduled `MOVING`s of a run between two in-process endpoints.
 ///
-/// At each time the endpoint in use, at first the first one, announces that it moves to the other, which comes back
-/// if it had moved away itself. The grace is half of the time until the next move or the end of the run, in whole
-/// seconds, at least 1 and at most 5; after it, and the 0.7 s that real servers take, the endpoint that was left
-/// closes the connections that it had by then.
+/// At each time the active endpoint announces that it moves to the other one, which becomes active again. The first
+/// endpoint is active at the start. The grace period is half of the time until the next move or the end of the run, in
+/// whole seconds from 1 to 5. After the grace period and another 0.7 s, as with real servers, the old endpoint closes
+/// the connections that it had at the announcement.
 #[derive(Debug)]
 pub struct Moves<'a> {
     endpoints: &'a Endpoints,
@@ -31,19 +31,19 @@ pub struct Moves<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Moving {
-    /// Since the start of the run.
+    /// When it was announced, since the start of the run.
     pub at_seconds: f64,
-    /// Who announced it.
+    /// The endpoint that announced it.
     pub from: SocketAddr,
-    /// The endpoint that it named.
+    /// The target that it announced.
     pub to: SocketAddr,
-    /// The grace that it named.
+    /// The grace period that it announced.
     pub grace_seconds: u64,
 }
 
 impl<'a> Moves<'a> {
-    /// Moves at these times after the start of the run. `followed` says whether the client is expected to hand all of
-    /// its connections off at each.
+    /// Schedules moves at these times after the start of the run. `followed`: the client is expected to hand off all of
+    /// its connections at each.
     pub fn new(endpoints: &'a Endpoints, mut at: Vec<Duration>, followed: bool) -> Moves<'a> {
         at.sort_unstable();
         Moves { endpoints, at, followed }
@@ -53,7 +53,8 @@ impl<'a> Moves<'a> {
         self.followed
     }
 
-    /// Announces each when it is due, until the run is over. `begin` tells the start, and is closed at the end.
+    /// Announces each `MOVING` when it is due, until the run ends. `begin` receives the start of the run, and is
+    /// disconnected at its end.
     pub(crate) fn conduct(
         &self,
         plan: &Plan,
@@ -63,7 +64,7 @@ impl<'a> Moves<'a> {
         let mut done = Vec::new();
         let Ok(start) = begin.recv() else { return Ok(done) };
         let pair = || Some((*self.endpoints.addresses().first()?, *self.endpoints.addresses().get(1)?));
-        let (mut from, mut to) = pair().ok_or("there is one endpoint, and nowhere to move to")?;
+        let (mut from, mut to) = pair().ok_or("there is only one endpoint, so it has no target to move to; start two endpoints")?;
         let mut nodes = (NodeId(0), NodeId(1));
         for (index, &at) in self.at.iter().enumerate() {
             let wait = (start + at).saturating_duration_since(Instant::now());
@@ -92,7 +93,7 @@ impl<'a> Moves<'a> {
         let announced = self.endpoints.with_server(move |server| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-            // First, so that those who follow at once do not find it about to close.
+            // The target returns first; otherwise a client that follows at once would find it closing.
             server.rehearse(to, now_us, &back)?;
             server.rehearse(from, now_us, &moving)
         });
@@ -100,7 +101,7 @@ impl<'a> Moves<'a> {
     }
 }
 
-/// The grace of a move at this time, in seconds, if the next thing is at `next`.
+/// The grace period in seconds of a move at `at`, if the next move or the end of the run is at `next`.
 fn grace(at: Duration, next: Option<Duration>) -> u64 {
     next.map_or(GRACE.1, |next| (next.saturating_sub(at) / 2).as_secs().clamp(GRACE.0, GRACE.1))
 }
@@ -128,11 +129,11 @@ mod tests {
     fn each_endpoint_moves_to_the_other_and_comes_back() {
         let endpoints = endpoints(2);
         let (first, second) = (endpoints.addresses()[0], endpoints.addresses()[1]);
-        // The last is never due: the run is over before.
+        // The last one is never due, because the run ends before.
         let at = [3_600_000, 0, 1].map(Duration::from_millis);
         let moves = Moves::new(&endpoints, at.into(), true);
         let (begin, begins) = mpsc::channel();
-        begin.send(Instant::now()).expect("somebody listens");
+        begin.send(Instant::now()).expect("the receiver exists");
         let done = std::thread::scope(|scope| {
             let conducting = scope.spawn({
                 let moves = &moves;
@@ -155,20 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_never_begins_moves_nothing_and_one_endpoint_has_nowhere_to_go() {
+    fn one_endpoint_cannot_move_and_an_unstarted_run_does_not() {
         let endpoints = endpoints(1);
         let moves = Moves::new(&endpoints, vec![Duration::ZERO], true);
         let (begin, begins) = mpsc::channel();
-        begin.send(Instant::now()).expect("somebody listens");
+        begin.send(Instant::now()).expect("the receiver exists");
         let watch = HandoffWatch::new(1);
-        let error = moves.conduct(&plan(), &watch, &begins).expect_err("nowhere to go");
-        assert!(error.contains("nowhere to move to"), "{error}");
+        let error = moves.conduct(&plan(), &watch, &begins).expect_err("one endpoint cannot move");
+        assert!(error.contains("no target to move to"), "{error}");
         drop(begin);
         assert_eq!(moves.conduct(&plan(), &watch, &begins), Ok(Vec::new()));
     }
 
     #[test]
-    fn the_grace_leaves_time_to_see_the_end_of_a_move() {
+    fn the_grace_is_half_the_time_to_the_next_move() {
         let seconds = Duration::from_secs;
         assert_eq!(grace(seconds(5), Some(seconds(10))), 2);
         assert_eq!(grace(seconds(1), Some(seconds(2))), 1);

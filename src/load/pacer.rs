@@ -1,6 +1,6 @@
-//! When the next command is due: the arrivals of an open loop, over all shards.
+//! When the next command is due: the arrivals of an open loop on all shards.
 //!
-//! Pure arithmetic on offsets from the start of the run; whoever calls it owns the clock.
+//! Pure arithmetic on offsets from the start of the run; the caller reads the clock.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::draws::exponential;
 use super::values::mix;
 use super::workload::Arrivals;
 
-/// One shard's share of the arrivals of batches, which are commands that go out together.
+/// One shard's share of the arrivals. An arrival is a batch of commands that are sent together.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
     batch: u64,
@@ -17,16 +17,16 @@ pub(crate) struct Pacer {
 
 #[derive(Debug, Clone)]
 enum Due {
-    /// Batch `j` of the whole run is due at `j × batch / rate`; shard `s` of `n` takes the batches
-    /// `s, s + n, s + 2n, …`, so that together they are even.
+    /// Batch `j` of the whole run is due at `j × batch / rate`. Shard `s` of `n` takes the batches `s, s + n, s + 2n,
+    /// …`, so that the arrivals of all shards are evenly spaced.
     Even { next: u64, stride: u64, nanos_per_batch: f64 },
-    /// Every shard has a Poisson process of its own, of its share of the rate: together they are one of the whole
-    /// rate, because arrivals that know nothing of each other stay so when they are mixed.
+    /// Every shard has its own Poisson process with its share of the rate. The sum of independent Poisson processes is
+    /// a Poisson process, so the arrivals of all shards form one with the whole rate.
     Poisson { next: f64, mean_nanos: f64, rng: fastrand::Rng },
 }
 
 impl Pacer {
-    /// `rate` is in commands per second over all `shards`; `batch` commands go out together.
+    /// `rate` is in commands per second on all `shards`; `batch` commands are sent together.
     pub(crate) fn new(
         arrivals: Arrivals,
         rate: u64,
@@ -39,7 +39,7 @@ impl Pacer {
             Arrivals::Even => Due::Even { next: shard as u64, stride: shards.max(1) as u64, nanos_per_batch },
             Arrivals::Poisson => {
                 let mean_nanos = nanos_per_batch * shards.max(1) as f64;
-                // Callers draw from seeds of their own, which are other ones.
+                // The callers' generators have other seeds, so arrivals and keys are independent.
                 let mut rng = fastrand::Rng::with_seed(mix(!seed ^ mix(shard as u64)));
                 Due::Poisson { next: mean_nanos * exponential(&mut rng), mean_nanos, rng }
             }
@@ -47,8 +47,8 @@ impl Pacer {
         Pacer { batch: batch.max(1) as u64, due }
     }
 
-    /// The intended time of the next batch, counted from the start. It does not depend on when
-    /// it is asked for: a late caller gets a time in the past, and its latency says so.
+    /// The intended time of the next batch, since the start. It does not depend on the time of the call: a late caller
+    /// gets a time in the past, and its latency contains the delay.
     pub(crate) fn next(&mut self) -> Duration {
         let due = match &mut self.due {
             Due::Even { next, stride, nanos_per_batch } => {
@@ -65,8 +65,8 @@ impl Pacer {
         Duration::from_nanos(due as u64)
     }
 
-    /// How many commands are due before `end` and were not asked for. Of a Poisson process they are drawn, as they
-    /// would have been, up to so many that what is to be expected is near enough.
+    /// How many commands are due before `end` and were not taken. Up to [`DRAWN_MAX`] arrivals of a Poisson process are
+    /// drawn one by one, as callers would have; beyond that the expected number is exact enough.
     pub(crate) fn left_before(&self, end: Duration) -> u64 {
         let nanos = end.as_nanos() as f64;
         let batches = match &self.due {
@@ -81,12 +81,12 @@ impl Pacer {
                 std::iter::from_fn(|| Some(rest.next()).filter(|due| *due < end)).count() as f64
             }
         };
-        // A negative number is cut off at 0.
+        // A negative number is converted to 0.
         (batches as u64).saturating_mul(self.batch)
     }
 }
 
-/// How many arrivals that nobody asked for are drawn to count them, which takes some milliseconds.
+/// The most arrivals that are drawn to count them, which takes some milliseconds.
 const DRAWN_MAX: f64 = 1e6;
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
         all
     }
 
-    /// Every arrival before `end`, in milliseconds and in order.
+    /// All arrivals before `end`, in milliseconds and in order.
     fn before(arrivals: Arrivals, rate: u64, batch: usize, shards: usize, end: Duration) -> Vec<f64> {
         let all = pacers(arrivals, rate, batch, shards)
             .flat_map(|mut pacer| std::iter::from_fn(move || Some(pacer.next()).filter(|due| *due < end)));
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_rate_does_not_drift() {
-        // A rate that no whole number of nanoseconds expresses, over a day of virtual time.
+        // The gap at this rate is not a whole number of nanoseconds; over a day a rounding error would show.
         let rate = 7_777_777;
         let mut pacer = Pacer::new(Arrivals::Even, rate, 1, (0, 1), 7);
         if let Due::Even { next, .. } = &mut pacer.due {
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(pacer.next(), Duration::from_secs(5));
     }
 
-    /// How far the gaps are from the exponential ones of a rate, and how far they may be.
+    /// The misfit of the gaps to the exponential distribution of a rate, and its limit.
     fn gaps_misfit(arrivals: &[f64], per_millisecond: f64) -> (f64, f64) {
         let mut gaps: Vec<f64> = arrivals.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let misfit = ks_statistic(&mut gaps, |gap| 1.0 - (-gap * per_millisecond).exp());
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn poisson_gaps_are_exponential_over_all_shards() {
-        // Fifty batches a millisecond, however they are dealt.
+        // Fifty batches a millisecond in every case.
         for (rate, batch, shards) in [(50_000, 1, 1), (50_000, 1, 3), (400_000, 8, 2)] {
             let all = before(Arrivals::Poisson, rate, batch, shards, Duration::from_secs(2));
             let (misfit, limit) = gaps_misfit(&all, 50.0);
@@ -170,8 +170,9 @@ mod tests {
         assert!(misfit > limit, "even arrivals pass for random ones");
     }
 
-    /// The counts of a Poisson process vary as much as their mean: `Σ (n - m)² / m` is chi-square with one degree of
-    /// freedom a window. Exponential gaps that depend on each other would not show otherwise.
+    /// The variance of the counts of a Poisson process equals their mean, so `Σ (n - m)² / m` is chi-square with one
+    /// degree of freedom for each window. This finds exponential gaps that depend on each other, which the test of the
+    /// gaps does not.
     #[test]
     fn poisson_counts_vary_as_they_should() {
         const WINDOWS: usize = 200;
@@ -182,25 +183,25 @@ mod tests {
             for due in before(arrivals, 10_000, 1, 3, end) {
                 counts[((due / EACH_MS) as usize).min(WINDOWS - 1)] += 1;
             }
-            // A hundred in each, by the rate.
+            // The rate gives a mean of a hundred in each window.
             counts.iter().map(|&count| (f64::from(count) - 100.0).powi(2) / 100.0).sum::<f64>()
         };
         let poisson = scatter(Arrivals::Poisson);
         assert!(poisson < chi_square_limit(WINDOWS), "{poisson}");
-        // As far below 200 as the limit is above it.
+        // The lower limit is as far below 200 as the upper one is above it.
         let least = 2.0 * WINDOWS as f64 - chi_square_limit(WINDOWS);
         assert!(poisson > least && scatter(Arrivals::Even) < least, "{poisson}");
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_arrivals_and_another_one_others() {
+    fn arrivals_depend_on_the_seed() {
         let draw = |seed| Pacer::new(Arrivals::Poisson, 1000, 1, (0, 2), seed).next();
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
     }
 
     #[test]
-    fn what_nobody_asked_for_is_counted() {
+    fn arrivals_that_were_not_taken_are_counted() {
         let mut pacer = Pacer::new(Arrivals::Even, 1000, 5, (1, 2), 7);
         // Its batches are due at 5, 15, 25 and 35 ms.
         for (end, left) in [(0, 0), (5, 0), (6, 5), (15, 5), (16, 10), (40, 20)] {

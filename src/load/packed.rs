@@ -1,11 +1,11 @@
-//! A latency histogram in few bytes, for keeping many of them.
+//! A latency histogram in few bytes, so that a timeline can keep many.
 //!
-//! A histogram of the shape that recorders use takes a quarter of a megabyte, nearly all of it zeros. Here only what
-//! was recorded is kept: the distance to the value before and the count, seven bits to a byte.
+//! A histogram with the recorders' bounds takes a quarter of a megabyte, nearly all of it zeros. The packed form has
+//! only the recorded values: the distance to the value before and the count, as variable-length integers.
 
 use hdrhistogram::Histogram;
 
-/// What was recorded in a histogram.
+/// The recorded values of a histogram.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Packed(Box<[u8]>);
 
@@ -21,7 +21,7 @@ impl Packed {
         Packed(bytes.into_boxed_slice())
     }
 
-    /// Adds what is in it to a histogram of the recorders' shape, where it becomes what it was.
+    /// Adds the values to a histogram with the recorders' bounds; the round trip is exact.
     pub(crate) fn add_to(&self, histogram: &mut Histogram<u64>) {
         let (mut bytes, mut value) = (self.0.iter().copied(), 0);
         while let (Some(distance), Some(count)) = (take(&mut bytes), take(&mut bytes)) {
@@ -57,7 +57,7 @@ mod tests {
     use crate::load::recorder::histogram;
 
     #[test]
-    fn what_is_unpacked_is_what_was_packed() {
+    fn packing_keeps_every_value() {
         let mut all = histogram();
         for value in [0, 1, 127, 128, 1_000_000, 3_600_000_000_000] {
             all.saturating_record_n(value, value + 1);

@@ -1,4 +1,4 @@
-//! What every thread of a run knows: the workload, and where to report to.
+//! What every thread of a run shares: the workload, and the sender of its events.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ pub(crate) struct Plan {
     pub(crate) workload: Workload,
     pub(crate) filler: Filler,
     pub(crate) kinds: Kinds,
-    /// Tells the values of this run from those of earlier ones.
+    /// Distinguishes the values of this run from those of earlier runs.
     pub(crate) run: u32,
     /// The counter of the `INCR` audit.
     pub(crate) audit_key: String,
-    /// Shards over all servers.
+    /// The number of shards of all clients.
     pub(crate) shards: usize,
     pub(crate) servers: usize,
     stop: Arc<AtomicBool>,
     desk: mpsc::Sender<Message>,
 }
 
-/// What is reported while a run goes on.
+/// What the threads of a run send to the collector.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// This many more keys are loaded.
+    /// This many more keys were written.
     Loaded(u64),
-    /// The callers start, and nothing counts for so long.
+    /// The callers start, with a warm-up of this length.
     WarmingUp(Duration),
-    /// What counts starts at this time.
+    /// The measured time starts at this time.
     Begin(Instant),
-    /// The endpoint in use has announced that it moves; that many handoffs had succeeded before.
+    /// The endpoint in use announced `MOVING` to this address; `handed_off` handoffs had succeeded before.
     Moving { to: SocketAddr, handed_off: u64 },
-    /// What one thread of callers has recorded; the interval goes back when it is emptied.
+    /// What one thread of callers recorded. The collector empties the recording and sends it back.
     Recorded {
         thread: usize,
         interval: Box<Interval>,
         back: mpsc::Sender<Box<Interval>>,
         connections: Option<usize>,
-        /// From when to when it was recorded.
+        /// Start and end of the time in which it was recorded.
         span: (Instant, Instant),
     },
     /// The run is over.
@@ -58,7 +58,7 @@ impl Plan {
         stop: Arc<AtomicBool>,
         desk: mpsc::Sender<Message>,
     ) -> Plan {
-        // The seed repeats the choices of a run; its values must still differ from last time's.
+        // The same seed repeats the choices of a run; the values must still differ from those of the last run.
         let run = fastrand::u32(..);
         let filler = Filler::new(workload.form(), workload.seed);
         let kinds = Kinds::of(&workload.mix);
@@ -66,35 +66,36 @@ impl Plan {
         Plan { workload, filler, kinds, run, audit_key, shards, servers: 1, stop, desk }
     }
 
-    /// Callers over all shards.
+    /// The number of callers on all shards.
     pub(crate) fn callers(&self) -> u64 {
         (self.shards * self.workload.tasks) as u64
     }
 
-    /// How often a thread of callers hands out what it has recorded.
+    /// How often a thread of callers hands its recording to the collector.
     pub(crate) fn tick(&self) -> Duration {
         match self.workload.limit {
             Limit::Duration(length) if length > SHORT => TICK,
-            // How long so many commands take is not known; the timeline joins what becomes too much.
+            // The duration of a run that is limited by a number of commands is not known; the timeline joins intervals
+            // when there are too many.
             _ => FINE_TICK,
         }
     }
 
-    /// Whether the user wants the run to end.
+    /// Whether the user stopped the run.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     pub(crate) fn report(&self, message: Message) {
-        // Nobody listens any more only when the run has failed; then nothing is lost.
+        // The collector is gone only after the run has failed, so no measurement is lost.
         let _ = self.desk.send(message);
     }
 }
 
-/// How often a shard looks whether the user wants to stop.
+/// How often a thread of callers checks whether the user stopped the run.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
-/// How often an observer is told how far a run is.
+/// How often an observer receives the progress.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
-/// Runs up to this long are told apart more finely.
+/// Runs of up to this length have finer intervals.
 const SHORT: Duration = Duration::from_secs(60);
 const FINE_TICK: Duration = Duration::from_millis(100);

@@ -1,39 +1,38 @@
-//! What one shard measures while it runs: a latency histogram and plain counters.
+//! What one thread of callers records: a latency histogram for each kind of command, and plain counters.
 //!
-//! A recorder belongs to one thread and has no locks. About once a second its content is handed
-//! to the collector as an [`Interval`], by exchange for an empty histogram: nothing is copied or
-//! cleared on the shard's own time.
+//! A recorder belongs to one thread and has no locks. About once a second its content goes to the collector as a
+//! [`Recording`], in exchange for an empty one: the recording thread neither copies nor clears a histogram.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The longest latency that is told apart; longer ones count as this long.
+/// The longest latency that histograms represent; longer ones count as this one.
 const LATENCY_MAX: Duration = Duration::from_secs(3600);
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// An empty histogram of nanoseconds, of the one shape that all recorders use.
+/// An empty histogram of nanoseconds. All histograms of a run have these bounds.
 pub(crate) fn histogram() -> Histogram<u64> {
     let longest = LATENCY_MAX.as_nanos() as u64;
     Histogram::new_with_bounds(1, longest, SIGNIFICANT_DIGITS)
         .unwrap_or_else(|_| unreachable!("constant bounds that the crate documents as valid"))
 }
 
-/// How many commands came to which end.
+/// How many commands had which outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Commands handed to the client.
+    /// Commands passed to the client.
     pub(crate) issued: u64,
-    /// Those of them that were handed over in the warm-up, and ended after it.
+    /// Those of them that were passed during the warm-up and ended after it.
     pub(crate) from_warm_up: u64,
-    /// Commands that got a reply that is not an error.
+    /// Commands that got a reply other than an error.
     pub(crate) answered: u64,
-    /// Commands that did not: `issued` less `answered`, once the run has ended.
+    /// Commands that failed: `issued` less `answered`, once the run has ended.
     pub(crate) failed: u64,
     /// Failed commands that may have been executed.
     pub(crate) ambiguous: u64,
-    /// Failed commands whose reply did not come in time.
+    /// Failed commands whose reply did not arrive in time.
     pub(crate) timed_out: u64,
     /// `GET`s that found no value.
     pub(crate) missing: u64,
@@ -57,7 +56,7 @@ impl Counts {
     }
 }
 
-/// How one command failed, as far as the counters care.
+/// How one command failed, as the counters distinguish it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure {
     pub(crate) kind: &'static str,
@@ -69,7 +68,7 @@ pub(crate) struct Failure {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
     pub(crate) count: u64,
-    /// Those of them that found nothing.
+    /// Those of them that found no value.
     pub(crate) missing: u64,
     /// Bytes of the commands.
     pub(crate) sent: u64,
@@ -78,7 +77,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// One more, of so many bytes.
+    /// Counts one more answer with these bytes.
     pub(crate) fn note(&mut self, sent: u64, received: u64, is_miss: bool) {
         self.add(&Answers { count: 1, missing: u64::from(is_miss), sent, received });
     }
@@ -105,25 +104,25 @@ impl OfKind {
     }
 }
 
-/// What was recorded since the last interval was taken.
+/// What was recorded since the last exchange.
 #[derive(Debug)]
 pub(crate) struct Interval {
     pub(crate) counts: Counts,
     /// What was recorded of each kind of command, by its number.
     pub(crate) kinds: Vec<OfKind>,
-    /// Latency of those that overlapped a handoff.
+    /// Latency of the commands that overlapped a handoff.
     pub(crate) in_handoff: Histogram<u64>,
-    /// Latency from the time of sending; only where it differs from `latency`: in an open loop.
+    /// Latency from the time of sending; only in an open loop, where it differs from the latency.
     pub(crate) service: Option<Histogram<u64>>,
-    /// How long the commands took that failed, from the intended time; only if some have.
+    /// Time from the intended time until the failure of the failed commands; `None` if none failed.
     pub(crate) failures: Option<Box<Histogram<u64>>>,
     pub(crate) longest_gap: Duration,
-    /// The first error of each kind, in words.
+    /// The text of the first error of each kind.
     pub(crate) examples: BTreeMap<&'static str, String>,
 }
 
 impl Interval {
-    /// Of a run with so many kinds of commands.
+    /// For a run with this many kinds of commands.
     pub(crate) fn new(open_loop: bool, kinds: usize) -> Interval {
         Interval {
             counts: Counts::default(),
@@ -136,23 +135,24 @@ impl Interval {
         }
     }
 
-    /// The latencies of each kind.
+    /// The histograms of the kinds that have any.
     pub(crate) fn latencies(&self) -> impl Iterator<Item = &Histogram<u64>> {
         self.kinds.iter().map(|kind| &kind.latency).filter(|latency| !latency.is_empty())
     }
 
-    /// The latencies of all kinds together. They are added up when they are asked for: a command is recorded once.
+    /// The latencies of all kinds together. The sum is computed on demand, so that a command is recorded in one
+    /// histogram only.
     pub(crate) fn latency(&self) -> Histogram<u64> {
         let mut all = histogram();
         for latency in self.latencies() {
-            // Both have the same bounds, so there is no value that does not fit.
+            // Both have the same bounds, so every value fits.
             let added = all.add(latency);
             debug_assert!(added.is_ok(), "histograms of one shape");
         }
         all
     }
 
-    /// Adds `other` and leaves it empty, ready to be used again.
+    /// Adds `other` and leaves it empty for the next use.
     pub(crate) fn absorb(&mut self, other: &mut Interval) {
         self.counts.add(&std::mem::take(&mut other.counts));
         for (own, other) in self.kinds.iter_mut().zip(&mut other.kinds) {
@@ -179,25 +179,25 @@ fn absorb_histogram(into: &mut Histogram<u64>, from: &mut Histogram<u64>) {
     if from.is_empty() {
         return;
     }
-    // Both have the same bounds, so there is no value that does not fit.
+    // Both have the same bounds, so every value fits.
     let added = into.add(&*from);
     debug_assert!(added.is_ok(), "histograms of one shape");
     from.reset();
 }
 
-/// One shard's measurements.
+/// Records the measurements of one thread of callers.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     now: Box<Interval>,
 }
 
 impl Recorder {
-    /// For a run with so many kinds of commands.
+    /// For a run with this many kinds of commands.
     pub(crate) fn new(open_loop: bool, kinds: usize) -> Recorder {
         Recorder { now: Box::new(Interval::new(open_loop, kinds)) }
     }
 
-    /// Hands out what was recorded so far and goes on with `empty`.
+    /// Returns what was recorded so far and continues with `empty`.
     pub(crate) fn exchange(&mut self, empty: Box<Interval>) -> Box<Interval> {
         std::mem::replace(&mut self.now, empty)
     }
@@ -206,16 +206,16 @@ impl Recorder {
         self.now.counts.issued += commands as u64;
     }
 
-    /// So many commands that were sent in the warm-up end after it. They count: a stall at the edge of the warm-up would
-    /// be missing otherwise, with every command that it held up.
+    /// Counts commands that were sent during the warm-up and end after it. They are measured: otherwise a stall at the
+    /// end of the warm-up would not show, nor would the commands that it delayed.
     #[cold]
     pub(crate) fn carried_over(&mut self, commands: u64) {
         self.now.counts.issued += commands;
         self.now.counts.from_warm_up += commands;
     }
 
-    /// Commands of one kind were answered at the same time. `latency` counts from the intended time, `service` from the
-    /// time of sending.
+    /// Records commands of one kind that were answered at the same time. `latency` counts from the intended time,
+    /// `service` from the time of sending.
     pub(crate) fn answered(&mut self, kind: usize, answers: &Answers, latency: Duration, service: Duration) {
         self.now.counts.answered += answers.count;
         self.now.counts.missing += answers.missing;
@@ -228,19 +228,19 @@ impl Recorder {
         }
     }
 
-    /// So many commands of the first kind, where their kinds and sizes are not the point.
+    /// Records commands of the first kind, for tests that do not depend on kinds and sizes.
     #[cfg(test)]
     pub(crate) fn answer(&mut self, latency: Duration, service: Duration, count: u64) {
         self.answered(0, &Answers { count, ..Answers::default() }, latency, service);
     }
 
-    /// So many commands that were answered had overlapped a handoff.
+    /// Records answered commands that overlapped a handoff.
     #[cold]
     pub(crate) fn in_handoff(&mut self, latency: Duration, count: u64) {
         self.now.in_handoff.saturating_record_n(nanos(latency), count);
     }
 
-    /// A command of this kind failed, so long after the intended time.
+    /// Records a failed command of this kind; `took` counts from the intended time.
     #[cold]
     pub(crate) fn failed(
         &mut self,
@@ -262,7 +262,7 @@ impl Recorder {
         *counts.errors.entry(failure.kind).or_default() += 1;
     }
 
-    /// A caller waited this long between two completions.
+    /// Records how long a caller waited between two completions.
     pub(crate) fn gap(&mut self, gap: Duration) {
         if gap > self.now.longest_gap {
             self.now.longest_gap = gap;
@@ -270,7 +270,7 @@ impl Recorder {
     }
 }
 
-/// Sixty-four bits of nanoseconds are 584 years.
+/// Nanoseconds in 64 bits cover 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_to_tell_apart_is_still_counted() {
+    fn latencies_above_the_maximum_are_counted() {
         let mut recorder = Recorder::new(false, 1);
         recorder.answer(Duration::from_secs(1_000_000), Duration::ZERO, 1);
         recorder.answer(Duration::ZERO, Duration::ZERO, 1);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_told_apart_and_add_up() {
+    fn kinds_are_separate_and_add_up() {
         let mut recorder = Recorder::new(false, 2);
         let mut total = Interval::new(false, 2);
         for (kind, micros) in [(0, 10), (1, 500), (1, 700)] {

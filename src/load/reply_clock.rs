@@ -1,4 +1,4 @@
-//! When the replies to a batch were there.
+//! When the replies to a batch arrived.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::Error;
 
-/// The time of the last reply. It is read as seldom as it can be: replies that came in together
-/// were there at the same time.
+/// The time of the last reply. The clock is read as rarely as possible: replies that are ready at the same poll arrived
+/// at the same time.
 #[derive(Debug)]
 pub(crate) struct ReplyClock {
     pub(crate) at: Instant,
@@ -16,13 +16,14 @@ pub(crate) struct ReplyClock {
 }
 
 impl ReplyClock {
-    /// `is_always_due`: replies come from other threads, so two that are there together came at two times.
+    /// `is_always_due`: replies arrive on other threads, so two replies that are ready may have arrived at different
+    /// times.
     pub(crate) fn new(at: Instant, is_always_due: bool) -> ReplyClock {
         ReplyClock { at, is_due: true, is_always_due }
     }
 
-    /// Waits for a reply, and notes when it was there. `before` is told of the time of those that came before it as
-    /// soon as that is another one.
+    /// Waits for a reply and notes its time. `before` is called with the time of the earlier replies before the clock
+    /// is read again.
     pub(crate) async fn settle<T>(
         &mut self,
         mut reply: impl Future<Output = Result<T, Error>> + Unpin,

@@ -1,6 +1,6 @@
-//! What a run measured, in the shape that is published as JSON.
+//! What a run measured, as it is published in JSON.
 //!
-//! A number that was not measured is absent. Latencies are microseconds with decimals.
+//! Values that were not measured are absent. Latencies are in microseconds with decimals.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -25,109 +25,110 @@ use super::windows::Window;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// When the run began, in seconds since 1970.
+    /// When the run began, in seconds since the Unix epoch.
     pub started_at_unix_seconds: f64,
-    /// From the common start to the last completion.
+    /// Time from the common start to the last completion.
     pub elapsed_seconds: f64,
-    /// Whether the run was stopped before its end.
+    /// Whether the user stopped the run before its end.
     pub interrupted: bool,
-    /// Why the figures do not describe the endpoint, the gravest reason first; empty if they do.
+    /// Why the measurements do not describe the endpoint, the gravest reason first; empty if they do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
-    /// Answered commands as a share of those that were sent, or due and never sent; absent if there were none.
+    /// Answered commands as a share of the offered ones, which were sent or scheduled but never sent. Absent if no
+    /// command was offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_share: Option<f64>,
-    /// `closed` or `open`: what the latencies mean.
+    /// `closed` or `open`: the meaning of the latencies depends on it.
     #[serde(rename = "loop")]
     pub loop_kind: LoopKind,
-    /// How many commands came to which end.
+    /// How many commands had which outcome.
     pub commands: Commands,
     /// Failed commands by the kind of the error.
     pub errors: BTreeMap<&'static str, u64>,
-    /// The first error of each kind, in words.
+    /// The text of the first error of each kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_examples: BTreeMap<&'static str, String>,
-    /// What `--verify` found.
+    /// The result of `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verified>,
     /// Answered commands per second.
     pub throughput_per_second: f64,
-    /// What an open loop asked for.
+    /// The load that an open loop offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offered: Option<Offered>,
-    /// User and system time of the shards' threads, for each answered command.
+    /// User and system CPU time of the shards' threads for each answered command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_cpu_ns_per_command: Option<f64>,
-    /// The same of the threads that called through `Client`, if there were any.
+    /// The same for the threads of the callers, if they called through `Client`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_cpu_ns_per_command: Option<f64>,
-    /// The shards' CPU time, taken apart.
+    /// The shards' CPU time, split into idle cost and cost for each command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_cpu: Option<ClientCpu>,
     /// Bytes of the answered commands and of their replies.
     pub bytes_per_second: BytesPerSecond,
-    /// What was measured of each kind of command, by its name.
+    /// The measurements of each kind of command, by its name.
     pub by_command: BTreeMap<String, CommandReport>,
-    /// From the intended time (open loop) or the time of sending (closed loop) to the reply, of the commands that were
-    /// answered. Those that failed, or were never sent, are not in it.
+    /// Time from the intended time (open loop) or from the sending (closed loop) to the reply, of the answered
+    /// commands. Failed commands and commands that were never sent are not included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<Latency>,
-    /// The same of the answered and the failed commands together, each failed one at the time that it took: for a
-    /// timeout, that is the timeout at least. Absent if none failed.
+    /// The same with the failed commands included, each with the time until it failed: for a timeout, at least the
+    /// timeout. Absent if none failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_with_failures_us: Option<Latency>,
-    /// The same of the commands that overlapped a handoff of their shard, if there was one.
+    /// Latency of the commands that overlapped a handoff of their shard, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_during_handoff_us: Option<Latency>,
-    /// From the time of sending; only in an open loop, where it is less than the latency.
+    /// Time from the sending to the reply; only in an open loop, where it is shorter than the latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_time_us: Option<Latency>,
-    /// The longest time that any one caller waited between two completions.
+    /// The longest time that a caller waited between two completions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_gap_us: Option<f64>,
-    /// What the machine did meanwhile, which may be why the figures are as they are.
+    /// Host statistics, which may explain the measurements.
     pub machine: Machine,
-    /// What was announced, and what became of it.
+    /// The maintenance that was announced, and the handoffs that followed.
     pub maintenance: Observed,
-    /// Connections that were made again after a loss.
+    /// Connections that replaced a lost one.
     pub reconnects: u64,
-    /// Live connections by peer at the end.
+    /// Live connections by peer at the end of the run.
     pub connections: BTreeMap<String, usize>,
-    /// What each server did, if there are several.
+    /// The part of each server, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerReport>,
-    /// What each shard did.
+    /// The part of each shard.
     pub shards: Vec<ShardReport>,
-    /// What each maintenance did to the run.
+    /// The run before, during and after each maintenance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub maintenance_windows: Vec<MaintenanceWindow>,
-    /// The course of the run, in at most 240 intervals.
+    /// The run in at most 240 intervals.
     pub timeline: Vec<Moment>,
-    /// What became of the run's keys after it, if they were to be removed.
+    /// The result of removing the run's keys, if that was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<Cleanup>,
-    /// What the above was read from, for those who draw it or write it out.
+    /// The recorded data, for the picture and the log.
     #[serde(skip)]
     pub(crate) recorded: Recorded,
 }
 
-/// Everything that was recorded, as finely as it is kept.
+/// Everything that was recorded, at full resolution.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Recorded {
     pub(crate) timeline: Timeline,
     /// All latencies of the run, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
-    /// Those of each kind of command that was sent.
+    /// Latencies of each kind of command that was sent.
     pub(crate) by_command: BTreeMap<String, Histogram<u64>>,
-    /// Those of the commands that overlapped a handoff.
+    /// Latencies of the commands that overlapped a handoff.
     pub(crate) in_handoff: Histogram<u64>,
-    /// From the time of sending; only in an open loop.
+    /// Latencies from the time of sending; only in an open loop.
     pub(crate) service: Option<Histogram<u64>>,
 }
 
 #[cfg(all(test, feature = "cli"))]
 impl Recorded {
-    /// Three commands of one, two and seven microseconds, for tests of those who write it out.
+    /// Three commands of one, two and seven microseconds, for tests of code that writes it.
     pub(crate) fn example() -> Recorded {
         let mut recorder = super::recorder::Recorder::new(false, 1);
         for micros in [1, 2, 7] {
@@ -142,14 +143,14 @@ impl Recorded {
     }
 }
 
-/// Everything a report is made from.
+/// Everything that a report is made from.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     pub(crate) interrupted: bool,
     pub(crate) loop_kind: LoopKind,
     pub(crate) offered: Option<Offered>,
-    /// What became of all that was offered.
+    /// The outcome of the offered commands.
     pub(crate) tally: Tally,
     /// The names of the kinds of commands, by their numbers.
     pub(crate) kinds: Vec<String>,
@@ -159,24 +160,24 @@ pub(crate) struct Measured {
     pub(crate) windows: Vec<Window>,
     pub(crate) verify: Option<(Findings, Option<u64>)>,
     pub(crate) shard_cpu: Option<Duration>,
-    /// What the shards use in a second without commands, if that was measured.
+    /// CPU time of the shards in a second without commands, if it was measured.
     pub(crate) idle_cpu: Option<Duration>,
     pub(crate) caller_cpu: Option<Duration>,
     pub(crate) maintenance: Observed,
     pub(crate) reconnects: u64,
     pub(crate) connections: BTreeMap<String, usize>,
-    /// For each of several servers its name, and what became of what it was offered.
+    /// The name of each of several servers, and the outcome of the commands that it was offered.
     pub(crate) servers: Vec<(String, Tally)>,
     pub(crate) shards: Vec<ShardMeasured>,
-    /// What the machine did; `None`: not known.
+    /// The pauses of the machine; `None` if they were not measured.
     pub(crate) slept: Option<Slept>,
 }
 
-/// What was measured of a shard.
+/// The measurements of one shard.
 #[derive(Debug)]
 pub(crate) struct ShardMeasured {
     pub(crate) core: Option<usize>,
-    /// Commands answered to callers on it.
+    /// Answered commands of the callers on the shard.
     pub(crate) commands: Option<u64>,
     /// The shares of the time in which its thread ran, and in which it waited for its core.
     pub(crate) shares: Option<(f64, f64)>,
@@ -249,8 +250,8 @@ impl Report {
         }
     }
 
-    /// Whether enough was measured, every command was answered, every check held, and every connection followed each
-    /// `MOVING` that was rehearsed.
+    /// Whether enough commands were measured, every command was answered, every check held, and every connection
+    /// followed each rehearsed `MOVING`.
     pub fn is_clean(&self) -> bool {
         let mismatched = self.verify.as_ref().is_some_and(|verify| verify.mismatched > 0);
         let left = self.cleanup.as_ref().is_some_and(|cleanup| cleanup.error.is_some());
@@ -262,7 +263,7 @@ impl Report {
     }
 }
 
-/// The latencies of the kinds that have some.
+/// The latencies of the kinds that have any, by name.
 fn of_each(names: Vec<String>, kinds: Vec<OfKind>) -> BTreeMap<String, Histogram<u64>> {
     let named = names.into_iter().zip(kinds).filter(|(_, kind)| !kind.latency.is_empty());
     named.map(|(name, kind)| (name, kind.latency)).collect()
@@ -299,7 +300,7 @@ fn commands(counts: &Counts) -> Commands {
     }
 }
 
-/// The audit is one more check. A counter that cannot be read proves nothing, so it does not hold.
+/// Adds the audit as one more check. It fails if the counter could not be read.
 fn verified(mut findings: Findings, counter: Option<u64>) -> Verified {
     let tally = findings.audit;
     findings.note(match counter {
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_what_was_recorded() {
+    fn a_report_has_the_recorded_numbers() {
         let report = Report::new(measured(|recorder| {
             recorder.issued(3);
             recorder.answer(Duration::from_micros(100), Duration::ZERO, 1);
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlapped_a_handoff_is_told_apart() {
+    fn commands_during_a_handoff_are_separate() {
         let report = Report::new(measured(|recorder| {
             recorder.answer(Duration::from_micros(100), Duration::ZERO, 1);
             recorder.in_handoff(Duration::from_micros(300), 1);
@@ -410,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_left_behind_is_a_check_that_does_not_hold() {
+    fn a_missing_handoff_fails_the_report() {
         let mut report = Report::new(measured(|_| {}));
         for (expected, succeeded, clean) in [(None, 0, true), (Some(8), 8, true), (Some(8), 7, false)] {
             report.maintenance.handoffs = Handoffs { expected, succeeded, ..Handoffs::default() };

@@ -1,4 +1,4 @@
-//! A whole run, from loading the keys to the report.
+//! One run of the load, from writing the keys to the report.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,20 +25,20 @@ use super::verify::{Findings, Slice};
 use super::workload::{Limit, Via, Workload, WorkloadError};
 use crate::{Client, Error, Shard, ShardStats};
 
-/// Why there is no report.
+/// Why a run returned no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The workload makes no sense.
+    /// The workload is invalid.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
     /// The keys could not be written.
-    #[error("could not prepare the keys for the run")]
+    #[error("could not write the keys before the run")]
     Preparing(#[source] Error),
-    /// The client broke down.
-    #[error("the client broke down")]
+    /// The client failed.
+    #[error("the client failed")]
     Client(#[from] Error),
-    /// The endpoints in this process did not do what was to be rehearsed.
+    /// The in-process endpoints could not announce the `MOVING`.
     #[error("could not rehearse a MOVING: {0}")]
     Rehearsing(String),
     /// A thread of the run panicked.
@@ -46,26 +46,25 @@ pub enum LoadError {
     Panicked,
 }
 
-/// From the order to start to the common start: every thread is there by then.
+/// Time from the order to start until the common start; every thread is ready by then.
 const LEAD: Duration = Duration::from_millis(20);
-/// The first timer of an executor is slow; it is to be over before anything is measured.
+/// The first timer of an executor is slow, so each shard runs one before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(1);
-/// How long the cost of waiting is measured before a run whose callers wait.
+/// How long the CPU time of idle shards is measured before a run whose callers wait.
 const IDLE: Duration = Duration::from_millis(300);
-/// How long a run waits for what a `MOVING` began late in it, and how often it looks.
+/// How long a run waits at its end for handoffs that a late `MOVING` began, and how often it checks.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
 const SETTLING_LOOK: Duration = Duration::from_millis(5);
-/// How many handles of a shard load keys side by side.
+/// How many handles of a shard write keys concurrently.
 const LOADERS: u64 = 4;
 
-/// Runs `workload` through `client` and reports what was measured. Blocks the calling thread until
-/// the run has ended, or a little longer than `stop` becomes true. `observe` is told how far the
-/// run is, about once a second; `watch` is told the client's events by its
-/// [hook](crate::Config::on_event).
+/// Runs `workload` through `client` and returns what was measured. Blocks the calling thread until the run ends, or
+/// until shortly after `stop` becomes true. `observe` receives the progress about once a second. `watch` must receive
+/// the client's events: call [`HandoffWatch::note`] from its [event hook](crate::Config::on_event).
 ///
-/// Commands that fail are counted and do not end the run.
+/// Failed commands are counted; they do not end the run.
 ///
-/// [`run_over`] does it with several servers.
+/// [`run_over`] runs the load against several servers.
 pub fn run(
     client: &Client,
     workload: &Workload,
@@ -77,9 +76,10 @@ pub fn run(
     run_over(std::slice::from_ref(client), workload, watch, moves, stop, observe)
 }
 
-/// The same through several clients at once, each of a server of its own, into one report. The shards of all are
-/// numbered through, also for `watch`; each has as many callers, so a server gets as much as its client has shards.
-/// Every server holds the whole key space; with checking on, a caller's keys are those of its own server.
+/// Runs `workload` through several clients at once, one for each server, and returns one report. The shards are
+/// numbered across all clients, also for `watch`. Each shard has the same number of callers, so a server's load grows
+/// with the number of its client's shards. Every server holds the whole key space. With `verify`, the callers of one
+/// server never check keys of another.
 pub fn run_over(
     clients: &[Client],
     workload: &Workload,
@@ -112,7 +112,7 @@ pub fn run_over(
     Ok(report(&plan, fleet, outcome?, collected, watch))
 }
 
-/// The thread that orders the `MOVING`s, if there are any.
+/// The thread that announces the scheduled `MOVING`s, if there are any.
 struct Conductor<'scope> {
     begin: mpsc::Sender<Instant>,
     moving: Option<ScopedJoinHandle<'scope, Result<Vec<Moving>, String>>>,
@@ -120,11 +120,11 @@ struct Conductor<'scope> {
 
 impl Conductor<'_> {
     fn begin(&self, begin: Instant) {
-        // Without anything to order, nobody listens.
+        // Without scheduled moves there is no receiver.
         let _ = self.begin.send(begin);
     }
 
-    /// Orders no more, and says what was.
+    /// Stops the schedule and returns the `MOVING`s that were announced.
     fn end(self) -> Result<Vec<Moving>, LoadError> {
         drop(self.begin);
         let Some(moving) = self.moving else { return Ok(Vec::new()) };
@@ -132,22 +132,22 @@ impl Conductor<'_> {
     }
 }
 
-/// What driving the load gave.
+/// The measurements of the run that do not come from the collector.
 struct Outcome {
     elapsed: Duration,
-    /// Commands that were due and not sent, of each thread of callers.
+    /// Commands of each thread of callers that were scheduled but never sent.
     unsent: Vec<u64>,
     findings: Option<(Findings, Option<u64>)>,
     caller_cpu: Option<Duration>,
     movings: Vec<Moving>,
-    /// Handoffs that the moves ask for.
+    /// Handoffs that the announced `MOVING`s must cause.
     expected: u64,
-    /// What the shards used in a second without commands.
+    /// CPU time that all shards together used in a second without commands.
     idle_cpu: Option<Duration>,
     before: Vec<Sample>,
-    /// When the last reply was there.
+    /// Taken after the last reply.
     after: Vec<Sample>,
-    /// When the handoffs were over, too.
+    /// Taken after the last handoff ended.
     settled: Vec<Sample>,
     slept: Option<Slept>,
 }
@@ -220,7 +220,7 @@ fn drive_all(
     })
 }
 
-/// Runs all callers to their ends.
+/// Runs all callers until they finish.
 fn drive(
     fleet: Fleet<'_>,
     plan: &Arc<Plan>,
@@ -238,7 +238,7 @@ fn drive(
     }
 }
 
-/// The shards of every server write the keys to it, each its share, over several handles.
+/// Writes the keys to every server: each shard writes its part through several handles.
 fn load(fleet: Fleet<'_>, plan: &Arc<Plan>) -> Result<(), LoadError> {
     let plan = plan.clone();
     let shards: Arc<[u64]> =
@@ -264,7 +264,7 @@ fn load(fleet: Fleet<'_>, plan: &Arc<Plan>) -> Result<(), LoadError> {
     results.into_iter().collect::<Result<(), Error>>().map_err(LoadError::Preparing)
 }
 
-/// As many threads as there are shards, each with the callers of one.
+/// Starts one thread for each shard; each runs the callers of one shard.
 fn on_threads(
     fleet: Fleet<'_>,
     plan: &Arc<Plan>,
@@ -284,7 +284,7 @@ fn on_threads(
     })
 }
 
-/// Reads the audit counters of all servers, and removes them. `None` if one could not be read.
+/// Reads the audit counters of all servers and removes them. `None` if one of them could not be read.
 fn audit(fleet: Fleet<'_>, plan: &Plan) -> Option<u64> {
     let key = plan.audit_key.as_str();
     let read = |client: &Client| -> Option<u64> {
@@ -297,7 +297,7 @@ fn audit(fleet: Fleet<'_>, plan: &Plan) -> Option<u64> {
     counters.into_iter().sum()
 }
 
-/// What a shard says of itself.
+/// Counters of one shard at one time.
 #[derive(Debug)]
 struct Sample {
     core: Option<usize>,
@@ -310,7 +310,7 @@ async fn sample(shard: Shard) -> Sample {
     Sample { core: shard.core(), cpu: drive::thread_cpu(), times: thread_times(), stats: shard.stats() }
 }
 
-/// The same, at a time that is still to come, or when the user has had enough.
+/// Takes the counters at a future time, or at once when the user stops the run.
 async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
     while let Some(wait) = at.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
         if plan.is_stopped() {
@@ -321,7 +321,7 @@ async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
     sample(shard).await
 }
 
-/// What all shards together use in a second while there are connections and no commands.
+/// CPU time that all shards together use in a second while they have connections and no commands.
 fn idle(fleet: Fleet<'_>) -> Result<Duration, LoadError> {
     let used = fleet.on_each_shard(|_, _| async {
         let (begin, before) = (Instant::now(), drive::thread_cpu());
@@ -336,8 +336,8 @@ async fn warm_up() {
     glommio::timer::sleep(WARM_UP).await;
 }
 
-/// Waits until `handoffs` more of each shard than before have ended, and no connection waits to be closed because it
-/// was replaced; but not for long: a run that ends on a `MOVING` is reported as it is then.
+/// Waits until each shard has ended `handoffs` more handoffs than before, and has closed every connection that was
+/// replaced. The wait is bounded: a run that ends shortly after a `MOVING` is reported as it is at the end of the wait.
 fn settle(fleet: Fleet<'_>, before: &[Sample], handoffs: u64) -> Result<Vec<Sample>, LoadError> {
     let goals: Arc<[(u64, usize)]> = fleet
         .members()
@@ -369,18 +369,18 @@ fn is_settled(stats: &ShardStats, goal: u64, connections: usize) -> bool {
     ended(stats) >= goal && busy == 0 && stats.connections.values().sum::<usize>() <= connections
 }
 
-/// What the arrivals of an open loop asked for; `issued` of them were sent.
+/// The load that the arrivals of an open loop offered; the callers sent `issued` commands of it.
 fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<Offered> {
     let rate = plan.workload.rate? as f64;
     let per_second = match plan.workload.limit {
         Limit::Duration(time) if !plan.is_stopped() => (issued + unsent) as f64 / time.as_secs_f64(),
-        // When the last command was due is not known; the mean is what was asked for.
+        // The intended time of the last command is not known here; the configured rate is its mean.
         _ => rate,
     };
     Some(Offered { per_second: (per_second * 10.0).round() / 10.0, unsent })
 }
 
-/// What each shard did between two samples; `on_shards`: it answered the commands to callers of its own.
+/// What each shard did between two samples. `on_shards`: the callers ran on the shards.
 fn shards_measured(
     (before, after): (&[Sample], &[Sample]),
     answered: &[u64],
@@ -432,7 +432,7 @@ fn report(
     };
     let whole = tally(0, plan.shards);
     let servers = if plan.servers > 1 { fleet.members().map(named).collect() } else { Vec::new() };
-    // What was due in the warm-up is not part of what is asked for in the measured time.
+    // Commands that were due during the warm-up are not part of the load that was offered in the measured time.
     let due = whole.issued.saturating_sub(collected.total.counts.from_warm_up);
     let (on_shards, elapsed) = (plan.workload.via == Via::Shard, outcome.elapsed);
     Report::new(Measured {
@@ -450,7 +450,7 @@ fn report(
         shard_cpu: Some(cpu(&after).saturating_sub(cpu(&before))),
         idle_cpu: outcome.idle_cpu,
         caller_cpu: outcome.caller_cpu,
-        // A successor is no connection that was made again after a loss.
+        // A handoff's successor is not a reconnection after a loss.
         reconnects: sum(|stats| stats.connected).saturating_sub(handoffs.succeeded),
         maintenance: Observed {
             notifications: sum(|stats| stats.maintenance.notifications),

@@ -1,8 +1,7 @@
-//! A user's own command, as text with `{key}` and other placeholders in it.
+//! A user's own command: text with `{key}` and other placeholders.
 //!
-//! The text is cut into arguments as a shell would do it: blanks separate, quotes hold together,
-//! and a backslash takes the next character as it is (in double quotes also `\n`, `\r`, `\t` and
-//! `\xNN`, as in redis-cli).
+//! The text is split into arguments as in a shell: whitespace separates, quotes group, and a backslash escapes the next
+//! character. In double quotes `\n`, `\r`, `\t` and `\xNN` have their meaning, as in redis-cli.
 
 use std::fmt;
 use std::io::Write;
@@ -11,15 +10,15 @@ use std::str::FromStr;
 use super::keys::{KEY_PREFIX, KeyText};
 use crate::{Cmd, cmd};
 
-/// A command to send over and over, with the places where keys, values and numbers go.
+/// A command to send repeatedly, with placeholders for keys, values and numbers.
 ///
-/// | placeholder | what goes there |
+/// | placeholder | replaced by |
 /// |---|---|
-/// | `{key}` | a key; the same one wherever it stands in a command |
+/// | `{key}` | a key; the same one at every place of a command |
 /// | `{key:2}`, to `{key:16}` | more keys, for commands that take several |
 /// | `{value}` | a value |
-/// | `{n}` | a number that no other command of the run gets |
-/// | `{random:MIN-MAX}` | a whole number from `MIN` to `MAX`, another one wherever it stands |
+/// | `{n}` | a number that is unique in the run |
+/// | `{random:MIN-MAX}` | a random integer from `MIN` to `MAX`, a different one at each place |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -41,37 +40,37 @@ enum Piece {
     },
 }
 
-/// The most different keys that one command may have.
+/// The most different keys of one command.
 const KEYS_MAX: usize = 16;
 
-/// Why a text is no command template.
+/// Why a text is not a valid command template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("the command is empty; allowed: a command and its arguments, e.g. GET {{key}}")]
     Empty,
     /// A quote is opened and not closed.
     #[error("a {0} quote is not closed")]
     OpenQuote(char),
-    /// It ends in a backslash.
+    /// The text ends with a backslash.
     #[error("the last backslash has nothing after it")]
     OpenEscape,
     /// The command's name is not plain text.
     #[error("the command's name must be plain text, without {{key}} or other placeholders")]
     Name,
-    /// Something in braces that is not known.
+    /// An unknown placeholder.
     #[error(
         "{given} is not known{} There are {PLACEHOLDERS} (\\{{ for a plain brace)",
         perhaps(.meant)
     )]
     Placeholder {
-        /// What was given.
+        /// The placeholder as given.
         given: String,
-        /// What it looks like.
+        /// The closest known placeholder.
         meant: Option<&'static str>,
     },
-    /// The command cannot be sent over a connection that others use.
+    /// The command cannot run on a shared connection.
     #[error("{0}")]
     Refused(String),
 }
@@ -82,7 +81,7 @@ fn perhaps(meant: &Option<&str>) -> String {
 
 const PLACEHOLDERS: &str = "{key}, {key:2} to {key:16}, {value}, {n}, and {random:MIN-MAX}";
 
-/// Commands that read a string value, and so need the key space to be loaded first.
+/// Commands that read a string value, so that the key space must be written first.
 const READERS: &[&str] = &[
     "GET", "MGET", "GETRANGE", "SUBSTR", "STRLEN", "GETEX", "GETDEL", "GETSET", "GETBIT", "BITCOUNT",
     "BITPOS", "EXISTS", "TYPE", "TTL", "PTTL", "DUMP", "TOUCH",
@@ -94,28 +93,27 @@ impl Template {
         &self.name
     }
 
-    /// Whether the command reads string values that must be there for the run to mean anything.
+    /// Whether the command reads string values, which must exist for a meaningful run.
     pub fn reads_strings(&self) -> bool {
         READERS.iter().any(|reader| reader.eq_ignore_ascii_case(&self.name))
     }
 
-    /// Whether a key occurs in it.
+    /// Whether the command has a key.
     pub fn has_key(&self) -> bool {
         self.keys > 0
     }
 
-    /// How many keys are to be chosen for it.
+    /// How many keys the command takes.
     pub(crate) fn keys(&self) -> usize {
         self.keys
     }
 
-    /// Whether `{value}` occurs in it.
+    /// Whether the command has a `{value}`.
     pub(crate) fn has_value(&self) -> bool {
         self.arguments.iter().flatten().any(|piece| *piece == Piece::Value)
     }
 
-    /// The command, with its placeholders filled in. An argument that is a placeholder and nothing else is not copied
-    /// first.
+    /// The command with its placeholders replaced. An argument that consists of one placeholder is not copied first.
     pub(crate) fn command(&self, filling: &mut Filling<'_>) -> Cmd {
         let mut command = cmd(&self.name);
         for pieces in &self.arguments {
@@ -134,16 +132,16 @@ impl Template {
     }
 }
 
-/// What goes into the placeholders of a command.
+/// The values for the placeholders of a command.
 #[derive(Debug)]
 pub(crate) struct Filling<'a> {
-    /// As many as [`Template::keys`] says.
+    /// [`Template::keys`] keys.
     pub(crate) keys: &'a [KeyText],
-    /// Empty if [`Template::has_value`] says that there is no place for it.
+    /// Empty unless [`Template::has_value`].
     pub(crate) value: &'a [u8],
     pub(crate) number: u64,
     pub(crate) rng: &'a mut fastrand::Rng,
-    /// Where arguments are put together.
+    /// The buffer in which arguments are assembled.
     pub(crate) room: &'a mut Vec<u8>,
 }
 
@@ -191,7 +189,8 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// Why the library would not send it, if it would not. Nothing that is filled in changes that.
+    /// Why the library would reject the command; `None` if it accepts it. The values of the placeholders do not change
+    /// the answer.
     fn refusal(&self) -> Option<String> {
         let mut filling = Filling {
             keys: &vec![KeyText::new(KEY_PREFIX, 0); self.keys],
@@ -204,7 +203,7 @@ impl Template {
         let error = command.refusal()?;
         let (name, text) = (&self.name, error.to_string());
         match command.blocking().refusal() {
-            // That somebody may mean it is of no use here.
+            // `Cmd::blocking` would allow it, but a run has no use for that.
             None => Some(format!(
                 "{name} may wait on the server, and the callers that share its connection would wait with it"
             )),
@@ -226,7 +225,7 @@ struct Scanner<'a> {
 
 impl Scanner<'_> {
     fn scan(mut self) -> Result<Vec<Vec<Piece>>, TemplateError> {
-        // `None` between arguments; quotes make an argument even when nothing is in them.
+        // `None` between arguments; empty quotes are an argument, too.
         let mut current: Option<Vec<Piece>> = None;
         let mut quote = None;
         while let Some(c) = self.rest.next() {
@@ -253,7 +252,7 @@ impl Scanner<'_> {
         Ok(self.arguments)
     }
 
-    /// What follows an opening brace: a placeholder, or plain text (as in a script's tables).
+    /// Scans after an opening brace: a placeholder, or plain text (as in a script's tables).
     fn brace(&mut self, out: &mut Vec<Piece>) -> Result<(), TemplateError> {
         let rest = self.rest.as_str();
         let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -270,12 +269,12 @@ impl Scanner<'_> {
             return Ok(());
         };
         out.push(placeholder(inside).ok_or_else(|| unknown(inside))?);
-        // What is inside is of one byte a character up to the colon only.
+        // Only the part up to the colon is known to be ASCII, so characters are counted.
         self.rest.nth(inside.chars().count());
         Ok(())
     }
 
-    /// What follows a backslash.
+    /// Scans after a backslash.
     fn escape(&mut self, quote: Option<char>, out: &mut Vec<Piece>) -> Result<(), TemplateError> {
         let c = self.rest.next().ok_or(TemplateError::OpenEscape)?;
         let byte = match c {
@@ -292,7 +291,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Two hex digits, taken only if both are there.
+    /// Two hex digits, consumed only if both are present.
     fn hex(&mut self) -> Option<u8> {
         let digits = self.rest.as_str().get(..2)?;
         if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -304,7 +303,7 @@ impl Scanner<'_> {
     }
 }
 
-/// What stands between the braces, if it is known.
+/// The placeholder with this text between its braces, if it is known.
 fn placeholder(inside: &str) -> Option<Piece> {
     let (name, numbers) = inside.split_once(':').map_or((inside, None), |(name, rest)| (name, Some(rest)));
     match (name, numbers) {
@@ -324,7 +323,7 @@ fn placeholder(inside: &str) -> Option<Piece> {
     }
 }
 
-/// Names the placeholder that was probably meant: the one with the fewest letters to change, if they are few.
+/// The error for an unknown placeholder, with the closest known one if few letters differ.
 fn unknown(inside: &str) -> TemplateError {
     let name = inside.split(':').next().unwrap_or_default();
     let known = [("key", "{key}"), ("value", "{value}"), ("n", "{n}"), ("random", "{random:MIN-MAX}")];
@@ -334,7 +333,7 @@ fn unknown(inside: &str) -> TemplateError {
     TemplateError::Placeholder { given: format!("{{{inside}}}"), meant: near.map(|(.., meant)| meant) }
 }
 
-/// How many letters have to be changed, left out or put in to make the one of the other (V. Levenshtein).
+/// The Levenshtein distance of two words.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (index, a) in one.bytes().enumerate() {
@@ -351,7 +350,7 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Quotes without content are an empty argument, which is one empty piece.
+/// Empty quotes are an empty argument, which is one empty piece.
 fn finished(mut pieces: Vec<Piece>) -> Vec<Piece> {
     if pieces.is_empty() {
         pieces.push(Piece::Text(Vec::new()));
@@ -374,7 +373,7 @@ fn push_bytes(pieces: &mut Vec<Piece>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The words of the command, with K, K2 and so on for the keys.
+    /// The arguments of the command, with K, K2 and so on for the keys.
     fn filled(text: &str) -> Vec<String> {
         let template: Template = text.parse().expect("a template");
         let keys: Vec<KeyText> = (1..=template.keys() as u64)
@@ -389,7 +388,7 @@ mod tests {
         let mut encoded = Vec::new();
         template.command(filling).encode(&mut encoded);
         let text = String::from_utf8(encoded).expect("text");
-        // Behind the number of words, each follows its length.
+        // After the number of arguments, each one follows its length.
         let words = text.split("\r\n").skip(2).step_by(2);
         let short = |word: &str| word.replace("key:000000000001", "K").replace("key:00000000000", "K");
         words.map(short).filter(|word| !word.is_empty() || text.contains("$0")).collect()
@@ -430,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_together_as_in_a_shell() {
+    fn quotes_group_as_in_a_shell() {
         assert_eq!(filled("SET {key} 'a b' \"c d\""), ["SET", "K", "a b", "c d"]);
         assert_eq!(filled("SET k a' 'b"), ["SET", "k", "a b"]);
         assert_eq!(filled("SET k ''"), ["SET", "k", ""]);
@@ -443,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn invalid_templates_are_rejected_with_a_reason() {
         let error = |text: &str| text.parse::<Template>().expect_err("no template");
         assert_eq!(error("   "), TemplateError::Empty);
         assert_eq!(error("GET 'x"), TemplateError::OpenQuote('\''));
@@ -472,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shared_connection_cannot_carry_is_refused_at_once() {
+    fn commands_unfit_for_shared_connections_are_rejected() {
         for text in
             ["BLPOP {key} 0", "subscribe x", "XREAD BLOCK 0 STREAMS {key} $", "CLIENT REPLY OFF", "MULTI"]
         {
@@ -484,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_are_known_whatever_their_case() {
+    fn readers_are_known_in_any_case() {
         assert!("get {key}".parse::<Template>().expect("a template").reads_strings());
         assert!(!"LPUSH {key} x".parse::<Template>().expect("a template").reads_strings());
     }

@@ -1,8 +1,8 @@
-//! What happened when: the run in intervals, and what each was like.
+//! The timeline of a run: its intervals, and what each of them measured.
 //!
-//! The threads of a run hand in what they have recorded several times a second, or once a second in long runs. The
-//! timeline keeps that, packed; when there are too many intervals, it joins two and two of them. So it has a bound, and
-//! what is lost is how finely a long run is told apart.
+//! The threads of a run hand in their recordings several times a second, or once a second in long runs. The timeline
+//! stores them packed. When there are too many intervals, it joins them in pairs: memory is bounded, and a long run has
+//! a coarser resolution.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,36 +11,36 @@ use hdrhistogram::Histogram;
 use super::packed::Packed;
 use super::recorder::{Interval, histogram};
 
-/// Most intervals that are kept: 20 minutes of seconds.
+/// The most intervals that are kept: 20 minutes of seconds.
 pub(crate) const INTERVALS_MAX: usize = 1200;
 
-/// The intervals of a run, without gaps from its start.
+/// The consecutive intervals of a run from its start.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Timeline {
-    /// When the run began, by the calendar.
+    /// The calendar date of the start.
     pub(crate) began: SystemTime,
     width: Duration,
     threads: u32,
     bins: Vec<Bin>,
-    /// What is being collected: the place of its bin, and its latencies.
+    /// The index of the bin that is being filled; its latencies are not packed yet.
     open: usize,
     latency: Histogram<u64>,
 }
 
-/// What is kept of one interval.
+/// The stored form of one interval.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Bin {
-    /// The times that were handed in for it, added up over the threads.
+    /// The recorded time, summed over the threads.
     recorded: Duration,
     answered: u64,
     failed: u64,
     latency: Packed,
 }
 
-/// One interval of a run, or several together.
+/// One interval of a run, or several joined ones.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stretch {
-    /// Since the start of the run.
+    /// Start of the interval, since the start of the run.
     pub(crate) from: Duration,
     pub(crate) length: Duration,
     pub(crate) answered: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Stretch {
 }
 
 impl Timeline {
-    /// Of so many threads, each of which hands in what it has recorded after each `width`.
+    /// For this many threads, each of which hands in its recording after each `width`.
     pub(crate) fn new(width: Duration, threads: usize) -> Timeline {
         Timeline {
             began: SystemTime::UNIX_EPOCH,
@@ -63,10 +63,10 @@ impl Timeline {
         }
     }
 
-    /// One thread has recorded this from one time since the start to another.
+    /// Adds the recording of one thread, with its start and end since the start of the run.
     pub(crate) fn add(&mut self, from: Duration, to: Duration, interval: &Interval) {
-        // Handed in a little late, it still belongs where it should have ended; and what is handed in at the very end
-        // is no interval of its own.
+        // A recording that is handed in late still belongs to the interval in which it should have ended. The short
+        // rest at the end of a run is not an interval of its own.
         let place =
             |width: Duration| (to.saturating_sub(width / 2).as_nanos() / width.as_nanos().max(1)) as usize;
         while place(self.width) >= INTERVALS_MAX {
@@ -93,7 +93,7 @@ impl Timeline {
         }
     }
 
-    /// Packs what is being collected.
+    /// Packs the bin that is being filled.
     fn close(&mut self) {
         if let Some(bin) = self.bins.get_mut(self.open) {
             bin.latency.add_to(&mut self.latency);
@@ -102,7 +102,7 @@ impl Timeline {
         self.latency.reset();
     }
 
-    /// Joins two and two intervals.
+    /// Joins the intervals in pairs.
     fn join(&mut self) {
         self.close();
         let mut joined = Vec::with_capacity(self.bins.len().div_ceil(2));
@@ -124,26 +124,26 @@ impl Timeline {
         self.open /= 2;
     }
 
-    /// Every interval, one after the other.
+    /// All intervals in order.
     #[cfg(any(test, feature = "cli"))]
     pub(crate) fn stretches(&self) -> impl Iterator<Item = Stretch> {
         (0..self.bins.len()).map(|place| self.stretch(place, place + 1))
     }
 
-    /// The intervals in groups, of which there are at most so many.
+    /// The intervals, joined into at most `most` groups.
     pub(crate) fn at_most(&self, most: usize) -> impl Iterator<Item = Stretch> {
         let each = self.bins.len().div_ceil(most.max(1)).max(1);
         (0..self.bins.len()).step_by(each).map(move |place| self.stretch(place, place + each))
     }
 
-    /// The intervals of which some part lies between two times; `None` if there are none.
+    /// The joined intervals that overlap the time between `from` and `to`; `None` if there are none.
     pub(crate) fn touching(&self, from: Duration, to: Duration) -> Option<Stretch> {
         let first = self.place(from);
         let end = (self.place(to) + 1).min(self.bins.len());
         (first < end).then(|| self.stretch(first, end))
     }
 
-    /// The intervals that lie between two times with all they have; `None` if there are none.
+    /// The joined intervals that lie entirely between `from` and `to`; `None` if there are none.
     pub(crate) fn within(&self, from: Duration, to: Duration) -> Option<Stretch> {
         let first = self.place(from.saturating_add(self.width).saturating_sub(Duration::from_nanos(1)));
         let end = self.place(to).min(self.bins.len());
@@ -170,7 +170,7 @@ impl Timeline {
         let places = |count: usize| self.width * u32::try_from(count).unwrap_or(u32::MAX);
         Stretch {
             from: places(from),
-            // The last one may have ended before its time.
+            // The last interval may be shorter.
             length: if to == self.bins.len() {
                 places(to - from - 1) + self.last()
             } else {
@@ -183,7 +183,7 @@ impl Timeline {
         }
     }
 
-    /// How long the last interval is.
+    /// The length of the last interval.
     fn last(&self) -> Duration {
         let recorded = self.bins.last().map_or(Duration::ZERO, |bin| bin.recorded / self.threads);
         if recorded.is_zero() { self.width } else { recorded.min(self.width) }
@@ -192,7 +192,7 @@ impl Timeline {
 
 fn add(into: &mut Histogram<u64>, from: &Histogram<u64>) {
     if !from.is_empty() {
-        // Both have the same bounds, so there is no value that does not fit.
+        // Both have the same bounds, so every value fits.
         let added = into.add(from);
         debug_assert!(added.is_ok(), "histograms of one shape");
     }
@@ -216,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_in_lands_where_it_was_recorded() {
+    fn late_recordings_go_to_their_interval() {
         let mut timeline = Timeline::new(millis(100), 2);
-        // The second thread is late, by more than an interval, and the first has something left at the end.
+        // The second thread is late by more than an interval, and the first one has a short rest at the end.
         for (from, to, answered) in [
             (0, 100, 10),
             (0, 101, 20),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_is_told_less_finely_and_nothing_is_lost() {
+    fn a_long_run_joins_intervals_and_keeps_every_count() {
         let mut timeline = Timeline::new(millis(100), 1);
         let all = INTERVALS_MAX as u64 * 5 + 3;
         for n in 0..all {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn stretches_before_in_and_after_something_are_told_apart() {
+    fn intervals_within_and_touching_a_time_are_separate() {
         let mut timeline = Timeline::new(millis(100), 1);
         for n in 0..10 {
             timeline.add(millis(n * 100), millis(n * 100 + 100), &interval(n + 1, 10));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_where_nothing_was_answered() {
+    fn failures_are_counted_in_intervals_without_answers() {
         let mut timeline = Timeline::new(millis(100), 1);
         let mut recorder = Recorder::new(false, 1);
         let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };

@@ -1,12 +1,11 @@
-//! The values that a run writes: plain filler, or text that says which write it came from.
+//! The values that a run writes: plain filler, or signed values that a check can verify.
 //!
-//! A checked run (`--verify`) writes *signed* values: a value is a pure function of the run, the
-//! key and the version, and carries all three in front, so that any reply can be held against
-//! the only bytes that could be right.
+//! A checked run (`--verify`) writes *signed* values. A signed value is a pure function of the run, the key and the
+//! version, and begins with all three. So a check can compute the only correct bytes for any reply.
 
 use super::keys::{self, DIGITS};
 
-/// How large the values are, in bytes: each one between `min` and `max`, evenly spread.
+/// The sizes of the values in bytes: uniformly distributed between `min` and `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValueSize {
     /// The smallest value.
@@ -15,7 +14,7 @@ pub struct ValueSize {
     pub max: usize,
 }
 
-/// The largest value that a Redis server takes.
+/// The largest value that a Redis server accepts.
 pub const VALUE_SIZE_MAX: usize = 512 * 1024 * 1024;
 
 /// The smallest value that has room for the signature of a checked run.
@@ -23,30 +22,29 @@ pub const SIGNED_SIZE_MIN: usize = DIGITS + 1 + HEX + 1 + HEX + 1;
 
 const HEX: usize = 8;
 
-/// What values look like: their sizes, and how much of each a compressor finds to leave out.
+/// The form of the values: their sizes, and the share that a compressor can remove.
 ///
-/// A value that can be compressed is bytes that cannot be guessed, and then one byte over and over for the share that
-/// is to be compressed away: whoever compresses single values, with gzip, LZ4, LZF or anything else, is left with the
-/// rest and a few bytes more.
+/// A compressible value consists of random bytes, followed by one repeated byte for the compressible share. A
+/// compressor of single values, such as gzip, LZ4 or LZF, reduces it to the random part and a few bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Form {
     pub(crate) size: ValueSize,
-    /// From 0 to 1; `None`: text, of which nothing was asked.
+    /// From 0 to 1; `None`: text without a defined compressibility.
     pub(crate) compressible: Option<f64>,
 }
 
 impl Form {
-    /// How many bytes of a value of this length cannot be guessed, if that matters.
+    /// The number of random bytes in a value of this length; `None` for text.
     fn random(self, length: usize) -> Option<usize> {
         // Rounded from a number between 0 and the length, so it fits.
         Some(length - ((length as f64 * self.compressible?).round() as usize).min(length))
     }
 }
 
-/// What the compressible share of a value consists of.
+/// The repeated byte of the compressible share.
 const EASY: u8 = b'0';
 
-/// Unsigned values: prefixes of text that is made once, or bytes made anew if they are to be compressible.
+/// Unsigned values: prefixes of a text that is generated once, or new random bytes if they must be compressible.
 #[derive(Debug, Clone)]
 pub(crate) struct Filler {
     text: Vec<u8>,
@@ -61,14 +59,14 @@ impl Filler {
         Filler { text, form }
     }
 
-    /// The next value; `room` is where it is made if it is not there yet.
+    /// The next value; `room` is the buffer for values that are not part of the text.
     pub(crate) fn next<'a>(&'a self, rng: &mut fastrand::Rng, room: &'a mut Vec<u8>) -> &'a [u8] {
         let size = self.form.size;
         let length = if size.min == size.max { size.max } else { rng.usize(size.min..=size.max) };
         let Some(random) = self.form.random(length) else {
             return self.text.get(..length).unwrap_or(&self.text);
         };
-        // Kept at its length, so that only what is random is written anew for values of one size.
+        // The buffer keeps its length: for values of one size only the random part is written again.
         room.resize(length, EASY);
         let (hard, easy) = room.split_at_mut(random);
         rng.fill(hard);
@@ -77,7 +75,7 @@ impl Filler {
     }
 }
 
-/// Who wrote a signed value.
+/// The identity of a signed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
     pub(crate) key: u64,
@@ -86,7 +84,7 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    /// Writes the one value that has this signature into `out`, in place of what was there.
+    /// Writes the value of this signature into `out`, and replaces its content.
     pub(crate) fn write(self, form: Form, out: &mut Vec<u8>) {
         let size = form.size;
         let mut state = self.hash();
@@ -112,7 +110,7 @@ impl Signature {
         out.resize(length, EASY);
     }
 
-    /// Reads the signature in front of `value`; `None` if there is none.
+    /// Reads the signature at the beginning of `value`; `None` if there is none.
     pub(crate) fn read(value: &[u8]) -> Option<Signature> {
         let header = std::str::from_utf8(value.get(..SIGNED_SIZE_MIN)?).ok()?;
         let (key, rest) = header.strip_suffix(':')?.split_once('.')?;
@@ -136,7 +134,7 @@ const NIBBLES: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 /// Every byte of signed text is `0x60 | nibble`: printable, mostly letters.
 const ALPHABET: u64 = 0x6060_6060_6060_6060;
 
-/// SplitMix64: spreads every bit of the input over the whole output.
+/// SplitMix64: every input bit affects the whole output.
 pub(crate) fn mix(x: u64) -> u64 {
     let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -146,7 +144,7 @@ pub(crate) fn mix(x: u64) -> u64 {
 
 fn push_hex(out: &mut Vec<u8>, number: u32) {
     for shift in (0..HEX as u32).rev() {
-        // The mask leaves 4 bits, so nothing is cut off.
+        // The mask leaves 4 bits, so the conversion is exact.
         let nibble = (number >> (shift * 4) & 0xf) as u8;
         out.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
     }
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_signed_has_no_signature() {
+    fn unsigned_values_have_no_signature() {
         for text in [&b""[..], b"OK", b"000000000001.00000001.0000000g:", &[0xff; 40]] {
             assert_eq!(Signature::read(text), None);
         }
@@ -199,21 +197,21 @@ mod tests {
         }
     }
 
-    /// How long the run is that a value ends with.
+    /// The length of the repeated bytes at the end of a value.
     fn easy(value: &[u8]) -> usize {
         value.iter().rev().take_while(|byte| **byte == EASY).count()
     }
 
-    /// What is left of a value when runs are written as one byte and a length: no compressor that deserves the name
-    /// does worse on the run, and none does better on what cannot be guessed.
+    /// Checks the length of the repeated part: a compressor encodes it in a few bytes, and cannot reduce the random
+    /// part.
     fn assert_compresses_by(value: &[u8], share: f64) {
         let expected = (value.len() as f64 * share).round() as usize;
-        // The last of the random bytes may happen to be like those of the run.
+        // The last random bytes may happen to equal the repeated byte.
         assert!((expected..=expected + 3).contains(&easy(value)), "{} of {}", easy(value), value.len());
     }
 
     #[test]
-    fn the_share_that_is_asked_for_can_be_compressed_away_and_no_more() {
+    fn values_compress_by_exactly_the_share() {
         use crate::load::fit::{chi_square, chi_square_limit};
         let mut rng = fastrand::Rng::with_seed(4);
         for share in [0.0, 0.25, 0.5, 0.9, 1.0] {
@@ -227,7 +225,7 @@ mod tests {
             if hard.is_empty() {
                 continue;
             }
-            // Every byte is as likely as every other, also behind a given one: nothing is left to find.
+            // Every byte value is equally likely, also after a given byte, so a compressor finds no redundancy.
             let even = [1.0 / 256.0; 256];
             let mut next = hard.iter();
             let misfit = chi_square(&even, hard.len() as u32, || usize::from(*next.next().expect("a byte")));
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_values_can_be_compressed_too_but_for_their_signature() {
+    fn signed_values_compress_except_for_the_signature() {
         let signature = Signature { key: 7, version: 3, run: 9 };
         let mut value = Vec::new();
         for (share, left) in [(0.5, 500), (0.99, SIGNED_SIZE_MIN), (0.0, 1000)] {

@@ -1,19 +1,19 @@
-//! Whether a run measured enough: a report about commands that were never answered says nothing about the endpoint.
+//! Whether a run measured enough: if most commands were not answered, the measurements do not describe the endpoint.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A run, and each of its servers, answers at least this share of the commands that were offered to it.
+/// A run, and each of its servers, must answer at least this share of the offered commands.
 pub const ANSWERED_SHARE_MIN: f64 = 0.9;
 
-/// Why the figures of a run do not describe its endpoint.
+/// Why the measurements of a run do not describe its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Problem {
-    /// For programs.
+    /// The kind, for programs.
     pub kind: ProblemKind,
-    /// The same in words, and what to do about it.
+    /// The text for people, with the fix.
     pub message: String,
 }
 
@@ -26,7 +26,7 @@ pub enum ProblemKind {
     NothingMeasured,
     /// Less than [`ANSWERED_SHARE_MIN`] of the commands that were offered were answered.
     TooFewAnswered,
-    /// The same of one server of several.
+    /// One of several servers answered less than [`ANSWERED_SHARE_MIN`].
     ServerTooFewAnswered,
 }
 
@@ -38,19 +38,19 @@ impl fmt::Display for Problem {
 
 #[cfg(all(test, feature = "cli"))]
 impl Problem {
-    /// One with these words, for tests of what shows it.
+    /// One with this text, for tests of code that displays it.
     pub(crate) fn example(message: &str) -> Problem {
         Problem { kind: ProblemKind::NothingMeasured, message: message.to_owned() }
     }
 }
 
-/// What became of the commands that were offered to a run, or to one of its servers.
+/// The outcome of the commands that were offered to a run, or to one of its servers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Commands handed to the client.
+    /// Commands passed to the client.
     pub(crate) issued: u64,
     pub(crate) answered: u64,
-    /// Commands of an open loop that were due and never sent.
+    /// Commands of an open loop that were scheduled but never sent.
     pub(crate) unsent: u64,
 }
 
@@ -59,7 +59,7 @@ impl Tally {
         self.issued.saturating_add(self.unsent)
     }
 
-    /// The answered share of what was offered; `None` if nothing was.
+    /// The answered share of the offered commands; `None` if none was offered.
     pub(crate) fn answered_share(self) -> Option<f64> {
         (self.offered() > 0).then(|| self.answered as f64 / self.offered() as f64)
     }
@@ -78,7 +78,7 @@ impl Tally {
     }
 }
 
-/// What is wrong with a run, the gravest first. `servers` are those of a run with several, by name.
+/// The problems of a run, the gravest first. `servers`: the parts of several servers, by name.
 pub(crate) fn problems(whole: Tally, servers: &[(String, Tally)]) -> Vec<Problem> {
     let of_server = |(name, tally): &(String, Tally)| (!tally.is_enough()).then(|| of_server(name, *tally));
     of_whole(whole).into_iter().chain(servers.iter().filter_map(of_server)).collect()
@@ -104,7 +104,7 @@ fn of_whole(tally: Tally) -> Option<Problem> {
             ProblemKind::TooFewAnswered,
             format!(
                 "TOO LITTLE WAS ANSWERED: {} of the commands ({answered} of {offered}; {losses}); \
-                 below {} the figures do not describe the endpoint",
+                 below {} the measurements do not describe the endpoint",
                 percent(tally),
                 whole_percent(ANSWERED_SHARE_MIN),
             ),
@@ -123,7 +123,7 @@ fn of_server(name: &str, tally: Tally) -> Problem {
     Problem { kind: ProblemKind::ServerTooFewAnswered, message }
 }
 
-/// Rounded down, so that a share that is too small never reads as one that is enough.
+/// Rounded down, so that a share below the minimum never reads as the minimum.
 fn percent(tally: Tally) -> String {
     let share = tally.answered_share().unwrap_or(0.0);
     format!("{:.1} %", (share * 1000.0).floor() / 10.0)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_answers_nearly_all_has_no_problem() {
+    fn a_run_with_enough_answers_has_no_problem() {
         for enough in [tally(1, 1, 0), tally(100, 90, 0), tally(95, 90, 5), tally(1_000_000, 999_999, 0)] {
             assert_eq!(of(enough), None, "{enough:?}");
         }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_answers_nothing_is_named_beside_one_that_does() {
+    fn a_server_without_answers_is_reported() {
         let servers = [("a:1".to_owned(), tally(10_000, 10_000, 0)), ("b:2".to_owned(), tally(64, 0, 0))];
         let found = problems(tally(10_064, 10_000, 0), &servers);
         let [only] = &found[..] else { panic!("{found:?}") };

@@ -1,8 +1,8 @@
-//! What a correct endpoint must answer: a model of one caller's own keys, and the `INCR` audit.
+//! The replies that a correct endpoint must give: a model of one caller's own keys, and the `INCR` audit.
 //!
-//! With checking on, every caller owns a disjoint slice of the key space, so it knows what each
-//! of its keys must hold. A write whose outcome is unknown may take effect at any later time,
-//! even behind later writes, if its connection was lost; until it is seen it stays possible.
+//! With `verify`, every caller owns a disjoint slice of the key space, so it knows what each of its keys must hold. A
+//! write with an unknown outcome may take effect at any later time, even after later writes, if its connection was
+//! lost. The model keeps it as possible until a read shows it.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ impl Slice {
     }
 }
 
-/// What came of a write.
+/// Whether a write was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     Yes,
@@ -37,12 +37,12 @@ pub(crate) enum Written {
     Perhaps,
 }
 
-/// What the checks of a run found.
+/// The results of the checks of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     pub(crate) checked: u64,
     pub(crate) mismatched: u64,
-    /// The first few mismatches, in words.
+    /// The texts of the first few mismatches.
     pub(crate) examples: Vec<String>,
     pub(crate) audit: AuditTally,
 }
@@ -59,7 +59,7 @@ impl Findings {
         self.audit.ambiguous += other.audit.ambiguous;
     }
 
-    /// Notes one check: `Err` says what was wrong.
+    /// Counts one check; `Err` has the text of the mismatch.
     pub(crate) fn note(&mut self, held: Result<(), String>) {
         self.checked += 1;
         if let Err(example) = held {
@@ -71,8 +71,7 @@ impl Findings {
     }
 }
 
-/// The increments of the audit counter: each answered one was executed exactly once, each
-/// ambiguous one at most once.
+/// The increments of the audit counter. Each answered one was executed exactly once, each ambiguous one at most once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AuditTally {
     pub(crate) answered: u64,
@@ -80,7 +79,7 @@ pub(crate) struct AuditTally {
 }
 
 impl AuditTally {
-    /// Whether the counter's final value adds up.
+    /// Checks the final value of the counter.
     pub(crate) fn check(self, counter: u64) -> Result<(), String> {
         let most = self.answered + self.ambiguous;
         if (self.answered..=most).contains(&counter) {
@@ -94,23 +93,26 @@ impl AuditTally {
     }
 }
 
-/// The version of a key of which nothing is known: the run did not load it.
+/// The version of a key whose content is unknown, because the run did not write it.
 const UNKNOWN: u32 = u32::MAX;
 /// The version of a key that is known not to exist.
 const ABSENT: u32 = u32::MAX - 1;
 /// The version that the load phase writes.
 pub(crate) const LOADED: u32 = 0;
 
-/// One caller's model of its keys. Keys are named by their index in the caller's slice.
+/// One caller's model of its keys. A key is identified by its index in the caller's slice.
+///
+/// The caller passes every reply in the order of its commands. [`next_value`](Verifier::next_value) must be followed by
+/// [`set_done`](Verifier::set_done) for the same version, or a correct endpoint is reported as wrong.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     run: u32,
     form: Form,
     slice: Slice,
-    /// What its keys are called.
+    /// Formats the names of the keys.
     names: KeyText,
     current: Vec<u32>,
-    /// Versions whose write was ambiguous and has not been seen yet, by index.
+    /// Versions whose write was ambiguous and that no read has shown yet, by index.
     possible: HashMap<u64, Vec<u32>>,
     next_version: u32,
     counter_seen: i64,
@@ -119,7 +121,7 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    /// `loaded` says that every key holds version [`LOADED`] at the start.
+    /// `loaded`: every key holds version [`LOADED`] at the start.
     pub(crate) fn new(run: u32, form: Form, slice: Slice, loaded: bool) -> Verifier {
         let at_first = if loaded { LOADED } else { UNKNOWN };
         let count = usize::try_from(slice.count).unwrap_or(usize::MAX);
@@ -137,7 +139,7 @@ impl Verifier {
         }
     }
 
-    /// The same with keys of other names.
+    /// The same with other names for the keys.
     pub(crate) fn naming(self, names: KeyText) -> Verifier {
         Verifier { names, ..self }
     }
@@ -146,10 +148,10 @@ impl Verifier {
         self.slice.key(index)
     }
 
-    /// Makes the value of a new version of a key, and says which version it is.
+    /// Writes the value of a new version of a key, and returns the version.
     pub(crate) fn next_value(&mut self, index: u64, value: &mut Vec<u8>) -> u32 {
         let version = self.next_version;
-        // After four billion writes by one caller the versions start again.
+        // After four billion writes of one caller the versions start again.
         self.next_version = if version + 1 == ABSENT { LOADED + 1 } else { version + 1 };
         self.signature(index, version).write(self.form, value);
         version
@@ -163,7 +165,7 @@ impl Verifier {
         }
     }
 
-    /// Checks the reply of a `GET`; replies are to be handed in in the order of the commands.
+    /// Checks the reply of a `GET`. Replies must come in the order of the commands.
     pub(crate) fn get_answered(&mut self, index: u64, reply: Option<&[u8]>) {
         let held = match reply {
             Some(value) => self.check_value(index, value),
@@ -172,12 +174,12 @@ impl Verifier {
         self.findings.note(held);
     }
 
-    /// Notes a reply that was not even of the type that its command has.
+    /// Counts a reply of the wrong type as a mismatch.
     pub(crate) fn wrong_type(&mut self, error: &dyn std::fmt::Display) {
         self.findings.note(Err(format!("a reply of the wrong type: {error}")));
     }
 
-    /// Checks the reply of an `INCR` of the audit counter: it only ever grows.
+    /// Checks the reply of an `INCR` of the audit counter, which only grows.
     pub(crate) fn incr_answered(&mut self, reply: i64) {
         self.findings.audit.answered += 1;
         let before = std::mem::replace(&mut self.counter_seen, reply);
@@ -254,7 +256,7 @@ impl Verifier {
         if found.version == current {
             return Ok(());
         }
-        // From here on the key holds what was seen, so that one fault is counted once.
+        // From here on the model has the version that was read, so that one fault is counted once.
         self.observe(index, found.version);
         if current == UNKNOWN || self.take_possible(index, found.version) {
             return Ok(());
@@ -267,8 +269,8 @@ impl Verifier {
         Err(format!("GET {}: {what}", self.names.named(key)))
     }
 
-    /// Whether an ambiguous write explains this version. It is executed once at most, so it
-    /// explains one change only.
+    /// Whether an ambiguous write explains this version. Such a write is executed at most once, so it explains one
+    /// change only.
     fn take_possible(&mut self, index: u64, version: u32) -> bool {
         let Some(versions) = self.possible.get_mut(&index) else {
             return false;
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_last_is_right() {
+    fn the_last_write_is_the_correct_value() {
         let mut v = verifier(true);
         assert_eq!(get(&mut v, 0, LOADED), 0);
         let first = set(&mut v, 0, Written::Yes);
@@ -370,16 +372,16 @@ mod tests {
     }
 
     #[test]
-    fn an_ambiguous_write_may_show_or_not_but_only_once() {
+    fn an_ambiguous_write_takes_effect_at_most_once() {
         let mut v = verifier(true);
         let perhaps = set(&mut v, 0, Written::Perhaps);
         assert_eq!(get(&mut v, 0, LOADED), 0);
         assert_eq!(get(&mut v, 0, perhaps), 0);
-        assert_eq!(get(&mut v, 0, LOADED), 1, "it has taken effect, the old value is gone");
+        assert_eq!(get(&mut v, 0, LOADED), 1, "it has taken effect, so the old value is gone");
     }
 
     #[test]
-    fn an_ambiguous_write_may_come_late() {
+    fn an_ambiguous_write_may_take_effect_late() {
         let mut v = verifier(true);
         let late = set(&mut v, 0, Written::Perhaps);
         let next = set(&mut v, 0, Written::Yes);
@@ -389,11 +391,11 @@ mod tests {
     }
 
     #[test]
-    fn without_loading_the_first_look_decides() {
+    fn without_loading_the_first_read_is_correct() {
         let mut v = verifier(false);
         v.get_answered(0, None);
         v.get_answered(0, None);
-        v.get_answered(1, Some(b"from somebody else"));
+        v.get_answered(1, Some(b"of another program"));
         assert_eq!(v.findings.mismatched, 0);
         let version = set(&mut v, 0, Written::Yes);
         assert_eq!(get(&mut v, 0, version), 0);

@@ -1,34 +1,34 @@
-//! When maintenance went on, as the client's events tell it: from what a server announced until that was over.
+//! The time windows of maintenance, from the client's events: from an announcement until its end.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::observe::{Event, Notification};
 
-/// Most windows that are kept; a server that announces more is not told of in full.
+/// The most windows that are kept; later ones are dropped.
 const WINDOWS_MAX: usize = 256;
-/// A handoff that begins so soon after the others have ended belongs to the same announcement.
+/// A handoff that begins this soon after the end of the others belongs to the same announcement.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// A stretch of time in which maintenance went on.
+/// The time window of one maintenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// What was announced, by the name that it has on the wire.
+    /// The name of the announcement on the wire.
     pub(crate) kind: &'static str,
     pub(crate) from: Instant,
-    /// `None`: it still goes on.
+    /// `None`: the maintenance is in progress.
     pub(crate) until: Option<Instant>,
     peer: SocketAddr,
 }
 
-/// Those that there were.
+/// All maintenance windows of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Windows(Vec<Window>);
 
 const MOVING: &str = "MOVING";
 
 impl Windows {
-    /// Something happened; `open` handoffs go on after it.
+    /// Notes an event; `open` handoffs are in progress after it.
     pub(crate) fn note(&mut self, now: Instant, event: &Event, open: usize) {
         match event {
             Event::Announced { peer, notification } => match notification {
@@ -59,7 +59,8 @@ impl Windows {
         }
     }
 
-    /// Shards hear of a `MOVING` one after the other, and one may be done before the next has begun.
+    /// Shards receive a `MOVING` one after the other, and one may have finished before the next one begins. The window
+    /// is opened again then.
     fn handing_off(&mut self, peer: SocketAddr, now: Instant) {
         let last = self.0.iter_mut().rfind(|window| window.kind == MOVING);
         match last {
@@ -69,7 +70,7 @@ impl Windows {
         }
     }
 
-    /// What goes on now, or did since then; the latest, if there are several.
+    /// The kind of the latest maintenance that is in progress, or was since `since`.
     pub(crate) fn lately(&self, since: Instant) -> Option<&'static str> {
         let went_on = |window: &&Window| window.until.is_none_or(|until| until >= since);
         self.0.iter().rfind(went_on).map(|window| window.kind)
@@ -125,7 +126,7 @@ mod tests {
             (10, moving(), 0),
             (11, started(), 1),
             (12, ended(), 0),
-            // Another shard, which has heard of it later.
+            // Another shard, which received it later.
             (13, started(), 1),
             (15, ended(), 0),
             (5000, moving(), 0),
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_opener_lasts_until_its_closer() {
+    fn a_window_lasts_from_opener_to_closer() {
         let (time, shards) = (Duration::from_secs(9), String::new());
         let opener = announced(Notification::Migrating { seq: None, time, shards: shards.clone() });
         let closer = announced(Notification::Migrated { seq: None, shards });
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handoff_without_an_announcement_is_told_all_the_same_and_there_is_a_bound() {
+    fn unannounced_handoffs_have_windows_up_to_a_bound() {
         let one = noted(&[(1, started(), 1), (2, ended(), 0)]);
         assert_eq!(spans(&one), [("MOVING", 1, Some(2))]);
         assert_eq!(

@@ -1,10 +1,10 @@
-//! How many bytes commands and their replies take on the wire, as RESP3 writes them. Pushes and TLS are not in it.
+//! The number of bytes of commands and replies on the wire in RESP3, without push messages and TLS.
 
 use std::time::Duration;
 
 use crate::{Error, Frame, FromReply, Result};
 
-/// `GET key`, with a key of so many bytes.
+/// `GET key`, with a key of this length.
 pub(crate) fn get(key: usize) -> u64 {
     header(2) + bulk(3) + bulk(key)
 }
@@ -18,7 +18,7 @@ pub(crate) fn set(key: usize, value: usize, ttl: Option<Duration>) -> u64 {
     }
 }
 
-/// As the server counts times to live: whole milliseconds, one at least.
+/// A time to live as the server counts it: whole milliseconds, at least one.
 pub(crate) fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
 }
@@ -28,11 +28,11 @@ pub(crate) fn incr(key: usize) -> u64 {
     header(2) + bulk(4) + bulk(key)
 }
 
-/// What is known of a reply besides that it is no error.
+/// The size of a reply that is not an error, and whether it is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) bytes: u64,
-    /// Whether nothing was found.
+    /// Whether the key was not found.
     pub(crate) is_null: bool,
 }
 
@@ -65,7 +65,7 @@ fn is_null(reply: &Frame) -> bool {
     }
 }
 
-/// The decoder bounds how deep a frame is.
+/// The recursion is bounded, because the decoder limits the depth of a frame.
 fn size(frame: &Frame) -> u64 {
     let list = |items: &[Frame]| header(items.len() as u64) + items.iter().map(size).sum::<u64>();
     let pairs = |pairs: &[(Frame, Frame)]| {
@@ -85,7 +85,7 @@ fn size(frame: &Frame) -> u64 {
     }
 }
 
-/// A sign, so many bytes, and the end of the line.
+/// A type byte, the content, and the end of the line.
 fn line(length: u64) -> u64 {
     1 + length + 2
 }

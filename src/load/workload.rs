@@ -1,4 +1,4 @@
-//! What a run does: the resolved options, and the checks that hold across them.
+//! What a run sends: the resolved options, and the checks across them.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,44 +23,44 @@ use crate::shard::CALLS_MAX;
 pub struct Workload {
     /// Concurrent callers per shard.
     pub tasks: usize,
-    /// Commands that a caller sends together before it waits for their replies.
+    /// Commands that a caller sends together before it waits for their replies (the pipeline depth).
     pub pipeline: usize,
     /// Which commands are sent.
     pub mix: Mix,
     /// How many different keys there are.
     pub key_space: u64,
-    /// What the names of keys begin with; twelve digits follow. At most [`KEY_PREFIX_MAX`] bytes.
+    /// The prefix of the keys, followed by twelve digits. At most [`KEY_PREFIX_MAX`] bytes.
     pub key_prefix: String,
     /// The number of the first key.
     pub key_minimum: u64,
-    /// How long a value stays that `SET` of a [`Mix::Ratio`], or loading, writes; `None`: for good.
+    /// The time to live of the values that `SET` of a [`Mix::Ratio`] and the loading of keys write; `None`: they do not
+    /// expire.
     pub ttl: Option<Duration>,
-    /// How the keys are spread over the key space.
+    /// How accesses are distributed over the key space.
     pub keys: KeyDistribution,
     /// How large the values are.
     pub values: ValueSize,
-    /// How much of each value a compressor finds to leave out, from 0 to 1; `None`: the values are text, of which
-    /// nothing is promised.
+    /// The share of each value that a compressor can remove, from 0 to 1; `None`: the values are text without a defined
+    /// compressibility.
     pub compressible: Option<f64>,
-    /// How long the load runs before what it does is measured. Its replies are checked all the same, if they are to
-    /// be.
+    /// How long the load runs before it is measured. With `verify`, its replies are checked.
     pub warm_up: Duration,
     /// When the run ends.
     pub limit: Limit,
-    /// Commands per second over all shards (an open loop); `None`: every caller sends its next
-    /// command when the last one is answered (a closed loop).
+    /// Commands per second on all shards (an open loop). `None`: every caller sends its next command when the last one
+    /// is answered (a closed loop).
     pub rate: Option<u64>,
-    /// How the commands of an open loop are spread over time.
+    /// How the commands of an open loop are distributed over time.
     pub arrivals: Arrivals,
     /// How long a caller of a closed loop waits after a reply before it sends again.
     pub think: Duration,
-    /// Where the callers live.
+    /// Where the callers run.
     pub via: Via,
     /// Whether to write every key before a run that reads.
     pub load: bool,
     /// Whether to check every reply.
     pub verify: bool,
-    /// Where the random choices start.
+    /// The seed of all random choices.
     pub seed: u64,
 }
 
@@ -74,14 +74,14 @@ pub enum Limit {
     Requests(u64),
 }
 
-/// How the commands of an open loop are spread over time.
+/// How the commands of an open loop are distributed over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Arrivals {
     /// Evenly, with the same time from each to the next.
     Even,
-    /// At random, as those of many users who know nothing of each other: a Poisson process. They meet in bursts, so
-    /// waiting times are longer than those of even arrivals at the same rate.
+    /// At random, as those of many independent users: a Poisson process. Arrivals cluster, so waiting times are longer
+    /// than with even arrivals at the same rate.
     Poisson,
 }
 
@@ -94,11 +94,11 @@ impl fmt::Display for Arrivals {
     }
 }
 
-/// Where the callers of a run live.
+/// Where the callers of a run run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Via {
-    /// On the shards themselves: no command changes its thread.
+    /// On the shards: no command crosses threads.
     Shard,
     /// On other threads, one for each shard, through [`Client`](crate::Client).
     Client,
@@ -113,13 +113,13 @@ impl fmt::Display for Via {
     }
 }
 
-/// The most callers a shard may have, each with a call of its own.
+/// The most callers of a shard, each with one call in flight.
 pub const TASKS_MAX: usize = CALLS_MAX;
-/// The most commands that one caller may send together.
+/// The most commands that one caller sends together.
 pub const PIPELINE_MAX: usize = 10_000;
 /// The highest rate, in commands per second.
 pub const RATE_MAX: u64 = 1_000_000_000;
-/// The largest key space of a checked run, which remembers a version for each key.
+/// The largest key space of a checked run, which stores a version for each key.
 pub const VERIFIED_KEY_SPACE_MAX: u64 = 100_000_000;
 
 impl Default for Workload {
@@ -154,17 +154,17 @@ impl Workload {
         self.load && self.mix.reads()
     }
 
-    /// Whether there are times without anything to send.
+    /// Whether callers wait between their commands.
     pub(crate) fn waits(&self) -> bool {
         self.rate.is_some() || !self.think.is_zero()
     }
 
-    /// What its values look like.
+    /// The form of the values.
     pub(crate) fn form(&self) -> Form {
         Form { size: self.values, compressible: self.compressible }
     }
 
-    /// Says what makes no sense about it on this many shards, if anything does.
+    /// Checks the workload for a client with this many shards.
     pub fn check(&self, shards: usize) -> Result<(), WorkloadError> {
         in_range("tasks", self.tasks as u64, 1, TASKS_MAX as u64)?;
         in_range("pipeline", self.pipeline as u64, 1, PIPELINE_MAX as u64)?;
@@ -244,7 +244,7 @@ fn in_range(option: &'static str, value: u64, least: u64, most: u64) -> Result<(
     Err(WorkloadError::Range { option, value: value.to_string(), allowed })
 }
 
-/// Why a workload makes no sense. The texts name the options of `hitless bench`.
+/// Why a workload is invalid. The texts name the options of `hitless bench`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkloadError {
@@ -258,9 +258,9 @@ pub enum WorkloadError {
         /// What is allowed.
         allowed: String,
     },
-    /// More calls would be open at once than a shard has room for.
+    /// More calls would be in flight at once than a shard has room for.
     #[error(
-        "--tasks: {tasks} callers that send {pipeline} commands each (--pipeline) have {} calls open at once, and a \
+        "--tasks: {tasks} callers that send {pipeline} commands each (--pipeline) have {} calls in flight at once, and a \
          shard has room for {CALLS_MAX}; allowed with --pipeline {pipeline}: --tasks 1 to {}; spread them over \
          more --shards",
         tasks.saturating_mul(*pipeline),
@@ -275,20 +275,20 @@ pub enum WorkloadError {
     /// The mix is `0:0`.
     #[error("--ratio: 0:0 sends nothing; at least one of SET and GET must be above 0")]
     NoCommands,
-    /// Callers of an open loop have no time of their own.
+    /// An open loop has no think time.
     #[error(
-        "--think is the time that a caller takes between its commands, and with --rate they are due at times of \
-         their own: leave one of them out"
+        "--think is the pause of a caller between its commands, and --rate sets the time of each command; \
+         leave one of them out"
     )]
     ThinkRate,
     /// A closed loop has no arrivals.
-    #[error("--arrivals says how the commands of --rate are spread over time: give --rate")]
+    #[error("--arrivals distributes the commands of --rate over time; give --rate")]
     ArrivalsWithoutRate,
-    /// A user's own command cannot be checked.
-    #[error("--verify checks SET and GET, and cannot know what --command must answer: give --ratio")]
+    /// The replies to a user's own command cannot be checked.
+    #[error("--verify checks SET and GET, and does not know the correct reply to --command; give --ratio instead")]
     VerifyCommand,
-    /// A value that expires is not what was written.
-    #[error("--ttl removes values that --verify expects: leave one of them out")]
+    /// An expired value would fail a check.
+    #[error("--ttl removes values that --verify expects; leave one of them out")]
     VerifyTtl,
     /// The values are too small to be signed.
     #[error(
@@ -296,7 +296,7 @@ pub enum WorkloadError {
          {SIGNED_SIZE_MIN} to {VALUE_SIZE_MAX}"
     )]
     VerifySize(usize),
-    /// There are fewer keys than callers, or too many to remember.
+    /// There are fewer keys than callers, or more than a checked run can store.
     #[error(
         "--key-space: {keys} does not go with --verify, which gives each of the {callers} callers \
          keys of its own and remembers what they hold; allowed: {callers} to \
@@ -327,13 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn the_default_makes_sense() {
+    fn the_default_is_valid() {
         assert_eq!(Workload::default().check(2), Ok(()));
         assert!(Workload::default().loads());
     }
 
     #[test]
-    fn nonsense_names_the_option_and_the_range() {
+    fn invalid_workloads_name_the_option_and_the_range() {
         assert!(message(|w| w.tasks = 0).contains("--tasks: 0 is out of range; allowed: 1 to"));
         assert!(message(|w| w.pipeline = 1 << 20).contains("--pipeline"));
         let crowded = message(|w| (w.tasks, w.pipeline) = (4000, 10));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn verify_has_needs_of_its_own() {
+    fn verify_rejects_what_it_cannot_check() {
         let verified = |change: fn(&mut Workload)| {
             message(|w| {
                 w.verify = true;
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_run_that_reads_is_loaded() {
+    fn only_runs_that_read_load_keys() {
         let loads = |mix: Mix| Workload { mix, ..Workload::default() }.loads();
         assert!(!loads(Mix::Ratio { set: 1, get: 0 }));
         assert!(!loads(commands(&[("LPUSH {key} x", 1)])));

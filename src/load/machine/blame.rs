@@ -1,4 +1,4 @@
-//! Whether figures are the machine's and not the server's: thresholds, and nothing else.
+//! The thresholds from which on a report blames the machine for its measurements.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use serde::Serialize;
 
 use super::Machine;
 
-/// A pause is told if it is at least this long,
+/// A pause is reported if it is at least this long
 const PAUSE_TOLD: Duration = Duration::from_millis(10);
-/// and at least this share of the longest latency: then that latency is mostly the pause. A pause that is longer than the
-/// latency by as much did not meet the run: another core was busy, and the shards' was not.
+/// and its length is within this factor of the longest latency: then the pause explains most of that latency. A pause
+/// that is much longer than every latency did not hit the shards' cores.
 const PAUSE_OF_LATENCY: f64 = 0.5;
-/// Pauses that take this share of a run take as much of its throughput.
+/// From this share of the run on, pauses reduce its throughput noticeably.
 const PAUSE_SHARE_MAX: f64 = 0.05;
-/// A pause of this length can be why a deadline was missed.
+/// A pause of this length can cause a missed deadline.
 pub(crate) const PAUSE_LONG: Duration = Duration::from_millis(100);
-/// A shard's thread that waits for its core for a larger share of the time is slower by that.
+/// From this share of the time on, waiting for its core slows a shard's thread noticeably.
 pub(crate) const RUN_QUEUE_WAIT_MAX: f64 = 0.1;
-/// A machine that loses a larger share of its CPU time to others is slower by that.
+/// From this share of the CPU time on, steal by the hypervisor slows a machine noticeably.
 pub(crate) const STEAL_MAX: f64 = 0.05;
 
-/// Something that the machine did to a run.
+/// One way in which the machine disturbed a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Disturbance {
-    /// For programs.
+    /// The kind, for programs.
     pub kind: DisturbanceKind,
-    /// The same in words.
+    /// The text, for people.
     pub message: String,
 }
 
@@ -35,17 +35,17 @@ pub struct Disturbance {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DisturbanceKind {
-    /// The longest latency is mostly a pause of the machine.
+    /// A pause of the machine explains most of the longest latency.
     Pause,
     /// Pauses took a large part of the run.
     Pauses,
     /// The shards' threads waited for their cores.
     RunQueueWait,
-    /// The hypervisor gave CPU time to others.
+    /// The hypervisor gave CPU time to other machines.
     Steal,
 }
 
-/// Everything that the machine did to a run whose longest latency is this.
+/// All disturbances of a run with this longest latency.
 pub(super) fn disturbances(machine: &Machine, longest_us: Option<f64>) -> Vec<Disturbance> {
     let found =
         [pause(machine, longest_us), pauses(machine, longest_us), run_queue_wait(machine), steal(machine)];
@@ -58,7 +58,7 @@ fn pause(machine: &Machine, longest_us: Option<f64>) -> Option<Disturbance> {
         |longest: &f64| pause >= PAUSE_OF_LATENCY * longest && *longest >= PAUSE_OF_LATENCY * pause;
     let longest = longest_us.filter(is_alike)?;
     let message = format!(
-        "the machine was away or busy for {} (a thread that only sleeps woke so late), so the longest latency of {} is \
+        "the machine was suspended or busy for {} (a sleeping thread woke that late), so the longest latency of {} is \
          the machine's and not the server's",
         millis(pause),
         millis(longest),
@@ -67,21 +67,21 @@ fn pause(machine: &Machine, longest_us: Option<f64>) -> Option<Disturbance> {
 }
 
 fn pauses(machine: &Machine, longest_us: Option<f64>) -> Option<Disturbance> {
-    // Where every latency is shorter than any of the pauses, they did not meet the run.
+    // If every latency is shorter than the shortest pause, the pauses did not hit the run.
     if longest_us.is_some_and(|longest| longest < PAUSE_TOLD.as_micros() as f64) {
         return None;
     }
     let share = machine.pause_share.filter(|share| *share >= PAUSE_SHARE_MAX)?;
     let message =
-        format!("the machine was away or busy for {} of the run, which throughput lacks", percent(share));
+        format!("the machine was suspended or busy for {} of the run, which lowers the throughput", percent(share));
     Some(Disturbance { kind: DisturbanceKind::Pauses, message })
 }
 
 fn run_queue_wait(machine: &Machine) -> Option<Disturbance> {
     let share = machine.run_queue_wait_share.filter(|share| *share >= RUN_QUEUE_WAIT_MAX)?;
     let message = format!(
-        "a shard's thread waited {} of the time for its core, which other threads used: throughput and latency are \
-         those of a busy machine",
+        "a shard's thread waited {} of the time for its core, which other threads used: throughput and latency \
+         describe a busy machine",
         percent(share)
     );
     Some(Disturbance { kind: DisturbanceKind::RunQueueWait, message })
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_blamed_for_the_latency_that_it_explains() {
+    fn a_pause_as_long_as_the_latency_is_a_disturbance() {
         let paused = |micros| Machine { pause_max_us: Some(micros), ..Machine::default() };
         for (pause, longest, blamed) in [
             (3_200_000.0, 3_300_000.0, true),
@@ -123,14 +123,14 @@ mod tests {
             let found = kinds(&paused(pause), longest);
             assert_eq!(found == [DisturbanceKind::Pause], blamed, "{pause} of {longest}: {found:?}");
         }
-        assert_eq!(disturbances(&paused(5e6), None), [], "no latency is to be explained");
+        assert_eq!(disturbances(&paused(5e6), None), [], "there is no latency to explain");
         let found = disturbances(&paused(3_200_000.0), Some(3_300_000.0));
-        let said = "woke so late), so the longest latency of 3300 ms is the machine's";
+        let said = "woke that late), so the longest latency of 3300 ms is the machine's";
         assert!(found.iter().any(|found| found.message.contains(said)), "{found:?}");
     }
 
     #[test]
-    fn shares_are_told_from_their_thresholds_on() {
+    fn shares_are_reported_from_their_thresholds_on() {
         let quiet = Machine {
             pause_share: Some(0.049),
             run_queue_wait_share: Some(0.099),
@@ -146,7 +146,7 @@ mod tests {
         };
         let all = [DisturbanceKind::Pauses, DisturbanceKind::RunQueueWait, DisturbanceKind::Steal];
         assert_eq!(kinds(&busy, 20_000.0), all);
-        assert_eq!(kinds(&busy, 100.0), all[1..], "the pauses did not meet the run");
-        assert_eq!(kinds(&Machine::default(), 100.0), [], "what is not known is not blamed");
+        assert_eq!(kinds(&busy, 100.0), all[1..], "the pauses did not hit the run");
+        assert_eq!(kinds(&Machine::default(), 100.0), [], "an unknown value is not blamed");
     }
 }

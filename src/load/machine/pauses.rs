@@ -1,4 +1,4 @@
-//! A thread that sleeps, and notes how late it wakes.
+//! A thread that only sleeps, and measures how late it wakes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,33 +7,33 @@ use std::time::{Duration, Instant};
 
 use super::steal::CpuTimes;
 
-/// How long it sleeps each time: a pause is noted but for so much of it. A wake-up took 37 µs on a busy virtual machine,
-/// which makes 1 % of one core.
+/// The length of one sleep; a pause is underestimated by up to this. A wake-up took 37 µs on a busy virtual machine, so
+/// the thread costs 1 % of one core.
 const NAP: Duration = Duration::from_millis(4);
-/// How soon it sees that a run ended before it began.
+/// How often it checks before the start whether the run has ended.
 const LOOK: Duration = Duration::from_millis(50);
-/// Being late by less than this is ordinary scheduling, and not added up.
+/// A shorter delay is ordinary scheduling, and is not added up.
 const PAUSE_LEAST: Duration = Duration::from_millis(10);
 
-/// What the thread has noted.
+/// What the thread measured.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Slept {
     pub(crate) pauses: Pauses,
     pub(crate) steal_share: Option<f64>,
 }
 
-/// How late it woke.
+/// Delays of its wake-ups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pauses {
     pub(crate) longest: Duration,
     /// When the longest began, since the start.
     pub(crate) longest_at: Duration,
-    /// All that were not short, together.
+    /// The sum of all delays that are at least [`PAUSE_LEAST`].
     pub(crate) long_together: Duration,
 }
 
 impl Pauses {
-    /// It woke at this time since the start, so much too late.
+    /// Notes a wake-up at this time since the start, with its delay.
     pub(crate) fn note(&mut self, woke: Duration, late: Duration) {
         if late >= PAUSE_LEAST {
             self.long_together += late;
@@ -45,11 +45,11 @@ impl Pauses {
     }
 }
 
-/// The thread, until it is to end.
+/// The running thread. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Sleeper {
     is_over: Arc<AtomicBool>,
-    /// `None` once it was waited for.
+    /// `None` after it was joined.
     thread: Option<JoinHandle<Slept>>,
 }
 
@@ -60,7 +60,7 @@ impl Drop for Sleeper {
 }
 
 impl Sleeper {
-    /// Notes from then on. `None` if there can be no more threads: then nothing is known of the machine.
+    /// Starts measuring at `from`. `None` if the thread could not be created: the report then has no pauses.
     pub(super) fn start(from: Instant) -> Option<Sleeper> {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();
@@ -69,7 +69,7 @@ impl Sleeper {
         Some(Sleeper { is_over, thread: Some(thread) })
     }
 
-    /// Notes no more, and hands out what was noted. Waits for one nap of the thread.
+    /// Ends the thread and returns what it measured. Waits for up to one sleep of the thread.
     pub(crate) fn end(mut self) -> Option<Slept> {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.take()?.join().ok()
@@ -87,7 +87,7 @@ fn sleep(from: Instant, is_over: &AtomicBool) -> Slept {
     }
     let before = CpuTimes::read();
     let mut slept_at = Instant::now();
-    // Being late for the start is a pause, too.
+    // A delay of the start is a pause, too.
     pauses.note(slept_at - from, slept_at - from);
     while !is_over() {
         thread::sleep(NAP);
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_pause_and_all_long_ones_are_noted() {
+    fn the_longest_and_all_long_pauses_are_measured() {
         let millis = Duration::from_millis;
         let mut pauses = Pauses::default();
         for (woke, late) in [(2, 1), (50, 12), (3000, 2500), (3100, 9), (3200, 40)] {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_ends_when_told_also_before_its_start() {
+    fn a_pause_probe_ends_also_before_its_start() {
         let far = Instant::now() + Duration::from_secs(3600);
         let never_began = Sleeper::start(far).and_then(Sleeper::end).expect("a thread");
         assert_eq!(never_began, Slept { pauses: Pauses::default(), steal_share: None });

@@ -1,4 +1,4 @@
-//! The CPU time that a hypervisor gave to others, by the kernel's word.
+//! The CPU time that a hypervisor gave to other machines, from `/proc/stat`.
 
 /// CPU time of all cores since the machine started, in ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,11 +7,11 @@ pub(super) struct CpuTimes {
     stolen: u64,
 }
 
-/// `user nice system idle iowait irq softirq steal`; what follows is part of the first two.
+/// `user nice system idle iowait irq softirq steal`. The fields after these are part of the first two.
 const FIELDS: usize = 8;
 
 impl CpuTimes {
-    /// `None` where the kernel does not tell.
+    /// `None` if the kernel does not report it.
     pub(super) fn read() -> Option<CpuTimes> {
         parse(&std::fs::read_to_string("/proc/stat").ok()?)
     }
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_tells_less_is_not_misread() {
+    fn incomplete_kernel_statistics_are_rejected() {
         for text in ["", "cpu 1 2 3 4", "cpu0 1 2 3 4 5 6 7 8", "cpu 1 2 3 x 5 6 7 8", "intr 5\n"] {
             assert_eq!(parse(text), None, "{text:?}");
         }

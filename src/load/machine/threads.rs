@@ -1,15 +1,15 @@
-//! How long a thread ran, and how long it waited for its core, by the kernel's word.
+//! How long a thread ran, and how long it waited for its core, from `/proc/thread-self/schedstat`.
 
 use std::time::Duration;
 
-/// How long a thread ran, and how long it could have run and waited for its core.
+/// How long a thread ran, and how long it was runnable but waited for its core.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ThreadTimes {
     pub(crate) ran: Duration,
     pub(crate) waited: Duration,
 }
 
-/// Of the calling thread, since it began. Reads a file: not for the path of commands.
+/// The times of the calling thread since its start. Reads a file, so it is too slow for the hot path.
 pub(crate) fn thread_times() -> Option<ThreadTimes> {
     parse(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
 }
@@ -20,7 +20,7 @@ fn parse(schedstat: &str) -> Option<ThreadTimes> {
 }
 
 impl ThreadTimes {
-    /// What was added since `before`, as shares of `elapsed`: run, and waited.
+    /// The increase since `before`, as shares of `elapsed`: running, and waiting.
     pub(crate) fn shares_since(self, before: ThreadTimes, elapsed: Duration) -> (f64, f64) {
         let share = |now: Duration, then: Duration| {
             now.saturating_sub(then).as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_become_shares_of_what_has_passed() {
+    fn times_become_shares_of_the_elapsed_time() {
         let times = |ran, waited| ThreadTimes {
             ran: Duration::from_nanos(ran),
             waited: Duration::from_nanos(waited),
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(times(600, 300).shares_since(times(100, 200), Duration::from_nanos(1000)), (0.5, 0.1));
         assert_eq!(times(600, 300).shares_since(times(0, 0), Duration::ZERO), (1.0, 1.0));
         if let Some(before) = thread_times() {
-            let after = thread_times().expect("it was there a moment ago");
+            let after = thread_times().expect("the file was there a moment ago");
             assert!(after.ran >= before.ran);
         }
     }

@@ -1,4 +1,4 @@
-//! Where a value lies between two ends, and which values are written beside it, in which unit.
+//! An axis: where a value lies between its two ends, and which values are labelled in which unit.
 
 /// One side of a [`Panel`](super::Panel).
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub(crate) struct Axis {
     unit: Unit,
     from: f64,
     to: f64,
-    /// The values that are labelled, if they are given: settings rather than measurements.
+    /// The labelled values, if they are given: settings instead of measurements.
     given: Vec<f64>,
 }
 
@@ -16,26 +16,26 @@ pub(crate) struct Axis {
 enum Scale {
     Linear,
     Log,
-    /// As far from 100 % in each step as a tenth of the step before: what the tail of a distribution is read by.
+    /// Each step is a tenth of the distance to 100 % of the step before. This scale shows the tail of a distribution.
     Nines,
 }
 
-/// What the numbers are, and so how they are written.
+/// The quantity of the numbers, which determines their format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Seconds, written as seconds, minutes or hours.
     Seconds,
-    /// Microseconds, written as what suits them.
+    /// Microseconds, written as ns, µs, ms or s.
     Latency,
-    /// A number of things: `20 k`, `1.5 M`.
+    /// A count: `20 k`, `1.5 M`.
     Count,
-    /// A share, written in percent.
+    /// A share of 1, written in percent.
     Percent,
 }
 
-/// The most nines of a percentile: a histogram of so many samples is not kept.
+/// The most nines of a percentile: no histogram has more samples.
 const NINES_MAX: f64 = 9.0;
-/// A value that has no logarithm, on a logarithmic axis.
+/// The replacement for values without a logarithm on a logarithmic axis.
 const LOG_LEAST: f64 = 1e-9;
 
 impl Axis {
@@ -45,7 +45,7 @@ impl Axis {
         Axis { title: title.to_owned(), scale: Scale::Linear, unit, from, to, given: Vec::new() }
     }
 
-    /// Logarithmic, from a round number below the least to a round number above the most.
+    /// Logarithmic, from a round number below the minimum to a round number above the maximum.
     pub(crate) fn log(title: &str, unit: Unit, least: f64, most: f64) -> Axis {
         let least = least.max(LOG_LEAST);
         let (from, to) = (round_down(least), round_up(most.max(least)));
@@ -53,7 +53,7 @@ impl Axis {
         Axis { title: title.to_owned(), scale: Scale::Log, unit, from, to, given: Vec::new() }
     }
 
-    /// Shares from 0 to that of the last of so many samples.
+    /// Percentiles from 0 to that of the last of this many samples.
     pub(crate) fn nines(title: &str, samples: u64) -> Axis {
         let nines = (samples.max(10) as f64).log10().min(NINES_MAX);
         let (scale, unit) = (Scale::Nines, Unit::Percent);
@@ -61,7 +61,7 @@ impl Axis {
         Axis { title, scale, unit, from: 0.0, to: 1.0 - 10f64.powf(-nines), given: Vec::new() }
     }
 
-    /// Labels these values, and no others.
+    /// Labels exactly these values.
     pub(crate) fn labelled_at(mut self, values: impl IntoIterator<Item = f64>) -> Axis {
         self.given = values.into_iter().collect();
         self
@@ -71,7 +71,7 @@ impl Axis {
         &self.title
     }
 
-    /// Where a value lies: 0 at the axis's beginning, 1 at its end, never beyond.
+    /// The place of a value: 0 at the beginning of the axis, 1 at its end, never outside.
     pub(crate) fn place(&self, value: f64) -> f32 {
         let (at, from, to) = (self.bent(value), self.bent(self.from), self.bent(self.to));
         ((at - from) / (to - from)).clamp(0.0, 1.0) as f32
@@ -85,7 +85,7 @@ impl Axis {
         }
     }
 
-    /// At most so many values with their labels, rising. At least two, if there are two.
+    /// At most `most` values with their labels, in ascending order; at least two if there are two.
     pub(crate) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         if !self.given.is_empty() {
             let every = self.given.len().div_ceil(most.max(1));
@@ -103,7 +103,7 @@ impl Axis {
         let divisor = self.unit.divisor(self.to).0;
         let mut step = round_up((self.to - self.from) / divisor / most.max(1) as f64);
         if self.unit == Unit::Count && step < 1.0 && divisor == 1.0 {
-            // There is no half of a thing.
+            // A count has no fractions.
             step = 1.0;
         }
         let first = (self.from / divisor / step).ceil();
@@ -131,7 +131,7 @@ impl Axis {
     }
 
     fn nines_ticks(&self, most: usize) -> Vec<(f64, String)> {
-        // The end is a whole number of nines but for the last bits of a float.
+        // Rounding errors make the end slightly less than a whole number of nines.
         let nines = (self.bent(self.to) + 1e-6).floor() as usize;
         let every = nines.div_ceil(most.saturating_sub(2).max(1)).max(1);
         let powers = (1..=nines).step_by(every).map(|nines| 1.0 - 0.1f64.powi(nines as i32));
@@ -139,14 +139,14 @@ impl Axis {
         values.map(|value| (value, self.label(value, 0.0))).collect()
     }
 
-    /// How a value is written where values are `step` apart.
+    /// The label of a value, if the labelled values are `step` apart.
     fn label(&self, value: f64, step: f64) -> String {
         if self.unit == Unit::Percent {
-            // As many decimals as there are nines to tell apart.
+            // As many decimals as the number of nines needs.
             let digits = (-(1.0 - value).log10()).round().max(0.0) as usize;
             return format!("{:.*} %", digits.saturating_sub(2), value * 100.0);
         }
-        // On a logarithmic axis each label has a unit of its own; on a linear one all have the same.
+        // On a logarithmic axis each label has its own unit; on a linear one all labels have the same.
         let (divisor, name) = match self.scale {
             Scale::Linear if self.given.is_empty() => self.unit.divisor(self.to),
             _ => self.unit.divisor(value),
@@ -168,7 +168,7 @@ impl Axis {
 }
 
 impl Unit {
-    /// One value by itself, with up to three digits.
+    /// A single value with up to three digits.
     pub(crate) fn short(self, value: f64) -> String {
         let (divisor, name) = self.divisor(value);
         let value = value / divisor;
@@ -181,7 +181,7 @@ impl Unit {
         format!("{value:.decimals$}{name}")
     }
 
-    /// What numbers up to this one are divided by, and the name of the unit that is then.
+    /// The divisor for numbers up to `most`, and the name of the resulting unit.
     fn divisor(self, most: f64) -> (f64, &'static str) {
         match self {
             Unit::Seconds if most < 180.0 => (1.0, " s"),
@@ -199,7 +199,7 @@ impl Unit {
     }
 }
 
-/// The next 1, 2 or 5 of a power of ten that is not below.
+/// The smallest 1, 2 or 5 times a power of ten that is not below.
 fn round_up(number: f64) -> f64 {
     let power = 10f64.powf(number.max(LOG_LEAST).log10().floor());
     let digits = [1.0, 2.0, 5.0, 10.0].into_iter();
@@ -207,7 +207,7 @@ fn round_up(number: f64) -> f64 {
     up.next().unwrap_or(power * 10.0)
 }
 
-/// The last 1, 2 or 5 of a power of ten that is not above.
+/// The largest 1, 2 or 5 times a power of ten that is not above.
 fn round_down(number: f64) -> f64 {
     let power = 10f64.powf(number.max(LOG_LEAST).log10().floor());
     let digits = [5.0, 2.0, 1.0].into_iter();
@@ -241,13 +241,13 @@ mod tests {
         assert_eq!(labels(&axis(70.0, 1800.0), 6), ["50 µs", "100 µs", "200 µs", "500 µs", "1 ms", "2 ms"]);
         assert_eq!(labels(&axis(70.0, 3e6), 6), ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
         assert!(labels(&axis(0.0, 1e9), 4).len() >= 2);
-        assert!(labels(&axis(50.0, 50.0), 6).len() >= 2, "one value is a range, too");
+        assert!(labels(&axis(50.0, 50.0), 6).len() >= 2, "a single value has a range, too");
         let connections = Axis::log("", Unit::Count, 1.0, 64.0).labelled_at([1.0, 4.0, 16.0, 64.0]);
         assert_eq!(labels(&connections, 6), ["1", "4", "16", "64"]);
     }
 
     #[test]
-    fn percentiles_are_told_by_their_nines() {
+    fn percentiles_are_labelled_by_nines() {
         let axis = Axis::nines("", 1_000_000);
         let expected = ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
         assert_eq!(labels(&axis, 8), expected);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_lies_beyond_the_ends() {
+    fn values_outside_are_placed_at_the_ends() {
         for axis in [
             Axis::linear("", Unit::Count, 0.0, 10.0),
             Axis::log("", Unit::Latency, 1.0, 10.0),

@@ -1,4 +1,4 @@
-//! What is drawn, before it is known as what: lines, rectangles and texts on a white sheet.
+//! A canvas of lines, rectangles and texts on a white background, before it is encoded as SVG or PNG.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Smaller ones have no room for the labels of three panels.
+    /// Smaller pictures have no room for the labels of three panels.
     pub(crate) const MIN: Size = Size { width: 480, height: 360 };
-    /// Larger ones take hundreds of megabytes.
+    /// Larger pictures take hundreds of megabytes of memory.
     pub(crate) const MAX: Size = Size { width: 8000, height: 8000 };
 }
 
-/// What a figure is written as.
+/// The file format of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Svg,
@@ -27,7 +27,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The format that a file's name asks for.
+    /// The format for the extension of a file's name.
     pub(crate) fn of(path: &str) -> Option<Format> {
         let extension = Path::new(path).extension()?.to_str()?;
         match extension.to_ascii_lowercase().as_str() {
@@ -38,7 +38,7 @@ impl Format {
     }
 }
 
-/// A colour, and how much it covers what is below: from 0 to 1.
+/// A color with its opacity from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Color {
     pub(crate) red: u8,
@@ -76,7 +76,7 @@ impl Area {
     }
 }
 
-/// Which point of a text its position names, on the line that letters stand on.
+/// Which point of a text its position is, on the base line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Left,
@@ -84,7 +84,7 @@ pub(crate) enum Anchor {
     Right,
 }
 
-/// One thing on the sheet.
+/// One shape on the canvas.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Shape {
     Rectangle {
@@ -96,7 +96,7 @@ pub(crate) enum Shape {
         width: f32,
         color: Color,
     },
-    /// Its position is its left end on the base line, whatever it was anchored by.
+    /// The position is the left end of the base line, whatever the anchor was.
     Text {
         at: (f32, f32),
         size: f32,
@@ -105,7 +105,7 @@ pub(crate) enum Shape {
     },
 }
 
-/// A sheet of paper.
+/// A picture in progress: shapes in drawing order.
 #[derive(Debug)]
 pub(crate) struct Canvas {
     size: Size,
@@ -118,18 +118,18 @@ impl Canvas {
         Canvas { size, font: Font::embedded(), shapes: Vec::new() }
     }
 
-    /// The whole sheet.
+    /// The area of the whole canvas.
     pub(crate) fn area(&self) -> Area {
         Area { left: 0.0, top: 0.0, width: self.size.width as f32, height: self.size.height as f32 }
     }
 
-    /// The size of ordinary text on a sheet of this size: it grows with it, but stays legible on a small one.
+    /// The size of ordinary text: it grows with the canvas, and stays legible on a small one.
     pub(crate) fn text_size(&self) -> f32 {
         let scale = (self.size.width as f32 / 1200.0).min(self.size.height as f32 / 800.0);
         (14.0 * scale).max(11.0)
     }
 
-    /// How wide a line is that is to look one pixel wide on an ordinary sheet.
+    /// The width of a line that looks one pixel wide on a canvas of ordinary size.
     pub(crate) fn hairline(&self) -> f32 {
         (self.text_size() / 14.0).max(1.0)
     }
@@ -142,7 +142,7 @@ impl Canvas {
         self.shapes.push(Shape::Line { points, width, color });
     }
 
-    /// Writes a text and says how wide it is.
+    /// Draws a text and returns its width.
     pub(crate) fn text(
         &mut self,
         text: &str,
@@ -161,12 +161,12 @@ impl Canvas {
         width
     }
 
-    /// How wide a text will be.
+    /// The width of a text.
     pub(crate) fn width_of(&self, text: &str, size: f32) -> f32 {
         self.font.width(text, size)
     }
 
-    /// The picture as the content of a file; why not, in words, if it cannot be made.
+    /// Returns the picture as the content of a file, or the text of an error.
     pub(crate) fn encode(&self, format: Format) -> Result<Vec<u8>, String> {
         match format {
             Format::Svg => Ok(svg::encode(self.size, &self.shapes).into_bytes()),
@@ -179,13 +179,13 @@ impl Canvas {
         &self.shapes
     }
 
-    /// Where each text is, to see that none is on another.
+    /// The area of each text, for tests that no text overlaps another.
     #[cfg(test)]
     pub(crate) fn text_areas(&self) -> Vec<(String, Area)> {
         let texts = self.shapes.iter().filter_map(|shape| match shape {
             Shape::Text { at, size, text, .. } => {
                 let width = self.font.width(text, *size);
-                // From the top of the capitals to the line that they stand on.
+                // From the top of the capital letters to the base line.
                 let area = Area { left: at.0, top: at.1 - size * 0.73, width, height: size * 0.73 };
                 Some((text.clone(), area))
             }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_file_says_what_it_is() {
+    fn the_extension_selects_the_format() {
         let formats = ["a.svg", "b.PNG", "c.d/e.png", "f", "g.pdf", "svg"].map(Format::of);
         let (svg, png) = (Some(Format::Svg), Some(Format::Png));
         assert_eq!(formats, [svg, png, png, None, None, None]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn both_formats_are_what_they_say() {
+    fn both_formats_have_their_signatures() {
         let mut canvas = Canvas::new(Size { width: 600, height: 400 });
         canvas.rectangle(canvas.area(), Color::rgb(255, 255, 255));
         canvas.line(vec![(0.0, 0.0), (600.0, 400.0)], 2.0, Color::rgb(1, 2, 3));

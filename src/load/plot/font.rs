@@ -1,13 +1,13 @@
-//! The font that is in the program: DejaVu Sans, whose licence allows that, and which has every sign that is needed.
+//! The embedded font: DejaVu Sans. Its license allows embedding, and it has every character that pictures use.
 
 use std::fmt;
 
 use ab_glyph::{Font as _, FontRef, Glyph, OutlinedGlyph, PxScale, ScaleFont, point};
 
-/// The name by which an SVG asks for it, with what looks alike where it is not installed.
+/// The font family in an SVG, with similar fonts for systems without it.
 pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 
-/// `None` only if the bytes in the program were no font.
+/// `None` only if the embedded bytes were not a valid font.
 pub(super) struct Font(Option<FontRef<'static>>);
 
 impl fmt::Debug for Font {
@@ -21,14 +21,14 @@ impl Font {
         Font(FontRef::try_from_slice(dejavu::sans::regular()).ok())
     }
 
-    /// How wide a text is, in pixels, at a size that is given as in SVG: pixels for one em.
+    /// The width of a text in pixels. `size` is in pixels for one em, as in SVG.
     pub(super) fn width(&self, text: &str, size: f32) -> f32 {
         let Some(font) = &self.0 else { return 0.0 };
         let font = font.as_scaled(scale(font, size));
         text.chars().map(|c| font.h_advance(font.glyph_id(c))).sum()
     }
 
-    /// The outlines of a text that begins at this point of its base line.
+    /// The outlines of a text that begins at this point of the base line.
     pub(super) fn outlines(&self, text: &str, at: (f32, f32), size: f32) -> Vec<OutlinedGlyph> {
         let Some(font) = &self.0 else { return Vec::new() };
         let (scaled, mut x) = (font.as_scaled(scale(font, size)), at.0);
@@ -42,7 +42,7 @@ impl Font {
     }
 }
 
-/// `ab_glyph` measures a font by its lines' height, everybody else by the em.
+/// `ab_glyph` scales a font by its line height; SVG and every other program by the em.
 fn scale(font: &FontRef<'_>, size: f32) -> PxScale {
     let em = font.units_per_em().unwrap_or(2048.0);
     PxScale::from(size * font.height_unscaled() / em)
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sign_that_figures_use_is_in_it() {
+    fn the_font_has_every_character_of_pictures() {
         let font = Font::embedded();
         for sign in "0123456789.,%/×·→µ<>()abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".chars()
         {

@@ -1,14 +1,14 @@
-//! What stands above the charts of a picture: its title, and what it shows, on as many lines as that takes.
+//! The heading of a picture: its title, and lines that describe its content.
 
 use std::time::SystemTime;
 
 use super::canvas::{Anchor, Canvas};
 use super::colors;
 
-/// Draws the title and the lines below it, and says how far down they reach.
+/// Draws the title and the lines below it, and returns the y coordinate of their lower end.
 ///
-/// Lines that are too long continue on the next one. They never take more than [`SHARE_MAX`] of the picture: what is
-/// left out then is marked with `…`.
+/// Long lines are wrapped. The heading takes at most [`SHARE_MAX`] of the picture's height; omitted text is marked with
+/// `…`.
 pub(crate) fn heading<'a>(canvas: &mut Canvas, title: &str, lines: impl IntoIterator<Item = &'a str>) -> f32 {
     let text = canvas.text_size();
     let room = canvas.area().width - text * 2.0;
@@ -32,13 +32,13 @@ pub(crate) fn heading<'a>(canvas: &mut Canvas, title: &str, lines: impl IntoIter
     y + text * 0.7
 }
 
-/// What made a picture, in which version, and when: the title of it.
+/// The title of a picture: the command, its version, and the date.
 pub(crate) fn title(command: &str, made: SystemTime) -> String {
     let date = humantime::format_rfc3339_seconds(made).to_string().replace('T', " ").replace('Z', " UTC");
     format!("{command} {} · {date}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The line in pieces that have room, broken between words where that is possible.
+/// Wraps a line, between words if possible.
 fn wrapped(canvas: &Canvas, line: &str, size: f32, room: f32) -> Vec<(String, f32)> {
     let mut rows = Vec::new();
     let mut row = String::new();
@@ -57,11 +57,11 @@ fn wrapped(canvas: &Canvas, line: &str, size: f32, room: f32) -> Vec<(String, f3
     rows.into_iter().map(|row| (row.trim_end().to_owned(), size)).filter(|(row, _)| !row.is_empty()).collect()
 }
 
-/// How much larger the title is than other text.
+/// The size of the title relative to other text.
 const TITLE: f32 = 1.15;
-/// From one line to the next, in heights of the text.
+/// The distance between lines, in text heights.
 const LINE: f32 = 1.5;
-/// The charts keep the rest of the picture.
+/// The largest share of the height; the charts get the rest.
 const SHARE_MAX: f32 = 0.25;
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! A table of measurements whose cells are colored by their value: what two sizes do together.
+//! A heat map: a table of measurements, colored by their values, that shows the combined effect of two settings.
 
 use super::canvas::{Anchor, Area, Canvas, Color};
 use super::{Unit, colors};
 
-/// A table that is drawn in one [`Area`] of a canvas: columns from left to right, rows from the bottom to the top.
+/// A table that is drawn in one [`Area`] of a canvas. Columns go from left to right, rows from bottom to top.
 #[derive(Debug)]
 pub(crate) struct HeatMap {
     pub(crate) title: String,
     pub(crate) unit: Unit,
-    /// The color of the highest value; lower ones are paler.
+    /// The color of the highest value; lower values are paler.
     pub(crate) color: Color,
-    /// What the columns are, and what each of them is called.
+    /// The quantity of the columns, and their labels.
     pub(crate) columns: (String, Vec<String>),
     pub(crate) rows: (String, Vec<String>),
-    /// Row by row; `None` where nothing was measured.
+    /// The values, row by row; `None` where nothing was measured.
     pub(crate) cells: Vec<Vec<Option<f64>>>,
-    /// A cell that is framed, as row and column, and what it is called.
+    /// The row and column of a framed cell, with its name.
     pub(crate) marked: Option<(usize, usize, String)>,
 }
 
@@ -40,7 +40,7 @@ impl HeatMap {
         }
     }
 
-    /// The title with the scale of the colors, and what the rows are.
+    /// The title, the color scale, and the quantity of the rows.
     fn draw_heading(&self, canvas: &mut Canvas, area: Area) {
         let text = canvas.text_size();
         let y = area.top + text * 1.2;
@@ -83,7 +83,7 @@ impl HeatMap {
         }
     }
 
-    /// The names of rows and columns: every second one, or fewer, where not all have room.
+    /// The labels of rows and columns: every second one, or fewer, if not all fit.
     fn draw_labels(&self, canvas: &mut Canvas, grid: &Grid) {
         let (text, frame) = (canvas.text_size(), grid.frame);
         let every = (text * 1.2 / grid.cell(0, 0).height).ceil().max(1.0) as usize;
@@ -105,7 +105,7 @@ impl HeatMap {
         canvas.text(&self.columns.0, at, Anchor::Middle, text, colors::FAINT);
     }
 
-    /// Frames a cell and names it: beside the title, and inside where it has room below the value.
+    /// Frames a cell. Its name is written beside the title, and in the cell if it fits below the value.
     fn draw_mark(&self, canvas: &mut Canvas, grid: &Grid, (row, column): (usize, usize), name: &str) {
         let (text, cell) = (canvas.text_size(), grid.cell(row, column));
         outline(canvas, cell);
@@ -125,7 +125,7 @@ impl HeatMap {
         }
     }
 
-    /// The least and the most of all values.
+    /// The minimum and maximum of all values.
     fn range(&self) -> Option<(f64, f64)> {
         let values = || self.cells.iter().flatten().flatten().copied();
         let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
@@ -133,7 +133,7 @@ impl HeatMap {
     }
 }
 
-/// Where the cells are.
+/// The positions of the cells.
 struct Grid {
     frame: Area,
     columns: usize,
@@ -143,7 +143,7 @@ struct Grid {
 impl Grid {
     fn cell(&self, row: usize, column: usize) -> Area {
         let (width, height) = (self.frame.width / self.columns as f32, self.frame.height / self.rows as f32);
-        // A pixel of paper lies between two cells, if they are large enough for that.
+        // Large cells are separated by one pixel of background.
         let gap = if width.min(height) > 6.0 { 1.0 } else { 0.0 };
         Area {
             left: self.frame.left + width * column as f32,
@@ -154,7 +154,7 @@ impl Grid {
     }
 }
 
-/// Frames an area with a line that is seen on any color.
+/// Frames an area with a line that is visible on every color.
 fn outline(canvas: &mut Canvas, area: Area) {
     let (left, top, right, bottom) = (area.left, area.top, area.right(), area.bottom());
     let corners = || vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top - 0.1)];
@@ -162,7 +162,7 @@ fn outline(canvas: &mut Canvas, area: Area) {
     canvas.line(corners(), canvas.hairline() * 2.5, colors::INK);
 }
 
-/// Where a value lies between the least and the most: by their logarithms if these are far apart.
+/// The place of a value between minimum and maximum, from 0 to 1. If these are far apart, logarithms are compared.
 fn share(value: f64, least: f64, most: f64) -> f32 {
     let (value, least, most) = match least > 0.0 && most / least > LINEAR_UP_TO {
         true => (value.ln(), least.ln(), most.ln()),
@@ -171,23 +171,23 @@ fn share(value: f64, least: f64, most: f64) -> f32 {
     if most > least { (((value - least) / (most - least)) as f32).clamp(0.0, 1.0) } else { 1.0 }
 }
 
-/// Between a pale tint and the color itself.
+/// Interpolates between a pale tint and the color.
 fn shade(color: Color, share: f32) -> Color {
     let mixed = |part: u8| {
         let part = f32::from(part);
-        // From the tint to the color; both lie in the range of a byte.
+        // The result lies between tint and color, so it fits a byte.
         (255.0 - (255.0 - part) * (PALEST + (1.0 - PALEST) * share)).round() as u8
     };
     Color::rgb(mixed(color.red), mixed(color.green), mixed(color.blue))
 }
 
 const PAPER: Color = Color::rgb(0xff, 0xff, 0xff);
-/// How much color the lowest value has: it must differ from the paper.
+/// The tint of the lowest value, which must differ from the background.
 const PALEST: f32 = 0.08;
 const SCALE_STEPS: usize = 28;
-/// From this share on, text on the color is white.
+/// From this share on, text on the color is light.
 const DARK_FROM: f32 = 0.55;
-/// Values that differ by more than this factor are compared by their logarithms.
+/// If maximum and minimum differ by more than this factor, logarithms are compared.
 const LINEAR_UP_TO: f64 = 20.0;
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_cut_or_on_another() {
+    fn no_text_is_cut_or_overlaps() {
         for (width, height) in [(480, 140), (640, 300), (1200, 380), (2400, 800)] {
             for (columns, rows) in [(2, 2), (8, 5), (12, 30), (40, 40)] {
                 let texts = drawn(&map(columns, rows), width, height).text_areas();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_has_its_shade_and_the_mark_its_name() {
+    fn every_value_has_a_shade_and_the_mark_a_name() {
         let canvas = drawn(&map(4, 3), 1200, 400);
         let mut fills = Vec::new();
         for shape in canvas.shapes() {

@@ -1,8 +1,7 @@
-//! Figures as SVG and PNG: what a benchmark measured, drawn without anything that a machine may lack.
+//! Pictures of measurements as SVG and PNG, drawn without fonts or libraries of the system.
 //!
-//! A [`Canvas`] holds shapes and becomes either format; a [`Panel`] is one chart on it, between two [`Axis`]es, and a
-//! [`HeatMap`] a table whose cells are colored. The
-//! font is in the program, so a PNG looks the same everywhere, and texts are as wide as they were measured.
+//! A [`Canvas`] holds shapes and is encoded in either format. A [`Panel`] is one chart between two [`Axis`]es; a
+//! [`HeatMap`] is a table with colored cells. The font is embedded, so a PNG looks the same on every system.
 
 mod axis;
 mod canvas;
@@ -20,7 +19,7 @@ pub(crate) use heading::{heading, title};
 pub(crate) use heat::HeatMap;
 pub(crate) use panel::Panel;
 
-/// The colours of the series, which also people tell apart who do not see red and green.
+/// The colors of the series. People with color blindness can distinguish them, too.
 pub(crate) mod colors {
     use super::Color;
 

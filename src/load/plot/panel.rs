@@ -1,4 +1,4 @@
-//! One chart: a frame between two axes, lines in it, and what was the matter meanwhile.
+//! One chart: lines between two axes, with shaded times and marks.
 
 use super::canvas::{Anchor, Area, Canvas, Color};
 use super::{Axis, colors};
@@ -11,7 +11,7 @@ pub(crate) struct Panel {
     y: Axis,
     series: Vec<Series>,
     shades: Vec<Shade>,
-    /// What happened at single places of the x axis, and what that is called.
+    /// Marked places of the x axis, with their common name.
     marks: (String, Vec<f64>),
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Panel {
 struct Series {
     name: String,
     color: Color,
-    /// A value that is not there interrupts the line.
+    /// A missing value interrupts the line.
     points: Vec<(f64, Option<f64>)>,
     dotted: bool,
 }
@@ -31,7 +31,7 @@ struct Shade {
     label: String,
 }
 
-/// What a color stands for, and where that is written.
+/// One entry of the legend: a color, its name and its position.
 struct Entry<'a> {
     name: &'a str,
     color: Color,
@@ -40,13 +40,13 @@ struct Entry<'a> {
     line: usize,
 }
 
-/// How much larger a title is than other text.
+/// The size of the title relative to other text.
 const TITLE: f32 = 1.08;
-/// From one line of the legend to the next, in heights of the text.
+/// The distance between lines of the legend, in text heights.
 const LEGEND_LINE: f32 = 1.4;
-/// Wide enough for the label of every latency, so that the frames of panels above one another begin together.
+/// The width of the widest latency label, so that the frames of stacked panels are aligned.
 const WIDEST_LABEL: &str = "999 ms ";
-/// To the right of a frame, in heights of the text.
+/// The margin to the right of a frame, in text heights.
 const MARGIN: f32 = 1.6;
 
 impl Panel {
@@ -61,19 +61,19 @@ impl Panel {
         self
     }
 
-    /// A line through these points, each with a dot: few measurements, rather than a course of time.
+    /// A line through these points with a dot at each, for few measurements.
     pub(crate) fn dots(mut self, name: &str, color: Color, points: Vec<(f64, Option<f64>)>) -> Panel {
         self.series.push(Series { name: name.to_owned(), color, points, dotted: true });
         self
     }
 
-    /// Something went on between two places of the x axis.
+    /// Shades the range between two places of the x axis.
     pub(crate) fn shade(mut self, from: f64, to: f64, label: &str) -> Panel {
         self.shades.push(Shade { from, to, label: label.to_owned() });
         self
     }
 
-    /// Something happened at these places of the x axis.
+    /// Marks these places of the x axis.
     pub(crate) fn marks(mut self, name: &str, at: Vec<f64>) -> Panel {
         self.marks = (name.to_owned(), at);
         self
@@ -86,7 +86,7 @@ impl Panel {
         let ticks = self.y.ticks(most);
         let widest = ticks.iter().map(|(_, label)| canvas.width_of(label, text));
         let labels = widest.fold(canvas.width_of(WIDEST_LABEL, text), f32::max);
-        // What went on is named above the frame, where no line is.
+        // The names of shaded ranges are above the frame, where they do not cover a line.
         let above = if self.shades.iter().all(|shade| shade.label.is_empty()) { 1.9 } else { 3.1 };
         let left = area.left + labels + text * 0.4;
         let legend = self.legend(canvas, (left, area.right()));
@@ -110,13 +110,13 @@ impl Panel {
         self.draw_x_axis(canvas, frame);
         self.draw_marks(canvas, frame);
         for (below, series) in self.series.iter().rev().enumerate().rev() {
-            // The first lines are the widest: where one lies on another, both are seen.
+            // The first lines are the widest, so that a line stays visible under a later one.
             let width = canvas.hairline() * (1.3 + 0.8 * below as f32);
             self.draw_series(canvas, frame, series, width);
         }
     }
 
-    /// Which color is what, beside the title, and on further lines where there is no room beside it.
+    /// The legend beside the title, continued on further lines if it does not fit.
     fn legend(&self, canvas: &Canvas, (left, right): (f32, f32)) -> Vec<Entry<'_>> {
         let text = canvas.text_size();
         let happened = (!self.marks.1.is_empty()).then_some((self.marks.0.as_str(), colors::RED));
@@ -136,7 +136,7 @@ impl Panel {
         entries.collect()
     }
 
-    /// The title, and which color is what.
+    /// Draws the title and the legend.
     fn draw_heading(&self, canvas: &mut Canvas, area: Area, frame: Area, legend: &[Entry<'_>]) {
         let text = canvas.text_size();
         let y = area.top + text * 1.2;
@@ -155,7 +155,7 @@ impl Panel {
         for shade in &self.shades {
             let place = |value| frame.left + self.x.place(value) * frame.width;
             let (from, to) = (place(shade.from), place(shade.to));
-            // What was short has to be seen, too.
+            // Short ranges must be visible, too.
             let width = (to - from).max(canvas.hairline() * 2.0).min(frame.right() - from).max(1.0);
             let area = Area { left: from, top: frame.top, width, height: frame.height };
             canvas.rectangle(area, colors::VIOLET.opacity(0.18));
@@ -174,7 +174,7 @@ impl Panel {
         let widths = |canvas: &Canvas, ticks: &[(f64, String)]| -> Vec<(f32, f32)> {
             let center = |value| frame.left + self.x.place(value) * frame.width;
             let half = |label: &str| canvas.width_of(label, text) / 2.0;
-            // The last label may be wider than the margin beside the frame.
+            // The last label may be wider than the margin.
             let inside = |value, half: f32| center(value).min(frame.right() + text * MARGIN - half);
             ticks.iter().map(|(value, label)| (inside(*value, half(label)), half(label))).collect()
         };
@@ -182,7 +182,7 @@ impl Panel {
             let pairs = spans.iter().zip(spans.iter().skip(1));
             pairs.into_iter().all(|(one, next)| one.0 + one.1 + text * 0.8 <= next.0 - next.1)
         };
-        // As many labels as have room side by side; where even the fewest do not, the left ones stay.
+        // As many labels as fit side by side. If even the fewest do not fit, later ones are left out.
         let choices = (2..=12).rev().map(|most| self.x.ticks(most));
         let ticks = choices.into_iter().find(|ticks| apart(&widths(canvas, ticks)));
         let ticks = ticks.unwrap_or_else(|| self.x.ticks(12));
@@ -213,7 +213,7 @@ impl Panel {
         let mut last = f32::MIN;
         for &value in &self.marks.1 {
             let x = frame.left + self.x.place(value) * frame.width;
-            // What is on the same pixel is seen once.
+            // Marks on the same pixel are drawn once.
             if x - last >= 1.0 {
                 let points = vec![(x, frame.bottom()), (x, frame.bottom() - height)];
                 canvas.line(points, canvas.hairline() * 1.5, colors::RED);
@@ -236,7 +236,7 @@ impl Panel {
         }
         runs.push(run);
         for run in runs {
-            // A single point makes no line.
+            // A single point has no line, so it gets a dot.
             let side = if series.dotted { width * 3.5 } else { width * 1.5 };
             if series.dotted || run.len() == 1 {
                 for (x, y) in &run {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_on_another_or_beyond_the_edge() {
+    fn no_text_overlaps_or_leaves_the_canvas() {
         for (width, height) in [(480, 360), (640, 480), (1200, 800), (2400, 1600), (3000, 300)] {
             for seconds in [0.3, 10.0, 75.0, 7200.0] {
                 let mut canvas = Canvas::new(Size { width, height });
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_color_is_named_where_the_title_takes_the_line() {
+    fn the_legend_wraps_below_a_long_title() {
         let axis = || Axis::linear("", Unit::Count, 0.0, 10.0);
         let mut panel = Panel::new("a title that leaves no room for all of the names", axis(), axis());
         let names = ["all commands", "in handoffs", "service time", "another one", "and one more"];
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_a_gap() {
+    fn a_missing_value_is_a_gap() {
         use crate::load::plot::canvas::Shape;
         let lines = |points: Vec<(f64, Option<f64>)>| {
             let mut canvas = Canvas::new(Size { width: 600, height: 400 });

@@ -1,4 +1,4 @@
-//! Shapes as the pixels of a PNG.
+//! Encodes shapes as a PNG.
 
 use tiny_skia::{
     FillRule, LineCap, LineJoin, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform,
@@ -54,7 +54,7 @@ fn line(sheet: &mut Pixmap, points: &[(f32, f32)], width: f32, color: Color) {
     sheet.stroke_path(&path, &paint(color), &stroke, Transform::identity(), None);
 }
 
-/// Covers a part of one pixel, which is opaque before and after.
+/// Blends a color over one pixel, which is opaque before and after.
 fn blend(sheet: &mut Pixmap, x: f32, y: f32, color: Color, coverage: f32) {
     let (width, height) = (sheet.width(), sheet.height());
     if x < 0.0 || y < 0.0 || x >= width as f32 || y >= height as f32 {

@@ -8,30 +8,30 @@ use super::{Area, Axis, Canvas, Color, Panel, Size, Unit, colors, heading, title
 use crate::load::Report;
 use crate::load::timeline::Stretch;
 
-/// How the height that is left under the heading is shared by the panels.
+/// The shares of the panels in the height below the heading.
 const SHARES: [f32; 3] = [0.28, 0.38, 0.34];
-/// So many points of a percentile line lie between one nine and the next.
+/// The number of points of a percentile line from one nine to the next.
 const POINTS_PER_NINE: u32 = 20;
-/// Intervals that are drawn at most: more would lie on the same pixels.
+/// The most intervals that are drawn; more would share pixels.
 const DRAWN_MAX: usize = 1200;
 
-/// The year 9999: later dates have no text.
+/// The year 9999: later dates cannot be formatted.
 const UNIX_SECONDS_MAX: f64 = 253e9;
 
-/// An earlier run, to be drawn below the present one.
+/// An earlier run that is drawn under the present one for comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Overlay {
-    /// How long it took.
+    /// The duration of the run.
     pub(crate) seconds: f64,
     /// Commands per second over time.
     pub(crate) throughput: Vec<(f64, Option<f64>)>,
     /// Microseconds over time.
     pub(crate) p99: Vec<(f64, Option<f64>)>,
-    /// Microseconds by the share of commands that took no longer.
+    /// Microseconds by percentile, as a share of 1.
     pub(crate) percentiles: Vec<(f64, Option<f64>)>,
 }
 
-/// Draws a run, over an earlier one if there is one. The lines say what it was.
+/// Draws a run, over an earlier one if there is one. `lines` describe the run.
 pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report, earlier: Option<&Overlay>) -> Canvas {
     let nothing = Overlay::default();
     let earlier = earlier.unwrap_or(&nothing);
@@ -53,7 +53,7 @@ fn time(report: &Report, earlier: &Overlay, title: &str) -> Axis {
     Axis::linear(title, Unit::Seconds, 0.0, report.elapsed_seconds.max(earlier.seconds))
 }
 
-/// The line of the earlier run, if it has one.
+/// Adds the line of the earlier run, if it has one.
 fn with_earlier(panel: Panel, name: &str, points: &[(f64, Option<f64>)]) -> Panel {
     match points.is_empty() {
         true => panel,
@@ -61,7 +61,7 @@ fn with_earlier(panel: Panel, name: &str, points: &[(f64, Option<f64>)]) -> Pane
     }
 }
 
-/// The least and the most of a line and of what there is already.
+/// Extends a range by the positive values of a line.
 fn widened(range: (f64, f64), points: &[(f64, Option<f64>)]) -> (f64, f64) {
     let values = points.iter().filter_map(|(_, value)| *value).filter(|value| *value > 0.0);
     values.fold(range, |(least, most), value| (least.min(value), most.max(value)))
@@ -76,7 +76,7 @@ fn middle(stretch: &Stretch) -> f64 {
     (stretch.from + stretch.length / 2).as_secs_f64()
 }
 
-/// Maintenance, on each of the panels that have time below them.
+/// Shades the maintenance in a panel with time as its x axis.
 fn shaded(mut panel: Panel, report: &Report) -> Panel {
     for window in &report.maintenance_windows {
         let to = window.to_seconds.unwrap_or(report.elapsed_seconds);
@@ -108,7 +108,7 @@ fn latency(report: &Report, earlier: &Overlay) -> Panel {
     let mut lines = LINES.map(|_| Vec::new());
     for stretch in stretches(report) {
         for (line, (_, quantile, _)) in lines.iter_mut().zip(LINES) {
-            // Where nothing was answered there is no latency, and the line has a gap.
+            // An interval without answers has no latency, so the line has a gap.
             let value = (!stretch.latency.is_empty()).then(|| micros(&stretch.latency, quantile));
             if let Some(value) = value {
                 (least, most) = (least.min(value), most.max(value));
@@ -146,7 +146,7 @@ fn percentiles(report: &Report, earlier: &Overlay) -> Panel {
     with_earlier(panel, "earlier", &earlier.percentiles)
 }
 
-/// The latency at each percentile that so many samples have.
+/// The latency at each percentile that the number of samples supports.
 fn distribution(latency: &Histogram<u64>) -> Vec<(f64, Option<f64>)> {
     let nines = (latency.len().max(2) as f64).log10();
     let steps = (nines * f64::from(POINTS_PER_NINE)).floor() as u32;

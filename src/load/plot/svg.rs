@@ -1,4 +1,4 @@
-//! Shapes as an SVG document, with plain numbers and nothing that a viewer might not know.
+//! Encodes shapes as an SVG document of basic elements, which every viewer supports.
 
 use std::fmt::Write;
 

@@ -1,45 +1,47 @@
-//! What keeps a sweep from more: the server, a core of the client, the network, or that commands fail.
+//! The bottleneck of a sweep: the server, a core of the client, the network, or failing commands.
 
 use serde::Serialize;
 
 use super::row::Row;
 
-/// Something that is used up, and the numbers that say so. Shares are of one.
+/// An exhausted resource, with the numbers that prove it. Shares are fractions of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub(crate) enum Ceiling {
-    /// The server's main thread has no time left: measured. `waited`: part of that it waited for its core, which
-    /// others use, too.
+    /// The server's main thread has no CPU time left, as measured. `waited`: the part of that in which it waited for
+    /// its core, which other threads use, too.
     Server { used: f64, waited: f64 },
-    /// The server, or the way to it: inferred. With so many times the callers throughput rose by this factor, and the
-    /// median latency by that one, while the client's cores had time.
+    /// The server, or the path to it, as inferred. With `callers` times the callers, throughput rose by the factor
+    /// `throughput` and the median latency by the factor `latency`, while the client's cores had idle time.
     ServerInferred { callers: f64, throughput: f64, latency: f64, core_use: f64 },
-    /// A shard's thread has no time left.
+    /// A shard's thread has no CPU time left.
     ClientCore { used: f64, waited: f64 },
-    /// An interface is near its speed.
+    /// A network interface is near its maximum speed.
     Network { used: f64 },
-    /// Segments are lost on the way.
+    /// The network loses TCP segments.
     Losses { retransmitted: f64 },
-    /// Beyond so many callers a shard, commands fail.
+    /// From this many callers of a shard on, commands fail.
     Operation { tasks: usize, failed: f64 },
 }
 
-/// From this share of its time on, a thread is busy.
+/// From this share of its time on, a thread is saturated.
 const BUSY: f64 = 0.9;
-/// Up to this share, it certainly is not.
+/// Up to this share, a thread is certainly not saturated.
 const IDLE: f64 = 0.8;
-/// From this share of its speed on, an interface is full: the headers of all layers are not in what it counts.
+/// From this share of its speed on, an interface is saturated: its byte counters do not include the headers of all
+/// layers.
 const FULL: f64 = 0.85;
-/// From this share of segments on, the network loses too many.
+/// From this share of retransmitted segments on, losses limit the throughput.
 const LOSSY: f64 = 0.01;
-/// Latency that grows at least by this part of what the callers grow by is waiting in line,
+/// If latency grows by at least this part of the growth of the callers, commands queue,
 const IN_LINE: f64 = 0.6;
-/// if throughput grows by no more than this.
+/// provided that throughput grows by no more than this factor.
 const FLAT: f64 = 1.15;
 
-/// Everything that is used up at the peak of throughput, the surest first. Empty: nothing that can be seen from here.
+/// Returns all bottlenecks at the peak of throughput, the most certain first; empty if no measured resource is
+/// exhausted.
 ///
-/// `spins`: the client's threads use their cores whether they have anything to do or not.
+/// `spins`: the client's threads busy-poll, so their CPU time says nothing.
 pub(crate) fn ceilings(rows: &[Row], tolerance: f64, spins: bool) -> Vec<Ceiling> {
     let mut found = Vec::new();
     let healthy = || rows.iter().filter(|row| row.is_healthy());
@@ -71,8 +73,8 @@ pub(crate) fn ceilings(rows: &[Row], tolerance: f64, spins: bool) -> Vec<Ceiling
     found
 }
 
-/// Whether the callers of the peak's setting wait in line: from the fewest that reach its throughput on, more callers
-/// only wait longer.
+/// Whether the callers of the peak's setting queue: from the fewest callers that reach its throughput on, additional
+/// callers only increase the latency.
 fn inferred(rows: &[Row], peak: &Row, tolerance: f64, core_use: f64) -> Option<Ceiling> {
     let like = |row: &&Row| {
         let (one, other) = (row.setting, peak.setting);
@@ -90,7 +92,7 @@ fn inferred(rows: &[Row], peak: &Row, tolerance: f64, core_use: f64) -> Option<C
     is_line.then_some(Ceiling::ServerInferred { callers, throughput, latency, core_use })
 }
 
-/// The fewest callers whose commands fail where fewer ones' do not.
+/// The fewest callers whose commands fail although those of fewer callers do not.
 fn operation(rows: &[Row]) -> Option<Ceiling> {
     let failed = |row: &Row| {
         row.median(|sample| Some(sample.failed as f64 / (sample.answered + sample.failed).max(1) as f64))
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_time_is_the_ceiling_also_if_others_have_it() {
+    fn a_saturated_thread_is_the_bottleneck() {
         let found = |change: fn(&mut Sample)| ceilings(&measured(change), 0.05, false);
         assert_eq!(
             found(|sample| (sample.server_use, sample.core_use) = (Some(0.97), Some(0.5))),
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_is_the_ceiling_where_it_is_full_or_loses() {
+    fn a_saturated_or_lossy_network_is_the_bottleneck() {
         let found = |change: fn(&mut Sample)| {
             let busy = move |sample: &mut Sample| {
                 sample.core_use = Some(0.85);
@@ -150,20 +152,20 @@ mod tests {
             found(|sample| sample.retransmitted = Some(0.02)),
             [Ceiling::Losses { retransmitted: 0.02 }]
         );
-        assert_eq!(found(|sample| sample.link_use = Some(0.3)), [], "nothing is used up");
+        assert_eq!(found(|sample| sample.link_use = Some(0.3)), [], "nothing is exhausted");
     }
 
     #[test]
-    fn a_line_in_front_of_the_server_is_seen_where_the_server_tells_nothing() {
+    fn a_queue_at_a_silent_server_is_inferred() {
         let idle = |sample: &mut Sample| sample.core_use = Some(0.2);
         let found = ceilings(&measured(idle), 0.05, false);
         let [Ceiling::ServerInferred { callers, throughput, latency, .. }] = found[..] else {
             panic!("{found:?}")
         };
         assert_eq!((callers, throughput, latency), (16.0, 1.0, 16.0));
-        // Threads that spin use their cores for nothing, which says nothing.
+        // Threads that busy-poll always use their cores, so their CPU time says nothing.
         assert_eq!(ceilings(&measured(|sample| sample.core_use = Some(1.0)), 0.05, true), []);
-        // Before the knee nobody waits in line.
+        // Below the knee no caller queues.
         let mut rising = rows(&Station { service_us: 1.0, latency_us: 10_000.0 }, &TASKS, 3);
         rising.iter_mut().flat_map(|row| &mut row.samples).for_each(idle);
         assert_eq!(ceilings(&rising, 0.05, false), []);
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_a_limit_of_their_own() {
+    fn failures_are_a_bottleneck() {
         let mut all = measured(|sample| sample.core_use = Some(0.95));
         all[6].samples.iter_mut().for_each(|sample| sample.failed = sample.answered);
         all[7].samples.iter_mut().for_each(|sample| sample.failed = sample.answered);

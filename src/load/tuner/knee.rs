@@ -1,51 +1,52 @@
-//! Which setting is recommended, and whether it is the knee, the objective, or the edge of the sweep that it stands at.
+//! Which setting is recommended, and whether the knee, the objective or the edge of the sweep determined it.
 
 use serde::Serialize;
 
 use super::objective::Objective;
 use super::row::{Row, Setting, median};
 
-/// What is recommended, as places in the rows that it was chosen from.
+/// The recommendation, as indices of the rows that it was chosen from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Recommendation {
     pub(crate) row: usize,
     pub(crate) reason: Reason,
-    /// The best throughput of those that it was chosen from.
+    /// The setting with the best throughput among the candidates.
     pub(crate) best: usize,
-    /// Its throughput, as a share of that.
+    /// The throughput of the recommended setting, as a share of the best.
     pub(crate) share_of_best: f64,
-    /// The setting with the most throughput for its latency, which is where a server that does one thing at a time is
-    /// just busy.
+    /// The setting with the largest ratio of throughput to latency: there a server that executes one command at a time
+    /// is just saturated.
     pub(crate) balanced: usize,
     pub(crate) noise: Noise,
-    /// Within which share of the best others are as good.
+    /// Settings within this share of the best throughput count as equally good.
     pub(crate) tolerance: f64,
 }
 
-/// Why it is the recommended one, and not a larger one.
+/// Why no larger setting is recommended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
-    /// Larger settings do no more.
+    /// Larger settings have no higher throughput.
     Knee,
-    /// Larger settings do more, and miss the objective.
+    /// Larger settings have a higher throughput, but miss the objective.
     Objective,
-    /// It has the most callers of the sweep, and throughput still rose on the way to it.
+    /// It has the most callers of the sweep, and throughput still rose up to it.
     EdgeOfTasks,
-    /// The same of connections.
+    /// It has the most connections of the sweep, and throughput still rose up to it.
     EdgeOfConnections,
 }
 
-/// How far the rounds of one setting lie apart, in the median over the settings, as shares.
+/// The spread of the rounds of one setting, as a share of their median; the median over all settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(crate) struct Noise {
     pub(crate) throughput: f64,
     pub(crate) p99: f64,
 }
 
-/// Beyond this a recommendation says little.
+/// With more noise a recommendation is unreliable.
 pub(crate) const NOISE_MAX: f64 = 0.25;
-/// A 99th percentile is worse only if it is at least this much longer: it is the least stable of all numbers here.
+/// A 99th percentile counts as worse only if it is at least this much longer, because it is the noisiest of these
+/// numbers.
 const P99_TOLERANCE_LEAST: f64 = 0.25;
 
 impl Noise {
@@ -60,7 +61,7 @@ impl Noise {
     }
 }
 
-/// Chooses. `None` if nothing that was measured answers, or meets the objective.
+/// Chooses a setting. `None` if no measured setting answers its commands, or meets the objective.
 pub(crate) fn recommend(
     rows: &[Row],
     objective: Option<&Objective>,
@@ -68,7 +69,7 @@ pub(crate) fn recommend(
 ) -> Option<Recommendation> {
     let noise = Noise::of(rows);
     let tolerance = tolerance + noise.throughput.min(NOISE_MAX);
-    // What was left out after the scouting round is out; if there was no other round, everybody is in.
+    // Settings that were left out after the scouting round are no candidates, unless there was only that round.
     let is_whole = rows.iter().any(|row| row.rounds() > 0);
     let healthy: Vec<Candidate<'_>> = rows
         .iter()
@@ -107,7 +108,7 @@ pub(crate) fn recommend(
     })
 }
 
-/// A row with what is asked of it often.
+/// A row with its precomputed throughput.
 #[derive(Debug, Clone)]
 struct Candidate<'a> {
     place: usize,
@@ -132,7 +133,7 @@ impl<'a> Candidate<'a> {
         self.row.latency(|latency| latency.p99).unwrap_or(f64::INFINITY)
     }
 
-    /// Throughput for latency.
+    /// The ratio of throughput to latency, known as power.
     fn power(&self) -> f64 {
         match self.row.latency(|latency| latency.mean) {
             Some(mean) if mean > 0.0 => self.throughput / mean,
@@ -145,13 +146,13 @@ fn fastest<'c, 'a>(candidates: &'c [Candidate<'a>]) -> Option<&'c Candidate<'a>>
     candidates.iter().max_by(|one, other| one.throughput.total_cmp(&other.throughput))
 }
 
-/// The fewest shards, and with them the fewest callers, with which some number of connections reaches `floor`.
+/// The fewest shards, and with these the fewest callers, that reach `floor` with some number of connections.
 fn smallest(candidates: &[Candidate<'_>], floor: f64) -> Option<(usize, usize)> {
     let reaching = candidates.iter().filter(|candidate| candidate.throughput >= floor);
     reaching.map(Candidate::callers).min()
 }
 
-/// Of those that differ in connections only, the fewest that lose nothing worth having.
+/// Among settings that differ in their connections only, the fewest that lose neither throughput nor latency.
 fn fewest_connections<'c, 'a>(
     alike: &'c [Candidate<'a>],
     tolerance: f64,
@@ -163,8 +164,8 @@ fn fewest_connections<'c, 'a>(
     fast().filter(|candidate| candidate.p99() <= p99).min_by_key(|candidate| candidate.setting().connections)
 }
 
-/// Whether more might be had beyond the largest numbers of callers or of connections that were tried. What was left out
-/// after the scouting round was far below.
+/// Whether throughput still rises at the largest number of callers, or of connections, of the sweep. Settings that were
+/// left out after the scouting round were far below.
 fn edge(all: &[Candidate<'_>], chosen: Setting, tolerance: f64) -> Option<Reason> {
     let most = |read: fn(Setting) -> usize| all.iter().map(|one| read(one.setting())).max();
     let at = |setting: Setting| all.iter().find(|one| one.setting() == setting);
@@ -221,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn an_objective_takes_the_most_that_meets_it() {
+    fn an_objective_limits_the_recommendation() {
         let rows = rows(&Station { service_us: 10.0, latency_us: 630.0 }, &TASKS, 3);
         // 64 callers keep it busy, and wait 640 µs; 128 wait twice as long, without getting more done.
         let within = |micros| Objective(vec![(Quantile::P50, Duration::from_micros(micros))]);
         assert_eq!(recommended(&rows, Some(&within(5000))).1, Reason::Knee);
         assert_eq!(recommended(&rows, Some(&within(641))).0.tasks, 64);
         assert_eq!(recommend(&rows, Some(&within(600)), 0.05), None, "nothing meets it");
-        // Here throughput is to be had by waiting.
+        // Here throughput grows with the latency.
         let far = Station { service_us: 10.0, latency_us: 100.0 };
         let mut rows = super::tests::rows(&far, &TASKS, 3);
         for row in &mut rows {
@@ -245,11 +246,11 @@ mod tests {
         assert_eq!(recommended(&rows, None).1, Reason::EdgeOfTasks);
         let mut scouted = rows.clone();
         scouted[..11].iter_mut().flat_map(|row| &mut row.samples).for_each(|sample| sample.round = 0);
-        assert_eq!(recommended(&scouted, None).1, Reason::EdgeOfTasks, "what was left out still tells");
+        assert_eq!(recommended(&scouted, None).1, Reason::EdgeOfTasks, "a setting that was left out still counts");
         assert_eq!(recommended(&rows[..1], None).1, Reason::Knee, "one setting has no edge");
     }
 
-    /// With so many connections, this share of the throughput, and so many times the p99.
+    /// Rows for each number of connections, with this share of the throughput and this factor of the p99.
     fn with_connections(shares: &[(usize, f64, f64)]) -> Vec<Row> {
         let station = Station { service_us: 1.0, latency_us: 63.0 };
         let vary = |&(connections, share, p99): &(usize, f64, f64)| {
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_taken_where_they_bring_something() {
+    fn connections_are_added_only_if_they_help() {
         let chosen = |shares: &[(usize, f64, f64)]| {
             let (setting, _) = recommended(&with_connections(shares), None);
             (setting.connections, setting.tasks)
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_taken_where_they_bring_something() {
+    fn shards_are_added_only_if_they_help() {
         let of = |shards: usize, share: f64| {
             let mut all = rows(&Station { service_us: 1.0, latency_us: 63.0 }, &TASKS, 3);
             for row in &mut all {
@@ -299,14 +300,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_or_was_left_out_is_not_recommended() {
+    fn failing_or_dropped_settings_are_not_recommended() {
         let mut all = rows(&Station { service_us: 1.0, latency_us: 63.0 }, &TASKS, 3);
         all[6].samples.iter_mut().for_each(|sample| sample.failed = sample.answered);
         assert_eq!(recommended(&all, None).0.tasks, 128);
         all[7].samples.truncate(1);
         all[7].samples[0].round = 0;
         assert_eq!(recommended(&all, None).0.tasks, 256);
-        // An interrupted run has nothing but scouts.
+        // An interrupted run has only the scouting round.
         let scouts = |row: &mut Row| row.samples.iter_mut().for_each(|sample| sample.round = 0);
         all.iter_mut().for_each(scouts);
         assert_eq!(recommended(&all, None).0.tasks, 128);
@@ -314,10 +315,9 @@ mod tests {
     }
 
     proptest! {
-        /// Noise that the rounds show never moves the recommendation by more than one step from where it would be
-        /// without it.
+        /// Noise within the rounds moves the recommendation by at most one step.
         #[test]
-        fn noise_moves_it_by_one_step_at_most(
+        fn noise_moves_the_recommendation_by_at_most_one_step(
             service_us in 0.5f64..3000.0,
             latency_us in 1.0f64..20_000.0,
             level in 0.0f64..0.08,
@@ -341,9 +341,9 @@ mod tests {
             prop_assert!(quiet.abs_diff(noisy) <= 1, "{quiet} and {noisy}, knee at {}", station.knee());
         }
 
-        /// What is recommended reaches what it says, and answers.
+        /// The recommended setting is healthy and reaches its stated share of the best.
         #[test]
-        fn it_keeps_what_it_promises(
+        fn a_recommendation_reaches_its_stated_share(
             throughputs in prop::collection::vec((1.0f64..1e6, 0u64..3, 1.0f64..1e5), 1..40),
             limit_us in prop::option::of(1u64..200_000),
         ) {
@@ -366,7 +366,7 @@ mod tests {
                     prop_assert!(fits(&rows[found.row]));
                     let best = rows.iter().filter(|row| fits(row)).map(Row::throughput).fold(0.0, f64::max);
                     prop_assert_eq!(rows[found.best].throughput(), best);
-                    // Once for the callers, and once for the connections.
+                    // The tolerance applies twice: to the callers and to the connections.
                     prop_assert!(found.share_of_best >= 0.95 * 0.95 - 1e-9);
                 }
             }

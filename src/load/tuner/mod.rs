@@ -1,22 +1,23 @@
-//! What a tuning run decides: which settings to measure in which order, which of them to recommend, and what keeps
-//! them from more.
+//! The decisions of a tuning run: which settings to measure in which order, which one to recommend, and which
+//! bottleneck limits it.
 //!
-//! All of it but [`step`] and [`surroundings`] is pure: samples in, decisions out, without sockets, clocks or sleeps.
-//! `hitless tune` is this module and a command line.
+//! All modules except [`step`] and [`host`] are pure: samples in, decisions out, without sockets, clocks or sleeps.
+//! `hitless tune` is this module with a command line.
 //!
 //! # What is recommended
 //!
-//! A *setting* is a number of shards, of connections for each, and of callers for each. Every round measures every
-//! setting that is left, in an order of its own, and what counts is the median over the rounds. Of the settings that
-//! answer everything, and meet the objective if there is one,
+//! A *setting* is a number of shards, of connections for each shard, and of callers for each shard. Every round
+//! measures every remaining setting in random order, so that background load affects all settings equally. The medians
+//! over the rounds are compared. The candidates are the settings that answer every command and meet the objective, if
+//! there is one.
 //!
-//! 1. the best throughput is what all others are measured by;
-//! 2. the fewest shards, and with them the fewest callers, that come within the tolerance of it are *the knee*: more
-//!    callers wait longer and get nothing more done;
-//! 3. with these, the fewest connections that come within the tolerance of what any number of connections reaches
-//!    there, and whose 99th percentile is no worse than theirs.
+//! 1. The best throughput among them is the reference.
+//! 2. The fewest shards, and with these the fewest callers, that come within the tolerance of it are *the knee*: more
+//!    callers only wait longer.
+//! 3. Among the settings with these numbers, the fewest connections are chosen whose throughput is within the tolerance
+//!    of the best, and whose 99th percentile is no worse.
 //!
-//! The tolerance is widened by the noise: how far the rounds of one setting lie apart.
+//! The noise, which is the spread of the rounds of one setting, is added to the tolerance.
 
 pub(crate) mod ceiling;
 pub(crate) mod knee;

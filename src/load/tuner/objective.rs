@@ -1,4 +1,4 @@
-//! A service level objective: which latencies must not be passed.
+//! A service level objective: upper limits of latencies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::row::Row;
 use crate::load::Latency;
 
-/// The numbers of a latency distribution that an objective can name.
+/// The quantities of a latency distribution that an objective can limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Quantile {
     Mean,
@@ -63,12 +63,12 @@ impl fmt::Display for Quantile {
     }
 }
 
-/// What must hold together, such as a p99 of at most 2 ms.
+/// The limits that must all hold, such as a p99 of at most 2 ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Objective(pub(crate) Vec<(Quantile, Duration)>);
 
 impl Objective {
-    /// How far a distribution is from the worst limit: at most 1 is met, 2 is twice too long.
+    /// The largest ratio of a latency to its limit: at most 1 meets the objective, 2 is twice too long.
     pub(crate) fn load(&self, latency: &Latency) -> f64 {
         let share = |(quantile, limit): &(Quantile, Duration)| {
             quantile.of(latency) / (limit.as_nanos() as f64 / 1e3).max(f64::MIN_POSITIVE)
@@ -76,7 +76,7 @@ impl Objective {
         self.0.iter().map(share).fold(0.0, f64::max)
     }
 
-    /// The same of a row's medians.
+    /// The load of a row's median sample.
     pub(crate) fn load_of(&self, row: &Row) -> Option<f64> {
         row.median(|sample| sample.latency_us.as_ref().map(|latency| self.load(latency)))
     }

@@ -1,17 +1,17 @@
-//! The search for the largest rate that meets an objective, in an open loop: by bisection, from the throughput of the
-//! closed one.
+//! The search for the largest rate of an open loop that meets an objective: a bisection that starts below the
+//! throughput of the closed loop.
 
 /// The most probes of one search.
 const PROBES_MAX: usize = 12;
-/// Where the search ends: the largest rate that met the objective, and the least that did not, are this close.
+/// The search ends when the smallest rate that missed the objective is within this factor of the largest that met it.
 const CLOSE: f64 = 1.05;
-/// The first probe, as a share of what the closed loop reached. Nearer to it, lines grow without an end.
+/// The first probe, as a share of the closed loop's throughput. Closer to it, queues grow without bound.
 const FIRST: f64 = 0.7;
-/// How much further a probe goes while none has failed.
+/// The factor of the next probe while none has missed.
 const FURTHER: f64 = 1.25;
 
-/// The bisection. A rate that misses the objective is tried once more before that counts: one hiccup of the machine is
-/// no limit.
+/// The bisection. A rate that misses the objective is probed a second time, because one disturbance of the machine is
+/// not a limit.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RateSearch {
     next: f64,
@@ -38,7 +38,7 @@ impl RateSearch {
         (self.probes < PROBES_MAX && !is_close).then(|| (self.next.round() as u64).max(1))
     }
 
-    /// The last probe met the objective, or missed it.
+    /// Notes whether the last probe met the objective.
     pub(crate) fn note(&mut self, met: bool) {
         self.probes += 1;
         let tried = self.next.round().max(1.0);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_meets_the_impossible_and_the_search_still_ends() {
+    fn an_impossible_search_ends() {
         assert_eq!(search(100_000.0, |_| false), (None, PROBES_MAX));
         let (rate, probes) = search(100_000.0, |_| true);
         assert!(rate.is_some_and(|rate| rate > 500_000) && probes == PROBES_MAX);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hiccup_is_no_limit() {
+    fn one_disturbed_probe_is_not_the_limit() {
         let mut hiccup = true;
         let (rate, _) = search(100_000.0, |rate| rate <= 90_000 && !std::mem::take(&mut hiccup));
         assert!(rate.is_some_and(|rate| (85_000..=90_000).contains(&rate)), "{rate:?}");
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_the_limit(throughput in 100.0f64..2e6, share in 0.3f64..1.4) {
+        fn the_search_finds_the_limit(throughput in 100.0f64..2e6, share in 0.3f64..1.4) {
             let limit = (throughput * share) as u64;
             let (rate, _) = search(throughput, |rate| rate <= limit);
             let rate = rate.expect("a rate") as f64;

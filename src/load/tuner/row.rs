@@ -1,4 +1,4 @@
-//! Settings, the samples of one, and the medians that decisions are made from.
+//! Settings, their samples, and the medians that decisions use.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::load::Latency;
 
-/// What is varied.
+/// One combination of the varied numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Setting {
     /// Executors, each a thread of its own.
@@ -29,10 +29,10 @@ impl fmt::Display for Setting {
     }
 }
 
-/// What one step measured. Shares are of one: 0.5 is half.
+/// The measurements of one step. Shares are fractions of 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Sample {
-    /// 0 for the scouting round, whose steps are short.
+    /// 0 for the scouting round, which has short steps.
     pub(crate) round: usize,
     pub(crate) throughput_per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,29 +43,29 @@ pub(crate) struct Sample {
     pub(crate) errors: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_cpu_ns_per_command: Option<f64>,
-    /// How much of the time the busiest shard's thread ran.
+    /// The part of the time in which the busiest shard's thread ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) core_use: Option<f64>,
-    /// How much of the time that thread could have run, and waited for its core.
+    /// The part of the time in which that thread was runnable but waited for its core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) core_wait: Option<f64>,
-    /// The longest pause of the machine, and the part of the time that its pauses took.
+    /// The longest pause of the machine, and the part of the time that all pauses took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pause_max_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pause_share: Option<f64>,
-    /// The part of the CPU time that the hypervisor gave to others.
+    /// The part of the CPU time that the hypervisor gave to other machines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) steal_share: Option<f64>,
-    /// The same two of the server's thread, where the server tells it.
+    /// The same two values of the server's thread, if the server reports them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_use: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_wait: Option<f64>,
-    /// The busiest interface's share of its speed; only where the server is elsewhere.
+    /// The busiest interface's share of its speed; only if the server is on another machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link_use: Option<f64>,
-    /// The share of segments that were sent again; only where the server is elsewhere.
+    /// The share of retransmitted TCP segments; only if the server is on another machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retransmitted: Option<f64>,
 }
@@ -78,28 +78,28 @@ impl Sample {
         }
     }
 
-    /// How much of the time the machine was away.
+    /// The part of the time in which the machine was suspended.
     pub(crate) fn away_share(&self) -> f64 {
         self.pause_share.unwrap_or(0.0).max(self.steal_share.unwrap_or(0.0))
     }
 
-    /// Whether it measured the machine rather than the setting.
+    /// Whether the sample describes the machine instead of the setting.
     fn is_disturbed(&self) -> bool {
         self.away_share() > AWAY_SHARE_MAX
     }
 }
 
-/// A step from which the machine was away for longer does not count where the setting has another one.
+/// A sample with a larger share is ignored, if the setting has a better one.
 const AWAY_SHARE_MAX: f64 = 0.1;
 
-/// A setting that has more failures than this is at its limit of operation, or beyond.
+/// A setting with a larger share of failures is beyond its limit of operation.
 pub(crate) const FAILED_SHARE_MAX: f64 = 0.001;
 
-/// A setting, and what was measured of it.
+/// A setting with its samples.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     pub(crate) setting: Setting,
-    /// In the order in which they were taken.
+    /// The samples in the order of their measurement.
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -108,8 +108,8 @@ impl Row {
         Row { setting, samples: Vec::new() }
     }
 
-    /// The samples that count: those of whole rounds, or of the scouting round where there are no others. Of these, the
-    /// ones that the machine did not disturb, or all where it disturbed each.
+    /// The samples that are used: those of full rounds, or of the scouting round if there are no others. Of these, the
+    /// undisturbed ones, or all if each was disturbed.
     pub(crate) fn counted(&self) -> impl Iterator<Item = &Sample> {
         let rounds = self.rounds();
         let is_in = move |sample: &&Sample| rounds == 0 || sample.round > 0;
@@ -117,7 +117,7 @@ impl Row {
         self.samples.iter().filter(is_in).filter(move |sample| !is_quiet || !sample.is_disturbed())
     }
 
-    /// Whole rounds that it was part of.
+    /// The number of full rounds with this setting.
     pub(crate) fn rounds(&self) -> usize {
         self.samples.iter().filter(|sample| sample.round > 0).count()
     }
@@ -126,7 +126,7 @@ impl Row {
         !self.samples.is_empty()
     }
 
-    /// The median of what `read` reads, over the samples where it is there.
+    /// The median of a number over the samples that have it.
     pub(crate) fn median(&self, read: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
         median(self.counted().filter_map(read).collect())
     }
@@ -135,18 +135,18 @@ impl Row {
         self.median(|sample| Some(sample.throughput_per_second)).unwrap_or(0.0)
     }
 
-    /// The median of one number of the latencies, in microseconds.
+    /// The median of one quantity of the latencies, in microseconds.
     pub(crate) fn latency(&self, read: fn(&Latency) -> f64) -> Option<f64> {
         self.median(|sample| sample.latency_us.as_ref().map(read))
     }
 
-    /// Whether what was asked was answered, but for a few.
+    /// Whether nearly all commands were answered.
     pub(crate) fn is_healthy(&self) -> bool {
         let failed = self.median(|sample| Some(sample.failed_share()));
         failed.is_some_and(|share| share <= FAILED_SHARE_MAX) && self.throughput() > 0.0
     }
 
-    /// How far its samples lie apart, as a share of their median; `None` with fewer than two.
+    /// The spread of the samples, as a share of their median; `None` with fewer than two.
     pub(crate) fn spread(&self, read: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
         let numbers: Vec<f64> = self.counted().filter_map(read).collect();
         let most = numbers.iter().copied().fold(f64::MIN, f64::max);
@@ -156,7 +156,7 @@ impl Row {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle number, or the mean of the two middle ones.
 pub(crate) fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
     let upper = *numbers.get(numbers.len() / 2)?;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn scouting_counts_only_where_there_is_nothing_else() {
+    fn scouting_samples_count_only_without_full_rounds() {
         assert_eq!(row(&[(0, 5.0)]).throughput(), 5.0);
         let row = row(&[(0, 500.0), (1, 90.0), (2, 110.0), (3, 100.0)]);
         assert_eq!((row.throughput(), row.rounds()), (100.0, 3));
@@ -199,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn a_disturbed_step_counts_only_where_there_is_no_other() {
+    fn disturbed_samples_count_only_without_others() {
         let mut row = row(&[(1, 100.0), (2, 20.0), (3, 110.0)]);
         row.samples[1].pause_share = Some(0.5);
         assert_eq!(row.throughput(), 105.0);
         row.samples[1].pause_share = Some(0.1);
-        assert_eq!(row.throughput(), 100.0, "a little is no disturbance");
+        assert_eq!(row.throughput(), 100.0, "a short pause is no disturbance");
         row.samples.iter_mut().for_each(|sample| sample.steal_share = Some(0.3));
         assert_eq!(row.throughput(), 100.0, "all were disturbed");
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_reads_well() {
+    fn a_setting_is_formatted_with_plurals() {
         let setting = Setting { shards: 2, connections: 1, tasks: 64 };
         assert_eq!(setting.to_string(), "2 shards × 1 connection × 64 tasks");
     }

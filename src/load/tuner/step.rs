@@ -1,5 +1,5 @@
-//! One step of a sweep: a client of its own with the setting's shards and connections, a warm-up that is thrown away,
-//! and what was measured after it. And the effect of a handoff.
+//! One step of a sweep: it starts a client with the setting's shards and connections, warms up, and measures. Also
+//! measures the effect of a handoff.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,49 +14,49 @@ use crate::load::{HandoffWatch, Limit, LoadError, Moves, Report, Workload, run};
 use crate::rehearsal::Endpoints;
 use crate::{Client, Config, Error, ResolvedConfig, cmd};
 
-/// Where, and with what, all steps of a run are taken.
+/// What all steps of a tuning run share.
 #[derive(Debug)]
 pub(crate) struct Bench<'a> {
-    /// Everything but the setting.
+    /// The configuration, without the setting.
     pub(crate) config: Config,
-    /// The same, checked, with as many shards as any setting has.
+    /// The resolved configuration with the most shards of any setting.
     pub(crate) effective: ResolvedConfig,
-    /// Everything but the callers and the limit.
+    /// The workload, without the callers and the limit.
     pub(crate) workload: Workload,
-    /// The endpoints, if they are in this process: their thread's time can be read.
+    /// The in-process endpoints, if there are any; the CPU time of their thread can be read.
     pub(crate) endpoints: Option<&'a Endpoints>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// How a step ended without a sample.
+/// Why a step returned no sample.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// There was no connection in time.
+    /// The client did not connect in time.
     Unreachable(Error),
-    /// It could not be run.
+    /// The load could not be run.
     Load(LoadError),
-    /// The user does not want to wait for its end.
+    /// The user stopped the run.
     Stopped,
 }
 
-/// What handing every connection off costs, at one setting.
+/// The cost of a handoff of every connection at one setting.
 #[derive(Debug)]
 pub(crate) struct HandoffEffect {
-    /// As long, without one.
+    /// A run without a handoff.
     pub(crate) steady: Report,
-    /// With one, half way.
+    /// A run of the same length with one `MOVING` in its middle.
     pub(crate) moved: Report,
 }
 
-/// How long the end of a step waits for connections to be closed in order.
+/// How long the end of a step waits for connections to close.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
-/// What the error of the last attempt to connect needs to arrive.
+/// Additional time in which the error of the last connection attempt arrives.
 const CONNECT_SLACK: Duration = Duration::from_millis(200);
-/// Which part of a step is run before it, to warm up, and for how long at most.
+/// The length of the warm-up as a part of the step, and its maximum.
 const WARM_UP_PART: u32 = 5;
 const WARM_UP_MAX: Duration = Duration::from_secs(1);
 
-/// How long is run before a step of this length.
+/// The length of the warm-up of a step of this length.
 pub(crate) fn warm_up(length: Duration) -> Duration {
     (length / WARM_UP_PART).min(WARM_UP_MAX)
 }
@@ -68,7 +68,7 @@ struct Drive<'a> {
     length: Duration,
     /// `None`: a closed loop.
     rate: Option<u64>,
-    /// Whether the keys are written before.
+    /// Whether the keys are written before the run.
     loads: bool,
     moves: Option<&'a Moves<'a>>,
 }
@@ -84,7 +84,7 @@ impl Drive<'_> {
 }
 
 impl Bench<'_> {
-    /// Measures a setting for `length`. `loads`: the keys are not there yet.
+    /// Measures a setting for `length`. `loads`: writes the keys first.
     pub(crate) fn step(
         &self,
         setting: Setting,
@@ -101,7 +101,7 @@ impl Bench<'_> {
         })
     }
 
-    /// Runs an open loop at `rate` commands a second, and reports.
+    /// Runs an open loop at `rate` commands per second and returns its report.
     pub(crate) fn at_rate(&self, setting: Setting, rate: u64, length: Duration) -> Result<Report, Failed> {
         self.with_client(setting, |client, watch| {
             let rate = Some(rate);
@@ -110,7 +110,7 @@ impl Bench<'_> {
         })
     }
 
-    /// Measures what a `MOVING` does, with `endpoints` that are those of the configuration.
+    /// Measures the effect of a `MOVING` of `endpoints`, which must be those of the configuration.
     pub(crate) fn handoff(
         &self,
         setting: Setting,
@@ -136,19 +136,19 @@ impl Bench<'_> {
         let listener = watch.clone();
         let config = self.sized(setting).on_event(move |shard, event| listener.note(shard, event));
         let client = Client::start(config).map_err(Failed::Unreachable)?;
-        let patience = self.effective.connect_timeout() + CONNECT_SLACK;
-        let result = match block_on(client.ready(patience)) {
+        let timeout = self.effective.connect_timeout() + CONNECT_SLACK;
+        let result = match block_on(client.ready(timeout)) {
             Ok(()) => work(&client, &watch),
             Err(error) => Err(Failed::Unreachable(error)),
         };
-        // The sample is there; connections that do not close in time change nothing about it.
+        // The sample is complete; connections that do not close in time do not change it.
         if let Err(error) = block_on(client.shutdown(CLOSE_GRACE)) {
             tracing::debug!(%error, "the client did not shut down in order");
         }
         result
     }
 
-    /// The configuration with this setting: on the first cores, if cores were named.
+    /// The configuration with this setting, on the first of the configured cores if there are any.
     fn sized(&self, setting: Setting) -> Config {
         let config = self.config.clone().connections_per_shard(setting.connections);
         let cores: Option<Vec<usize>> =
@@ -164,7 +164,7 @@ impl Bench<'_> {
             tasks: drive.setting.tasks,
             limit: Limit::Duration(drive.length),
             rate: drive.rate,
-            // Who arrives at a rate does not wait for what came before.
+            // An open loop has no think time.
             think: if drive.rate.is_some() { Duration::ZERO } else { self.workload.think },
             load: drive.loads && self.workload.load,
             ..self.workload.clone()
@@ -181,7 +181,7 @@ impl Bench<'_> {
         let server = match endpoints {
             Some(times) => times,
             None => {
-                // What a server does not tell, or denies, is not measured.
+                // A value that the server does not report, or refuses to, is absent.
                 let info = block_on(client.run::<String>(&cmd("INFO").arg("cpu"))).ok();
                 let ran = info.as_deref().and_then(server_cpu);
                 ran.map(|ran| ThreadTimes { ran, waited: Duration::ZERO })
@@ -191,7 +191,7 @@ impl Bench<'_> {
     }
 }
 
-/// What there was to read before, or after, a step.
+/// Counters before or after a step.
 #[derive(Debug)]
 struct Readings {
     server: Option<ThreadTimes>,
@@ -199,7 +199,7 @@ struct Readings {
 }
 
 fn sample(round: usize, report: &Report, before: &Readings, after: &Readings) -> Sample {
-    // The threads rest between a reading and the run.
+    // The threads are idle between a reading and the run, so the run's duration is the right divisor.
     let elapsed = Duration::try_from_secs_f64(report.elapsed_seconds).unwrap_or_default();
     let busiest = report
         .shards

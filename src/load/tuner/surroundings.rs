@@ -1,13 +1,13 @@
-//! What the server and the network say of themselves before and after a step: how long the server ran, what went over
-//! interfaces, and what was sent again. What the machine did, every run measures itself.
+//! Host statistics before and after a step: the server's CPU time, the traffic of network interfaces, and
+//! retransmissions. Every run measures its own machine; see [`Machine`](crate::load::Machine).
 //!
-//! Everything here may be absent: then it was not measured.
+//! Every value may be absent; then it is not part of the sample.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// CPU time of a server's main thread, or of all of it, by its own word: the section `cpu` of `INFO`.
+/// CPU time of the server's main thread, or of the whole server, from the section `cpu` of `INFO`.
 pub(crate) fn server_cpu(info: &str) -> Option<Duration> {
     let field = |name: &str| {
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -18,25 +18,25 @@ pub(crate) fn server_cpu(info: &str) -> Option<Duration> {
     both("used_cpu_sys_main_thread", "used_cpu_user_main_thread").or(both("used_cpu_sys", "used_cpu_user"))
 }
 
-/// What went over the network by now.
+/// Counters of the network at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NetworkCounts {
     at: Instant,
     links: Vec<Link>,
-    /// Segments that all of this machine has sent, and has sent again.
+    /// TCP segments that this machine has sent, and retransmitted.
     segments: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Link {
     name: String,
-    /// Bits a second, each way.
+    /// Bits per second in each direction.
     speed: u64,
     received: u64,
     sent: u64,
 }
 
-/// More interfaces than this are not looked at.
+/// The most interfaces that are read.
 const LINKS_MAX: usize = 64;
 
 impl NetworkCounts {
@@ -57,7 +57,7 @@ impl NetworkCounts {
         self.links.iter().filter_map(used).max_by(f64::total_cmp)
     }
 
-    /// The share of segments that were sent again since `before`.
+    /// The share of retransmitted segments since `before`.
     pub(crate) fn retransmitted_since(&self, before: &NetworkCounts) -> Option<f64> {
         let ((sent, again), (sent_then, again_then)) = (self.segments?, before.segments?);
         let sent = sent.saturating_sub(sent_then);
@@ -65,13 +65,13 @@ impl NetworkCounts {
     }
 }
 
-/// The interfaces that have a speed, which the loopback has not.
+/// The interfaces that have a speed; the loopback interface has none.
 fn read_links(folder: &Path) -> Vec<Link> {
     let Ok(entries) = folder.read_dir() else { return Vec::new() };
     let link = |path: &Path| {
         let number = |file: &str| {
             let text = std::fs::read_to_string(path.join(file)).ok()?;
-            // An interface without a cable says -1.
+            // An interface without a link reports -1.
             text.trim().parse::<u64>().ok()
         };
         let megabits = number("speed").filter(|speed| *speed > 0)?;
@@ -85,7 +85,7 @@ fn read_links(folder: &Path) -> Vec<Link> {
     entries.flatten().filter_map(|entry| link(&entry.path())).take(LINKS_MAX).collect()
 }
 
-/// `OutSegs` and `RetransSegs` of the two lines `Tcp:`, names and numbers.
+/// `OutSegs` and `RetransSegs` from the two `Tcp:` lines, one with the names and one with the numbers.
 fn parse_segments(snmp: &str) -> Option<(u64, u64)> {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
     let (names, numbers) = (lines.next()?, lines.next()?);
@@ -96,7 +96,7 @@ fn parse_segments(snmp: &str) -> Option<(u64, u64)> {
     Some((field("OutSegs")?, field("RetransSegs")?))
 }
 
-/// Whether a peer, as reports name it, is reached without a network: on loopback, or a unix socket.
+/// Whether a peer of a report is on this machine: a loopback address, or a unix socket.
 pub(crate) fn is_local(peer: &str) -> bool {
     peer.parse::<SocketAddr>().map_or_else(|_| peer.contains('/'), |address| address.ip().is_loopback())
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_says_how_busy_it_is() {
+    fn server_cpu_is_read_from_info() {
         let all = "# CPU\r\nused_cpu_sys:1.500000\r\nused_cpu_user:2.000000\r\nused_cpu_sys_children:9.0\r\n";
         assert_eq!(server_cpu(all), Some(Duration::from_millis(3500)));
         let main = format!("{all}used_cpu_sys_main_thread:0.25\r\nused_cpu_user_main_thread:0.5\r\n");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_over_the_network() {
+    fn network_counters_become_shares() {
         let snmp = |sent, again| {
             format!(
                 "Ip: x\nTcp: RtoMin OutSegs RetransSegs InErrs\nTcp: 200 {sent} {again} 0\nUdp: y\nUdp: 1\n"
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_on_this_machine() {
+    fn loopback_and_unix_peers_are_local() {
         let local =
             ["127.0.0.1:6379", "[::1]:6379", "/run/redis.sock", "10.0.0.7:6379", "redis.example:6379"];
         assert_eq!(local.map(is_local), [true, true, true, false, false]);

@@ -1,12 +1,12 @@
-//! Which settings are measured, in which order, and which are not measured again.
+//! Which settings a sweep measures, in which order, and which it does not repeat.
 
 use super::objective::Objective;
 use super::row::{Row, Sample, Setting};
 
-/// The most settings of one run: more would take hours.
+/// The most settings of one run; more would take hours.
 pub(crate) const SETTINGS_MAX: usize = 2_000;
 
-/// What is swept: all combinations are.
+/// The swept numbers; all combinations of them are settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub(crate) shards: Vec<usize>,
@@ -15,8 +15,8 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// Every combination that makes sense, in ascending order. A connection that no caller uses is none: where there
-    /// are fewer callers than connections, only as many connections as callers are tried.
+    /// All meaningful combinations in ascending order. A connection without a caller is unused: a setting has at most
+    /// as many connections as callers.
     pub(crate) fn settings(&self) -> Vec<Setting> {
         let mut all = Vec::new();
         for &shards in &self.shards {
@@ -40,8 +40,8 @@ pub(crate) fn doublings(most: usize) -> Vec<usize> {
     all
 }
 
-/// In which order a round visits `count` settings. Each round has its own, so that whatever the machine does in the
-/// course of time meets all alike.
+/// The order in which a round measures `count` settings: random in each round, so that background load affects all
+/// settings equally.
 pub(crate) fn order(count: usize, seed: u64, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(round as u64))
@@ -49,18 +49,18 @@ pub(crate) fn order(count: usize, seed: u64, round: usize) -> Vec<usize> {
     order
 }
 
-/// After the scouting round a setting is left out that reaches less than this share of the best. What it would take to
-/// be recommended is far above it: the difference is room for the noise of one short step.
+/// After the scouting round a setting is left out if it reaches less than this share of the best. A recommended setting
+/// is far above it; the difference allows for the noise of one short step.
 const HOPEFUL_SHARE: f64 = 0.6;
-/// Or one whose latencies are this many times what the objective allows.
+/// It is also left out if its latencies are more than this factor above the objective,
 const HOPEFUL_LOAD: f64 = 2.0;
-/// Or one of which more than this share fails.
+/// or if more than this share of its commands fail.
 const HOPEFUL_FAILED_SHARE: f64 = 0.05;
 
-/// Threads that wait for their cores longer than this share of the time are not given all of it back.
+/// The largest share of waiting time that the estimate compensates.
 const WAITED_MAX: f64 = 0.75;
 
-/// What the throughput might have been, had nobody else used the cores.
+/// Estimates the throughput of a row if no other threads had used the cores.
 fn undisturbed(row: &Row) -> f64 {
     let waited = |sample: &Sample| {
         let (core, server) = (sample.core_wait.unwrap_or(0.0), sample.server_wait.unwrap_or(0.0));
@@ -69,8 +69,8 @@ fn undisturbed(row: &Row) -> f64 {
     row.median(|sample| Some(sample.throughput_per_second / (1.0 - waited(sample)))).unwrap_or(0.0)
 }
 
-/// Which rows are worth whole rounds. One short step is easily disturbed, so a setting is given the benefit of the
-/// doubt: time that others took is added, and a dip between two hopeful numbers of callers is no reason.
+/// Which rows are measured in full rounds. One short step is easily disturbed, so the estimate adds the time that other
+/// threads took, and a setting between two good numbers of callers is kept, too.
 pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> {
     let load = |row: &Row| match objective {
         None => Some(0.0),
@@ -86,7 +86,7 @@ pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> 
         fitting.map(Row::throughput).fold(0.0, f64::max)
     };
     let best = most(1.0);
-    // Where nothing meets the objective, the least loaded are looked at again.
+    // If no setting meets the objective, those that are closest to it are kept.
     let least = rows.iter().filter_map(load).fold(f64::INFINITY, f64::min).max(1.0);
     let is_hopeful = |row: &Row| {
         let load = load(row).unwrap_or(f64::INFINITY);
@@ -111,19 +111,19 @@ mod tests {
     use crate::load::tuner::synthetic::{Station, rows};
 
     #[test]
-    fn a_grid_is_all_combinations_whose_connections_are_used() {
+    fn a_grid_has_all_combinations_without_idle_connections() {
         let grid = Grid { shards: vec![1, 2], connections: vec![1, 8], tasks: vec![1, 4, 16] };
         let settings = grid.settings();
         assert_eq!(settings.len(), 2 * (3 + 1));
         assert!(settings.is_sorted());
         assert!(!settings.contains(&Setting { shards: 1, connections: 8, tasks: 4 }));
-        // Nothing else is there to be tried.
+        // The only combination is kept.
         let grid = Grid { shards: vec![1], connections: vec![8], tasks: vec![4] };
         assert_eq!(grid.settings().len(), 1);
     }
 
     #[test]
-    fn doublings_end_with_what_there_is() {
+    fn doublings_end_with_the_maximum() {
         assert_eq!(doublings(1), [1]);
         assert_eq!(doublings(8), [1, 2, 4, 8]);
         assert_eq!(doublings(6), [1, 2, 4, 6]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_round_visits_all_in_an_order_of_its_own() {
+    fn every_round_has_its_own_complete_order() {
         let orders: Vec<_> = (0..4).map(|round| order(20, 7, round)).collect();
         for (round, order) in orders.iter().enumerate() {
             let mut sorted = order.clone();
@@ -143,20 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_recommended_is_not_measured_again() {
+    fn hopeless_settings_are_not_repeated() {
         let station = Station { service_us: 10.0, latency_us: 310.0 };
         let all = rows(&station, &[1, 2, 4, 8, 16, 32, 64, 128], 1);
-        // Full at 32 callers; half of that is half of the throughput.
+        // The server is saturated at 32 callers; half of the callers have half of the throughput.
         assert_eq!(hopeful(&all, None), [false, false, false, false, false, true, true, true]);
         // 128 callers wait for 1.28 ms.
         let objective = Objective(vec![(Quantile::P50, Duration::from_micros(600))]);
         assert_eq!(hopeful(&all, Some(&objective)), [false, false, false, false, false, true, true, false]);
         let impossible = Objective(vec![(Quantile::P50, Duration::from_micros(1))]);
-        assert!(hopeful(&all, Some(&impossible)).contains(&true), "something is always left");
+        assert!(hopeful(&all, Some(&impossible)).contains(&true), "some setting is always kept");
     }
 
     #[test]
-    fn a_step_that_was_disturbed_gets_another_chance() {
+    fn disturbed_settings_are_repeated() {
         let station = Station { service_us: 10.0, latency_us: 310.0 };
         let mut all = rows(&station, &[16, 32, 64, 128], 1);
         let slowed = |row: &mut Row| row.samples[0].throughput_per_second *= 0.4;
@@ -167,14 +167,14 @@ mod tests {
         all[3].samples[0].core_wait = Some(0.6);
         assert_eq!(hopeful(&all, None), [false, false, true, true]);
         (all[3].samples[0].core_wait, all[3].samples[0].pause_share) = (None, Some(0.6));
-        assert_eq!(hopeful(&all, None), [false, false, true, true], "the machine stood still");
+        assert_eq!(hopeful(&all, None), [false, false, true, true], "the machine was suspended");
         slowed(&mut all[2]);
         all[1] = rows(&station, &[32], 1).remove(0);
         assert_eq!(hopeful(&all, None), [false, true, true, true], "a dip");
     }
 
     #[test]
-    fn what_fails_is_not_measured_again() {
+    fn failing_settings_are_not_repeated() {
         let mut all = rows(&Station { service_us: 10.0, latency_us: 10.0 }, &[4, 8], 1);
         all[1].samples[0].failed = all[1].samples[0].answered;
         assert_eq!(hopeful(&all, None), [true, false]);

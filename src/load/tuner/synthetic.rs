@@ -1,28 +1,28 @@
-//! Servers that are arithmetic: what a sweep over them would measure, for tests of the decisions.
+//! Model servers: computed samples of a sweep, for tests of the decisions.
 
 use super::row::{Row, Sample, Setting};
 use crate::load::Latency;
 
-/// A closed loop in front of one server: each command takes `service_us` of the server, which does one at a time, and
-/// `latency_us` of the way.
+/// A closed loop with one service station: each command takes `service_us` of the server, which executes one at a time,
+/// and `latency_us` of network latency.
 pub(crate) struct Station {
     pub(crate) service_us: f64,
     pub(crate) latency_us: f64,
 }
 
 impl Station {
-    /// Callers that keep it busy.
+    /// The number of callers that saturate it.
     pub(crate) fn knee(&self) -> f64 {
         (self.service_us + self.latency_us) / self.service_us
     }
 
-    /// Commands per second, and microseconds, of so many callers: the asymptotes of a closed loop.
+    /// Commands per second and latency in microseconds for this many callers: the asymptotes of a closed loop.
     fn point(&self, callers: f64) -> (f64, f64) {
         let each = (self.service_us + self.latency_us).max(callers * self.service_us);
         (callers * 1e6 / each, each)
     }
 
-    /// What would be measured of it, `noise` off.
+    /// The sample of a setting, with a relative error of `noise`.
     pub(crate) fn sample(&self, setting: Setting, round: usize, noise: f64) -> Sample {
         let (throughput, micros) = self.point((setting.shards * setting.tasks) as f64);
         let at = |factor: f64| micros * factor / (1.0 + noise);
@@ -45,7 +45,8 @@ impl Station {
     }
 }
 
-/// One shard, one connection, so many callers, and so many rounds without noise; without any, a scouting round.
+/// Rows with one shard and one connection for each number of callers, with this many rounds without noise; with 0
+/// rounds, a scouting round.
 pub(crate) fn rows(station: &Station, tasks: &[usize], rounds: usize) -> Vec<Row> {
     tasks
         .iter()
