@@ -52,7 +52,9 @@ mod tests {
         let first = "machine       longest pause 3.20 s at 4.10 s · waited for a core 12.5 % of the time · 0.4 % stolen";
         assert_eq!(lines.next(), Some(first));
         assert!(
-            lines.next().is_some_and(|line| line.contains("NOT THE SERVER: the machine was suspended or busy")),
+            lines
+                .next()
+                .is_some_and(|line| line.contains("NOT THE SERVER: the machine was suspended or busy")),
             "{out}"
         );
         out.clear();

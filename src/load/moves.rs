@@ -64,7 +64,8 @@ impl<'a> Moves<'a> {
         let mut done = Vec::new();
         let Ok(start) = begin.recv() else { return Ok(done) };
         let pair = || Some((*self.endpoints.addresses().first()?, *self.endpoints.addresses().get(1)?));
-        let (mut from, mut to) = pair().ok_or("there is only one endpoint, so it has no target to move to; start two endpoints")?;
+        let (mut from, mut to) = pair()
+            .ok_or("there is only one endpoint, so it has no target to move to; start two endpoints")?;
         let mut nodes = (NodeId(0), NodeId(1));
         for (index, &at) in self.at.iter().enumerate() {
             let wait = (start + at).saturating_duration_since(Instant::now());

@@ -285,7 +285,9 @@ pub enum WorkloadError {
     #[error("--arrivals distributes the commands of --rate over time; give --rate")]
     ArrivalsWithoutRate,
     /// The replies to a user's own command cannot be checked.
-    #[error("--verify checks SET and GET, and does not know the correct reply to --command; give --ratio instead")]
+    #[error(
+        "--verify checks SET and GET, and does not know the correct reply to --command; give --ratio instead"
+    )]
     VerifyCommand,
     /// An expired value would fail a check.
     #[error("--ttl removes values that --verify expects; leave one of them out")]

@@ -72,8 +72,10 @@ fn pauses(machine: &Machine, longest_us: Option<f64>) -> Option<Disturbance> {
         return None;
     }
     let share = machine.pause_share.filter(|share| *share >= PAUSE_SHARE_MAX)?;
-    let message =
-        format!("the machine was suspended or busy for {} of the run, which lowers the throughput", percent(share));
+    let message = format!(
+        "the machine was suspended or busy for {} of the run, which lowers the throughput",
+        percent(share)
+    );
     Some(Disturbance { kind: DisturbanceKind::Pauses, message })
 }
 

@@ -246,7 +246,11 @@ mod tests {
         assert_eq!(recommended(&rows, None).1, Reason::EdgeOfTasks);
         let mut scouted = rows.clone();
         scouted[..11].iter_mut().flat_map(|row| &mut row.samples).for_each(|sample| sample.round = 0);
-        assert_eq!(recommended(&scouted, None).1, Reason::EdgeOfTasks, "a setting that was left out still counts");
+        assert_eq!(
+            recommended(&scouted, None).1,
+            Reason::EdgeOfTasks,
+            "a setting that was left out still counts"
+        );
         assert_eq!(recommended(&rows[..1], None).1, Reason::Knee, "one setting has no edge");
     }
 
