@@ -119,12 +119,12 @@
 //! |---|---|---|
 #![cfg_attr(
     feature = "rehearsal",
-    doc = "| `rehearsal` | [`rehearsal`]: endpoints in the process, for tests | yes |"
+    doc = "| `rehearsal` | [`rehearsal`]: endpoints in the process, for tests | no |"
 )]
-#![cfg_attr(not(feature = "rehearsal"), doc = "| `rehearsal` | endpoints in the process, for tests | yes |")]
-#![cfg_attr(feature = "load", doc = "| `load` | [`load`]: generated load, and the report of it | yes |")]
-#![cfg_attr(not(feature = "load"), doc = "| `load` | generated load, and the report of it | yes |")]
-//! | `tls` | TLS by rustls, with the system's root certificates: [`Config::from_url`] reads `rediss://` | yes, with `rehearsal` |
+#![cfg_attr(not(feature = "rehearsal"), doc = "| `rehearsal` | endpoints in the process, for tests | no |")]
+#![cfg_attr(feature = "load", doc = "| `load` | [`load`]: generated load, and the report of it | no |")]
+#![cfg_attr(not(feature = "load"), doc = "| `load` | generated load, and the report of it | no |")]
+//! | `tls` | TLS by rustls, with the system's root certificates: [`Config::from_url`] reads `rediss://` | yes |
 //! | `tls-aws-lc-rs` | AWS-LC in place of ring; needs a C compiler, and CMake on some machines | no |
 //! | `tls-bundled-roots` | Mozilla's root certificates, for machines without any | no |
 #![cfg_attr(
@@ -136,9 +136,9 @@
     doc = "| `redis-rs` | commands, pipelines and scripts of redis-rs on a client; depends on tokio | no |"
 )]
 //! | `serde` | `serde`: values as JSON, structs from hashes | no |
-//! | `cli` | the command `hitless`, with what it depends on | yes |
+//! | `cli` | the command `hitless`, with its dependencies: `cargo install hitless --features cli` | no |
 //!
-//! To embed the client alone, take `default-features = false` and, for `rediss://`, `features = ["tls"]`.
+//! `default-features = false` leaves out TLS, and with it `rediss://`.
 //!
 //! # What it needs
 //!

@@ -121,7 +121,7 @@ fn options_of_versus_are_checked_and_named() {
         ("--connections '8", "a quote is not closed"),
         ("--connections 0", "--connections"),
         ("--no-such-option", "--no-such-option"),
-        ("--repeat 3", "--repeat is about both"),
+        ("--repeat 3", "--repeat applies to both"),
     ] {
         let output = bench(&["--versus", options]);
         let said = text(&output.stderr);

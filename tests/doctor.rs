@@ -210,7 +210,7 @@ fn a_plain_redis_passes_all_checks() {
     // The machine may have a slow clock source, which is a warning of its own.
     let is_well = report["level"] == "ok";
     assert_eq!(
-        said.ends_with("\nAll well: it can run here, and the endpoint is as it should be.\n"),
+        said.ends_with("\nAll well: this machine can run the client, and the endpoint works.\n"),
         is_well,
         "{said}"
     );
@@ -264,8 +264,8 @@ fn tls_options_equal_those_of_bench() {
         finding(&report(&doctor(&[&unsafe_one[..], &identity].concat()), 0), "endpoint", "TLS");
     assert!(level == "ok" && said.contains("NOT verified") && said.contains("1.3"), "{said}");
     for (arguments, why) in [
-        (&["--tls-ca", ca][..], "--tls-ca: it takes --url rediss://"),
-        (&["--url", "redis://h", "--tls-ca", ca], "--tls-ca: the URL says that TLS is not spoken"),
+        (&["--tls-ca", ca][..], "--tls-ca: no connection uses TLS; add --url rediss://"),
+        (&["--url", "redis://h", "--tls-ca", ca], "--tls-ca: the URL does not use TLS"),
         (&["--url", "rediss://h", "--tls-ca", "/nonexistent/ca.pem"], "--tls-ca: /nonexistent/ca.pem"),
     ] {
         let output = doctor(arguments);

@@ -10,6 +10,7 @@ use super::output::OutputArgs;
 use super::parse;
 use super::repeat::RepeatArgs;
 use super::tls::TlsArgs;
+use super::units::plural;
 use crate::Maintenance;
 use crate::config::Targets;
 use crate::load::{
@@ -17,7 +18,7 @@ use crate::load::{
     TASKS_MAX, Template, ValueSize, Via, Workload, WorkloadError,
 };
 
-/// More executors than any machine has cores.
+/// No machine has more cores than this.
 pub(super) const SHARDS_MAX: u64 = 1024;
 pub(super) const CONNECTIONS_MAX: u64 = 4096;
 
@@ -44,7 +45,7 @@ pub(super) struct BenchArgs {
     pub(super) repeat: RepeatArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-    /// What the options of --versus make of these.
+    /// The same options with those of `--versus` applied.
     #[arg(skip)]
     pub(super) other: Option<Box<BenchArgs>>,
 }
@@ -52,9 +53,9 @@ pub(super) struct BenchArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Endpoint")]
 pub(super) struct EndpointArgs {
-    /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value], rediss:// with
-    /// TLS, or unix:///path; may be given often: the shards are dealt over the servers, which all get as many
-    /// [default: endpoints in this process]
+    /// Where to send the load: redis://[user:password@]host[:port][/database][?option=value], rediss:// with TLS, or
+    /// unix:///path; repeat it for several servers, which get equally many shards [default: endpoints in this
+    /// process]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
     pub(super) url: Vec<String>,
     #[command(flatten)]
@@ -62,7 +63,7 @@ pub(super) struct EndpointArgs {
     /// How long a command may take, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub(super) timeout: Option<Duration>,
-    /// How long it may take to connect, e.g. 500ms [default: 5s]
+    /// How long a connection attempt may take, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub(super) connect_timeout: Option<Duration>,
 }
@@ -70,8 +71,8 @@ pub(super) struct EndpointArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Client")]
 pub(super) struct ClientArgs {
-    /// Executors, each a thread of its own [default: one per core that this process may use, within the CPU limit of its
-    /// control group; one core is left to the endpoints in this process if there are two or more]
+    /// Executors, one thread each [default: one per core that this process may use, within the CPU limit of its
+    /// control group; with two or more cores, one is left to the endpoints in this process]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
     pub(super) shards: Option<u64>,
     /// The cores that executors are pinned to, one each, e.g. 1,3-5
@@ -84,8 +85,8 @@ pub(super) struct ClientArgs {
     #[arg(long, value_name = "N", default_value = "64")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, TASKS_MAX as u64))]
     pub(super) tasks: u64,
-    /// Where the callers live: on the shards, or on other threads that call through Client
-    #[arg(long, value_name = "DOOR", default_value = "shard")]
+    /// Where the callers run: on the shards, or on other threads that call through Client
+    #[arg(long, value_name = "WHERE", default_value = "shard")]
     pub(super) via: ViaArg,
 }
 
@@ -96,16 +97,15 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     #[arg(conflicts_with = "requests")]
     duration: Option<Duration>,
-    /// Run until this many commands are done, over all shards, instead of for a time
+    /// Run until this many commands are done over all shards, instead of for a fixed time
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
     requests: Option<u64>,
-    /// Run for this long before anything is measured, with the same load; it comes before --duration or
-    /// --requests. A command that is sent in the warm-up and ends after it counts, with its whole latency
-    /// [default: 0s]
+    /// Run the same load for this long before measuring, in addition to --duration or --requests. A command that is
+    /// sent during the warm-up and ends after it counts with its whole latency [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration_or_zero)]
     warm_up: Option<Duration>,
-    /// Open loop: commands per second over all shards; latency counts from the intended time of
-    /// sending [default: closed loop, as fast as the replies come]
+    /// Open loop: commands per second over all shards; latency counts from the intended send time [default: closed
+    /// loop, as fast as replies arrive]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, RATE_MAX))]
     rate: Option<u64>,
     /// How the commands of --rate are spread over time [default: even]
@@ -114,37 +114,36 @@ pub(super) struct LoadArgs {
     /// How long a caller of the closed loop waits after a reply before it sends again [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration_or_zero, conflicts_with = "rate")]
     think: Option<Duration>,
-    /// Share of SET and GET
+    /// Ratio of SET to GET
     #[arg(long, value_name = "SET:GET", default_value = "1:10", value_parser = parse::ratio)]
     ratio: Mix,
-    // clap takes {n} for the end of a line: the joiner in it is taken out where help is shown.
+    // clap replaces {n} by a line break. The joiner in it prevents that and is removed where help is shown.
     #[arg(long, value_name = "TEXT", conflicts_with = "ratio")]
     #[arg(
-        help = "Send this command instead, quoted as in a shell, e.g. 'LPUSH {key} {value}'; several are sent at random. \
-                  Filled in are {key}, more keys of the same command as {key:2} to {key:16}, {value}, {\u{2060}n} (a \
-                  number that no other command gets) and {random:MIN-MAX}; \\{ is a plain brace"
+        help = "Send this command instead, quoted as in a shell, e.g. 'LPUSH {key} {value}'; repeat it for a random mix. \
+                  Placeholders: {key}, further keys of the same command as {key:2} to {key:16}, {value}, {\u{2060}n} (a \
+                  number that is unique to each command) and {random:MIN-MAX}; \\{ is a plain brace"
     )]
     command: Vec<Template>,
-    /// How often the --command is sent beside the others: once for each of them, in their order [default: all
-    /// alike]
+    /// The weight of a --command in the mix; give it once for each --command, in the same order [default: 1 each]
     #[arg(long, value_name = "N", requires = "command")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, COMMAND_RATIO_MAX.into()))]
     command_ratio: Vec<u64>,
-    /// How many different keys there are
+    /// Number of different keys
     #[arg(long, value_name = "N", default_value = "100000")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, KEY_SPACE_MAX))]
     key_space: u64,
-    /// How keys are chosen: uniform; zipf:S (S is the exponent, e.g. 0.99; the first key is the likeliest);
-    /// gaussian or gaussian:STDDEV (around the middle key, with a standard deviation in keys, a sixth of
-    /// --key-space if none is given); hot:KEYS%:SHARE% (e.g. hot:1%:90%: the first 1 % of the keys get 90 % of the
-    /// accesses); or sequential (each caller walks all keys in order, from a start of its own)
+    /// How keys are chosen: uniform; zipf:S (S is the exponent, e.g. 0.99; the first key is the most frequent);
+    /// gaussian or gaussian:STDDEV (around the middle key, with a standard deviation in keys, by default a sixth of
+    /// --key-space); hot:KEYS%:SHARE% (e.g. hot:1%:90%: the first 1 % of the keys get 90 % of the accesses); or
+    /// sequential (each caller walks all keys in order, from its own starting key)
     #[arg(long, value_name = "KIND", default_value = "uniform", value_parser = parse::distribution)]
     key_distribution: KeyDistribution,
-    /// Size of the values in bytes, or the least and the most, e.g. 64, 1KiB, 16-4096
+    /// Size of the values in bytes, or the smallest and the largest size, e.g. 64, 1KiB, 16-4096
     #[arg(long, value_name = "N|MIN-MAX", default_value = "64", value_parser = parse::value_size)]
     value_size: ValueSize,
-    /// How much of each value can be compressed away, from 0 (random bytes) to 1 (one byte over and over), e.g. 0.5
-    /// [default: random letters and digits, of which a quarter can]
+    /// The share of each value that compression can remove, from 0 (random bytes) to 1 (one repeated byte), e.g. 0.5
+    /// [default: random letters and digits, about a quarter]
     #[arg(long, value_name = "RATIO", value_parser = parse::share)]
     value_compressible: Option<f64>,
     /// Commands that a caller sends together before it waits for their replies
@@ -158,20 +157,18 @@ pub(super) struct LoadArgs {
     /// all callers increment must add up
     #[arg(long)]
     verify: bool,
-    /// Where the random choices start, to repeat a run [default: a new one each time; the report
-    /// names it]
+    /// Seed of the random choices; the same seed repeats a run [default: a new one each time, shown in the report]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
     seed: Option<u64>,
 }
 
 impl ClientArgs {
-    /// Whether `--shards` and `--cores` agree.
+    /// Rejects `--shards` and `--cores` of different numbers.
     pub(super) fn check(&self) -> Result<(), String> {
         match (self.shards, &self.cores) {
             (Some(shards), Some(Cores(cores))) if count(shards) != cores.len() => Err(format!(
-                "--shards: {shards} is not the number of --cores, which are {}, one for each executor; leave one of \
-                 the two out",
-                cores.len()
+                "--shards: got {shards} for {} in --cores; give one core per shard, or only one of the two options",
+                plural(cores.len(), "core")
             )),
             _ => Ok(()),
         }
@@ -187,8 +184,8 @@ impl LoadArgs {
         }
         if !ratios.is_empty() && ratios.len() != commands.len() {
             return Err(format!(
-                "--command-ratio: it is there {} times, and --command {} times; give it once for each --command, in \
-                 the same order, or not at all",
+                "got {} --command-ratio for {} --command options; give it once for each --command, in the same order, \
+                 or not at all",
                 ratios.len(),
                 commands.len()
             ));
@@ -196,7 +193,7 @@ impl LoadArgs {
         let ratios = ratios.iter().copied().map(Some).chain(std::iter::repeat(None));
         let share = |(command, ratio): (&Template, Option<u64>)| Share {
             command: command.clone(),
-            // Its range ends far below this.
+            // The range of the option ends far below `u32::MAX`.
             ratio: ratio.map_or(1, |ratio| u32::try_from(ratio).unwrap_or(u32::MAX)),
         };
         Ok(Mix::Commands(commands.iter().zip(ratios).map(share).collect()))
@@ -205,30 +202,28 @@ impl LoadArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArg {
-    /// With the same time from each to the next
+    /// At equal intervals
     Even,
-    /// At random, as those of many users who know nothing of each other
+    /// At random intervals, like independent users
     Poisson,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Maintenance")]
 pub(super) struct MaintenanceArgs {
-    /// Whether the client asks for maintenance notifications, and hands its connections off when a
-    /// server says that it moves [default: auto, or what the URL says]
+    /// Whether the client asks for maintenance notifications and hands its connections off when a server announces a
+    /// move [default: auto, or what the URL says]
     #[arg(long, value_name = "MODE")]
     pub(super) maint: Option<MaintArg>,
-    /// Where servers may send the client: same-reach, any, or patterns such as 10.0.0.0/8,
-    /// .example.com, 10.0.0.7:6379 [default: same-reach, or what the URL says]
+    /// Where a MOVING may send the client: same-reach, any, or patterns such as 10.0.0.0/8, .example.com,
+    /// 10.0.0.7:6379 [default: same-reach, or what the URL says]
     #[arg(long, value_name = "PATTERNS")]
     pub(super) targets: Option<Targets>,
-    /// When, after the start, the endpoint in use announces that it moves to the other one, of the
-    /// two in this process; may be given often [default: half way through --duration; never with
-    /// --requests or --maint disabled]
+    /// Time after the start at which the endpoint in use announces a move to the other of the two in this process;
+    /// repeatable [default: halfway through --duration; never with --requests or --maint disabled]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     moving_at: Vec<Duration>,
-    /// The endpoints in this process stay where they are, e.g. to compare with a run in which they
-    /// move
+    /// Never move the endpoints in this process, e.g. to compare with a run that has a move
     #[arg(long, conflicts_with = "moving_at")]
     pub(super) no_moving: bool,
 }
@@ -243,9 +238,9 @@ pub(super) enum ViaArg {
 pub(super) enum MaintArg {
     /// Use what the server offers
     Auto,
-    /// Fail if the server does not offer them
+    /// Fail if the server offers no notifications
     Enabled,
-    /// Do not ask
+    /// Do not ask for notifications
     Disabled,
 }
 
@@ -264,7 +259,7 @@ impl MaintArg {
 pub(super) struct Cores(pub(super) Vec<usize>);
 
 impl BenchArgs {
-    /// The options when nothing is said.
+    /// The options with their default values.
     pub(super) fn unsaid() -> Result<BenchArgs, clap::Error> {
         let matches = BenchArgs::augment_args(Command::new("bench")).try_get_matches_from(["bench"])?;
         BenchArgs::from_arg_matches(&matches)
@@ -275,7 +270,7 @@ impl BenchArgs {
         self.urls().next()
     }
 
-    /// The URLs of all endpoints; an empty one, as from an emptied variable, is none.
+    /// The URLs of all endpoints. An empty URL, as from an empty variable, is ignored.
     pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
         self.endpoint.url.iter().map(String::as_str).filter(|url| !url.is_empty())
     }
@@ -293,20 +288,19 @@ impl BenchArgs {
     pub(super) fn moves(&self, limit: Limit) -> Result<Vec<Duration>, String> {
         let given = &self.maintenance.moving_at;
         if self.url().is_some() && !given.is_empty() {
-            return Err("--moving-at: only the endpoints in this process can be told to move, and --url names \
-                        another; put `hitless rehearse --upstream URL` in front of it, and send REHEARSE MOVING \
-                        there"
+            return Err("--moving-at: --url names a server, and only the endpoints in this process move on command; \
+                        put `hitless rehearse --upstream URL` in front of the server and send REHEARSE MOVING there"
                 .to_owned());
         }
         let mut at = given.clone();
         at.sort_unstable();
         if let Some((twice, _)) = at.iter().zip(at.iter().skip(1)).find(|(one, next)| one == next) {
-            return Err(format!("--moving-at: {} is there twice", humantime::format_duration(*twice)));
+            return Err(format!("--moving-at: {} is given twice; give each time once", humantime::format_duration(*twice)));
         }
         match (limit, at.last()) {
             (Limit::Duration(end), Some(&last)) if last >= end => {
                 let (last, end) = (humantime::format_duration(last), humantime::format_duration(end));
-                Err(format!("--moving-at: {last} is not before the end, which is after {end} (--duration)"))
+                Err(format!("--moving-at: {last} is not before the end of the run at {end}; raise --duration"))
             }
             (Limit::Duration(end), None) if self.moves_by_default() => Ok(vec![end / 2]),
             _ => Ok(at),
@@ -318,7 +312,7 @@ impl BenchArgs {
         let load = &self.load;
         let defaults = Workload::default();
         if load.arrivals.is_some() && load.rate.is_none() {
-            // Not clap's to say: a sweep has no --rate to point to.
+            // clap cannot check this by `requires`: a sweep has no --rate to name.
             return Err(WorkloadError::ArrivalsWithoutRate.to_string());
         }
         self.cleanup.then(|| keys::check_cleanup(load.key_space)).transpose()?;
@@ -354,7 +348,7 @@ impl BenchArgs {
     }
 }
 
-/// The options' ranges end far below this.
+/// The number of an option as a size. The ranges of all options end far below `usize::MAX`.
 pub(super) fn count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -362,44 +356,44 @@ pub(super) fn count(number: u64) -> usize {
 const EXAMPLES: &str = "\
 Examples:
   hitless bench
-      Ten seconds of load at an endpoint in this process, which moves away half way.
+      Ten seconds of load on an endpoint in this process, which moves halfway through.
   hitless bench --verify --moving-at 2s --moving-at 4s --moving-at 6s
-      There and back and there again, with every reply checked.
+      Three moves between two endpoints, with every reply checked.
   hitless bench --url redis://127.0.0.1:6379 --connections 8 --duration 30s
-      A real server, with eight connections for each shard.
+      A real server, with eight connections per shard.
   hitless bench --url rediss://redis.example:6380 --tls-ca ca.pem
-      A real server that speaks TLS, and whose certificate ca.pem has signed.
+      A real server with TLS, whose certificate is signed by ca.pem.
   hitless bench --tls --verify
-      The endpoints in this process speak TLS, and the move between them is followed under it.
+      The endpoints in this process speak TLS, and the client follows their move over TLS.
   hitless bench --url redis://127.0.0.1:6379 --rate 50000 --json report.json
-      An open loop of 50,000 commands a second; the percentiles include the waiting time.
+      An open loop of 50,000 commands a second; latencies include the time that a command waits to be sent.
   hitless bench --url redis://one.example --url redis://other.example --shards 4
-      Two servers with two shards each, and figures of each.
+      Two servers with two shards each, and figures for each server.
   hitless bench --verify --requests 1000000 --value-size 64-1024
       A million commands, every reply checked.
   hitless bench --plot run.svg --plot run.png --hdr run.hlog --memtier-json run.json
-      What was measured as pictures, and in the formats of other tools.
+      The results as pictures and in the formats of other tools.
   hitless bench --json new.json --compare old.json
-      What is better and what is worse than in an earlier run; give both --repeat 5 to tell it from noise.
+      Compare with an earlier run; run both with --repeat 5 to tell a difference from noise.
   hitless bench --url redis://127.0.0.1:6379 --repeat 5 --versus '--connections 8'
-      Five runs of each in turn, and what 8 connections change.
+      Five alternating runs of each, and the effect of 8 connections.
   hitless bench --command 'LPUSH {key} {value}' --key-distribution zipf:0.99
-      A command of your own, on keys of which some are hot.
+      Your own command, on keys of which some are hot.
   hitless bench --command 'GET {key}' --command-ratio 9 --command 'INCR n:{random:1-99}' --command-ratio 1
       A mix of commands: nine of the first to one of the second.
   hitless bench --rate 20000 --arrivals poisson --warm-up 5s --duration 1m --key-distribution hot:1%:90%
-      Random arrivals, most of them at a few hot keys; the first five seconds are not measured.
+      Random arrivals, most of them on a few hot keys; the first five seconds are not measured.
 
 Figures:
-  Percentiles hold the commands that were answered; where some failed, the line \"with failed\" counts them too,
-  each at the time that it took. The line \"machine\" says how long a thread that only sleeps woke too late,
-  and how much the shards' threads waited for their cores: the report says when figures are the machine's.
+  Percentiles cover the answered commands. If some commands failed, the line \"with failed\" adds them with the
+  time that each took. The line \"machine\" shows how late a sleeping thread woke up and how long the shards'
+  threads waited for their cores; the report warns you when these delays distort the figures.
 
 Exit codes:
-  0 all well · 1 ran, but commands failed, nothing was measured, less than 90 % of the offered
-  commands were answered, or a check did not hold: of a reply, or that every connection was handed
-  off at a rehearsed MOVING · 2 usage ·
-  3 could not reach the endpoint, or it is no server for this load, or this machine cannot run
+  0 all well · 1 the run finished, but commands failed, nothing was measured, less than 90 % of the
+  offered commands were answered, or a check failed: a wrong reply, or a connection that was not
+  handed off at a rehearsed MOVING · 2 usage ·
+  3 cannot reach the endpoint, the server cannot take this load, or this machine cannot run
   io_uring · 130 interrupted (143 by SIGTERM), and all well until then";
 
 #[cfg(test)]
@@ -421,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_in_this_process_move_half_way_if_nothing_else_is_said() {
+    fn embedded_endpoints_move_halfway_by_default() {
         let (second, nothing) = (Duration::from_secs(1), Ok(Vec::new()));
         assert_eq!(moves(&[]), Ok(vec![second * 5]));
         assert_eq!(moves(&["--duration", "4s"]), Ok(vec![second * 2]));
@@ -436,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_their_ratios_go_together_by_their_order() {
+    fn ratios_pair_with_commands_by_order() {
         let mix = |arguments: &[&str]| {
             let all = ["bench"].iter().chain(arguments);
             Only::try_parse_from(all).expect("options").args.load.mix()
@@ -449,17 +443,17 @@ mod tests {
             Ok("9 × GET {key} + 2 × PING")
         );
         let error = shown(&["--command-ratio", "9"]).expect_err("which one is it?");
-        assert!(error.contains("it is there 1 times, and --command 2 times"), "{error}");
+        assert!(error.contains("got 1 --command-ratio for 2 --command options"), "{error}");
         assert_eq!(mix(&[]).map(|mix| mix.to_string()).as_deref(), Ok("SET:GET 1:10"));
     }
 
     #[test]
-    fn moves_that_cannot_happen_are_refused() {
+    fn impossible_moves_are_rejected() {
         for (arguments, why) in [
             (&["--moving-at", "1s", "--url", "redis://h"][..], "hitless rehearse --upstream"),
-            (&["--moving-at", "10s"], "10s is not before the end, which is after 10s (--duration)"),
+            (&["--moving-at", "10s"], "10s is not before the end of the run at 10s; raise --duration"),
             (&["--moving-at", "2s", "--duration", "1s"], "2s is not before"),
-            (&["--moving-at", "2s", "--moving-at", "1s", "--moving-at", "2s"], "2s is there twice"),
+            (&["--moving-at", "2s", "--moving-at", "1s", "--moving-at", "2s"], "2s is given twice"),
         ] {
             let error = moves(arguments).expect_err("cannot happen");
             assert!(error.starts_with("--moving-at: ") && error.contains(why), "{error}");

@@ -24,14 +24,14 @@ use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
 use crate::shard::probe;
 use crate::{Client, Config, ResolvedConfig};
 
-/// How long the end of a run waits for connections to be closed in order.
+/// How long the end of a run waits for connections to close cleanly.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
-/// What the error of the last attempt to connect needs to arrive.
+/// Extra time after the connect timeout, in which the error of the last attempt arrives.
 const CONNECT_SLACK: Duration = Duration::from_millis(200);
-/// What the connections are called on the server.
+/// The name of the connections, as CLIENT LIST shows it.
 pub(super) const NAME: &str = "hitless-bench";
 
-/// Runs the benchmark and says which code to exit with.
+/// Runs the benchmark and returns the exit code.
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let mut given = Runs::new(args)?;
@@ -78,27 +78,27 @@ impl<'a> Runs<'a> {
 
     fn take(&mut self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
         if !self.reports.is_empty() && self.resolved.embedded.is_some() {
-            // The endpoints in this process have moved; every run finds them as the first one did.
+            // The endpoints in this process have moved. New ones let every run start like the first.
             let seed = self.resolved.workload.seed;
             self.resolved = Resolved::new(self.args)?;
             self.resolved.workload.seed = seed;
         }
         let report = measure(&self.resolved, self.args, stop)?;
-        // Beside whole runs, one that was cut short is not a run to compare.
+        // An interrupted run is reported only if it is the only one: it cannot be compared with complete runs.
         if self.reports.is_empty() || !report.interrupted {
             self.reports.push(report);
         }
         Ok(())
     }
 
-    /// The report to be told: of the median run, and interrupted if not all runs were taken.
+    /// The report of the median run, marked as interrupted if runs are missing.
     fn report(&self) -> Option<Report> {
         let mut report = middle(&self.reports)?.clone();
         report.interrupted |= (self.reports.len() as u64) < self.args.repeat.repeat;
         Some(report)
     }
 
-    /// What the given options are compared with; `None` if there was no run.
+    /// The baseline that the given options are compared with; `None` if there was no run.
     fn told(&self, options: &str) -> anyhow::Result<Option<Earlier>> {
         let Some(report) = middle(&self.reports) else { return Ok(None) };
         let document = json::document(self.resolved.told().config, report, &self.reports);
@@ -106,20 +106,20 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// The options with every default filled in, and the endpoint if it is ours.
+/// The options with every default filled in, and the endpoints if they are in this process.
 pub(super) struct Resolved {
     pub(super) workload: Workload,
     /// When the endpoints in this process move, in order.
     moves: Vec<Duration>,
     pub(super) config: Config,
     pub(super) effective: ResolvedConfig,
-    /// What more servers take, if there are several.
+    /// The configurations of the second and later servers.
     more: Vec<(Config, ResolvedConfig)>,
-    /// What keys begin with instead, where those of the workload hold what its commands fail on.
+    /// The key prefix that replaces the workload's if its keys hold values on which its commands fail.
     other_prefix: OnceCell<String>,
-    /// The endpoint, as it is shown: without secrets.
+    /// The endpoint as reports show it, without secrets.
     pub(super) endpoint: String,
-    /// Serve until they are dropped.
+    /// The endpoints in this process. They serve until they are dropped.
     pub(super) embedded: Option<Endpoints>,
 }
 
@@ -158,7 +158,7 @@ impl Resolved {
         Ok(resolved)
     }
 
-    /// The load with the keys that it really uses.
+    /// The load with the keys that it uses.
     fn workload(&self) -> Workload {
         let mut workload = self.workload.clone();
         if let Some(prefix) = self.other_prefix.get() {
@@ -167,18 +167,18 @@ impl Resolved {
         workload
     }
 
-    /// What every server takes.
+    /// The configuration of each server.
     fn servers(&self) -> impl Iterator<Item = (&Config, &ResolvedConfig)> {
         let more = self.more.iter().map(|(config, effective)| (config, effective));
         std::iter::once((&self.config, &self.effective)).chain(more)
     }
 
-    /// The cores of all shards; `None`: not pinned.
+    /// The core of each shard; `None` if it is not pinned.
     fn cores(&self) -> Vec<Option<usize>> {
         self.servers().flat_map(|(_, effective)| effective.shard_cores().to_vec()).collect()
     }
 
-    /// What is told of the run besides what was measured.
+    /// The description of the run that accompanies its measurements.
     fn told(&self) -> Run {
         let Resolved { endpoint, moves, effective, .. } = self;
         let workload = &self.workload();
@@ -198,7 +198,7 @@ impl Resolved {
     }
 }
 
-/// Which cores the shards get, if that is not left to the library, and which the endpoint.
+/// The cores of the shards and of the endpoint in this process. Without `shards`, the library chooses.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Cores {
     shards: Vec<usize>,
@@ -206,7 +206,7 @@ struct Cores {
 }
 
 impl Cores {
-    /// With the endpoint in this process and two cores or more, the first is left to it.
+    /// With an endpoint in this process and two or more cores, the first core is left to the endpoint.
     fn share(args: &BenchArgs, allowed: &[usize]) -> Cores {
         let wanted = args.client.shards.map(args::count);
         if let Some(args::Cores(cores)) = &args.client.cores {
@@ -221,13 +221,13 @@ impl Cores {
                 let shards = rest.iter().copied().take(wanted.unwrap_or(rest.len())).collect();
                 Cores { shards, endpoint: Some(first) }
             }
-            // More shards than cores: nothing is left to set apart.
+            // The shards need every core: none is left for the endpoint.
             _ => Cores::default(),
         }
     }
 }
 
-/// Deals the shards of a run with several servers: the cores of those of each. Nothing is dealt if there is one.
+/// Distributes the shards of a run over several servers: the cores of each server's shards. Empty for one server.
 fn deal(args: &BenchArgs, allowed: &[usize]) -> Result<Vec<Vec<usize>>, String> {
     let servers = args.urls().count();
     if servers < 2 {
@@ -236,15 +236,15 @@ fn deal(args: &BenchArgs, allowed: &[usize]) -> Result<Vec<Vec<usize>>, String> 
     let all_alike = |option: &str, shards: usize| match shards % servers {
         0 => Ok(shards),
         _ => Err(format!(
-            "{option}: {shards} cannot be dealt to {servers} servers so that all get as many; allowed with {servers} \
-             times --url: {servers}, {}, and so on",
+            "{option}: {shards} cannot be divided evenly among the {servers} servers of --url; allowed: {servers}, {}, \
+             and so on",
             2 * servers
         )),
     };
     let (cores, shards) = match (&args.client.cores, args.client.shards.map(args::count)) {
         (Some(args::Cores(cores)), _) => (cores.as_slice(), all_alike("--cores", cores.len())?),
         (None, Some(shards)) => (allowed, all_alike("--shards", shards)?),
-        // With more servers than cores, some cores have shards of several.
+        // With more servers than cores, one core runs shards of several servers.
         (None, None) => (allowed, (allowed.len() / servers).max(1) * servers),
     };
     let core = |shard: usize| cores.iter().copied().cycle().nth(shard);
@@ -252,13 +252,13 @@ fn deal(args: &BenchArgs, allowed: &[usize]) -> Result<Vec<Vec<usize>>, String> 
 }
 
 fn embedded(core: Option<usize>, made: Option<&Made>) -> Result<Endpoints, Failure> {
-    // The same check as the client's own, which says best what to do.
+    // The client's own check: its error says how to fix the machine.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let tls =
         made.map(|made| ServerTls::from_pem(made.certificate.as_bytes(), made.key.as_bytes())).transpose();
     let tls = vec![tls.context("could not use the certificate").map_err(Failure::Failed)?];
-    // The second is where the first moves to.
+    // The first endpoint moves to the second.
     Endpoints::start(EndpointsConfig { listen: vec![any, any], core, tls, ..EndpointsConfig::default() })
         .context("could not start the endpoints in this process")
         .map_err(Failure::Unreachable)
@@ -300,7 +300,7 @@ fn config(
     Ok((config, effective))
 }
 
-/// A shard for each of these cores; where there are fewer cores than shards, the library deals them out.
+/// Pins one shard to each of these cores. If a core occurs twice, the library chooses the cores.
 fn placed(config: Config, cores: Vec<usize>) -> Config {
     let is_shared = |(place, core): (usize, &usize)| cores.iter().take(place).any(|earlier| earlier == core);
     match cores.iter().enumerate().any(is_shared) {
@@ -309,7 +309,7 @@ fn placed(config: Config, cores: Vec<usize>) -> Config {
     }
 }
 
-/// Starts a client for each server, whose shards the watch numbers through.
+/// Starts one client per server. The handoff watch numbers the shards of all clients consecutively.
 fn start(resolved: &Resolved, watch: &Arc<HandoffWatch>) -> Result<Vec<Client>, Failure> {
     let mut first = 0;
     let start = |(config, effective): (&Config, &ResolvedConfig)| {
@@ -328,7 +328,7 @@ fn reach(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Res
             Some(Err(error)) => return Err(Failure::Unreachable(error.into())),
             None => return Err(Failure::Interrupted("while connecting")),
         }
-        // Those in this process are known.
+        // The endpoints in this process need no check.
         if resolved.embedded.is_none() {
             topology::check(client, stop)?;
         }
@@ -336,9 +336,10 @@ fn reach(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Res
     Ok(())
 }
 
-/// Values of an earlier run that this one's commands fail on are left alone, and other keys are used.
+/// Chooses other keys if the workload's keys hold values of an earlier run on which its commands fail. The old values
+/// stay.
 fn avoid_leftovers(resolved: &Resolved, clients: &[Client], quiet: bool) {
-    // Those in this process are new.
+    // The endpoints in this process start empty.
     if resolved.embedded.is_some() || resolved.other_prefix.get().is_some() {
         return;
     }
@@ -347,7 +348,7 @@ fn avoid_leftovers(resolved: &Resolved, clients: &[Client], quiet: bool) {
     if !quiet {
         say("note", Ink::Warning, &why);
     }
-    // It was empty above.
+    // The cell is empty: this function has returned otherwise.
     let _ = resolved.other_prefix.set(prefix);
 }
 
@@ -376,9 +377,9 @@ fn measure(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Res
         })
     });
     for client in clients {
-        // The result is there; connections that do not close in time change nothing about it.
+        // The result is complete. A connection that does not close in time does not change it.
         if let Err(error) = futures_lite::future::block_on(client.shutdown(CLOSE_GRACE)) {
-            tracing::debug!(%error, "the client did not shut down in order");
+            tracing::debug!(%error, "the client did not shut down cleanly");
         }
     }
     result
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_dealt_so_that_all_servers_get_as_many() {
+    fn every_server_gets_equally_many_shards() {
         assert_eq!(dealt(&[], &[0, 1, 2, 3, 4]), Ok(vec![vec![0, 2], vec![1, 3]]));
         assert_eq!(dealt(&[], &[7]), Ok(vec![vec![7], vec![7]]));
         assert_eq!(dealt(&["--shards", "2"], &[3, 4, 5]), Ok(vec![vec![3], vec![4]]));
@@ -421,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn more_shards_of_a_server_than_cores_take_turns() {
+    fn shards_of_one_server_may_share_a_core() {
         let shards = |cores: Vec<usize>| {
             let config = Config::from_url("redis://a").expect("a URL");
             placed(config, cores).validate().map(|effective| effective.shard_cores().len())
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_in_this_process_gets_a_core_of_its_own_if_there_are_two() {
+    fn an_embedded_endpoint_gets_a_core_if_there_are_two() {
         assert_eq!(share(&[], &[0, 1, 2]), cores(&[1, 2], Some(0)));
         assert_eq!(share(&[], &[3]), Cores::default());
         assert_eq!(share(&["--shards", "1"], &[0, 1, 2]), cores(&[1], Some(0)));

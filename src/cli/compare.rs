@@ -1,4 +1,4 @@
-//! Two reports side by side: what is better, what is worse, and whether they are the same experiment at all.
+//! Compares two reports: which figures are better or worse, and which settings differ.
 
 mod figures;
 mod overlay;
@@ -17,38 +17,38 @@ use super::units::{grouped, micros};
 use super::versus;
 use crate::load::plot;
 
-/// The largest report that is read: ours are a thousandth of that.
+/// The largest report that is read. Reports of this program are about a thousandth of this size.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// Terminals below this have no room for the table in full.
+/// Terminals with fewer columns than this get the narrow table.
 const NARROW: usize = 70;
-/// What is part of the configuration, and may differ from run to run without making it another experiment.
+/// Settings that may differ between two runs of the same experiment.
 const IRRELEVANT: &[&str] = &["seed", "client_name", "password", "username", "credentials"];
-/// What an endpoint in this process is called, besides its address, which is another one each time.
+/// The suffix of an endpoint in this process. Its address differs in every run, so that only the suffix is compared.
 const EMBEDDED: &str = ", in this process";
 
 /// The report that another one is compared with.
 #[derive(Debug)]
 pub(super) struct Earlier {
-    /// The file, or the options, that it is of.
+    /// The file or the options that the report comes from.
     name: String,
     report: Value,
-    /// Whether it was meant to have other options.
+    /// Whether it was run with the options of `--versus`, so that other settings are intended.
     is_versus: bool,
 }
 
 impl Earlier {
-    /// Reads a report, or says why a file is none.
+    /// Reads a report from a file, or says why the file is not a report.
     pub(super) fn read(path: &str) -> Result<Earlier, String> {
         let read = |error| format!("cannot read {path}: {error}");
         let mut text = String::new();
         let file = File::open(path).map_err(read)?;
         file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
         let report: Value = serde_json::from_str(&text)
-            .map_err(|error| format!("{path} is not JSON ({error}); give it what --json has written"))?;
-        let none = |what: &str| format!("{path} is no report of `hitless bench --json`: {what}");
+            .map_err(|error| format!("{path} is not JSON ({error}); give a file that --json has written"))?;
+        let none = |what: &str| format!("{path} is not a report of `hitless bench --json`: {what}");
         match report.get("version").and_then(Value::as_u64) {
             Some(1) => {}
-            Some(version) => return Err(none(&format!("version {version}, and 1 is what is known here"))),
+            Some(version) => return Err(none(&format!("unknown version {version}; this program reads version 1"))),
             None => return Err(none("it has no \"version\"")),
         }
         if report.get("throughput_per_second").and_then(Value::as_f64).is_none() {
@@ -57,12 +57,12 @@ impl Earlier {
         Ok(Earlier { name: path.to_owned(), report, is_versus: false })
     }
 
-    /// The report of the runs that were taken in turn, with these options.
+    /// The report of the alternating runs with these options.
     pub(super) fn versus(options: &str, report: Value) -> Earlier {
         Earlier { name: format!("--versus '{}'", versus::shown(options)), report, is_versus: true }
     }
 
-    /// Adds the comparison to a report, and the report that it was compared with if that is in no file.
+    /// Adds the comparison to a report, and the other report unless it is in a file.
     pub(super) fn add_to(&self, now: &mut Value) {
         let comparison = self.comparison(now);
         if let Some(now) = now.as_object_mut() {
@@ -73,7 +73,7 @@ impl Earlier {
         }
     }
 
-    /// The comparison for programs.
+    /// The comparison as JSON.
     fn comparison(&self, now: &Value) -> Value {
         let figures: Vec<Value> = compare(&self.report, now).iter().map(Compared::json).collect();
         let difference = |(name, then, now)| json!({ "name": name, "then": then, "now": now });
@@ -88,12 +88,12 @@ impl Earlier {
         })
     }
 
-    /// The earlier run as lines that are drawn below those of the present one.
+    /// The earlier run as background lines of the plot.
     pub(super) fn overlay(&self) -> plot::run::Overlay {
         overlay::of(&self.report)
     }
 
-    /// The comparison as text, for a terminal of so many columns; without one, as wide as it is.
+    /// The comparison as text for a terminal with `width` columns; `None` does not limit the width.
     pub(super) fn compared(&self, now: &Value, width: Option<usize>, paint: Paint) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
@@ -101,7 +101,7 @@ impl Earlier {
         out
     }
 
-    /// In narrow terminals the earlier figure is left out: the ratio says what it was.
+    /// A narrow terminal omits the earlier figure, which follows from the ratio.
     fn write(&self, out: &mut String, now: &Value, narrow: bool, paint: Paint) -> std::fmt::Result {
         let (name_width, gap) = if narrow { (15, " ") } else { (22, "   ") };
         let row = |name: &str, then: &str, now: &str| {
@@ -125,7 +125,7 @@ impl Earlier {
         Ok(())
     }
 
-    /// What better and worse mean, or why it is not said.
+    /// Explains the verdicts, or why there are none.
     fn write_test(&self, out: &mut String, now: &Value, all: &[Compared]) -> std::fmt::Result {
         let (then, now) = (runs(&self.report), runs(now));
         let needed = runs_needed();
@@ -159,7 +159,7 @@ impl Earlier {
     }
 }
 
-/// Why the figures of a report may not be what they seem.
+/// Writes the warnings that a report has about its own figures.
 fn write_doubts(out: &mut String, report: &Value, which: &str) -> std::fmt::Result {
     if report.get("interrupted") == Some(&Value::Bool(true)) {
         writeln!(out, "The {which} run was interrupted.")?;
@@ -197,7 +197,7 @@ fn verdict(one: &Compared, narrow: bool, paint: Paint) -> String {
     }
 }
 
-/// The options and settings that differ: name, then, now.
+/// The settings that differ: name, earlier value, present value.
 fn differences(then: &Value, now: &Value) -> Vec<(String, String, String)> {
     let empty = serde_json::Map::new();
     let config = |report: &Value| report.get("config").and_then(Value::as_object).unwrap_or(&empty).clone();
@@ -225,7 +225,7 @@ mod tests {
         Earlier { name: "old.json".to_owned(), report, is_versus: false }
     }
 
-    /// A report of so many runs, all alike but for a spread of a few in a thousand.
+    /// A report of `runs` runs, which differ by a few thousandths.
     fn repeated(run: &Value, runs: u32) -> Value {
         let mut report = run.clone();
         let again = |n: u32| {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_comparison_for_programs_has_every_figure() {
+    fn the_json_comparison_has_every_figure() {
         let json = earlier(repeated(&then(), 5)).comparison(&repeated(&now(), 6));
         assert_eq!(
             (json["with"].as_str(), json["test"].as_str()),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_there_only_if_they_are_wanted() {
+    fn colors_only_if_enabled() {
         let (then, now) = (repeated(&then(), 5), repeated(&now(), 5));
         let text = earlier(then.clone()).compared(&now, None, Paint::new(true));
         assert!(text.contains("\x1b[32mbetter\x1b[0m") && text.contains("\x1b[31mworse\x1b[0m"), "{text}");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn other_options_are_what_was_asked_for() {
+    fn versus_options_are_intended_differences() {
         let report = |connections: u64| json!({ "config": { "connections": connections }, "throughput_per_second": 1.0 });
         let versus = Earlier::versus("--connections 8", report(8));
         let text = versus.compared(&report(4), None, Paint::new(false));
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_it_another_experiment_is_named() {
+    fn settings_that_change_the_experiment_are_named() {
         let report = |tasks: u64, endpoint: &str, more: Value| {
             let mut config = json!({ "tasks_per_shard": tasks, "endpoint": endpoint, "seed": tasks });
             config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused() {
+    fn files_that_are_not_reports_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         for (text, why) in [
             ("hello", "is not JSON"),

@@ -1,4 +1,4 @@
-//! `hitless completions`: what makes a shell complete this command's names and options.
+//! `hitless completions`: prints a completion script for a shell.
 
 use std::io::{self, Write};
 
@@ -12,16 +12,16 @@ use super::{Failure, WELL, invocation};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CompletionsArgs {
-    /// The shell that is to complete
+    /// The shell to print a script for
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
-/// Prints the script and says which code to exit with.
+/// Prints the script and returns the exit code.
 pub(super) fn run(args: &CompletionsArgs) -> Result<u8, Failure> {
     let mut command = invocation::command();
     let name = command.get_name().to_owned();
-    // Into memory first: the generator panics where it cannot write.
+    // Into memory first: the generator panics if it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
     let mut out = io::stdout();
@@ -34,7 +34,7 @@ pub(super) fn run(args: &CompletionsArgs) -> Result<u8, Failure> {
 const EXAMPLES: &str = "\
 Examples:
   hitless completions bash > ~/.local/share/bash-completion/completions/hitless
-      bash; the folder has to exist, and the package bash-completion be installed.
+      bash; needs the folder and the package bash-completion.
   hitless completions zsh > ~/.zfunc/_hitless
       zsh; with these lines in ~/.zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit
   hitless completions fish > ~/.config/fish/completions/hitless.fish
@@ -44,7 +44,7 @@ Examples:
   hitless completions powershell >> $PROFILE
       PowerShell.
   source <(hitless completions bash)
-      In this bash only, to try it.
+      In the current bash only, to try it.
 
 Exit codes:
   0 all well · 1 the script could not be written · 2 usage";
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_learns_every_option() {
+    fn every_script_has_every_option() {
         for shell in Shell::value_variants() {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut invocation::command(), "hitless", &mut script);

@@ -1,15 +1,15 @@
-//! The file that `--config` names: a table for each command, and in it its long options as keys.
+//! The file of `--config`: a table for each command, with the command's long options as keys.
 //!
 //! ```toml
 //! [bench]
-//! url = "redis://app:secret@db.example:6379"     # then nobody else should be able to read the file
+//! url = "redis://app:secret@db.example:6379"     # then only you should be able to read the file
 //! connections = 8
 //! duration = "30s"
-//! moving-at = ["2s", "4s"]                       # what may be given often takes a list
+//! moving-at = ["2s", "4s"]                       # a repeatable option takes a list
 //! verify = true
 //! ```
 //!
-//! Its values become words of the command line, so that clap checks them as it checks what is typed.
+//! The values become words of the command line, so that clap checks them like typed ones.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -24,14 +24,14 @@ use toml::de::{DeTable, DeValue};
 use super::secrets::{self, Secrets};
 use super::suggest;
 
-/// Most of a file that is read: far more than all options take.
+/// The longest file that is read. All options together are far shorter.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Options of which one takes the place of the other, and which may agree.
+/// Options that replace each other and are no conflict for clap: if one is given, the file's other one is ignored.
 const ALTERNATIVES: [(&str, &str); 1] = [("shards", "cores")];
-/// What a file cannot say.
+/// Options that a file cannot set.
 const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
 
-/// A file that is well formed.
+/// A well-formed file.
 pub(super) struct ConfigFile {
     name: String,
     tables: Vec<Table>,
@@ -50,21 +50,21 @@ struct Entry {
     value: Value,
 }
 
-/// A value in the words of the command line.
+/// A value as the command line takes it.
 #[derive(Debug)]
 enum Value {
     Switch(bool),
     One(String),
     List(Vec<String>),
-    /// What it is that no option takes.
+    /// A kind of value that no option takes.
     Other(&'static str),
 }
 
 impl ConfigFile {
-    /// Reads a file, and remembers what of it must not be repeated.
+    /// Reads a file and adds its passwords to `secrets`.
     ///
     /// # Errors
-    /// Names the file, and the line where there is one. No line is shown: it may hold a password.
+    /// The error names the file and the line. It does not quote the line, which may hold a password.
     pub(super) fn read(path: &Path, secrets: &mut Secrets) -> Result<ConfigFile, String> {
         let name = path.display().to_string();
         let told =
@@ -74,7 +74,7 @@ impl ConfigFile {
         let mut text = String::new();
         file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(told)?;
         if text.len() as u64 > FILE_BYTES_MAX {
-            return Err(format!("--config: {name:?} is too long; allowed: {FILE_BYTES_MAX} bytes"));
+            return Err(format!("--config: {name:?} is too long; allowed: up to {FILE_BYTES_MAX} bytes"));
         }
         let file = ConfigFile::parse(&name, &text)?;
         for entry in file.tables.iter().flat_map(|table| &table.entries) {
@@ -95,7 +95,7 @@ impl ConfigFile {
             let (table, at) = (key.get_ref().to_string(), start(key.span()));
             let DeValue::Table(entries) = value.get_ref() else {
                 return Err(format!(
-                    "--config: {name}, line {at}: {table}: options stand in the table of their command, e.g. [bench]"
+                    "--config: {name}, line {at}: {table}: options belong in the table of their command, e.g. [bench]"
                 ));
             };
             let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
@@ -104,7 +104,7 @@ impl ConfigFile {
                 value: Value::of(value.get_ref()),
             };
             let mut entries: Vec<Entry> = entries.iter().map(entry).collect();
-            // In the order in which they are written, so that the first mistake is the one that is told.
+            // In file order, so that the first mistake is the one that is reported.
             entries.sort_by_key(|entry| entry.line);
             tables.push(Table { name: table, line: at, entries });
         }
@@ -112,22 +112,22 @@ impl ConfigFile {
         Ok(ConfigFile { name: name.to_owned(), tables, is_open: false })
     }
 
-    /// What to add to the command line of this subcommand. `is_said`: whether something of more weight has given the
-    /// option with this id.
+    /// The words to add to the command line of this subcommand. `is_given` tells whether the command line or the
+    /// environment, which take precedence, set the option with this id.
     ///
     /// # Errors
-    /// Names the file, the line, the key, and what is allowed.
+    /// The error names the file, the line, the key and what is allowed.
     pub(super) fn words(
         &self,
         command: &Command,
         subcommand: &Command,
-        is_said: impl Fn(&str) -> bool,
+        is_given: impl Fn(&str) -> bool,
     ) -> Result<Vec<OsString>, String> {
         let mut words = Vec::new();
         for table in &self.tables {
             let Some(owner) = command.find_subcommand(&table.name) else {
                 let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-                let why = format!("[{}] is no command; allowed: {}", table.name, known.join(", "));
+                let why = format!("[{}] is not a command; allowed: {}", table.name, known.join(", "));
                 return Err(self.at(table.line, &why));
             };
             for entry in &table.entries {
@@ -135,7 +135,7 @@ impl ConfigFile {
                     |why: String| self.at(entry.line, &format!("[{}] {}: {why}", table.name, entry.key));
                 let argument = argument(owner, &entry.key).map_err(told)?;
                 let more = entry.value.words(argument).map_err(told)?;
-                if owner.get_name() != subcommand.get_name() || is_outweighed(owner, argument, &is_said) {
+                if owner.get_name() != subcommand.get_name() || is_overridden(owner, argument, &is_given) {
                     continue;
                 }
                 check(owner, &more).map_err(told)?;
@@ -146,18 +146,18 @@ impl ConfigFile {
         Ok(words.into_iter().map(OsString::from).collect())
     }
 
-    /// What to say of a file that holds a password, and that others may read.
+    /// A warning if the file holds a password and other users may read it.
     pub(super) fn warning(&self) -> Option<String> {
         let mut values =
             self.tables.iter().flat_map(|table| &table.entries).flat_map(|entry| entry.value.texts());
         let has_password = values.any(secrets::has_password);
         let name = &self.name;
         (self.is_open && has_password).then(|| {
-            format!("--config: {name} holds a password, and others may read it; chmod 600 keeps it to you")
+            format!("--config: {name} holds a password, and other users may read it; run chmod 600 on it")
         })
     }
 
-    /// Whether two keys contradict each other.
+    /// Rejects keys that conflict with each other.
     fn check_together(&self, subcommand: &Command, words: &[String]) -> Result<(), String> {
         match refusal(subcommand, words) {
             Some(error) if error.kind() == ErrorKind::ArgumentConflict => {
@@ -182,7 +182,7 @@ impl Value {
             }
             DeValue::Datetime(_) => Value::Other("a date"),
             DeValue::Table(_) => Value::Other("a table"),
-            other => scalar(other).map_or(Value::Other("a strange number"), Value::One),
+            other => scalar(other).map_or(Value::Other("an unsupported number"), Value::One),
         }
     }
 
@@ -195,7 +195,7 @@ impl Value {
         texts.iter().map(String::as_str)
     }
 
-    /// The same on the command line, if the option takes such a value.
+    /// The value as words of the command line, if the option takes such a value.
     fn words(&self, argument: &Arg) -> Result<Vec<String>, String> {
         let long = argument.get_long().unwrap_or_default();
         let is_switch = !argument.get_action().takes_values();
@@ -206,7 +206,7 @@ impl Value {
         let name = names.first().map_or("VALUE", |name| name.as_str());
         match self {
             Value::Switch(is_on) if is_switch => Ok(is_on.then(|| format!("--{long}")).into_iter().collect()),
-            _ if is_switch => Err(format!("{} is given; allowed: true or false", self.kind())),
+            _ if is_switch => Err(format!("got {}; allowed: true or false", self.kind())),
             Value::One(text) => Ok(vec![format!("--{long}={text}")]),
             Value::List(texts) if name == "LIST" => Ok(vec![format!("--{long}={}", texts.join(","))]),
             Value::List(texts) if takes_many => Ok(match argument.get_value_delimiter() {
@@ -215,7 +215,7 @@ impl Value {
             }),
             _ => {
                 let many = if takes_many || name == "LIST" { ", or a list of them" } else { "" };
-                Err(format!("{} is given; allowed: {name}, as a text or a number{many}", self.kind()))
+                Err(format!("got {}; allowed: {name}, as a string or a number{many}", self.kind()))
             }
         }
     }
@@ -223,7 +223,7 @@ impl Value {
     fn kind(&self) -> &'static str {
         match self {
             Value::Switch(_) => "true or false",
-            Value::One(_) => "a text or a number",
+            Value::One(_) => "a string or a number",
             Value::List(_) => "a list",
             Value::Other(kind) => kind,
         }
@@ -251,33 +251,33 @@ fn argument<'a>(owner: &'a Command, key: &str) -> Result<&'a Arg, String> {
     let found = owner.get_arguments().filter(|_| !NOT_IN_A_FILE.contains(&key)).find(is_it);
     found.ok_or_else(|| {
         if let Some(instead) = suggest::instead(owner, &format!("--{key}")) {
-            return format!("is no option; here it is {instead}");
+            return format!("is not an option; use {instead}");
         }
-        // clap knows what it may have been meant to be.
+        // clap suggests the closest option.
         let error = refusal(owner, &[format!("--{}", key.replace('_', "-"))]);
         let near = match error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg)) {
             Some(ContextValue::String(near)) => Some(near.trim_start_matches('-').to_owned()),
-            // It is there with hyphens, and asks for its value.
+            // With hyphens it is an option, and clap misses only its value.
             _ if key.contains('_') => Some(key.replace('_', "-")),
             _ => None,
         };
         let near =
             near.filter(|near| owner.get_arguments().any(|argument| argument.get_long() == Some(near)));
         match near {
-            Some(near) => format!("is no option; did you mean {near}?"),
-            None => format!("is no option; allowed: the long ones of hitless {} --help", owner.get_name()),
+            Some(near) => format!("is not an option; did you mean {near}?"),
+            None => format!("is not an option; allowed: the long options of hitless {} --help", owner.get_name()),
         }
     })
 }
 
-/// Whether this option, or one that excludes it, was given by something that goes before a file.
-fn is_outweighed(owner: &Command, argument: &Arg, is_said: impl Fn(&str) -> bool) -> bool {
+/// Whether the command line or the environment sets this option or one that excludes it.
+fn is_overridden(owner: &Command, argument: &Arg, is_given: impl Fn(&str) -> bool) -> bool {
     let excludes = |one: &Arg, other: &Arg| {
         let (name, instead) = (one.get_id().as_str(), other.get_id().as_str());
         let is_conflict = |conflict: &&Arg| conflict.get_id() == other.get_id();
         ALTERNATIVES.contains(&(name, instead)) || owner.get_arg_conflicts_with(one).iter().any(is_conflict)
     };
-    owner.get_arguments().filter(|other| is_said(other.get_id().as_str())).any(|other| {
+    owner.get_arguments().filter(|other| is_given(other.get_id().as_str())).any(|other| {
         other.get_id() == argument.get_id() || excludes(argument, other) || excludes(other, argument)
     })
 }
@@ -297,7 +297,7 @@ fn refusal(owner: &Command, words: &[String]) -> Option<clap::Error> {
     owner.clone().try_get_matches_from(std::iter::once(&name).chain(words)).err()
 }
 
-/// What is wrong, without how to call the command.
+/// The error without the usage lines.
 fn first_part(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let part = text.split("\n\n").next().unwrap_or(&text);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_taken_where_the_command_line_takes_one() {
+    fn lists_are_taken_where_the_command_line_takes_them() {
         assert_eq!(words("[bench]\ncores = [1, 3]\n", &[]).expect("words"), ["--cores=1,3"]);
         let mut command = invocation::command();
         command.build();
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_elsewhere_goes_before_the_file_and_so_does_what_excludes_it() {
+    fn given_options_override_the_file() {
         let text = "[bench]\nduration = \"1s\"\nshards = 2\n";
         assert_eq!(words(text, &["duration"]).expect("words"), ["--shards=2"]);
         assert_eq!(
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place_and_with_what_is_allowed() {
+    fn a_mistake_names_its_line_and_what_is_allowed() {
         for (text, told) in [
             (
                 "[bench]\n\nconections = 8",
@@ -373,22 +373,22 @@ mod tests {
             ("[bench]\nmoving_at = \"1s\"", &["line 2", "did you mean moving-at?"]),
             ("[bench]\nclients = 50", &["clients", "--connections N"]),
             ("[bench]\nxyzzy = 1", &["xyzzy", "hitless bench --help"]),
-            ("[bench]\nconfig = \"other.toml\"", &["config: is no option"]),
-            ("[bench]\nhelp = true", &["help: is no option"]),
-            ("[bench]\nconnections = true", &["line 2", "connections: true or false is given", "allowed: N"]),
+            ("[bench]\nconfig = \"other.toml\"", &["config: is not an option"]),
+            ("[bench]\nhelp = true", &["help: is not an option"]),
+            ("[bench]\nconnections = true", &["line 2", "connections: got true or false", "allowed: N"]),
             (
                 "[bench]\nconnections = [1, 2]",
-                &["connections: a list is given; allowed: N, as a text or a number"],
+                &["connections: got a list; allowed: N, as a string or a number"],
             ),
-            ("[bench]\nmoving-at = [[1]]", &["moving-at: a list of lists", "or a list of them"]),
-            ("[bench]\nconnections = 1979-05-27", &["connections: a date is given"]),
-            ("[bench]\nverify = \"yes\"", &["verify: a text or a number is given; allowed: true or false"]),
+            ("[bench]\nmoving-at = [[1]]", &["moving-at: got a list of lists", "or a list of them"]),
+            ("[bench]\nconnections = 1979-05-27", &["connections: got a date"]),
+            ("[bench]\nverify = \"yes\"", &["verify: got a string or a number; allowed: true or false"]),
             ("[bench]\nconnections = 0", &["line 2", "connections: invalid value '0'", "1 to 4096"]),
             ("[bench]\nconnections = -3", &["'-3'", "1 to 4096"]),
             ("[bench]\nmaint = \"maybe\"", &["line 2", "possible values: auto, enabled, disabled"]),
             ("[bench]\nduration = 10", &["line 2", "a unit"]),
             ("[bench]\nrequests = 9\nduration = \"1s\"", &["f.toml: ", "--requests", "cannot be used with"]),
-            ("[bnch]\nx = 1", &["line 1: [bnch] is no command", "bench, "]),
+            ("[bnch]\nx = 1", &["line 1: [bnch] is not a command", "bench, "]),
             ("connections = 8", &["line 1: connections: ", "[bench]"]),
             ("[doctor]\nshrads = 8", &["[doctor] shrads", "did you mean shards?"]),
             ("[bench]\nx = ", &["f.toml, line 2: "]),
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn no_mistake_shows_the_line_that_it_is_on() {
+    fn errors_never_quote_the_line() {
         for text in ["[bench]\nurl = \"redis://:Xq7k@h", "[bench]\nurl = Xq7k", "[bench]\nurl = \"a\" Xq7k"] {
             let error = words(text, &[]).expect_err(text);
             assert!(!error.contains("Xq7k"), "{error}");

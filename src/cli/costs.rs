@@ -1,4 +1,4 @@
-//! What a run cost, as text: CPU time of the client, and bytes on the wire.
+//! The costs of a run as text: CPU time of the client and bytes on the wire.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ pub(super) fn write_costs(out: &mut String, report: &Report) -> std::fmt::Result
     Ok(())
 }
 
-/// What the client costs while it waits, which weighs on each command where there are few.
+/// The CPU time of the idle client, which dominates the cost of a command at low rates.
 fn write_idle(out: &mut String, report: &Report) -> std::fmt::Result {
     let Some(cpu) = &report.client_cpu else { return Ok(()) };
     let (Some(idle), Some(above)) = (cpu.idle_ns_per_second, cpu.above_idle_ns_per_command) else {
@@ -36,6 +36,6 @@ fn write_idle(out: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     writeln!(
         out,
-        "              the shards ran {busy:.1} % of the time: the fewer commands share a wake-up, the more each costs",
+        "              the shards ran {busy:.1} % of the time: with fewer commands per wake-up, each one costs more",
     )
 }

@@ -1,5 +1,4 @@
-//! `hitless doctor`: whether this machine can run it, whether an endpoint is as it should be, and how to mend what is
-//! not.
+//! `hitless doctor`: checks this machine and an endpoint, and says how to fix what does not work.
 
 mod endpoint;
 
@@ -25,40 +24,40 @@ use crate::{Config, ResolvedConfig};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
-    /// Also look at this endpoint: redis://[user:password@]host[:port][/database][?option=value]
+    /// Also check this endpoint: redis://[user:password@]host[:port][/database][?option=value]
     #[arg(long, value_name = "URL", env = "HITLESS_URL", hide_env_values = true)]
     url: Option<String>,
     #[command(flatten)]
     login: LoginArgs,
     #[command(flatten)]
     tls: PeerArgs,
-    /// How long it may take to connect, e.g. 500ms [default: 5s]
+    /// How long a connection attempt may take, e.g. 500ms [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     connect_timeout: Option<Duration>,
-    /// Whether there is enough for so many executors [default: one per core that this process may use, within the CPU
+    /// Check the resources for this many executors [default: one per core that this process may use, within the CPU
     /// limit of its control group]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
     shards: Option<u64>,
-    /// Whether there is enough for so many connections per shard [default: 4, or what the URL says]
+    /// Check the resources for this many connections per shard [default: 4, or what the URL says]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, CONNECTIONS_MAX))]
     connections: Option<u64>,
-    /// Write the findings as JSON to this file; with - to standard output, instead of the text
+    /// Write the findings as JSON to this file; - writes them to standard output, in place of the text
     #[arg(long, value_name = "FILE|-")]
     json: Option<String>,
-    /// Only what is not in order; and with --json no text at all
+    /// Show only warnings and failures; with --json, no text at all
     #[arg(long)]
     quiet: bool,
 }
 
-/// Everything that was found.
+/// All findings.
 struct Diagnosis {
     needs: Needs,
     machine: Vec<Finding>,
-    /// The endpoint, without secrets, and what was found there.
+    /// The endpoint, without secrets, and its findings.
     endpoint: Option<(String, Vec<Finding>)>,
 }
 
-/// Looks at everything, and says which code to exit with.
+/// Runs all checks and returns the exit code.
 pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let (config, effective) = config(args)?;
@@ -79,7 +78,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
 }
 
 impl DoctorArgs {
-    /// An empty one, as from an emptied variable, is none.
+    /// The URL. An empty one, as from an empty variable, is ignored.
     fn url(&self) -> Option<&str> {
         self.url.as_deref().filter(|url| !url.is_empty())
     }
@@ -153,13 +152,13 @@ fn text(diagnosis: &Diagnosis, quiet: bool, paint: Paint) -> String {
     }
     if !quiet {
         let verdict = match diagnosis.all().map(|finding| finding.level).max() {
-            Some(Level::Fail) if worst(&diagnosis.machine) == Level::Fail => "It cannot run here.",
-            Some(Level::Fail) => "It can run here; the endpoint is not as it should be.",
-            Some(Level::Warn) => "It can run here, and not as well as it could.",
+            Some(Level::Fail) if worst(&diagnosis.machine) == Level::Fail => "This machine cannot run the client.",
+            Some(Level::Fail) => "This machine can run the client; the endpoint failed a check.",
+            Some(Level::Warn) => "This machine can run the client; see the warnings above.",
             Some(Level::Ok) | None if diagnosis.endpoint.is_some() => {
-                "All well: it can run here, and the endpoint is as it should be."
+                "All well: this machine can run the client, and the endpoint works."
             }
-            Some(Level::Ok) | None => "All well: it can run here.",
+            Some(Level::Ok) | None => "All well: this machine can run the client.",
         };
         out.push_str(&format!("\n{verdict}\n"));
     }
@@ -231,17 +230,17 @@ const LINE_LENGTH: usize = 110;
 const EXAMPLES: &str = "\
 Examples:
   hitless doctor
-      Whether this machine can run a shard on each core.
+      Check this machine for one shard per core.
   hitless doctor --shards 16 --connections 64
-      Whether there are enough descriptors and locked memory for as much.
+      Check the file descriptors and the locked memory for this many.
   hitless doctor --url rediss://db.example.com:6380 --json -
-      And whether this endpoint can be reached, speaks RESP3, and announces maintenance.
-A password is best given by --password-file or by the variable HITLESS_PASSWORD: every user of the
-machine can read a command line.
+      Also check that this endpoint is reachable, speaks RESP3 and announces maintenance.
+Give a password with --password-file or in HITLESS_PASSWORD: every user of the machine can read
+a command line.
 
 Exit codes:
-  0 all well, or nothing worse than a warning · 1 the endpoint did not hold a check · 2 usage ·
-  3 this machine cannot run it · 130 interrupted (143 by SIGTERM)";
+  0 all well, or only warnings · 1 the endpoint failed a check · 2 usage ·
+  3 this machine cannot run the client · 130 interrupted (143 by SIGTERM)";
 
 #[cfg(test)]
 mod tests {
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_says_whose_fault_it_is() {
+    fn the_exit_code_tells_machine_from_endpoint() {
         let (ok, warn, fail) = (Level::Ok, Level::Warn, Level::Fail);
         for (machine, endpoint, code) in [
             (ok, None, WELL),
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_lines_up_and_is_only_as_loud_as_wanted() {
+    fn the_text_is_aligned_and_quiet_hides_good_findings() {
         let found = diagnosis(Level::Fail, Some(Level::Ok));
         let expected = "this machine, for 1 shard with 4 connections each
   ok    other thing  fine
@@ -282,7 +281,7 @@ db:7
   ok    thing        is so
                      → make it otherwise
 
-It cannot run here.
+This machine cannot run the client.
 ";
         assert_eq!(text(&found, false, Paint::new(false)), expected);
         assert!(text(&found, false, Paint::new(true)).contains("\x1b[31mfail\x1b[0m"));

@@ -1,5 +1,5 @@
-//! From the words that were typed to a command: the command line goes before the environment, and that before the file
-//! that `--config` names. Everything is derived from what clap knows of the options.
+//! Turns the arguments of the process into a command. The command line takes precedence over the environment, and the
+//! environment over the file of `--config`. Everything is derived from clap's description of the options.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -16,8 +16,8 @@ use super::paint::{self, Choice, Paint};
 use super::secrets::{self, Secrets};
 use super::{Cli, suggest, versus};
 
-/// redis-benchmark's short options that mean the same here, and ours. The first of a subcommand's options that has
-/// none of its own gets it.
+/// Short options with the meaning that they have in redis-benchmark, and `-q`. An option of a subcommand gets one if
+/// it has none and the letter is free.
 const SHORTS: &[(char, &str)] = &[
     ('u', "url"),
     ('n', "requests"),
@@ -26,11 +26,11 @@ const SHORTS: &[(char, &str)] = &[
     ('r', "key-space"),
     ('q', "quiet"),
 ];
-/// Names that other tools have for an option that means the same here.
+/// The names of equal options in other tools.
 const ALIASES: &[(&str, &str)] =
     &[("threads", "shards"), ("rps", "rate"), ("qps", "rate"), ("data-size", "value-size")];
 
-/// What is to be done, and what to say first.
+/// The command to run, and the warnings to print first.
 pub(super) struct Invocation {
     pub(super) command: super::Command,
     warnings: Vec<String>,
@@ -43,7 +43,7 @@ impl Invocation {
     }
 }
 
-/// Help, the version, or why the words make no sense.
+/// Help, the version or a usage error, which is printed in place of running a command.
 #[derive(Debug)]
 pub(super) struct Answer {
     error: Error,
@@ -51,13 +51,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Says it where it belongs, and which code to exit with.
+    /// Prints it to standard output or standard error and returns the exit code.
     pub(super) fn print(&self) -> u8 {
         let text = |paint: Paint| match paint.is_on() {
             true => self.secrets.hide(&joined(&self.error.render().ansi().to_string())),
             false => self.text(),
         };
-        // Whoever does not read it does not mind.
+        // A closed stream has no reader to inform.
         let _ = match self.error.use_stderr() {
             true => io::stderr().write_all(text(Paint::of(&io::stderr())).as_bytes()),
             false => io::stdout().write_all(text(Paint::of(&io::stdout())).as_bytes()),
@@ -70,12 +70,12 @@ impl Answer {
     }
 }
 
-/// What clap has made of a help text, without the joiners that keep it from making too much of one.
+/// A text of clap without its word joiners, see [`JOINER`].
 pub(super) fn joined(text: &str) -> String {
     text.replace(JOINER, "")
 }
 
-/// Everything that can be typed.
+/// clap's description of the whole command line.
 pub(super) fn command() -> Command {
     let config = Arg::new("config")
         .long("config")
@@ -87,8 +87,9 @@ pub(super) fn command() -> Command {
         .value_hint(ValueHint::FilePath)
         .help_heading("Everywhere")
         .help(
-            "Take options from this file: a table for each command, and in it every long option as a key, e.g. \
-             [bench] connections = 8. The command line goes before the environment, and that before the file",
+            "Take options from this file: a table for each command, with long options as keys, e.g. [bench] \
+             connections = 8. The command line takes precedence over the environment, and the environment over the \
+             file; unknown keys are reported with their line and the closest match",
         );
     let color = Arg::new("color")
         .long("color")
@@ -97,13 +98,13 @@ pub(super) fn command() -> Command {
         .global(true)
         .value_parser(Choice::WORDS)
         .help_heading("Everywhere")
-        .help("Whether to write in colours [default: auto, which is at a terminal; NO_COLOR and CLICOLOR are heeded]");
+        .help("Whether to use colors [default: auto, which is on a terminal; NO_COLOR and CLICOLOR are honored]");
     let command = Cli::command().arg(config).arg(color).mut_subcommands(familiar);
     let environment = environment(&command);
     command.after_help(environment)
 }
 
-/// Adds the short options and names that people bring along, and what a shell completes values with.
+/// Adds the short options and names of other tools, and the hints by which a shell completes values.
 fn familiar(mut command: Command) -> Command {
     for &(short, long) in SHORTS {
         let is_free = command.get_arguments().all(|argument| argument.get_short() != Some(short));
@@ -137,16 +138,16 @@ fn with_long(command: Command, long: &str, change: impl FnOnce(Arg) -> Arg) -> C
     }
 }
 
-/// The variables: those of options, and those that have none.
+/// The help section about environment variables: those of options, and those without an option.
 fn environment(command: &Command) -> String {
     let mut lines = vec![
-        ("HITLESS_PASSWORD".to_owned(), "the password, where the URL has none".to_owned()),
-        ("HITLESS_USERNAME".to_owned(), "the user, where the URL has none".to_owned()),
+        ("HITLESS_PASSWORD".to_owned(), "the password, if the URL has none".to_owned()),
+        ("HITLESS_USERNAME".to_owned(), "the user, if the URL has none".to_owned()),
         (
             "HITLESS_LOG".to_owned(),
-            "what to log, e.g. debug or hitless::shard=trace; RUST_LOG if it is not set".to_owned(),
+            "what to log, e.g. debug or hitless::shard=trace [default: RUST_LOG]".to_owned(),
         ),
-        ("NO_COLOR, CLICOLOR".to_owned(), "no colours; colours, or with 0 none".to_owned()),
+        ("NO_COLOR, CLICOLOR".to_owned(), "no colors; colors on a terminal, or none with 0".to_owned()),
     ];
     for owner in std::iter::once(command).chain(command.get_subcommands()) {
         for argument in owner.get_arguments() {
@@ -167,7 +168,7 @@ fn environment(command: &Command) -> String {
 /// Reads the process's arguments, the first of which is the program's name.
 ///
 /// # Errors
-/// What to print instead of doing something.
+/// Help, the version or a usage error.
 pub(super) fn read(words: Vec<OsString>) -> Result<Invocation, Answer> {
     if let Some(choice) = color(&words) {
         paint::choose(choice);
@@ -179,7 +180,7 @@ pub(super) fn read(words: Vec<OsString>) -> Result<Invocation, Answer> {
     }
 }
 
-/// How to write what is wrong with a command line has to be known before it is understood.
+/// Reads `--color` before clap parses the arguments, because clap's errors need it.
 fn color(words: &[OsString]) -> Option<Choice> {
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     let value = |(index, word): (usize, &&str)| match word
@@ -211,7 +212,7 @@ fn interpret(mut words: Vec<OsString>, secrets: &mut Secrets) -> Result<Invocati
         if let Some(path) = config_path(matches) {
             let usage = |message: String| subcommand.clone().error(ErrorKind::InvalidValue, message);
             let file = ConfigFile::read(&path, secrets).map_err(usage)?;
-            let more = file.words(&command, &subcommand, |id| is_said(matches, id)).map_err(usage)?;
+            let more = file.words(&command, &subcommand, |id| is_given(matches, id)).map_err(usage)?;
             warnings.extend(file.warning());
             let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
             words.splice(end..end, more);
@@ -232,7 +233,7 @@ fn interpret(mut words: Vec<OsString>, secrets: &mut Secrets) -> Result<Invocati
     Ok(Invocation { command: cli.command, warnings, is_quiet })
 }
 
-/// What `bench` is asked to do with the options of `--versus`, which go before those that were given.
+/// The options of `bench` with those of `--versus`, which override the given ones.
 fn with_other_options(
     command: &Command,
     words: &[OsString],
@@ -256,11 +257,11 @@ fn with_other_options(
     BenchArgs::from_arg_matches(&matches).map_err(told)
 }
 
-/// The options with their values as they were typed, whatever they are.
+/// The options with their values as typed, unchecked.
 fn raw_matches(command: &Command, words: &[OsString]) -> Result<ArgMatches, Error> {
     let raw = raw(command.clone());
     match raw.clone().try_get_matches_from(words) {
-        // What is missing may be in the file.
+        // The file may supply what is missing.
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
             raw.ignore_errors(true).try_get_matches_from(words)
         }
@@ -277,8 +278,8 @@ fn raw(command: Command) -> Command {
     command.mut_subcommands(raw)
 }
 
-/// Whether an option was given by the command line or the environment. An emptied variable says nothing.
-fn is_said(matches: &ArgMatches, id: &str) -> bool {
+/// Whether the command line or the environment sets an option. An empty variable does not count.
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
     match matches.value_source(id) {
         Some(ValueSource::CommandLine) => true,
         Some(ValueSource::EnvVariable) => {
@@ -295,7 +296,7 @@ fn config_path(matches: &ArgMatches) -> Option<PathBuf> {
     path.filter(|path| is_typed || !path.is_empty()).map(PathBuf::from)
 }
 
-/// clap does not say which option it is whose value is not UTF-8.
+/// The error about a value that is not UTF-8. clap's own error does not name the option.
 fn not_text(command: &Command, matches: &ArgMatches) -> Option<Error> {
     for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
         let type_id = argument.get_value_parser().type_id();
@@ -312,7 +313,7 @@ fn not_text(command: &Command, matches: &ArgMatches) -> Option<Error> {
     None
 }
 
-/// The passwords that everybody on the machine sees.
+/// Warnings about passwords on the command line, which every user of the machine can read.
 fn on_the_command_line(command: &Command, matches: &ArgMatches) -> Vec<String> {
     let mut warnings = Vec::new();
     for argument in command.get_arguments() {
@@ -325,8 +326,8 @@ fn on_the_command_line(command: &Command, matches: &ArgMatches) -> Vec<String> {
         let is_secret = |text: &str| secrets::has_password(text) || versus::has_password(text);
         if values.any(|value| value.to_str().is_some_and(is_secret)) {
             let instead = match argument.get_env() {
-                Some(variable) => format!("the variable {} keeps it to you", variable.to_string_lossy()),
-                None => "a file that --config names keeps it to you".to_owned(),
+                Some(variable) => format!("set the variable {} instead", variable.to_string_lossy()),
+                None => "use a file with --config instead".to_owned(),
             };
             warnings.push(format!(
                 "--{long}: every user of this machine can read the password on this command line; {instead}"
@@ -339,27 +340,27 @@ fn on_the_command_line(command: &Command, matches: &ArgMatches) -> Vec<String> {
 fn open_password_file(matches: &ArgMatches) -> Option<String> {
     let path: &Path = matches.try_get_one::<PathBuf>("password_file").ok().flatten()?;
     let is_open = std::fs::metadata(path).is_ok_and(|metadata| secrets::is_open_to_others(&metadata));
-    is_open.then(|| format!("--password-file: others may read {path:?}; chmod 600 keeps it to you"))
+    is_open.then(|| format!("--password-file: other users may read {path:?}; run chmod 600 on it"))
 }
 
-/// It has no width, and parts no words.
+/// U+2060 WORD JOINER, which has no width. It keeps clap from replacing `{n}` in a help text by a line break.
 const JOINER: char = '\u{2060}';
 
 const EXAMPLES: &str = "\
 Examples:
   hitless bench
-      Ten seconds of load at an endpoint in this process, which moves away half way.
+      Ten seconds of load on an endpoint in this process, which moves halfway through.
   HITLESS_URL=redis://app:secret@db.example:6379 hitless bench --config load.toml
-      A password that nobody else sees, and options from a file.
+      A password that other users cannot read, and options from a file.
   hitless doctor
-      Whether this machine can run it.
+      Check whether this machine can run it.
   hitless completions bash; hitless man
       Completion for your shell, and manual pages.
 
 Exit codes:
-  0 all well · 1 ran, but something failed or a check did not hold · 2 usage ·
-  3 could not reach the endpoint, or this machine cannot run io_uring ·
-  130 interrupted (143 by SIGTERM); the first Ctrl-C still gives the report, the second ends it at once";
+  0 all well · 1 the run finished, but commands or a check failed · 2 usage ·
+  3 cannot reach the endpoint, or this machine cannot run io_uring ·
+  130 interrupted (143 by SIGTERM); the first Ctrl-C still prints the report, the second exits at once";
 
 #[cfg(test)]
 mod tests {
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn short_options_of_redis_benchmark_mean_what_they_mean_there() {
+    fn short_options_match_redis_benchmark() {
         let familiar =
             ["bench", "-u", "redis://h", "-n", "9", "-d", "8", "-P", "7", "-r", "6", "-q", "--threads", "5"];
         let ours = [
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_chosen_before_anything_is_understood() {
+    fn color_is_read_before_parsing() {
         assert_eq!(color(&words(&["bench", "--color", "never"])), Some(Choice::Never));
         assert_eq!(color(&words(&["--colour=always", "bench", "--nonsense"])), Some(Choice::Always));
         assert_eq!(color(&words(&["bench", "--color", "sometimes"])), None);
@@ -414,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_can_read_is_told_of_unless_it_should_be_quiet() {
+    fn visible_passwords_are_warned_of_unless_quiet() {
         let url = "redis://ann:Xq7k@127.0.0.1";
         let warned = |typed: &[&str]| read(words(typed)).expect("options").warnings().join("\n");
         let told = warned(&["bench", "--url", url]);
@@ -426,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn help_names_every_part_of_a_command_that_is_filled_in() {
+    fn help_names_every_placeholder_of_commands() {
         for typed in [["bench", "--help"], ["bench", "-h"], ["tune", "--help"], ["tune", "-h"]] {
             let help = refused(&typed);
             for part in ["{key}", "{key:2}", "{value}", "{n}", "{random:MIN-MAX}"] {
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_repeats_a_password() {
+    fn errors_never_repeat_a_password() {
         for typed in [
             &["bench", "redis://a:Xq7k@h"][..],
             &["bench", "-a", "Xq7k"],

@@ -24,10 +24,10 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The document of a run, with all runs of which it is one if there are several.
+/// The document of a run, with all repeats if there are several.
 ///
 /// # Errors
-/// None that a report can have.
+/// An error of serialization, which no report causes.
 pub(super) fn document(
     config: Map<String, Value>,
     report: &Report,
@@ -100,7 +100,7 @@ pub(super) fn config(
     config
 }
 
-/// Numbers are numbers, and what is not set is null.
+/// A setting as JSON: a number or a boolean by its type, and null if it is not set.
 fn typed(text: String) -> Value {
     match (text.parse::<u64>(), text.as_str()) {
         (_, "(none)") => Value::Null,
@@ -310,7 +310,7 @@ pub(super) mod tests {
         for name in ["verify", "latency_us", "latency_during_handoff_us", "client_cpu_ns_per_command"] {
             assert_eq!(document.get(name), None);
         }
-        // What was counted is there, also where it is nothing.
+        // A count is present even if it is zero.
         let handoffs = json!({ "started": 0, "succeeded": 0, "failed": 0, "superseded": 0 });
         let nothing = json!({ "notifications": 0, "duplicates": 0, "malformed": 0, "handoffs": handoffs });
         assert_eq!(document.get("maintenance"), Some(&nothing));

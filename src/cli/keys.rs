@@ -1,4 +1,4 @@
-//! Options of which keys a load writes, for how long they stay, and whether they are removed.
+//! The keys of a load: options for their names and their lifetime, and their removal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::load::{self, CLEANUP_KEYS_MAX, Cleanup, KEY_PREFIX_MAX, KEY_SPACE_MAX
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Keys")]
 pub(super) struct KeyArgs {
-    /// What the names of keys begin with; twelve digits follow
+    /// Prefix of the key names; twelve digits follow
     #[arg(long, value_name = "TEXT", default_value = "key:", value_parser = prefix)]
     key_prefix: String,
-    /// The number of the first key; the last one's is this plus --key-space less 1
+    /// Number of the first key; the last one is this plus --key-space minus 1
     #[arg(long, value_name = "N", default_value = "0")]
     #[arg(value_parser = |s: &str| parse::number(s, 0, KEY_SPACE_MAX - 1))]
     key_minimum: u64,
-    /// How long a value stays that SET of --ratio, or loading, writes, e.g. 10m [default: for good]
+    /// Expiry of the values that loading and the SET of --ratio write, e.g. 10m [default: never]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     ttl: Option<Duration>,
 }
@@ -38,22 +38,22 @@ impl KeyArgs {
 fn prefix(text: &str) -> Result<String, String> {
     match text.len() {
         0..=KEY_PREFIX_MAX => Ok(text.to_owned()),
-        long => Err(format!("it has {long} bytes; allowed: at most {KEY_PREFIX_MAX}")),
+        long => Err(format!("the prefix has {long} bytes; allowed: at most {KEY_PREFIX_MAX}")),
     }
 }
 
-/// Refuses to go through more keys than can be removed in some minutes.
+/// Rejects a key space whose removal takes more than some minutes.
 pub(super) fn check_cleanup(key_space: u64) -> Result<(), String> {
     match key_space {
         0..=CLEANUP_KEYS_MAX => Ok(()),
         many => Err(format!(
-            "--cleanup goes through all keys, and --key-space has {many}; allowed with it: 1 to {CLEANUP_KEYS_MAX}"
+            "--cleanup goes through all keys, and --key-space has {many}; allowed: a --key-space of 1 to {CLEANUP_KEYS_MAX}"
         )),
     }
 }
 
-/// Chooses other keys for a run whose commands would fail on what an earlier one left: those whose names have the command
-/// after the prefix, and says why they are used. The values that are there stay.
+/// Chooses other keys if those of the run hold values of an earlier run on which its commands fail. Returns the new
+/// prefix, which ends in the name of the command, and the reason. The old values stay.
 pub(super) fn beside_leftovers(client: &Client, workload: &Workload) -> Option<(String, String)> {
     let load::Leftover { key, command, holds, .. } = load::leftover(client, workload)?;
     let prefix = format!("{}{}:", workload.key_prefix, command.to_ascii_lowercase());
@@ -64,7 +64,7 @@ pub(super) fn beside_leftovers(client: &Client, workload: &Workload) -> Option<(
     Some((prefix, why))
 }
 
-/// Removes the keys of a run from all servers, and tells how far that is. An error ends it.
+/// Removes the keys of a run from all servers and reports progress. The first error ends it.
 pub(super) fn clean_up(
     clients: &[Client],
     workload: &Workload,

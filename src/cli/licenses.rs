@@ -1,6 +1,6 @@
-//! `hitless licenses`: the license texts that have to travel with the program.
+//! `hitless licenses`: prints the license texts that must accompany the program.
 //!
-//! The binary is often copied without its repository, and the license of its font asks for the notice in every copy.
+//! The binary is often copied without its repository, and the license of its font requires the notice in every copy.
 
 use std::io::{self, Write};
 
@@ -38,7 +38,7 @@ const LICENSES: &[(&str, &str)] = &[
 const EXAMPLES: &str = "\
 Examples:
   hitless licenses > LICENSES
-      Beside a copy of the binary, for example in a container image.
+      To ship with a copy of the binary, e.g. in a container image.
 
 Exit codes:
   0 all well · 1 the texts could not be written · 2 usage";

@@ -1,7 +1,7 @@
-//! The live table: a few lines on the terminal that are drawn anew in their place.
+//! The live table: a few lines on the terminal that are redrawn in place.
 //!
-//! Nothing is assumed of the terminal but its width, moving up and erasing. The cursor stays visible, so however the
-//! process ends there is nothing to restore; a line of the log takes the table away first, and is not garbled by it.
+//! It needs only the terminal's width, cursor movement and erasing. The cursor stays visible, so that an abrupt end
+//! leaves nothing to restore. A line of the log first erases the table, so that the two never mix.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use super::units::{grouped, micros};
 use crate::load::{Limit, Second, Tail};
 
-/// How long each line of the table is that is on the terminal now.
+/// The length of each line of the table that is on the terminal now.
 static DRAWN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// Up to the first of the lines that were drawn, and everything from there erased.
+/// Erases from the cursor to the end of the screen.
 const ERASE: &str = "\x1b[J";
 
-/// What a terminal that does not say so is taken for, and the least that is drawn for.
+/// The assumed size of a terminal that reports none, and the smallest width that is drawn for.
 const WIDTH: usize = 80;
 const WIDTH_MIN: usize = 20;
 const HEIGHT: usize = 24;
@@ -41,36 +41,38 @@ pub(super) fn width_of(stream: impl AsFd + IsTerminal) -> Option<usize> {
     is_terminal.then(|| terminal_size::terminal_size_of(stream).map_or(WIDTH, width))
 }
 
-/// Draws these lines in the place of those before.
+/// Draws these lines in place of the previous ones.
 pub(super) fn draw(lines: &[String]) {
     let (width, height) = size();
     let mut drawn = drawn();
-    // In one write: a terminal that shows what it has so far never shows half a table.
+    // One write: the terminal never shows half a table.
     let mut text = up(&drawn, width);
     drawn.clear();
-    // A line less than there are: the cursor waits below. A column less: some terminals wrap when one is full.
+    // One line less than the height: the cursor stands below. One column less than the width: some terminals wrap a
+    // full line.
     for line in lines.iter().take(height.saturating_sub(1).max(1)) {
         let line = cut(line, width - 1);
         drawn.push(line.chars().count());
         text.push_str(&line);
         text.push('\n');
     }
-    // A terminal that is gone must not end the run.
+    // A closed terminal must not end the run.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Leaves what is drawn where it is: what follows is written below.
+/// Leaves the drawn lines in place. Later output goes below them.
 pub(super) fn release() {
     drawn().clear();
 }
 
-/// From below the drawn lines up to the first. A terminal that has become narrower since has wrapped them.
+/// Moves from below the drawn lines to the first one and erases them. A terminal that has become narrower has wrapped
+/// them.
 fn up(drawn: &[usize], width: usize) -> String {
     let rows: usize = drawn.iter().map(|length| length.div_ceil(width).max(1)).sum();
     if rows == 0 { String::new() } else { format!("\r\x1b[{rows}A{ERASE}") }
 }
 
-/// As much of a line as has room.
+/// As much of a line as fits.
 pub(super) fn cut(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.to_owned();
@@ -80,7 +82,7 @@ pub(super) fn cut(line: &str, width: usize) -> String {
     short + "…"
 }
 
-/// Standard error for the log: takes the table away before it writes.
+/// Standard error for the log, which erases the table before it writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogWriter;
 
@@ -100,7 +102,7 @@ impl Write for LogWriter {
     }
 }
 
-/// The lines of the table, none longer than `width` where the terminal is not very narrow.
+/// The lines of the table. None is longer than `width`, unless the terminal is very narrow.
 pub(super) fn table(second: &Second, limit: Limit, width: usize) -> Vec<String> {
     let mut lines = vec![header(second, limit, width)];
     let recent = (second.p50, second.p99, second.p99_9, second.max);
@@ -126,7 +128,7 @@ pub(super) fn table(second: &Second, limit: Limit, width: usize) -> Vec<String> 
     lines
 }
 
-/// How far the run is, with a bar if there is room for one.
+/// The progress of the run, with a bar if it fits.
 fn header(second: &Second, limit: Limit, width: usize) -> String {
     let (text, share) = match limit {
         Limit::Duration(whole) => {
@@ -146,7 +148,7 @@ fn header(second: &Second, limit: Limit, width: usize) -> String {
     format!("{text}  [{}{}]", "#".repeat(full), "-".repeat(room - full))
 }
 
-/// One line of the table: as many of the cells as have room, the later ones left out first.
+/// One line of the table, with as many cells as fit.
 fn row(name: &str, rate: &str, cells: [String; 4], width: usize) -> String {
     let (name, first) = if width < 60 { (short(name), 8) } else { (name, 12) };
     let mut line = format!("{name:first$}{rate:>11}");
@@ -203,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_became_narrower_has_wrapped_what_was_drawn() {
+    fn a_narrower_terminal_has_wrapped_the_lines() {
         assert_eq!(up(&[], 80), "");
         assert_eq!(up(&[10, 79, 0], 80), "\r\x1b[3A\x1b[J");
         assert_eq!(up(&[10, 79, 0], 40), "\r\x1b[4A\x1b[J");
     }
 
     #[test]
-    fn what_has_no_room_is_cut() {
+    fn long_lines_are_cut() {
         assert_eq!(cut("answered 5 · failed 7", 40), "answered 5 · failed 7");
         assert_eq!(cut("answered 5 · failed 7", 13), "answered 5…");
     }

@@ -1,4 +1,4 @@
-//! Who to be on the server, said so that nobody else on this machine sees it.
+//! Login options that keep the password hidden from other users of this machine.
 
 use std::env;
 use std::fs::File;
@@ -10,44 +10,44 @@ use clap::Args;
 use super::Failure;
 use crate::Config;
 
-/// Most of a password file that is read.
+/// The longest part of a password file that is read.
 const PASSWORD_MAX: u64 = 64 << 10;
 
-/// Options about logging in.
+/// Login options.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Endpoint")]
 pub(super) struct LoginArgs {
-    /// Log in as this user [default: the URL's, then the variable HITLESS_USERNAME's, then the server's default user]
+    /// Log in as this user [default: from the URL, then from HITLESS_USERNAME, then the server's default user]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Log in with the password on the first line of this file [default: the URL's, then the variable
-    /// HITLESS_PASSWORD's]. There is no option for the password itself: whoever is on this machine can read a command
-    /// line
+    /// Log in with the password on the first line of this file [default: from the URL, then from HITLESS_PASSWORD].
+    /// There is no option for the password itself: every user of this machine can read a command line
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
 impl LoginArgs {
-    /// Adds what was said to what the URL said. `is_own`: the endpoint is in this process, and asks nobody.
+    /// Adds these options to the configuration of the URL. `is_embedded`: the endpoint is in this process and takes
+    /// no login.
     ///
     /// # Errors
-    /// Names the option and the file; never a password.
-    pub(super) fn apply(&self, config: Config, is_own: bool) -> Result<Config, Failure> {
+    /// The error names the option and the file, never a password.
+    pub(super) fn apply(&self, config: Config, is_embedded: bool) -> Result<Config, Failure> {
         let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        self.apply_with(config, is_own, variable)
+        self.apply_with(config, is_embedded, variable)
     }
 
     fn apply_with(
         &self,
         mut config: Config,
-        is_own: bool,
+        is_embedded: bool,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, Failure> {
-        if is_own {
+        if is_embedded {
             return match self.given() {
                 None => Ok(config),
                 Some(option) => {
-                    Err(Failure::Usage(format!("{option}: there is nobody to log in to; it takes --url")))
+                    Err(Failure::Usage(format!("{option}: the endpoints in this process take no login; add --url")))
                 }
             };
         }
@@ -62,7 +62,7 @@ impl LoginArgs {
                 return Err(Failure::Usage("--user: \"\": allowed: a name that is not empty".to_owned()));
             }
             Some(user) => Some(user.clone()),
-            // A URL's password is that of the URL's user.
+            // The password of a URL belongs to the user of that URL.
             None if has_user || has_password => None,
             None => variable("HITLESS_USERNAME"),
         };
@@ -74,7 +74,7 @@ impl LoginArgs {
         }
         match config.has_login() {
             (true, false) => Err(Failure::Usage(
-                "--user: a user needs a password: set HITLESS_PASSWORD, or give --password-file FILE"
+                "--user: a user needs a password; set HITLESS_PASSWORD, or give --password-file FILE"
                     .to_owned(),
             )),
             _ => Ok(config),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn options_go_before_the_url_and_the_url_before_the_variables() {
+    fn options_override_the_url_and_the_url_the_variables() {
         let both = &[("HITLESS_USERNAME", "eve"), ("HITLESS_PASSWORD", "env")][..];
         let none = LoginArgs::default();
         assert_eq!(login("redis://h", &none, &[]), Ok("-:-".to_owned()));

@@ -1,7 +1,7 @@
-//! The log on standard error: what is shown of what the library says, and from when on.
+//! The log on standard error.
 //!
-//! While a run starts, the log is held back. If the start fails, its one error says what the log would say for each
-//! connection; if it does not, what was held is shown.
+//! While a run starts, the log is held back. If the start fails, its single error replaces a warning for each
+//! connection. If it succeeds, the held lines are printed.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::live::LogWriter;
 use super::paint::Paint;
 
-/// What is logged if neither `HITLESS_LOG` nor `RUST_LOG` says it.
+/// What is logged if neither `HITLESS_LOG` nor `RUST_LOG` is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unasked {
     /// Nothing.
@@ -22,9 +22,9 @@ pub(super) enum Unasked {
     WarningsOnceStarted,
 }
 
-/// Begins to log. `with_rehearsal`: the events of endpoints in this process are wanted as well.
+/// Starts the log. `with_rehearsal` adds the events of the endpoints in this process.
 pub(super) fn begin(with_rehearsal: bool, unasked: Unasked) {
-    // What is meant for this command goes before what is meant for all of Rust.
+    // The variable of this command takes precedence over that of all Rust programs.
     let asked = EnvFilter::try_from_env("HITLESS_LOG").or_else(|_| EnvFilter::try_from_default_env());
     if asked.is_err() && unasked == Unasked::WarningsOnceStarted {
         *held() = Some(Vec::new());
@@ -32,7 +32,7 @@ pub(super) fn begin(with_rehearsal: bool, unasked: Unasked) {
     let mut filter = asked.unwrap_or_else(|_| {
         EnvFilter::new(match unasked {
             Unasked::Nothing => "off",
-            // glommio warns of locked memory that this crate has no use for.
+            // glommio warns about locked memory that this crate does not need.
             Unasked::Warnings | Unasked::WarningsOnceStarted => "warn,glommio=error",
         })
     });
@@ -43,34 +43,34 @@ pub(super) fn begin(with_rehearsal: bool, unasked: Unasked) {
         .with_env_filter(filter)
         .with_writer(|| Holding)
         .with_ansi(Paint::of(&io::stderr()).is_on())
-        // It would tell of a line that could not be written by a panic, on the thread that had something to say.
+        // Otherwise a line that cannot be written panics on the thread that logs it.
         .log_internal_errors(false)
         .init();
 }
 
-/// Shows what was held back, and holds nothing any more.
+/// Prints the held lines and stops holding.
 pub(super) fn release() {
     if let Some(lines) = held().take() {
-        // The run goes on if standard error is gone.
+        // A closed standard error must not end the run.
         let _ = LogWriter.write_all(&lines);
     }
 }
 
-/// Lines that are held back; `None`: none are.
+/// The held lines; `None` if lines are printed at once.
 static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 fn held() -> MutexGuard<'static, Option<Vec<u8>>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Standard error, or what is held back.
+/// Writes to standard error, or to the held lines.
 struct Holding;
 
 impl Write for Holding {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match &mut *held() {
             Some(lines) if lines.len() + line.len() <= HELD_BYTES_MAX => lines.extend_from_slice(line),
-            // The first ones say it.
+            // The first lines name the cause; later ones are dropped.
             Some(_) => {}
             None => return LogWriter.write(line),
         }
@@ -82,5 +82,5 @@ impl Write for Holding {
     }
 }
 
-/// Most that is held back.
+/// The most bytes that are held back.
 const HELD_BYTES_MAX: usize = 64 << 10;

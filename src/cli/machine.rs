@@ -1,11 +1,11 @@
-//! What the machine did to a run, in words.
+//! The effect of the machine on a run, as text.
 
 use std::fmt::Write;
 
 use super::units::micros;
 use crate::load::Machine;
 
-/// What was read of the machine, and what of it makes the figures the machine's own.
+/// Writes the statistics of the machine, and a warning for each that distorts the figures.
 pub(super) fn write(out: &mut String, machine: &Machine) -> std::fmt::Result {
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let mut parts = Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut String, machine: &Machine) -> std::fmt::Result {
     Ok(())
 }
 
-/// Names the pause that can be why a check did not hold, if there was a long one.
+/// Names a long pause of the machine as a possible cause of a failed check.
 pub(super) fn write_pause(out: &mut String, machine: &Machine, means: &str) -> std::fmt::Result {
     match machine.long_pause_us() {
         Some(pause) => {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_is_one_line_and_what_it_means_another() {
+    fn statistics_and_warnings_have_lines_of_their_own() {
         let machine = Machine::example();
         let mut out = String::new();
         write(&mut out, &machine).expect("a string");

@@ -1,4 +1,4 @@
-//! `hitless man`: the manual pages, made from the same descriptions as `--help`.
+//! `hitless man`: writes the manual pages, from the same descriptions as `--help`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use super::{Failure, WELL, invocation, sink};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ManArgs {
-    /// Write hitless.1, hitless-bench.1 and so on into this directory, which is made if it is not there [default: the
-    /// page hitless.1, to standard output]
+    /// Write hitless.1, hitless-bench.1 and so on into this directory, which is created if needed [default: write
+    /// hitless.1 to standard output]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
 
-/// Writes the pages and says which code to exit with.
+/// Writes the pages and returns the exit code.
 pub(super) fn run(args: &ManArgs) -> Result<u8, Failure> {
     let pages = pages().context("could not make the pages").map_err(Failure::Failed)?;
     let Some(directory) = &args.directory else {
@@ -40,7 +40,7 @@ pub(super) fn run(args: &ManArgs) -> Result<u8, Failure> {
     Ok(WELL)
 }
 
-/// Each page and the name of its file, the top one first.
+/// Each page with the name of its file; the page of the whole command comes first.
 fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut top = invocation::command().disable_help_subcommand(true);
     top.build();
@@ -54,7 +54,7 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 fn page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    // The renderer takes for granted that there is something to render.
+    // The renderer expects that there is something to render.
     let (has_subcommands, has_version) = (command.has_subcommands(), command.get_version().is_some());
     let man = Man::new(command.clone())
         .title(name.to_uppercase())
@@ -76,7 +76,7 @@ fn page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     Ok((format!("{name}.1"), invocation::joined(&String::from_utf8_lossy(&page)).into_bytes()))
 }
 
-/// What stands below the options: a heading is a section, and its lines stay as they are.
+/// The text below the options: each heading becomes a section, and lines are kept as they are.
 fn notes_as_sections(notes: &str) -> String {
     let mut out = String::new();
     let mut is_open = false;
@@ -101,7 +101,7 @@ fn notes_as_sections(notes: &str) -> String {
     out
 }
 
-/// One or two words at the margin.
+/// Whether a line is a heading: one or two words at the margin.
 fn is_heading(text: &str) -> bool {
     text.starts_with(char::is_uppercase) && text.split(' ').count() <= 2
 }
@@ -110,7 +110,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text).replace('"', "\\(dq"))
 }
 
-/// As roff has to be told it: its own signs, hyphens that can be copied, and lines that look like a request.
+/// Escapes a line for roff: its special characters, hyphens (so that options can be copied) and a leading dot.
 fn escaped(line: &str) -> String {
     let line = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('·', "\\(bu");
     match line.starts_with('.') {
@@ -122,9 +122,9 @@ fn escaped(line: &str) -> String {
 const EXAMPLES: &str = "\
 Examples:
   hitless man | man -l -
-      Read the page of the command as a whole.
+      Read the page of the whole command.
   hitless man ~/.local/share/man/man1
-      Install all pages: then man hitless-bench shows one.
+      Install all pages; read one with man hitless-bench.
 
 Exit codes:
   0 all well · 1 a page could not be made · 2 usage, or the directory cannot be written";
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_keep_their_lines_and_say_nothing_to_roff() {
+    fn examples_keep_their_lines_and_are_escaped() {
         let notes = "Examples:\n  hitless x --y 'a\\b'\n.so /etc/passwd\n\nExit codes:\n  0 · 1";
         let expected = ".SH \"EXAMPLES\"\n.nf\n  hitless x \\-\\-y \\(aqa\\eb\\(aq\n\\&.so /etc/passwd\n\n.fi\n\
                         .SH \"EXIT CODES\"\n.nf\n  0 \\(bu 1\n.fi\n";

@@ -1,8 +1,8 @@
-//! The report in the shape that memtier_benchmark writes, for what reads its files.
+//! The report in the JSON format of memtier_benchmark, for tools that read it.
 //!
-//! Times are milliseconds there, and bytes are those of answered commands and their replies. Besides `Totals` each kind
-//! of command has figures of its own, but no course of time. Bytes of single seconds are not kept, and are 0. Clients are
-//! connections, as with memtier.
+//! Times are milliseconds, and bytes are those of answered commands and their replies. Only `Totals` has a time
+//! series; the kinds of commands have figures of the whole run. The bytes of single seconds are not recorded and are
+//! 0. Clients are connections, as in memtier.
 
 use anyhow::anyhow;
 use hdrhistogram::Histogram;
@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::load::{BytesPerSecond, CommandReport, Report, hdr};
 
-/// The percentiles that memtier_benchmark tells if nobody asks for others.
+/// The default percentiles of memtier_benchmark.
 const QUANTILES: [(&str, f64); 3] = [("p50.00", 0.5), ("p99.00", 0.99), ("p99.90", 0.999)];
-/// Its histograms are of microseconds, up to a minute.
+/// Its histograms hold microseconds, up to a minute.
 const LATENCY_MAX_US: u64 = 60_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
@@ -37,7 +37,7 @@ pub(super) fn document(config: &Map<String, Value>, report: &Report) -> anyhow::
 
 fn configuration(config: &Map<String, Value>) -> Value {
     let endpoint = config.get("endpoint").and_then(Value::as_str).unwrap_or_default();
-    // Ours says where an endpoint in this process is.
+    // The name of an endpoint in this process has a suffix behind a comma.
     let endpoint = endpoint.split(',').next().unwrap_or_default();
     let (server, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, "0"));
     let is_path = endpoint.contains('/');
@@ -72,7 +72,7 @@ fn last_key(config: &Map<String, Value>) -> Option<u64> {
     Some(number("key_minimum").unwrap_or_default() + number("key_space")?.saturating_sub(1))
 }
 
-/// A value inside another.
+/// Looks up a value inside another.
 trait Pointer {
     fn pointer(&self, path: &[&str]) -> Value;
 }
@@ -93,12 +93,12 @@ fn runtime(report: &Report) -> Value {
         "Finish time": start + length,
         "Total duration": length,
         "Time unit": "MILLISECONDS",
-        // A text there, too.
+        // memtier writes a string as well.
         "Interrupted": if report.interrupted { "true" } else { "false" },
     })
 }
 
-/// What is told of some of the commands.
+/// The figures of a group of commands.
 struct Part<'a> {
     count: u64,
     per_second: f64,
@@ -128,7 +128,7 @@ fn totals(report: &Report) -> anyhow::Result<Value> {
     Ok(Value::Object(fields))
 }
 
-/// Each kind of command by the name that it has there: `Gets`, `Sets`, `Lpushs`.
+/// Each kind of command by its memtier name: `Gets`, `Sets`, `Lpushs`.
 fn kinds(report: &Report) -> anyhow::Result<Map<String, Value>> {
     let mut kinds = Map::new();
     for (name, kind) in &report.by_command {
@@ -173,7 +173,7 @@ fn stats(part: &Part<'_>, report: &Report) -> anyhow::Result<Map<String, Value>>
     Ok(fields)
 }
 
-/// What happened in each second. An interval counts to the second that it begins in.
+/// The figures of each second. An interval counts for the second in which it begins.
 fn seconds(report: &Report) -> Map<String, Value> {
     let mut all = Map::new();
     let mut intervals = report.recorded.timeline.stretches().peekable();
@@ -222,7 +222,7 @@ fn in_micros(latency: &Histogram<u64>) -> anyhow::Result<Histogram<u64>> {
     Ok(micros)
 }
 
-/// Nanoseconds as milliseconds, with the three decimals that are written there.
+/// Nanoseconds as milliseconds, with three decimals as in memtier.
 fn millis(nanos: f64) -> Value {
     rounded(nanos / 1e6, 3)
 }

@@ -1,4 +1,4 @@
-//! The `hitless` command line. For the binary only: nothing in here is a promise to other crates.
+//! The `hitless` command line. It serves the binary only and is not a public interface.
 
 mod args;
 mod bench;
@@ -45,6 +45,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use logs::Unasked;
+
 /// Load generation and rehearsals for Redis endpoints, on io_uring, with a thread per core.
 #[derive(Debug, Parser)]
 #[command(name = "hitless", version, arg_required_else_help = true)]
@@ -61,11 +62,11 @@ enum Command {
     Tune(Box<tune::TuneArgs>),
     /// Serve endpoints that announce maintenance: in memory, or in front of a real Redis
     Rehearse(Box<rehearse::RehearseArgs>),
-    /// Run whole worlds in virtual time, and see whether every invariant holds
+    /// Simulate clients, networks and servers in virtual time, and check every invariant
     Simulate(simulate::SimulateArgs),
-    /// Say whether this machine can run it, and how to mend what cannot
+    /// Check whether this machine can run it, and say how to fix what is missing
     Doctor(doctor::DoctorArgs),
-    /// Print what makes a shell complete this command's names and options
+    /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages
     Man(man::ManArgs),
@@ -74,10 +75,10 @@ enum Command {
 }
 
 impl Command {
-    /// What to log if the environment does not say it.
+    /// What to log if the environment does not say so.
     fn unasked(&self) -> Unasked {
         match self {
-            // Its findings tell what goes wrong while it looks.
+            // The findings of the doctor report every problem.
             Command::Doctor(_) => Unasked::Nothing,
             Command::Bench(args) if args.output.quiet => Unasked::Nothing,
             Command::Tune(args) if args.is_quiet() => Unasked::Nothing,
@@ -87,14 +88,14 @@ impl Command {
     }
 }
 
-/// How a command ended that could not do what it was asked to.
+/// Why a command could not do its work.
 #[derive(Debug)]
 enum Failure {
-    /// The options make no sense.
+    /// The options are invalid.
     Usage(String),
     /// The endpoint cannot be reached, or the machine cannot run it.
     Unreachable(anyhow::Error),
-    /// The user did not want to wait; what was interrupted.
+    /// The user interrupted it; the text says during what.
     Interrupted(&'static str),
     /// Anything else.
     Failed(anyhow::Error),
@@ -107,7 +108,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 
-/// Everything that can be typed: for the binary's own tests, which try each option there is.
+/// clap's description of the whole command line, for tests that try every option.
 pub fn command() -> clap::Command {
     invocation::command()
 }
@@ -149,7 +150,7 @@ pub fn main() -> ExitCode {
             complain(&remedy::chain(&error));
             UNREACHABLE
         }
-        // Whoever closed the pipe has read what he wanted.
+        // A closed pipe means that its reader has seen enough.
         Err(Failure::Failed(error)) if sink::is_closed_pipe(&error) => FAILED,
         Err(Failure::Failed(error)) => {
             complain(&remedy::chain(&error));
@@ -162,7 +163,7 @@ fn complain(problem: &str) {
     say("error", paint::Ink::Error, problem);
 }
 
-/// Whoever does not read it does not mind.
+/// Prints a line to standard error. A closed stream has no reader to inform.
 fn say(what: &str, ink: paint::Ink, text: &str) {
     let mut err = io::stderr();
     let what = paint::Paint::of(&err).with(ink, &format!("{what}:"));

@@ -1,4 +1,4 @@
-//! What a run leaves behind: the options of output, and what goes to the files and streams that they name.
+//! The output options, and the report that goes to the files and streams that they name.
 
 use std::io::{self, Write};
 
@@ -21,41 +21,41 @@ use crate::load::{Report, hdr};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputArgs {
-    /// Write the report as JSON to this file; with - to standard output, instead of the text
+    /// Write the report as JSON to this file; - writes it to standard output, in place of the text
     #[arg(long, value_name = "FILE|-")]
     pub(super) json: Option<String>,
     /// Write the latencies of each interval as an HdrHistogram log (V2, nanoseconds), which HdrHistogram's own tools
     /// read
     #[arg(long, value_name = "FILE")]
     pub(super) hdr: Option<String>,
-    /// Write the report in the shape of memtier_benchmark's --json-out-file, for tools that read that; what is not
-    /// measured is 0 or absent
+    /// Write the report in the format of memtier_benchmark's --json-out-file; figures that are not measured are 0 or
+    /// absent
     #[arg(long, value_name = "FILE")]
     pub(super) memtier_json: Option<String>,
     /// Draw throughput and latency over time, with maintenance shaded and errors marked, and latency by percentile;
-    /// may be given often
+    /// repeatable
     #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = plot_file)]
     pub(super) plot: Vec<(String, Format)>,
     /// The size of the picture in pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1200x800", value_parser = plot_size)]
     pub(super) plot_size: Size,
-    /// Compare with an earlier report that --json has written: what is better, what is worse, and which options differed
+    /// Compare with an earlier report of --json: which figures are better or worse, and which options differ
     #[arg(long, value_name = "FILE")]
     pub(super) compare: Option<String>,
-    /// Show progress as a small table that is drawn anew in its place, instead of a line each second
+    /// Show progress as a small table that is redrawn in place, instead of a line each second
     #[arg(long, conflicts_with = "quiet")]
     pub(super) live: bool,
-    /// No progress; and with --json no text either
+    /// Show no progress; with --json, no text either
     #[arg(long)]
     pub(super) quiet: bool,
 }
 
-/// Where the report goes.
+/// The destinations of a report.
 pub(super) struct Output {
     sinks: Vec<(Sink, Content)>,
-    /// `None`: nowhere.
+    /// `None` if no text is wanted.
     text: Option<Box<dyn Write>>,
-    /// How wide the terminal is that shows the text, if one does.
+    /// The columns of the terminal that shows the text; `None` without a terminal.
     width: Option<usize>,
     paint: Paint,
     earlier: Option<Earlier>,
@@ -70,20 +70,20 @@ enum Content {
     Plot(Format),
 }
 
-/// What is told of a run besides what was measured.
+/// The description of a run that accompanies its measurements.
 pub(super) struct Run {
     pub(super) heading: Heading,
     pub(super) config: Map<String, Value>,
-    /// All runs of which the report is one.
+    /// All repeats; the report is one of them.
     pub(super) repeats: Vec<Report>,
-    /// What they were compared with in turn.
+    /// The alternating runs with the options of `--versus`.
     pub(super) versus: Option<Earlier>,
 }
 
 impl Output {
     /// Reads the earlier report and opens the files.
     pub(super) fn new(args: &OutputArgs) -> Result<Output, Failure> {
-        // Before the files are opened: the new report may take the old one's place.
+        // Before the files are opened: the new report may replace the old one.
         let earlier = args.compare.as_deref().map(Earlier::read).transpose();
         let earlier = earlier.map_err(|problem| Failure::Usage(format!("--compare: {problem}")))?;
         let mut sinks = Vec::new();
@@ -99,7 +99,7 @@ impl Output {
         }
         sink::check_apart(sinks.iter().map(|(sink, _)| sink))?;
         let is_silent = args.quiet && args.json.is_some();
-        // Standard output is for data.
+        // With JSON on standard output, the text goes to standard error.
         let (text, width, paint): (Box<dyn Write>, _, _) = match args.json.as_deref() {
             Some("-") => (Box::new(io::stderr()), live::width_of(io::stderr()), Paint::of(&io::stderr())),
             _ => (Box::new(io::stdout()), live::width_of(io::stdout()), Paint::of(&io::stdout())),
@@ -144,7 +144,7 @@ impl Output {
     }
 }
 
-/// A file whose name says which format it gets.
+/// A file name whose ending selects the format.
 pub(super) fn plot_file(text: &str) -> Result<(String, Format), String> {
     let format = Format::of(text).ok_or("allowed: a file whose name ends in .svg or .png")?;
     Ok((text.to_owned(), format))

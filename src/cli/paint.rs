@@ -1,5 +1,5 @@
-//! Colours, where somebody sees them and wants them: `--color`, then `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, and the
-//! terminal.
+//! Text styles for terminals. `--color` decides first, then `NO_COLOR`, `CLICOLOR_FORCE` and `CLICOLOR`, then whether
+//! the stream is a terminal.
 
 use std::env;
 use std::io::IsTerminal;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
 
-/// What `--color` says.
+/// The value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     Auto,
@@ -15,7 +15,7 @@ pub(super) enum Choice {
     Never,
 }
 
-/// What words are written in, by what they say.
+/// The style of a text, by its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     Heading,
@@ -24,22 +24,22 @@ pub(super) enum Ink {
     Error,
 }
 
-/// A brush for one stream, which may be dry.
+/// Text styles for one output stream; disabled when it is not a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
     is_on: bool,
 }
 
-/// One for the whole process: it has one command line.
+/// One value for the whole process, which has one command line.
 static CHOICE: AtomicU8 = AtomicU8::new(Choice::Auto as u8);
 
-/// Remembers what the command line says.
+/// Remembers the value of `--color`.
 pub(super) fn choose(choice: Choice) {
     CHOICE.store(choice as u8, Ordering::Relaxed);
 }
 
 impl Choice {
-    /// The words that `--color` takes.
+    /// The values of `--color`.
     pub(super) const WORDS: [&'static str; 3] = ["auto", "always", "never"];
 
     pub(super) fn from_word(word: &str) -> Option<Choice> {
@@ -53,7 +53,7 @@ impl Choice {
 }
 
 impl Paint {
-    /// For what is written to this stream.
+    /// The styles for this stream.
     pub(super) fn of(stream: &impl IsTerminal) -> Paint {
         let is_on = match CHOICE.load(Ordering::Relaxed) {
             always if always == Choice::Always as u8 => true,
@@ -63,7 +63,7 @@ impl Paint {
         Paint::new(is_on)
     }
 
-    /// For a test, or for whoever has decided already.
+    /// Enabled or disabled styles, for tests.
     pub(super) fn new(is_on: bool) -> Paint {
         Paint { is_on }
     }
@@ -72,7 +72,7 @@ impl Paint {
         self.is_on
     }
 
-    /// The text, in this ink if the brush is not dry.
+    /// The text in this style, or as it is if styles are disabled.
     pub(super) fn with(self, ink: Ink, text: &str) -> String {
         let style = match ink {
             Ink::Heading => Style::new().bold(),
@@ -87,7 +87,7 @@ impl Paint {
     }
 }
 
-/// What the environment says: <https://no-color.org> and <https://bixense.com/clicolors>.
+/// Whether the environment asks for colors, see <https://no-color.org> and <https://bixense.com/clicolors>.
 fn wanted(variable: impl Fn(&str) -> Option<String>, is_terminal: bool) -> bool {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     let is_zero = |name: &str| variable(name).is_some_and(|value| value == "0");
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_for_terminals_unless_the_environment_says_otherwise() {
+    fn the_environment_overrides_the_terminal() {
         for (variables, at_a_terminal, in_a_pipe) in [
             (&[][..], true, false),
             (&[("NO_COLOR", "1")], false, false),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_brush_leaves_no_trace() {
+    fn disabled_styles_leave_the_text_unchanged() {
         assert_eq!(Paint::new(false).with(Ink::Error, "bad"), "bad");
         assert_eq!(Paint::new(true).with(Ink::Error, "bad"), "\u{1b}[31mbad\u{1b}[0m");
         for word in Choice::WORDS {

@@ -1,6 +1,6 @@
-//! Values of options: numbers, durations, sizes, lists of cores, mixes and distributions.
+//! Parsers for option values: numbers, durations, sizes, lists of cores, mixes and distributions.
 //!
-//! Every error says what is allowed; which option it was is said by the caller.
+//! Every error says what is allowed; the caller adds the name of the option.
 
 mod number;
 
@@ -20,13 +20,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
         _ if text.parse::<u64>().is_ok_and(|number| number > 0) => {
-            Err(format!("it has no unit; did you mean {text}s, or {text}ms? {allowed}"))
+            Err(format!("the unit is missing; did you mean {text}s, or {text}ms? {allowed}"))
         }
         _ => Err(allowed.to_owned()),
     }
 }
 
-/// A time with its unit, or none.
+/// A time with its unit, which may be zero.
 pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= DURATION_MAX => Ok(duration),
@@ -111,7 +111,7 @@ pub(super) fn distribution(text: &str) -> Result<KeyDistribution, String> {
             .map(|(keys, share)| KeyDistribution::Hot { keys, share }),
         _ => None,
     };
-    // How wide a bell may be is known when the key space is.
+    // The bounds of a standard deviation depend on the key space, so that they are checked later.
     match distribution.map(|distribution| (distribution, distribution.misfit(u64::MAX))) {
         Some((distribution, None)) => Ok(distribution),
         Some((_, Some((_, allowed)))) if !name.starts_with("gauss") => Err(format!("allowed: {allowed}")),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_may_be_none_and_shares() {
+    fn times_that_may_be_zero_and_shares() {
         assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
         assert_eq!(duration_or_zero("2500ms"), Ok(Duration::from_millis(2500)));
         assert_eq!([share("0"), share("0.25"), share("1")], [Ok(0.0), Ok(0.25), Ok(1.0)]);

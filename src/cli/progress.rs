@@ -1,4 +1,4 @@
-//! Progress on standard error, if somebody is there to read it: one line a second, or the live table.
+//! Progress on standard error, if it is a terminal: one line a second, or the live table.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use super::live::{self, latency, maintenance};
 use super::units::grouped;
 use crate::load::{Limit, Progress, Second};
 
-/// How often loading is told of: it reports far more often than anybody wants to read.
+/// The interval between lines about loading, which reports far more often.
 const LOADING_TOLD: Duration = Duration::from_secs(1);
 
-/// Shows how far a run is.
+/// Shows the progress of a run.
 #[derive(Debug)]
 pub(super) struct Lines {
     shown: bool,
@@ -39,7 +39,7 @@ impl Lines {
         match progress {
             Progress::Running(second) if self.live => live::draw(&live::table(second, self.limit, width)),
             progress if self.live => live::draw(&[line(progress, self.limit, width)]),
-            // A terminal that is gone must not end the run.
+            // A closed terminal must not end the run.
             progress => drop(writeln!(std::io::stderr(), "{}", line(progress, self.limit, width))),
         }
     }
@@ -66,16 +66,16 @@ fn line(progress: &Progress, limit: Limit, width: usize) -> String {
     }
 }
 
-/// The parts of a line in their order, of which the less important ones are left out where there is no room.
+/// The parts of a line in order. The less important ones are omitted if they do not fit.
 fn running(second: &Second, limit: Limit, width: usize) -> String {
     let of = match limit {
         Limit::Duration(whole) => format!("{}s of {}s", second.elapsed.as_secs(), whole.as_secs_f64()),
         Limit::Requests(all) => format!("{} of {}", grouped(second.issued), grouped(all)),
     };
-    // Columns are aligned where there is room for that.
+    // Columns are aligned if there is room for it.
     let (pad, gap) = if width < NARROW { (0, " ") } else { (8, "   ") };
     let rate = grouped(second.throughput_per_second as u64);
-    // How important each is: 0 is always there.
+    // Parts with a low number are more important; those with 0 are never omitted.
     let mut parts = vec![
         (0, format!("{of:>pad$}")),
         (1, format!("{:>1$}/s", rate, pad + pad / 3)),
@@ -104,7 +104,7 @@ fn running(second: &Second, limit: Limit, width: usize) -> String {
     live::cut(&kept.join(gap), width.saturating_sub(1))
 }
 
-/// Terminals below this are narrow.
+/// Terminals with fewer columns than this are narrow.
 const NARROW: usize = 60;
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ pub(super) mod tests {
     use super::*;
     use crate::load::Following;
 
-    /// The third second of a run, or what an observer is told of it.
+    /// The progress that an observer gets after the third second of a run.
     pub(in crate::cli) fn second() -> Second {
         Second::example()
     }
@@ -137,7 +137,7 @@ pub(super) mod tests {
         let told_of = told(moving);
         assert!(told_of.contains("   MOVING → 127.0.0.1:7002 · 8/8 handed off   conn"), "{told_of}");
         moving.connections = 0;
-        assert!(told(moving).contains("   MOVING → 127.0.0.1:7002   connections"), "nobody follows");
+        assert!(told(moving).contains("   MOVING → 127.0.0.1:7002   connections"), "no connection follows");
         let announced = Second { maintenance: Some("MIGRATING"), ..second() };
         assert!(running(&announced, LIMIT, 200).contains("   MIGRATING   connections"));
         let silent = Second { p50: None, p99: None, connections: None, ..second() };

@@ -1,4 +1,4 @@
-//! `hitless rehearse`: endpoints that announce maintenance, until somebody ends them.
+//! `hitless rehearse`: serves endpoints that announce maintenance, until Ctrl-C or the script ends them.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -19,59 +19,58 @@ use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamCo
 use crate::shard::probe;
 use crate::{Config, ConfigError, ResolvedConfig};
 
-/// How long it takes at most until a signal, or the end of the scenario, is seen.
+/// A signal, or the end of the scenario, is noticed within this time.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long the upstream may take to accept, and to answer, when the first sign of life is asked for.
+/// How long the upstream may take to accept the first connection, and to answer on it.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Stands in for a port that is not known before it is bound, while a scenario is tried out.
+/// The placeholder for a port that is not known before it is bound, for the trial run of a scenario.
 const STAND_IN_PORT: u16 = 50_000;
 
 /// Options of `hitless rehearse`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RehearseArgs {
-    /// Where to listen, IP:PORT; repeat it for more listeners, port 0 takes a free one. Clients that take only the host
-    /// of a MOVING need listeners with different hosts and one port, as the default ones
+    /// Address to listen on, IP:PORT; repeat it for more listeners; port 0 takes a free port. Clients that use only
+    /// the host of a MOVING need listeners on different hosts with one port, like the default ones
     #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.2:7001"])]
     #[arg(value_parser = listener)]
     listen: Vec<SocketAddr>,
-    /// The Redis to stand in front of: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
-    /// unix:///path
-    /// [default: one keyspace in memory, behind all listeners]
+    /// The Redis to forward commands to: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
+    /// unix:///path [default: one keyspace in memory, behind all listeners]
     #[arg(long, value_name = "URL", env = "HITLESS_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
-    /// Speak TLS at all listeners, with this certificate, and those that lead from it to a root behind it, as PEM
+    /// Speak TLS on all listeners with this certificate; a PEM file, followed by its chain if it has one
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, as PEM
+    /// The private key of --tls-cert; a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Let only clients in whose certificate one of these has signed, as PEM
+    /// Accept only clients with a certificate that one of these CAs has signed; a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
     /// A timeline of REHEARSE verbs, as TOML
     #[arg(long, value_name = "FILE.toml")]
     script: Option<PathBuf>,
-    /// Log every verb, opt-in, push and close, and TLS handshakes that fail, one line each, to standard error
+    /// Log every verb, opt-in, push, close and failed TLS handshake to standard error, one line each
     #[arg(long)]
     pub(super) log: bool,
-    /// At the end, write the STATS of every listener as JSON to this file; with - to standard
-    /// output, and the line "ready:" goes to standard error
+    /// At the end, write the STATS of every listener as JSON to this file; - writes them to standard output, and the
+    /// line "ready:" to standard error
     #[arg(long, value_name = "FILE|-")]
     json: Option<String>,
-    /// Nothing on standard error but errors
+    /// Write only errors to standard error
     #[arg(long)]
     quiet: bool,
 }
 
 impl RehearseArgs {
-    /// An empty one, as from an emptied variable, is none.
+    /// The URL. An empty one, as from an empty variable, is ignored.
     fn upstream(&self) -> Option<&str> {
         self.upstream.as_deref().filter(|url| !url.is_empty())
     }
 }
 
-/// Serves until Ctrl-C, or until the scenario ends it, and says which code to exit with.
+/// Serves until Ctrl-C or until the scenario ends it, and returns the exit code.
 pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     check_listen(&args.listen)?;
@@ -85,19 +84,19 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
         None => None,
     };
     let json = sink::open("--json", args.json.as_deref())?;
-    // It says best what to do.
+    // The error of this check says how to fix the machine.
     probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     if let Some(upstream) = &config.upstream {
-        // As its clients will: whether it is there, and lets us in.
+        // As the listeners will: the upstream must be reachable and accept the login.
         reach(upstream, &stop)?;
     }
-    // Without its password.
+    // The display form has no password.
     let upstream = config.upstream.as_ref().map(ToString::to_string);
     let endpoints =
         Endpoints::start(config).context("could not start the endpoints").map_err(Failure::Unreachable)?;
     let addresses = endpoints.addresses().to_vec();
     if !args.quiet {
-        // A terminal that is gone must not end the service.
+        // A closed terminal must not end the service.
         let banner = banner(args, &addresses, upstream.as_deref());
         let _ = io::stderr().write_all(banner.as_bytes());
     }
@@ -120,7 +119,7 @@ fn usage(option: &str, error: &str) -> Failure {
     Failure::Usage(format!("{option}: {error}"))
 }
 
-/// What the listeners show, if they speak TLS.
+/// The certificate of the listeners, if they speak TLS.
 fn server_tls(args: &RehearseArgs) -> Result<Option<ServerTls>, Failure> {
     let (Some(chain), Some(key)) = (&args.tls_cert, &args.tls_key) else {
         return Ok(None);
@@ -138,7 +137,7 @@ fn pem(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| usage(option, &format!("cannot read {}: {error}", path.display())))
 }
 
-/// The Redis that does the work.
+/// The Redis that executes the commands.
 fn upstream(url: &str) -> Result<UpstreamConfig, Failure> {
     let wrong = |error: ConfigError| usage("--upstream", &error.to_string());
     let parsed = Config::from_url(url).and_then(|config| config.validate()).map_err(wrong)?;
@@ -167,11 +166,11 @@ pub(super) fn upstream_of(parsed: &ResolvedConfig) -> Result<UpstreamConfig, Str
     })
 }
 
-/// Asks the upstream for a sign of life, for as long as nobody wants to stop.
+/// Checks that the upstream answers, until the user interrupts it.
 fn reach(upstream: &UpstreamConfig, stop: &AtomicBool) -> Result<(), Failure> {
     let (done, answer) = mpsc::channel();
     let asked = upstream.clone();
-    // It ends with the process, if nobody waits for it any more.
+    // After an interrupt, this thread ends with the process.
     thread::spawn(move || done.send(asked.check(REACH_TIMEOUT)));
     loop {
         match answer.recv_timeout(LOOK) {
@@ -201,7 +200,7 @@ fn check_listen(listen: &[SocketAddr]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the scenario, and tries it out: nothing has started yet that a mistake in it could end.
+/// Reads the scenario and tries it out before any listener starts, so that a mistake interrupts no client.
 fn read(path: &Path, config: &EndpointsConfig) -> Result<Scenario, Failure> {
     let stand_in = |(index, address): (usize, &SocketAddr)| {
         let mut address = *address;
@@ -220,7 +219,7 @@ fn read(path: &Path, config: &EndpointsConfig) -> Result<Scenario, Failure> {
 }
 
 fn schedule(endpoints: &Endpoints, steps: Vec<Step>) -> anyhow::Result<()> {
-    // The server's clock is Unix time, too.
+    // The server's clock is Unix time as well.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     endpoints.with_server(move |server| {
         for step in steps {
@@ -245,7 +244,7 @@ fn listed(addresses: &[SocketAddr]) -> String {
     all.join(" ")
 }
 
-/// Returns, when it is time to end, how many steps of the scenario failed.
+/// Waits for the end and returns the number of steps of the scenario that failed.
 fn wait(endpoints: &Endpoints, exits: bool, stop: &AtomicBool) -> anyhow::Result<u64> {
     let look = || endpoints.with_server(|server| (server.planned(), server.failed_steps()));
     while !stop.load(Ordering::Relaxed) {
@@ -259,18 +258,18 @@ fn wait(endpoints: &Endpoints, exits: bool, stop: &AtomicBool) -> anyhow::Result
     Ok(failed)
 }
 
-/// Writes down what `REHEARSE STATS` would answer: it tells of all listeners.
+/// Writes the reply to `REHEARSE STATS`, which covers all listeners.
 fn report(endpoints: &Endpoints, mut out: Sink) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let words = [b"STATS".to_vec()];
     let stats = endpoints
         .with_server(move |server| server.rehearse(NodeId(0), scenario::micros(now), &words))?
         .map_err(|error| anyhow!("STATS: {error}"))?;
-    let stats: Value = serde_json::from_str(&stats).context("STATS is no JSON")?;
+    let stats: Value = serde_json::from_str(&stats).context("STATS is not JSON")?;
     out.write_json(&stats)
 }
 
-/// Where it listens, and how to drive it, for people.
+/// The addresses and sample commands, for people.
 fn banner(args: &RehearseArgs, addresses: &[SocketAddr], upstream: Option<&str>) -> String {
     let data = match upstream {
         Some(upstream) => format!("in front of the Redis at {upstream}"),
@@ -289,18 +288,18 @@ fn banner(args: &RehearseArgs, addresses: &[SocketAddr], upstream: Option<&str>)
     text.push_str("drive it from another terminal:\n");
     for words in [&format!("MOVING 15 {target}"), "FAILING_OVER 2", "STATS --pretty"] {
         let (address, tls) = (address_options(first), tls_options(args));
-        // In RESP3 it shows a text with its line breaks.
+        // In RESP3, redis-cli prints a text with its line breaks.
         let resp3 = if words.starts_with("STATS") { " -3" } else { "" };
         text.push_str(&format!("  redis-cli{resp3}{tls}{address} REHEARSE {words}\n"));
     }
     if let Some(certificate) = &args.tls_cert {
         let path = certificate.display();
-        text.push_str(&format!("CA.pem holds who signed {path}: itself, if it is signed by itself\n"));
+        text.push_str(&format!("CA.pem is the certificate of the CA that signed {path}; for a self-signed one, {path} itself\n"));
     }
     text
 }
 
-/// How redis-cli is told to speak TLS.
+/// The TLS options of redis-cli.
 fn tls_options(args: &RehearseArgs) -> &'static str {
     match (&args.tls_cert, &args.tls_client_ca) {
         (None, _) => "",
@@ -309,7 +308,7 @@ fn tls_options(args: &RehearseArgs) -> &'static str {
     }
 }
 
-/// How redis-cli is told an address.
+/// The address options of redis-cli.
 fn address_options(address: &SocketAddr) -> String {
     match address.ip().to_string().as_str() {
         "127.0.0.1" => format!(" -p {}", address.port()),
@@ -326,33 +325,34 @@ Examples:
         redis-cli -h 127.0.0.2 -p 7001 GET a
         redis-cli -3 -p 7001 REHEARSE STATS --pretty
   hitless rehearse --upstream redis://127.0.0.1:6379
-      The same in front of a real Redis, which does the work.
+      The same in front of a real Redis, which executes the commands.
   hitless rehearse --script rolling-upgrade.toml --log --json report.json
       A timeline of such verbs, every event logged, and the counts at the end.
   hitless rehearse --tls-cert server.pem --tls-key server-key.pem
-      TLS at both listeners, in front of memory or of --upstream; from another terminal:
+      TLS on both listeners, with or without --upstream; from another terminal:
         redis-cli --tls --cacert ca.pem -p 7001 REHEARSE MOVING 15 127.0.0.2:7001
   hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0 --quiet
-      Free ports; standard output says which, as \"ready: ADDR ADDR\".
+      Free ports; standard output names them, as \"ready: ADDR ADDR\".
 
 Known clients:
   redis-py              takes only the host of a MOVING and keeps its port: hosts must differ, ports must not
   go-redis, node-redis,
   lettuce               take host and port; go-redis verifies TLS with its own ServerName if one is set
   jedis, StackExchange  move only the TCP target, and verify TLS with the name that they had
-  redis-rs, fred        ask for no notifications: to them a MOVING is a connection that is closed
-  A client is told only if it asks in RESP3 (CLIENT MAINT_NOTIFICATIONS ON). REHEARSE MOVING answers how many were.
+  redis-rs, fred        ask for no notifications; at a MOVING they see a closed connection
+  Only clients that opt in over RESP3 (CLIENT MAINT_NOTIFICATIONS ON) are notified. REHEARSE MOVING replies with
+  their number.
 
 A script is a list of steps, each a verb of REHEARSE (REHEARSE HELP lists them) and its time:
   exit = true                      # end after the last step and the closes it announced
   [nodes]
-  old = 0                          # names for listeners: their place, or their address
+  old = 0                          # names for listeners: by index or by address
   new = 1
   [[step]]
   at = \"2s\"
   node = \"old\"
   do = \"MOVING 15 {new}\"           # {new} becomes the address of that listener
-  repeat = 3                       # with every: a storm
+  repeat = 3                       # together with every: a storm
   every = \"20s\"
 
 Exit codes:

@@ -1,4 +1,4 @@
-//! What to do about an error, in the words of the command line: options where the library has settings.
+//! The fix for an error in terms of the command line: options in place of the library's settings.
 
 use crate::Error;
 use crate::error::Remedy;
@@ -11,7 +11,7 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
     };
     let mut told = String::new();
     for cause in error.chain().map(text) {
-        // An error of the library says its cause in its own sentence, and still has it as its source.
+        // An error of the library quotes its cause, and has it as its source as well.
         if told.contains(&cause) {
             continue;
         }
@@ -28,7 +28,7 @@ pub(super) fn text(error: &Error) -> String {
     error.text(words)
 }
 
-/// What is wrong, and what to do about it, apart.
+/// The problem and its fix, separately.
 pub(super) fn parts(error: &Error) -> (String, Option<&'static str>) {
     (error.problem(), error.remedy().map(words))
 }
@@ -58,7 +58,7 @@ fn words(remedy: Remedy) -> &'static str {
             "check the user and the password (--user and --password-file, the URL, HITLESS_PASSWORD), and that the user is \
              not disabled"
         }
-        Remedy::AllowConnection => "allow the user what a handshake takes: ACL SETUSER … +@connection",
+        Remedy::AllowConnection => "allow the user the commands of a handshake: ACL SETUSER … +@connection",
         Remedy::NewerServer => "use Redis 6 or later, or the maintenance mode auto",
         Remedy::SwitchOnMaintenance => "switch them on there, or use the maintenance mode auto",
         Remedy::AllowMaintenance => {
@@ -87,15 +87,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_with_the_option_that_mends_it() {
+    fn a_cause_names_the_option_that_fixes_it() {
         let error = Error::refused_login("NOAUTH Authentication required.");
         assert!(error.to_string().contains("Config::password"), "{error}");
         let told = chain(&Err::<(), _>(error).context("could not begin").expect_err("it is one"));
         assert!(told.starts_with("could not begin: "), "{told}");
         assert!(told.contains("--password-file") && !told.contains("Config::password"), "{told}");
     }
+
     #[test]
-    fn a_cause_that_is_told_already_is_not_told_again() {
+    fn a_quoted_cause_is_not_repeated() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = anyhow::Error::new(refused).context("could not connect: connection refused");
         assert_eq!(chain(&error), "could not connect: connection refused");

@@ -1,5 +1,4 @@
-//! Runs that are repeated, and alternated with those of other options, so that whatever the machine does in the course of
-//! time meets both alike.
+//! Repeated runs, which alternate with those of `--versus`, so that background load affects both equally.
 
 use clap::Args;
 
@@ -12,27 +11,27 @@ const REPEAT_MAX: u64 = 100;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Comparison")]
 pub(super) struct RepeatArgs {
-    /// Run so many times. The report is that of the run with the median throughput; the JSON keeps all runs, and a
-    /// comparison is decided by how far they lie apart (Mann-Whitney U test), for which it takes 5 runs of each
+    /// Number of runs. The report shows the run with the median throughput, and the JSON keeps all runs. A comparison
+    /// uses the spread of the runs (Mann-Whitney U test), and needs 5 runs of each
     #[arg(long, value_name = "N", default_value = "1")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, REPEAT_MAX))]
     pub(super) repeat: u64,
-    /// Compare with the same command line but for these options, quoted as in a shell, e.g. '--connections 8' or
-    /// '--url redis://other.example'; runs of both are taken in turn
+    /// Compare with the same command line changed by these options, quoted as in a shell, e.g. '--connections 8' or
+    /// '--url redis://other.example'; runs of both alternate
     #[arg(long, value_name = "OPTIONS", conflicts_with = "compare", allow_hyphen_values = true)]
     pub(super) versus: Option<String>,
 }
 
-/// Whose turn it is.
+/// The command line of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The command line as it is.
+    /// As the user gave it.
     Given,
-    /// With the options of `--versus`.
+    /// Changed by the options of `--versus`.
     Other,
 }
 
-/// The order of all runs: one, the other, the other, one, and so on. A drift of the machine meets both alike.
+/// The order of all runs: one, the other, the other, one, and so on. A drift of the machine affects both equally.
 pub(super) fn turns(repeat: u64, has_other: bool) -> impl Iterator<Item = Turn> {
     (0..repeat).flat_map(move |round| {
         let both = if round % 2 == 0 { [Turn::Given, Turn::Other] } else { [Turn::Other, Turn::Given] };
@@ -40,7 +39,7 @@ pub(super) fn turns(repeat: u64, has_other: bool) -> impl Iterator<Item = Turn> 
     })
 }
 
-/// The run with the median throughput, the slower of the two in the middle.
+/// The run with the median throughput; of two in the middle, the slower one.
 pub(super) fn middle(reports: &[Report]) -> Option<&Report> {
     let mut order: Vec<&Report> = reports.iter().collect();
     order.sort_by(|one, other| one.throughput_per_second.total_cmp(&other.throughput_per_second));
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_take_turns_and_change_who_is_first() {
+    fn runs_alternate_in_abba_order() {
         use Turn::{Given, Other};
         let order: Vec<Turn> = turns(3, true).collect();
         assert_eq!(order, [Given, Other, Other, Given, Given, Other]);

@@ -3,20 +3,19 @@
 //! ```toml
 //! exit = true                      # end after the last step and the closes it announced (false: go on)
 //!
-//! [nodes]                          # names for listeners: by address, or by place, counted from 0
+//! [nodes]                          # names for listeners: by address, or by index from 0
 //! old = 0
 //! new = "127.0.0.2:7001"
 //!
 //! [[step]]
 //! at = "2s"                        # after the start
-//! node = "old"                     # a name, a place, or an address (default: the first listener)
+//! node = "old"                     # a name, an index or an address (default: the first listener)
 //! do = "MOVING 15 {new}"           # {name} is the address of that listener
-//! repeat = 3                       # how often (once)
-//! every = "500ms"                  # at what distance
+//! repeat = 3                       # number of times (default: 1)
+//! every = "500ms"                  # interval between the times
 //! ```
 //!
-//! A file is read and rehearsed as a whole before anything listens, so that a mistake in its last line is not found
-//! an hour later.
+//! The whole file is read and tried out before anything listens, so that a mistake in its last line is found at once.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,7 +28,7 @@ use toml::Spanned;
 
 use crate::rehearsal::{NodeId, Server, ServerConfig};
 
-/// Most steps, with all repetitions.
+/// The most steps, with all repetitions.
 const STEPS_MAX: usize = 10_000;
 /// The latest time of a step.
 const AT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -47,11 +46,11 @@ pub(super) struct Scenario {
 pub(super) struct Step {
     /// When, after the start.
     pub(super) at: Duration,
-    /// On which listener, by its place from 0.
+    /// The index of its listener, from 0.
     pub(super) node: usize,
     /// The verb and its arguments.
     pub(super) words: Vec<String>,
-    /// Which step of the file it is, for messages.
+    /// The index of the step in the file, for error messages.
     place: usize,
 }
 
@@ -77,9 +76,9 @@ struct Entry {
     every: Option<String>,
 }
 
-/// A listener as it is written: its place, its address, or (in a step) its name.
+/// A listener as the file writes it: its index, its address, or (in a step) its name.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "expected the place of a listener, counted from 0, or its address or name")]
+#[serde(untagged, expecting = "expected the index of a listener, counted from 0, or its address or name")]
 enum Place {
     Number(u64),
     Text(String),
@@ -100,7 +99,7 @@ impl Scenario {
     /// Reads a file.
     ///
     /// # Errors
-    /// Names the file, and the line where there is one.
+    /// The error names the file and, if known, the line.
     pub(super) fn read(path: &Path) -> Result<Scenario, String> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
@@ -121,7 +120,7 @@ impl Scenario {
     /// The steps for these listeners, in the order in which they are due.
     ///
     /// # Errors
-    /// Names the file, and the step with its line, and what is allowed.
+    /// The error names the file, the step with its line, and what is allowed.
     pub(super) fn steps(&self, listen: &[SocketAddr]) -> Result<Vec<Step>, String> {
         let names = self.names(listen)?;
         let mut steps = Vec::new();
@@ -135,23 +134,23 @@ impl Scenario {
             }
         }
         if steps.is_empty() {
-            return Err(format!("{}: there is no [[step]]", self.file));
+            return Err(format!("{}: the file has no [[step]]", self.file));
         }
         steps.sort_by_key(|step| step.at);
         Ok(steps)
     }
 
-    /// Lets a server without sockets do all `steps`, in no time.
+    /// Runs all `steps` in virtual time on a server without sockets.
     ///
     /// # Errors
-    /// As [`Scenario::steps`]; why a verb is refused is in the server's words.
+    /// As [`Scenario::steps`]; for a verb, the error has the server's reason.
     pub(super) fn try_out(
         &self,
         steps: &[Step],
         config: &ServerConfig,
         listen: &[SocketAddr],
     ) -> Result<(), String> {
-        // What does not happen is not logged.
+        // A trial run must not appear in the log.
         tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
             self.try_each(steps, config, listen)
         })
@@ -168,11 +167,11 @@ impl Scenario {
                 self.at_step(step.place, span, &format!("{verb:?}: {}", error.trim_start_matches("ERR ")))
             })?;
         }
-        // What stands behind an AFTER comes to light in its time only.
+        // A verb behind an AFTER is checked only when it is due.
         server.handle_time(micros(AT_MAX.saturating_mul(2)));
         match server.failed_steps() {
             0 => Ok(()),
-            _ => Err(format!("{}: a verb behind AFTER is refused; allowed: see REHEARSE HELP", self.file)),
+            _ => Err(format!("{}: a verb behind AFTER is invalid; allowed: see REHEARSE HELP", self.file)),
         }
     }
 
@@ -236,14 +235,14 @@ fn resolve(
     Ok(times.map(|at| Step { at, node, words: words.clone(), place }).collect())
 }
 
-fn time(knob: &str, text: &str) -> Result<Duration, String> {
+fn time(key: &str, text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time <= AT_MAX => Ok(time),
-        _ => Err(format!("{knob}: {text:?}: allowed: 0s to 7days, with a unit, e.g. 500ms, 2s, 1m30s")),
+        _ => Err(format!("{key}: {text:?}: allowed: 0s to 7days, with a unit, e.g. 500ms, 2s, 1m30s")),
     }
 }
 
-/// Which listener is meant.
+/// The index of a listener.
 fn place_of(place: &Place, listen: &[SocketAddr], names: &BTreeMap<&str, usize>) -> Result<usize, String> {
     let found = match place {
         Place::Number(number) => usize::try_from(*number).ok().filter(|&number| number < listen.len()),
@@ -257,7 +256,7 @@ fn place_of(place: &Place, listen: &[SocketAddr], names: &BTreeMap<&str, usize>)
             Place::Number(number) => number.to_string(),
             Place::Text(text) => format!("{text:?}"),
         };
-        format!("{wrong} is no listener; allowed: {}", listeners(listen, names))
+        format!("{wrong} is not a listener; allowed: {}", listeners(listen, names))
     })
 }
 
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place_and_with_what_is_allowed() {
+    fn a_mistake_names_its_line_and_what_is_allowed() {
         let step = |lines: &str| format!("[[step]]\nat = \"1s\"\ndo = \"STATS\"\n\n[[step]]\n{lines}\n");
         for (text, told) in [
             ("at = \"soon\"\ndo = \"STATS\"", &["s.toml, step 2 (line 8)", "at: \"soon\"", "500ms"][..]),
@@ -357,14 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_that_the_server_refuses_is_found_before_anything_starts() {
+    fn a_verb_that_the_server_rejects_is_found_before_the_start() {
         let text =
             "[[step]]\nat = \"1s\"\ndo = \"MOVING 15 {1}\"\n[[step]]\nat = \"2s\"\ndo = \"MUVING 15\"\n";
         let scenario = Scenario::parse("s.toml", text.into()).unwrap();
         let steps = scenario.steps(&listen()).unwrap();
         let error = scenario.try_out(&steps, &ServerConfig::default(), &listen()).unwrap_err();
         assert!(error.contains("step 2 (line 4)") && error.contains("MUVING"), "{error}");
-        assert!(error.contains("MIGRATING"), "it says what there is: {error}");
+        assert!(error.contains("MIGRATING"), "the error lists the verbs: {error}");
         let scenario = Scenario::parse("s.toml", text.replace("MUVING 15", "AFTER 5 MUVING")).unwrap();
         let steps = scenario.steps(&listen()).unwrap();
         let error = scenario.try_out(&steps, &ServerConfig::default(), &listen()).unwrap_err();
@@ -372,13 +371,13 @@ mod tests {
     }
 
     #[test]
-    fn every_scenario_that_is_shipped_can_be_played() {
+    fn every_shipped_scenario_runs() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/scenarios");
         let mut names = Vec::new();
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
             let scenario = Scenario::read(&path).unwrap();
-            assert!(scenario.text.starts_with("# "), "{}: it does not say what it plays", path.display());
+            assert!(scenario.text.starts_with("# "), "{}: it does not begin with its purpose", path.display());
             let steps = scenario.steps(&listen()).unwrap();
             scenario.try_out(&steps, &ServerConfig::default(), &listen()).unwrap();
             names.push(path.file_stem().unwrap().to_str().unwrap().to_owned());

@@ -1,4 +1,4 @@
-//! Passwords that were typed where everybody sees them: found, told of, and kept out of what is said about them.
+//! Passwords on the command line: finds them, and removes them from messages.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -6,19 +6,19 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::Config;
 
-/// Options of other programs after which a password stands.
+/// Options of other programs that take a password.
 const BEFORE_A_PASSWORD: [&str; 5] = ["-a", "--pass", "--password", "--auth", "--authenticate"];
-/// What stands in for a secret.
+/// The replacement of a secret.
 const HIDDEN: &str = "(hidden)";
 
-/// Texts that must not be repeated.
+/// Texts that no message may repeat.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     texts: Vec<String>,
 }
 
 impl Secrets {
-    /// Those among these words.
+    /// The secrets among these words.
     pub(super) fn among(words: &[impl AsRef<OsStr>]) -> Secrets {
         let mut secrets = Secrets::default();
         let mut is_next = false;
@@ -36,7 +36,7 @@ impl Secrets {
         secrets
     }
 
-    /// A text that may be, or hold, a URL with a password.
+    /// Adds a text if it may hold a URL with a password.
     pub(super) fn add_urls(&mut self, text: &str) {
         let value = match text.split_once('=') {
             Some((option, value)) if option.starts_with('-') => value,
@@ -53,23 +53,23 @@ impl Secrets {
         }
     }
 
-    /// `text` without them.
+    /// `text` without the secrets.
     pub(super) fn hide(&self, text: &str) -> String {
         self.texts.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
     }
 }
 
-/// Whether a text looks as a URL does that has a password, well formed or not.
+/// Whether a text looks like a URL with a password, well formed or not.
 fn may_hold_a_password(text: &str) -> bool {
     text.contains('@') || (text.contains("://") && text.contains("pass"))
 }
 
-/// Whether this is a URL with a password in it.
+/// Whether this is a URL with a password.
 pub(super) fn has_password(text: &str) -> bool {
     text.contains("://") && Config::from_url(text).is_ok_and(|config| config.has_login().1)
 }
 
-/// Whether others than its owner may read a file.
+/// Whether users other than the owner may read a file.
 pub(super) fn is_open_to_others(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.permissions().mode() & 0o044 != 0
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_typed_as_a_password_is_not_repeated() {
+    fn typed_passwords_are_not_repeated() {
         for words in [
             &["bench", "redis://a:Xq7k@h"][..],
             &["bench", "--url=redis://:Xq7k@h:port"],
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_known_to_have_a_password() {
+    fn passwords_in_urls_are_found() {
         for (url, has) in [
             ("redis://a:b@h", true),
             ("rediss://:b@h:1/2", true),

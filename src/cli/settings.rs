@@ -1,10 +1,10 @@
-//! Settings that the library refuses, named by the options and the parts of a URL that they came from.
+//! Settings that the library rejects, named by the option or the part of the URL that set them.
 
 use super::Failure;
 use super::tls::PeerArgs;
 use crate::ConfigError;
 
-/// The refusal, with the option's name in the place of the library's.
+/// The usage error, which names the option in place of the library's setting.
 pub(super) fn refused(tls: &PeerArgs, error: &ConfigError) -> Failure {
     let problem = error.problem();
     let option = match error.setting() {
@@ -21,7 +21,7 @@ pub(super) fn refused(tls: &PeerArgs, error: &ConfigError) -> Failure {
     Failure::Usage(format!("{option}: {problem}"))
 }
 
-/// What a setting is called behind the `?` of a URL.
+/// The name of a setting among the options of a URL.
 fn in_a_url(knob: &str) -> &str {
     match knob {
         "tls.ca" => "ca_file",
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_called_by_the_place_that_it_came_from() {
+    fn a_setting_is_named_by_its_source() {
         let option = told("rediss://h", &["--tls-ca", "/nonexistent/ca.pem"]);
         assert!(option.starts_with("--tls-ca: /nonexistent/ca.pem: "), "{option}");
         let url = told("rediss://h?ca_file=/nonexistent/ca.pem", &[]);

@@ -1,4 +1,4 @@
-//! `hitless simulate`: worlds by the seed, on every core, until one of them violates an invariant.
+//! `hitless simulate`: runs simulated worlds by seed on every core, until one violates an invariant.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,39 +19,39 @@ use crate::sim::{Plan, Tally, Trace, Violation, run as simulate, shrink};
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// More threads than any machine has cores.
+/// No machine has more cores than this.
 const JOBS_MAX: u64 = 1024;
 
 /// Options of `hitless simulate`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SimulateArgs {
-    /// How many worlds to run
+    /// Number of worlds to simulate, one for each seed
     #[arg(long, value_name = "N", default_value = "1000", conflicts_with = "seed")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
     seeds: u64,
-    /// Run the world of this seed only
+    /// Simulate only the world of this seed
     #[arg(long, value_name = "S", value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
     seed: Option<u64>,
     /// The first seed
     #[arg(long, value_name = "S", default_value = "0", conflicts_with = "seed")]
     #[arg(value_parser = |s: &str| parse::number(s, 0, u64::MAX))]
     from: u64,
-    /// How many worlds run at the same time [default: one on each core]
+    /// Number of worlds to simulate at the same time [default: one per core]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, JOBS_MAX))]
     jobs: Option<u64>,
-    /// Print everything that happens in the world of --seed
+    /// Print every event in the world of --seed
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Write the result as JSON to this file; with - to standard output, instead of the text
+    /// Write the result as JSON to this file; - writes it to standard output, in place of the text
     #[arg(long, value_name = "FILE|-")]
     json: Option<String>,
-    /// No progress; and with --json no text either
+    /// Show no progress; with --json, no text either
     #[arg(long)]
     quiet: bool,
 }
 
-/// What was found.
+/// The result of all worlds.
 struct Found {
     worlds: u64,
     tally: Tally,
@@ -60,7 +60,7 @@ struct Found {
     elapsed: Duration,
 }
 
-/// Runs the worlds and says which code to exit with.
+/// Runs the worlds and returns the exit code.
 pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let seeds = match args.seed {
@@ -79,13 +79,14 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     write(args, json, &found, story.as_deref()).map_err(Failure::Failed)?;
     Ok(match found.violation {
         Some(_) => FAILED,
-        // Fewer worlds were run than were asked for.
+        // The user interrupted it before all worlds ran.
         None if found.worlds < count && stop.load(Ordering::Relaxed) => stop::code(),
         None => WELL,
     })
 }
 
-/// Runs the worlds on so many threads. The first violation ends it: of all seeds below it, every world was run.
+/// Runs the worlds on `jobs` threads. A violation ends the run, but every world with a lower seed still runs: the
+/// reported seed is the lowest one.
 fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: bool) -> Found {
     let (begin, next, done) = (Instant::now(), AtomicU64::new(seeds.start), AtomicU64::new(0));
     let first_bad = AtomicU64::new(u64::MAX);
@@ -120,13 +121,13 @@ fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: b
                     thread::park_timeout(PROGRESS);
                     let worlds = done.load(Ordering::Relaxed);
                     let rate = worlds as f64 / begin.elapsed().as_secs_f64();
-                    // A terminal that is gone must not end the run.
+                    // A closed terminal must not end the run.
                     let _ = writeln!(io::stderr(), "{} worlds   {rate:.0}/s", grouped(worlds));
                 }
             });
         }
         for worker in workers {
-            // A world that panics is a violation, and the thread goes on.
+            // A world that panics is a violation. The thread does not panic.
             let _ = worker.join();
         }
         is_over.store(true, Ordering::Relaxed);
@@ -135,26 +136,26 @@ fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: b
     Found { worlds: done.into_inner(), tally, violation, elapsed: begin.elapsed() }
 }
 
-/// The shortest story that ends in the same violation.
+/// The minimal reproduction of a violation, as text.
 fn story(seed: u64, violation: &Violation) -> String {
     let (plan, violation) = shrink(&Plan::new(seed), violation);
     let mut story =
-        format!("{violation}\n\nIt takes no more than this to be done to the world of seed {seed}:\n");
+        format!("{violation}\n\nMinimal reproduction: the world of seed {seed} with only these faults:\n");
     for deed in &plan.deeds {
         story.push_str(&format!("{deed}\n"));
     }
     if plan.deeds.is_empty() {
-        story.push_str("             nothing at all\n");
+        story.push_str("             none\n");
     }
     let mut trace = Trace::in_words();
-    // It was violated a moment ago, by the same plan.
+    // The same plan violated it a moment ago.
     let _ = simulate(&plan, &mut trace);
     let lines = trace.lines();
-    story.push_str("\nThe last that happened:\n");
+    story.push_str("\nThe last events:\n");
     for line in lines.iter().skip(lines.len().saturating_sub(STORY_LINES)) {
         story.push_str(&format!("{line}\n"));
     }
-    story.push_str(&format!("\nTo see it again: hitless simulate --seed {seed} --trace\n"));
+    story.push_str(&format!("\nTo repeat it: hitless simulate --seed {seed} --trace\n"));
     story
 }
 
@@ -186,7 +187,7 @@ fn print(found: &Found, story: Option<&str>) -> io::Result<()> {
     writeln!(out, "virtual time  {:.1} hours", tally.virtual_time.as_secs_f64() / 3600.0)?;
     writeln!(
         out,
-        "faults        {} deeds, {} connections",
+        "faults        {} injected · {} connections",
         grouped(tally.deeds),
         grouped(tally.connections)
     )?;
@@ -230,16 +231,16 @@ fn document(found: &Found, story: Option<&str>) -> Value {
     })
 }
 
-/// How much of a trace a story ends with.
+/// The number of trace lines at the end of a minimal reproduction.
 const STORY_LINES: usize = 40;
 
 const EXAMPLES: &str = "\
 Examples:
   hitless simulate --seeds 100000
-      A hundred thousand worlds, on all cores.
+      A hundred thousand worlds on all cores.
   hitless simulate --seed 4711 --trace
-      One world, and everything that happens in it.
+      One world, with every event in it.
 
 Exit codes:
-  0 every invariant held in every world · 1 one did not; its shortest story is told · 2 usage ·
+  0 every invariant held in every world · 1 a violation, with its minimal reproduction · 2 usage ·
   130 interrupted (143 by SIGTERM) before all worlds were run";

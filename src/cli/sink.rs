@@ -1,5 +1,5 @@
-//! Where reports go: what an option names is checked before the work begins, because a report that cannot be kept is not
-//! worth it. What cannot be written in the end is told of each by name, and the others are still written.
+//! The destinations of reports. Each is checked before the work begins, so that no run is lost to a file that cannot
+//! be written. A report that cannot be written is named in the error, and the others are still written.
 
 mod destination;
 
@@ -12,18 +12,18 @@ use serde_json::Value;
 use super::Failure;
 use destination::Destination;
 
-/// What an option names, ready to be written to. An existing file keeps its content until then.
+/// The checked destination of an option. An existing file keeps its content until the report is written.
 pub(super) struct Sink {
     option: &'static str,
     name: String,
-    /// `None`: standard output.
+    /// `None` for standard output.
     destination: Option<Destination>,
 }
 
-/// Checks what an option names: a file, or with `-` standard output.
+/// Checks the destination of an option: a file, or standard output for `-`.
 ///
 /// # Errors
-/// Names the option, the file and what is wrong with it.
+/// The error names the option, the file and the problem.
 pub(super) fn open(option: &'static str, path: Option<&str>) -> Result<Option<Sink>, Failure> {
     match path {
         None => Ok(None),
@@ -35,10 +35,10 @@ pub(super) fn open(option: &'static str, path: Option<&str>) -> Result<Option<Si
     }
 }
 
-/// Checks the file that an option names, which does not take `-`.
+/// Checks the file of an option that does not take `-`.
 ///
 /// # Errors
-/// Names the option, the file and what is wrong with it.
+/// The error names the option, the file and the problem.
 pub(super) fn file(option: &'static str, path: impl AsRef<Path>) -> Result<Sink, Failure> {
     let (path, allowed) = (path.as_ref(), "a file that can be written");
     match path.as_os_str() == "-" {
@@ -55,10 +55,10 @@ fn check(option: &'static str, path: &Path, allowed: &str) -> Result<Sink, Failu
     Ok(Sink { option, name: path.display().to_string(), destination: Some(destination) })
 }
 
-/// Refuses two reports in one file.
+/// Rejects two reports in one file.
 ///
 /// # Errors
-/// Names both options and the file.
+/// The error names both options and the file.
 pub(super) fn check_apart<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> Result<(), Failure> {
     let mut seen: Vec<&Sink> = Vec::new();
     for sink in sinks {
@@ -78,10 +78,10 @@ pub(super) fn check_apart<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> Resu
 }
 
 impl Sink {
-    /// Writes all that there is to write, if that could be made.
+    /// Writes the content, or passes on the error that prevented it.
     ///
     /// # Errors
-    /// Names the option and the file.
+    /// The error names the option and the file.
     pub(super) fn write(&mut self, content: anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
         let written = content.and_then(|content| match &mut self.destination {
             None => whole(&mut io::stdout(), &content),
@@ -93,25 +93,25 @@ impl Sink {
     /// Writes a document.
     ///
     /// # Errors
-    /// Names the option and the file.
+    /// The error names the option and the file.
     pub(super) fn write_json(&mut self, document: &Value) -> anyhow::Result<()> {
         self.write(Ok(pretty(document)))
     }
 }
 
-/// A document as people read it as well as programs.
+/// A document as indented JSON.
 pub(super) fn pretty(document: &Value) -> Vec<u8> {
     format!("{document:#}\n").into_bytes()
 }
 
-/// Writes all of it, and no part of it stays behind in a buffer.
+/// Writes the content and flushes it.
 pub(super) fn whole(out: &mut impl Write, content: &[u8]) -> anyhow::Result<()> {
     out.write_all(content)?;
     Ok(out.flush()?)
 }
 
-/// What came of several reports. If several could not be written, it names them all but those whose reader has gone:
-/// he has read what he wanted.
+/// The result of writing several reports. The error names every failed one. A closed pipe counts only if nothing else
+/// failed: its reader has seen enough.
 pub(super) fn all(written: impl IntoIterator<Item = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut problems: Vec<anyhow::Error> = written.into_iter().filter_map(Result::err).collect();
     match problems.iter().all(is_closed_pipe) {
@@ -128,7 +128,7 @@ pub(super) fn all(written: impl IntoIterator<Item = anyhow::Result<()>>) -> anyh
     }
 }
 
-/// Whether nobody reads any more what should have been written.
+/// Whether a pipe has lost its reader.
 pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_read_enough_hides_nothing_else() {
+    fn a_closed_pipe_hides_no_other_error() {
         let closed = || Err(anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)));
         let full = |name: &str| Err(anyhow!("{name} is full"));
         assert!(all([Ok(()), Ok(())]).is_ok());

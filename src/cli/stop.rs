@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks for a clean end with a report, the second kills at once.
+//! Ctrl-C: the first one requests a clean end with a report, the second one exits at once.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -17,15 +17,15 @@ use signal_hook::low_level::pipe;
 
 use super::live::LogWriter;
 
-/// A flag that the first SIGINT or SIGTERM raises. If the end does not come soon after it, the user is told how to force
-/// it.
+/// A flag that the first SIGINT or SIGTERM sets. If the process does not end soon after it, a hint says how to force
+/// the end.
 pub(super) fn on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let (heard, told) = UnixStream::pair().context("could not make what a signal is told by")?;
+    let (heard, told) = UnixStream::pair().context("could not create the sockets that report a signal")?;
     let last = LAST.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
         let number = usize::try_from(signal).unwrap_or_default();
-        // The order matters: the second signal finds the flag raised by the first.
+        // The order matters: the second signal must find the flag that the first one has set.
         flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())
             .and_then(|_| flag::register_usize(signal, last.clone(), number))
             .and_then(|_| flag::register(signal, stop.clone()))
@@ -37,22 +37,22 @@ pub(super) fn on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// What an interrupted command exits with, as shells have it: 130 after Ctrl-C, 143 after SIGTERM.
+/// The exit code of an interrupted command, as in shells: 130 after Ctrl-C, 143 after SIGTERM.
 pub(super) fn code() -> u8 {
     let last = LAST.get().map_or(0, |last| last.load(Ordering::Relaxed));
     u8::try_from(128 + last).unwrap_or(super::FAILED)
 }
 
-/// Waits for the first signal, and a little longer. It ends with the process.
+/// Waits for the first signal and prints the hint after a delay. The thread ends with the process.
 fn explain_delay(mut heard: UnixStream) {
     if heard.read_exact(&mut [0]).is_ok() {
         thread::sleep(HINT_AFTER);
-        // Not to be read does not hurt.
+        // A closed standard error has no reader to inform.
         let _ = LogWriter.write_all(HINT.as_bytes());
     }
 }
 
-/// Waits for `future`; `None` if the user wants to stop before it is done.
+/// Waits for `future`; `None` if the user interrupts it first.
 pub(super) fn unless<F: Future>(stop: &AtomicBool, future: F) -> Option<F::Output> {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -75,11 +75,11 @@ pub(super) fn unless<F: Future>(stop: &AtomicBool, future: F) -> Option<F::Outpu
 /// The last signal that asked for an end.
 static LAST: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// How long it takes at most until the wish to stop is seen.
+/// An interrupt is noticed within this time.
 const LOOK: Duration = Duration::from_millis(50);
-/// An end that takes less needs no explanation.
+/// A faster end needs no hint.
 const HINT_AFTER: Duration = Duration::from_millis(500);
-const HINT: &str = "stopping: what is under way is waited for; press Ctrl-C again to quit at once\n";
+const HINT: &str = "stopping: waiting for commands in flight; press Ctrl-C again to quit at once\n";
 
 #[cfg(test)]
 mod tests {

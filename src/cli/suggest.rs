@@ -1,4 +1,4 @@
-//! Options that people know from other tools: what to type here instead.
+//! Options of other tools: the error names the `hitless` equivalent.
 
 use std::ffi::OsString;
 
@@ -9,9 +9,9 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 /// An option of redis-benchmark, valkey-benchmark, memtier_benchmark or dfly_bench.
 struct Foreign {
     names: &'static [&'static str],
-    /// The long name of ours that does it; where a command has none, there is nothing to point to.
+    /// The long option that is the equivalent. A command without it gets no hint.
     ours: &'static str,
-    /// What to type.
+    /// The hint, which follows the word `use`.
     instead: &'static str,
 }
 
@@ -23,8 +23,8 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["-c", "--clients"],
         "connections",
-        "--connections N, which counts for each shard: redis-benchmark's clients are --shards times --connections, and \
-         memtier's are for each thread, as here",
+        "--connections N, which is per shard: redis-benchmark's clients are --shards times --connections, and \
+         memtier's are per thread, as here",
     ),
     foreign(&["-p", "--port"], "url", "--url redis://HOST:PORT"),
     foreign(&["--host", "--server", "--h"], "url", "--url redis://HOST:PORT"),
@@ -34,22 +34,22 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["-a", "--pass", "--password", "--auth", "--authenticate"],
         "password-file",
-        "the variable HITLESS_PASSWORD, or --password-file FILE: everybody on this machine can read a password on a \
-         command line",
+        "the variable HITLESS_PASSWORD, or --password-file FILE: every user of this machine can read a password on \
+         a command line",
     ),
     foreign(&["--username"], "user", "--user NAME, or the variable HITLESS_USERNAME"),
     foreign(
         &["-t", "--tests"],
         "ratio",
-        "--ratio 1:0 for SET alone, --ratio 0:1 for GET alone, --command 'INCR {key}' for any other: a run here is of \
-         one mix, not of one test after the other",
+        "--ratio 1:0 for SET alone, --ratio 0:1 for GET alone, --command 'INCR {key}' for any other: a run measures \
+         one mix, not a sequence of tests",
     ),
     foreign(
         &["--test-time", "--test_time", "--time"],
         "duration",
         "--duration N with a unit, e.g. --duration 10s",
     ),
-    foreign(&["--rate-limiting"], "rate", "--rate N, which is commands a second over all connections"),
+    foreign(&["--rate-limiting"], "rate", "--rate N, in commands a second over all connections"),
     foreign(&["--data-size-range"], "value-size", "--value-size MIN-MAX"),
     foreign(&["--d"], "value-size", "--value-size N"),
     foreign(
@@ -66,7 +66,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["--distinct-client-seed", "--randomize"],
         "seed",
-        "--seed N: each caller goes on from it in a way of its own",
+        "--seed N: each caller derives its own sequence from it",
     ),
     foreign(&["--data-verify", "--verify-only"], "verify", "--verify"),
     foreign(&["--cacert", "--cacertdir"], "tls-ca", "--tls-ca FILE"),
@@ -76,7 +76,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["--insecure", "--tls-skip-verify"],
         "tls-insecure-skip-verify",
-        "--tls-insecure-skip-verify, if you must",
+        "--tls-insecure-skip-verify, only if you must",
     ),
     foreign(&["--tls-protocols"], "tls-min-version", "--tls-min-version 1.2, or 1.3"),
     foreign(
@@ -87,10 +87,10 @@ const FOREIGN: &[Foreign] = &[
     foreign(&["--hdr-file-prefix"], "hdr", "--hdr FILE"),
     foreign(&["--print-percentiles"], "json", "--json FILE, which has every percentile"),
     foreign(&["-l", "--loop"], "duration", "--duration 365days, and Ctrl-C for the report"),
-    foreign(&["-x", "--run-count"], "compare", "--compare OLD.json, to set one run beside another"),
+    foreign(&["-x", "--run-count"], "compare", "--compare OLD.json, to compare two runs"),
 ];
 
-/// Adds to what clap says what to type instead, if it knows the option from elsewhere.
+/// Adds the equivalent to clap's error about an option of another tool.
 pub(super) fn explain(mut error: Error, command: &Command, words: &[OsString]) -> Error {
     let unknown = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(unknown))) => unknown.clone(),
@@ -100,16 +100,16 @@ pub(super) fn explain(mut error: Error, command: &Command, words: &[OsString]) -
         return error;
     };
     if let Some(instead) = instead(subcommand, &unknown) {
-        // They are about what clap takes it for.
+        // clap's own hints are about a similar option.
         error.remove(ContextKind::SuggestedArg);
         error.remove(ContextKind::Usage);
-        let tip = StyledStr::from(format!("here it is {instead}"));
+        let tip = StyledStr::from(format!("use {instead}"));
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
     error
 }
 
-/// What to type instead of an option that this command does not have.
+/// The equivalent of an unknown option, if the command has one.
 pub(super) fn instead(command: &Command, unknown: &str) -> Option<&'static str> {
     let name = unknown.split('=').next().unwrap_or(unknown);
     let found = FOREIGN.iter().find(|foreign| foreign.names.contains(&name))?;
@@ -117,7 +117,7 @@ pub(super) fn instead(command: &Command, unknown: &str) -> Option<&'static str> 
     has_ours.then_some(found.instead)
 }
 
-/// `-h` is help here, and help is no answer to `-h HOST`.
+/// The error about `-h HOST`. Here `-h` is help, which is no answer to that.
 pub(super) fn host_for_help(command: &Command, words: &[OsString]) -> Option<Error> {
     let (place, subcommand) = subcommand(command, words)?;
     let has_url = subcommand.get_arguments().any(|argument| argument.get_long() == Some("url"));
@@ -128,18 +128,18 @@ pub(super) fn host_for_help(command: &Command, words: &[OsString]) -> Option<Err
         is_value.then_some(value)
     };
     let host = after("-h").filter(|_| has_url)?;
-    // An IPv6 address stands in brackets.
+    // An IPv6 address needs brackets.
     let host =
         if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
     let port = after("-p").map(|port| format!(":{port}")).unwrap_or_default();
     let mut error = Error::new(ErrorKind::UnknownArgument).with_cmd(subcommand);
     error.insert(ContextKind::InvalidArg, ContextValue::String("-h HOST".to_owned()));
-    let tip = StyledStr::from(format!("here it is --url redis://{host}{port}; -h alone is help"));
+    let tip = StyledStr::from(format!("use --url redis://{host}{port}; -h alone is help"));
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     Some(error)
 }
 
-/// The subcommand that was typed, and where.
+/// The subcommand among the words, and its place.
 fn subcommand<'a>(command: &'a Command, words: &[OsString]) -> Option<(usize, &'a Command)> {
     let mut typed = words.iter().enumerate().skip(1);
     typed.find_map(|(place, word)| Some((place, command.find_subcommand(word)?)))
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_types_an_option_of_another_tool_is_told_ours() {
+    fn options_of_other_tools_name_the_equivalent() {
         let mut command = invocation::command();
         command.build();
         let bench = command.find_subcommand("bench").expect("a command");
@@ -172,7 +172,7 @@ mod tests {
             for name in foreign.names.iter().filter(|name| !is_taken(bench, name)) {
                 let said = refused(&["bench", name, "1"]);
                 let first = foreign.instead.split(' ').next().expect("a word");
-                assert!(said.contains(&format!("'{name}'")) && said.contains("tip: here it is"), "{said}");
+                assert!(said.contains(&format!("'{name}'")) && said.contains("tip: use"), "{said}");
                 assert!(said.contains(first), "{said}");
                 told += 1;
             }
@@ -180,7 +180,7 @@ mod tests {
         assert!(told > 50, "{told}");
     }
 
-    /// Whether it is an option here, too, whatever it means.
+    /// Whether the command has an option of this name, with any meaning.
     fn is_taken(command: &Command, name: &str) -> bool {
         command.get_arguments().any(|argument| {
             let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pointed_to_is_an_option_as_it_is_written() {
+    fn hints_name_existing_options() {
         let mut command = invocation::command();
         command.build();
         let bench = command.find_subcommand("bench").expect("a command");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn help_is_no_answer_to_who_names_a_host() {
+    fn h_with_a_host_names_the_url_option() {
         for (arguments, url) in [
             (&["bench", "-h", "10.0.0.1", "-p", "6380"][..], "--url redis://10.0.0.1:6380;"),
             (&["bench", "-h", "db", "-n", "5"], "--url redis://db;"),
@@ -215,12 +215,12 @@ mod tests {
         }
         let help = refused(&["bench", "-h"]);
         assert!(help.contains("Usage:") && !help.contains("tip:"), "{help}");
-        assert!(refused(&["simulate", "-h", "x"]).contains("Usage:"), "it has no --url to point to");
+        assert!(refused(&["simulate", "-h", "x"]).contains("Usage:"), "it has no --url to name");
     }
 
     #[test]
-    fn what_nobody_knows_is_left_to_clap() {
+    fn unknown_options_are_left_to_clap() {
         assert!(refused(&["bench", "--conections", "8"]).contains("'--connections'"));
-        assert!(!refused(&["bench", "--xyzzy"]).contains("tip: here"));
+        assert!(!refused(&["bench", "--xyzzy"]).contains("tip: use"));
     }
 }

@@ -1,14 +1,14 @@
-//! The tables of a report: latencies, and what each maintenance did to the run.
+//! The tables of a report: latencies, kinds of commands, repeats and maintenance windows.
 
 use std::fmt::Write;
 
 use super::units::{bytes, grouped, micros};
 use crate::load::{Latency, Report};
 
-/// Most moves, and most maintenance windows, that are told one by one.
-pub(super) const TOLD_MAX: usize = 10;
+/// The most moves, and the most maintenance windows, that are listed one by one.
+pub(super) const SHOWN_MAX: usize = 10;
 
-/// A column of a table: its name, and the more important it is, the lower the number.
+/// A column of a table. A lower `importance` is more important.
 struct Column {
     name: &'static str,
     importance: u8,
@@ -19,14 +19,14 @@ const fn column(name: &'static str, importance: u8) -> Column {
     Column { name, importance, width: 8 }
 }
 
-/// Which of the columns have room beside a first one of so many characters.
+/// Which columns fit beside a first one of `first` characters.
 fn fitting(columns: &[Column], first: usize, width: usize) -> Vec<bool> {
     let mut order: Vec<usize> = (0..columns.len()).collect();
     order.sort_by_key(|place| columns.get(*place).map(|column| column.importance));
     let (mut room, mut kept) = (width.saturating_sub(first), vec![false; columns.len()]);
     for place in order {
         let (Some(column), Some(keep)) = (columns.get(place), kept.get_mut(place)) else { continue };
-        // The less important ones do not take the place of one that did not fit.
+        // A less important column must not replace one that did not fit.
         *keep = column.width <= room;
         room = if *keep { room - column.width } else { 0 };
     }
@@ -97,7 +97,7 @@ const KINDS: [Column; 8] = [
     Column { name: "bytes/s", importance: 7, width: 10 },
 ];
 
-/// Each kind of command, where there are several or one that may find nothing.
+/// Writes a row for each kind of command, if there are several or one that can miss.
 pub(super) fn write_kinds(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
     let kinds = &report.by_command;
     if kinds.len() < 2 && kinds.values().all(|kind| kind.hits.is_none()) {
@@ -122,20 +122,20 @@ pub(super) fn write_kinds(out: &mut String, report: &Report, width: usize) -> st
             told(|latency| latency.max),
             bytes(bytes_per_second),
         ];
-        // A long name does not move the columns.
+        // A long name must not move the columns.
         let name: String = name.chars().take(11).collect();
         write_table_row(out, &name, &KINDS, &kept, &cells)?;
     }
     Ok(())
 }
 
-/// In percent, rounded so that only all are all.
+/// In percent, rounded down so that 100 % means all.
 fn hit_share(hits: u64, all: u64) -> String {
     let percent = (hits as f64 / all.max(1) as f64 * 1000.0).floor() / 10.0;
     format!("{percent} %")
 }
 
-/// Which commands the percentiles hold, where that is not all of them.
+/// Says which commands the percentiles cover, unless they cover all.
 fn write_held(out: &mut String, report: &Report) -> std::fmt::Result {
     let commands = &report.commands;
     let unsent = report.offered.map_or(0, |offered| offered.unsent);
@@ -157,7 +157,7 @@ fn write_held(out: &mut String, report: &Report) -> std::fmt::Result {
     }
 }
 
-const MOMENTS: [Column; 7] = [
+const INTERVALS: [Column; 7] = [
     Column { name: "/s", importance: 0, width: 11 },
     column("p50", 2),
     column("p99", 1),
@@ -167,7 +167,7 @@ const MOMENTS: [Column; 7] = [
     column("length", 6),
 ];
 
-/// Every run of several, in the order in which they were taken; nothing of one.
+/// A row for each repeat in the order of the runs; empty for a single run.
 pub(super) fn repeats(reports: &[Report], width: Option<usize>) -> String {
     let mut out = String::new();
     if reports.len() > 1 {
@@ -178,9 +178,9 @@ pub(super) fn repeats(reports: &[Report], width: Option<usize>) -> String {
 }
 
 fn write_repeats(out: &mut String, reports: &[Report], width: usize) -> std::fmt::Result {
-    let kept = fitting(&MOMENTS, 12, width);
-    writeln!(out, "\nAll runs; the report is of the one with the median throughput.")?;
-    write_table_row(out, "", &MOMENTS, &kept, &names(&MOMENTS))?;
+    let kept = fitting(&INTERVALS, 12, width);
+    writeln!(out, "\nAll runs; the report shows the one with the median throughput.")?;
+    write_table_row(out, "", &INTERVALS, &kept, &names(&INTERVALS))?;
     for (place, report) in reports.iter().enumerate() {
         let name = format!("run {}", place + 1);
         let cells = cells(
@@ -189,12 +189,12 @@ fn write_repeats(out: &mut String, reports: &[Report], width: usize) -> std::fmt
             report.commands.failed,
             report.elapsed_seconds,
         );
-        write_table_row(out, &name, &MOMENTS, &kept, &cells)?;
+        write_table_row(out, &name, &INTERVALS, &kept, &cells)?;
     }
     Ok(())
 }
 
-/// What [`MOMENTS`] has of a run, or of a part of it.
+/// The cells of [`INTERVALS`] for a run or a part of it.
 fn cells(per_second: f64, latency: Option<&Latency>, failed: u64, seconds: f64) -> [String; 7] {
     let told =
         |part: fn(&Latency) -> f64| latency.map_or_else(|| "-".to_owned(), |latency| micros(part(latency)));
@@ -209,10 +209,10 @@ fn cells(per_second: f64, latency: Option<&Latency>, failed: u64, seconds: f64) 
     ]
 }
 
-/// Before, in and after each maintenance, side by side.
+/// Writes the figures before, during and after each maintenance window.
 pub(super) fn write_windows(out: &mut String, report: &Report, width: usize) -> std::fmt::Result {
-    let kept = fitting(&MOMENTS, 12, width);
-    for window in report.maintenance_windows.iter().take(TOLD_MAX) {
+    let kept = fitting(&INTERVALS, 12, width);
+    for window in report.maintenance_windows.iter().take(SHOWN_MAX) {
         writeln!(out)?;
         write!(out, "{} from {:.2} s", window.kind, window.from_seconds)?;
         match window.to_seconds {
@@ -220,7 +220,7 @@ pub(super) fn write_windows(out: &mut String, report: &Report, width: usize) -> 
             None => write!(out, " to the end")?,
         }
         writeln!(out)?;
-        write_table_row(out, "", &MOMENTS, &kept, &names(&MOMENTS))?;
+        write_table_row(out, "", &INTERVALS, &kept, &names(&INTERVALS))?;
         for (name, moment) in
             [("  before", &window.before), ("  during", &window.during), ("  after", &window.after)]
         {
@@ -231,10 +231,10 @@ pub(super) fn write_windows(out: &mut String, report: &Report, width: usize) -> 
                 moment.failed,
                 moment.seconds,
             );
-            write_table_row(out, name, &MOMENTS, &kept, &cells)?;
+            write_table_row(out, name, &INTERVALS, &kept, &cells)?;
         }
     }
-    match report.maintenance_windows.len().saturating_sub(TOLD_MAX) {
+    match report.maintenance_windows.len().saturating_sub(SHOWN_MAX) {
         0 => Ok(()),
         more => writeln!(out, "and {more} more"),
     }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_have_their_own_line_and_are_explained() {
+    fn failures_have_their_own_line() {
         let mut report = crate::cli::json::tests::full();
         let text = tables(&report, usize::MAX);
         assert!(
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_run_has_a_line_where_there_are_several() {
+    fn every_repeat_has_a_line() {
         let report = crate::cli::json::tests::full();
         assert_eq!(repeats(std::slice::from_ref(&report), None), "");
         let text = repeats(&[report.clone(), report], Some(80));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_maintenance_did_is_told_side_by_side() {
+    fn maintenance_windows_are_shown_with_their_surroundings() {
         let mut report = crate::cli::json::tests::full();
         let moment = |rate: f64, failed| Moment {
             at_seconds: 0.0,

@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use super::costs::write_costs;
 use super::machine;
-use super::tables::{self, TOLD_MAX};
-use super::units::{grouped, micros};
+use super::tables::{self, SHOWN_MAX};
+use super::units::{grouped, micros, plural};
 use crate::load::{Cleanup, KEY_PREFIX, LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
 
-/// What is shown of the run besides its report.
+/// The description of a run above its report.
 #[derive(Debug)]
 pub(super) struct Heading {
     endpoint: String,
-    /// `None`: in the clear.
+    /// `None` without TLS.
     tls: Option<String>,
     load: String,
     keys: String,
@@ -38,7 +38,7 @@ impl Heading {
             let _ = write!(load, " · {} commands/s wanted, {} arrivals", grouped(rate), workload.arrivals);
         }
         if !workload.think.is_zero() {
-            let _ = write!(load, " · {} to think", humantime::format_duration(workload.think));
+            let _ = write!(load, " · {} think time", humantime::format_duration(workload.think));
         }
         if !workload.warm_up.is_zero() {
             let _ = write!(load, " · after {} of warm-up", humantime::format_duration(workload.warm_up));
@@ -69,14 +69,14 @@ impl Heading {
         [&self.endpoint, &self.load]
     }
 
-    /// How TLS is spoken, if it is.
+    /// Sets the description of TLS.
     pub(super) fn tls(mut self, tls: Option<String>) -> Heading {
         self.tls = tls;
         self
     }
 }
 
-/// What the keys are called, and how long they stay, where that is not as usual.
+/// The names and the expiry of the keys, if they are not the default.
 fn named(workload: &Workload) -> String {
     let mut text = String::new();
     if (workload.key_prefix.as_str(), workload.key_minimum) != (KEY_PREFIX, 0) {
@@ -89,12 +89,7 @@ fn named(workload: &Workload) -> String {
     text
 }
 
-/// `1 shard`, `2 shards`.
-fn plural(count: usize, what: &str) -> String {
-    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
-}
-
-/// The whole report, for a terminal of so many columns; without one, as wide as it is.
+/// The whole report for a terminal with `width` columns; `None` does not limit the width.
 pub(super) fn report(heading: &Heading, report: &Report, width: Option<usize>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -102,12 +97,12 @@ pub(super) fn report(heading: &Heading, report: &Report, width: Option<usize>) -
     wrapped(&out, width)
 }
 
-/// Below this, words do not fit.
+/// In narrower terminals, words do not fit.
 const WIDTH_MIN: usize = 20;
-/// Where the text of a line with a name begins.
+/// The column of the text in a line with a name.
 const INDENT: usize = 14;
 
-/// Breaks what is too long for a terminal between words. What continues a line with a name begins below its text.
+/// Breaks long lines between words. The continuation of a line with a name is aligned with its text.
 pub(super) fn wrapped(text: &str, width: Option<usize>) -> String {
     let Some(width) = width.map(|width| width.max(WIDTH_MIN)) else { return text.to_owned() };
     let mut out = String::new();
@@ -137,7 +132,7 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
         writeln!(out, "{problem}\n")?;
     }
     if report.interrupted {
-        writeln!(out, "Interrupted; this is what was measured until then.\n")?;
+        writeln!(out, "Interrupted; the figures cover the time until then.\n")?;
     }
     writeln!(out, "endpoint      {}", heading.endpoint)?;
     if let Some(tls) = &heading.tls {
@@ -152,7 +147,7 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
         write!(out, "offered       {} commands/s", grouped(offered.per_second.round() as u64))?;
         match offered.unsent {
             0 => writeln!(out)?,
-            unsent => writeln!(out, "; {} were due and never sent: all callers waited", grouped(unsent))?,
+            unsent => writeln!(out, "; {} were due but never sent: all callers were busy", grouped(unsent))?,
         }
     }
     writeln!(
@@ -197,13 +192,13 @@ fn write_cleanup(out: &mut String, cleanup: &Cleanup) -> std::fmt::Result {
     }
 }
 
-/// Whether replies were right and connections followed, and the pause that can be why not.
+/// Writes the results of --verify and of the handoffs, and a pause that may have caused a failure.
 fn write_checks(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(verify) = &report.verify {
         write_verified(out, verify)?;
         if verify.mismatched > 0 {
             let means =
-                "which delays replies and changes none; a counter that could not be read can be due to it";
+                "which delays replies but changes none; it may explain a counter that could not be read";
             machine::write_pause(out, &report.machine, means)?;
         }
     }
@@ -211,7 +206,7 @@ fn write_checks(out: &mut String, report: &Report) -> std::fmt::Result {
         write_maintenance(out, &report.maintenance)?;
     }
     if !report.maintenance.handoffs.are_complete() {
-        machine::write_pause(out, &report.machine, "which can be why")?;
+        machine::write_pause(out, &report.machine, "which may be the cause")?;
     }
     Ok(())
 }
@@ -237,7 +232,7 @@ fn write_failures(out: &mut String, report: &Report) -> std::fmt::Result {
 
 fn write_verified(out: &mut String, verify: &Verified) -> std::fmt::Result {
     let outcome = match verify.mismatched {
-        0 => "all of them right".to_owned(),
+        0 => "all correct".to_owned(),
         wrong => format!("{} WRONG", grouped(wrong)),
     };
     writeln!(out, "verify        {} checks, {outcome}", grouped(verify.checked))?;
@@ -258,14 +253,14 @@ fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
     writeln!(out)?;
     let mut name = "maintenance";
     let mut label = || std::mem::take(&mut name);
-    for moving in seen.movings.iter().take(TOLD_MAX) {
+    for moving in seen.movings.iter().take(SHOWN_MAX) {
         let (from, to, grace) = (moving.from, moving.to, moving.grace_seconds);
         let at = moving.at_seconds;
         writeln!(out, "{:12}  MOVING at {at:.2} s: {from} → {to}, {grace} s of grace", label())?;
     }
-    match seen.movings.len().saturating_sub(TOLD_MAX) {
+    match seen.movings.len().saturating_sub(SHOWN_MAX) {
         0 => {}
-        more => writeln!(out, "{:12}  and {more} more, there and back", label())?,
+        more => writeln!(out, "{:12}  and {more} more", label())?,
     }
     let handoffs = &seen.handoffs;
     match handoffs.expected {
@@ -276,7 +271,7 @@ fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
         None => write!(out, "{:12}  {} handoffs succeeded", label(), grouped(handoffs.succeeded))?,
     }
     let (failed, superseded) = (handoffs.failed, handoffs.superseded);
-    for (count, what) in [(failed, "failed"), (superseded, "overtaken by a newer announcement")] {
+    for (count, what) in [(failed, "failed"), (superseded, "superseded by a newer announcement")] {
         if count > 0 {
             write!(out, ", {} {what}", grouped(count))?;
         }
@@ -290,7 +285,7 @@ fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "{:12}  {} notifications, {} of them copies, {} malformed",
+        "{:12}  {} notifications, {} of them duplicates, {} malformed",
         "",
         grouped(seen.notifications),
         grouped(seen.duplicates),
@@ -329,15 +324,15 @@ fn write_places(out: &mut String, report: &Report) -> std::fmt::Result {
 fn meaning(loop_kind: LoopKind) -> &'static str {
     match loop_kind {
         LoopKind::Closed => {
-            "Closed loop: each caller waits for its reply before it sends again, so a\n\
-             stall also keeps back the commands that would have met it, and the\n\
-             percentiles look better than what independent users would see\n\
-             (coordinated omission). --rate N opens the loop."
+            "Closed loop: each caller waits for its reply before it sends again. A stall\n\
+             also delays the commands that would have met it, so that the percentiles\n\
+             look better than what independent users see (coordinated omission).\n\
+             --rate N opens the loop."
         }
         LoopKind::Open => {
             "Open loop: latency counts from the time at which a command was due, so a\n\
-             stall shows in every command that was due in it; service time counts from\n\
-             the sending."
+             stall shows in every command that was due during it. Service time counts\n\
+             from the send."
         }
     }
 }
@@ -348,7 +343,7 @@ mod tests {
     use crate::load::Problem;
 
     #[test]
-    fn everything_that_was_measured_is_told() {
+    fn every_figure_is_shown() {
         let workload = Workload {
             rate: Some(5000),
             pipeline: 8,
@@ -363,7 +358,7 @@ mod tests {
             "TLS           1.3 or later\n",
             "SET:GET 1:10 · 1 shard × 64 callers on 4 connections · 8 commands at a time",
             "5,000 commands/s wanted, even arrivals · after 2s of warm-up\n",
-            "offered       102 commands/s; 3 were due and never sent: all callers waited\n",
+            "offered       102 commands/s; 3 were due but never sent: all callers were busy\n",
             "100,000, uniform · values of 64 bytes, 50 % compressible · seed 1\n",
             "throughput    100 commands/s\n",
             "answered      1,000 of 1,002 in 10.00 s\n",
@@ -379,14 +374,14 @@ mod tests {
             "GET                 100       2  99.7 % 2.00 µs",
             "machine       longest pause 3.20 s at 4.10 s",
             "900 checks, 1 WRONG",
-            "the machine stood still for 3.20 s in this run, which delays replies and changes none",
-            "the machine stood still for 3.20 s in this run, which can be why\n",
+            "the machine stood still for 3.20 s in this run, which delays replies but changes none",
+            "the machine stood still for 3.20 s in this run, which may be the cause\n",
             "INCR audit: counter 61, 60 answered, 1 more perhaps executed",
             "maintenance   MOVING at 5.00 s: 127.0.0.1:7001 → 127.0.0.1:7002, 2 s of grace\n",
-            "              6 of 9 connections handed off, 1 failed, 1 overtaken by a newer announcement · \
+            "              6 of 9 connections handed off, 1 failed, 1 superseded by a newer announcement · \
              800 µs in the median, 1.50 ms at most\n",
             "              NOT ALL: a connection",
-            "              16 notifications, 14 of them copies, 1 malformed\n",
+            "              16 notifications, 14 of them duplicates, 1 malformed\n",
             "in handoffs  1.00 µs",
             "service time",
             "longest gap   7.50 µs",
@@ -421,14 +416,14 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_is_told_if_there_was_any() {
+    fn maintenance_is_shown_only_if_there_was_any() {
         let heading = Heading::new("127.0.0.1:7001", &Workload::default(), 1, 4);
         let mut report = crate::cli::json::tests::full();
         let moving = report.maintenance.movings[0].clone();
         report.maintenance.movings = vec![moving; 12];
         report.maintenance.handoffs.succeeded = 9;
         let text = super::report(&heading, &report, None);
-        assert!(text.contains("and 2 more, there and back\n") && !text.contains("NOT ALL"), "{text}");
+        assert!(text.contains("and 2 more\n") && !text.contains("NOT ALL"), "{text}");
         report.maintenance = Observed::default();
         report.latency_during_handoff_us = None;
         let text = super::report(&heading, &report, None);

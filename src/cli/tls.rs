@@ -1,4 +1,4 @@
-//! Options about TLS, and the settings of the library that they become.
+//! TLS options, and the settings of the library that they become.
 
 use std::path::PathBuf;
 
@@ -7,35 +7,35 @@ use clap::Args;
 use super::Failure;
 use crate::config::{Config, Tls, TlsVersion};
 
-/// Options about TLS, of a command that has endpoints in this process.
+/// TLS options of a command that has endpoints in this process.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsArgs {
-    /// The endpoints in this process speak TLS, with a certificate made for the occasion, and the client trusts
-    /// nothing else; with --url, rediss:// says it
+    /// Let the endpoints in this process speak TLS, with a generated certificate, the only one that the client
+    /// trusts; with --url, write rediss:// instead
     #[arg(long)]
     pub(super) tls: bool,
     #[command(flatten)]
     pub(super) peer: PeerArgs,
 }
 
-/// Options about TLS with a server: which certificates are trusted, and which is shown.
+/// TLS options for a server: the trusted CAs and the client's certificate.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct PeerArgs {
-    /// Trust the CA certificates in this PEM file [default: those that the system trusts]
+    /// Trust the CA certificates in this PEM file [default: the root certificates of the system]
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Show this certificate to servers that want one of the client; a PEM file
+    /// The client's certificate, for servers that require one; a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, as PEM
+    /// The private key of --tls-cert; a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The name that the server's certificate has to be for [default: the URL's host]
+    /// The name that the server's certificate must be valid for [default: the host of the URL]
     #[arg(long, value_name = "NAME")]
     tls_server_name: Option<String>,
-    /// The oldest version of TLS to speak [default: 1.2]
+    /// The oldest TLS version to accept [default: 1.2]
     #[arg(long, value_name = "1.2|1.3", value_parser = version)]
     tls_min_version: Option<TlsVersion>,
     /// DANGER: skip certificate checks; anyone on the path can read and modify the traffic, and learn the password
@@ -43,7 +43,7 @@ pub(super) struct PeerArgs {
     tls_insecure_skip_verify: bool,
 }
 
-/// No list of values that clap knows: it would take 1.1 for a slip of 1.3.
+/// clap does not know the values: it would suggest 1.3 for 1.1.
 fn version(text: &str) -> Result<TlsVersion, String> {
     match text {
         "1.2" => Ok(TlsVersion::Tls12),
@@ -53,16 +53,16 @@ fn version(text: &str) -> Result<TlsVersion, String> {
     }
 }
 
-/// The certificate that endpoints in this process show.
+/// The certificate of the endpoints in this process.
 pub(super) struct Made {
-    /// The certificate, as PEM: its own authority.
+    /// The certificate as PEM, signed by itself.
     pub(super) certificate: String,
     /// Its key, as PEM.
     pub(super) key: String,
 }
 
 impl Made {
-    /// Makes one that is good for 127.0.0.1, and known to nobody else.
+    /// Generates a certificate for 127.0.0.1.
     pub(super) fn for_loopback() -> anyhow::Result<Made> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         Ok(Made { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() })
@@ -70,7 +70,8 @@ impl Made {
 }
 
 impl TlsArgs {
-    /// Adds the options to what the URL said. `made`: the endpoints in this process speak TLS, and show this.
+    /// Adds these options to the configuration of the URL. `made` is the certificate of the endpoints in this
+    /// process, if they speak TLS.
     pub(super) fn apply(
         &self,
         config: Config,
@@ -85,14 +86,13 @@ impl TlsArgs {
             (Some(url), _) => self.peer.apply_as(first, config, url),
             (None, None) => refuse(
                 first,
-                "nothing here speaks TLS: --tls has the endpoints in this process speak it, and --url rediss://… names \
-                 others",
+                "no connection uses TLS; add --tls for the endpoints in this process, or --url rediss://… for a server",
             ),
             (None, Some(made)) => match self.peer.about_others() {
                 Some(option) => refuse(
                     option,
-                    "the endpoints in this process have a certificate made for the occasion, which is trusted, and ask \
-                     for none; it takes --url rediss://…",
+                    "the endpoints in this process have a generated certificate, which the client trusts, and ask for \
+                     none; add --url rediss://… for a server",
                 ),
                 None => Ok(config.tls(self.peer.extend(Tls::new().ca_pem(&made.certificate)))),
             },
@@ -101,24 +101,24 @@ impl TlsArgs {
 }
 
 impl PeerArgs {
-    /// Adds the options to what the URL said; without a URL there must be none.
+    /// Adds these options to the configuration of the URL; without a URL, none may be given.
     pub(super) fn apply(&self, config: Config, url: Option<&str>) -> Result<Config, Failure> {
         match (self.first(), url) {
             (None, _) => Ok(config),
             (Some(first), Some(url)) => self.apply_as(first, config, url),
-            (Some(first), None) => Err(Failure::Usage(format!("{first}: it takes --url rediss://…"))),
+            (Some(first), None) => Err(Failure::Usage(format!("{first}: no connection uses TLS; add --url rediss://…"))),
         }
     }
 
-    /// `first`: the option to blame if the URL says that TLS is not spoken.
+    /// `first` is the option to name in the error if the URL does not use TLS.
     fn apply_as(&self, first: &str, config: Config, url: &str) -> Result<Config, Failure> {
         let refuse = |why: &str| Err(Failure::Usage(format!("{first}: {why}")));
         match config.tls_settings().cloned() {
             Some(tls) => Ok(config.tls(self.extend(tls))),
             None if url.split("://").next().is_some_and(|scheme| scheme.contains("unix")) => {
-                refuse("a unix socket stays within the machine, and takes no TLS")
+                refuse("a unix socket does not use TLS; leave the option out")
             }
-            None => refuse(&format!("the URL says that TLS is not spoken; write {}", secured(url))),
+            None => refuse(&format!("the URL does not use TLS; write {}", secured(url))),
         }
     }
 
@@ -141,7 +141,7 @@ impl PeerArgs {
         }
     }
 
-    /// The option by which a setting of the library's was made, if one of these was given for it.
+    /// The option that set a setting of the library, if it was given.
     pub(super) fn option(&self, knob: &str) -> Option<&'static str> {
         match knob {
             "tls.ca" => self.tls_ca.is_some().then_some("--tls-ca"),
@@ -154,14 +154,14 @@ impl PeerArgs {
         }
     }
 
-    /// An option that was given, if one was.
+    /// The first given option.
     fn first(&self) -> Option<&'static str> {
         let other = self.tls_min_version.is_some().then_some("--tls-min-version");
         let danger = self.tls_insecure_skip_verify.then_some("--tls-insecure-skip-verify");
         self.about_others().or(other).or(danger)
     }
 
-    /// An option that was given, and says nothing about endpoints in this process.
+    /// The first given option that does not apply to the endpoints in this process.
     fn about_others(&self) -> Option<&'static str> {
         let options = [
             (self.tls_ca.is_some(), "--tls-ca"),
@@ -172,7 +172,7 @@ impl PeerArgs {
     }
 }
 
-/// The scheme that says the same with TLS.
+/// The same scheme with TLS.
 fn secured(url: &str) -> &'static str {
     match url.starts_with("valkey") {
         true => "valkeys://",
@@ -227,21 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
+    fn contradictions_are_rejected() {
         for (url, arguments, told) in [
             (
                 Some("redis://h"),
                 &["--tls"][..],
-                "--tls: the URL says that TLS is not spoken; write rediss://",
+                "--tls: the URL does not use TLS; write rediss://",
             ),
             (
                 Some("valkey://h"),
                 &["--tls-ca", "/a"],
-                "--tls-ca: the URL says that TLS is not spoken; write valkeys://",
+                "--tls-ca: the URL does not use TLS; write valkeys://",
             ),
             (Some("unix:///s"), &["--tls-server-name", "n"], "--tls-server-name: a unix socket"),
-            (None, &["--tls-insecure-skip-verify"], "--tls-insecure-skip-verify: nothing here speaks TLS"),
-            (None, &["--tls-min-version", "1.2"], "--tls-min-version: nothing here speaks TLS"),
+            (None, &["--tls-insecure-skip-verify"], "--tls-insecure-skip-verify: no connection uses TLS"),
+            (None, &["--tls-min-version", "1.2"], "--tls-min-version: no connection uses TLS"),
             (None, &["--tls", "--tls-ca", "/a"], "--tls-ca: the endpoints in this process"),
         ] {
             let error = applied(url, arguments).expect_err("a contradiction");

@@ -1,5 +1,4 @@
-//! What kind of server answers: one that holds all keys, a node of a cluster, or a Sentinel. The load of a run takes the
-//! first kind.
+//! The kind of a server: one that holds all keys, a node of a cluster, or a Sentinel. A run needs the first kind.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,28 +8,28 @@ use anyhow::anyhow;
 use super::{Failure, stop};
 use crate::{Client, Config, Error, ResolvedConfig, cmd};
 
-/// What a server says of itself.
+/// The kind of a server, by its replies to INFO and CLUSTER INFO.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Topology {
-    /// It holds all keys, and takes writes.
+    /// It holds all keys and accepts writes.
     Whole,
-    /// It holds all keys, and refuses writes.
+    /// It holds all keys and rejects writes.
     Replica,
-    /// It holds some of the keys, and sends the caller elsewhere for the others.
+    /// It holds some of the keys and redirects the caller for the others.
     ClusterNode {
-        /// The nodes that share the keys, if it says so.
+        /// The number of primaries that share the keys, if it is known.
         primaries: Option<u64>,
     },
-    /// It holds no keys, and knows where they are.
+    /// It holds no keys and watches the primaries that do.
     Sentinel {
-        /// Each primary that it watches: name and address.
+        /// The name and the address of each primary.
         primaries: Vec<(String, String)>,
     },
-    /// It does not say, or this user may not ask.
+    /// The server does not tell, or this user may not ask.
     Unknown,
 }
 
-/// What is wrong with a server, and what to do about it.
+/// The problem with a server, and its fix.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misfit {
     pub(super) problem: String,
@@ -38,7 +37,7 @@ pub(super) struct Misfit {
 }
 
 impl Topology {
-    /// Asks a client that is connected. A server that does not answer is unknown: what follows finds out.
+    /// Asks the server of a connected client. Without an answer the kind is unknown, and the run itself finds out.
     pub(super) async fn ask(client: &Client) -> Topology {
         let Ok(info) = client.run::<String>(&cmd("INFO")).await else { return Topology::Unknown };
         let cluster = match field(&info, "cluster_enabled") {
@@ -48,9 +47,9 @@ impl Topology {
         Topology::read(&info, cluster.as_deref())
     }
 
-    /// From the replies to INFO and to CLUSTER INFO.
+    /// Reads the replies to INFO and to CLUSTER INFO.
     fn read(info: &str, cluster: Option<&str>) -> Topology {
-        // Valkey has a name of its own for it.
+        // Valkey names the field differently.
         let mode = field(info, "redis_mode").or(field(info, "server_mode"));
         let is_replica = field(info, "role") == Some("slave");
         match mode {
@@ -66,14 +65,14 @@ impl Topology {
         }
     }
 
-    /// Why a run cannot go there, if it cannot.
+    /// Why a run cannot use the server, if it cannot.
     pub(super) fn misfit(&self) -> Option<Misfit> {
         match self {
             Topology::Whole | Topology::Replica | Topology::Unknown => None,
             Topology::ClusterNode { primaries } => Some(Misfit {
                 problem: match primaries {
                     Some(primaries) => {
-                        format!("the server is a node of a cluster, whose keys {primaries} primaries share")
+                        format!("the server is a node of a cluster of {primaries} primaries, and holds some of the keys only")
                     }
                     None => "the server is a node of a cluster, and holds some of the keys only".to_owned(),
                 },
@@ -96,10 +95,10 @@ impl Topology {
     }
 }
 
-/// Whether a run can go to the server that a client is connected to.
+/// Checks that a run can use the server of a connected client.
 ///
 /// # Errors
-/// Names the endpoint, what is wrong with it, and what to do.
+/// The error names the endpoint, the problem and its fix.
 pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
     let Some(topology) = stop::unless(stop, Topology::ask(client)) else {
         return Err(Failure::Interrupted("while connecting"));
@@ -113,15 +112,14 @@ pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
     }
 }
 
-/// The refusal of a server that did not say what it is, and sends away a command of the load; `None` if an error is
-/// about something else.
+/// The failure of a run whose server hid its kind and redirects a command of the load; `None` for any other error.
 pub(super) fn sent_away(error: &Error) -> Option<Failure> {
     let misfit = Topology::ClusterNode { primaries: None }.misfit()?;
     let is_clusters = matches!(error.code(), Some("MOVED" | "CLUSTERDOWN"));
     is_clusters.then(|| Failure::Unreachable(anyhow!("{error}: {}; {}", misfit.problem, misfit.remedy)))
 }
 
-/// The same as [`check`] with a connection of its own, before a sweep.
+/// Does the same as [`check`] on a connection of its own, before a sweep.
 ///
 /// # Errors
 /// Also if the server cannot be reached.
@@ -140,12 +138,12 @@ pub(super) fn check_first(
         Some(ready) => ready.map_err(unreachable).and_then(|()| check(&client, stop)),
         None => Err(Failure::Interrupted("while connecting")),
     };
-    // What was asked is answered; how the connection closes changes nothing about it.
+    // The answers are complete. The way in which the connection closes does not change them.
     let _ = futures_lite::future::block_on(client.shutdown(SLACK));
     checked
 }
 
-/// Whether a node of a cluster is the only one that has keys.
+/// Whether the node holds all keys of its cluster.
 fn holds_all(cluster: Option<&str>) -> bool {
     let is = |name, value| cluster.and_then(|cluster| field(cluster, name)) == Some(value);
     is("cluster_size", "1") && is("cluster_slots_assigned", SLOTS)
@@ -166,11 +164,11 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-/// What the error of the last attempt to connect needs to arrive, and a connection to close.
+/// Extra time in which the error of the last attempt to connect arrives, and in which a connection closes.
 const SLACK: Duration = Duration::from_millis(200);
-/// How many hash slots there are, as CLUSTER INFO writes it.
+/// The number of hash slots, as CLUSTER INFO writes it.
 const SLOTS: &str = "16384";
-/// How many primaries an error names.
+/// The most primaries that an error names.
 const PRIMARIES_SHOWN: usize = 4;
 
 #[cfg(test)]
@@ -181,7 +179,7 @@ mod tests {
         "# Server\r\nredis_mode:cluster\r\n# Replication\r\nrole:master\r\ncluster_enabled:1\r\n";
 
     #[test]
-    fn a_server_is_what_it_says() {
+    fn the_kind_follows_from_the_replies() {
         for (info, cluster, topology) in [
             ("redis_version:7.0\r\nredis_mode:standalone\r\nrole:master\r\n", None, Topology::Whole),
             ("server_mode:standalone\r\nrole:master\r\n", None, Topology::Whole),
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_of_one_primary_holds_all_keys_and_its_replica_sends_away() {
+    fn a_cluster_of_one_primary_holds_all_keys() {
         let one = Some("cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_size:1\r\n");
         assert_eq!(Topology::read(CLUSTER, one), Topology::Whole);
         let replica = CLUSTER.replace("role:master", "role:slave");

@@ -20,7 +20,7 @@ use super::bench::Resolved;
 use super::{FAILED, Failure, WELL, complain, stop, topology};
 use crate::load::tuner::sweep::{Grid, SETTINGS_MAX, doublings};
 
-/// Sweeps, and says which code to exit with.
+/// Runs the sweep and returns the exit code.
 pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
     let begin = Instant::now();
     let stop = stop::on_signal().map_err(Failure::Failed)?;
@@ -46,7 +46,7 @@ pub(super) fn run(args: TuneArgs) -> Result<u8, Failure> {
     })
 }
 
-/// Everything that a report tells.
+/// Everything that a report shows.
 struct Told<'a> {
     resolved: &'a Resolved,
     grid: &'a Grid,
@@ -54,7 +54,7 @@ struct Told<'a> {
     outcome: &'a Outcome,
 }
 
-/// What is swept, on a client that could have so many shards.
+/// The settings to sweep, for a client with up to `shards_max` shards.
 fn grid(sweep: &SweepArgs, shards_max: usize) -> Result<Grid, Failure> {
     let grid = Grid {
         shards: sweep.shards.as_ref().map_or_else(|| doublings(shards_max), |shards| shards.0.clone()),
@@ -63,7 +63,7 @@ fn grid(sweep: &SweepArgs, shards_max: usize) -> Result<Grid, Failure> {
     };
     match grid.settings().len() {
         count if count > SETTINGS_MAX => Err(Failure::Usage(format!(
-            "--shards, --connections, --tasks: {count} combinations; allowed: {SETTINGS_MAX}, which take hours"
+            "--shards, --connections, --tasks: {count} combinations; allowed: {SETTINGS_MAX}, which take hours already"
         ))),
         _ => Ok(grid),
     }
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_shards_are_tried_as_there_can_be() {
+    fn shards_are_swept_up_to_the_most() {
         let shards = |arguments: &[&str], most| swept(arguments, most).expect("a grid").shards;
         assert_eq!(shards(&[], 6), [1, 2, 4, 6]);
         assert_eq!(shards(&["--shards", "3"], 3), [3]);
     }
 
     #[test]
-    fn a_sweep_of_days_is_refused() {
+    fn a_sweep_of_days_is_rejected() {
         let many: Vec<String> = (1..=60).map(|count| count.to_string()).collect();
         let many = many.join(",");
         let found = swept(&["--connections", &many, "--tasks", &many, "--shards", "1,2"], 2);

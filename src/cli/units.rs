@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers and counted words in human-readable form.
 
 /// `1234567` as `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
@@ -13,7 +13,12 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-/// Microseconds in the unit that suits them, with three digits.
+/// `1 shard`, `2 shards`, `1,024 tasks`.
+pub(super) fn plural(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
+/// Microseconds in a fitting unit, with three digits.
 pub(super) fn micros(micros: f64) -> String {
     let (number, unit) = match micros {
         x if x < 1.0 => (x * 1e3, "ns"),
@@ -29,7 +34,7 @@ pub(super) fn micros(micros: f64) -> String {
     format!("{number:.decimals$} {unit}")
 }
 
-/// Bytes in the unit that suits them, with three digits.
+/// Bytes in a fitting unit, with three digits.
 pub(super) fn bytes(bytes: f64) -> String {
     let (number, unit) = match bytes {
         x if x < 999.5 => return format!("{x:.0} B"),

@@ -1,4 +1,4 @@
-//! `--versus 'OPTIONS'`: the same command line with other options, to be measured in turn with it.
+//! `--versus 'OPTIONS'`: the same command line with other options, whose runs alternate with the given ones.
 
 use std::ffi::OsString;
 
@@ -7,13 +7,13 @@ use clap::{ArgAction, ArgMatches, Command};
 
 use super::secrets::{self, Secrets};
 
-/// What the other options cannot say: it is about both.
+/// Options that apply to both command lines, so that `--versus` cannot set them.
 const OF_BOTH: [&str; 7] = ["versus", "repeat", "compare", "json", "quiet", "config", "color"];
 
-/// The options that a text names, as a shell would split it.
+/// Splits the text into words as a shell does.
 ///
 /// # Errors
-/// Says what is wrong with the quotes.
+/// The error says what is wrong with the quotes.
 pub(super) fn split(text: &str) -> Result<Vec<OsString>, String> {
     // The text is not repeated: it may hold a password.
     let words = shlex::split(text)
@@ -26,7 +26,7 @@ pub(super) fn split(text: &str) -> Result<Vec<OsString>, String> {
     }
 }
 
-/// The options as they may be shown: a URL that may hold a password is not repeated.
+/// The options for display: a URL that may hold a password is hidden.
 pub(super) fn shown(text: &str) -> String {
     let words = shlex::split(text).unwrap_or_default();
     Secrets::among(&words).hide(text)
@@ -41,10 +41,10 @@ pub(super) fn has_password(text: &str) -> bool {
     shlex::split(text).unwrap_or_default().iter().any(|word| value(word))
 }
 
-/// The words of a command line that has the `other` options, and those `given` ones that they say nothing about.
+/// The words of a command line with the `other` options, and with the `given` ones that they do not override.
 ///
 /// # Errors
-/// Names an option that is about both.
+/// The error names an option that applies to both.
 pub(super) fn words(
     subcommand: &Command,
     given: &ArgMatches,
@@ -54,7 +54,7 @@ pub(super) fn words(
     let is_typed =
         |matches: &ArgMatches, id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     if let Some(id) = OF_BOTH.into_iter().find(|id| is_known(other, id) && is_typed(other, id)) {
-        return Err(format!("--versus: --{id} is about both; give it beside --versus"));
+        return Err(format!("--versus: --{id} applies to both; give it outside of --versus"));
     }
     let mut all = vec![OsString::from("hitless"), subcommand.get_name().into()];
     for argument in subcommand.get_arguments() {
@@ -73,7 +73,7 @@ pub(super) fn words(
     Ok(all)
 }
 
-/// clap panics when it is asked for what a command does not have.
+/// clap panics when it is asked for an option that the command does not have.
 fn is_known(matches: &ArgMatches, id: &str) -> bool {
     matches.try_contains_id(id).is_ok()
 }

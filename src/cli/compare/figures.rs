@@ -1,17 +1,17 @@
-//! The figures of two reports, and whether one is better: decided by the spread of the repeated runs.
+//! The figures of two reports. The spread of the repeated runs decides whether a difference is real.
 
 use serde_json::{Map, Value, json};
 
 use super::rank_test::{least_p_value, p_value};
 use crate::load::tuner::row::median;
 
-/// The name of the test, as the JSON says it.
+/// The name of the statistical test in the JSON.
 pub(super) const TEST: &str = "mann-whitney-u";
-/// Figures differ if chance sets them so far apart less often than this. There are a score of figures, of which one in
-/// twenty comparisons would call some figure worse at the customary 5 %.
+/// The significance level. A comparison covers about 20 figures: at the customary 5 %, most comparisons of equal runs
+/// would report a difference.
 pub(super) const ALPHA: f64 = 0.01;
 
-/// A number of a report, and how it is read.
+/// A number of a report and how to read it.
 pub(super) struct Figure {
     pub(super) name: &'static str,
     path: &'static str,
@@ -30,22 +30,22 @@ pub(super) enum Unit {
 /// One figure of both reports.
 pub(super) struct Compared {
     pub(super) figure: &'static Figure,
-    /// The median over the runs of each; `None`: not measured.
+    /// The median over the runs of each report; `None` if it was not measured.
     pub(super) then: Option<f64>,
     pub(super) now: Option<f64>,
-    /// How likely chance alone makes such a difference; `None` if one of them was not measured.
+    /// The probability of such a difference by chance; `None` if one report lacks the figure.
     pub(super) p: Option<f64>,
     pub(super) verdict: Verdict,
 }
 
-/// What a comparison says.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Better,
     Worse,
-    /// The runs of one report lie as far apart as those of both.
+    /// The difference is within the spread of the runs.
     Same,
-    /// Whatever the values are, so few runs cannot tell.
+    /// With so few runs, no difference can be significant.
     TooFewRuns,
     /// Only one of the reports has it.
     Once,
@@ -91,7 +91,7 @@ pub(super) fn runs(report: &Value) -> usize {
     of_runs(report).len()
 }
 
-/// Each of the runs of a report: its repeats, or itself where it has none.
+/// The runs of a report: its repeats, or the report itself if it has none.
 pub(super) fn of_runs(report: &Value) -> Vec<&Value> {
     match report.get("repeats").and_then(Value::as_array) {
         Some(repeats) if !repeats.is_empty() => repeats.iter().collect(),
@@ -130,7 +130,7 @@ fn compared(figure: &'static Figure, then: &[f64], now: &[f64]) -> Compared {
     Compared { figure, then: medians.0, now: medians.1, p, verdict }
 }
 
-/// The fewest runs of each report that can tell.
+/// The number of runs per report from which on a difference can be significant.
 pub(super) fn runs_needed() -> usize {
     (1..).find(|&runs| least_p_value(runs, runs) < ALPHA).unwrap_or(usize::MAX)
 }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn few_runs_cannot_tell_however_far_they_are_apart() {
+    fn few_runs_are_never_significant() {
         assert_eq!(verdict(&[100.0], &[500.0]), Verdict::TooFewRuns);
         assert_eq!(verdict(&[100.0], &BASE.map(|rate| rate * 9.0)), Verdict::TooFewRuns);
         assert_eq!(
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_report_has_is_said_to_be() {
+    fn a_figure_of_only_one_report_is_marked() {
         let (with, without) = (json!({ "longest_gap_us": 7.0 }), json!({}));
         let all = compare(&with, &without);
         assert_eq!((all.len(), all[0].verdict, all[0].p), (1, Verdict::Once, None));

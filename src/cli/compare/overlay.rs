@@ -1,29 +1,29 @@
-//! What of an earlier report is drawn below a present one.
+//! The lines of an earlier report in the background of a plot.
 
 use serde_json::Value;
 
 use crate::load::plot::run::Overlay;
 
-/// The percentiles that a report has, and where they stand.
+/// The percentiles of a report and their quantiles.
 const PERCENTILES: [(&str, f64); 6] =
     [("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99_9", 0.999), ("p99_99", 0.9999)];
 
-/// Reads the course and the percentiles of a report. What it does not have is not drawn.
+/// Reads the timeline and the percentiles of a report. A missing figure is not drawn.
 pub(super) fn of(report: &Value) -> Overlay {
     let number = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_f64);
-    let moments = report.get("timeline").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let course = |path: &str| -> Vec<(f64, Option<f64>)> {
-        let point = |moment: &Value| {
-            let middle = number(moment, "/at_seconds")? + number(moment, "/seconds")? / 2.0;
-            Some((middle, number(moment, path)))
+    let intervals = report.get("timeline").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let series = |path: &str| -> Vec<(f64, Option<f64>)> {
+        let point = |interval: &Value| {
+            let middle = number(interval, "/at_seconds")? + number(interval, "/seconds")? / 2.0;
+            Some((middle, number(interval, path)))
         };
-        moments.iter().filter_map(point).collect()
+        intervals.iter().filter_map(point).collect()
     };
     let answered = number(report, "/commands/answered").unwrap_or(0.0);
     let percentile = |(name, share): (&str, f64)| {
-        // A percentile that so few commands do not have is the longest latency under another name.
-        let is_had = answered * (1.0 - share) >= 1.0;
-        let latency = number(report, &format!("/latency_us/{name}")).filter(|_| is_had)?;
+        // With fewer commands, this percentile is the maximum under another name.
+        let is_reached = answered * (1.0 - share) >= 1.0;
+        let latency = number(report, &format!("/latency_us/{name}")).filter(|_| is_reached)?;
         Some((share, Some(latency)))
     };
     let mut percentiles: Vec<(f64, Option<f64>)> = PERCENTILES.into_iter().filter_map(percentile).collect();
@@ -32,8 +32,8 @@ pub(super) fn of(report: &Value) -> Overlay {
     }
     Overlay {
         seconds: number(report, "/elapsed_seconds").unwrap_or(0.0),
-        throughput: course("/throughput_per_second"),
-        p99: course("/latency_us/p99"),
+        throughput: series("/throughput_per_second"),
+        p99: series("/latency_us/p99"),
         percentiles,
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     use crate::load::plot::{Format, Size};
 
     #[test]
-    fn the_course_and_the_percentiles_are_read() {
+    fn the_timeline_and_the_percentiles_are_read() {
         let report = json!({
             "elapsed_seconds": 2.5,
             "commands": { "answered": 1000 },

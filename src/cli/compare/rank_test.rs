@@ -1,12 +1,12 @@
-//! Whether two groups of runs differ: the Mann-Whitney U test, exact and two-sided, also where values are equal.
+//! The Mann-Whitney U test, which tells whether two groups of runs differ: exact, two-sided, also with equal values.
 //!
-//! It asks how often shuffling all values into two groups of these sizes would set them as far apart. It assumes nothing
-//! about how the values are distributed, which of latencies is not known.
+//! The p value is the share of all divisions of the values into two groups of these sizes that lie at least as far
+//! apart. The test assumes no distribution, because that of latencies is unknown.
 
-/// Most values of one group that are looked at: the work grows with the fourth power of it.
+/// The largest number of values per group. The cost grows with its fourth power.
 pub(super) const GROUP_MAX: usize = 30;
 
-/// How likely it is that two groups lie at least this far apart by chance. `None` if one of them is empty.
+/// The probability that two groups lie at least this far apart by chance; `None` if one of them is empty.
 pub(super) fn p_value(one: &[f64], other: &[f64]) -> Option<f64> {
     let (one, other) = (first(one), first(other));
     if one.is_empty() || other.is_empty() {
@@ -21,10 +21,10 @@ pub(super) fn p_value(one: &[f64], other: &[f64]) -> Option<f64> {
     Some((2.0 * below.min(above) / all).min(1.0))
 }
 
-/// The least that groups of these sizes can give: that of groups that do not overlap.
+/// The smallest p value of groups of these sizes: that of groups without overlap.
 pub(super) fn least_p_value(one: usize, other: usize) -> f64 {
     let (one, other) = (one.min(GROUP_MAX), other.min(GROUP_MAX));
-    // One of so many ways to choose the first group, and the same from the other side.
+    // One of `ways` choices of the first group, and its mirror image.
     let ways = (1..=one).fold(1.0, |ways, n| ways * (other + n) as f64 / n as f64);
     (2.0 / ways).min(1.0)
 }
@@ -33,7 +33,7 @@ fn first(group: &[f64]) -> &[f64] {
     group.get(..GROUP_MAX).unwrap_or(group)
 }
 
-/// Twice the rank of each value. Equal values share the mean of their ranks, which twice is whole.
+/// Twice the rank of each value. Equal values share the mean of their ranks, of which the double is a whole number.
 fn doubled_ranks(values: &[f64]) -> Vec<usize> {
     let rank = |value: &f64| {
         let below = values.iter().filter(|other| other.total_cmp(value).is_lt()).count();
@@ -43,7 +43,7 @@ fn doubled_ranks(values: &[f64]) -> Vec<usize> {
     values.iter().map(rank).collect()
 }
 
-/// In how many ways so many of the ranks add up to each sum.
+/// For each sum, the number of ways in which `chosen` of the ranks add up to it.
 fn ways_to_sum(ranks: &[usize], chosen: usize) -> Vec<f64> {
     let most: usize = ranks.iter().sum();
     let mut ways = vec![vec![0.0; most + 1]; chosen + 1];

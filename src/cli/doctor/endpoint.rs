@@ -1,4 +1,4 @@
-//! What is looked at of an endpoint, step by step, as far as one gets.
+//! The checks of an endpoint, in order, until one of them rules out the rest.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -11,12 +11,12 @@ use crate::cli::{remedy, stop};
 use crate::shard::machine::{Finding, Level};
 use crate::{Client, Config, Error, ErrorKind, Maintenance, ResolvedConfig, Result};
 
-/// Where the machine is the problem already.
+/// The finding for an endpoint that is not checked because the machine failed.
 pub(super) fn not_asked() -> Finding {
-    Finding::warn("connect", "not tried", "mend the machine first")
+    Finding::warn("connect", "not tried", "fix the machine first")
 }
 
-/// Looks at it, and stops where it makes no sense to go on.
+/// Runs the checks until one of them rules out the rest.
 pub(super) fn examine(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool) -> Vec<Finding> {
     let mut findings = Vec::new();
     match reach(effective, &mut findings) {
@@ -31,7 +31,7 @@ pub(super) fn examine(config: &Config, effective: &ResolvedConfig, stop: &Atomic
     findings
 }
 
-/// The name, and the socket, without anything that is said on it.
+/// Resolves the name and connects, without sending anything.
 fn reach(effective: &ResolvedConfig, findings: &mut Vec<Finding>) -> std::result::Result<Finding, Finding> {
     let (endpoint, timeout) = (effective.endpoint(), effective.connect_timeout());
     if let Some(path) = endpoint.path() {
@@ -60,7 +60,7 @@ fn reach(effective: &ResolvedConfig, findings: &mut Vec<Finding>) -> std::result
                     return Ok(Finding::ok("connect", found));
                 }
                 let remedy =
-                    format!("each connection is slower by the addresses before it: {}", texts(&refused));
+                    format!("every connection first waits for the addresses that failed: {}", texts(&refused));
                 return Ok(Finding::warn("connect", found, remedy));
             }
             Err(error) => refused.push((*address, error)),
@@ -90,21 +90,17 @@ fn advice(error: &io::Error) -> &'static str {
             "no server listens there: check the port, and whether the server runs"
         }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            "no answer came: check the address, and firewalls on the path"
+            "no answer arrived: check the address, and firewalls on the path"
         }
-        io::ErrorKind::PermissionDenied => "this user may not: check the permissions of the socket",
-        io::ErrorKind::NotFound => "there is no such socket: check the path, and whether the server runs",
-        _ => "check the address, and the network on the way",
+        io::ErrorKind::PermissionDenied => "permission denied: check the permissions of the socket",
+        io::ErrorKind::NotFound => "no such socket: check the path, and whether the server runs",
+        _ => "check the address and the network",
     }
 }
 
-/// A handshake, a PING and a question, with whatever maintenance mode; whether it makes sense to go on.
-fn log_in(
-    config: &Config,
-    effective: &ResolvedConfig,
-    stop: &AtomicBool,
-    findings: &mut Vec<Finding>,
-) -> bool {
+/// Logs in, sends a PING and asks for the topology, without maintenance notifications. Returns whether the next check
+/// makes sense.
+fn log_in(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, findings: &mut Vec<Finding>) -> bool {
     let is_tls = setting(effective, "tls") != "(none)";
     match session(config.clone().maintenance(Maintenance::disabled()), effective, stop) {
         None => {
@@ -126,39 +122,39 @@ fn log_in(
     }
 }
 
-/// Why there is no connection that can be used.
+/// The finding for a failed connection.
 fn unused(error: &Error, is_tls: bool) -> Finding {
     let (problem, remedy) = remedy::parts(error);
     let (check, otherwise) = match error.kind() {
         ErrorKind::Auth => ("login", "check the user and the password"),
-        ErrorKind::Machine => ("login", "see this machine, above"),
+        ErrorKind::Machine => ("login", "see the findings about this machine above"),
         ErrorKind::Tls => ("TLS", "check that the port speaks TLS"),
-        _ if is_tls => ("TLS", "check that the port speaks TLS, and whom its certificate is for and from"),
-        _ => ("login", "check that it is a Redis, and whether the port speaks TLS (rediss://)"),
+        _ if is_tls => ("TLS", "check that the port speaks TLS, and the name and the issuer of its certificate"),
+        _ => ("login", "check that the server is a Redis, and whether its port speaks TLS (rediss://)"),
     };
     Finding::fail(check, problem, remedy.unwrap_or(otherwise))
 }
 
-/// Whether one server has all the keys.
+/// Whether the server holds all keys.
 fn keys(topology: &Topology) -> Finding {
     const CHECK: &str = "keys";
     match (topology.misfit(), topology) {
         (Some(misfit), _) => Finding::fail(CHECK, misfit.problem, misfit.remedy),
         (None, Topology::Replica) => {
-            let remedy = "commands that write are refused: give the --url of its primary, or only read";
+            let remedy = "it rejects writes: give the --url of its primary, or send only reads";
             Finding::warn(CHECK, "the server is a replica", remedy)
         }
-        (None, Topology::Unknown) => Finding::ok(CHECK, "the server does not say whether it has all of them"),
-        (None, _) => Finding::ok(CHECK, "the server has all of them"),
+        (None, Topology::Unknown) => Finding::ok(CHECK, "the server does not tell whether it holds all keys"),
+        (None, _) => Finding::ok(CHECK, "the server holds all keys"),
     }
 }
 
-/// RESP3 and maintenance notifications: by insisting on both.
+/// Checks RESP3 and maintenance notifications with a connection that requires both.
 fn maintenance(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, findings: &mut Vec<Finding>) {
     const CHECK: &str = "maintenance";
     let mode = setting(effective, "maintenance.mode");
     if mode == "disabled" {
-        return findings.push(Finding::ok(CHECK, "switched off by the URL: not asked"));
+        return findings.push(Finding::ok(CHECK, "disabled by the URL: not asked"));
     }
     if effective.endpoint().path().is_some() {
         return findings.push(Finding::ok(CHECK, "a unix socket has no other address to move to: not asked"));
@@ -180,20 +176,20 @@ fn maintenance(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, f
         ErrorKind::Resp3NotNegotiated => findings.push(missing(
             "protocol",
             "the server speaks RESP2 only".to_owned(),
-            "RESP3 is spoken since Redis 6; without it there are no maintenance notifications",
+            "use Redis 6 or later: maintenance notifications need RESP3",
         )),
-        // Most servers offer none, and nothing is wrong with them.
+        // Most servers offer none, which is no fault.
         ErrorKind::MaintRefused if mode != "enabled" => {
-            let found = "notifications are not offered, as by every Redis but Redis Enterprise and Redis Cloud; \
-                         connections that are lost are made again";
+            let found = "notifications are not offered; only Redis Enterprise and Redis Cloud offer them. The client \
+                         replaces lost connections";
             findings.extend([spoken(), Finding::ok(CHECK, found)]);
         }
         ErrorKind::MaintRefused => findings.extend([
             spoken(),
             missing(
                 CHECK,
-                "notifications are not offered, and the URL insists on them".to_owned(),
-                "switch them on for the database, if it is one of Redis Enterprise or Redis Cloud; or leave out \
+                "notifications are not offered, and the URL requires them".to_owned(),
+                "enable them for the database, if it is one of Redis Enterprise or Redis Cloud; or leave out \
                  maint=enabled",
             ),
         ]),
@@ -201,7 +197,7 @@ fn maintenance(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, f
             spoken(),
             missing(CHECK, error.problem(), "allow the user to ask: ACL SETUSER … +client|maint_notifications"),
         ]),
-        _ => findings.push(missing(CHECK, error.to_string(), "try again: it worked without a moment ago")),
+        _ => findings.push(missing(CHECK, error.to_string(), "try again: a connection without notifications worked a moment ago")),
     }
 }
 
@@ -209,13 +205,8 @@ fn interrupted(check: &'static str) -> Finding {
     Finding::fail(check, "interrupted", "run it again")
 }
 
-/// Connects once, and says how long a PING takes and what kind of server it is; `None` if the user does not want to
-/// wait for it.
-fn session(
-    config: Config,
-    effective: &ResolvedConfig,
-    stop: &AtomicBool,
-) -> Option<Result<(Duration, Topology)>> {
+/// Connects once and returns the time of a PING and the kind of the server; `None` if the user interrupts it.
+fn session(config: Config, effective: &ResolvedConfig, stop: &AtomicBool) -> Option<Result<(Duration, Topology)>> {
     let client = match Client::start(config.shards(1).connections_per_shard(1)) {
         Ok(client) => client,
         Err(error) => return Some(Err(error)),
@@ -228,7 +219,7 @@ fn session(
         Ok((begin.elapsed(), Topology::ask(&client).await))
     };
     let result = stop::unless(stop, talk);
-    // What was asked is answered; how the connection closes changes nothing about it.
+    // The answers are complete. The way in which the connection closes does not change them.
     let _ = futures_lite::future::block_on(client.shutdown(SLACK));
     result
 }
@@ -238,5 +229,5 @@ fn setting(effective: &ResolvedConfig, name: &str) -> String {
     fields.find(|(field, _)| *field == name).map(|(_, value)| value).unwrap_or_default()
 }
 
-/// What the error of the last attempt to connect needs to arrive, and a connection to close.
+/// Extra time in which the error of the last attempt to connect arrives, and in which a connection closes.
 const SLACK: Duration = Duration::from_millis(200);

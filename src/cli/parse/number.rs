@@ -1,4 +1,4 @@
-//! Whole numbers as they are typed: `1000`, `1_000`, `1k`, `1.5k`, `1e4`. A comma parts a list, never thousands.
+//! Whole numbers as users type them: `1000`, `1_000`, `1k`, `1.5k`, `1e4`. A comma separates a list, never thousands.
 
 /// A whole number between `least` and `most`.
 pub(in crate::cli) fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
@@ -10,12 +10,12 @@ pub(in crate::cli) fn number(text: &str, least: u64, most: u64) -> Result<u64, S
     }
 }
 
-/// Several numbers where one is taken.
+/// Whether the text is a list of numbers.
 fn is_list(text: &str) -> bool {
     text.contains(',') && text.split(',').all(|part| whole(part.trim()).is_some())
 }
 
-/// The number, if what is written is one and has no fraction left.
+/// The number, if the text is one that is whole with its unit and exponent.
 fn whole(text: &str) -> Option<u64> {
     let (number, unit) = match text.char_indices().next_back()? {
         (end, 'k' | 'K') => (text.get(..end)?, 3),
@@ -43,14 +43,14 @@ fn whole(text: &str) -> Option<u64> {
     }
 }
 
-/// Digits, which `_` may part.
+/// Digits, with `_` as an optional separator.
 fn digits(text: &str) -> Option<String> {
     let are_digits = text.chars().all(|c| c.is_ascii_digit() || c == '_');
     let are_parted = !text.starts_with('_') && !text.ends_with('_');
     (!text.is_empty() && are_digits && are_parted).then(|| text.replace('_', ""))
 }
 
-const ONE_NUMBER: &str = "it takes one number; hitless tune sweeps lists, of --shards, --connections and --tasks (a \
+const ONE_NUMBER: &str = "it takes one number; hitless tune sweeps lists of --shards, --connections and --tasks (a \
                           thousand is 1000, 1_000, 1k or 1e3)";
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_in_range_is_refused() {
+    fn other_texts_are_rejected() {
         assert_eq!(number("0", 1, 9), Err("allowed: a whole number from 1 to 9".into()));
         for text in [
             "",

@@ -1,4 +1,4 @@
-//! What an option names as the place of a report: checked before the run, written once at its end.
+//! The file or stream of a report: checked before the run, written once at its end.
 //!
 //! A regular file is replaced in one step: the report goes to a temporary file beside it, which then takes its name.
 //! A run that fails half way leaves the earlier report as it was. The temporary file exists only while the finished
@@ -29,7 +29,7 @@ pub(super) struct Regular {
 }
 
 impl Destination {
-    /// Finds out whether a report can be written there. No existing file changes, and no file appears.
+    /// Checks whether a report can be written there, without changing or creating a file.
     ///
     /// # Errors
     /// The system's reason why it cannot be written.
@@ -66,7 +66,7 @@ impl Destination {
         }
     }
 
-    /// Writes the report, whole or not at all where the system permits that.
+    /// Writes the report, atomically if the system permits it.
     ///
     /// # Errors
     /// The system's reason.
@@ -90,10 +90,11 @@ impl Regular {
         self.overwrite(content)
     }
 
-    /// The report in a temporary file that can take the place of the present one; `None` if none can without a loss.
+    /// The report in a temporary file that can replace the present file; `None` if a replacement would lose
+    /// something.
     fn stage(&self, content: &[u8]) -> io::Result<Option<NamedTempFile>> {
         let present = fs::metadata(&self.path).ok();
-        // Other names of the file would keep the earlier report; a pipe would lose its reader.
+        // Hard links would keep the earlier report; a pipe would lose its reader.
         if present.as_ref().is_some_and(|present| !present.is_file() || present.nlink() > 1) {
             return Ok(None);
         }
@@ -160,9 +161,9 @@ fn without_path(error: io::Error) -> io::Error {
     }
 }
 
-/// As the system itself gives them; the process's umask takes from it.
+/// The mode of new files, from which the umask takes away.
 const MODE_OF_NEW_FILES: u32 = 0o666;
-/// As many as Linux follows.
+/// Linux follows as many links.
 const LINKS_MAX: usize = 40;
 
 #[cfg(test)]

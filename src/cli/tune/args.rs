@@ -37,16 +37,16 @@ pub(in crate::cli) struct TuneArgs {
     output: OutputArgs,
 }
 
-/// What is swept: all combinations are.
+/// The swept settings. Every combination is measured.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sweep")]
 pub(super) struct SweepArgs {
-    /// Executors to try, each a thread of its own, e.g. 1,2,4 [default: 1, 2, 4 and so on, up to one per core that
-    /// this process may use, within the CPU limit of its control group; one core is left to the endpoints in this process
-    /// if there are two or more]
+    /// Executors to try, one thread each, e.g. 1,2,4 [default: 1, 2, 4 and so on, up to one per core that this
+    /// process may use, within the CPU limit of its control group; with two or more cores, one is left to the
+    /// endpoints in this process]
     #[arg(long, value_name = "LIST", value_parser = |s: &str| counts(s, SHARDS_MAX))]
     pub(super) shards: Option<Counts>,
-    /// The cores that executors are pinned to, one each, e.g. 1,3-5; fewer shards take the first of them
+    /// The cores that executors are pinned to, one each, e.g. 1,3-5; fewer shards use the first ones
     #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(Cores))]
     cores: Option<Cores>,
     /// Connections per shard to try
@@ -57,77 +57,79 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "LIST", default_value = "8,16,32,64,128,256,512,1024")]
     #[arg(value_parser = |s: &str| counts(s, TASKS_MAX as u64))]
     pub(super) tasks: Counts,
-    /// Where the callers live: on the shards, or on other threads that call through Client
-    #[arg(long, value_name = "DOOR", default_value = "shard")]
+    /// Where the callers run: on the shards, or on other threads that call through Client
+    #[arg(long, value_name = "WHERE", default_value = "shard")]
     via: ViaArg,
     /// Whether the client asks for maintenance notifications [default: auto, or what the URL says]
     #[arg(long, value_name = "MODE")]
     maint: Option<MaintArg>,
 }
 
-/// How it is measured, and what is wanted.
+/// The measurement, and the objective.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tuning")]
 pub(super) struct TuningArgs {
-    /// How long each setting is measured in each round, after a warm-up of a fifth of it (a second at most) that does
-    /// not count
+    /// How long each setting is measured in each round, after an unmeasured warm-up of a fifth of it, at most a
+    /// second
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = step)]
     pub(super) step: Duration,
-    /// How often: every round visits all settings, in an order of its own, and the median counts
+    /// Number of rounds; each one visits all settings in random order, so that background load affects all settings
+    /// equally, and the median counts
     #[arg(long, value_name = "N", default_value = "3", value_parser = |s: &str| parse::number(s, 1, 100))]
     pub(super) rounds: u64,
-    /// Every setting takes part in every round [default: a scouting round, of a third of the time, leaves out those
-    /// that are far below the best]
+    /// Measure every setting in every round [default: a scouting round of a third of the time excludes settings that
+    /// are far below the best]
     #[arg(long)]
     pub(super) all_rounds: bool,
-    /// What must hold, e.g. p99=2ms or p99=2ms,p99.9=10ms: the most throughput that meets it is wanted
+    /// Latency objective, e.g. p99=2ms or p99=2ms,p99.9=10ms; recommend the setting with the highest throughput that
+    /// meets it
     #[arg(long, value_name = "QUANTILE=DURATION,…", value_parser = objective)]
     pub(super) slo: Option<Objective>,
     /// With --slo: search the largest rate that meets it at the recommended setting, in an open loop, whose
-    /// percentiles hide no stall
+    /// percentiles include every stall
     #[arg(long, requires = "slo")]
     pub(super) find_rate: bool,
-    /// Within which share of the best throughput a smaller setting is as good; the noise of the rounds comes on top
+    /// A smaller setting within this share of the best throughput is as good; the noise of the rounds is added to it
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub(super) tolerance: f64,
-    /// Do not measure what a handoff of all connections costs at the recommended setting
+    /// Do not measure the cost of a handoff of all connections at the recommended setting
     #[arg(long)]
     pub(super) no_handoff: bool,
 }
 
-/// What every step sends. The options of `bench` that say how long and how fast are not for a sweep.
+/// The load of every step. The options of `bench` for time and rate do not apply to a sweep.
 #[derive(Debug)]
 struct SweptLoad(LoadArgs);
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputArgs {
-    /// Write all samples and the recommendation as JSON to this file; with - to standard output, instead of the text
+    /// Write all samples and the recommendation as JSON to this file; - writes them to standard output, in place of
+    /// the text
     #[arg(long, value_name = "FILE|-")]
     pub(super) json: Option<String>,
-    /// Draw throughput and latency against the number of callers, a line for each number of connections; may be given
-    /// often
+    /// Draw throughput and latency against the swept settings; repeatable
     #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = plot_file)]
     pub(super) plot: Vec<(String, Format)>,
     /// The size of the picture in pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1200x800", value_parser = plot_size)]
     pub(super) plot_size: Size,
-    /// No progress; and with --json no text either
+    /// Show no progress; with --json, no text either
     #[arg(long)]
     pub(super) quiet: bool,
 }
 
-/// Options of `bench` that make no sense here, and what to do instead.
+/// Options of `bench` that do not apply to a sweep, and the alternative.
 const NOT_HERE: [(&str, &str); 6] = [
-    ("warm_up", "each step has a warm-up of its own, as --step says"),
-    ("duration", "--step says how long each setting is measured"),
-    ("requests", "--step says how long each setting is measured"),
+    ("warm_up", "each step has its own warm-up, see --step"),
+    ("duration", "--step sets how long each setting is measured"),
+    ("requests", "--step sets how long each setting is measured"),
     ("rate", "settings are compared in a closed loop; --slo with --find-rate searches the largest rate"),
     ("arrivals", "settings are compared in a closed loop; the rates of --find-rate arrive evenly"),
-    ("verify", "checking every reply costs time that would be measured; hitless bench --verify checks"),
+    ("verify", "checking every reply would distort the measurement; use hitless bench --verify"),
 ];
 
-/// What is saturated, and which setting is best, is said of one server.
+/// A sweep finds the best setting, and the bottleneck, of one server.
 fn one_server(argument: Arg) -> Arg {
     match argument.get_long() {
         Some("url") => argument.action(ArgAction::Set).help(ONE_SERVER),
@@ -135,7 +137,7 @@ fn one_server(argument: Arg) -> Arg {
     }
 }
 
-const ONE_SERVER: &str = "Where to send the load, which is one server: redis://[user:password@]host[:port][/database]\
+const ONE_SERVER: &str = "Where to send the load, to one server: redis://[user:password@]host[:port][/database]\
                           [?option=value], rediss:// with TLS, or unix:///path [default: endpoints in this process]";
 
 impl Args for SweptLoad {
@@ -160,7 +162,7 @@ impl FromArgMatches for SweptLoad {
         match NOT_HERE.iter().find(|(name, _)| is_said(name)) {
             Some((name, instead)) => {
                 let name = name.replace('_', "-");
-                let message = format!("--{name} is not for a sweep: {instead}\n");
+                let message = format!("--{name} does not apply to a sweep: {instead}\n");
                 Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
             }
             None => LoadArgs::from_arg_matches(matches).map(SweptLoad),
@@ -177,7 +179,7 @@ impl TuneArgs {
         self.output.quiet
     }
 
-    /// What `bench` would be told to measure the largest setting, and what only this command knows.
+    /// The options of `bench` for the largest setting, and the options of the sweep alone.
     pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs, OutputArgs), Failure> {
         let TuneArgs { endpoint, tls, mut sweep, tuning, load, keys, output } = self;
         let mut bench = BenchArgs::unsaid().map_err(|error| Failure::Failed(error.into()))?;
@@ -186,7 +188,7 @@ impl TuneArgs {
             && most > cores.len()
         {
             return Err(Failure::Usage(format!(
-                "--shards: {most} is more than the {} of --cores, which executors are pinned to, one each",
+                "--shards: {most} shards need {most} cores, and --cores has {}; give more cores or fewer shards",
                 cores.len()
             )));
         }
@@ -239,7 +241,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 fn objective(text: &str) -> Result<Objective, String> {
     let limit = |part: &str| {
-        let (name, limit) = part.split_once('=').ok_or("there is no '='")?;
+        let (name, limit) = part.split_once('=').ok_or("'=' is missing")?;
         let quantile: Quantile = name.trim().parse()?;
         let limit = parse::duration(limit.trim()).map_err(|why| format!("'{}': {why}", limit.trim()))?;
         Ok((quantile, limit))
@@ -251,7 +253,7 @@ fn objective(text: &str) -> Result<Objective, String> {
         .enumerate()
         .find(|(place, (quantile, _))| limits.iter().take(*place).any(|(other, _)| other == quantile));
     match twice {
-        Some((_, (quantile, _))) => Err(format!("{quantile} is there twice")),
+        Some((_, (quantile, _))) => Err(format!("{quantile} is given twice")),
         None => Ok(Objective(limits)),
     }
 }
@@ -260,19 +262,19 @@ const EXAMPLES: &str = "\
 Examples:
   hitless tune --url redis://127.0.0.1:6379
       Sweeps shards, connections and tasks in about two minutes for each number of shards, and
-      recommends the smallest setting that gets within 5% of the best throughput.
+      recommends the smallest setting that reaches within 5% of the best throughput.
   hitless tune --url redis://127.0.0.1:6379 --slo p99=2ms,p99.9=10ms --find-rate
-      The most throughput whose percentiles stay within these, and the largest rate of an open
-      loop that does.
+      The highest throughput that meets this objective, and the largest rate of an open loop
+      that meets it.
   hitless tune --connections 1,2,4 --tasks 16,64,256 --step 1s --rounds 5 --json tune.json
       A quicker sweep of endpoints in this process, with all samples kept.
   hitless tune --url redis://127.0.0.1:6379 --command 'LPUSH {key} {value}' --value-size 4KiB
-      The load is what hitless bench takes: keys, values, mixes, pipelines.
+      The load takes the options of hitless bench: keys, values, mixes, pipelines.
 
 Exit codes:
-  0 all well · 1 nothing meets --slo, or nothing answers, or a handoff at the recommended setting
-  lost something · 2 usage ·
-  3 could not reach the endpoint, or it is no server for this load, or this machine cannot run
+  0 all well · 1 no setting meets --slo, none was answered, or a handoff at the recommended setting
+  lost commands · 2 usage ·
+  3 cannot reach the endpoint, the server cannot take this load, or this machine cannot run
   io_uring · 130 interrupted (143 by SIGTERM), and all well until then";
 
 #[cfg(test)]
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_setting_is_what_bench_would_be_told() {
+    fn bench_gets_the_largest_setting() {
         let args = parsed(&["--shards", "2,1", "--connections", "8,1", "--tasks", "5", "--seed", "3"]);
         let (bench, sweep, tuning, _) = args.expect("options").split().expect("sense");
         assert_eq!((bench.client.shards, bench.client.connections), (Some(2), Some(8)));
@@ -313,18 +315,18 @@ mod tests {
             (&["--shards", "x"], &["--shards", "from 1 to 1024"]),
             (&["--step", "1ms"], &["--step", "10ms to 1h"]),
             (&["--rounds", "0"], &["--rounds", "1 to 100"]),
-            (&["--slo", "p99"], &["--slo", "no '='", "p99=2ms"]),
+            (&["--slo", "p99"], &["--slo", "'=' is missing", "p99=2ms"]),
             (&["--slo", "p95=1ms"], &["--slo", "'p95' is none of", "p99.9"]),
             (&["--slo", "p99=2"], &["--slo", "with a unit"]),
-            (&["--slo", "p99=2ms,p99=3ms"], &["--slo", "p99 is there twice"]),
+            (&["--slo", "p99=2ms,p99=3ms"], &["--slo", "p99 is given twice"]),
             (&["--find-rate"], &["--slo"]),
             (&["--tolerance", "60%"], &["--tolerance", "0% to 50%"]),
-            (&["--duration", "5s"], &["--duration is not for a sweep", "--step"]),
-            (&["--warm-up", "5s"], &["--warm-up is not for a sweep", "--step"]),
-            (&["--arrivals", "poisson"], &["--arrivals is not for a sweep", "evenly"]),
+            (&["--duration", "5s"], &["--duration does not apply to a sweep", "--step"]),
+            (&["--warm-up", "5s"], &["--warm-up does not apply to a sweep", "--step"]),
+            (&["--arrivals", "poisson"], &["--arrivals does not apply to a sweep", "evenly"]),
             (&["--url", "redis://a", "--url", "redis://b"], &["--url", "multiple times"]),
-            (&["--rate", "5"], &["--rate is not for a sweep", "--find-rate"]),
-            (&["--verify"], &["--verify is not for a sweep", "hitless bench"]),
+            (&["--rate", "5"], &["--rate does not apply to a sweep", "--find-rate"]),
+            (&["--verify"], &["--verify does not apply to a sweep", "hitless bench"]),
             (&["--via", "pigeon"], &["--via", "shard, client"]),
             (&["--ratio", "0:0"], &["--ratio", "not both 0"]),
             (&["--plot", "x.pdf"], &["--plot", ".svg or .png"]),
@@ -337,7 +339,7 @@ mod tests {
         }
         let crowded = parsed(&["--shards", "3", "--cores", "0,1"]).expect("options").split();
         assert!(
-            matches!(crowded, Err(Failure::Usage(why)) if why.contains("3 is more than the 2 of --cores"))
+            matches!(crowded, Err(Failure::Usage(why)) if why.contains("3 shards need 3 cores, and --cores has 2"))
         );
     }
 }

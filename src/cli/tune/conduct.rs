@@ -1,5 +1,4 @@
-//! Takes the steps of a sweep, round after round, and what follows at the recommended setting: the largest rate, and a
-//! handoff.
+//! Runs the steps of a sweep, round by round, then the rate search and a handoff at the recommended setting.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,18 +22,18 @@ use crate::load::tuner::sweep::{Grid, hopeful, order};
 use crate::load::{LoadError, Report};
 use crate::rehearsal::{Endpoints, EndpointsConfig};
 
-/// Which part of a step a scouting step is.
+/// A scouting step takes this part of a step.
 const SCOUT_PART: u32 = 3;
 /// A handoff is measured for at least this long: the grace that is announced is not shorter than a second.
 const HANDOFF_LENGTH_MIN: Duration = Duration::from_secs(2);
-/// A rate is reached if so much of it was.
+/// A rate counts as reached from this share of it on.
 const REACHED: f64 = 0.98;
 
-/// Everything that a sweep found out.
+/// The result of a sweep.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) rows: Vec<Row>,
-    /// Whole rounds that were finished.
+    /// The number of complete rounds.
     pub(super) rounds: usize,
     pub(super) interrupted: bool,
     pub(super) recommendation: Option<Recommendation>,
@@ -44,7 +43,7 @@ pub(super) struct Outcome {
     pub(super) elapsed: Duration,
 }
 
-/// The largest rate that meets the objective, and how often one was tried.
+/// The largest rate that meets the objective, and all rates that were tried.
 #[derive(Debug)]
 pub(super) struct RateFound {
     pub(super) largest: Option<u64>,
@@ -59,19 +58,20 @@ pub(super) struct Probe {
     pub(super) report: Report,
 }
 
-/// What became of measuring a handoff.
+/// The result of measuring a handoff.
 #[derive(Debug)]
 pub(super) enum Handoff {
-    /// Nobody wanted it, or there was nothing to do it at.
+    /// It was not requested, or there is no recommended setting.
     Unwanted,
-    /// It could not be, for this reason.
+    /// It failed for this reason.
     Failed(String),
-    /// `proxied`: in front of a server that cannot be told to move, so that all latencies include the proxy's.
+    /// `proxied`: through a proxy in front of a server that does not move on command; all latencies include the
+    /// proxy.
     Measured { proxied: bool, effect: Box<HandoffEffect> },
 }
 
 impl Outcome {
-    /// Whether there is a recommendation, and nothing was lost in a handoff there.
+    /// Whether there is a recommendation, and the handoff at it lost no command.
     pub(super) fn is_well(&self) -> bool {
         let is_lost = |effect: &HandoffEffect| !effect.moved.is_clean() || !effect.steady.problems.is_empty();
         let has_lost = matches!(&self.handoff, Handoff::Measured { effect, .. } if is_lost(effect));
@@ -80,7 +80,7 @@ impl Outcome {
     }
 }
 
-/// Whether a step ended because the user did not want to wait.
+/// Why a sweep ended early.
 enum Halted {
     Stopped,
     Failed(Failure),
@@ -118,7 +118,7 @@ impl<'a> Conductor<'a> {
         Ok(Conductor { bench, resolved, tuning, rows, is_in, follows: args.follows(), lines })
     }
 
-    /// Does all of it. `begin`: when the command began.
+    /// Runs the sweep and what follows it. `begin` is the start of the command.
     pub(super) fn conduct(mut self, begin: Instant) -> Result<Outcome, Failure> {
         let (rounds, halted) = self.sweep();
         let interrupted = match halted {
@@ -157,7 +157,7 @@ impl<'a> Conductor<'a> {
         self.bench.stop.load(Ordering::Relaxed)
     }
 
-    /// All rounds, the scouting one first, if it could spare anything.
+    /// Runs all rounds, after a scouting round if that may exclude settings.
     fn sweep(&mut self) -> (usize, Option<Halted>) {
         let scouts = !self.tuning.all_rounds && self.rows.len() > 1;
         let rounds = usize::try_from(self.tuning.rounds).unwrap_or(usize::MAX);
@@ -197,8 +197,8 @@ impl<'a> Conductor<'a> {
         Ok(())
     }
 
-    /// Only the first step tells whether the endpoint is there; if a later one cannot be taken, that is what was found
-    /// out about its setting.
+    /// Measures one step. If the first one fails, the endpoint is not usable; a later failure is a result of its
+    /// setting.
     fn step(&self, setting: Setting, round: usize, length: Duration) -> Result<Sample, Halted> {
         let is_first = !self.rows.iter().any(Row::is_measured);
         if self.is_stopped() {
@@ -218,7 +218,7 @@ impl<'a> Conductor<'a> {
             }
             Err(Failed::Load(error)) if is_first => Err(Halted::Failed(Failure::Failed(error.into()))),
             Err(failed) => {
-                tracing::warn!(%setting, ?failed, "a step could not be taken");
+                tracing::warn!(%setting, ?failed, "a step failed");
                 let kind = if matches!(failed, Failed::Unreachable(_)) { "connect" } else { "client" };
                 let errors = [(kind, 1)].into();
                 Ok(Sample { round, failed: 1, errors, ..Sample::default() })
@@ -226,7 +226,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// `None` if the user does not want to wait for it, or nothing can be tried.
+    /// `None` if the user interrupts it, or no rate can be tried.
     fn find_rate(&mut self, row: &Row) -> Option<RateFound> {
         let objective = self.tuning.slo.as_ref()?;
         let mut search = RateSearch::new(row.throughput());
@@ -263,7 +263,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// In front of the server, two endpoints in this process of which the first moves to the second.
+    /// Measures the move between two endpoints in this process that are proxies of the server.
     fn proxied_handoff(&self, setting: Setting, length: Duration) -> Result<HandoffEffect, String> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let upstream = Some(upstream_of(&self.resolved.effective)?);

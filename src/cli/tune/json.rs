@@ -1,4 +1,5 @@
-//! The report of a sweep as JSON, version 1: every sample, and what was decided. What was not measured is absent.
+//! The report of a sweep as JSON, version 1: every sample and the recommendation. Figures that were not measured are
+//! absent.
 
 use std::time::Duration;
 
@@ -45,12 +46,12 @@ fn seconds(time: Duration) -> Value {
     ((time.as_secs_f64() * 1e3).round() / 1e3).into()
 }
 
-/// Everything serializes: it is made of numbers and names.
+/// Serialization cannot fail: the values are numbers and names.
 fn value(what: impl serde::Serialize) -> Value {
     serde_json::to_value(what).unwrap_or(Value::Null)
 }
 
-/// As `bench` tells it, with lists where something was swept.
+/// The configuration as `bench` reports it, with lists for the swept settings.
 fn swept_config(told: &Told<'_>) -> Value {
     let resolved = told.resolved;
     let mut all = config(&resolved.endpoint, &resolved.workload, &[], &resolved.effective);
@@ -82,7 +83,7 @@ fn setting(row: &Row) -> Value {
     Value::Object(all)
 }
 
-/// A setting and the medians of it.
+/// A setting and its medians.
 fn numbers(row: &Row) -> Map<String, Value> {
     let mut all = match value(row.setting) {
         Value::Object(all) => all,

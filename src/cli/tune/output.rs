@@ -1,4 +1,4 @@
-//! Where the report of a sweep goes.
+//! The destinations of a sweep's report.
 
 use std::io::{self, Write};
 
@@ -15,12 +15,12 @@ pub(super) struct Output {
     json: Option<Sink>,
     plots: Vec<(Sink, Format)>,
     plot_size: Size,
-    /// `None`: nowhere.
+    /// `None` if no text is wanted.
     text: Option<Box<dyn Write>>,
 }
 
 impl Output {
-    /// Opens everything, before the sweep.
+    /// Opens all destinations before the sweep.
     pub(super) fn new(args: &OutputArgs) -> Result<Output, Failure> {
         let json = sink::open("--json", args.json.as_deref())?;
         let plot = |(path, format): &(String, Format)| Ok((sink::file("--plot", path)?, *format));
@@ -32,7 +32,7 @@ impl Output {
         Ok(Output { json, plots, plot_size: args.plot_size, text: (!is_silent).then_some(text) })
     }
 
-    /// Prints the report, then writes the files. One that cannot be written does not keep back the others.
+    /// Prints the report, then writes the files. A failed write does not prevent the others.
     pub(super) fn write(self, told: &Told<'_>) -> anyhow::Result<()> {
         let mut written = Vec::new();
         if let Some(mut out) = self.text {

@@ -1,5 +1,5 @@
-//! The picture of a sweep: throughput and the 99th percentile, and where the recommended setting stands. Where several
-//! sizes vary it is a heat map, where one does it is a line.
+//! The plot of a sweep: throughput and the 99th percentile, with the recommended setting marked. It is a heat map if
+//! several sizes vary, and a line if one does.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -27,7 +27,7 @@ pub(super) fn picture(size: Size, told: &Told<'_>) -> Canvas {
     drawn(size, &title("hitless tune", SystemTime::now()), &lines, &told.outcome.rows, chosen)
 }
 
-/// What is read from a row, how it is written, and its color.
+/// A figure of a row: how it is read and written, and its color.
 struct Figure {
     title: &'static str,
     unit: Unit,
@@ -94,7 +94,7 @@ fn ends(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (values.fold(f64::MAX, f64::min).min(most), most)
 }
 
-/// The rows of the table are combinations of the sizes that go upward.
+/// The rows of the heat map are the combinations of the `upward` sizes.
 fn heat_map(
     figure: &Figure,
     rows: &[&Row],
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_is_drawn_at_any_size_without_texts_upon_one_another() {
+    fn texts_never_overlap_at_any_size() {
         let long = "limited by the server ".repeat(30);
         for rows in [
             rows(&[1, 2, 4], &[1, 2, 4], &TASKS_SWEPT),

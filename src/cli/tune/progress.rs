@@ -1,4 +1,4 @@
-//! One line for each step of a sweep, on standard error, if somebody is there to read it.
+//! One line for each step of a sweep on standard error, if it is a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use crate::load::Report;
 use crate::load::tuner::row::{Sample, Setting};
 use crate::load::tuner::step::warm_up;
 
-/// What is going to happen.
+/// The planned steps of a sweep.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// Settings, and so steps of a round, before any was left out.
+    /// Settings, and so steps of a round, before the scouting round excludes any.
     pub(super) steps: usize,
     pub(super) rounds: usize,
     pub(super) step: Duration,
-    /// How long a step of the scouting round is, if there is one.
+    /// The length of a step of the scouting round, if there is one.
     pub(super) scout: Option<Duration>,
 }
 
-/// What a step takes besides running: its threads, its connections, and their end.
+/// The overhead of a step: the start and the end of its threads and connections.
 const AROUND: Duration = Duration::from_millis(150);
 
 impl Plan {
@@ -27,8 +27,8 @@ impl Plan {
         step + warm_up(step) + AROUND
     }
 
-    /// The longest that it takes from the middle of a round on: until the scouting round is over, nobody knows what it
-    /// will spare.
+    /// The longest time that is left in the middle of a round. The savings of the scouting round are unknown until it
+    /// ends.
     fn left(&self, round: usize, steps_left: usize, steps: usize) -> Duration {
         let times = |step, count: usize| Plan::whole(step) * u32::try_from(count).unwrap_or(u32::MAX);
         let this = if round == 0 { self.scout.unwrap_or_default() } else { self.step };
@@ -84,7 +84,7 @@ impl Lines {
 
     fn write(&self, line: &str) {
         if self.shown {
-            // A terminal that is gone must not end the run.
+            // A closed terminal must not end the run.
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
@@ -105,14 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_shrinks_with_every_step() {
+    fn the_time_left_shrinks_with_every_step() {
         let second = Duration::from_secs(1);
         let plan = Plan { steps: 10, rounds: 2, step: 3 * second, scout: Some(second) };
         let all = [(0, 10, 10), (0, 1, 10), (0, 0, 10), (1, 4, 4), (1, 0, 4), (2, 4, 4), (2, 0, 4)];
         let left = all.map(|(round, steps_left, steps)| plan.left(round, steps_left, steps));
         assert!(left.windows(2).all(|pair| pair[0] >= pair[1]), "{left:?}");
         assert_eq!(left[6], Duration::ZERO);
-        // Ten of a second, and twice ten of three, each with its warm-up and what is around it.
+        // Ten steps of a second, and twice ten of three, each with its warm-up and its overhead.
         assert_eq!(left[0].as_millis(), 10 * 1350 + 20 * 3750);
     }
 

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use super::Told;
 use super::conduct::{Handoff, Outcome, RateFound};
 use super::progress::minutes;
-use super::words::{self, percent, plural};
+use super::words::{self, percent};
 use crate::cli::machine;
-use crate::cli::units::{grouped, micros};
+use crate::cli::units::{grouped, micros, plural};
 use crate::load::tuner::row::{Row, Setting};
 use crate::load::tuner::step::HandoffEffect;
 
@@ -25,7 +25,7 @@ fn write_report(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
         writeln!(out, "{problem}\n")?;
     }
     if outcome.interrupted {
-        writeln!(out, "Interrupted; this is what was measured until then.\n")?;
+        writeln!(out, "Interrupted; the figures cover the time until then.\n")?;
     }
     write_heading(out, told)?;
     writeln!(out)?;
@@ -132,7 +132,7 @@ fn write_recommendation(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
         write_wrapped(out, if place == 0 { "limited by" } else { "" }, &words::ceiling(ceiling))?;
     }
     if let Some(balanced) = outcome.rows.get(found.balanced).filter(|_| found.balanced != found.row) {
-        writeln!(out, "balanced      {}: the most throughput for its latency", balanced.setting)?;
+        writeln!(out, "balanced      {}: the best throughput for its latency", balanced.setting)?;
         writeln!(out, "              {}", figures(balanced))?;
     }
     write_wrapped(out, "noise", &words::noise(found.noise, outcome.rounds))?;
@@ -143,10 +143,10 @@ fn write_recommendation(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
     writeln!(out, "measured by   hitless bench {}", words::flags(row.setting))
 }
 
-/// Columns that lines of words are kept within.
+/// The most columns of a line of words.
 const COLUMNS: usize = 80;
 
-/// A label, and words in as many lines as they need.
+/// Writes a label, and words in as many lines as they need.
 fn write_wrapped(out: &mut String, label: &str, words: &str) -> std::fmt::Result {
     write!(out, "{label:12} ")?;
     let mut column = 13;
@@ -172,7 +172,7 @@ fn figures(row: &Row) -> String {
     )
 }
 
-/// What would come nearest, where nothing is good enough.
+/// Writes the setting that comes nearest, if none is good enough.
 fn write_nothing_found(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
     let rows = &told.outcome.rows;
     let Some(slo) = told.tuning.slo.as_ref().filter(|_| rows.iter().any(Row::is_healthy)) else {
@@ -223,11 +223,11 @@ fn write_handoff(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
             writeln!(out, "handoff       could not be measured: {why}")?;
             writeln!(
                 out,
-                "              a server cannot be told from here to move; hitless rehearse --upstream URL in"
+                "              this command cannot make a server move; put hitless rehearse --upstream URL in"
             )?;
             writeln!(
                 out,
-                "              front of it can, and hitless bench --url at that shows what it costs"
+                "              front of it, and measure the cost with hitless bench --url"
             )
         }
         Handoff::Measured { proxied, effect } => write_effect(out, *proxied, effect),
@@ -251,7 +251,7 @@ fn write_effect(out: &mut String, proxied: bool, effect: &HandoffEffect) -> std:
     if proxied {
         writeln!(
             out,
-            "              (a server cannot be told from here to move, so all of these include the proxy)"
+            "              (this command cannot make a server move, so that all figures include the proxy)"
         )?;
     }
     let during = time(moved.latency_during_handoff_us.map(|latency| latency.p99));
@@ -271,7 +271,7 @@ fn write_effect(out: &mut String, proxied: bool, effect: &HandoffEffect) -> std:
     }
     match moved.is_clean() {
         true => Ok(()),
-        false => machine::write_pause(out, &moved.machine, "which can be why"),
+        false => machine::write_pause(out, &moved.machine, "which may be the cause"),
     }
 }
 

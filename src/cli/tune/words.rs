@@ -1,7 +1,7 @@
-//! What was decided, in sentences.
+//! The recommendation and its reasons, in phrases.
 
 use super::conduct::Outcome;
-use crate::cli::units::micros;
+use crate::cli::units::{micros, plural};
 use crate::load::tuner::ceiling::Ceiling;
 use crate::load::tuner::knee::{NOISE_MAX, Noise, Reason, Recommendation};
 use crate::load::tuner::objective::Objective;
@@ -34,7 +34,7 @@ pub(super) fn objective(objective: &Objective) -> String {
     objective.0.iter().map(limit).collect::<Vec<_>>().join(", ")
 }
 
-/// Why it is this setting.
+/// Why this setting is recommended.
 pub(super) fn reason(outcome: &Outcome, found: &Recommendation, slo: Option<&Objective>) -> String {
     let Some(row) = outcome.rows.get(found.row) else { return String::new() };
     let Setting { connections, tasks, .. } = row.setting;
@@ -46,7 +46,7 @@ pub(super) fn reason(outcome: &Outcome, found: &Recommendation, slo: Option<&Obj
         if slo.is_some() { " that meets the objective" } else { "" },
     );
     let with_them = match outcome.rows.iter().any(|other| other.setting.connections != connections) {
-        true => format!("; with them, {} will do", plural(connections, "connection")),
+        true => format!("; with them, {} can reach it", plural(connections, "connection")),
         false => String::new(),
     };
     match found.reason {
@@ -58,25 +58,21 @@ pub(super) fn reason(outcome: &Outcome, found: &Recommendation, slo: Option<&Obj
             )
         }
         Reason::Objective => {
-            format!("the objective: larger settings do more, and miss it; {fewest}{with_them}")
+            format!("the objective: larger settings have more throughput but miss it; {fewest}{with_them}")
         }
         Reason::EdgeOfTasks => beyond("tasks", tasks),
         Reason::EdgeOfConnections => beyond("connections", connections),
     }
 }
 
-pub(super) fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 fn beyond(option: &str, most: usize) -> String {
     let (twice, fourfold) = (most.saturating_mul(2), most.saturating_mul(4));
     format!(
-        "the edge of the sweep: throughput still rose with the last of --{option}; try --{option} {most},{twice},{fourfold}"
+        "the edge of the sweep: throughput still rose at the largest --{option}; try --{option} {most},{twice},{fourfold}"
     )
 }
 
-/// What the next larger number of callers brings.
+/// The gain from the next larger number of callers.
 fn doubled(rows: &[Row], row: &Row) -> Option<String> {
     let alike = |other: &&Row| {
         let like = Setting { tasks: row.setting.tasks, ..other.setting };
@@ -90,14 +86,14 @@ fn doubled(rows: &[Row], row: &Row) -> Option<String> {
     Some(format!("{} would be {sign}{gain} throughput at {p99:.1} times the p99", next.setting.tasks))
 }
 
-/// That nothing was seen to be used up.
+/// The phrase for a sweep without a bottleneck.
 pub(super) fn no_ceiling(row: &Row) -> String {
     let tells = row.median(|sample| sample.server_use).is_some();
-    let server = if tells { "" } else { "; the server does not tell how busy it is" };
-    format!("nothing that can be seen from here: not saturated{server}")
+    let server = if tells { "" } else { "; the server does not report how busy it is" };
+    format!("nothing that was measured: no resource is saturated{server}")
 }
 
-/// What keeps it from more.
+/// The phrase for a bottleneck.
 pub(super) fn ceiling(ceiling: &Ceiling) -> String {
     let busy = |used: f64, waited: f64| match waited {
         waited if waited >= 0.02 => {
@@ -108,7 +104,7 @@ pub(super) fn ceiling(ceiling: &Ceiling) -> String {
     match *ceiling {
         Ceiling::Server { used, waited } => format!("the server: its thread is {}", busy(used, waited)),
         Ceiling::ServerInferred { callers, throughput, latency, core_use } => format!(
-            "the server, or the way to it: with {callers:.0} times the callers throughput is {throughput:.2} times, and \
+            "the server, or the path to it: with {callers:.0} times the callers throughput is {throughput:.2} times, and \
              the median latency {latency:.1} times as much, while the client's busiest core runs {} of the time",
             percent(core_use)
         ),
@@ -119,7 +115,7 @@ pub(super) fn ceiling(ceiling: &Ceiling) -> String {
             format!("the network: an interface carries {} of its speed", percent(used))
         }
         Ceiling::Losses { retransmitted } => {
-            format!("the network: {} of the segments were sent again", percent(retransmitted))
+            format!("the network: {} of the segments were retransmitted", percent(retransmitted))
         }
         Ceiling::Operation { tasks, failed } => {
             format!("failures: with {tasks} tasks a shard, {} of the commands fail", percent(failed))
@@ -127,7 +123,7 @@ pub(super) fn ceiling(ceiling: &Ceiling) -> String {
     }
 }
 
-/// That the machine was not ours alone, if it was not.
+/// A warning if other work on the machine distorted the figures.
 pub(super) fn others(row: &Row) -> Option<String> {
     let from = |share: Option<f64>, least: f64| share.filter(|share| *share >= least);
     let machine = from(row.median(|sample| Some(sample.away_share())), STEAL_MAX);
@@ -139,23 +135,23 @@ pub(super) fn others(row: &Row) -> Option<String> {
         shard.map(|share| ("the shard's thread waited for its core", share)),
     ];
     let (cause, share) = causes.into_iter().flatten().max_by(|(_, one), (_, other)| one.total_cmp(other))?;
-    Some(format!("{cause} {} of the time: without that all numbers are other ones", percent(share)))
+    Some(format!("{cause} {} of the time, which distorts all figures", percent(share)))
 }
 
-/// That no setting answers, if that is so: then nothing can be said of any.
+/// The problem of a sweep in which no setting was answered; `None` if one was.
 pub(super) fn nothing_measured(rows: &[Row]) -> Option<&'static str> {
     let answers = rows.iter().any(Row::is_healthy);
     (!answers).then_some("NOTHING WAS MEASURED: no setting answered its commands; check the endpoint")
 }
 
-/// What the noise means, where it means something.
+/// The phrase for the noise of the rounds.
 pub(super) fn noise(noise: Noise, rounds: usize) -> String {
     let apart = percent(noise.throughput);
     match (rounds, noise.throughput) {
-        (0 | 1, _) => "unknown: it takes two rounds to see any".to_owned(),
+        (0 | 1, _) => "unknown: measuring it takes two rounds".to_owned(),
         (_, apart_by) if apart_by > NOISE_MAX => format!(
-            "rounds lie {apart} apart: too much to tell settings apart; a quieter machine, a longer --step or more \
-             --rounds would"
+            "rounds lie {apart} apart: too much to tell settings apart; use a quieter machine, a longer --step or \
+             more --rounds"
         ),
         _ => format!("rounds of one setting lie {apart} apart in throughput, {} in p99", percent(noise.p99)),
     }
@@ -167,7 +163,7 @@ mod tests {
     use crate::load::tuner::row::Sample;
 
     #[test]
-    fn shares_have_as_many_digits_as_say_something() {
+    fn shares_have_significant_digits_only() {
         assert_eq!([0.5, 0.051, 0.0, 1.0, 0.004].map(percent), ["50 %", "5.1 %", "0 %", "100 %", "0.4 %"]);
     }
 
@@ -203,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn company_on_a_core_is_told() {
+    fn other_work_on_a_core_is_a_warning() {
         let mut row = Row::new(Setting { shards: 1, connections: 1, tasks: 1 });
         row.samples.push(Sample { core_wait: Some(0.05), ..Sample::default() });
         assert_eq!(others(&row), None);
@@ -231,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_that_hides_everything_is_called_by_name() {
+    fn noise_that_hides_every_difference_is_named() {
         let told = |throughput, rounds| noise(Noise { throughput, p99: 0.2 }, rounds);
         assert!(told(0.03, 3).contains("3 % apart in throughput, 20 % in p99"));
         assert!(told(0.4, 3).contains("too much to tell settings apart"));
