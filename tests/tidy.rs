@@ -394,7 +394,10 @@ fn the_dependency_line_of_the_readme_has_tls() {
     let readme = std::fs::read_to_string(top().join("README.md")).unwrap();
     assert!(readme.lines().any(|line| line.starts_with("hitless = \"")), "the README has no dependency line");
     let manifest = std::fs::read_to_string(top().join("Cargo.toml")).unwrap();
-    assert!(manifest.lines().any(|line| line == "default = [\"tls\"]"), "the default features are not TLS alone");
+    assert!(
+        manifest.lines().any(|line| line == "default = [\"tls\"]"),
+        "the default features are not TLS alone"
+    );
 }
 
 /// A link in the manifest is shown on the registry's page of the crate: a made-up one is worse than none.

@@ -295,12 +295,17 @@ impl BenchArgs {
         let mut at = given.clone();
         at.sort_unstable();
         if let Some((twice, _)) = at.iter().zip(at.iter().skip(1)).find(|(one, next)| one == next) {
-            return Err(format!("--moving-at: {} is given twice; give each time once", humantime::format_duration(*twice)));
+            return Err(format!(
+                "--moving-at: {} is given twice; give each time once",
+                humantime::format_duration(*twice)
+            ));
         }
         match (limit, at.last()) {
             (Limit::Duration(end), Some(&last)) if last >= end => {
                 let (last, end) = (humantime::format_duration(last), humantime::format_duration(end));
-                Err(format!("--moving-at: {last} is not before the end of the run at {end}; raise --duration"))
+                Err(format!(
+                    "--moving-at: {last} is not before the end of the run at {end}; raise --duration"
+                ))
             }
             (Limit::Duration(end), None) if self.moves_by_default() => Ok(vec![end / 2]),
             _ => Ok(at),

@@ -48,7 +48,9 @@ impl Earlier {
         let none = |what: &str| format!("{path} is not a report of `hitless bench --json`: {what}");
         match report.get("version").and_then(Value::as_u64) {
             Some(1) => {}
-            Some(version) => return Err(none(&format!("unknown version {version}; this program reads version 1"))),
+            Some(version) => {
+                return Err(none(&format!("unknown version {version}; this program reads version 1")));
+            }
             None => return Err(none("it has no \"version\"")),
         }
         if report.get("throughput_per_second").and_then(Value::as_f64).is_none() {

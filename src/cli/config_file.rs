@@ -265,7 +265,9 @@ fn argument<'a>(owner: &'a Command, key: &str) -> Result<&'a Arg, String> {
             near.filter(|near| owner.get_arguments().any(|argument| argument.get_long() == Some(near)));
         match near {
             Some(near) => format!("is not an option; did you mean {near}?"),
-            None => format!("is not an option; allowed: the long options of hitless {} --help", owner.get_name()),
+            None => {
+                format!("is not an option; allowed: the long options of hitless {} --help", owner.get_name())
+            }
         }
     })
 }

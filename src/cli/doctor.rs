@@ -152,7 +152,9 @@ fn text(diagnosis: &Diagnosis, quiet: bool, paint: Paint) -> String {
     }
     if !quiet {
         let verdict = match diagnosis.all().map(|finding| finding.level).max() {
-            Some(Level::Fail) if worst(&diagnosis.machine) == Level::Fail => "This machine cannot run the client.",
+            Some(Level::Fail) if worst(&diagnosis.machine) == Level::Fail => {
+                "This machine cannot run the client."
+            }
             Some(Level::Fail) => "This machine can run the client; the endpoint failed a check.",
             Some(Level::Warn) => "This machine can run the client; see the warnings above.",
             Some(Level::Ok) | None if diagnosis.endpoint.is_some() => {

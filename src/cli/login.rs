@@ -46,9 +46,9 @@ impl LoginArgs {
         if is_embedded {
             return match self.given() {
                 None => Ok(config),
-                Some(option) => {
-                    Err(Failure::Usage(format!("{option}: the endpoints in this process take no login; add --url")))
-                }
+                Some(option) => Err(Failure::Usage(format!(
+                    "{option}: the endpoints in this process take no login; add --url"
+                ))),
             };
         }
         let (has_user, has_password) = config.has_login();

@@ -294,7 +294,9 @@ fn banner(args: &RehearseArgs, addresses: &[SocketAddr], upstream: Option<&str>)
     }
     if let Some(certificate) = &args.tls_cert {
         let path = certificate.display();
-        text.push_str(&format!("CA.pem is the certificate of the CA that signed {path}; for a self-signed one, {path} itself\n"));
+        text.push_str(&format!(
+            "CA.pem is the certificate of the CA that signed {path}; for a self-signed one, {path} itself\n"
+        ));
     }
     text
 }

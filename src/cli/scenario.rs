@@ -377,7 +377,11 @@ mod tests {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
             let scenario = Scenario::read(&path).unwrap();
-            assert!(scenario.text.starts_with("# "), "{}: it does not begin with its purpose", path.display());
+            assert!(
+                scenario.text.starts_with("# "),
+                "{}: it does not begin with its purpose",
+                path.display()
+            );
             let steps = scenario.steps(&listen()).unwrap();
             scenario.try_out(&steps, &ServerConfig::default(), &listen()).unwrap();
             names.push(path.file_stem().unwrap().to_str().unwrap().to_owned());

@@ -106,7 +106,9 @@ impl PeerArgs {
         match (self.first(), url) {
             (None, _) => Ok(config),
             (Some(first), Some(url)) => self.apply_as(first, config, url),
-            (Some(first), None) => Err(Failure::Usage(format!("{first}: no connection uses TLS; add --url rediss://…"))),
+            (Some(first), None) => {
+                Err(Failure::Usage(format!("{first}: no connection uses TLS; add --url rediss://…")))
+            }
         }
     }
 
@@ -229,16 +231,8 @@ mod tests {
     #[test]
     fn contradictions_are_rejected() {
         for (url, arguments, told) in [
-            (
-                Some("redis://h"),
-                &["--tls"][..],
-                "--tls: the URL does not use TLS; write rediss://",
-            ),
-            (
-                Some("valkey://h"),
-                &["--tls-ca", "/a"],
-                "--tls-ca: the URL does not use TLS; write valkeys://",
-            ),
+            (Some("redis://h"), &["--tls"][..], "--tls: the URL does not use TLS; write rediss://"),
+            (Some("valkey://h"), &["--tls-ca", "/a"], "--tls-ca: the URL does not use TLS; write valkeys://"),
             (Some("unix:///s"), &["--tls-server-name", "n"], "--tls-server-name: a unix socket"),
             (None, &["--tls-insecure-skip-verify"], "--tls-insecure-skip-verify: no connection uses TLS"),
             (None, &["--tls-min-version", "1.2"], "--tls-min-version: no connection uses TLS"),

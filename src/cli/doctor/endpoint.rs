@@ -59,8 +59,10 @@ fn reach(effective: &ResolvedConfig, findings: &mut Vec<Finding>) -> std::result
                 if refused.is_empty() {
                     return Ok(Finding::ok("connect", found));
                 }
-                let remedy =
-                    format!("every connection first waits for the addresses that failed: {}", texts(&refused));
+                let remedy = format!(
+                    "every connection first waits for the addresses that failed: {}",
+                    texts(&refused)
+                );
                 return Ok(Finding::warn("connect", found, remedy));
             }
             Err(error) => refused.push((*address, error)),
@@ -100,7 +102,12 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// Logs in, sends a PING and asks for the topology, without maintenance notifications. Returns whether the next check
 /// makes sense.
-fn log_in(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, findings: &mut Vec<Finding>) -> bool {
+fn log_in(
+    config: &Config,
+    effective: &ResolvedConfig,
+    stop: &AtomicBool,
+    findings: &mut Vec<Finding>,
+) -> bool {
     let is_tls = setting(effective, "tls") != "(none)";
     match session(config.clone().maintenance(Maintenance::disabled()), effective, stop) {
         None => {
@@ -129,7 +136,9 @@ fn unused(error: &Error, is_tls: bool) -> Finding {
         ErrorKind::Auth => ("login", "check the user and the password"),
         ErrorKind::Machine => ("login", "see the findings about this machine above"),
         ErrorKind::Tls => ("TLS", "check that the port speaks TLS"),
-        _ if is_tls => ("TLS", "check that the port speaks TLS, and the name and the issuer of its certificate"),
+        _ if is_tls => {
+            ("TLS", "check that the port speaks TLS, and the name and the issuer of its certificate")
+        }
         _ => ("login", "check that the server is a Redis, and whether its port speaks TLS (rediss://)"),
     };
     Finding::fail(check, problem, remedy.unwrap_or(otherwise))
@@ -195,9 +204,17 @@ fn maintenance(config: &Config, effective: &ResolvedConfig, stop: &AtomicBool, f
         ]),
         ErrorKind::MaintDenied => findings.extend([
             spoken(),
-            missing(CHECK, error.problem(), "allow the user to ask: ACL SETUSER … +client|maint_notifications"),
+            missing(
+                CHECK,
+                error.problem(),
+                "allow the user to ask: ACL SETUSER … +client|maint_notifications",
+            ),
         ]),
-        _ => findings.push(missing(CHECK, error.to_string(), "try again: a connection without notifications worked a moment ago")),
+        _ => findings.push(missing(
+            CHECK,
+            error.to_string(),
+            "try again: a connection without notifications worked a moment ago",
+        )),
     }
 }
 
@@ -206,7 +223,11 @@ fn interrupted(check: &'static str) -> Finding {
 }
 
 /// Connects once and returns the time of a PING and the kind of the server; `None` if the user interrupts it.
-fn session(config: Config, effective: &ResolvedConfig, stop: &AtomicBool) -> Option<Result<(Duration, Topology)>> {
+fn session(
+    config: Config,
+    effective: &ResolvedConfig,
+    stop: &AtomicBool,
+) -> Option<Result<(Duration, Topology)>> {
     let client = match Client::start(config.shards(1).connections_per_shard(1)) {
         Ok(client) => client,
         Err(error) => return Some(Err(error)),

@@ -225,10 +225,7 @@ fn write_handoff(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
                 out,
                 "              this command cannot make a server move; put hitless rehearse --upstream URL in"
             )?;
-            writeln!(
-                out,
-                "              front of it, and measure the cost with hitless bench --url"
-            )
+            writeln!(out, "              front of it, and measure the cost with hitless bench --url")
         }
         Handoff::Measured { proxied, effect } => write_effect(out, *proxied, effect),
     }
