@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
 pub(crate) use crate::proto::error::Remedy;
-use crate::proto::error::{CloseReason, Failure, Outcome, ServerState, shown};
+use crate::proto::error::{CloseReason, Failure, Outcome, ServerState, redacted};
 use crate::proto::resp::Frame;
 
 /// What is returned by everything here that can fail.
@@ -272,7 +272,7 @@ impl Error {
 
     /// What a server's error reply means.
     pub(crate) fn from_server(reply: &[u8]) -> Self {
-        let mut error = Error::new(ErrorKind::Server, Outcome::Answered, shown(reply, SERVER_TEXT_MAX));
+        let mut error = Error::new(ErrorKind::Server, Outcome::Answered, redacted(reply, SERVER_TEXT_MAX));
         error.0.passing = ServerState::of(reply).is_some_and(ServerState::is_passing);
         error
     }

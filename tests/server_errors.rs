@@ -156,7 +156,7 @@ fn an_idle_connection_detects_a_silent_peer() {
     });
     assert_eq!(events.count(|event| matches!(event, Event::Disconnected { .. })), 0);
     redis.signal(libc::SIGSTOP);
-    let is_silent = |event: &Event| matches!(event, Event::Disconnected { reason, .. } if reason.contains("no byte had come"));
+    let is_silent = |event: &Event| matches!(event, Event::Disconnected { reason, .. } if reason.contains("no byte has arrived"));
     events.wait("the idle connection notices the silence", 1, is_silent);
     redis.signal(libc::SIGCONT);
     block_on(client.set("key", "value")).expect("there is another connection, or will be");

@@ -1,4 +1,4 @@
-//! How much CPU time the control groups of this process grant it: containers and services are limited by them.
+//! [`CpuLimit`]: the CPU time that the control groups of this process grant. Containers and services have such limits.
 
 use std::fmt;
 use std::fs;
@@ -6,22 +6,22 @@ use std::fs;
 /// A limit of CPU time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CpuLimit {
-    /// In cores: 1.5 is one and a half second of CPU time each second.
+    /// In cores: 1.5 is one and a half seconds of CPU time per second.
     pub(crate) cores: f64,
-    /// The file that says so.
+    /// The file that holds the limit.
     pub(crate) file: String,
 }
 
 impl CpuLimit {
-    /// The tightest limit of this process, if there is one.
+    /// The lowest limit of this process, if there is one.
     pub(crate) fn read() -> Option<CpuLimit> {
         let text = |path: &str| fs::read_to_string(path).ok();
-        tightest(&text("/proc/self/cgroup")?, &text("/proc/self/mountinfo")?, text)
+        lowest(&text("/proc/self/cgroup")?, &text("/proc/self/mountinfo")?, text)
     }
 
-    /// How many threads may run all the time: at least one.
+    /// How many threads the limit keeps busy: at least one.
     pub(crate) fn threads(&self) -> usize {
-        // The number is finite and not negative, and no machine has as many cores as are lost here.
+        // The number is finite and not negative, and no machine has as many cores as the cast cannot represent.
         (self.cores as usize).max(1)
     }
 }
@@ -32,36 +32,36 @@ impl fmt::Display for CpuLimit {
     }
 }
 
-/// The tightest limit among the groups of a process and those above them. `groups` is its `/proc/self/cgroup`, `mounts`
-/// its `/proc/self/mountinfo`, and `read` gives the text of a file.
-fn tightest(groups: &str, mounts: &str, read: impl Fn(&str) -> Option<String>) -> Option<CpuLimit> {
-    let mut tightest: Option<CpuLimit> = None;
+/// The lowest limit among the groups of a process and their parents. `groups` is `/proc/self/cgroup`, `mounts` is
+/// `/proc/self/mountinfo`, and `read` returns the text of a file.
+fn lowest(groups: &str, mounts: &str, read: impl Fn(&str) -> Option<String>) -> Option<CpuLimit> {
+    let mut lowest: Option<CpuLimit> = None;
     for (version, group) in groups.lines().filter_map(hierarchy) {
         let Some((root, place)) = mounts.lines().find_map(|mount| mounted(mount, version)) else { continue };
-        // In a container the group may be named as the host names it: then the mount itself is the group.
+        // A container may see the name that the host gives its group. The mount itself is the group then.
         let below = group.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.starts_with('/'));
         let mut folder = format!("{place}{}", below.unwrap_or_default());
         folder.truncate(folder.trim_end_matches('/').len());
         while folder.len() >= place.len() {
             if let Some(limit) = limit(version, &folder, &read)
-                && tightest.as_ref().is_none_or(|known| limit.cores < known.cores)
+                && lowest.as_ref().is_none_or(|known| limit.cores < known.cores)
             {
-                tightest = Some(limit);
+                lowest = Some(limit);
             }
             folder.truncate(folder.rfind('/').unwrap_or_default());
         }
     }
-    tightest
+    lowest
 }
 
-/// The two kinds of control groups, which a machine may have side by side.
+/// The two versions of control groups. A machine may use both.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Version {
     V1,
     V2,
 }
 
-/// A line such as `0::/system.slice/app.service` or `4:cpu,cpuacct:/docker/4f2a`, if it is about CPU time.
+/// Reads a line such as `0::/system.slice/app.service` or `4:cpu,cpuacct:/docker/4f2a`, if it concerns CPU time.
 fn hierarchy(line: &str) -> Option<(Version, &str)> {
     let mut parts = line.splitn(3, ':');
     let (number, controllers, group) = (parts.next()?, parts.next()?, parts.next()?);
@@ -72,7 +72,7 @@ fn hierarchy(line: &str) -> Option<(Version, &str)> {
     }
 }
 
-/// Which group is mounted, and where, if this line is about these groups:
+/// The group that is mounted, and its place, if this line mounts groups of this version:
 /// `30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw`.
 fn mounted(line: &str, version: Version) -> Option<(&str, &str)> {
     let (before, after) = line.split_once(" - ")?;
@@ -87,20 +87,20 @@ fn mounted(line: &str, version: Version) -> Option<(&str, &str)> {
     is_it.then_some((root, place))
 }
 
-/// What a group itself is limited to.
+/// The limit of one group.
 fn limit(version: Version, folder: &str, read: impl Fn(&str) -> Option<String>) -> Option<CpuLimit> {
     let number = |text: &str| text.trim().parse::<u64>().ok().filter(|number| *number > 0);
     let (file, quota, period) = match version {
         Version::V2 => {
             let file = format!("{folder}/cpu.max");
             let text = read(&file)?;
-            // `max` stands for none.
+            // `max` means no limit, and is not a number.
             let (quota, period) = text.trim().split_once(' ')?;
             (file, number(quota)?, number(period)?)
         }
         Version::V1 => {
             let file = format!("{folder}/cpu.cfs_quota_us");
-            // -1 stands for none.
+            // -1 means no limit, and is not a positive number.
             let quota = number(&read(&file)?)?;
             (file, quota, number(&read(&format!("{folder}/cpu.cfs_period_us"))?)?)
         }
@@ -119,11 +119,11 @@ mod tests {
     fn found(groups: &str, mounts: &str, files: &[(&str, &str)]) -> Option<(f64, String)> {
         let read =
             |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
-        tightest(groups, mounts, read).map(|limit| (limit.cores, limit.file))
+        lowest(groups, mounts, read).map(|limit| (limit.cores, limit.file))
     }
 
     #[test]
-    fn the_limit_of_version_2_is_the_tightest_along_the_path() {
+    fn limit_of_version_2_is_the_lowest_along_the_path() {
         let files = [
             ("/sys/fs/cgroup/a.slice/b.service/cpu.max", "max 100000\n"),
             ("/sys/fs/cgroup/a.slice/cpu.max", "150000 100000\n"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_version_1_is_its_quota_of_its_period() {
+    fn limit_of_version_1_is_its_quota_per_period() {
         let group = "5:memory:/docker/4f\n4:cpu,cpuacct:/docker/4f\n0::/\n";
         let files = [
             ("/sys/fs/cgroup/cpu,cpuacct/docker/4f/cpu.cfs_quota_us", "50000\n"),
@@ -149,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_sees_only_its_own_group_finds_it() {
-        // The host's name of the group, and only that group is mounted.
+    fn container_that_sees_only_its_own_group_finds_it() {
+        // The group has the host's name, and only that group is mounted.
         let inside = V1.replace("0:30 / ", "0:30 /docker/4f ");
         let files = [
             ("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "200000"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_limit() {
+    fn malformed_text_is_no_limit() {
         let file = "/sys/fs/cgroup/cpu.max";
         for text in ["", "max", "0 100000", "100000 0", "-5 100000", "x y", "100000"] {
             assert_eq!(found("0::/\n", V2, &[(file, text)]), None, "{text}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_core_is_left_to_others_unless_it_is_all() {
+    fn fraction_of_a_core_is_dropped_unless_it_is_all() {
         for (cores, threads) in [(0.5, 1), (1.0, 1), (1.9, 1), (2.0, 2), (7.5, 7)] {
             assert_eq!(CpuLimit { cores, file: String::new() }.threads(), threads, "{cores}");
         }

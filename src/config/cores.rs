@@ -1,12 +1,13 @@
-//! Which cores the shards are pinned to.
+//! The cores that the shards are pinned to.
 
 use super::cgroup::CpuLimit;
-use super::{ConfigError, within};
+use super::error::ConfigError;
+use super::range::check_number;
 
-/// One element for each shard: the core that it is pinned to, if the system says which there are.
+/// The core that each shard is pinned to; `None` for shards that are not pinned.
 ///
 /// # Errors
-/// If a core that was asked for may not be used, or the number of shards is out of its range.
+/// If this process may not use a requested core, or the number of shards is out of its range.
 pub(super) fn resolve(
     wanted: Option<&[usize]>,
     shards: Option<usize>,
@@ -17,11 +18,11 @@ pub(super) fn resolve(
     }
 }
 
-/// Whether shards on these cores are what was asked for, if anything was.
+/// Checks the requested cores and shards against the shards of another client.
 ///
 /// # Errors
-/// Names the setting that asks for something else.
-pub(super) fn agree(
+/// Names the setting that differs.
+pub(super) fn check_shared(
     wanted: Option<&[usize]>,
     shards: Option<usize>,
     cores: &[Option<usize>],
@@ -30,26 +31,26 @@ pub(super) fn agree(
         && !wanted.iter().copied().map(Some).eq(cores.iter().copied())
     {
         let problem =
-            format!("the other client's shards run on {}: leave it out, or set the same", text(cores));
+            format!("the shards of the other client run on {}; leave it out, or set the same", text(cores));
         return Err(ConfigError::new("cores", problem));
     }
     if let (None, Some(shards)) = (wanted, shards)
         && shards != cores.len()
     {
         let problem =
-            format!("{shards}, and the other client has {}: leave it out, or set the same", cores.len());
+            format!("{shards}, and the other client has {}; leave it out, or set the same", cores.len());
         return Err(ConfigError::new("shards", problem));
     }
     Ok(())
 }
 
-/// The cores that this process may use. Empty if the system does not say.
+/// The cores that this process may use; empty if the system does not report them.
 pub(crate) fn allowed() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     cores.into_iter().map(|core| core.id).collect()
 }
 
-/// Those of them that a limit of CPU time leaves something to do on.
+/// As many of these cores as the limit of CPU time can keep busy.
 #[cfg(feature = "cli")]
 pub(crate) fn usable() -> Vec<usize> {
     let mut cores = allowed();
@@ -58,7 +59,7 @@ pub(crate) fn usable() -> Vec<usize> {
 }
 
 fn check<'a>(cores: &'a [usize], allowed: &[usize]) -> Result<&'a [usize], ConfigError> {
-    within("cores", cores.len(), 1, SHARDS_MAX)?;
+    check_number("cores", cores.len(), 1, SHARDS_MAX)?;
     for (index, core) in cores.iter().enumerate() {
         if !allowed.contains(core) && !allowed.is_empty() {
             let problem = format!("this process may not use core {core}; it may use {allowed:?}");
@@ -71,8 +72,8 @@ fn check<'a>(cores: &'a [usize], allowed: &[usize]) -> Result<&'a [usize], Confi
     Ok(cores)
 }
 
-/// One shard for each core, or as many as were asked for, shared out over the cores; or as many as a limit leaves CPU
-/// time for.
+/// Distributes the shards over the cores: as many as requested, or as many as a limit of CPU time keeps busy, or one for
+/// each core.
 fn spread(
     shards: Option<usize>,
     allowed: &[usize],
@@ -81,15 +82,15 @@ fn spread(
     if let (None, Some(limit)) = (shards, limit)
         && limit.threads() < allowed.len()
     {
-        // Not pinned: containers with limits of their own, side by side, would all take the first cores.
+        // These shards are not pinned: several containers with such limits would all use the first cores.
         return Ok(vec![None; limit.threads().min(SHARDS_MAX)]);
     }
     let count = shards.unwrap_or(allowed.len().clamp(1, SHARDS_MAX));
-    within("shards", count, 1, SHARDS_MAX)?;
+    check_number("shards", count, 1, SHARDS_MAX)?;
     if !allowed.is_empty() && count > allowed.len() * SHARDS_PER_CORE_MAX {
         let problem = format!(
-            "{count} is more than {SHARDS_PER_CORE_MAX} for each of the {} cores that this process may use, where they \
-             would only take turns",
+            "{count} is more than {SHARDS_PER_CORE_MAX} for each of the {} cores that this process may use; more shards \
+             only wait for each other",
             allowed.len()
         );
         return Err(ConfigError::new("shards", problem));
@@ -98,13 +99,14 @@ fn spread(
     Ok((0..count).map(|_| cores.next()).collect())
 }
 
+/// The cores as a list, such as `0,1` or `any,any`.
 pub(super) fn text(cores: &[Option<usize>]) -> String {
     let names = cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string()));
     names.collect::<Vec<_>>().join(",")
 }
 
 const SHARDS_MAX: usize = 1024;
-/// More take seconds to start, and some hundred kilobytes each, to wait for each other.
+/// More shards per core take seconds to start and some hundred kilobytes each, and only wait for each other.
 const SHARDS_PER_CORE_MAX: usize = 64;
 
 #[cfg(test)]
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_are_shared_out_over_the_allowed_cores() {
+    fn shards_are_distributed_over_the_allowed_cores() {
         assert_eq!(spread(None, &[2, 5], None).unwrap(), [Some(2), Some(5)]);
         assert_eq!(spread(Some(3), &[2, 5], None).unwrap(), [Some(2), Some(5), Some(2)]);
         assert_eq!(spread(Some(2), &[], None).unwrap(), [None, None]);
@@ -120,33 +122,37 @@ mod tests {
         assert_eq!(spread(Some(128), &[2, 5], None).unwrap().len(), 128);
         let error = spread(Some(129), &[2, 5], None).unwrap_err().to_string();
         assert!(error.contains("129 is more than 64 for each of the 2 cores"), "{error}");
-        assert_eq!(spread(Some(SHARDS_MAX), &[], None).unwrap().len(), SHARDS_MAX, "the system does not say");
+        assert_eq!(
+            spread(Some(SHARDS_MAX), &[], None).unwrap().len(),
+            SHARDS_MAX,
+            "the system reports no cores"
+        );
     }
 
     #[test]
-    fn the_default_follows_a_limit_of_cpu_time_and_pins_none() {
+    fn default_follows_a_limit_of_cpu_time_without_pinning() {
         let limit = |cores| CpuLimit { cores, file: "cpu.max".to_owned() };
         assert_eq!(spread(None, &[0, 1, 2, 3], Some(&limit(2.5))).unwrap(), [None, None]);
         assert_eq!(spread(None, &[0, 1, 2, 3], Some(&limit(0.2))).unwrap(), [None]);
-        // It leaves all of them something to do, or the number was asked for.
+        // The limit keeps all cores busy, or the number is requested.
         assert_eq!(spread(None, &[0, 1], Some(&limit(2.0))).unwrap(), [Some(0), Some(1)]);
         assert_eq!(spread(None, &[0, 1], Some(&limit(9.0))).unwrap(), [Some(0), Some(1)]);
         assert_eq!(spread(Some(2), &[0, 1], Some(&limit(1.0))).unwrap(), [Some(0), Some(1)]);
     }
 
     #[test]
-    fn shared_shards_are_as_many_and_where_they_are() {
+    fn shared_shards_must_match_the_settings() {
         let cores = [Some(2), Some(5)];
-        assert!(agree(None, None, &cores).is_ok());
-        assert!(agree(None, Some(2), &cores).is_ok());
-        assert!(agree(Some(&[2, 5]), None, &cores).is_ok());
-        let problem = |wanted, shards| agree(wanted, shards, &cores).unwrap_err().to_string();
+        assert!(check_shared(None, None, &cores).is_ok());
+        assert!(check_shared(None, Some(2), &cores).is_ok());
+        assert!(check_shared(Some(&[2, 5]), None, &cores).is_ok());
+        let problem = |wanted, shards| check_shared(wanted, shards, &cores).unwrap_err().to_string();
         assert!(problem(None, Some(3)).contains("shards: 3, and the other client has 2"));
-        assert!(problem(Some(&[5, 2]), None).contains("cores: the other client's shards run on 2,5"));
+        assert!(problem(Some(&[5, 2]), None).contains("cores: the shards of the other client run on 2,5"));
     }
 
     #[test]
-    fn a_core_must_be_allowed_and_listed_once() {
+    fn core_must_be_allowed_and_listed_once() {
         assert_eq!(check(&[5], &[2, 5]).unwrap(), [5]);
         assert!(check(&[2, 2], &[2, 5]).unwrap_err().to_string().contains("twice"));
         let error = check(&[7], &[2, 5]).unwrap_err();

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use crate::proto::connection::Credentials;
 
-/// Hands out what to log in with: the contents of a file, a token that expires, a secret from a vault.
+/// Provides credentials: the contents of a file, a token that expires, a secret from a vault.
 ///
-/// It is asked anew for each connection that is made, and may block: it runs on a thread of its own, beside the dial,
-/// and whoever waits for it stops waiting at the connect timeout. What is expensive to get should be remembered in
-/// there. Closures are providers, see [`Config::credentials`](crate::Config::credentials).
+/// The client asks it again for each new connection. It may block: it runs on a thread of its own while the connection is
+/// dialed, and the client waits for it until the connect timeout. If credentials are expensive to get, cache them in the
+/// provider. Closures are providers, see [`Config::credentials`](crate::Config::credentials).
 pub trait CredentialsProvider: Send + Sync {
-    /// What to log in with now.
+    /// Returns the current credentials.
     ///
     /// # Errors
-    /// Why there is nothing to log in with. Its text ends up in errors and logs: it must not hold a secret.
+    /// Why there are no credentials. Its text ends up in errors and logs, so it must not hold a secret.
     fn credentials(&self) -> Result<Credentials, Box<dyn Error + Send + Sync>>;
 }
 
@@ -28,7 +28,7 @@ where
     }
 }
 
-/// The application's own, if it gave one.
+/// The provider of the application, if it has set one.
 #[derive(Clone, Default)]
 pub(crate) struct Provider(Option<Arc<dyn CredentialsProvider>>);
 

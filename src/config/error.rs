@@ -1,9 +1,9 @@
-//! [`ConfigError`]: which setting cannot work, and what is allowed.
+//! [`ConfigError`]: a setting that cannot work, and its allowed values.
 
 use crate::error::{Error, ErrorKind};
 use crate::proto::error::Outcome;
 
-/// A setting that cannot work: which one, what it was, and what it may be.
+/// A setting that cannot work: its name, its value, and its allowed values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {problem}")]
 pub struct ConfigError {
@@ -17,7 +17,7 @@ impl ConfigError {
         &self.setting
     }
 
-    /// What is wrong with it, and what it may be.
+    /// The problem, and the allowed values.
     #[cfg(feature = "cli")]
     pub(crate) fn problem(&self) -> &str {
         &self.problem

@@ -1,4 +1,4 @@
-//! [`Hook`]: what the application wants called when something happens.
+//! [`Hook`]: the function that the application has set for events.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,27 +7,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::proto::maint::event::Event;
 
-/// The application's function, if it gave one.
+/// The function of the application, if it has set one.
 #[derive(Clone, Default)]
 pub(crate) struct Hook(Option<Arc<HookState>>);
 
-type Watch = dyn Fn(usize, &Event) + Send + Sync;
+type Function = dyn Fn(usize, &Event) + Send + Sync;
 
 struct HookState {
-    watch: Box<Watch>,
+    function: Box<Function>,
     has_panicked: AtomicBool,
 }
 
 impl Hook {
-    pub(super) fn new(watch: impl Fn(usize, &Event) + Send + Sync + 'static) -> Self {
-        Hook(Some(Arc::new(HookState { watch: Box::new(watch), has_panicked: AtomicBool::new(false) })))
+    pub(super) fn new(function: impl Fn(usize, &Event) + Send + Sync + 'static) -> Self {
+        Hook(Some(Arc::new(HookState { function: Box::new(function), has_panicked: AtomicBool::new(false) })))
     }
 
-    /// Calls it. Nothing may be borrowed. A panic ends here: it would take down everything that runs on the shard.
+    /// Calls the function. The caller must hold no `RefCell` borrow, because the function may call the shard. A panic is
+    /// caught here: it would end all tasks of the shard.
     pub(crate) fn call(&self, shard: usize, event: &Event) {
         let Some(state) = &self.0 else { return };
-        let told = catch_unwind(AssertUnwindSafe(|| (state.watch)(shard, event)));
-        if told.is_err() && !state.has_panicked.swap(true, Ordering::Relaxed) {
+        let called = catch_unwind(AssertUnwindSafe(|| (state.function)(shard, event)));
+        if called.is_err() && !state.has_panicked.swap(true, Ordering::Relaxed) {
             tracing::error!(target: "hitless::shard", shard, ?event, "the hook for events panicked");
         }
     }
@@ -46,20 +47,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_in_the_hook_ends_there_and_later_events_are_told() {
-        let told = Arc::new(Mutex::new(Vec::new()));
+    fn panic_in_the_hook_is_caught_and_later_events_are_reported() {
+        let events = Arc::new(Mutex::new(Vec::new()));
         let hook = Hook::new({
-            let told = told.clone();
+            let events = events.clone();
             move |shard, event| {
                 assert!(shard != 1, "as planned");
-                told.lock().unwrap().push((shard, event.clone()));
+                events.lock().unwrap().push((shard, event.clone()));
             }
         });
         let event = Event::Connected { peer: None };
         for shard in [0, 1, 1, 2] {
             hook.call(shard, &event);
         }
-        assert_eq!(*told.lock().unwrap(), [(0, event.clone()), (2, event.clone())]);
+        assert_eq!(*events.lock().unwrap(), [(0, event.clone()), (2, event.clone())]);
         Hook::default().call(0, &event);
     }
 }

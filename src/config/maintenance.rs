@@ -1,12 +1,13 @@
-//! [`Maintenance`]: what a user says about maintenance notifications and handoffs.
+//! [`Maintenance`]: the settings for maintenance notifications and handoffs.
 
 use std::time::Duration;
 
-use super::{ConfigError, lasts, within};
+use super::error::ConfigError;
+use super::range::{check_number, check_time};
 use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::maint::settings::MaintConfig;
 
-/// Whether to ask servers for maintenance notifications, and what to do about them.
+/// Whether to ask servers for maintenance notifications, and how to react to them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,18 +25,18 @@ use crate::proto::maint::settings::MaintConfig;
 pub struct Maintenance(pub(super) MaintConfig);
 
 impl Maintenance {
-    /// Ask, and carry on without notifications on connections whose server does not offer them. The default.
+    /// Asks for notifications, and accepts connections whose server does not offer them. The default.
     pub fn auto() -> Self {
         Maintenance::in_mode(Mode::Auto)
     }
 
-    /// Ask, and refuse to work on connections whose server does not offer them: for services that must not run
-    /// without. It takes RESP3.
+    /// Asks for notifications, and refuses connections whose server does not offer them: for services that must not run
+    /// without notifications. It needs RESP3.
     pub fn enabled() -> Self {
         Maintenance::in_mode(Mode::Enabled)
     }
 
-    /// Do not ask, and do nothing about notifications that come all the same.
+    /// Does not ask for notifications, and ignores those that come anyway.
     pub fn disabled() -> Self {
         Maintenance::in_mode(Mode::Disabled)
     }
@@ -44,75 +45,77 @@ impl Maintenance {
         Maintenance(MaintConfig { mode, ..MaintConfig::default() })
     }
 
-    /// In which form servers are asked to name new endpoints ([`EndpointType::Auto`]).
+    /// The form in which servers name new endpoints ([`EndpointType::Auto`]).
     #[must_use]
     pub fn endpoint_type(mut self, kind: EndpointType) -> Self {
         self.0.endpoint_type = kind;
         self
     }
 
-    /// What timeouts are raised to while maintenance is announced, 1 ms to 1 h (10 s). Those that are longer stay as
-    /// they are.
+    /// The least timeout while maintenance is announced, 1 ms to 1 h (10 s). Longer timeouts do not change.
     #[must_use]
     pub fn relaxed_timeout(mut self, timeout: Duration) -> Self {
         self.0.relaxed_timeout = timeout;
         self
     }
 
-    /// How long an announcement can relax timeouts if its end is never announced, 1 ms to 1 h (60 s).
+    /// How long an announcement relaxes timeouts at most, if its end is not announced, 1 ms to 1 h (60 s).
     #[must_use]
     pub fn window_max(mut self, time: Duration) -> Self {
         self.0.window_max = time;
         self
     }
 
-    /// How long timeouts stay relaxed after the end of maintenance was announced, up to 1 h (10 s).
+    /// How long timeouts stay relaxed after the end of maintenance is announced, up to 1 h (10 s).
     #[must_use]
     pub fn post_event_relaxed(mut self, time: Duration) -> Self {
         self.0.post_event_relaxed = time;
         self
     }
 
-    /// How long the timeouts of a connection that took over stay relaxed, up to 1 h (20 s).
+    /// How long the timeouts of a successor connection stay relaxed after a handoff, up to 1 h (20 s).
     #[must_use]
     pub fn post_handoff_relaxed(mut self, time: Duration) -> Self {
         self.0.post_handoff_relaxed = time;
         self
     }
 
-    /// How long dialing a new endpoint and shaking hands with it may take, 1 ms to 1 h (15 s); never longer than what
-    /// is left of the grace.
+    /// How long dialing a new endpoint and its handshake may take together, 1 ms to 1 h (15 s). It never exceeds the rest of
+    /// the grace period.
     #[must_use]
     pub fn handoff_timeout(mut self, timeout: Duration) -> Self {
         self.0.handoff_timeout = timeout;
         self
     }
 
-    /// How often a handoff is tried again, 1 to 10 (3), before its connection is left to be closed by the server.
+    /// How often a failed handoff is tried again, 1 to 10 (3). After the last attempt, the connection stays in use until the
+    /// server closes it.
     #[must_use]
     pub fn handoff_retries_max(mut self, retries: u32) -> Self {
         self.0.handoff_retries_max = retries;
         self
     }
 
-    /// How many connections of a shard are handed off at once, up to 4096. 0, the default, stands for a third of its
-    /// connections, at least 1 and at most 10; any other number below 10 is raised to 10.
+    /// How many connections of a shard are handed off at once, up to 4096. The formula is that of other clients: 0, the
+    /// default, means a third of the connections, at least 1 and at most 10. Any other number below 10 is raised to 10.
+    /// [`ResolvedConfig`](crate::ResolvedConfig) shows the result.
     #[must_use]
     pub fn handoff_workers(mut self, count: usize) -> Self {
         self.0.handoff_workers = count;
         self
     }
 
-    /// How many connections of a shard may be queued to be handed off, up to 4096; the rest serve on and are queued
-    /// later. 0, the default, stands for ten times the workers; it is never more than there are connections.
+    /// How many connections of a shard may be queued for a handoff, up to 4096. Further connections stay in use and are
+    /// queued later. 0, the default, means ten times the workers. The queue never exceeds the number of connections.
+    /// [`ResolvedConfig`](crate::ResolvedConfig) shows the result.
     #[must_use]
     pub fn handoff_queue(mut self, count: usize) -> Self {
         self.0.handoff_queue = count;
         self
     }
 
-    /// After how many failures in a row a target is left alone, 1 to 1000 (5), for how long, 1 ms to 1 h (60 s), and
-    /// how many may then try it at once, 1 to 1000 (3).
+    /// The circuit breaker of each target. After `failures` failures in a row, 1 to 1000 (5), the client does not dial the
+    /// target for `cooldown`, 1 ms to 1 h (60 s). Then `probes` connections, 1 to 1000 (3), may dial it at once.
     #[must_use]
     pub fn circuit_breaker(mut self, failures: u32, cooldown: Duration, probes: u32) -> Self {
         self.0.breaker.failures = failures;
@@ -121,12 +124,12 @@ impl Maintenance {
         self
     }
 
-    /// Whether it must not work without.
+    /// Whether connections without notifications are refused.
     pub(super) fn is_enabled(&self) -> bool {
         self.0.mode == Mode::Enabled
     }
 
-    /// The longest that a reply is waited for because of it.
+    /// The relaxed timeout, or zero if maintenance is disabled.
     pub(super) fn relaxed(&self) -> Duration {
         if self.0.mode == Mode::Disabled { Duration::ZERO } else { self.0.relaxed_timeout }
     }
@@ -134,17 +137,17 @@ impl Maintenance {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3600));
         let config = &self.0;
-        lasts("maintenance.relaxed_timeout", config.relaxed_timeout, ms, hour)?;
-        lasts("maintenance.window_max", config.window_max, ms, hour)?;
-        lasts("maintenance.post_event_relaxed", config.post_event_relaxed, Duration::ZERO, hour)?;
-        lasts("maintenance.post_handoff_relaxed", config.post_handoff_relaxed, Duration::ZERO, hour)?;
-        lasts("maintenance.handoff_timeout", config.handoff_timeout, ms, hour)?;
-        within("maintenance.handoff_retries_max", config.handoff_retries_max as usize, 1, 10)?;
-        within("maintenance.handoff_workers", config.handoff_workers, 0, 4096)?;
-        within("maintenance.handoff_queue", config.handoff_queue, 0, 4096)?;
-        within("maintenance.circuit_breaker (failures)", config.breaker.failures as usize, 1, 1000)?;
-        lasts("maintenance.circuit_breaker (cooldown)", config.breaker.cooldown, ms, hour)?;
-        within("maintenance.circuit_breaker (probes)", config.breaker.probes as usize, 1, 1000)
+        check_time("maintenance.relaxed_timeout", config.relaxed_timeout, ms, hour)?;
+        check_time("maintenance.window_max", config.window_max, ms, hour)?;
+        check_time("maintenance.post_event_relaxed", config.post_event_relaxed, Duration::ZERO, hour)?;
+        check_time("maintenance.post_handoff_relaxed", config.post_handoff_relaxed, Duration::ZERO, hour)?;
+        check_time("maintenance.handoff_timeout", config.handoff_timeout, ms, hour)?;
+        check_number("maintenance.handoff_retries_max", config.handoff_retries_max as usize, 1, 10)?;
+        check_number("maintenance.handoff_workers", config.handoff_workers, 0, 4096)?;
+        check_number("maintenance.handoff_queue", config.handoff_queue, 0, 4096)?;
+        check_number("maintenance.circuit_breaker (failures)", config.breaker.failures as usize, 1, 1000)?;
+        check_time("maintenance.circuit_breaker (cooldown)", config.breaker.cooldown, ms, hour)?;
+        check_number("maintenance.circuit_breaker (probes)", config.breaker.probes as usize, 1, 1000)
     }
 }
 
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_range_is_refused_by_name_and_range() {
+    fn value_out_of_range_is_refused_by_name_and_range() {
         let (auto, hour) = (Maintenance::auto, Duration::from_secs(3600));
         for (maintenance, setting, range) in [
             (auto().relaxed_timeout(Duration::ZERO), "relaxed_timeout", "1ms to 3600s"),

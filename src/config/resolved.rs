@@ -1,19 +1,22 @@
-//! [`ResolvedConfig`]: a configuration that was checked, with nothing left open.
+//! [`ResolvedConfig`]: a validated configuration with all automatic values.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cores;
+use super::credentials::CredentialsProvider;
+use super::hook::Hook;
+use super::resolver::Resolver;
+use super::settings::Config;
 #[cfg(feature = "tls")]
-use super::Tls;
-use super::{Config, CredentialsProvider, Hook, Resolver, cores};
+use super::tls::Tls;
 use crate::proto::connection::{ConnectionConfig, HandshakeConfig, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::queue::HandoffLimits;
 use crate::proto::pool::PoolConfig;
 
-/// A checked configuration with every automatic value filled in. It prints as one `name = value` a line, without
-/// secrets.
+/// A validated configuration with all automatic values. It prints one `name = value` per line, without secrets.
 #[derive(Clone, Debug)]
 pub struct ResolvedConfig {
     pub(super) config: Config,
@@ -23,17 +26,17 @@ pub struct ResolvedConfig {
 }
 
 impl ResolvedConfig {
-    /// One element for each shard: the core that it is pinned to, if any.
+    /// The core that each shard is pinned to, if it is pinned.
     pub fn shard_cores(&self) -> &[Option<usize>] {
         &self.cores
     }
 
-    /// Every setting and its value, as text; passwords are left out.
+    /// All settings and their values as text, without passwords.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let config = &self.config;
         let secret = |is_set: bool| if is_set { "(set)" } else { "(none)" }.to_owned();
         let none = || "(none)".to_owned();
-        let limit = |time: Duration| if time == Duration::MAX { none() } else { format!("{time:?}") };
+        let time_or_none = |time: Option<Duration>| time.map_or_else(none, |time| format!("{time:?}"));
         let (first, most) = config.reconnect_backoff;
         let mut fields = vec![
             ("endpoint", config.endpoint.to_string()),
@@ -50,16 +53,17 @@ impl ResolvedConfig {
             ("queue_max", config.queue_max.to_string()),
             ("queue_bytes_max", config.queue_bytes_max.to_string()),
             ("waiting_max", config.waiting_max.to_string()),
-            ("command_timeout", limit(config.command_timeout)),
+            ("command_timeout", time_or_none(config.command_timeout)),
             ("reply_time_max", format!("{:?}", self.reply_time_max)),
             ("connect_timeout", format!("{:?}", config.connect_timeout)),
             ("reconnect_backoff", format!("{first:?}..{most:?}")),
             ("dns_cache", format!("{:?}", config.dns_cache)),
             ("keepalive", format!("{:?}", config.keepalive)),
-            ("idle_ping", limit(config.idle_ping)),
+            ("idle_ping", time_or_none(config.idle_ping)),
             ("tcp_user_timeout", format!("{:?}", self.tcp_user_timeout)),
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
-            ("nap_before_park", config.wait_before_park.map_or("auto".to_owned(), |naps| naps.to_string())),
+            // Reports of earlier versions have this name, and programs read it.
+            ("nap_before_park", config.wait_before_park.map_or("auto".to_owned(), |waits| waits.to_string())),
             ("limits.depth", config.limits.depth.to_string()),
             ("limits.elements", config.limits.elements.to_string()),
             ("limits.bytes", config.limits.bytes.to_string()),
@@ -95,7 +99,7 @@ impl ResolvedConfig {
         ]
     }
 
-    /// The endpoint that is dialed.
+    /// The configured endpoint.
     pub fn endpoint(&self) -> &Endpoint {
         &self.config.endpoint
     }
@@ -105,7 +109,7 @@ impl ResolvedConfig {
         self.config.database
     }
 
-    /// The user, the password and the database of each connection, as they were given.
+    /// The configured user, password and database.
     #[cfg(feature = "cli")]
     pub(crate) fn login(&self) -> (Option<&str>, Option<&str>, u32) {
         let config = &self.config;
@@ -113,7 +117,7 @@ impl ResolvedConfig {
         (config.username.as_deref(), password, config.database)
     }
 
-    /// Connections per shard.
+    /// The number of connections per shard.
     pub fn connections_per_shard(&self) -> usize {
         self.config.connections_per_shard
     }
@@ -122,20 +126,18 @@ impl ResolvedConfig {
         self.config.waiting_max
     }
 
+    /// [`Duration::MAX`] if commands have no timeout.
     pub(crate) fn command_timeout(&self) -> Duration {
-        self.config.command_timeout
+        self.config.command_timeout.unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.config.connect_timeout
     }
 
-    /// For how long replies are still awaited when nobody is left who could send another command.
+    /// How long a shard awaits the last replies after its last handle is dropped.
     pub(crate) fn last_replies(&self) -> Duration {
-        match self.config.command_timeout {
-            Duration::MAX => LAST_REPLIES_MAX,
-            timeout => timeout,
-        }
+        self.config.command_timeout.unwrap_or(LAST_REPLIES_MAX)
     }
 
     pub(crate) fn dns_cache(&self) -> Duration {
@@ -154,7 +156,7 @@ impl ResolvedConfig {
         self.config.spin_before_park
     }
 
-    /// `None`: it depends on whose executor it is.
+    /// `None`: it depends on the owner of the executor.
     pub(crate) fn wait_before_park(&self) -> Option<bool> {
         self.config.wait_before_park
     }
@@ -167,7 +169,7 @@ impl ResolvedConfig {
         &self.config.resolver
     }
 
-    /// What is spoken with every server, if it is not plain.
+    /// The settings of TLS, if connections use it.
     #[cfg(feature = "tls")]
     pub(crate) fn tls(&self) -> Option<&Tls> {
         self.config.tls.as_ref()
@@ -197,9 +199,10 @@ impl ResolvedConfig {
         self.config.provider.get()
     }
 
+    /// The settings of the pool of one shard.
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
         let config = &self.config;
-        let greeting = HandshakeConfig {
+        let handshake = HandshakeConfig {
             username: config.username.clone(),
             password: config.password.clone(),
             client_name: config.client_name.clone(),
@@ -212,13 +215,13 @@ impl ResolvedConfig {
             endpoint: config.endpoint.clone(),
             connections: config.connections_per_shard,
             connection: ConnectionConfig {
-                handshake: Arc::new(greeting),
+                handshake: Arc::new(handshake),
                 limits: config.limits,
                 in_flight_max: config.in_flight_max,
                 connect_timeout: config.connect_timeout,
-                command_timeout: config.command_timeout,
+                command_timeout: self.command_timeout(),
                 reply_time_max: self.reply_time_max,
-                idle_ping: config.idle_ping,
+                idle_ping: config.idle_ping.unwrap_or(Duration::MAX),
             },
             queue: QueueBounds { commands: config.queue_max, bytes: config.queue_bytes_max },
             maint: config.maintenance.0.clone(),
@@ -231,9 +234,6 @@ impl ResolvedConfig {
     }
 }
 
-/// Where commands may wait for ever: a shard that nobody holds must end all the same.
-const LAST_REPLIES_MAX: Duration = Duration::from_secs(60);
-
 impl fmt::Display for ResolvedConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.fields() {
@@ -242,3 +242,6 @@ impl fmt::Display for ResolvedConfig {
         Ok(())
     }
 }
+
+/// How long a shard without handles awaits its last replies if commands have no timeout: such a shard must end as well.
+const LAST_REPLIES_MAX: Duration = Duration::from_secs(60);

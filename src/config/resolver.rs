@@ -1,4 +1,4 @@
-//! [`Resolve`]: names to addresses, by the system or by whoever knows better.
+//! [`Resolve`]: finds the addresses of names.
 
 use std::fmt;
 use std::io;
@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 /// Finds the addresses of a name.
 ///
-/// It is asked on a thread of its own for each look-up, and may block; whoever waits for it stops waiting at the
-/// connect timeout. Connections of one shard that want the same name share a look-up, and what it finds for
-/// [a short time](crate::Config::dns_cache). Closures with the same arguments are resolvers, see
-/// [`Config::resolver`](crate::Config::resolver).
+/// Each look-up runs on a thread of its own and may block; the client waits for it until the connect timeout. Connections of
+/// one shard share a look-up of the same name, and its addresses for [a short time](crate::Config::dns_cache). Closures with
+/// the same arguments are resolvers, see [`Config::resolver`](crate::Config::resolver).
 pub trait Resolve: Send + Sync {
-    /// Every address of this host, in the order in which they are to be tried, with this port.
+    /// Returns all addresses of this host, with this port, in the order in which the client tries them.
     ///
     /// # Errors
-    /// If the name cannot be looked up. A name without an address may be an empty list as well.
+    /// If the name cannot be resolved. An empty list is allowed as well for a name without an address.
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
@@ -28,7 +27,7 @@ where
     }
 }
 
-/// The system's own, unless the application gave another.
+/// The resolver of the application, or that of the system.
 #[derive(Clone, Default)]
 pub(crate) struct Resolver(Option<Arc<dyn Resolve>>);
 
@@ -37,7 +36,7 @@ impl Resolver {
         Resolver(Some(Arc::new(resolver)))
     }
 
-    /// Blocks until it is done. No more than [`ADDRESSES_MAX`] addresses are kept.
+    /// Blocks until the look-up is done. Keeps at most [`ADDRESSES_MAX`] addresses.
     pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = match &self.0 {
             Some(resolver) => resolver.resolve(host, port)?,
@@ -54,7 +53,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// More addresses than anybody would try in turn.
+/// More addresses than the client can try before the connect timeout.
 const ADDRESSES_MAX: usize = 256;
 
 #[cfg(test)]
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_application_says_is_taken_up_to_a_bound() {
+    fn addresses_of_the_application_are_used_up_to_a_bound() {
         let resolver = Resolver::new(|host: &str, port: u16| {
             let count: usize = host.parse().map_err(|_| io::Error::other("no number"))?;
             Ok(vec![SocketAddr::from(([10, 0, 0, 7], port)); count])

@@ -1,4 +1,6 @@
-//! What a configuration refuses, and what it derives.
+//! The settings that a configuration refuses, and the values that it derives.
+
+use std::time::Duration;
 
 use super::*;
 
@@ -7,7 +9,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn what_is_out_of_range_is_refused_by_name_and_range() {
+fn value_out_of_range_is_refused_by_name_and_range() {
     let second = Duration::from_secs(1);
     for (config, setting, range) in [
         (config().connections_per_shard(0), "connections_per_shard", "1 to 4096"),
@@ -17,6 +19,8 @@ fn what_is_out_of_range_is_refused_by_name_and_range() {
         (config().cores([]), "cores", "1 to 1024"),
         (config().command_timeout(Duration::ZERO), "command_timeout", "1ms to 3600s"),
         (config().command_timeout(second * 3601), "command_timeout", "1ms to 3600s"),
+        (config().command_timeout(Duration::MAX), "command_timeout", "1ms to 3600s"),
+        (config().idle_ping(Duration::MAX), "idle_ping", "1s to 3600s"),
         (config().connect_timeout(second * 3601), "connect_timeout", "1ms to 3600s"),
         (config().dns_cache(second * 3601), "dns_cache", "0ns to 3600s"),
         (config().reconnect_backoff(second * 2, second), "reconnect_backoff", "1ms to 1s"),
@@ -39,8 +43,8 @@ fn automatic_values_are_derived_and_shown() {
 }
 
 #[test]
-fn commands_may_wait_for_ever_and_nothing_else_does() {
-    let resolved = config().command_timeout(Duration::MAX).validate().unwrap();
+fn only_commands_may_wait_without_a_limit() {
+    let resolved = config().command_timeout(None).validate().unwrap();
     assert_eq!(resolved.pool(0).connection.command_timeout, Duration::MAX);
     assert_eq!(resolved.tcp_user_timeout(), Duration::from_secs(15));
     assert_eq!(resolved.last_replies(), Duration::from_secs(60));
@@ -52,7 +56,7 @@ fn commands_may_wait_for_ever_and_nothing_else_does() {
 }
 
 #[test]
-fn nothing_that_is_printed_holds_the_password() {
+fn printed_configuration_holds_no_password() {
     let config = config().username("app").password("s3cret");
     let resolved = config.validate().unwrap();
     for text in [format!("{config:?}"), format!("{resolved:?}"), resolved.to_string()] {

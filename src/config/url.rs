@@ -1,16 +1,64 @@
 //! URLs: `redis://user:password@host:port/database?option=value`, and `unix://user:password@/path?db=0`.
 //!
-//! No error quotes what stands before the host, or where the host should be: it may be the password.
+//! No error quotes the text before the host, or the text at the place of the host: either may be the password.
 
 mod options;
-
-use percent_encoding::percent_decode_str;
+mod parts;
 
 use self::options::Options;
-use super::{Config, ConfigError};
-use crate::proto::endpoint::{Endpoint, EndpointError};
+use self::parts::{Scheme, database, decode, server, socket};
+use super::error::ConfigError;
+use super::settings::Config;
 
-pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
+impl Config {
+    /// Reads `redis://[user[:password]@][host[:port]][/database][?option=value&…]`, or, for a unix socket,
+    /// `unix://[user[:password]@]/the/path[?option=value&…]`.
+    ///
+    /// | scheme | |
+    /// |---|---|
+    /// | `redis`, `valkey` | TCP |
+    /// | `rediss`, `valkeys` | TLS, with the feature `tls` |
+    /// | `unix`, `redis+unix`, `valkey+unix` | a unix socket |
+    ///
+    /// The user, the password, the path of a socket and the values of options are percent-decoded. The default host is
+    /// `localhost`.
+    ///
+    /// | option | sets | also called |
+    /// |---|---|---|
+    /// | `db` | [`Config::database`], unless the path does | |
+    /// | `client_name` | [`Config::client_name`] | |
+    /// | `connections_per_shard` | [`Config::connections_per_shard`] | |
+    /// | `command_timeout` | [`Config::command_timeout`] | `timeout` |
+    /// | `reply_time_max` | [`Config::reply_time_max`] | |
+    /// | `connect_timeout` | [`Config::connect_timeout`] | `dial_timeout` |
+    /// | `keepalive` | [`Config::keepalive`] | |
+    /// | `dns_cache` | [`Config::dns_cache`] | |
+    /// | `protocol` | no setting: only `3` is allowed, the version that the client requests | |
+    /// | `maint` | the mode: `auto`, `enabled` or `disabled` | `maint_notifications` |
+    /// | `moving_endpoint_type` | [`Maintenance::endpoint_type`], e.g. `external-ip` | |
+    /// | `relaxed_timeout` | [`Maintenance::relaxed_timeout`] | |
+    /// | `handoff_timeout` | [`Maintenance::handoff_timeout`] | |
+    /// | `max_handoff_retries` | [`Maintenance::handoff_retries_max`] | `handoff_retries_max` |
+    /// | `targets` | [`Config::targets`]: `same-reach`, `any`, or patterns separated by commas | |
+    /// | `server_name` | the name in the certificate of the server | `sni` |
+    /// | `ca_file` | a PEM file with the trusted CAs | `ssl_ca_certs` |
+    /// | `cert_file`, `key_file` | PEM files with the client certificate and its key | `ssl_certfile`, `ssl_keyfile` |
+    ///
+    /// Times have a unit: `500ms`, `2s`, `1m`, `1h`. No option disables the verification of certificates.
+    ///
+    /// [`Maintenance::endpoint_type`]: crate::Maintenance::endpoint_type
+    /// [`Maintenance::relaxed_timeout`]: crate::Maintenance::relaxed_timeout
+    /// [`Maintenance::handoff_timeout`]: crate::Maintenance::handoff_timeout
+    /// [`Maintenance::handoff_retries_max`]: crate::Maintenance::handoff_retries_max
+    ///
+    /// # Errors
+    /// Names the part of the URL that is wrong. No error holds the password.
+    pub fn from_url(url: &str) -> Result<Self, ConfigError> {
+        parse(url)
+    }
+}
+
+fn parse(url: &str) -> Result<Config, ConfigError> {
     let (scheme, rest) = url
         .split_once("://")
         .ok_or_else(|| ConfigError::new("url", "it has no scheme: expected redis://host:port/database"))?;
@@ -22,12 +70,13 @@ pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
     };
     let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    // A host was then found within the user or the password, and no error may quote it.
+    // The `/` or `?` was then part of the user or the password, and so is the text that looks like the host. No error may
+    // quote it.
     if path.contains('@') || query.contains('@') {
         let problem = "a `/` or `?` in the user or password must be written as %2F or %3F, and an `@` behind the host as %40";
         return Err(ConfigError::new("url, user and password", problem));
     }
-    // The last `@`: a password may hold one that nobody encoded.
+    // The last `@` separates the host, because a password may hold an `@` that is not encoded.
     let (user_info, address) = authority
         .rsplit_once('@')
         .map_or((None, authority), |(user_info, address)| (Some(user_info), address));
@@ -49,59 +98,7 @@ pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
     Options::read(query)?.apply(config, scheme, database.is_some())
 }
 
-/// What the scheme says about how to get there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Tcp,
-    Tls,
-    Unix,
-}
-
-impl Scheme {
-    fn read(scheme: &str) -> Result<Scheme, ConfigError> {
-        const KNOWN: &str = "is none of redis, rediss, valkey, valkeys, unix, redis+unix, valkey+unix";
-        match scheme.to_ascii_lowercase().as_str() {
-            "redis" | "valkey" => Ok(Scheme::Tcp),
-            "rediss" | "valkeys" => Ok(Scheme::Tls),
-            "unix" | "redis+unix" | "valkey+unix" => Ok(Scheme::Unix),
-            // With anything else in it, it is no scheme, and may hold the password.
-            _ if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) => {
-                Err(ConfigError::new("url, scheme", format!("it {KNOWN}")))
-            }
-            _ => Err(ConfigError::new("url, scheme", format!("{scheme:?} {KNOWN}"))),
-        }
-    }
-}
-
-fn server(address: &str) -> Result<Endpoint, ConfigError> {
-    let address = if address.is_empty() { "localhost" } else { address };
-    let wrong = |error: EndpointError| {
-        let expected =
-            "expected host, host:port, 1.2.3.4:port or [v6]:port, behind the `@` if there is a password";
-        ConfigError::new("url, host and port", format!("{}: {expected}", error.problem()))
-    };
-    // What stands for a socket where an endpoint is written alone is a host like any other here.
-    match address.strip_prefix("unix:") {
-        Some(port) => Endpoint::new("unix", port.parse().unwrap_or(0)).map_err(wrong),
-        None => address.parse().map_err(wrong),
-    }
-}
-
-fn socket(host: &str, path: &str) -> Result<Endpoint, ConfigError> {
-    const SETTING: &str = "url, path";
-    if !host.is_empty() {
-        let problem =
-            "a unix socket has no host: the path has three slashes before it, as unix:///run/redis.sock";
-        return Err(ConfigError::new("url, host and port", problem));
-    }
-    let path = decode(SETTING, path)?;
-    if path.len() < 2 {
-        return Err(ConfigError::new(SETTING, "it is missing: expected unix:///run/redis.sock"));
-    }
-    Endpoint::unix(path).map_err(|error| ConfigError::new(SETTING, error.problem()))
-}
-
-/// Never quotes what it was given: the password may be on either side of a mistake.
+/// Errors never quote the argument, because the password may be on either side of a mistake.
 fn with_user_info(mut config: Config, user_info: &str) -> Result<Config, ConfigError> {
     let (user, password) =
         user_info.split_once(':').map_or((user_info, None), |(user, password)| (user, Some(password)));
@@ -112,17 +109,6 @@ fn with_user_info(mut config: Config, user_info: &str) -> Result<Config, ConfigE
         config = config.password(decode("url, password", password)?);
     }
     Ok(config)
-}
-
-fn decode(setting: &str, text: &str) -> Result<String, ConfigError> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded
-        .map(|text| text.into_owned())
-        .map_err(|_| ConfigError::new(setting, "what it encodes is not UTF-8"))
-}
-
-fn database(setting: &str, text: &str) -> Result<u32, ConfigError> {
-    text.parse().map_err(|_| ConfigError::new(setting, "it must be a number, such as 0"))
 }
 
 #[cfg(test)]

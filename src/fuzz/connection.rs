@@ -181,7 +181,7 @@ impl Harness {
         }
         self.callers.now = self.callers.now.after(time);
         let (now, delivered) = (self.callers.now, self.callers.delivered);
-        let patience = ReplyDeadline { allowance: self.allowance, maintenance: None };
+        let patience = ReplyDeadline { window: self.allowance, maintenance: None };
         for index in (0..self.links.len()).rev() {
             let connection = &mut self.links[index].connection;
             let due = connection.next_timeout(&self.allowance).is_some_and(|at| at <= now);

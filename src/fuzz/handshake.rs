@@ -105,14 +105,14 @@ impl Attempt {
     fn check_deadline(&mut self) {
         let normal = Duration::from_secs(1);
         let patience =
-            ReplyDeadline { allowance: TimeoutWindow::relaxed(normal, normal, None), maintenance: None };
+            ReplyDeadline { window: TimeoutWindow::relaxed(normal, normal, None), maintenance: None };
         let end = Instant::default().after(BUDGET);
         let early = Instant::from_nanos(end.as_nanos() - 1);
         assert!(self.connection.handle_timeout(early, &patience, &mut self.callers).is_ok());
         let late = self.connection.handle_timeout(end, &patience, &mut self.callers);
         let is_ready = self.connection.ready_since().is_some();
         assert_eq!(is_ready, late.is_ok(), "{late:?}");
-        let next = self.connection.next_timeout(&patience.allowance);
+        let next = self.connection.next_timeout(&patience.window);
         // A reply that has begun to arrive has its own, longer deadline.
         let is_arriving = next == Some(Instant::default().after(REPLY_TIME_MAX));
         assert_eq!(is_ready, next.is_none() || is_arriving);

@@ -1,13 +1,13 @@
-//! [`LatencyHistogram`]: how long commands took, in a fixed amount of memory.
+//! [`LatencyHistogram`]: how long commands took, in constant memory.
 
 use std::fmt;
 use std::time::Duration;
 
 /// How long commands took: counts in buckets whose width is an eighth of a power of two.
 ///
-/// A time that it reports is the middle of its bucket, and so at most 6.25 % off; [`mean`](LatencyHistogram::mean) and
-/// [`max`](LatencyHistogram::max) are exact. It takes 2.6 KiB, whatever it holds. Times beyond 2⁴³ ns, which are two
-/// hours, count as the longest.
+/// A reported time is the middle of its bucket, and so at most 6.25 % off. [`mean`](LatencyHistogram::mean) and
+/// [`max`](LatencyHistogram::max) are exact. A histogram takes 2.6 KiB. Times beyond 2⁴³ ns, about two hours, share the last
+/// bucket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LatencyHistogram {
     buckets: Box<[u64; BUCKETS]>,
@@ -17,22 +17,22 @@ pub struct LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// How many times it holds.
+    /// The number of recorded times.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Their mean; `None` if there are none.
+    /// The mean; `None` if no time is recorded.
     pub fn mean(&self) -> Option<Duration> {
         self.total_ns.checked_div(self.count).map(Duration::from_nanos)
     }
 
-    /// The longest of them.
+    /// The longest time; `None` if no time is recorded.
     pub fn max(&self) -> Option<Duration> {
         (self.count > 0).then(|| Duration::from_nanos(self.max_ns))
     }
 
-    /// The time that this share of them did not exceed, as a percentage such as 99.9; `None` if there are none.
+    /// The time that `percent` percent of the times, such as 99.9, do not exceed; `None` if no time is recorded.
     pub fn percentile(&self, percent: f64) -> Option<Duration> {
         let rank = (self.count as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil().max(1.0) as u64;
         let mut seen = 0;
@@ -43,7 +43,7 @@ impl LatencyHistogram {
         Some(Duration::from_nanos(middle_of(bucket).min(self.max_ns)))
     }
 
-    /// Adds what another one holds.
+    /// Adds the times of another histogram.
     pub fn merge(&mut self, other: &LatencyHistogram) {
         for (count, more) in self.buckets.iter_mut().zip(other.buckets.iter()) {
             *count += more;
@@ -53,7 +53,7 @@ impl LatencyHistogram {
         self.max_ns = self.max_ns.max(other.max_ns);
     }
 
-    /// Adds one.
+    /// Records one time.
     #[inline]
     pub(crate) fn record(&mut self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -83,7 +83,7 @@ impl fmt::Debug for LatencyHistogram {
     }
 }
 
-/// Times below 8 ns have a bucket each; from there on, each power of two has eight.
+/// The bucket of a time. Each time below 8 ns has a bucket, and each power of two above has eight.
 #[inline]
 fn bucket_of(nanos: u64) -> usize {
     if nanos < 8 {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_time_is_reported_more_than_a_sixteenth_off() {
+    fn reported_time_is_at_most_a_sixteenth_off() {
         let mut nanos = 1;
         while nanos < 1 << 42 {
             for nanos in [nanos, nanos + nanos / 3, nanos * 2 - 1] {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_mean_and_maximum_are_of_what_was_recorded() {
+    fn percentiles_mean_and_maximum_match_the_times() {
         let mut histogram = LatencyHistogram::default();
         assert_eq!((histogram.percentile(50.0), histogram.mean(), histogram.max()), (None, None, None));
         (1..=1000).for_each(|micros| histogram.record(Duration::from_micros(micros)));

@@ -1,8 +1,8 @@
-//! Events as lines of the log.
+//! Writes events to the log.
 
 use super::{Event, HandoffResult};
 
-/// Logs what happened on a shard. Connections are left out: the shard logs them where it handles them.
+/// Logs an event of a shard, except for connections: the shard logs those itself.
 pub(crate) fn log(shard: usize, event: &Event) {
     match event {
         Event::Announced { peer, notification } => {
@@ -13,27 +13,27 @@ pub(crate) fn log(shard: usize, event: &Event) {
             tracing::warn!(
                 target: "hitless::maintenance",
                 shard, %peer, %reason,
-                "this user may not ask for maintenance notifications: allow it `client|maint_notifications`"
+                "this user may not ask for maintenance notifications; allow it `client|maint_notifications`"
             );
         }
         Event::NotOffered { peer, denied: false, reason } => {
-            tracing::debug!(target: "hitless::maintenance", shard, %peer, %reason, "no notifications here");
+            tracing::debug!(target: "hitless::maintenance", shard, %peer, %reason, "the server offers no maintenance notifications");
         }
         Event::HandoffStarted { from, to } => {
-            tracing::debug!(target: "hitless::handoff", shard, %from, %to, "handing a connection off");
+            tracing::debug!(target: "hitless::handoff", shard, %from, %to, "a handoff has started");
         }
         Event::HandoffEnded { from, to, result: HandoffResult::Succeeded, duration, attempts } => {
             tracing::info!(
                 target: "hitless::handoff",
                 shard, %from, %to, ?duration, attempts,
-                "handed a connection off"
+                "a connection was handed off"
             );
         }
         Event::HandoffEnded { from, to, result, duration, attempts } => {
             tracing::warn!(
                 target: "hitless::handoff",
                 shard, %from, %to, %result, ?duration, attempts,
-                "a connection was not handed off"
+                "a handoff has failed"
             );
         }
         Event::TargetRefused { peer, redirection, target, reason } => {
@@ -50,17 +50,17 @@ pub(crate) fn log(shard: usize, event: &Event) {
             tracing::error!(
                 target: "hitless::shard",
                 shard, %reason,
-                "new credentials were refused; connections live on with the old ones"
+                "new credentials were refused; connections keep the old ones"
             );
         }
         Event::Demoted { peer, code } => {
-            tracing::warn!(target: "hitless::shard", shard, %peer, code, "connecting anew: this is no master any more");
+            tracing::warn!(target: "hitless::shard", shard, %peer, code, "the server is no longer the primary; connecting again");
         }
         Event::Blocked { duration, by } => {
-            let by = by.unwrap_or("a task that did not yield, or a machine that stood still");
+            let by = by.unwrap_or("a task that did not yield, or a suspended machine");
             tracing::warn!(target: "hitless::shard", shard, ?duration, by, "the shard's thread was blocked");
         }
-        // Its end is logged by the shard, with the reason.
+        // The shard logs the end of a connection, with the reason.
         Event::Connected { .. } | Event::Disconnected { .. } | Event::Flooded { .. } => {}
     }
 }

@@ -1,7 +1,7 @@
-//! What happens inside, for those who watch: events, and how often they happened.
+//! Observability: events, and statistics of commands.
 //!
-//! [`Config::on_event`](crate::Config::on_event) hands out events as they happen, and
-//! [`ShardStats`](crate::ShardStats) counts them, and what became of commands.
+//! [`Config::on_event`](crate::Config::on_event) reports events as they happen. [`ShardStats`](crate::ShardStats) counts
+//! events and the results of commands.
 
 mod commands;
 mod latency;

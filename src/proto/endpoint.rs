@@ -1,14 +1,20 @@
-//! [`Endpoint`]: where a server listens, as users write it and as notifications will announce it.
+//! [`Endpoint`]: the address of a server, as users write it and as servers announce it.
+
+#[cfg(any(feature = "tls", test))]
+mod tls_names;
+mod wire;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A server's address: a host and a port, or the path of a unix socket.
+#[cfg(any(feature = "tls", test))]
+pub(crate) use self::tls_names::TlsNames;
+
+/// The address of a server: a host and a port, or the path of a unix socket.
 ///
-/// Reads and prints `host:port`, `1.2.3.4:port` and `[v6]:port`; without a port it is 6379. Names are kept as
-/// written and resolved anew for each dial. A unix socket is `unix:/the/path`; no server can name one in what it
-/// announces.
+/// It reads and prints `host:port`, `1.2.3.4:port` and `[v6]:port`. The default port is 6379. A name is kept as written,
+/// and resolved again for each dial. A unix socket is `unix:/the/path`; no server can announce one.
 ///
 /// ```
 /// let endpoint: hitless::Endpoint = "[::1]:7001".parse()?;
@@ -25,17 +31,6 @@ enum Address {
     Unix { path: String },
 }
 
-/// The names that TLS goes by: each is a DNS name without its trailing dot, or an address.
-#[cfg(any(feature = "tls", test))]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsNames {
-    /// What the server is asked for, unless it is an address, which none can be asked for; its certificate may be
-    /// valid for it.
-    pub(crate) asked: String,
-    /// What its certificate may be valid for instead.
-    pub(crate) or: Option<String>,
-}
-
 /// The text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an endpoint ({problem}): expected host:port, 1.2.3.4:port, [v6]:port or unix:/path")]
@@ -45,14 +40,14 @@ pub struct EndpointError {
 }
 
 impl EndpointError {
-    /// A text that looks like a URL may hold a password, and is not kept.
+    /// Drops a text that looks like a URL, because it may hold a password.
     fn new(text: &str, problem: &'static str) -> Self {
         let is_url = text.contains('@') || text.contains("://");
         let text = if is_url { "(a URL)" } else { text };
         EndpointError { text: text.to_owned(), problem }
     }
 
-    /// What is wrong, without the text: where a password may be part of it.
+    /// The problem without the text, for texts that may hold a password.
     pub(crate) fn problem(&self) -> &'static str {
         self.problem
     }
@@ -62,7 +57,7 @@ impl Endpoint {
     /// An endpoint from its parts. The host is a name or an address, without brackets.
     ///
     /// # Errors
-    /// If the host is empty or holds a character that no host can, or the port is 0.
+    /// If the host is empty or holds an invalid character, or if the port is 0.
     pub fn new(host: impl Into<String>, port: u16) -> Result<Self, EndpointError> {
         let host = host.into();
         let wrong = |problem| EndpointError::new(&host, problem);
@@ -73,7 +68,7 @@ impl Endpoint {
             return Err(wrong("the host is longer than 255 bytes"));
         }
         if host.parse::<Ipv6Addr>().is_err() && !host.bytes().all(is_host_byte) {
-            return Err(wrong("the host holds a character that none can"));
+            return Err(wrong("the host holds an invalid character"));
         }
         if port == 0 {
             return Err(wrong("the port must be 1 to 65535"));
@@ -84,7 +79,7 @@ impl Endpoint {
     /// A unix socket, by the path of its file.
     ///
     /// # Errors
-    /// If the path is empty, holds a NUL, or is longer than the 107 bytes that the system takes.
+    /// If the path is empty, holds a NUL, or is longer than the 107 bytes that the system accepts.
     pub fn unix(path: impl Into<String>) -> Result<Self, EndpointError> {
         let path = path.into();
         let problem = match path.len() {
@@ -120,89 +115,14 @@ impl Endpoint {
         }
     }
 
-    /// Reads an endpoint as servers name it in notifications; `None` if they say that there is none.
-    ///
-    /// `port` is that of an endpoint that names none. An address of IPv6 may lack its brackets: the last group is
-    /// then taken for a port wherever what stands before it is an address by itself, because servers name ports.
-    /// So `2001:db8::7:6379`, which could be an address as a whole, is port 6379 of `2001:db8::7`; and the last
-    /// group of `2001:db8::7` is part of the address, because `2001:db8:` is none.
-    ///
-    /// # Errors
-    /// If a host or a port is there and cannot be one.
-    pub(crate) fn from_wire(text: &str, port: u16) -> Result<Option<Self>, EndpointError> {
-        let text = text.trim_ascii();
-        let wrong = |problem| EndpointError::new(text, problem);
-        let (host, digits) = if let Some(rest) = text.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a bracket is missing"))?;
-            if !host.is_empty() && host.parse::<Ipv6Addr>().is_err() {
-                return Err(wrong("what stands in brackets is no IPv6 address"));
-            }
-            match rest.strip_prefix(':') {
-                None if !rest.is_empty() => return Err(wrong("the port needs a colon")),
-                digits => (host, digits.unwrap_or_default()),
-            }
-        } else {
-            match text.rsplit_once(':') {
-                Some((host, digits)) if is_port_apart(text, host, digits) => (host, digits),
-                _ => (text, ""),
-            }
-        };
-        let named = match digits {
-            "" => port,
-            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().map_err(|_| wrong("the port must be 1 to 65535"))?
-            }
-            _ => return Err(wrong("the port must be 1 to 65535")),
-        };
-        if is_null_host(host) || named == 0 {
-            return Ok(None);
-        }
-        Endpoint::new(host, named).map(Some).map_err(|error| wrong(error.problem))
-    }
-
-    /// The name that a server's certificate is asked for: the host without its trailing dot; `None` for addresses,
-    /// which are no names.
+    /// The host without its trailing dot, if it is a name; `None` if it is an address.
     pub(crate) fn server_name(&self) -> Option<&str> {
         let name = without_dot(self.host());
         (self.ip().is_none() && !name.is_empty()).then_some(name)
     }
 
-    /// What TLS asks for here, and accepts, when the application has configured `configured` and `explicit`, a name of
-    /// its own or none.
-    ///
-    /// A server that moves its clients says where to, and anybody could have said so: what proves that it is the same
-    /// service is a certificate for what was configured. A name that it moves to may be proven instead, because names
-    /// of nodes are what certificates are commonly issued for. An address is not asked for by name, and the server
-    /// that listens on it has to be told which of its certificates is wanted: the configured name's.
-    #[cfg(any(feature = "tls", test))]
-    pub(crate) fn tls_names(&self, configured: &Endpoint, explicit: Option<&str>) -> TlsNames {
-        let only = |asked: String| TlsNames { asked, or: None };
-        if let Some(name) = explicit {
-            return only(without_dot(name).to_owned());
-        }
-        let expected = configured.certified();
-        match self.ip() {
-            _ if self.server_name().is_some_and(|name| name.eq_ignore_ascii_case(&expected)) => {
-                only(expected)
-            }
-            Some(_) if configured.ip().is_none() => only(expected),
-            Some(address) if configured.ip() == Some(address) => only(expected),
-            Some(address) => TlsNames { asked: expected, or: Some(address.to_string()) },
-            None => TlsNames { asked: self.certified(), or: Some(expected) },
-        }
-    }
-
-    /// The name or the address that a certificate for this endpoint is valid for.
-    #[cfg(any(feature = "tls", test))]
-    fn certified(&self) -> String {
-        match self.ip() {
-            Some(address) => address.to_string(),
-            None => without_dot(self.host()).to_owned(),
-        }
-    }
-
-    /// Whether both are one place: one port, and one address, however it is written, or one name in any case and
-    /// with or without its trailing dot. A name is never the same as an address, because no resolver is asked.
+    /// Whether both are the same endpoint. Ports must be equal. Addresses may be spelled differently, and names may differ in
+    /// case and in a trailing dot. A name never equals an address, because this method resolves no names.
     pub(crate) fn is_same(&self, other: &Endpoint) -> bool {
         self.port() == other.port()
             && self.path() == other.path()
@@ -216,12 +136,12 @@ impl Endpoint {
             }
     }
 
-    /// The host as an address, that of IPv4 in the form of IPv6 as one of IPv4.
+    /// The host as an address. An IPv4 address in the form of IPv6 becomes one of IPv4.
     fn ip(&self) -> Option<IpAddr> {
         Some(self.host().parse::<IpAddr>().ok()?.to_canonical())
     }
 
-    /// The socket address, if the host is an address rather than a name.
+    /// The socket address, if the host is an address and not a name.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.host().parse::<IpAddr>().ok()?, self.port()))
     }
@@ -244,14 +164,14 @@ impl FromStr for Endpoint {
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (host, port) = rest.split_once(']').ok_or_else(|| wrong("a bracket is missing"))?;
             if host.parse::<Ipv6Addr>().is_err() {
-                return Err(wrong("what stands in brackets is no IPv6 address"));
+                return Err(wrong("the text in brackets is not an IPv6 address"));
             }
             match port {
                 "" => (host, None),
                 port => (host, Some(port.strip_prefix(':').ok_or_else(|| wrong("the port needs a colon"))?)),
             }
         } else if text.parse::<Ipv6Addr>().is_ok() {
-            // Without brackets the last group may be a port as well as not: the whole is the address.
+            // Without brackets, the last group could also be a port. The whole text is an address, so it is not.
             (text, None)
         } else {
             match text.rsplit_once(':') {
@@ -280,30 +200,18 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whether the last colon of an endpoint without brackets stands before a port, rather than within an address.
-fn is_port_apart(text: &str, host: &str, digits: &str) -> bool {
-    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
-    let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit());
-    !is_address(text) || (is_decimal && is_address(host))
-}
-
-/// How servers write that they name no host.
-fn is_null_host(host: &str) -> bool {
-    matches!(host, "" | "-" | "?") || host.eq_ignore_ascii_case("null")
-}
-
 fn without_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// Letters, digits and what else occurs in names; anything beyond ASCII is left to the resolver.
+/// Whether a host name may hold this byte. The resolver judges bytes beyond ASCII.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') || !byte.is_ascii()
 }
 
 const DEFAULT_PORT: u16 = 6379;
 const HOST_LENGTH_MAX: usize = 255;
-/// What `sockaddr_un` holds, but for the NUL that ends it.
+/// The length of the path in `sockaddr_un`, without the final NUL.
 const PATH_LENGTH_MAX: usize = 107;
 
 #[cfg(test)]
@@ -311,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_is_what_was_read() {
+    fn printed_endpoint_is_the_parsed_one() {
         for (text, host, port) in [
             ("localhost:7001", "localhost", 7001),
             ("10.0.0.1:1", "10.0.0.1", 1),
@@ -325,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn the_port_may_be_left_out() {
+    fn port_may_be_left_out() {
         for (text, printed) in [("redis", "redis:6379"), ("::1", "[::1]:6379"), ("[::1]", "[::1]:6379")] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), printed);
         }
     }
 
     #[test]
-    fn rubbish_is_refused_with_a_reason() {
+    fn malformed_endpoint_is_refused_with_a_reason() {
         for (text, problem) in [
             ("", "empty"),
             (":1", "empty"),
@@ -356,37 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_may_leave_out_ports_and_brackets() {
-        for (text, host, port) in [
-            ("54.78.247.156:12075", "54.78.247.156", 12075),
-            ("10.0.0.1", "10.0.0.1", 7),
-            ("db.example.com.:12075", "db.example.com.", 12075),
-            ("db.example.com:", "db.example.com", 7),
-            ("[2001:db8::7]:12075", "2001:db8::7", 12075),
-            ("[2001:db8::7]", "2001:db8::7", 7),
-            ("2001:db8::7:12075", "2001:db8::7", 12075),
-            ("2001:db8::7:6379", "2001:db8::7", 6379),
-            ("2001:db8::7", "2001:db8::7", 7),
-            ("2001:db8::7:beef", "2001:db8::7:beef", 7),
-            ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", 7),
-            ("1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8", 9),
-            ("::1", "::1", 7),
-            ("::ffff:10.0.0.1:80", "::ffff:10.0.0.1", 80),
-            (" 10.0.0.1:1 ", "10.0.0.1", 1),
-        ] {
-            assert_eq!(Endpoint::from_wire(text, 7), Endpoint::new(host, port).map(Some), "{text}");
-        }
-        for text in ["", " ", "?", "-", "null", "NULL", ":0", ":80", "host:0", "?:80", "[]:80", "[::1]:0"] {
-            assert_eq!(Endpoint::from_wire(text, 7), Ok(None), "{text}");
-        }
-        assert_eq!(Endpoint::from_wire("host", 0), Ok(None), "a connection without a port has none to lend");
-        for text in ["a b:1", "host:65536", "host:+1", "[::1", "[::1]1", "[host]:1", "1:2:3:1", "a/b"] {
-            assert!(Endpoint::from_wire(text, 7).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn one_place_has_many_spellings() {
+    fn spellings_of_one_endpoint_are_the_same() {
         let endpoint = |host: &str| Endpoint::new(host, 7).unwrap();
         for (one, other) in [
             ("db.example.com.", "DB.example.COM"),
@@ -405,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_asked_for_by_name_only() {
+    fn only_names_are_server_names() {
         for (host, name) in [
             ("db.example.com.", Some("db.example.com")),
             ("db", Some("db")),
@@ -418,31 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn mv_tls_names() {
-        let endpoint = |host: &str| Endpoint::new(host, 7).unwrap();
-        for (configured, target, explicit, asked, or) in [
-            // Not moved at all.
-            ("db.example.com.", "DB.example.com", None, "db.example.com", None),
-            ("10.0.0.1", "::ffff:10.0.0.1", None, "10.0.0.1", None),
-            // An address is asked for by what was configured.
-            ("db.example.com.", "10.0.0.2", None, "db.example.com", None),
-            ("10.0.0.1", "2001:db8::7", None, "10.0.0.1", Some("2001:db8::7")),
-            // A name is asked for by itself, and may be certified as what was configured.
-            ("db.example.com", "node-2.example.com.", None, "node-2.example.com", Some("db.example.com")),
-            ("10.0.0.1", "node-2.example.com", None, "node-2.example.com", Some("10.0.0.1")),
-            // What the application says always wins.
-            ("db.example.com", "db.example.com", Some("own.example.com."), "own.example.com", None),
-            ("db.example.com", "10.0.0.2", Some("own.example.com"), "own.example.com", None),
-            ("db.example.com", "node-2.example.com", Some("10.9.9.9"), "10.9.9.9", None),
-        ] {
-            let names = endpoint(target).tls_names(&endpoint(configured), explicit);
-            let expected = TlsNames { asked: asked.to_owned(), or: or.map(str::to_owned) };
-            assert_eq!(names, expected, "{configured} moves to {target}, {explicit:?}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_is_a_path_and_nothing_else() {
+    fn unix_socket_is_a_path_and_nothing_else() {
         let socket: Endpoint = "unix:/run/redis.sock".parse().unwrap();
         assert_eq!(socket, Endpoint::unix("/run/redis.sock").unwrap());
         assert_eq!((socket.path(), socket.host(), socket.port()), (Some("/run/redis.sock"), "", 0));
@@ -452,10 +306,6 @@ mod tests {
         assert!(!socket.is_same(&"unix:/run/other.sock".parse().unwrap()));
         for path in ["", "/a\0b", &"/x".repeat(60)] {
             assert!(Endpoint::unix(path).is_err(), "{path}");
-        }
-        for text in ["unix:/run/redis.sock", "unix:1"] {
-            let named = Endpoint::from_wire(text, 7).ok().flatten();
-            assert_eq!(named.and_then(|named| named.path().map(str::to_owned)), None, "{text}");
         }
     }
 

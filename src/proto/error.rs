@@ -1,4 +1,4 @@
-//! Why a command got no reply, and whether it may have run all the same.
+//! Why a command got no reply, and whether the server may have executed it.
 
 mod cause;
 mod other_protocol;
@@ -11,29 +11,29 @@ use std::time::Duration;
 
 pub(crate) use self::cause::Cause;
 pub(crate) use self::other_protocol::{OtherProtocol, recognize};
-pub(crate) use self::redact::shown;
+pub(crate) use self::redact::{log_text, redacted};
 pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;
 
 use super::resp::DecodeError;
 
-/// Whether a failed command may have been executed. It alone decides whether sending it again is safe.
+/// Whether a failed command may have been executed. This alone decides whether sending it again is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// No byte of it reached a socket: it was not executed, and sending it again is safe.
+    /// No byte of the command reached a socket. It was not executed, and sending it again is safe.
     Unsent,
-    /// It was written, at least in part, and no reply came: it may have been executed, or may still be.
+    /// The command was written, at least in part, and no reply came. The server may have executed it, or may do so later.
     Ambiguous,
-    /// The server answered; the answer, or what was to be made of it, is the error.
+    /// The server answered. The error is the reply itself, or its conversion.
     Answered,
 }
 
-/// Why a ticket was resolved without a reply. Cheap to clone: one loss fails many tickets.
+/// Why a ticket was resolved without a reply. It is cheap to clone, because one lost connection fails many tickets.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// The command timeout passed. `last_error` is what kept an unsent command from being sent, if anything did.
-    /// `maintenance` is what the server had announced by then. `blocked` is for how long something kept the driver from
-    /// running meanwhile, which only the driver knows.
+    /// The command timeout passed. `last_error` is the reason why an unsent command had no connection, if it is known.
+    /// `maintenance` is what the server had announced by then. `blocked` is for how long the driver could not run; only
+    /// the driver fills it in.
     TimedOut {
         outcome: Outcome,
         after: Duration,
@@ -41,13 +41,13 @@ pub(crate) enum Failure {
         maintenance: Option<&'static str>,
         blocked: Option<Duration>,
     },
-    /// The connection that it was written to was lost.
+    /// The command was written to a connection that was then lost.
     Lost { reason: Arc<CloseReason>, maintenance: Option<&'static str> },
-    /// The server turned the connection away in a way that trying again does not mend; nothing was sent.
+    /// The server rejected the connection, and another attempt will not help. The command was not sent.
     Refused(Arc<CloseReason>),
     /// The pool was shut down before the reply came.
     ShutDown(Outcome),
-    /// So many commands are open already that this one was not accepted.
+    /// The number of open commands had reached its bound, so that this one was not accepted.
     Overloaded,
 }
 
@@ -61,18 +61,18 @@ impl Failure {
     }
 }
 
-/// Why a connection ended, or never came to be. It prints the problem; [`CloseReason::remedy`] is what to do.
+/// Why a connection ended, or could not be made. It prints the problem; [`CloseReason::remedy`] is the fix.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum CloseReason {
     #[error("could not connect: {0}")]
     Dial(Cause),
-    /// What a certificate, or the lack of one, has to do with it.
+    /// The TLS handshake failed, in most cases because of a certificate.
     #[error("TLS: {problem}")]
     Tls { problem: Cause, remedy: Option<Remedy> },
     #[error("the server speaks {0}, not Redis")]
     OtherProtocol(OtherProtocol),
-    /// A server sent the client somewhere, and every address there is one that it may not name.
-    #[error("a server sent the client where it does not go: {0}")]
+    /// A server named a target, and the target filter rejects all its addresses.
+    #[error("a server named a target that is not allowed: {0}")]
     TargetRefused(String),
     #[error("not connected within {0:?}")]
     ConnectTimeout(Duration),
@@ -86,14 +86,16 @@ pub(crate) enum CloseReason {
     Decode(#[from] DecodeError),
     #[error("the server sent a reply that no command had asked for")]
     UnaskedReply,
-    #[error("a reply had not ended {0:?} after it began (see `reply_time_max`)")]
-    EndlessReply(Duration),
-    /// More pushes than one connection may send came that nothing has a use for.
     #[error(
-        "the server sent a flood of pushes that nothing has a use for: {0} of them; it is dialed again, with backoff"
+        "a reply was still incomplete {0:?} after its first byte; raise `reply_time_max` if replies are that slow"
+    )]
+    EndlessReply(Duration),
+    /// The server sent more pushes than the [`PushMeter`](crate::proto::connection::PushMeter) admits.
+    #[error(
+        "the server sent a flood of pushes without a handler: {0} of them; the client dials it again, with backoff"
     )]
     PushFlood(u64),
-    #[error("replies were overdue and no byte had come for {0:?}")]
+    #[error("replies are overdue and no byte has arrived for {0:?}")]
     Unresponsive(Duration),
     #[error("no credentials to log in with: {0}")]
     Credentials(String),
@@ -101,7 +103,7 @@ pub(crate) enum CloseReason {
     Auth(String),
     #[error("the server refused {command}{state}: {reply}", state = passing_state(reply))]
     Handshake { command: &'static str, reply: String },
-    #[error("the server speaks RESP2 only, and the maintenance mode `enabled` takes RESP3")]
+    #[error("the server speaks RESP2 only, and the maintenance mode `enabled` needs RESP3")]
     Resp3NotNegotiated,
     #[error(
         "the server offers no maintenance notifications, and the maintenance mode is `enabled`; it said: {0}"
@@ -113,17 +115,16 @@ pub(crate) enum CloseReason {
     MaintDenied(String),
     #[error("another connection took its place")]
     Replaced,
-    #[error("it leads back to the server that announced a move")]
+    #[error("the address leads back to the server that announced a move")]
     LeadsBack,
-    #[error("replies were still awaited when the server's grace had long been over")]
+    #[error("replies were still due long after the server's grace period")]
     Undrained,
-    #[error("it was closed here")]
+    #[error("the client closed it")]
     Local,
 }
 
 impl CloseReason {
-    /// What this reason comes to on a connection that began with these bytes: a server that does not speak RESP is best
-    /// known by how it begins, whatever RESP makes of it.
+    /// The same reason, or a better one if the first bytes of the connection belong to another protocol.
     pub(crate) fn given_opening(self, opening: &[u8]) -> CloseReason {
         match recognize(opening) {
             None => self,
@@ -135,7 +136,7 @@ impl CloseReason {
         }
     }
 
-    /// The error of the socket, or of TLS, that it came of.
+    /// The error of the socket or of TLS that caused this reason.
     pub(crate) fn origin(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             CloseReason::Dial(cause) | CloseReason::Io(cause) => cause.source(),
@@ -144,7 +145,7 @@ impl CloseReason {
         }
     }
 
-    /// Whether dialing again soon is pointless: what is wrong has to be mended by a person.
+    /// Whether dialing again soon is pointless, because a person has to fix the problem.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             CloseReason::Auth(_)
@@ -153,7 +154,7 @@ impl CloseReason {
             | CloseReason::Resp3NotNegotiated
             | CloseReason::MaintRefused(_)
             | CloseReason::MaintDenied(_) => true,
-            // A server that is still loading its data, or is full, will be fine in a while.
+            // A server that loads its data, or has too many clients, recovers without a person.
             CloseReason::Handshake { reply, .. } => {
                 !ServerState::of(reply.as_bytes()).is_some_and(ServerState::is_passing)
             }
@@ -161,7 +162,7 @@ impl CloseReason {
         }
     }
 
-    /// What a person can do about it, if that is known.
+    /// How a person can fix the problem, if that is known.
     pub(crate) fn remedy(&self) -> Option<Remedy> {
         match self {
             CloseReason::Tls { remedy, .. } => *remedy,
@@ -179,7 +180,7 @@ impl CloseReason {
         }
     }
 
-    /// What the server said, where it said something.
+    /// The reply of the server, if the reason is a reply.
     pub(crate) fn reply(&self) -> Option<&str> {
         match self {
             CloseReason::Auth(reply)
@@ -191,7 +192,7 @@ impl CloseReason {
     }
 }
 
-/// A server that wants a login has refused none.
+/// The problem of the login. NOAUTH means that the client sent none, not that the server refused one.
 fn login_problem(reply: &str) -> &'static str {
     match ServerState::of(reply.as_bytes()) {
         Some(ServerState::NoAuth) => "the server wants a password",
@@ -200,7 +201,7 @@ fn login_problem(reply: &str) -> &'static str {
     }
 }
 
-/// What is known to pass by itself, in words.
+/// The state of the server in words, if the state passes without a person.
 fn passing_state(reply: &str) -> String {
     match ServerState::of(reply.as_bytes()) {
         Some(state) if state.is_passing() => format!(" because {}, and will be tried again", state.meaning()),

@@ -1,13 +1,13 @@
-//! Time as the core sees it: instants handed in by the driver, and the arithmetic of backing off.
+//! Time in the sans-IO core: instants that the driver passes in, and backoff.
 
 use std::time::Duration;
 
-/// A point in time: nanoseconds since an origin that the driver chose, once, for everything on its shard.
+/// A point in time: nanoseconds since an origin. The driver of a shard chooses the origin once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Instant(u64);
 
 impl Instant {
-    /// The end of time, which no clock reaches.
+    /// The end of time. No clock reaches it.
     pub(crate) const END: Instant = Instant(u64::MAX);
 
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
@@ -18,12 +18,12 @@ impl Instant {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// The time from `earlier` to this instant; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This much later, or the end of time.
+    /// The instant that is `duration` later, or the end of time.
     pub(crate) fn after(self, duration: Duration) -> Instant {
         Instant(self.0.saturating_add(duration.as_nanos().try_into().unwrap_or(u64::MAX)))
     }
@@ -37,7 +37,7 @@ pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<I
     }
 }
 
-/// Exponential backoff with full jitter, so that clients cut off together do not come back together.
+/// Exponential backoff with full jitter, so that clients which lost their server together do not return together.
 ///
 /// The `n`th delay is uniform in `(0, min(first × 2ⁿ, most)]`.
 #[derive(Clone, Debug)]
@@ -52,11 +52,11 @@ impl Backoff {
         Backoff { first, most, failures: 0 }
     }
 
-    /// Counts one more failure and says how long to wait because of it.
+    /// Counts one more failure, and returns how long to wait.
     pub(crate) fn next_delay(&mut self, random: &mut fastrand::Rng) -> Duration {
-        let ceiling = self.first.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(self.most);
+        let longest = self.first.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(self.most);
         self.failures = self.failures.saturating_add(1);
-        let nanos = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(random.u64(0..=nanos).max(nanos / JITTER_FLOOR))
     }
 
@@ -66,10 +66,10 @@ impl Backoff {
     }
 }
 
-/// Enough to pass any sensible ceiling without overflowing.
+/// Enough doublings to reach any sensible maximum without an overflow.
 const DOUBLINGS_MAX: u32 = 20;
-/// A delay is never shorter than this fraction of its ceiling: a server that refuses at once must not be
-/// dialed in a tight loop because the dice fell badly.
+/// The shortest delay is this fraction of the longest. Without it, an unlucky random number would make the client dial a
+/// server that refuses at once in a tight loop.
 const JITTER_FLOOR: u64 = 10;
 
 #[cfg(test)]
@@ -84,15 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn backoff_doubles_to_its_ceiling_and_jitters_below_it() {
+    fn backoff_doubles_to_its_maximum_with_jitter() {
         let (first, most) = (Duration::from_millis(50), Duration::from_secs(1));
         let mut random = fastrand::Rng::with_seed(7);
-        for (failures, ceiling_ms) in [50, 100, 200, 400, 800, 1000, 1000].into_iter().enumerate() {
+        for (failures, longest_ms) in [50, 100, 200, 400, 800, 1000, 1000].into_iter().enumerate() {
             for _ in 0..100 {
                 let mut backoff = Backoff { first, most, failures: u32::try_from(failures).unwrap() };
                 let delay = backoff.next_delay(&mut random);
-                assert!(delay <= Duration::from_millis(ceiling_ms), "{failures}: {delay:?}");
-                assert!(delay >= Duration::from_millis(ceiling_ms) / 10, "{failures}: {delay:?}");
+                assert!(delay <= Duration::from_millis(longest_ms), "{failures}: {delay:?}");
+                assert!(delay >= Duration::from_millis(longest_ms) / 10, "{failures}: {delay:?}");
             }
         }
         let mut backoff = Backoff { first, most, failures: u32::MAX };

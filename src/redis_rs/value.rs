@@ -5,7 +5,7 @@ use redis::{FromRedisValue, PushKind, RedisError, RedisResult, Value, VerbatimFo
 
 use crate::command::FromReply;
 use crate::error::{Error, ErrorKind, Result};
-use crate::proto::error::{Outcome, shown};
+use crate::proto::error::{Outcome, redacted};
 use crate::proto::resp::Frame;
 
 /// Any type that redis-rs converts values to, as a reply: for [`Shard::run`](crate::Shard::run) and
@@ -75,7 +75,7 @@ impl TryFrom<Frame> for Value {
 
 /// What a server's error reply is in redis-rs, which alone can make one; without what the server quotes of commands.
 pub(super) fn server_error(text: &Bytes) -> RedisResult<Value> {
-    let text = shown(text, text.len());
+    let text = redacted(text, text.len());
     let text = text.as_bytes();
     read(&[b"!", itoa::Buffer::new().format(text.len()).as_bytes(), b"\r\n", text, b"\r\n"])
 }

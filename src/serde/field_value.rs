@@ -1,4 +1,4 @@
-//! [`FieldValue`]: one field of a row, which becomes what the struct wants it to be.
+//! [`FieldValue`]: deserializes one field of a row.
 
 use std::fmt;
 
@@ -11,43 +11,43 @@ use serde_json::de::IoRead;
 use crate::command::FromReply;
 use crate::proto::resp::Frame;
 
-/// A value with the name of its field.
+/// The value of a field, with the name of the field.
 pub(super) struct FieldValue {
     pub(super) name: String,
     pub(super) value: Frame,
 }
 
-/// What a row cannot become. It names fields and types, and holds no value of the server's.
+/// Why a row cannot be deserialized. It names fields and types, and holds no value.
 #[derive(Debug)]
 pub(super) struct Mismatch(String);
 
 impl FieldValue {
     fn read<T: FromReply>(self, expected: &str) -> Result<T, Mismatch> {
         let FieldValue { name, value } = self;
-        T::from_reply(value).map_err(|_| Mismatch(format!("the field `{name}` is no {expected}")))
+        T::from_reply(value).map_err(|_| Mismatch(format!("the field `{name}` is not {expected}")))
     }
 
     fn text(self) -> Result<String, Mismatch> {
-        self.read("text in UTF-8")
+        self.read("UTF-8 text")
     }
 
-    /// Reads what is kept as JSON.
+    /// Reads a value that is stored as JSON.
     fn json<T>(
         self,
         read: impl FnOnce(&mut serde_json::Deserializer<IoRead<&[u8]>>) -> serde_json::Result<T>,
     ) -> Result<T, Mismatch> {
         let name = self.name.clone();
         let text: Bytes = self.read("text")?;
-        // A reader lends nothing to what it makes, which may live longer than the text.
+        // A reader, and not a slice: the result may outlive the text, so it must not borrow from it.
         let mut deserializer = serde_json::Deserializer::from_reader(&text[..]);
-        read(&mut deserializer).map_err(|_| Mismatch(format!("the field `{name}` is no JSON of its type")))
+        read(&mut deserializer).map_err(|_| Mismatch(format!("the field `{name}` is not JSON of its type")))
     }
 }
 
 macro_rules! numbers {
     ($($method:ident $visit:ident $number:ty),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-            visitor.$visit(self.read::<$number>(concat!("number that fits in ", stringify!($number)))?)
+            visitor.$visit(self.read::<$number>(concat!("a number that fits in ", stringify!($number)))?)
         }
     )*};
 }
@@ -110,7 +110,7 @@ impl<'de> Deserializer<'de> for FieldValue {
         }
         let mut deserializer = serde_json::Deserializer::from_reader(text.as_bytes());
         let decoded = deserializer.deserialize_enum(name, variants, visitor);
-        decoded.map_err(|_| Mismatch(format!("the field `{field}` is no variant of {name}")))
+        decoded.map_err(|_| Mismatch(format!("the field `{field}` is not a variant of {name}")))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
@@ -160,20 +160,20 @@ impl IntoDeserializer<'_, Mismatch> for FieldValue {
 
 impl de::Error for Mismatch {
     fn custom<T: fmt::Display>(_text: T) -> Self {
-        // What a type of the application says may hold the value.
-        Mismatch("a field is not what its type takes".to_owned())
+        // The message of an application type may hold the value.
+        Mismatch("a field does not match its type".to_owned())
     }
 
     fn invalid_value(_unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Mismatch(format!("a field is no {expected}"))
+        Mismatch(format!("a field is not {expected}"))
     }
 
     fn invalid_type(_unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Mismatch(format!("a field is no {expected}"))
+        Mismatch(format!("a field is not {expected}"))
     }
 
     fn unknown_field(_field: &str, _expected: &'static [&'static str]) -> Self {
-        Mismatch("there is a field that the type does not have".to_owned())
+        Mismatch("the type does not have one of the fields".to_owned())
     }
 
     fn missing_field(field: &'static str) -> Self {

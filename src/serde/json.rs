@@ -1,4 +1,4 @@
-//! [`Json`]: a value whose text is JSON.
+//! [`Json`]: a value that is stored as JSON.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
 use crate::proto::resp::Frame;
 
-/// A value that is kept as JSON: as a reply it is decoded. A key that is absent is `None` of an `Option<Json<T>>`.
+/// A value that is stored as JSON. As the type of a reply, it decodes the JSON; a missing key is `None` of an
+/// `Option<Json<T>>`.
 ///
 /// ```no_run
 /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -26,10 +27,10 @@ use crate::proto::resp::Frame;
 pub struct Json<T>(pub T);
 
 impl Json<()> {
-    /// The JSON of a value, as an argument.
+    /// Encodes a value as JSON, as an argument of a command.
     ///
     /// # Errors
-    /// [`ErrorKind::Encode`] if the value has no JSON, such as a map whose keys are no strings.
+    /// [`ErrorKind::Encode`] if JSON cannot represent the value, such as a map whose keys are not strings.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Argument<'static>> {
         serde_json::to_vec(value).map(Argument::Owned).map_err(unencodable)
     }
@@ -37,7 +38,7 @@ impl Json<()> {
 
 impl<T: DeserializeOwned> FromReply for Json<T> {
     /// # Errors
-    /// [`ErrorKind::ReplyType`] if the reply is no text, or its text no JSON of this type. The error holds no values.
+    /// [`ErrorKind::ReplyType`] if the reply is not text, or the text is not JSON of this type. The error holds no values.
     fn from_reply(reply: Frame) -> Result<Self> {
         let text = bytes::Bytes::from_reply(reply)?;
         serde_json::from_slice(&text).map(Json).map_err(|error| {
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_was_encoded_is_decoded() {
+    fn encoded_json_is_decoded() {
         let value = BTreeMap::from([("a", vec![1, 2]), ("b", vec![])]);
         assert_eq!(Json::encode(&value).unwrap(), Argument::Owned(br#"{"a":[1,2],"b":[]}"#.to_vec()));
         let Json(found) = decode::<BTreeMap<String, Vec<u8>>>(r#"{"a":[1,2],"b":[]}"#).unwrap();
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where_and_hold_no_values() {
+    fn errors_name_the_place_and_hold_no_values() {
         for (text, problem) in [(r#"["s3cret"]"#, "another type"), ("s3cret", "no JSON")] {
             let error = decode::<Vec<u8>>(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ReplyType);

@@ -1,5 +1,5 @@
-//! Values and rows of your own types, by [serde](https://serde.rs): [`Json`] for values that are JSON, [`Row`] for structs
-//! that are hashes.
+//! Your own types as values, with [serde](https://serde.rs): [`Json`] for values that hold JSON, and [`Row`] for structs that
+//! are stored as hashes.
 //!
 //! ```no_run
 //! use hitless::serde::{Json, Row};
@@ -33,7 +33,7 @@ pub use self::row::{Fields, Row};
 use crate::error::{Error, ErrorKind};
 use crate::proto::error::Outcome;
 
-/// A value that cannot be encoded, before anything is sent.
+/// The error for a value that cannot be encoded. The command is not sent.
 fn unencodable(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Encode, Outcome::Unsent, format!("the value cannot be encoded: {error}"))
 }

@@ -1,4 +1,4 @@
-//! [`Row`]: a struct whose fields are those of a hash.
+//! [`Row`]: a struct that is stored as a hash.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,11 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::Outcome;
 use crate::proto::resp::Frame;
 
-/// A struct that is kept as a hash: one field of the hash for each of the struct's.
+/// A struct that is stored as a hash, with one field of the hash for each field of the struct.
 ///
-/// Texts, numbers, truths and unit variants are kept as their text, so that `HINCRBY` and other programs can use them;
-/// anything else is kept as JSON. A field that is `None` is not written, and one that is absent is `None`. A hash that
-/// does not exist is `None` of an `Option<Row<T>>`. Entries of streams are rows as well: `Vec<(String, Row<T>)>`.
+/// Strings, numbers, booleans and unit variants are stored as text, so that `HINCRBY` and other programs can use them. All
+/// other values are stored as JSON. A field that is `None` is not written, and a missing field is read as `None`. A hash
+/// that does not exist is `None` of an `Option<Row<T>>`. Entries of streams are rows as well: `Vec<(String, Row<T>)>`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Row<T>(pub T);
 
@@ -25,14 +25,14 @@ pub struct Row<T>(pub T);
 pub struct Fields(Vec<(String, Vec<u8>)>);
 
 impl Row<()> {
-    /// The fields of a struct, or of a map, for `hset` and `xadd`. Fields that are `None` are left out: to remove them, take
-    /// `hdel`.
+    /// Encodes the fields of a struct, or of a map, for `hset` and `xadd`. Fields that are `None` are left out; use `hdel` to
+    /// remove them.
     ///
     /// # Errors
     /// [`ErrorKind::Encode`] if the value has no fields.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Fields> {
         let Value::Object(fields) = serde_json::to_value(value).map_err(unencodable)? else {
-            return Err(unencodable("it has no fields, as a struct or a map has"));
+            return Err(unencodable("it has no fields; use a struct or a map"));
         };
         let mut encoded = Vec::with_capacity(fields.len());
         for (name, value) in fields {
@@ -66,19 +66,22 @@ impl std::fmt::Debug for Fields {
 
 impl<T: DeserializeOwned> FromReply for Row<T> {
     /// # Errors
-    /// [`ErrorKind::ReplyType`] if the reply is no map, or a field is missing or of another type. The error holds no values.
+    /// [`ErrorKind::ReplyType`] if the reply is not a map, or a field is missing or has another type. The error holds no
+    /// values.
     fn from_reply(reply: Frame) -> Result<Self> {
         let fields = Vec::<(String, Frame)>::from_reply(reply)?;
-        let cells = fields.into_iter().map(|(name, value)| (name.clone(), FieldValue { name, value }));
-        T::deserialize(MapDeserializer::new(cells)).map(Row).map_err(|error: super::field_value::Mismatch| {
-            let detail = format!("expected fields of {}: {error}", std::any::type_name::<T>());
-            Error::new(ErrorKind::ReplyType, Outcome::Answered, detail)
-        })
+        let values = fields.into_iter().map(|(name, value)| (name.clone(), FieldValue { name, value }));
+        T::deserialize(MapDeserializer::new(values)).map(Row).map_err(
+            |error: super::field_value::Mismatch| {
+                let detail = format!("expected fields of {}: {error}", std::any::type_name::<T>());
+                Error::new(ErrorKind::ReplyType, Outcome::Answered, detail)
+            },
+        )
     }
 
     fn option_from_reply(reply: Frame) -> Result<Option<Self>> {
         match &reply {
-            // What HGETALL says of a hash that does not exist.
+            // The reply of HGETALL for a hash that does not exist.
             Frame::Map(pairs) if pairs.is_empty() => Ok(None),
             Frame::Array(items) if items.is_empty() => Ok(None),
             _ => Self::from_reply(reply).map(Some),
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_struct_that_was_encoded_is_decoded_in_both_protocols() {
+    fn encoded_struct_is_decoded_in_both_protocols() {
         let fields = Row::encode(&user()).unwrap();
         let texts: BTreeMap<_, _> =
             fields.0.iter().map(|(name, text)| (name.as_str(), std::str::from_utf8(text).unwrap())).collect();
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_does_not_exist_is_none() {
+    fn missing_hash_is_none() {
         for reply in [Frame::Map(Vec::new()), Frame::Array(Vec::new()), Frame::Null] {
             assert_eq!(Option::<Row<User>>::from_reply(reply).unwrap(), None);
         }

@@ -1,30 +1,32 @@
-//! [`TlsContext`]: what was made of the certificates that were read, for all connections until they are read again.
+//! [`TlsContext`]: the configurations of rustls, built from the certificates that were read last.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore};
 
+use super::settings::{Settings, TlsVersion};
 use super::verifier::{AcceptAny, EitherName};
-use super::{ConfigError, Settings, TlsVersion};
+use crate::config::error::ConfigError;
 use crate::proto::endpoint::TlsNames;
 
+/// The configurations for all new connections, until the files are read again.
 pub(super) struct TlsContext {
-    /// Verifies against the one name that is asked for.
+    /// Verifies the one name that the client asks for.
     strict: Arc<ClientConfig>,
-    /// What [`EitherName`] is built on; none if nothing is verified.
+    /// The base of [`EitherName`]; `None` if certificates are not verified.
     verifier: Option<Arc<WebPkiServerVerifier>>,
-    /// Those for servers that may prove another name instead. Each keeps its own sessions: one that was verified for
-    /// one pair of names must not be resumed for another.
+    /// The configurations for servers that may prove a second name. Each has sessions of its own: a session that was verified
+    /// for one pair of names must not be resumed for another pair.
     either: Mutex<Vec<(TlsNames, Arc<ClientConfig>)>>,
 }
 
 impl TlsContext {
-    /// Reads all files. It blocks.
+    /// Reads all files. Blocks.
     pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
         let wrong = |setting, error: rustls::Error| ConfigError::new(setting, error.to_string());
         if let Some(name) = &settings.server_name {
@@ -39,7 +41,7 @@ impl TlsContext {
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&versions)
             .map_err(|error| wrong("tls.version_min", error))?;
-        // Authorities are read even if nobody asks them: a file that is wrong is wrong.
+        // The CAs are read even if they are not used, so that a malformed file is always reported.
         let roots = settings.roots()?;
         let (verifier, used): (_, Arc<dyn ServerCertVerifier>) = if settings.is_unverified {
             (None, Arc::new(AcceptAny(provider)))
@@ -91,42 +93,12 @@ impl TlsContext {
     }
 }
 
-impl Settings {
-    /// Whether what the system trusts is trusted: if it was asked for, or nothing else was.
-    pub(super) fn trusts_system(&self) -> bool {
-        self.has_system_roots || (self.authorities.is_empty() && !self.has_bundled_roots)
-    }
-
-    fn roots(&self) -> Result<RootCertStore, ConfigError> {
-        let mut roots = RootCertStore::empty();
-        if self.trusts_system() && !self.is_unverified {
-            let found = rustls_native_certs::load_native_certs();
-            let (added, _) = roots.add_parsable_certificates(found.certs);
-            if added == 0 {
-                let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-                let problem =
-                    "no system root certificates were found; install ca-certificates, or name a CA to trust";
-                return Err(ConfigError::new("tls.roots", format!("{problem}: {}", why.join(", "))));
-            }
-        }
-        #[cfg(feature = "tls-bundled-roots")]
-        if self.has_bundled_roots {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        for source in &self.authorities {
-            for certificate in source.certificates(CA)? {
-                roots.add(certificate).map_err(|error| source.wrong(CA, &error))?;
-            }
-        }
-        Ok(roots)
-    }
-}
-
 fn server_name(name: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(name.to_owned()).map_err(|_| format!("no certificate can be for the name {name:?}"))
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| format!("no certificate can be valid for the name {name:?}"))
 }
 
-/// Named here, because a process may have several, or none, that it calls its default.
+/// The provider is explicit, because a process may have no default provider, or several.
 fn provider() -> CryptoProvider {
     #[cfg(feature = "tls-aws-lc-rs")]
     return rustls::crypto::aws_lc_rs::default_provider();
@@ -134,9 +106,8 @@ fn provider() -> CryptoProvider {
     return rustls::crypto::ring::default_provider();
 }
 
-const CA: &str = "tls.ca";
 const CLIENT_CERTIFICATE: &str = "tls.client_certificate";
-/// How many pairs of names are kept. Servers name the second.
+/// How many pairs of names are kept. The bound is needed because servers choose the second name.
 const EITHER_MAX: usize = 64;
 /// How many sessions are kept for each pair of names.
 const SESSIONS_MAX: usize = 32;

@@ -1,6 +1,7 @@
-//! [`Tls`]: whom to trust, who to be, and where the certificates for both come from.
+//! [`Tls`]: the trusted CAs, the client certificate, and the files that hold them.
 
 mod context;
+mod settings;
 mod source;
 mod verifier;
 
@@ -14,15 +15,17 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use self::context::TlsContext;
+use self::settings::Settings;
+pub use self::settings::TlsVersion;
 use self::source::{Source, Stamp};
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::proto::endpoint::TlsNames;
 
-/// TLS to the server: whom to trust, and who to be.
+/// TLS to the server: the CAs to trust, and the client certificate.
 ///
-/// By default a server is trusted if its certificate is valid for the configured host and was issued by one whom the
-/// system trusts. A server that announces a move, `MOVING`, changes none of that: where it leads to is trusted if its
-/// certificate is valid for the configured host, or for the name that was announced.
+/// By default a server is trusted if its certificate is valid for the configured host and was issued by a CA that the
+/// system trusts. An announced move (`MOVING`) does not weaken this: the target is trusted if its certificate is valid for
+/// the configured host, or for the announced name.
 ///
 /// ```no_run
 /// use hitless::Config;
@@ -33,53 +36,30 @@ use crate::proto::endpoint::TlsNames;
 ///     .client_certificate_files("/etc/redis/client.pem", "/etc/redis/client.key");
 /// let config = Config::from_url("redis://db.example.com:6380")?.tls(tls.clone());
 /// # config.validate()?;
-/// tls.reload()?;                                  // not needed: files that change are noticed
+/// tls.reload()?;                                  // optional: changed files are detected
 /// # Ok::<(), hitless::ConfigError>(())
 /// ```
 ///
 /// # Certificates that change
 ///
-/// Files are read by [`Config::validate`](crate::Config::validate), and so by whatever starts a client. Before a
-/// connection is made they are looked at again, at most once a second and on a thread of its own; those that have
-/// changed are read again, for that connection and all later ones. Connections that exist keep what they began with.
-/// If what is read is no good, what was read before stays in use, and the log says so once. [`Tls::reload`] does the
-/// same at once. Roots of the system are read once only.
+/// [`Config::validate`](crate::Config::validate) reads the files, and so does every function that starts a client. Before a
+/// connection is made, a separate thread checks the files for changes, at most once a second. Changed files are read again,
+/// for that connection and all later ones. Existing connections keep their certificates. If a changed file is malformed, the
+/// earlier content stays in use, and the log reports it once. [`Tls::reload`] reads the files at once. The CAs of the system
+/// are read once.
 ///
-/// Clones share what was read, until a setting of one of them is changed.
+/// Clones share the content of the files, until you change a setting of one of them.
 #[derive(Clone)]
 pub struct Tls {
     settings: Settings,
     shared: Arc<Shared>,
 }
 
-/// Versions of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
-}
-
-/// What a user said.
-#[derive(Clone)]
-struct Settings {
-    has_system_roots: bool,
-    has_bundled_roots: bool,
-    authorities: Vec<Source>,
-    /// A certificate, with those that vouch for it, and its key.
-    identity: Option<(Source, Source)>,
-    server_name: Option<String>,
-    version_min: TlsVersion,
-    is_unverified: bool,
-}
-
-/// What was read, which clones have in common.
+/// The content of the files, which clones share.
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Held while files are read, so that what was read last is what is used. No shard waits for it.
+    /// Held while files are read, so that the latest content is used. No shard waits for this lock.
     reading: Mutex<()>,
     has_warned: AtomicBool,
 }
@@ -87,17 +67,17 @@ struct Shared {
 #[derive(Default)]
 struct State {
     context: Option<Arc<TlsContext>>,
-    /// What the files looked like when they were last read, whether or not that was of any use.
+    /// The metadata of the files when they were last read, whether or not that succeeded.
     read: Vec<Stamp>,
     checked_at: Option<Instant>,
     is_checking: bool,
 }
 
-/// The right to look at files whether they have changed.
+/// The exclusive right to check the files for changes. Dropping it ends the check.
 pub(crate) struct FileCheck(Tls);
 
 impl FileCheck {
-    /// Reads files that have changed since they were read last. It blocks.
+    /// Reads the files again if one has changed. Blocks.
     pub(crate) fn reload_changed_files(self) {
         self.0.reload_changed_files();
     }
@@ -116,7 +96,7 @@ impl Default for Tls {
 }
 
 impl Tls {
-    /// Verified against the certificates that the system trusts, TLS 1.2 or later, without a certificate of one's own.
+    /// TLS 1.2 or later, trusting the CAs of the system, without a client certificate.
     pub fn new() -> Self {
         let settings = Settings {
             has_system_roots: false,
@@ -130,76 +110,73 @@ impl Tls {
         Tls { settings, shared: Arc::default() }
     }
 
-    /// Trusts the certificates in this PEM file, instead of those that the system trusts; those of every further call,
-    /// too.
+    /// Trusts the CAs in this PEM file instead of those of the system. Further calls add CAs.
     #[must_use]
     pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
         self.with(|settings| settings.authorities.push(Source::File(path.into())))
     }
 
-    /// Trusts these certificates, as PEM, instead of those that the system trusts; those of every further call, too.
+    /// Trusts these CAs, as PEM, instead of those of the system. Further calls add CAs.
     #[must_use]
     pub fn ca_pem(self, pem: impl AsRef<[u8]>) -> Self {
         self.with(|settings| settings.authorities.push(Source::memory(pem.as_ref())))
     }
 
-    /// Trusts what the system trusts in addition to what else is said to be trusted. Without anything else it is the
-    /// default.
+    /// Trusts the CAs of the system in addition to the configured ones. Without configured CAs this is the default.
     #[must_use]
     pub fn system_roots(self) -> Self {
         self.with(|settings| settings.has_system_roots = true)
     }
 
-    /// Trusts Mozilla's certificates, as they were when this program was built, instead of those that the system
-    /// trusts.
+    /// Trusts Mozilla's CAs, as they were when this program was built, instead of those of the system.
     #[cfg(feature = "tls-bundled-roots")]
     #[must_use]
     pub fn bundled_roots(self) -> Self {
         self.with(|settings| settings.has_bundled_roots = true)
     }
 
-    /// Who to be, for servers that want to know (mutual TLS): a certificate, followed by those that vouch for it, and
-    /// its private key, in PEM files. Encrypted keys are not read.
+    /// The client certificate for servers that require one (mutual TLS). `chain` is a PEM file with the certificate followed
+    /// by its chain, and `key` a PEM file with its private key. Encrypted keys are not supported.
     #[must_use]
     pub fn client_certificate_files(self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         let identity = (Source::File(chain.into()), Source::File(key.into()));
         self.with(|settings| settings.identity = Some(identity))
     }
 
-    /// The same from memory.
+    /// Like [`Tls::client_certificate_files`], from memory.
     #[must_use]
     pub fn client_certificate_pem(self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
         let identity = (Source::memory(chain.as_ref()), Source::memory(key.as_ref()));
         self.with(|settings| settings.identity = Some(identity))
     }
 
-    /// The name, or the address, that every server is asked for and has to prove, whatever host is dialed.
+    /// The name or the address that the certificate of every server must be valid for, whichever host is dialed.
     #[must_use]
     pub fn server_name(self, name: impl Into<String>) -> Self {
         self.with(|settings| settings.server_name = Some(name.into()))
     }
 
-    /// The oldest version that is spoken ([`TlsVersion::Tls12`]).
+    /// The oldest accepted version ([`TlsVersion::Tls12`]).
     #[must_use]
     pub fn version_min(self, version: TlsVersion) -> Self {
         self.with(|settings| settings.version_min = version)
     }
 
-    /// Trusts whoever answers. What is sent can be read, and changed, by anybody on the way. A client that starts like
-    /// this says so in the log.
+    /// Skips the verification of certificates. Anyone on the path can then read and modify the traffic. The client logs a
+    /// warning when it starts.
     #[must_use]
     pub fn danger_accept_any_certificate(self) -> Self {
         self.with(|settings| settings.is_unverified = true)
     }
 
-    /// Reads every file again, on this thread: new connections go by what it finds, on all clients that were
-    /// configured with a clone of this.
+    /// Reads all files again, on this thread. New connections use the new content, on all clients that were configured with
+    /// a clone of this value.
     ///
     /// # Errors
-    /// Names the setting and the file that is wrong. What was read before stays in use.
+    /// Names the setting and the file that is wrong. The earlier content stays in use.
     pub fn reload(&self) -> Result<(), ConfigError> {
         let _reading = self.shared.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        // What changes while it is read is read again.
+        // The metadata is taken first: a file that changes while it is read is read again at the next check.
         let stamps = self.settings.stamps();
         self.state().read = stamps;
         let context = Arc::new(TlsContext::read(&self.settings)?);
@@ -207,7 +184,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Reads what was not read yet, and what has changed.
+    /// Reads the files, unless they are read and unchanged.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let stamps = self.settings.stamps();
         let is_read = {
@@ -217,8 +194,8 @@ impl Tls {
         if is_read { Ok(()) } else { self.reload() }
     }
 
-    /// The right to look at the files, if there are any and it is time for that. Nobody else has it as long as it is
-    /// kept: a file may take for ever to be read.
+    /// Begins a check of the files, if there are files and the last check is long enough ago. There is at most one check at
+    /// a time, because reading a file may block without a limit.
     pub(crate) fn begin_file_check(&self, now: Instant) -> Option<FileCheck> {
         if !self.settings.has_files() {
             return None;
@@ -238,20 +215,20 @@ impl Tls {
         }
         match self.reload() {
             Ok(()) => {
-                tracing::info!(target: "hitless::shard", "certificates have changed and were read again")
+                tracing::info!(target: "hitless::shard", "read changed certificates")
             }
             Err(error) => tracing::warn!(
                 target: "hitless::shard",
                 %error,
-                "certificates have changed, and what was read before stays in use"
+                "cannot use the changed certificates; the earlier ones stay in use"
             ),
         }
     }
 
-    /// What connects to a server by these names, and the name to begin with.
+    /// The configuration for a connection with these names, and the name to ask the server for.
     ///
     /// # Errors
-    /// If a name is none that a certificate could be for, as text.
+    /// If no certificate can be valid for a name, as text.
     pub(crate) fn connector(
         &self,
         names: &TlsNames,
@@ -261,13 +238,13 @@ impl Tls {
             tracing::warn!(
                 target: "hitless::shard",
                 server = %names.asked,
-                "certificates of servers are not verified, as `danger_accept_any_certificate` says"
+                "certificates of servers are not verified, because `danger_accept_any_certificate` is set"
             );
         }
         context.connector(names)
     }
 
-    /// The name that the application gave.
+    /// The server name that the application has set.
     pub(crate) fn explicit_name(&self) -> Option<&str> {
         self.settings.server_name.as_deref()
     }
@@ -283,23 +260,7 @@ impl Tls {
     }
 }
 
-impl Settings {
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
-        self.authorities.iter().chain(identity).filter_map(Source::path)
-    }
-
-    fn has_files(&self) -> bool {
-        self.files().next().is_some()
-    }
-
-    /// What the files look like now.
-    fn stamps(&self) -> Vec<Stamp> {
-        self.files().map(|path| Stamp::of(path)).collect()
-    }
-}
-
-/// What is trusted and used, by name; never what is in it.
+/// The names of the trusted CAs and of the client certificate, never their content.
 impl fmt::Display for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = &self.settings;
@@ -332,7 +293,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// How often files are looked at, if connections are made as often.
+/// The shortest time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! [`Source`]: a PEM file or PEM in memory, and what is read from it.
+//! [`Source`]: a PEM file, or PEM in memory.
 
 use std::fmt;
 use std::io;
@@ -9,22 +9,22 @@ use std::sync::Arc;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::ConfigError;
+use crate::config::error::ConfigError;
 
-/// Where certificates or a key come from. It prints as the path, never as the content.
+/// The source of certificates or a key. It prints the path, never the content.
 #[derive(Clone)]
 pub(super) enum Source {
     File(PathBuf),
     Memory(Arc<[u8]>),
 }
 
-/// What tells one content of a file from the next. A file that cannot be looked at has one of its own.
+/// The metadata that changes with the content of a file; `None` inside if the file is not readable.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Option<(u64, u64, i64, i64, u64)>);
 
 impl Stamp {
     pub(super) fn of(path: &Path) -> Self {
-        // Secrets are often links to links, swapped at once: what counts is the file at their end.
+        // Secrets are often chains of links that are swapped atomically, so the metadata is that of the file at their end.
         let seen = std::fs::metadata(path).ok();
         Stamp(seen.map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size())))
     }
@@ -42,13 +42,13 @@ impl Source {
         }
     }
 
-    /// Every certificate, of which there must be one.
+    /// All certificates. At least one is required.
     pub(super) fn certificates(&self, setting: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
         let pem = self.read(setting)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| self.wrong(setting, &error))?;
         match certificates.is_empty() {
-            true => Err(self.wrong(setting, &"there is no certificate in it (PEM is expected)")),
+            true => Err(self.wrong(setting, &"there is no certificate in it; expected PEM")),
             false => Ok(certificates),
         }
     }
@@ -56,10 +56,9 @@ impl Source {
     /// The first private key.
     pub(super) fn key(&self, setting: &str) -> Result<PrivateKeyDer<'static>, ConfigError> {
         PrivateKeyDer::from_pem_slice(&self.read(setting)?).map_err(|error| match error {
-            pem::Error::NoItemsFound => self.wrong(
-                setting,
-                &"there is no private key in it (PEM is expected, and it must not be encrypted)",
-            ),
+            pem::Error::NoItemsFound => {
+                self.wrong(setting, &"there is no private key in it; expected an unencrypted key as PEM")
+            }
             error => self.wrong(setting, &error),
         })
     }
@@ -77,7 +76,7 @@ impl Source {
     }
 }
 
-/// A device would never end, and no certificates are this long.
+/// Reads a file up to a bound, because a device such as /dev/zero never ends.
 fn read_bounded(path: &Path) -> io::Result<Arc<[u8]>> {
     let mut content = Vec::new();
     let file = std::fs::File::open(path)?;
@@ -97,4 +96,5 @@ impl fmt::Display for Source {
     }
 }
 
+/// No file of certificates is this long.
 const PEM_BYTES_MAX: u64 = 16 << 20;

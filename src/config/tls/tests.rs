@@ -1,4 +1,4 @@
-//! What is read, refused and kept by [`Tls`].
+//! The files that [`Tls`] reads, and those that it refuses.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn certificate(name: &str) -> (String, String) {
 }
 
 #[test]
-fn what_is_wrong_is_refused_by_setting_and_file() {
+fn wrong_file_is_refused_by_setting_and_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);
@@ -40,7 +40,7 @@ fn what_is_wrong_is_refused_by_setting_and_file() {
 }
 
 #[test]
-fn what_is_trusted_is_what_was_said_and_else_the_system() {
+fn configured_cas_are_trusted_and_else_the_system() {
     let (pem, _) = certificate("db");
     let trusts = |tls: &Tls, text: &str| assert!(tls.to_string().contains(text), "{tls}");
     trusts(&Tls::new(), "trusts the system's roots");
@@ -51,7 +51,7 @@ fn what_is_trusted_is_what_was_said_and_else_the_system() {
 }
 
 #[test]
-fn nothing_that_is_secret_is_printed() {
+fn private_key_is_never_printed() {
     let (pem, key) = certificate("db");
     let tls = Tls::new().ca_pem(&pem).client_certificate_pem(&pem, &key);
     tls.check().unwrap();
@@ -60,7 +60,7 @@ fn nothing_that_is_secret_is_printed() {
 }
 
 #[test]
-fn files_that_change_are_read_again_and_those_that_are_no_good_are_not_used() {
+fn changed_files_are_read_again_unless_malformed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     fs::write(&path, certificate("one").0).unwrap();
@@ -70,32 +70,32 @@ fn files_that_change_are_read_again_and_those_that_are_no_good_are_not_used() {
     let first = context();
     tls.reload_changed_files();
     tls.check().unwrap();
-    assert!(Arc::ptr_eq(&context(), &first), "nothing has changed");
+    assert!(Arc::ptr_eq(&context(), &first), "the file has not changed");
     fs::write(&path, "rubbish").unwrap();
     tls.reload_changed_files();
-    assert!(Arc::ptr_eq(&context(), &first), "it is no good");
+    assert!(Arc::ptr_eq(&context(), &first), "the file is malformed");
     assert!(tls.reload().is_err());
-    assert!(Arc::ptr_eq(&context(), &first), "nor when it is asked for");
+    assert!(Arc::ptr_eq(&context(), &first), "reload does not use it either");
     fs::write(&path, certificate("another").0).unwrap();
     let shared = tls.clone();
     shared.reload_changed_files();
-    assert!(!Arc::ptr_eq(&context(), &first), "clones share it");
+    assert!(!Arc::ptr_eq(&context(), &first), "clones share the content");
 }
 
 #[test]
-fn files_are_looked_at_once_a_second_if_there_are_any() {
+fn files_are_checked_at_most_once_a_second() {
     let now = Instant::now();
     let tls = Tls::new().ca_file("/a");
-    let look = tls.begin_file_check(now).unwrap();
-    assert!(tls.clone().begin_file_check(now + CHECK_INTERVAL).is_none(), "somebody does already");
-    look.reload_changed_files();
+    let check = tls.begin_file_check(now).unwrap();
+    assert!(tls.clone().begin_file_check(now + CHECK_INTERVAL).is_none(), "another check is running");
+    check.reload_changed_files();
     assert!(tls.clone().begin_file_check(now + CHECK_INTERVAL / 2).is_none());
     assert!(tls.begin_file_check(now + CHECK_INTERVAL).is_some());
     assert!(Tls::new().begin_file_check(now).is_none());
 }
 
 #[test]
-fn sessions_are_shared_by_those_who_verify_alike_only() {
+fn sessions_are_shared_for_equal_names_only() {
     let tls = Tls::new().ca_pem(certificate("db").0);
     tls.check().unwrap();
     let config = |asked: &str, or: Option<&str>| {
@@ -111,7 +111,7 @@ fn sessions_are_shared_by_those_who_verify_alike_only() {
     }
     assert!(
         tls.state().context.as_ref().unwrap().pairs() < EITHER_TRIED,
-        "servers name them: there is a bound"
+        "servers choose the names, so their number is bounded"
     );
     let names = TlsNames { asked: "a_ä".to_owned(), or: None };
     assert!(tls.connector(&names).unwrap_err().contains("a_ä"));

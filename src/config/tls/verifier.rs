@@ -1,5 +1,4 @@
-//! How certificates of servers are verified, beyond what rustls does by itself: against either of two names, or not
-//! at all.
+//! Verifiers of server certificates that rustls lacks: one that accepts two names, and one that accepts all certificates.
 
 use std::sync::Arc;
 
@@ -9,8 +8,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts a certificate that is valid for the name that was asked for, or else for this one. All else has to hold in
-/// either case.
+/// Accepts a certificate that is valid for the requested name, or for `or`. All other checks apply in both cases.
 #[derive(Debug)]
 pub(super) struct EitherName {
     pub(super) inner: Arc<WebPkiServerVerifier>,
@@ -62,7 +60,7 @@ fn is_about_the_name(error: &Error) -> bool {
     matches!(error, Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
 }
 
-/// Accepts every certificate. Only that the server holds the key to it is verified, as the protocol needs.
+/// Accepts all certificates. It verifies only that the server has the key of its certificate, as the protocol requires.
 #[derive(Debug)]
 pub(super) struct AcceptAny(pub(super) Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! URLs that are read, URLs that are refused, and that no refusal repeats a password.
+//! URLs that are accepted, URLs that are refused, and errors that never hold a password.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Maintenance;
 use crate::proto::connection::Secret;
+use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::mode::{EndpointType, Mode};
 
 #[test]
-fn every_part_is_read() {
+fn all_parts_are_read() {
     let url = "redis://ap%40p:s%3Acret%2F@[::1]:7001/3?client_name=web&command_timeout=250ms\
                &connect_timeout=2s&connections_per_shard=8&maint=enabled";
     let config = parse(url).unwrap();
@@ -20,13 +21,13 @@ fn every_part_is_read() {
     assert_eq!(config.password, Some(Secret("s:cret/".into())));
     assert_eq!((config.database, config.connections_per_shard), (3, 8));
     assert_eq!(config.client_name.as_deref(), Some("web"));
-    assert_eq!(config.command_timeout, Duration::from_millis(250));
+    assert_eq!(config.command_timeout, Some(Duration::from_millis(250)));
     assert_eq!(config.connect_timeout, Duration::from_secs(2));
     assert_eq!(config.maintenance, Maintenance::enabled());
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn missing_parts_have_defaults() {
     for url in ["redis://", "valkey://localhost", "redis://localhost:6379/", "REDIS://localhost?db=0"] {
         let config = parse(url).unwrap();
         assert_eq!((config.endpoint.to_string().as_str(), config.database), ("localhost:6379", 0));
@@ -37,7 +38,7 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
-fn a_socket_is_the_path_and_its_database_an_option() {
+fn socket_is_the_path_and_its_database_an_option() {
     for scheme in ["unix", "redis+unix", "valkey+unix", "UNIX"] {
         let config = parse(&format!("{scheme}://app:pw@/run/my%20redis/%E2%82%AC.sock?db=7")).unwrap();
         assert_eq!(config.endpoint.path(), Some("/run/my redis/€.sock"));
@@ -48,16 +49,16 @@ fn a_socket_is_the_path_and_its_database_an_option() {
 }
 
 #[test]
-fn options_have_the_names_that_other_clients_give_them() {
+fn options_have_the_names_of_other_clients() {
     let url =
         "redis://h?timeout=1m&dial_timeout=7s&maint_notifications=disabled&handoff_retries_max=9&protocol=3";
     let config = parse(url).unwrap();
     assert_eq!(
         (config.command_timeout, config.connect_timeout),
-        (Duration::from_secs(60), Duration::from_secs(7))
+        (Some(Duration::from_secs(60)), Duration::from_secs(7))
     );
     assert_eq!((config.maintenance.0.mode, config.maintenance.0.handoff_retries_max), (Mode::Disabled, 9));
-    // The mode leaves alone what else is said of maintenance, whatever the order.
+    // The mode does not change the other settings of maintenance, in any order.
     let url =
         "redis://h?relaxed_timeout=3s&handoff_timeout=4s&moving_endpoint_type=external-fqdn&maint=enabled";
     let expected = Maintenance::enabled()
@@ -68,12 +69,12 @@ fn options_have_the_names_that_other_clients_give_them() {
 }
 
 #[test]
-fn errors_point_at_the_part_that_is_wrong_and_keep_the_password_to_themselves() {
+fn errors_name_the_part_and_never_hold_the_password() {
     for (url, setting) in [
         ("localhost:6379", "url"),
         ("http://localhost", "url, scheme"),
         ("redis://u:s3cret@host:port/0", "url, host and port"),
-        // Whoever forgets the host has written the password in its place.
+        // Without a host, the password stands in its place.
         ("redis://u:s3cret", "url, host and port"),
         ("redis://s3cret!", "url, host and port"),
         ("redis://unix:s3cret", "url, host and port"),
@@ -113,12 +114,12 @@ fn errors_point_at_the_part_that_is_wrong_and_keep_the_password_to_themselves() 
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradictory_options_are_refused() {
     for (url, setting, problem) in [
         ("redis://h/1?db=1", "url, option db", "the path names a database"),
         ("redis://h?db=1&db=1", "url, option db", "twice"),
         ("redis://h?timeout=1s&command_timeout=1s", "url, option command_timeout", "the same as timeout"),
-        // No server announces where to go on a socket without an address.
+        // No server announces another endpoint on a socket without an address.
         ("unix:///x?maint=enabled", "url, option maint", "no address"),
         ("redis://h?ca_file=/x", "url, option ca_file", "rediss"),
         ("unix:///x?sni=db", "url, option sni", "rediss"),
@@ -130,7 +131,7 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_name_that_is_almost_right_is_told_what_would_be() {
+fn misspelled_option_gets_a_suggestion() {
     for (written, said) in [
         ("clientName", "client_name?"),
         ("conect_timeout", "connect_timeout?"),
@@ -184,7 +185,7 @@ fn tls_is_a_scheme_and_its_settings_are_options() {
 
 #[cfg(not(feature = "tls"))]
 #[test]
-fn without_tls_the_scheme_says_how_to_build_it() {
+fn build_without_tls_names_the_feature() {
     let said = parse("rediss://h").unwrap_err().to_string();
     assert!(said.contains("the feature `tls`"), "{said}");
 }
@@ -198,7 +199,7 @@ fn distances_count_letters() {
     }
 }
 
-/// A URL's parts, and the configuration that they are to make.
+/// A URL, and the configuration that it must result in.
 #[derive(Debug)]
 struct Case {
     url: String,
@@ -234,7 +235,7 @@ fn endpoint() -> impl Strategy<Value = (bool, String, Endpoint)> {
     ]
 }
 
-/// One option as it is written, and what it sets.
+/// An option as it is written, and its setting.
 type Setting = (&'static str, String, Set, u64);
 type Set = fn(Config, u64) -> Config;
 
@@ -316,10 +317,10 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_into_a_url_is_what_is_read_from_it(case in case()) {
+    fn parsed_url_is_the_written_one(case in case()) {
         let read = parse(&case.url).unwrap();
         prop_assert_eq!(format!("{read:?}"), format!("{:?}", case.config));
-        // Which its text does not hold.
+        // `Debug` does not print the password.
         prop_assert_eq!(read.password, case.config.password);
     }
 }

@@ -1,9 +1,4 @@
-//! The first exchange on a new connection: HELLO 3 with AUTH and SETNAME, then SETINFO, the request for maintenance
-//! notifications, and SELECT.
-//!
-//! [`HELLO`](https://redis.io/docs/latest/commands/hello/) is answered before anything else is sent, because a
-//! server that lacks it speaks RESP2 and has to be asked in another way; the rest is one write. Between the two the
-//! handshake may have to wait for a clearance: whether to ask for notifications at all is decided for the endpoint.
+//! [`Handshake`]: the first exchange on a new connection.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -11,11 +6,11 @@ use std::sync::Arc;
 
 use super::credentials::{Credentials, Secret};
 use super::opt_in::{self, Notifications, Verdict};
-use crate::proto::error::{CloseReason, ServerState, shown};
+use crate::proto::error::{CloseReason, ServerState, log_text};
 use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::resp::{Encoder, Frame};
 
-/// What a new connection is set up with.
+/// The settings of a handshake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HandshakeConfig {
     pub(crate) username: Option<String>,
@@ -28,7 +23,7 @@ pub(crate) struct HandshakeConfig {
 }
 
 impl HandshakeConfig {
-    /// What is logged in with where nobody knows better.
+    /// The configured credentials, for connections without newer ones.
     pub(crate) fn credentials(&self) -> Option<Arc<Credentials>> {
         let Secret(password) = self.password.as_ref()?;
         Some(Arc::new(match &self.username {
@@ -38,47 +33,66 @@ impl HandshakeConfig {
     }
 }
 
-/// The version of the protocol that both sides settled on.
+/// The negotiated version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Resp2,
     Resp3,
 }
 
-/// What a handshake ended with.
+/// The result of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Negotiated {
     pub(crate) protocol: Protocol,
     pub(crate) notifications: Notifications,
 }
 
-/// The handshake of one connection: which replies are still to come, and what they mean.
+/// The handshake of one connection: the replies that are due, and what they mean.
+///
+/// ```text
+///                    RESP3, notifications wanted
+///           ┌──▶ opt-in gate ──handle_opt_in──▶ SetInfo ×2 ──▶ OptIn, if asked ──▶ Select, if not 0 ──▶ over
+///           │                                    ▲                 │  ▲
+/// Hello ────┼──▶ RESP3 or RESP2, not wanted ─────┤                 └──┘ the type is not understood: asks without it
+///           │                                    │
+///           └──▶ no HELLO ──▶ Auth ──▶ SetName ──┘
+/// ```
+///
+/// [`HELLO`](https://redis.io/docs/latest/commands/hello/) travels alone: a server without it speaks RESP2 and needs
+/// another login. Everything behind it is one write. At the opt-in gate the owner decides, for the endpoint, whether this
+/// connection asks for maintenance notifications; until then the handshake writes nothing.
+///
+/// The owner feeds every reply to [`Handshake::handle_reply`], in order, and never a push.
 #[derive(Debug)]
 pub(crate) struct Handshake {
-    greeting: Arc<HandshakeConfig>,
+    config: Arc<HandshakeConfig>,
     login: Option<Arc<Credentials>>,
-    /// `None` on a socket without one, on which no server announces where to go.
+    /// `None` on a unix socket, on which no server announces another endpoint.
     peer: Option<IpAddr>,
     awaited: VecDeque<Step>,
-    /// HELLO is answered, and somebody has to say whether to ask for notifications.
+    /// HELLO is answered, and the owner has to call [`Handshake::handle_opt_in`].
     awaits_opt_in: bool,
-    agreed: Negotiated,
+    negotiated: Negotiated,
 }
 
+/// A command whose reply is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Hello,
     Auth,
     SetName,
     SetInfo,
-    OptIn { named: bool },
+    /// `CLIENT MAINT_NOTIFICATIONS`; `named` if it names a type of endpoint.
+    OptIn {
+        named: bool,
+    },
     Select,
 }
 
 impl Handshake {
-    /// Begins a handshake by writing its first flight.
+    /// Begins a handshake: writes HELLO.
     pub(crate) fn begin(
-        greeting: Arc<HandshakeConfig>,
+        config: Arc<HandshakeConfig>,
         login: Option<Arc<Credentials>>,
         peer: Option<IpAddr>,
         out: &mut Vec<u8>,
@@ -88,19 +102,19 @@ impl Handshake {
             hello.push(b"AUTH");
             hello.extend(credentials.both());
         }
-        if let Some(name) = &greeting.client_name {
+        if let Some(name) = &config.client_name {
             hello.extend([b"SETNAME", name.as_bytes()]);
         }
         write(out, &hello);
-        let agreed = Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
+        let negotiated = Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
         let awaited = VecDeque::from([Step::Hello]);
-        Handshake { greeting, login, peer, awaited, awaits_opt_in: false, agreed }
+        Handshake { config, login, peer, awaited, awaits_opt_in: false, negotiated }
     }
 
-    /// Takes the next reply and writes what follows from it; what was agreed on, once the handshake is over.
+    /// Takes the next reply and writes what follows from it. Returns the result once the handshake is over.
     ///
     /// # Errors
-    /// The reason to close the connection, if the server's answer leaves no other way.
+    /// The reason to close the connection, if this reply ends the handshake.
     pub(crate) fn handle_reply(
         &mut self,
         reply: Frame,
@@ -109,13 +123,13 @@ impl Handshake {
         let step = self.awaited.pop_front().ok_or(CloseReason::UnaskedReply)?;
         match (step, reply.without_attributes()) {
             (Step::Hello, Frame::Error(reply)) if lacks_hello(&reply) => {
-                self.agree_on_resp2()?;
+                self.fall_back_to_resp2()?;
                 self.write_resp2_login(out);
                 self.write_settings(false, out);
             }
             (Step::Hello, reply @ (Frame::Map(_) | Frame::Array(_))) => {
                 if !says_resp3(&reply) {
-                    self.agree_on_resp2()?;
+                    self.fall_back_to_resp2()?;
                 }
                 match self.may_ask() {
                     true => self.awaits_opt_in = true,
@@ -128,10 +142,10 @@ impl Handshake {
             _ => {}
         }
         let is_over = self.awaited.is_empty() && !self.awaits_opt_in;
-        Ok(is_over.then(|| self.agreed.clone()))
+        Ok(is_over.then(|| self.negotiated.clone()))
     }
 
-    /// What it waits for, for whoever waits too long.
+    /// What the handshake waits for, for the error about a handshake that takes too long.
     pub(crate) fn awaits(&self) -> &'static str {
         match self.awaited.front() {
             Some(step) => step.name(),
@@ -139,12 +153,12 @@ impl Handshake {
         }
     }
 
-    /// Whether it goes on with [`Handshake::handle_opt_in`].
+    /// Whether the handshake waits for [`Handshake::handle_opt_in`].
     pub(crate) fn awaits_opt_in(&self) -> bool {
         self.awaits_opt_in
     }
 
-    /// Writes the second flight, with or without the request for notifications.
+    /// Writes the commands behind HELLO, with or without the request for notifications.
     pub(crate) fn handle_opt_in(&mut self, ask: bool, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.awaits_opt_in) {
             self.write_settings(ask, out);
@@ -152,13 +166,15 @@ impl Handshake {
     }
 
     fn may_ask(&self) -> bool {
-        self.agreed.protocol == Protocol::Resp3 && self.greeting.mode != Mode::Disabled && self.peer.is_some()
+        self.negotiated.protocol == Protocol::Resp3
+            && self.config.mode != Mode::Disabled
+            && self.peer.is_some()
     }
 
-    fn agree_on_resp2(&mut self) -> Result<(), CloseReason> {
-        self.agreed.protocol = Protocol::Resp2;
-        match self.greeting.mode {
-            // Pushes are RESP3's.
+    fn fall_back_to_resp2(&mut self) -> Result<(), CloseReason> {
+        self.negotiated.protocol = Protocol::Resp2;
+        match self.config.mode {
+            // RESP2 has no pushes.
             Mode::Enabled => Err(CloseReason::Resp3NotNegotiated),
             Mode::Auto | Mode::Disabled => Ok(()),
         }
@@ -173,23 +189,23 @@ impl Handshake {
             }
             Verdict::Settled(notifications) => notifications,
         };
-        match (self.greeting.mode, notifications) {
+        match (self.config.mode, notifications) {
             (Mode::Enabled, Notifications::Refused(text)) => Err(CloseReason::MaintRefused(text)),
             (Mode::Enabled, Notifications::Denied(text)) => Err(CloseReason::MaintDenied(text)),
             (_, notifications) => {
-                self.agreed.notifications = notifications;
+                self.negotiated.notifications = notifications;
                 Ok(())
             }
         }
     }
 
-    /// What HELLO would have carried, for servers without it.
+    /// Writes what HELLO would have carried, for servers without HELLO.
     fn write_resp2_login(&mut self, out: &mut Vec<u8>) {
         if let Some(credentials) = &self.login {
             credentials.write_auth(out);
             self.awaited.push_back(Step::Auth);
         }
-        if let Some(name) = &self.greeting.client_name {
+        if let Some(name) = &self.config.client_name {
             write(out, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
             self.awaited.push_back(Step::SetName);
         }
@@ -200,21 +216,21 @@ impl Handshake {
         write(out, &[b"CLIENT", b"SETINFO", b"LIB-VER", env!("CARGO_PKG_VERSION").as_bytes()]);
         self.awaited.extend([Step::SetInfo, Step::SetInfo]);
         if let Some(peer) = self.peer.filter(|_| ask) {
-            let kind = opt_in::kind(self.greeting.endpoint_type, peer, self.greeting.tls);
+            let kind = opt_in::kind(self.config.endpoint_type, peer, self.config.tls);
             opt_in::write(out, kind);
             self.awaited.push_back(Step::OptIn { named: kind.is_some() });
         }
-        if self.greeting.database > 0 {
+        if self.config.database > 0 {
             let mut encoder = Encoder::command(out, 2);
             encoder.bytes(b"SELECT");
-            encoder.integer(self.greeting.database.into());
+            encoder.integer(self.config.database.into());
             self.awaited.push_back(Step::Select);
         }
     }
 }
 
 impl Step {
-    /// The command that it waits for the reply to.
+    /// The name of the command.
     fn name(self) -> &'static str {
         match self {
             Step::Hello => "HELLO",
@@ -230,11 +246,11 @@ impl Step {
         let state = ServerState::of(reply);
         let is_passing = state.is_some_and(ServerState::is_passing);
         match self {
-            // Servers before 7.2 lack the former, and nothing depends on it; the latter was judged before.
+            // Servers before 7.2 lack CLIENT SETINFO, and no feature depends on it. `opt_in::judge` has read the other.
             Step::SetInfo | Step::OptIn { .. } => Ok(()),
-            // Whatever a server has against a login, and whatever any step may not do.
+            // Every refusal of AUTH is about the login. For other steps only the codes of a known state are.
             step if !is_passing && (step == Step::Auth || state.is_some()) => {
-                Err(CloseReason::Auth(text(reply)))
+                Err(CloseReason::Auth(log_text(reply)))
             }
             step => Err(refused(step.name(), reply)),
         }
@@ -242,12 +258,7 @@ impl Step {
 }
 
 fn refused(command: &'static str, reply: &[u8]) -> CloseReason {
-    CloseReason::Handshake { command, reply: text(reply) }
-}
-
-/// A server's words, short enough for a log line, and without what it repeats of the credentials.
-pub(super) fn text(reply: &[u8]) -> String {
-    shown(reply, REPLY_SHOWN_MAX).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    CloseReason::Handshake { command, reply: log_text(reply) }
 }
 
 fn lacks_hello(reply: &[u8]) -> bool {
@@ -274,8 +285,6 @@ fn write(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     }
 }
 
-const REPLY_SHOWN_MAX: usize = 200;
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -286,9 +295,10 @@ mod tests {
 
     const PEER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
 
-    const AGREED: Negotiated = Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
+    const NEGOTIATED: Negotiated =
+        Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
 
-    fn greeting() -> Arc<HandshakeConfig> {
+    fn config() -> Arc<HandshakeConfig> {
         Arc::new(HandshakeConfig {
             username: None,
             password: Some(Secret("s3cret".into())),
@@ -298,9 +308,9 @@ mod tests {
         })
     }
 
-    fn begin(greeting: Arc<HandshakeConfig>, out: &mut Vec<u8>) -> Handshake {
-        let login = greeting.credentials();
-        Handshake::begin(greeting, login, PEER, out)
+    fn begin(config: Arc<HandshakeConfig>, out: &mut Vec<u8>) -> Handshake {
+        let login = config.credentials();
+        Handshake::begin(config, login, PEER, out)
     }
 
     fn error(text: &'static str) -> Frame {
@@ -322,9 +332,9 @@ mod tests {
     }
 
     #[test]
-    fn hello_comes_first_and_alone_then_the_rest_in_one_write() {
+    fn hello_is_sent_alone_and_the_rest_in_one_write() {
         let mut out = Vec::new();
-        let mut handshake = begin(greeting(), &mut out);
+        let mut handshake = begin(config(), &mut out);
         assert_eq!(
             String::from_utf8_lossy(&out),
             "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\ns3cret\r\n\
@@ -341,43 +351,43 @@ mod tests {
         );
         assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
         assert_eq!(handshake.handle_reply(error("ERR unknown subcommand"), &mut out).unwrap(), None);
-        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(AGREED));
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(NEGOTIATED));
         assert!(out.is_empty());
     }
 
     #[test]
-    fn a_server_without_hello_gets_resp2() {
+    fn server_without_hello_gets_resp2() {
         for refusal in ["ERR unknown command 'HELLO'", "NOPROTO unsupported protocol version"] {
             let mut out = Vec::new();
-            let mut handshake = begin(greeting(), &mut out);
+            let mut handshake = begin(config(), &mut out);
             out.clear();
             assert_eq!(handshake.handle_reply(error(refusal), &mut out).unwrap(), None);
             assert!(words(&mut out).starts_with("AUTH s3cret CLIENT SETNAME app CLIENT SETINFO"));
             for _ in 0..4 {
                 assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), None);
             }
-            let agreed = Negotiated { protocol: Protocol::Resp2, ..AGREED };
-            assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(agreed));
+            let negotiated = Negotiated { protocol: Protocol::Resp2, ..NEGOTIATED };
+            assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(negotiated));
         }
     }
 
     #[test]
-    fn a_reply_that_says_2_is_resp2_without_a_second_login() {
+    fn hello_reply_with_version_2_needs_no_second_login() {
         let mut out = Vec::new();
         let mut handshake = begin(Arc::new(HandshakeConfig::default()), &mut out);
         assert_eq!(words(&mut out), "HELLO 3");
         handshake.handle_reply(hello(2), &mut out).unwrap();
         assert!(words(&mut out).starts_with("CLIENT SETINFO"));
         handshake.handle_reply(ok(), &mut out).unwrap();
-        let agreed = Negotiated { protocol: Protocol::Resp2, ..AGREED };
-        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(agreed));
+        let negotiated = Negotiated { protocol: Protocol::Resp2, ..NEGOTIATED };
+        assert_eq!(handshake.handle_reply(ok(), &mut out).unwrap(), Some(negotiated));
     }
 
     #[test]
-    fn a_wrong_password_is_never_taken_for_an_old_server() {
+    fn wrong_password_is_no_sign_of_an_old_server() {
         for refusal in ["WRONGPASS invalid", "NOAUTH HELLO must be called", "NOPERM no"] {
             let mut out = Vec::new();
-            let mut handshake = begin(greeting(), &mut out);
+            let mut handshake = begin(config(), &mut out);
             let reason = handshake.handle_reply(error(refusal), &mut out).unwrap_err();
             assert!(matches!(&reason, CloseReason::Auth(text) if text == refusal), "{reason:?}");
             assert!(reason.is_refusal());
@@ -385,13 +395,13 @@ mod tests {
     }
 
     #[test]
-    fn a_loading_server_is_worth_another_try_and_an_absent_database_is_not() {
+    fn loading_is_tried_again_and_an_absent_database_is_not() {
         let mut out = Vec::new();
-        let mut handshake = begin(greeting(), &mut out);
+        let mut handshake = begin(config(), &mut out);
         let loading = handshake.handle_reply(error("LOADING dataset"), &mut out).unwrap_err();
         assert!(!loading.is_refusal());
 
-        let mut handshake = begin(greeting(), &mut out);
+        let mut handshake = begin(config(), &mut out);
         handshake.handle_reply(hello(3), &mut out).unwrap();
         handshake.handle_opt_in(true, &mut out);
         for reply in [ok(), ok(), ok()] {
@@ -404,6 +414,6 @@ mod tests {
 
     #[test]
     fn no_debug_output_holds_the_password() {
-        assert!(!format!("{:?}", greeting()).contains("s3cret"));
+        assert!(!format!("{:?}", config()).contains("s3cret"));
     }
 }

@@ -1,50 +1,59 @@
-//! [`InFlight`]: commands that were handed to one connection, in the order in which their replies will come.
+//! [`InFlight`]: commands that were handed to one connection, in the order of their replies.
 
 use std::collections::VecDeque;
 
-use super::internal::InternalCommand;
-use super::queue::{HandleId, Item, Position, Ticket};
+use super::command::{HandleId, InternalCommand, PendingCommand, Position, Ticket};
 use crate::proto::time::Instant;
 
-/// What became of a reply. RESP numbers nothing: a reply belongs to the oldest command without one.
+/// The command that a reply belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReplyMatch {
-    /// It is for this ticket, and the last one if `last` says so. Its command was submitted at `at`.
+    /// The reply is for this ticket; `last` if no other follows. The command was submitted at `at`.
     Answers { ticket: Ticket, last: bool, at: Instant },
-    /// Its caller has left: there was a tombstone in its place.
+    /// The caller has left; a tombstone stood in its place.
     Discarded,
-    /// The connection had asked for it itself.
+    /// The connection had sent this command for itself.
     Internal(InternalCommand),
-    /// No command had asked for it.
+    /// No command is waiting for a reply.
     Unasked,
 }
 
+/// The in-flight queue: what a connection has taken from the [`Queue`](super::Queue) and the server has not fully answered.
+///
+/// RESP numbers neither commands nor replies, so a reply belongs to the oldest command that is not fully answered. The
+/// queue therefore never loses an entry between its write and its last reply. A caller that leaves, or whose deadline
+/// passes, leaves a tombstone that absorbs the reply; removing the entry would give every later reply to the wrong caller.
+///
+/// [`InFlight::incoming`] receives commands at the moment at which they are put into the write buffer, and
+/// [`InFlight::answer`] takes one reply at a time. [`InFlight::split_unsent`] gives back the commands of which no byte was
+/// written; only these may be written on another connection. A push must never reach [`InFlight::answer`].
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    items: VecDeque<Item>,
-    /// Positions may not rise all the way: some command had been held at a cut-over while younger ones passed it.
+    items: VecDeque<PendingCommand>,
+    /// The positions may be out of order: a command that was held at a cut-over follows younger ones.
     is_mixed: bool,
 }
 
 impl InFlight {
-    /// Where [`Queue::take`](super::queue::Queue::take) moves commands to.
-    pub(crate) fn incoming(&mut self) -> &mut VecDeque<Item> {
+    /// The list that [`Queue::take`](super::Queue::take) appends to.
+    pub(crate) fn incoming(&mut self) -> &mut VecDeque<PendingCommand> {
         self.is_mixed &= !self.items.is_empty();
         &mut self.items
     }
 
-    /// The same for commands among which there may be such as were held.
-    pub(crate) fn incoming_mixed(&mut self) -> &mut VecDeque<Item> {
+    /// The list that [`Queue::take_except`](super::Queue::take_except) appends to. The commands
+    /// that it leaves in the queue follow later, behind younger ones.
+    pub(crate) fn incoming_mixed(&mut self) -> &mut VecDeque<PendingCommand> {
         self.is_mixed = true;
         &mut self.items
     }
 
-    /// A command of the connection's own follows what is here.
+    /// Appends a command that the connection sends for itself.
     pub(crate) fn push_internal(&mut self, internal: InternalCommand, length: usize, at: Instant) {
-        // No caller has this place, and where there is one out of the order, all are looked through.
+        // No caller knows this position. It breaks the order, so that searches have to look at all commands.
         self.is_mixed = true;
         let (position, handle, ticket) = (Position(u64::MAX), HandleId(u32::MAX), Ticket(u32::MAX));
-        let item = Item {
+        let item = PendingCommand {
             position,
             at,
             length,
@@ -74,7 +83,7 @@ impl InFlight {
         }
     }
 
-    /// Puts a tombstone in a command's place; false if it is not here.
+    /// Turns a command into a tombstone; false if it is not here.
     pub(crate) fn abandon(&mut self, position: Position) -> bool {
         let mut found = self.items.binary_search_by_key(&position, |item| item.position).ok();
         if found.is_none() && self.is_mixed {
@@ -89,22 +98,22 @@ impl InFlight {
         }
     }
 
-    /// When the oldest unanswered command that somebody waits for was submitted.
+    /// The submission time of the oldest awaited command.
     #[inline]
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.items.iter().find(|item| !item.abandoned).map(|item| item.at)
     }
 
-    /// When the first of all that are unanswered was submitted.
+    /// The submission time of the first command, awaited or not.
     #[inline]
     pub(crate) fn first(&self) -> Option<Instant> {
         self.items.front().map(|item| item.at)
     }
 
-    /// Turns everything submitted no later than `until` into tombstones, and names each that somebody waited for.
+    /// Turns the commands that were submitted no later than `until` into tombstones, and reports each awaited one.
     pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
         let is_mixed = self.is_mixed;
-        let overdue = |item: &&mut Item| item.at <= until;
+        let overdue = |item: &&mut PendingCommand| item.at <= until;
         for item in self.items.iter_mut().take_while(|item| is_mixed || overdue(item)).filter(overdue) {
             if !std::mem::replace(&mut item.abandoned, true) {
                 expired(item.ticket);
@@ -112,9 +121,10 @@ impl InFlight {
         }
     }
 
-    /// Splits off the newest commands of which no byte was written, given how many bytes of the last write are
-    /// still here. The rest of `self` was written, at least in part. Also says how many bytes they are.
-    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<Item>, usize) {
+    /// Splits off the newest commands of which no byte was written, and returns them with their length in bytes.
+    /// `unwritten` is how many bytes of the write buffer the socket has not taken. All other commands are written, at
+    /// least in part.
+    pub(crate) fn split_unsent(&mut self, unwritten: usize) -> (VecDeque<PendingCommand>, usize) {
         let mut whole = 0;
         let mut count = 0;
         for item in self.items.iter().rev() {
@@ -127,7 +137,7 @@ impl InFlight {
         (self.items.split_off(self.items.len() - count), whole)
     }
 
-    /// Whether no byte of any command here was written, given how many bytes of the last write are still here.
+    /// Whether no byte of any command here was written. `unwritten` is as in [`InFlight::split_unsent`].
     #[inline]
     pub(crate) fn is_unsent(&self, unwritten: usize) -> bool {
         let mut rest = unwritten;
@@ -141,17 +151,17 @@ impl InFlight {
             })
     }
 
-    /// Whose replies are awaited here, for each command.
+    /// The handle of each command here, without internal commands.
     pub(crate) fn handles(&self) -> impl Iterator<Item = HandleId> {
         self.items.iter().filter(|item| item.internal.is_none()).map(|item| item.handle)
     }
 
-    /// Whether no reply is awaited but to commands of the connection's own.
+    /// Whether only internal commands await a reply.
     pub(crate) fn is_internal_only(&self) -> bool {
         self.items.iter().all(|item| item.internal.is_some())
     }
 
-    /// Removes everything, and names each command that somebody waits for.
+    /// Removes all commands, and reports each awaited one.
     pub(crate) fn clear(&mut self, mut dropped: impl FnMut(Ticket)) {
         for item in self.items.drain(..).filter(|item| !item.abandoned) {
             dropped(item.ticket);
@@ -177,7 +187,7 @@ mod tests {
             let position = Position(position);
             let ticket = Ticket(u32::try_from(position.0).unwrap());
             let at = Instant::from_nanos(position.0);
-            inflight.items.push_back(Item {
+            inflight.items.push_back(PendingCommand {
                 position,
                 at,
                 length: 10,
@@ -192,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wholly_unwritten_cannot_have_been_answered() {
+    fn unwritten_command_cannot_have_been_answered() {
         let inflight = inflight(&[(0, 1), (1, 1)]);
         assert!(inflight.is_unsent(20));
-        assert!(!inflight.is_unsent(19), "of the first a byte is written");
+        assert!(!inflight.is_unsent(19), "one byte of the first command is written");
         assert!(!inflight.is_unsent(0));
     }
 
@@ -208,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_go_to_the_oldest_and_a_batch_takes_all_of_its_own() {
+    fn replies_go_to_the_oldest_and_a_batch_takes_all_its_replies() {
         let mut inflight = inflight(&[(1, 2), (5, 1)]);
         assert_eq!(answer(&mut inflight), Some((1, false)));
         assert_eq!(answer(&mut inflight), Some((1, true)));
@@ -217,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_takes_the_reply_of_the_command_that_lies_under_it() {
+    fn tombstone_takes_the_reply_of_its_command() {
         let mut inflight = inflight(&[(1, 1), (3, 2), (4, 1)]);
         assert!(inflight.abandon(Position(3)));
         assert!(!inflight.abandon(Position(2)));
@@ -228,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_leaves_tombstones_and_is_told_once() {
+    fn expiry_leaves_tombstones_and_is_reported_once() {
         let mut inflight = inflight(&[(1, 1), (2, 1), (3, 1)]);
         inflight.abandon(Position(1));
         let mut expired = Vec::new();
@@ -240,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_wholly_unwritten_is_unsent() {
+    fn only_wholly_unwritten_commands_are_unsent() {
         for (unwritten, unsent) in [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (30, 3)] {
             let mut inflight = inflight(&[(1, 1), (2, 1), (3, 1)]);
             let (items, bytes) = inflight.split_unsent(unwritten);
@@ -248,8 +258,9 @@ mod tests {
             assert_eq!(inflight.len(), 3 - unsent);
         }
     }
+
     #[test]
-    fn what_was_held_is_found_behind_younger_commands() {
+    fn held_command_is_found_behind_younger_commands() {
         let mut inflight = inflight(&[(5, 1), (7, 1), (3, 1), (4, 1)]);
         inflight.incoming_mixed();
         assert!(inflight.abandon(Position(3)));

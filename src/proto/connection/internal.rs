@@ -1,53 +1,44 @@
-//! Commands of a connection's own: what it says when no caller asks it to.
-//!
-//! They are written behind what was taken out of the queue, and their replies are matched in the same order as all
-//! others. Nobody waits for them: they are never delivered and never go back to the queue; what was not written when
-//! the connection retires or ends is dropped.
+//! [`InternalCommands`]: the commands that a connection sends for itself, and what their replies say.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Credentials;
-use super::handshake::text;
+use super::command::{InternalCommand, PendingCommand};
 use super::inflight::InFlight;
-use super::queue::{Item, Queue};
-use crate::proto::error::ServerState;
+use super::queue::Queue;
+use crate::proto::error::{ServerState, log_text};
 use crate::proto::resp::{Encoder, Frame};
 use crate::proto::time::Instant;
 
-/// What a command of the connection's own is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InternalCommand {
-    /// Is anybody there?
-    Ping,
-    /// Logs in again, as whoever it is from now on.
-    Auth,
-}
-
-/// What a reply says that concerns more than the command which it answers.
+/// A reply that concerns more than the command that it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StateChange {
-    /// New credentials were taken, or, in the server's words, were not.
+    /// The server accepted new credentials, or refused them with this text.
     LoggedIn(Result<(), String>),
-    /// The server does not know who we are any more.
+    /// The server no longer knows the user of this connection.
     LoggedOut,
-    /// The server is not what it was: another one may be.
+    /// The server is no longer the primary: another server may be.
     Demoted(ServerState),
 }
 
-/// What is to be written, what is awaited, and what was heard.
+/// The internal commands of one connection: those to be written, those in flight, and what replies have said.
+///
+/// Internal commands are written behind the commands that were taken out of the queue, and their replies are matched in
+/// the same order as all others. They have no caller: they are never delivered and never return to the queue. An
+/// unwritten one is dropped when the connection ends or is replaced.
 #[derive(Debug, Default)]
 pub(super) struct InternalCommands {
     login: Option<Arc<Credentials>>,
     ping: bool,
-    /// How many times it has written `AUTH` and got no answer.
+    /// How many `AUTH` commands are written and not answered.
     logins_awaited: usize,
-    /// None twice, so that there are only a few.
+    /// Each change once, so that the list stays short.
     changes: Vec<StateChange>,
 }
 
 impl InternalCommands {
-    /// Log in with these, and forget those that were not written yet.
+    /// Logs in with these credentials. They replace earlier ones that are not written yet.
     pub(super) fn log_in(&mut self, credentials: Arc<Credentials>) {
         self.login = Some(credentials);
     }
@@ -61,19 +52,19 @@ impl InternalCommands {
         self.login.is_some() || self.ping
     }
 
-    /// How many places in flight they are about to take.
+    /// How many places in flight the due commands take. A ping takes none: it is written only if nothing is in flight.
     #[inline]
     pub(super) fn places(&self) -> usize {
         usize::from(self.login.is_some())
     }
 
-    /// New credentials are on their way, or their answer is.
+    /// Whether credentials are due to be written, or written and not answered.
     pub(super) fn is_logging_in(&self) -> bool {
         self.login.is_some() || self.logins_awaited > 0
     }
 
-    /// Writes what is due behind what is being written. Where a reply is awaited anyway, nobody needs be asked whether
-    /// anybody is there.
+    /// Appends the due commands to the write buffer. A ping is dropped if a reply is awaited anyway: that reply proves as
+    /// well that the server answers.
     pub(super) fn write(&mut self, now: Instant, out: &mut Vec<u8>, in_flight: &mut InFlight) {
         let before = out.len();
         if let Some(credentials) = self.login.take() {
@@ -87,14 +78,19 @@ impl InternalCommands {
         }
     }
 
-    /// Nothing more is written.
+    /// Forgets the due commands.
     pub(super) fn stop(&mut self) {
         self.login = None;
         self.ping = false;
     }
 
-    /// Gives what was never written back to the queue, but for what is the connection's own.
-    pub(super) fn return_others(&mut self, items: VecDeque<Item>, mut bytes: &[u8], queue: &mut Queue) {
+    /// Returns unwritten commands to the queue, and drops the internal ones among them.
+    pub(super) fn return_others(
+        &mut self,
+        items: VecDeque<PendingCommand>,
+        mut bytes: &[u8],
+        queue: &mut Queue,
+    ) {
         if items.iter().all(|item| item.internal.is_none()) {
             return queue.put_back(items, bytes);
         }
@@ -114,8 +110,8 @@ impl InternalCommands {
         queue.put_back(others, &kept);
     }
 
-    /// The reply to one of them.
-    pub(super) fn handle_reply(&mut self, internal: InternalCommand, reply: Frame) {
+    /// Takes the reply to an internal command.
+    pub(super) fn handle_reply(&mut self, command: InternalCommand, reply: Frame) {
         let refusal = match reply.without_attributes() {
             Frame::Error(reply) => Some(reply),
             _ => None,
@@ -123,9 +119,9 @@ impl InternalCommands {
         match command {
             InternalCommand::Auth => {
                 self.logins_awaited = self.logins_awaited.saturating_sub(1);
-                // What became of earlier ones does not matter.
+                // Only the latest login counts: an earlier one may have been refused for credentials that were just replaced.
                 if !self.is_logging_in() {
-                    self.note(StateChange::LoggedIn(refusal.map_or(Ok(()), |reply| Err(text(&reply)))));
+                    self.note(StateChange::LoggedIn(refusal.map_or(Ok(()), |reply| Err(log_text(&reply)))));
                 }
             }
             InternalCommand::Ping => {
@@ -136,7 +132,7 @@ impl InternalCommands {
         }
     }
 
-    /// A command was answered like this.
+    /// Looks at the error that the server answered a command with.
     #[cold]
     pub(super) fn handle_error(&mut self, reply: &[u8]) {
         match ServerState::of(reply) {

@@ -1,15 +1,6 @@
-//! One socket's life, without the socket.
-//!
-//! ```text
-//! dialing ──handle_connected──▶ handshaking ──last reply──▶ ready ──drain, retire──▶ draining
-//!    │                               │                        │                        │
-//!    └───────────────────────────────┴───── end(reason) ──────┴────────────────────────┴──▶ gone
-//! ```
-//!
-//! A connection takes commands out of its entry's [`Queue`] only at the moment when it can write them. What it
-//! took, and did not write a byte of, goes back there when it ends, or when another takes its place. Pushes are
-//! collected, uninterpreted, for whoever owns it.
+//! [`Connection`]: the protocol of one socket, without the socket.
 
+mod command;
 mod credentials;
 mod handshake;
 mod inflight;
@@ -25,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use command::{HandleId, Position, Ticket};
 pub use credentials::Credentials;
 pub(crate) use credentials::Secret;
 #[cfg(any(test, fuzzing))]
@@ -35,7 +27,7 @@ pub(crate) use opt_in::Notifications;
 #[cfg(feature = "cli")]
 pub(crate) use push_meter::{BURST, PER_SECOND};
 pub(crate) use push_meter::{PushMeter, PushUse};
-pub(crate) use queue::{HandleId, Position, Queue, QueueBounds, Ticket};
+pub(crate) use queue::{Queue, QueueBounds};
 pub(crate) use read_budget::{READ_MAX, ReadBudget};
 pub(crate) use timeout_window::TimeoutWindow;
 pub(crate) use timeouts::ReplyDeadline;
@@ -47,7 +39,7 @@ use super::error::{CloseReason, Failure, Outcome};
 use super::resp::{Decoder, Frame, Limits};
 use super::time::Instant;
 
-/// What every connection of a pool has in common.
+/// The settings that all connections of a pool share.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionConfig {
     pub(crate) handshake: Arc<HandshakeConfig>,
@@ -55,32 +47,42 @@ pub(crate) struct ConnectionConfig {
     pub(crate) in_flight_max: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) command_timeout: Duration,
-    /// How long one reply may take from its first byte to its last. Nothing relaxes it.
+    /// How long one reply may take from its first byte to its last. No maintenance window extends it.
     pub(crate) reply_time_max: Duration,
-    /// After so much silence a connection that has nothing to do asks whether anybody is there.
+    /// After how much silence an idle connection pings its peer.
     pub(crate) idle_ping: Duration,
 }
 
-/// Where a connection delivers what it learns about commands.
+/// Receives the results of commands.
 pub(crate) trait Deliver {
-    /// One reply for this ticket; `last` if no other follows.
+    /// Delivers one reply for this ticket; `last` if no other follows.
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool);
-    /// How long the command took whose last reply follows.
+    /// Reports how long the command took whose last reply is delivered next.
     fn took(&mut self, _time: Duration) {}
-    /// This ticket will get no (further) reply.
+    /// Reports that this ticket gets no (further) reply.
     fn fail(&mut self, ticket: Ticket, failure: Failure);
-    /// A message that answers no command; false if nothing has a use for it.
+    /// Offers a push to the application; false if it has no handler for it.
     fn push(&mut self, frame: Frame) -> bool;
 }
 
-/// A message that came on a connection.
+/// A push that a connection has received.
 #[derive(Debug)]
 pub(crate) struct Push {
     pub(crate) frame: Frame,
-    /// The connection was ready before the bytes arrived that it came with.
+    /// Whether the connection was ready before the bytes of this push arrived.
     pub(crate) is_live: bool,
 }
 
+/// One connection, from dialing to its end.
+///
+/// A connection takes commands out of the [`Queue`] of its entry at the moment at which it can write them, and not before.
+/// Commands of which no byte was written return to that queue when the connection ends ([`Connection::end`]) or another
+/// one replaces it ([`Connection::retire`]). Commands that are written, even in part, are never sent again.
+///
+/// The owner calls the `handle_*` methods for what the socket and the clock did, then [`Connection::take_pushes`] and
+/// [`Connection::take_state_changes`], then [`Connection::poll_transmit`], then [`Connection::next_timeout`]. After an error
+/// of any method it must call [`Connection::end`]. The connection collects pushes and does not interpret them. A push must
+/// never be matched with a command: it would shift all later replies by one.
 #[derive(Debug)]
 pub(crate) struct Connection {
     phase: Phase,
@@ -89,12 +91,12 @@ pub(crate) struct Connection {
     internal: InternalCommands,
     idle_ping: Duration,
     reply_time_max: Duration,
-    /// Since when a frame arrives that has not ended.
+    /// When the first byte of the incomplete frame arrived, if there is one.
     arriving_since: Option<Instant>,
-    /// What is being written; `written` bytes of it have left.
+    /// The write buffer. The socket has taken the first `written` bytes of it.
     outgoing: Vec<u8>,
     written: usize,
-    /// It takes nothing more out of the queue.
+    /// The connection takes no more commands out of the queue.
     draining: bool,
     pushes: Vec<Push>,
     last_received: Instant,
@@ -102,15 +104,25 @@ pub(crate) struct Connection {
     bytes_sent: u64,
 }
 
+/// The state of a connection.
+///
+/// ```text
+/// Dialing ──handle_connected──▶ Handshaking ──last reply──▶ Ready ──drain, retire──▶ Ready, draining
+///    │                               │                        │                        │
+///    └───────────────────────────────┴────────── end ─────────┴────────────────────────┴──▶ dropped
+/// ```
+///
+/// `until` is when dialing and the handshake must be over together, and `budget` how long they had. Only a ready
+/// connection that does not drain takes commands.
 #[derive(Debug)]
 enum Phase {
     Dialing { until: Instant, budget: Duration },
     Handshaking { until: Instant, budget: Duration, handshake: Handshake },
-    Ready { since: Instant, agreed: Negotiated },
+    Ready { since: Instant, negotiated: Negotiated },
 }
 
 impl Connection {
-    /// A connection that somebody begins to dial now, and that has to be ready within `budget`.
+    /// A connection that the driver begins to dial now. It has to be ready within `budget`.
     pub(crate) fn dialing(now: Instant, budget: Duration, config: &ConnectionConfig) -> Self {
         Connection {
             phase: Phase::Dialing { until: now.after(budget), budget },
@@ -130,7 +142,7 @@ impl Connection {
         }
     }
 
-    /// The socket is connected, to this address if it has one: shake hands, and log in with these.
+    /// The socket is connected, to `peer` unless it is a unix socket. Begins the handshake, with this login.
     pub(crate) fn handle_connected(
         &mut self,
         peer: Option<IpAddr>,
@@ -145,22 +157,22 @@ impl Connection {
         }
     }
 
-    /// HELLO is answered, and it has to be told whether to ask for notifications.
+    /// Whether the handshake waits at the opt-in gate for [`Connection::handle_opt_in`].
     pub(crate) fn awaits_opt_in(&self) -> bool {
         matches!(&self.phase, Phase::Handshaking { handshake, .. } if handshake.awaits_opt_in())
     }
 
-    /// Goes on with the handshake, asking for notifications or not.
+    /// Continues the handshake. `ask`: with the request for maintenance notifications.
     pub(crate) fn handle_opt_in(&mut self, ask: bool) {
         if let Phase::Handshaking { handshake, .. } = &mut self.phase {
             handshake.handle_opt_in(ask, &mut self.outgoing);
         }
     }
 
-    /// Takes in what was read from the socket.
+    /// Decodes bytes that were read from the socket, and delivers the replies in them.
     ///
     /// # Errors
-    /// The reason why the connection has to end.
+    /// The reason to close the connection.
     pub(crate) fn handle_bytes(
         &mut self,
         now: Instant,
@@ -176,11 +188,12 @@ impl Connection {
             if frame.is_push() {
                 self.pushes.push(Push { frame, is_live: was_ready });
             } else if let Phase::Handshaking { handshake, .. } = &mut self.phase {
-                if let Some(agreed) = handshake.handle_reply(frame, &mut self.outgoing)? {
-                    self.phase = Phase::Ready { since: now, agreed };
+                if let Some(negotiated) = handshake.handle_reply(frame, &mut self.outgoing)? {
+                    self.phase = Phase::Ready { since: now, negotiated };
                 }
             } else if self.in_flight.is_unsent(self.outgoing.len() - self.written) {
-                // Taken for the reply of a command that may yet go elsewhere, it would shift all replies there.
+                // The command of this reply may still move to another connection. If the reply were matched with it here,
+                // the real reply would arrive there without a command, and shift all later replies.
                 return Err(CloseReason::UnaskedReply);
             } else {
                 match self.in_flight.answer() {
@@ -206,51 +219,54 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether something came that is no reply.
+    /// Whether pushes, skipped pushes or state changes wait to be taken.
     #[inline]
     pub(crate) fn has_notices(&self) -> bool {
         !self.pushes.is_empty() || self.decoder.has_skipped() || self.internal.has_state_changes()
     }
 
-    /// What replies said, since the last call, that concerns more than the commands which they answer.
+    /// The state changes since the last call.
     pub(crate) fn take_state_changes(&mut self) -> Vec<StateChange> {
         self.internal.take_state_changes()
     }
 
-    /// Logs in again at the next boundary between commands, if it is ready.
+    /// Logs in again between two commands, if the connection is ready.
     pub(crate) fn log_in(&mut self, credentials: Arc<Credentials>) {
         if !self.draining && self.ready_since().is_some() {
             self.internal.log_in(credentials);
         }
     }
 
-    /// Whether new credentials are on their way, or their answer is.
+    /// Whether a login is due or awaits its reply.
     pub(crate) fn is_logging_in(&self) -> bool {
         self.internal.is_logging_in()
     }
 
-    /// Whether it has something to say of its own accord, which nobody was told of.
+    /// Whether an internal command is due. The owner has to wake the driver for it.
     pub(crate) fn has_internal(&self) -> bool {
         self.internal.is_due()
     }
 
-    /// How many messages were skipped since the last call because they were too large.
+    /// How many pushes were skipped since the last call because they exceeded their limits.
     pub(crate) fn take_skipped(&mut self) -> u64 {
         self.decoder.take_skipped()
     }
 
-    /// The messages that came since the last call, in order.
+    /// The pushes since the last call, in order.
     #[inline]
     pub(crate) fn take_pushes(&mut self) -> Vec<Push> {
         std::mem::take(&mut self.pushes)
     }
 
-    /// Where to read the next bytes to, if they belong to a large value; then call [`Connection::handle_filled`].
+    /// The memory for the next read, if the next bytes belong to a large value. Then call [`Connection::handle_filled`].
     pub(crate) fn read_buffer(&mut self) -> Option<&mut [u8]> {
         self.decoder.read_buffer()
     }
 
-    /// Takes in `count` bytes that were read into [`Connection::read_buffer`].
+    /// Decodes `count` bytes that were read into [`Connection::read_buffer`].
+    ///
+    /// # Errors
+    /// The reason to close the connection.
     pub(crate) fn handle_filled(
         &mut self,
         now: Instant,
@@ -262,8 +278,8 @@ impl Connection {
         self.handle_bytes(now, &[], deliver)
     }
 
-    /// Bytes to write next; then call [`Connection::handle_written`]. The handles in `held`, which is sorted, wait for
-    /// replies elsewhere: nothing of theirs is taken.
+    /// The bytes to write next. Then call [`Connection::handle_written`]. Commands of the handles in `held`, which must be
+    /// sorted, stay in the queue: their earlier commands await replies on another connection.
     #[inline]
     pub(crate) fn poll_transmit(
         &mut self,
@@ -277,24 +293,24 @@ impl Connection {
         self.outgoing.get(self.written..).unwrap_or_default()
     }
 
-    /// What it has taken and not yet written.
+    /// The bytes in the write buffer that are not written.
     pub(crate) fn unwritten(&self) -> &[u8] {
         self.outgoing.get(self.written..).unwrap_or_default()
     }
 
-    /// The socket took `count` bytes of what was to be transmitted.
+    /// The socket has taken `count` bytes of [`Connection::poll_transmit`].
     pub(crate) fn handle_written(&mut self, count: usize) {
         self.written = (self.written + count).min(self.outgoing.len());
         self.bytes_sent += count as u64;
     }
 
-    /// Takes nothing new; it is done when [`Connection::is_idle`].
+    /// Stops taking commands. The drain is over when [`Connection::is_idle`].
     pub(crate) fn drain(&mut self) {
         self.draining = true;
         self.internal.stop();
     }
 
-    /// Fails everything it has taken, because nobody will wait any longer.
+    /// Fails all commands that the connection has taken, at the deadline of a shutdown.
     pub(crate) fn give_up(&mut self, mut fail: impl FnMut(Ticket, Outcome)) {
         let unwritten = self.outgoing.len() - self.written;
         let (unsent, _) = self.in_flight.split_unsent(unwritten);
@@ -304,14 +320,13 @@ impl Connection {
         self.in_flight.clear(|ticket| fail(ticket, Outcome::Ambiguous));
     }
 
-    /// Another connection takes over: everything unsent goes back to the queue, what is written is waited for.
+    /// Hands over to another connection: unsent commands return to the queue, and the replies to written ones are awaited.
     pub(crate) fn retire(&mut self, queue: &mut Queue) {
         self.drain();
         self.return_unsent(queue);
     }
 
-    /// The socket is gone: everything unsent goes back to the queue, everything written is lost. Says how many
-    /// commands that were.
+    /// The socket is closed: unsent commands return to the queue, and written ones are lost. Returns how many are lost.
     pub(crate) fn end(
         mut self,
         reason: &Arc<CloseReason>,
@@ -328,18 +343,18 @@ impl Connection {
         lost
     }
 
-    /// Puts a tombstone in the place of a command that nobody waits for any more; false if it is not here.
+    /// Turns the command of a caller that has left into a tombstone; false if the command is not here.
     pub(crate) fn abandon(&mut self, position: Position) -> bool {
         self.in_flight.abandon(position)
     }
 
-    /// Nothing is written and nothing is awaited that anybody but itself has asked for.
+    /// Whether no command of a caller is being written or awaits its reply.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_internal_only()
             && (self.written == self.outgoing.len() || !self.in_flight.is_empty())
     }
 
-    /// Since when commands can be sent, if they can.
+    /// Since when the connection is ready, if it is.
     pub(crate) fn ready_since(&self) -> Option<Instant> {
         match self.phase {
             Phase::Ready { since, .. } => Some(since),
@@ -347,30 +362,33 @@ impl Connection {
         }
     }
 
-    /// What the handshake agreed on, once it is over.
+    /// The result of the handshake, once it is over.
     pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         match &self.phase {
-            Phase::Ready { agreed, .. } => Some(agreed),
+            Phase::Ready { negotiated, .. } => Some(negotiated),
             _ => None,
         }
     }
 
-    /// Whose replies are awaited, for each command.
+    /// The handle of each command in flight.
     pub(crate) fn handles(&self) -> impl Iterator<Item = HandleId> {
         self.in_flight.handles()
     }
 
-    /// How many commands it has taken and got no full answer to.
+    /// How many commands are taken and not fully answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Bytes received and sent so far.
+    /// How many bytes were received and sent.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.bytes_received, self.bytes_sent)
     }
 
-    /// Once everything is written: takes what may be written next.
+    /// Refills the write buffer once all of it is written.
+    ///
+    /// The buffer and its commands in flight are filled together, so that the unwritten bytes always belong to the newest
+    /// commands in flight: [`InFlight::split_unsent`] relies on it.
     #[inline]
     fn refill(&mut self, now: Instant, queue: &mut Queue, held: &[HandleId], config: &ConnectionConfig) {
         if self.written < self.outgoing.len() {
@@ -396,7 +414,7 @@ impl Connection {
         }
     }
 
-    /// Gives back the commands of which no byte was written.
+    /// Returns the commands of which no byte was written to the queue.
     fn return_unsent(&mut self, queue: &mut Queue) {
         let end = self.outgoing.len();
         let (items, length) = self.in_flight.split_unsent(end - self.written);
@@ -408,7 +426,7 @@ impl Connection {
     }
 }
 
-/// A buffer that has grown past this is given back once it is written.
+/// A write buffer that has grown past this is freed once it is written.
 const OUTGOING_KEPT_MAX: usize = 256 << 10;
 
 #[cfg(test)]

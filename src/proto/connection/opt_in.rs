@@ -1,29 +1,30 @@
-//! The request for maintenance notifications, and what a server's answer to it means.
+//! The opt-in: the request for maintenance notifications, and what the reply to it means.
 
+use crate::proto::error::log_text;
 use crate::proto::maint::mode::EndpointType;
 use crate::proto::resp::{Encoder, Frame};
 
-/// Whether maintenance notifications will come on a connection.
+/// Whether a connection receives maintenance notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notifications {
-    /// They were not asked for.
+    /// The connection did not ask for them.
     Off,
     On,
-    /// The server does not offer them; in its words.
+    /// The server does not offer them. Holds its reply.
     Refused(String),
-    /// This user may not ask for them; in the server's words.
+    /// This user may not ask for them. Holds the server's reply.
     Denied(String),
 }
 
-/// What to make of the reply to a request.
+/// The meaning of the reply to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Settled(Notifications),
-    /// The server knows the command, and not the argument that names the type.
+    /// The server knows the command and not the argument that names the type: ask again without it.
     AskWithoutType,
 }
 
-/// Writes `CLIENT MAINT_NOTIFICATIONS ON`, with the type of endpoint to announce if there is one to name.
+/// Writes `CLIENT MAINT_NOTIFICATIONS ON`, with the type of endpoint to announce if `kind` names one.
 pub(super) fn write(out: &mut Vec<u8>, kind: Option<&str>) {
     let mut encoder = Encoder::command(out, if kind.is_some() { 5 } else { 3 });
     encoder.bytes(b"CLIENT");
@@ -35,15 +36,13 @@ pub(super) fn write(out: &mut Vec<u8>, kind: Option<&str>) {
     }
 }
 
-/// Reads the reply to a request that named a type, or did not.
+/// Reads the reply to a request; `named` if the request named a type.
 pub(super) fn judge(reply: &Frame, named: bool) -> Verdict {
     let settled = match reply {
         Frame::Simple(text) | Frame::Bulk(text) if text.eq_ignore_ascii_case(b"OK") => Notifications::On,
-        Frame::Error(text) if text.starts_with(b"NOPERM") => {
-            Notifications::Denied(super::handshake::text(text))
-        }
+        Frame::Error(text) if text.starts_with(b"NOPERM") => Notifications::Denied(log_text(text)),
         Frame::Error(text) if named && is_about_the_type(text) => return Verdict::AskWithoutType,
-        Frame::Error(text) => Notifications::Refused(super::handshake::text(text)),
+        Frame::Error(text) => Notifications::Refused(log_text(text)),
         other => {
             Notifications::Refused(format!("the reply is neither OK nor an error, but a {}", other.kind()))
         }
@@ -51,7 +50,7 @@ pub(super) fn judge(reply: &Frame, named: bool) -> Verdict {
     Verdict::Settled(settled)
 }
 
-/// The type that a request on this connection names, if any.
+/// The type of endpoint that a request on this connection names, if any.
 pub(super) fn kind(chosen: EndpointType, peer: std::net::IpAddr, tls: bool) -> Option<&'static str> {
     chosen.resolve(Some(peer), tls).requested()
 }
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_has_its_meaning() {
+    fn each_reply_has_its_meaning() {
         let ok = [Frame::Simple(Bytes::from_static(b"OK")), Frame::Bulk(Bytes::from_static(b"ok"))];
         for reply in ok {
             assert_eq!(judge(&reply, true), Verdict::Settled(Notifications::On));

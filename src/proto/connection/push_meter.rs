@@ -1,27 +1,27 @@
-//! [`PushMeter`]: how many pushes of no use one connection has sent, and whether those are too many.
+//! [`PushMeter`]: a token bucket that limits the pushes that one server may send without use.
 //!
-//! A push costs its server nothing, and its reader a frame that is built, understood and dropped. Pushes that the
-//! application handles are its own affair; all others are counted against an allowance that fills up with time.
+//! A push costs its server almost no time. It costs its reader a frame that is decoded, parsed and dropped. The bucket
+//! does not count pushes that the application handles: their rate is the application's decision.
 
 use std::time::Duration;
 
 use crate::proto::time::Instant;
 
-/// What one push counts for.
+/// The cost of one push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushUse {
     /// The application handles it.
     Handled,
-    /// It announced a new move. Connections may be dialed because of it, which costs more than to read it.
+    /// The push announced a new move. It costs more, because connections may be dialed for it.
     Move,
-    /// News of another kind, a copy, rubbish, or what nothing handles.
+    /// Another announcement, a duplicate, a malformed push, or one without a handler.
     None,
 }
 
-/// The pushes of one connection.
+/// The token bucket of one connection.
 #[derive(Debug)]
 pub(crate) struct PushMeter {
-    /// What is left of the allowance, in billionths of a push, as it was at `at`.
+    /// The tokens that were left at `at`, in billionths of a push.
     left: u64,
     at: Option<Instant>,
     useless: u64,
@@ -34,7 +34,7 @@ impl Default for PushMeter {
 }
 
 impl PushMeter {
-    /// Counts one push; false once there were more than a connection may send.
+    /// Counts one push; false if the connection has sent too many.
     pub(crate) fn note(&mut self, push: PushUse, now: Instant) -> bool {
         let cost = match push {
             PushUse::Handled => return true,
@@ -55,19 +55,19 @@ impl PushMeter {
         }
     }
 
-    /// How many pushes were of no use, all in all.
+    /// How many pushes the connection has sent in total, without the handled ones.
     pub(crate) fn useless(&self) -> u64 {
         self.useless
     }
 }
 
-/// So many pushes of no use a connection may send each second,
+/// How many pushes a connection may send per second.
 pub(crate) const PER_SECOND: u64 = 500;
-/// and so many at once: some thousands of copies of one announcement were seen.
+/// How many pushes a connection may send at once. Servers were seen to send some thousand copies of one announcement.
 pub(crate) const BURST: u64 = 5_000;
-/// How many of them one push counts for that announces a new move.
+/// How many pushes one new move counts for.
 const MOVE_COST: u64 = 16;
-/// Nanoseconds in a second, so that time needs no division.
+/// Nanoseconds per second. Tokens are counted in this unit, so that no division is needed to refill the bucket.
 const SCALE: u64 = 1_000_000_000;
 
 #[cfg(test)]
@@ -78,23 +78,27 @@ mod tests {
         Instant::from_nanos(ms * 1_000_000)
     }
 
-    /// How many of these a connection may send at once.
+    /// How many of these pushes the meter admits at once.
     fn most(meter: &mut PushMeter, push: PushUse, now: Instant) -> u64 {
         (0..100_000).take_while(|_| meter.note(push, now)).count() as u64
     }
 
     #[test]
-    fn an_allowance_is_used_up_and_fills_with_time() {
+    fn bucket_is_used_up_and_refills_with_time() {
         let mut meter = PushMeter::default();
         assert_eq!(most(&mut meter, PushUse::None, at(0)), BURST);
         assert_eq!(most(&mut meter, PushUse::None, at(1_000)), PER_SECOND);
         assert_eq!(most(&mut meter, PushUse::None, at(1_002)), 1);
-        assert_eq!(most(&mut meter, PushUse::None, at(10_000_000)), BURST, "and never more than at first");
+        assert_eq!(
+            most(&mut meter, PushUse::None, at(10_000_000)),
+            BURST,
+            "the bucket never holds more than at first"
+        );
         assert!(meter.useless() > BURST * 2);
     }
 
     #[test]
-    fn what_comes_slowly_or_is_handled_never_ends_a_connection() {
+    fn slow_or_handled_pushes_never_end_a_connection() {
         let mut meter = PushMeter::default();
         assert!((0..100_000).all(|number| meter.note(PushUse::None, at(number * 2))));
         assert!((0..100_000).all(|_| meter.note(PushUse::Handled, at(0))));

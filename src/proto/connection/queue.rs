@@ -1,49 +1,9 @@
-//! [`Queue`]: commands that were submitted and not written yet.
-//!
-//! It belongs to a pool's entry, not to a connection: until a connection takes a command out to write it, the
-//! command is tied to nothing, and outlives any number of connections. In it, commands are already encoded, back
-//! to back, so that taking all of them is a swap of buffers.
-//!
-//! The queue is bounded. Behind it stand the commands of callers who wait for room, each with its own bytes, in
-//! the order in which they came.
+//! [`Queue`]: commands that were submitted and are not written yet.
 
 use std::collections::VecDeque;
 
-use super::internal::InternalCommand;
+use super::command::{HandleId, PendingCommand, Position, Ticket, UNSTAMPED};
 use crate::proto::time::Instant;
-
-/// The name under which the application knows a command that it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket(pub(crate) u32);
-
-/// A command's place among all those of one entry: later ones have higher numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position(pub(crate) u64);
-
-/// Names one handle of the application: commands that are submitted under one id reach the server in that order. Two
-/// handles that get the same id by chance keep each other's order, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HandleId(pub(crate) u32);
-
-/// A command, or a batch of commands that go out together, from submission to its last reply.
-#[derive(Clone, Debug)]
-pub(crate) struct Item {
-    pub(crate) position: Position,
-    /// When it was submitted, or [`UNSTAMPED`]. Commands are stamped when the driver runs: a clock read for each would
-    /// cost more than encoding it.
-    pub(crate) at: Instant,
-    /// How long it is, encoded.
-    pub(crate) length: usize,
-    pub(crate) handle: HandleId,
-    pub(crate) ticket: Ticket,
-    /// How many replies it still waits for.
-    pub(crate) replies: u32,
-    /// Nobody waits for it any more. Written, it stays as a tombstone, since its reply will come; queued, it is
-    /// dropped before it is written.
-    pub(crate) abandoned: bool,
-    /// The connection's own, for which nobody ever waits: it is abandoned from the beginning.
-    pub(crate) internal: Option<InternalCommand>,
-}
 
 /// The bounds of a queue.
 #[derive(Clone, Copy, Debug)]
@@ -52,16 +12,28 @@ pub(crate) struct QueueBounds {
     pub(crate) bytes: usize,
 }
 
+/// The unsent commands of one pool entry, encoded back to back.
+///
+/// The queue belongs to the entry and outlives its connections. A command in it is bound to no connection, so losing a
+/// connection costs the command only time. When all commands can go, [`Queue::take`] swaps two buffers and copies nothing.
+///
+/// Commands beyond the bounds wait behind the queue, each with its own bytes, in the order of submission.
+///
+/// The driver calls, in each turn: [`Queue::stamp`] once, so that every command has a time; then [`Queue::take`], or
+/// [`Queue::take_except`] while handles are held at a cut-over. A connection that ends or is replaced returns its unsent
+/// commands with [`Queue::put_back`] before another connection takes any. `items` and `bytes` must always describe the
+/// same commands in the same order: every split of the bytes relies on the lengths of the items.
 #[derive(Debug)]
 pub(crate) struct Queue {
     bounds: QueueBounds,
     /// The encoded commands of `items`, back to back.
     bytes: Vec<u8>,
-    items: VecDeque<Item>,
-    /// Commands of callers who wait for room. The first of them is not abandoned.
-    waiting: VecDeque<(Item, Vec<u8>)>,
-    /// How many of `items` are abandoned, and of `waiting`.
+    items: VecDeque<PendingCommand>,
+    /// Commands that wait for room. The first of them is not abandoned.
+    waiting: VecDeque<(PendingCommand, Vec<u8>)>,
+    /// How many of `items` are abandoned.
     abandoned: usize,
+    /// How many of `waiting` are abandoned.
     waiting_abandoned: usize,
     next: Position,
 }
@@ -79,7 +51,7 @@ impl Queue {
         }
     }
 
-    /// Queues what `encode` writes, a command (or batch) that will be answered `replies` times.
+    /// Queues the command (or batch) that `encode` writes. The server will answer it `replies` times.
     #[inline]
     pub(crate) fn submit(
         &mut self,
@@ -90,7 +62,7 @@ impl Queue {
     ) -> Position {
         let position = self.next;
         self.next.0 += 1;
-        let mut item = Item {
+        let mut item = PendingCommand {
             position,
             at: UNSTAMPED,
             length: 0,
@@ -114,8 +86,7 @@ impl Queue {
         position
     }
 
-    /// Whether a command submitted now would be queued at once. A single command larger than the whole queue has
-    /// room in an empty one.
+    /// Whether a command that is submitted now is queued at once. An empty queue has room for a command of any size.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.is_empty()
@@ -123,12 +94,12 @@ impl Queue {
             && self.bytes.len() < self.bounds.bytes
     }
 
-    /// Whether there is nothing that somebody waits for.
+    /// Whether no caller awaits any command here.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.len() == self.abandoned && self.waiting.is_empty()
     }
 
-    /// Whether there is a command of these handles, which are sorted.
+    /// Whether a command of one of these handles is queued. `handles` must be sorted.
     pub(crate) fn holds_any(&self, handles: &[HandleId]) -> bool {
         self.items.iter().any(|item| handles.binary_search(&item.handle).is_ok())
     }
@@ -138,7 +109,7 @@ impl Queue {
         self.items.len() + self.waiting.len() - self.waiting_abandoned
     }
 
-    /// Forgets that anybody waits for a command; false if it is no longer here.
+    /// Marks a command whose caller has left; false if the command is no longer here.
     pub(crate) fn abandon(&mut self, position: Position) -> bool {
         if let Ok(index) = self.items.binary_search_by_key(&position, |item| item.position) {
             let Some(item) = self.items.get_mut(index) else { return false };
@@ -152,7 +123,8 @@ impl Queue {
         }
     }
 
-    /// Marks a command that waits for room. To remove each from the middle of very many would take too long.
+    /// Marks a command that waits for room. Removing each one from the middle of a long list is quadratic, so marked
+    /// commands are removed together once they are the majority.
     fn abandon_waiting(&mut self, index: usize) -> bool {
         let Some((item, bytes)) = self.waiting.get_mut(index).filter(|(item, _)| !item.abandoned) else {
             return false;
@@ -168,7 +140,7 @@ impl Queue {
         true
     }
 
-    /// Drops abandoned commands that are first among those that wait.
+    /// Drops abandoned commands from the front of the waiting list, which must begin with an awaited command.
     fn trim_waiting(&mut self) {
         while self.waiting.front().is_some_and(|(item, _)| item.abandoned) {
             self.waiting.pop_front();
@@ -176,7 +148,7 @@ impl Queue {
         }
     }
 
-    /// Notes the time for everything submitted since the last call.
+    /// Sets the time of every command that was submitted since the last call.
     #[inline]
     pub(crate) fn stamp(&mut self, now: Instant) {
         for (item, _) in self.waiting.iter_mut().rev().take_while(|(item, _)| item.at == UNSTAMPED) {
@@ -187,17 +159,17 @@ impl Queue {
         }
     }
 
-    /// When the oldest command that somebody waits for was submitted, if it is stamped.
+    /// The submission time of the oldest awaited command, if it is stamped.
     #[inline]
     pub(crate) fn oldest(&self) -> Option<Instant> {
         let mut all = self.items.iter().chain(self.waiting.iter().map(|(item, _)| item));
         all.find(|item| !item.abandoned).map(|item| item.at).filter(|at| *at != UNSTAMPED)
     }
 
-    /// Moves up to `most` commands, all of them stamped, to a connection that is about to write them.
+    /// Moves up to `most` stamped commands to a connection that is about to write them.
     ///
-    /// `bytes` must be empty: when everything can go, it changes places with the queue's own buffer.
-    pub(crate) fn take(&mut self, most: usize, bytes: &mut Vec<u8>, items: &mut VecDeque<Item>) {
+    /// `bytes` must be empty, because it is swapped with the queue's buffer when all commands can go.
+    pub(crate) fn take(&mut self, most: usize, bytes: &mut Vec<u8>, items: &mut VecDeque<PendingCommand>) {
         if self.abandoned > 0 {
             self.drop_abandoned();
         }
@@ -215,13 +187,13 @@ impl Queue {
         self.admit();
     }
 
-    /// The same, but leaves the commands of the handles in `held`, which is sorted, where they are.
+    /// Like [`Queue::take`], but leaves the commands of the handles in `held` queued. `held` must be sorted.
     pub(crate) fn take_except(
         &mut self,
         held: &[HandleId],
         most: usize,
         bytes: &mut Vec<u8>,
-        items: &mut VecDeque<Item>,
+        items: &mut VecDeque<PendingCommand>,
     ) {
         if self.abandoned > 0 {
             self.drop_abandoned();
@@ -246,13 +218,14 @@ impl Queue {
         self.admit();
     }
 
-    /// Takes back commands that were wholly unsent when their connection ended, or was replaced.
-    pub(crate) fn put_back(&mut self, items: VecDeque<Item>, bytes: &[u8]) {
+    /// Takes back commands of which no byte was written when their connection ended or was replaced.
+    pub(crate) fn put_back(&mut self, items: VecDeque<PendingCommand>, bytes: &[u8]) {
         self.abandoned += items.iter().filter(|item| item.abandoned).count();
         let before = std::mem::take(&mut self.bytes);
         let queued = std::mem::take(&mut self.items);
         let mut all = with_bytes(items, bytes).chain(with_bytes(queued, &before)).collect::<Vec<_>>();
-        // They are older than all here, but for those of handles that were held at a cut-over.
+        // Returned commands are older than the queued ones, with one exception: commands of handles that were held at a
+        // cut-over stayed here while younger commands left. Appending would reorder their handle.
         all.sort_by_key(|(item, _)| item.position);
         for (item, bytes) in all {
             self.bytes.extend_from_slice(bytes);
@@ -260,7 +233,7 @@ impl Queue {
         }
     }
 
-    /// Removes everything submitted no later than `until`, and names each command that somebody waits for.
+    /// Removes the commands that were submitted no later than `until`, and reports each awaited one.
     pub(crate) fn expire(&mut self, until: Instant, mut expired: impl FnMut(Ticket)) {
         let old = self.items.iter().take_while(|item| item.at <= until).count();
         let mut length = 0;
@@ -283,7 +256,7 @@ impl Queue {
         self.admit();
     }
 
-    /// Removes everything, and names each command that somebody waits for.
+    /// Removes all commands, and reports each awaited one.
     pub(crate) fn clear(&mut self, mut dropped: impl FnMut(Ticket)) {
         let waiting = std::mem::take(&mut self.waiting);
         let queued = std::mem::take(&mut self.items);
@@ -297,7 +270,7 @@ impl Queue {
         self.waiting_abandoned = 0;
     }
 
-    /// Lets in those who wait, as far as there is room.
+    /// Queues waiting commands as far as there is room.
     fn admit(&mut self) {
         while self.items.len() < self.bounds.commands
             && self.bytes.len() < self.bounds.bytes
@@ -309,6 +282,7 @@ impl Queue {
         }
     }
 
+    /// Removes abandoned commands together with their bytes.
     fn drop_abandoned(&mut self) {
         let mut kept = Vec::with_capacity(self.bytes.len());
         let mut rest = &self.bytes[..];
@@ -325,17 +299,17 @@ impl Queue {
     }
 }
 
-/// Each command with its bytes.
-fn with_bytes(items: VecDeque<Item>, mut bytes: &[u8]) -> impl Iterator<Item = (Item, &[u8])> {
+/// Pairs each command with its bytes.
+fn with_bytes(
+    items: VecDeque<PendingCommand>,
+    mut bytes: &[u8],
+) -> impl Iterator<Item = (PendingCommand, &[u8])> {
     items.into_iter().map(move |item| {
         let (command, rest) = bytes.split_at_checked(item.length).unwrap_or((bytes, &[]));
         bytes = rest;
         (item, command)
     })
 }
-
-/// The end of time: what was not stamped has not expired.
-pub(crate) const UNSTAMPED: Instant = Instant::END;
 
 #[cfg(test)]
 mod tests {
@@ -357,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_leave_in_the_order_of_submission_also_those_that_had_to_wait() {
+    fn commands_leave_in_order_also_those_that_waited() {
         let mut queue = queue(2);
         for (ticket, text) in [(1, "a"), (2, "bb"), (3, "ccc"), (4, "d")] {
             submit(&mut queue, ticket, text);
@@ -373,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_bound_the_queue_too_but_never_shut_out_a_single_large_command() {
+    fn bytes_bound_the_queue_and_admit_one_large_command() {
         let mut queue = Queue::new(QueueBounds { commands: 10, bytes: 4 });
         submit(&mut queue, 1, "0123456789");
         assert!(!queue.has_room());
@@ -383,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_abandoned_in_time_is_never_written() {
+    fn abandoned_command_is_never_written() {
         let mut queue = queue(2);
         let places: Vec<_> = (0..4).map(|n| submit(&mut queue, n, &n.to_string())).collect();
         assert!(queue.abandon(places[0]));
@@ -394,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_submission_goes_with_the_command() {
+    fn submission_time_moves_with_the_command() {
         let mut queue = queue(10);
         let at = Instant::from_nanos;
         submit(&mut queue, 1, "a");
@@ -409,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_goes_first() {
+    fn returned_command_goes_first() {
         let mut queue = queue(10);
         let at = Instant::from_nanos;
         submit(&mut queue, 1, "a");
@@ -424,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_expire_first_and_only_they() {
+    fn only_the_oldest_commands_expire() {
         let mut queue = queue(2);
         let at = Instant::from_nanos;
         for n in 0..3 {
@@ -441,8 +415,9 @@ mod tests {
         submit(&mut queue, 4, "4");
         assert_eq!(take(&mut queue, 9).0, "4");
     }
+
     #[test]
-    fn handles_that_are_held_stay_and_what_comes_back_finds_its_place() {
+    fn held_handles_stay_and_returned_commands_find_their_place() {
         let mut queue = queue(10);
         for (ticket, handle, text) in [(0, 1, "a"), (1, 2, "bb"), (2, 1, "c"), (3, 3, "ddd"), (4, 2, "e")] {
             queue.submit(HandleId(handle), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()));

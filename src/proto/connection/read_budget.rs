@@ -1,19 +1,22 @@
 //! [`ReadBudget`]: how much of one connection a driver reads before other tasks of its shard run.
-//!
-//! The connections of a shard take turns. A server that sends nothing but pushes, or one endless reply, must not make
-//! the commands on other connections wait: a turn is bounded in time, and so is each read within it, by its size. What
-//! a byte costs is not known before it is read; it is measured, by the times at which the driver looks at its clock
-//! anyway.
 
 use std::time::Duration;
 
 use crate::proto::time::Instant;
 
-/// What one connection may be read, turn by turn.
+/// The read budget of one connection.
+///
+/// The connections of a shard share one thread. A server that only sends pushes, or one endless reply, must not delay the
+/// commands on other connections. So each turn of a driver is bounded in time, and each read within it in size. The cost
+/// of a byte is unknown before it is read; the budget measures it from the clock reads that the driver makes anyway.
+///
+/// The driver calls [`ReadBudget::begin`] once per turn, and [`ReadBudget::allows`] before each read, after it has handled
+/// the bytes of the read before.
 #[derive(Debug)]
 pub(crate) struct ReadBudget {
-    /// When this turn began, and when the last read of it was handled.
+    /// The beginning of this turn.
     began: Instant,
+    /// When the bytes of the last read were handled.
     handled: Instant,
     reads: usize,
     read_max: usize,
@@ -26,12 +29,12 @@ impl Default for ReadBudget {
 }
 
 impl ReadBudget {
-    /// A turn begins.
+    /// Begins a turn.
     pub(crate) fn begin(&mut self) {
         self.reads = 0;
     }
 
-    /// Whether the driver may read now, in this turn: what was read before is handled.
+    /// Whether the driver may read once more in this turn. All bytes of earlier reads are handled.
     #[inline]
     pub(crate) fn allows(&mut self, now: Instant) -> bool {
         if self.reads == 0 {
@@ -47,13 +50,13 @@ impl ReadBudget {
         true
     }
 
-    /// How many bytes may be read at once.
+    /// How many bytes one read may take.
     #[inline]
     pub(crate) fn read_max(&self) -> usize {
         self.read_max
     }
 
-    /// Costly reads become smaller, and cheap ones larger again.
+    /// Halves the size of reads that took long to handle, and doubles it again when they are cheap.
     #[inline]
     fn note_cost(&mut self, cost: Duration) {
         if cost > READ_TIME_MAX {
@@ -64,13 +67,13 @@ impl ReadBudget {
     }
 }
 
-/// How much is read at once, at the most. Larger values are received straight into their own memory.
+/// The largest read. The rest of a larger value is received directly into the memory of that value.
 pub(crate) const READ_MAX: usize = 32 << 10;
-/// The least that a read shrinks to: some dozens of pushes.
+/// The smallest read: some dozens of pushes.
 const READ_MIN: usize = 1 << 10;
-/// So long may what was read at once take to be handled.
+/// How long the bytes of one read may take to be handled.
 const READ_TIME_MAX: Duration = Duration::from_micros(50);
-/// After this time, or so many reads, other tasks run, however much there is to read.
+/// After this time, or [`READS_MAX`] reads, other tasks run.
 const TURN_TIME_MAX: Duration = Duration::from_micros(100);
 const READS_MAX: usize = 8;
 
@@ -78,20 +81,20 @@ const READS_MAX: usize = 8;
 mod tests {
     use super::*;
 
-    /// A connection on which there is always more to read, at so much a byte: the longest of so many turns, after the
-    /// first few.
-    fn longest_turn(share: &mut ReadBudget, nanos_per_byte: u64, turns: usize) -> Duration {
+    /// Reads a connection that always has more to read, at this cost per byte. Returns the longest turn after the first
+    /// few.
+    fn longest_turn(budget: &mut ReadBudget, nanos_per_byte: u64, turns: usize) -> Duration {
         let (mut now, mut longest) = (Instant::from_nanos(1), Duration::ZERO);
         for turn in 0..turns {
-            share.begin();
+            budget.begin();
             let began = now;
-            while share.allows(now) {
-                now = now.after(Duration::from_nanos(nanos_per_byte * share.read_max() as u64 + 1_000));
+            while budget.allows(now) {
+                now = now.after(Duration::from_nanos(nanos_per_byte * budget.read_max() as u64 + 1_000));
             }
             if turn >= 10 {
                 longest = longest.max(now.since(began));
             }
-            // Others run.
+            // Other tasks run.
             now = now.after(Duration::from_micros(10));
         }
         longest
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn sc_push_flood_other_connections_unharmed() {
-        // From what kernels copy to what the costliest pushes take to be understood.
+        // From the speed at which kernels copy to the cost of parsing the most expensive pushes.
         for nanos_per_byte in [0, 1, 6, 30, 60] {
             let longest = longest_turn(&mut ReadBudget::default(), nanos_per_byte, 1_000);
             assert!(longest <= TURN_TIME_MAX + READ_TIME_MAX * 2, "{nanos_per_byte} ns a byte: {longest:?}");
@@ -107,25 +110,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cheap_is_read_in_large_pieces_again() {
-        let mut share = ReadBudget::default();
-        longest_turn(&mut share, 60, 100);
-        assert!(share.read_max() <= 2 * READ_MIN);
-        longest_turn(&mut share, 0, 20);
-        assert_eq!(share.read_max(), READ_MAX);
-        // A machine that pauses for a second costs one halving.
-        share.begin();
-        assert!(share.allows(Instant::from_nanos(1)) && !share.allows(Instant::from_nanos(1_000_000_001)));
-        assert_eq!(share.read_max(), READ_MAX / 2);
+    fn cheap_reads_grow_again() {
+        let mut budget = ReadBudget::default();
+        longest_turn(&mut budget, 60, 100);
+        assert!(budget.read_max() <= 2 * READ_MIN);
+        longest_turn(&mut budget, 0, 20);
+        assert_eq!(budget.read_max(), READ_MAX);
+        // A machine that pauses for a second halves the size once.
+        budget.begin();
+        assert!(budget.allows(Instant::from_nanos(1)) && !budget.allows(Instant::from_nanos(1_000_000_001)));
+        assert_eq!(budget.read_max(), READ_MAX / 2);
     }
 
     #[test]
-    fn a_turn_reads_at_least_once_and_never_without_end() {
-        let mut share = ReadBudget::default();
+    fn turn_reads_at_least_once_and_never_forever() {
+        let mut budget = ReadBudget::default();
         for _ in 0..3 {
-            share.begin();
+            budget.begin();
             let same = Instant::from_nanos(7);
-            assert_eq!((0..100).take_while(|_| share.allows(same)).count(), READS_MAX);
+            assert_eq!((0..100).take_while(|_| budget.allows(same)).count(), READS_MAX);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! One connection alone: what it keeps, and what it gives back.
+//! One connection alone: the commands that it keeps, and those that it returns.
 
 use super::*;
 use crate::proto::resp::Encoder;
 
-/// Counts what it is told.
+/// Counts replies and failures.
 #[derive(Default)]
-struct Told {
+struct Counts {
     replies: usize,
     failures: usize,
 }
 
-impl Deliver for Told {
+impl Deliver for Counts {
     fn reply(&mut self, _ticket: Ticket, _frame: Frame, _last: bool) {
         self.replies += 1;
     }
@@ -48,19 +48,19 @@ fn submit(queue: &mut Queue, ticket: u32, bytes: &[u8]) -> Position {
 }
 
 /// A connection whose handshake is over.
-fn ready() -> (Connection, Told) {
-    let (config, mut told) = (config(), Told::default());
+fn ready() -> (Connection, Counts) {
+    let (config, mut counts) = (config(), Counts::default());
     let mut connection = Connection::dialing(NOW, Duration::from_secs(2), &config);
     connection.handle_connected(None, None, NOW, &config);
     for replies in [&b"%1\r\n+proto\r\n:3\r\n"[..], b"+OK\r\n+OK\r\n"] {
         write(&mut connection, &mut queue());
-        connection.handle_bytes(NOW, replies, &mut told).unwrap();
+        connection.handle_bytes(NOW, replies, &mut counts).unwrap();
     }
     assert!(connection.ready_since().is_some());
-    (connection, told)
+    (connection, counts)
 }
 
-/// Writes everything; how much that was.
+/// Writes everything, and returns the number of bytes.
 fn write(connection: &mut Connection, queue: &mut Queue) -> usize {
     let count = connection.poll_transmit(NOW, queue, &[], &config()).len();
     connection.handle_written(count);
@@ -69,31 +69,31 @@ fn write(connection: &mut Connection, queue: &mut Queue) -> usize {
 
 fn strict() -> ReplyDeadline {
     let second = Duration::from_secs(1);
-    ReplyDeadline { allowance: TimeoutWindow::relaxed(second, second, None), maintenance: None }
+    ReplyDeadline { window: TimeoutWindow::relaxed(second, second, None), maintenance: None }
 }
 
 #[test]
-fn draining_connection_keeps_no_commands_of_its_own() {
-    let (mut connection, mut told) = ready();
+fn draining_connection_keeps_no_internal_commands() {
+    let (mut connection, mut counts) = ready();
     connection.log_in(Arc::new(Credentials::password("new")));
     assert!(connection.has_internal() && connection.is_logging_in());
     connection.drain();
     assert!(!connection.has_internal() && !connection.is_logging_in());
     let (mut connection, _) = ready();
-    connection.handle_timeout(NOW.after(IDLE), &strict(), &mut told).unwrap();
-    assert!(connection.has_internal(), "it is to ask whether anybody is there");
+    connection.handle_timeout(NOW.after(IDLE), &strict(), &mut counts).unwrap();
+    assert!(connection.has_internal(), "a ping is due");
     connection.drain();
     assert!(!connection.has_internal());
     assert_eq!(write(&mut connection, &mut queue()), 0);
 }
 
 #[test]
-fn buffer_that_a_large_command_took_is_given_back() {
+fn buffer_of_a_large_command_is_released() {
     let ((mut connection, _), mut queue) = (ready(), queue());
     submit(&mut queue, 1, &vec![b'v'; 4 << 20]);
     assert!(write(&mut connection, &mut queue) > 4 << 20);
-    assert!(connection.outgoing.capacity() > 4 << 20, "it may be asked what is left of it");
-    // Buffers change places with those of the queue: it is in neither.
+    assert!(connection.outgoing.capacity() > 4 << 20, "the driver may still ask for the unwritten rest");
+    // The buffer is swapped with that of the queue: neither may keep the large one.
     for ticket in 2..5 {
         submit(&mut queue, ticket, b"small");
         assert!(write(&mut connection, &mut queue) > 0);
@@ -101,23 +101,27 @@ fn buffer_that_a_large_command_took_is_given_back() {
     }
 }
 
-/// Taken for an answer, it would shift all that follow by one.
+/// If this reply were matched with a command, all later replies would go to the wrong commands.
 #[test]
 fn reply_before_a_byte_is_written_ends_the_connection() {
-    let ((mut connection, mut told), mut queue) = (ready(), queue());
+    let ((mut connection, mut counts), mut queue) = (ready(), queue());
     submit(&mut queue, 1, b"a");
     assert!(!connection.poll_transmit(NOW, &mut queue, &[], &config()).is_empty());
-    let ended = connection.handle_bytes(NOW, b"+a\r\n", &mut told);
+    let ended = connection.handle_bytes(NOW, b"+a\r\n", &mut counts);
     assert!(matches!(ended, Err(CloseReason::UnaskedReply)), "{ended:?}");
-    let lost = connection.end(&Arc::new(CloseReason::UnaskedReply), None, &mut queue, &mut told);
-    assert_eq!((lost, told.replies, told.failures, queue.len()), (0, 0, 0, 1), "it goes to the next");
+    let lost = connection.end(&Arc::new(CloseReason::UnaskedReply), None, &mut queue, &mut counts);
+    assert_eq!(
+        (lost, counts.replies, counts.failures, queue.len()),
+        (0, 0, 0, 1),
+        "the command goes to the next connection"
+    );
 }
 
-/// Its own commands stand among the others, and have no position.
+/// Internal commands stand between the others and have no position.
 #[test]
-fn command_behind_one_of_its_own_can_be_abandoned_and_expires() {
+fn command_behind_an_internal_one_is_abandoned_and_expires() {
     for expires in [false, true] {
-        let ((mut connection, mut told), mut queue) = (ready(), queue());
+        let ((mut connection, mut counts), mut queue) = (ready(), queue());
         let first = submit(&mut queue, 1, b"a");
         write(&mut connection, &mut queue);
         connection.log_in(Arc::new(Credentials::password("new")));
@@ -126,15 +130,15 @@ fn command_behind_one_of_its_own_can_be_abandoned_and_expires() {
         write(&mut connection, &mut queue);
         match expires {
             true => {
-                // Something has come lately: it is no dead peer.
-                connection.handle_bytes(NOW.after(IDLE), b">1\r\n+x\r\n", &mut told).unwrap();
-                connection.handle_timeout(NOW.after(IDLE), &strict(), &mut told).unwrap();
-                assert_eq!(told.failures, 2);
+                // The peer has sent a byte lately, so it is not dead.
+                connection.handle_bytes(NOW.after(IDLE), b">1\r\n+x\r\n", &mut counts).unwrap();
+                connection.handle_timeout(NOW.after(IDLE), &strict(), &mut counts).unwrap();
+                assert_eq!(counts.failures, 2);
             }
             false => assert!(connection.abandon(first) && connection.abandon(second)),
         }
-        connection.handle_bytes(NOW, b"+a\r\n+OK\r\n+b\r\n", &mut told).unwrap();
-        assert_eq!((told.replies, connection.in_flight()), (0, 0));
+        connection.handle_bytes(NOW, b"+a\r\n+OK\r\n+b\r\n", &mut counts).unwrap();
+        assert_eq!((counts.replies, connection.in_flight()), (0, 0));
         assert_eq!(connection.take_state_changes(), [StateChange::LoggedIn(Ok(()))]);
     }
 }
@@ -152,7 +156,7 @@ fn expired_commands_make_room_and_are_forgotten() {
     let mut expired = Vec::new();
     queue.expire(NOW, |ticket| expired.push(ticket.0));
     assert_eq!((expired, queue.len()), (vec![1, 2], 1));
-    assert!(queue.has_room(), "whoever had to wait has a place");
+    assert!(queue.has_room(), "the waiting command is queued");
     queue.expire(NOW.after(IDLE), |_| {});
-    assert!(queue.is_empty(), "nothing is left of what was abandoned");
+    assert!(queue.is_empty(), "no abandoned command is left");
 }

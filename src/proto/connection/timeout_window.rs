@@ -1,56 +1,57 @@
-//! [`TimeoutWindow`]: how long something may take. The only place that computes a deadline.
-//!
-//! A window that opens or closes changes one value for all commands at once: none of them has a timer of its own, and
-//! what has expired is worked out when the timer of the oldest fires.
+//! [`TimeoutWindow`]: how long commands may take. The only place that computes a deadline.
 
 use std::time::Duration;
 
 use crate::proto::time::Instant;
 
-/// How long something may take: `normal`, or `relaxed` for as long as a window is open.
+/// The timeout of all commands on a connection: `normal`, or `relaxed` while a maintenance window is open.
 ///
-/// Relaxing never shortens a deadline. [`Duration::MAX`] stands for ever: a deadline at the end of time.
+/// No command has a timer of its own. Opening or closing a window changes one value for all of them, and the owner finds
+/// the expired ones when the timer of the oldest fires.
+///
+/// Relaxing never shortens a deadline. [`Duration::MAX`] stands for no timeout: its deadline is the end of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeoutWindow {
     normal: Duration,
-    /// Never less than `normal`.
+    /// At least `normal`.
     relaxed: Duration,
     until: Option<Instant>,
 }
 
 impl TimeoutWindow {
-    /// `relaxed`, if that is longer, before `until`.
+    /// A timeout of `normal`, and before `until` of `relaxed` if that is longer.
     pub(crate) fn relaxed(normal: Duration, relaxed: Duration, until: Option<Instant>) -> Self {
         TimeoutWindow { normal, relaxed: normal.max(relaxed), until }
     }
 
-    /// What is in effect at `now`.
+    /// The timeout in effect at `now`.
     pub(crate) fn at(&self, now: Instant) -> Duration {
         if self.until.is_some_and(|until| now < until) { self.relaxed } else { self.normal }
     }
 
-    /// Whether what expires at `now` had begun before the window was over: at `until` expires what the window had kept.
+    /// Whether a command that expires at `now` was submitted while the window was open. At `until` those commands expire
+    /// whose normal timeout the window had extended.
     pub(crate) fn was_relaxed(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until.after(self.normal))
     }
 
-    /// When something begun at `from` expires, if nothing changes: after the window what has had its normal time
-    /// expires at once, and within it what has had its relaxed time.
+    /// When a command that was submitted at `from` expires. When the window closes, a command that has used up its normal
+    /// timeout expires at once; before, a command expires after the relaxed timeout.
     pub(crate) fn deadline(&self, from: Instant) -> Instant {
         let normal = from.after(self.normal);
         self.until.map_or(normal, |until| normal.max(until.min(from.after(self.relaxed))))
     }
 
-    /// What began at or before this has expired at `now`; `None` if nothing can have.
+    /// Commands that were submitted no later than this have expired at `now`; `None` if no command can have expired.
     ///
-    /// It is [`TimeoutWindow::deadline`] turned around: begun at `from`, something has expired if and only if its deadline
-    /// is not after `now`.
+    /// This is the inverse of [`TimeoutWindow::deadline`]: a command has expired if and only if its deadline is not after
+    /// `now`.
     pub(crate) fn expired_until(&self, now: Instant) -> Option<Instant> {
         if now == Instant::END {
             return Some(Instant::END);
         }
-        let allowed = u64::try_from(self.at(now).as_nanos()).ok()?;
-        now.as_nanos().checked_sub(allowed).map(Instant::from_nanos)
+        let timeout = u64::try_from(self.at(now).as_nanos()).ok()?;
+        now.as_nanos().checked_sub(timeout).map(Instant::from_nanos)
     }
 }
 
@@ -80,22 +81,19 @@ mod tests {
     }
 
     #[test]
-    fn a_window_gives_time_and_takes_none() {
-        let allowance = TimeoutWindow::relaxed(seconds(1), seconds(10), Some(at(60)));
-        assert_eq!(allowance.deadline(at(0)), at(10));
-        assert_eq!(allowance.deadline(at(55)), at(60), "the end of the window ends the patience");
-        assert_eq!(allowance.deadline(at(59)), at(60), "but what is new gets its normal time");
+    fn window_extends_deadlines_and_never_shortens_them() {
+        let window = TimeoutWindow::relaxed(seconds(1), seconds(10), Some(at(60)));
+        assert_eq!(window.deadline(at(0)), at(10));
+        assert_eq!(window.deadline(at(55)), at(60), "the command expires with the window");
+        assert_eq!(window.deadline(at(59)), at(60), "and a new command gets its normal timeout");
+        assert_eq!(window.deadline(Instant::from_nanos(59_500_000_000)), Instant::from_nanos(60_500_000_000));
+        assert_eq!((window.at(at(59)), window.at(at(60))), (seconds(10), seconds(1)));
         assert_eq!(
-            allowance.deadline(Instant::from_nanos(59_500_000_000)),
-            Instant::from_nanos(60_500_000_000)
-        );
-        assert_eq!((allowance.at(at(59)), allowance.at(at(60))), (seconds(10), seconds(1)));
-        assert_eq!(
-            (allowance.expired_until(at(59)), allowance.expired_until(at(60))),
+            (window.expired_until(at(59)), window.expired_until(at(60))),
             (Some(at(49)), Some(at(59)))
         );
-        assert!(allowance.was_relaxed(at(60)), "what expires now began at 59 or before");
-        assert!(!allowance.was_relaxed(at(61)), "what began at 60 owes it nothing");
+        assert!(window.was_relaxed(at(60)), "a command that expires now began at 59 or before");
+        assert!(!window.was_relaxed(at(61)), "a command that began at 60 did not use the window");
         let strict = TimeoutWindow::relaxed(seconds(1), seconds(1), None);
         assert_eq!((strict.at(at(0)), strict.deadline(at(5))), (seconds(1), at(6)));
         assert_eq!(strict.expired_until(Instant::from_nanos(5)), None);
@@ -111,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn deadlines_and_what_has_expired_agree(
+        fn deadlines_and_expiry_agree(
             normal in durations(),
             relaxed in durations(),
             until in proptest::option::of(nanos()),
@@ -119,9 +117,9 @@ mod tests {
             now in nanos(),
         ) {
             let (from, now) = (Instant::from_nanos(from), Instant::from_nanos(now));
-            let allowance = TimeoutWindow::relaxed(normal, relaxed, until.map(Instant::from_nanos));
-            let deadline = allowance.deadline(from);
-            prop_assert_eq!(allowance.expired_until(now).is_some_and(|until| from <= until), deadline <= now);
+            let window = TimeoutWindow::relaxed(normal, relaxed, until.map(Instant::from_nanos));
+            let deadline = window.deadline(from);
+            prop_assert_eq!(window.expired_until(now).is_some_and(|until| from <= until), deadline <= now);
             prop_assert!(deadline >= TimeoutWindow::relaxed(normal, normal, None).deadline(from), "relaxing never shortens");
         }
     }

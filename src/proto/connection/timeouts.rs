@@ -1,4 +1,4 @@
-//! How long a connection waits: for replies, for their ends, and for a peer that has fallen silent.
+//! The timeouts of a connection: for replies, for the end of a reply, and for a peer that is silent.
 
 use std::time::Duration;
 
@@ -6,23 +6,24 @@ use super::{Connection, Deliver, Phase, TimeoutWindow};
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::time::{Instant, earliest};
 
-/// How long replies may take, and what goes on while they do.
+/// The deadline of replies, and the maintenance that extends it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplyDeadline {
-    pub(crate) allowance: TimeoutWindow,
-    /// The maintenance that was announced while what is overdue has waited.
+    pub(crate) window: TimeoutWindow,
+    /// The maintenance that was announced while the overdue commands waited. Errors name it.
     pub(crate) maintenance: Option<&'static str>,
 }
 
 impl Connection {
-    /// The clock reached [`Connection::next_timeout`], or something else happened.
+    /// Handles all timeouts that are due. The owner calls it when the clock has reached [`Connection::next_timeout`]; calls
+    /// at other times do no harm.
     ///
     /// # Errors
-    /// The reason why the connection has to end.
+    /// The reason to close the connection.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
-        patience: &ReplyDeadline,
+        deadline: &ReplyDeadline,
         deliver: &mut impl Deliver,
     ) -> Result<(), CloseReason> {
         match self.phase {
@@ -41,13 +42,13 @@ impl Connection {
         if self.ping_at().is_some_and(|at| now >= at) {
             self.internal.ping();
         }
-        let Some(until) = patience.allowance.expired_until(now) else { return Ok(()) };
+        let Some(until) = deadline.window.expired_until(now) else { return Ok(()) };
         let overdue = match self.in_flight.oldest() {
             Some(submitted) => submitted <= until,
             None => !self.in_flight.is_empty(),
         };
         if overdue {
-            let (after, maintenance) = (patience.allowance.at(now), patience.maintenance);
+            let (after, maintenance) = (deadline.window.at(now), deadline.maintenance);
             self.in_flight.expire(until, |ticket| {
                 let outcome = Outcome::Ambiguous;
                 deliver.fail(
@@ -55,7 +56,8 @@ impl Connection {
                     Failure::TimedOut { outcome, after, last_error: None, maintenance, blocked: None },
                 );
             });
-            // Silence for as long as a reply may take, while replies are due, is the sign of a dead peer.
+            // Bytes prove a live peer, even if they answer no overdue command. A peer that sends no byte for a whole
+            // timeout while replies are due counts as dead.
             let silence = now.since(self.silent_since());
             if silence >= after {
                 return Err(CloseReason::Unresponsive(silence));
@@ -64,36 +66,36 @@ impl Connection {
         Ok(())
     }
 
-    /// When [`Connection::handle_timeout`] has something to do, as far as is known now.
+    /// When [`Connection::handle_timeout`] has work to do, as far as is known now.
     #[inline]
-    pub(crate) fn next_timeout(&self, allowance: &TimeoutWindow) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, window: &TimeoutWindow) -> Option<Instant> {
         match self.phase {
             Phase::Dialing { until, .. } | Phase::Handshaking { until, .. } => {
                 earliest(Some(until), self.reply_until())
             }
             Phase::Ready { .. } if self.in_flight.is_empty() => earliest(self.ping_at(), self.reply_until()),
             Phase::Ready { .. } => {
-                // Where all replies are overdue, only silence is left to wait for.
+                // Once all replies are overdue, only the silence of the peer can still end the connection.
                 let from = self.in_flight.oldest().unwrap_or_else(|| self.silent_since());
-                earliest(Some(allowance.deadline(from)), self.reply_until())
+                earliest(Some(window.deadline(from)), self.reply_until())
             }
         }
     }
 
-    /// When it asks whether anybody is there: after some silence, if no reply is awaited.
+    /// When an idle connection pings its peer.
     #[inline]
     fn ping_at(&self) -> Option<Instant> {
         let is_idle = self.in_flight.is_empty() && !self.draining && !self.internal.is_due();
         (is_idle && self.idle_ping < Duration::MAX).then(|| self.last_received.after(self.idle_ping))
     }
 
-    /// When a frame that has begun to arrive must have ended.
+    /// When a frame that has begun to arrive must be complete.
     #[inline]
     fn reply_until(&self) -> Option<Instant> {
         self.arriving_since.map(|since| since.after(self.reply_time_max))
     }
 
-    /// Since when nothing has come although a reply is awaited.
+    /// Since when no byte has come although a reply is awaited.
     #[inline]
     fn silent_since(&self) -> Instant {
         self.in_flight.first().map_or(self.last_received, |first| first.max(self.last_received))

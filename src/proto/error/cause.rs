@@ -1,10 +1,10 @@
-//! [`Cause`]: what went wrong with a socket, in words, and the error that said so.
+//! [`Cause`]: the problem of a socket in words, with the error of the system or of TLS.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// A text, and the error that it tells of, if there was one. Cheap enough to clone: connections fail rarely.
+/// A text, and the error that it describes, if there was one. Cloning allocates, which is fine: connections fail rarely.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause {
     text: String,

@@ -1,4 +1,4 @@
-//! [`OtherProtocol`]: which protocol a server speaks that is not the one it was called for, by the first bytes it sends.
+//! [`OtherProtocol`]: recognizes servers of other protocols by the first bytes that they send.
 
 use std::fmt;
 
@@ -18,15 +18,15 @@ pub(crate) enum OtherProtocol {
     Tls,
 }
 
-/// Recognizes a server by the first bytes of a connection. `None`: it may well be a Redis, or nothing is known of it.
+/// Recognizes a server by the first bytes of a connection. `None` if the server may be a Redis, or is unknown.
 pub(crate) fn recognize(opening: &[u8]) -> Option<OtherProtocol> {
-    let by_words = || {
+    let by_text = || {
         let is =
             |words: &&[u8]| opening.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words));
         OPENINGS.iter().find(|(words, _)| is(words)).map(|(_, protocol)| *protocol)
     };
     match opening {
-        // An alert, by which a server refuses what is not TLS. Nothing else begins with this byte.
+        // An alert, with which a server refuses plain text. No other protocol begins with this byte.
         [0x15, ..] => Some(OtherProtocol::Tls),
         // A SETTINGS frame on stream 0: length, type, flags, stream.
         [0, _, _, 4, 0, 0, 0, 0, 0, ..] => Some(OtherProtocol::Http2),
@@ -34,7 +34,7 @@ pub(crate) fn recognize(opening: &[u8]) -> Option<OtherProtocol> {
         [_, _, 0, 0, 10, digit, ..] if digit.is_ascii_digit() => Some(OtherProtocol::MySql),
         // An error message: its length, and the field of its severity.
         [b'E', 0, 0, _, _, b'S', ..] => Some(OtherProtocol::Postgres),
-        _ => by_words(),
+        _ => by_text(),
     }
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for OtherProtocol {
     }
 }
 
-/// What protocols of words begin with. Two of them begin as RESP does: no Redis answers HELLO with these words.
+/// How text protocols begin. Two of them begin like RESP, but no Redis answers HELLO with these words.
 const OPENINGS: &[(&[u8], OtherProtocol)] = &[
     (b"HTTP/", OtherProtocol::Http),
     (b"<!DOCTYPE", OtherProtocol::Http),
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_known_by_their_first_bytes() {
+    fn servers_are_recognized_by_their_first_bytes() {
         for (opening, protocol) in [
             (&b"HTTP/1.1 400 Bad Request\r\n"[..], OtherProtocol::Http),
             (b"<!doctype HTML>\n<html>", OtherProtocol::Http),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_redis_says_first_is_not_a_stranger() {
+    fn redis_is_no_other_protocol() {
         for opening in [
             &b""[..],
             b"%7\r\n$6\r\nserver\r\n",

@@ -1,11 +1,11 @@
-//! [`Remedy`]: what a person can do about a connection that time alone does not mend.
+//! [`Remedy`]: how a person can fix a connection that does not recover by itself.
 
 use std::fmt;
 
-/// What to do, apart from the words for it: an application has settings for that, and the command has options. It
-/// prints in the words of the library.
+/// A fix, independent of its wording: applications have settings for it, and the command `hitless` has options. `Display`
+/// prints the wording for applications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "what certificates have to do with it takes TLS"))]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "some remedies exist for TLS only"))]
 pub(crate) enum Remedy {
     /// Another program listens on that port.
     CheckAddress,
@@ -15,14 +15,14 @@ pub(crate) enum Remedy {
     TrustIssuer,
     /// The server's certificate names another server.
     ServerName,
-    /// The server's certificate is a CA's, or says nothing of whom it is for.
+    /// The server's certificate is a CA certificate, or names no server.
     MakeCertificate,
     RenewCertificate,
     CheckClock,
-    /// The server wants to know who the client is.
+    /// The server requires a client certificate.
     ClientCertificate,
     TlsVersion,
-    /// The server wants a password, and none is set.
+    /// The server requires a password, and none is set.
     Password,
     /// The server does not know this user with this password.
     CheckLogin,
@@ -34,7 +34,7 @@ pub(crate) enum Remedy {
 
 #[cfg(all(test, feature = "cli"))]
 impl Remedy {
-    /// All of them.
+    /// All remedies.
     pub(crate) const ALL: [Remedy; 16] = [
         Remedy::CheckAddress,
         Remedy::SpeakTls,
@@ -80,7 +80,7 @@ impl fmt::Display for Remedy {
             }
             Remedy::Password => "set `Config::password`, or a provider with `Config::credentials`",
             Remedy::CheckLogin => "check the user and the password, and that the user is not disabled",
-            Remedy::AllowConnection => "allow the user what a handshake takes: `+@connection`",
+            Remedy::AllowConnection => "allow the user the commands of a handshake: `+@connection`",
             Remedy::NewerServer => "use Redis 6 or later, or the maintenance mode `auto`",
             Remedy::SwitchOnMaintenance => "switch them on there, or use the maintenance mode `auto`",
             Remedy::AllowMaintenance => {

@@ -1,6 +1,6 @@
-//! [`ServerState`]: what servers say of themselves in their errors, by name.
+//! [`ServerState`]: the state of a server, as the code of its error names it.
 
-/// Why a server does not serve, as the first words of its error say.
+/// Why a server refuses a command, as the first words of its error say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerState {
     Loading,
@@ -9,7 +9,7 @@ pub(crate) enum ServerState {
     Busy,
     TryAgain,
     ClusterDown,
-    /// It has as many clients as it may have.
+    /// The server has as many clients as it allows.
     Full,
     NoAuth,
     WrongPass,
@@ -17,28 +17,28 @@ pub(crate) enum ServerState {
 }
 
 impl ServerState {
-    /// What this error says, if it is known.
+    /// The state that this error names, if the code is known.
     pub(crate) fn of(reply: &[u8]) -> Option<ServerState> {
         let is = |(_, start): &&(ServerState, &str)| {
-            // A code is a whole word.
+            // A code is a whole word: BUSYGROUP is not BUSY.
             let rest = reply.strip_prefix(start.as_bytes());
             rest.is_some_and(|rest| rest.first().is_none_or(|next| !next.is_ascii_alphanumeric()))
         };
         STATES.iter().find(is).map(|(state, _)| *state)
     }
 
-    /// What the error begins with.
+    /// The code that the error begins with.
     pub(crate) fn code(self) -> &'static str {
         let start = STATES.iter().find(|(state, _)| *state == self).map_or("ERR", |(_, start)| start);
         start.split(' ').next().unwrap_or(start)
     }
 
-    /// Whether it may well be over in a while, without anybody's doing.
+    /// Whether the state usually ends without a person.
     pub(crate) fn is_passing(self) -> bool {
         !matches!(self, ServerState::NoAuth | ServerState::WrongPass | ServerState::NoPerm)
     }
 
-    /// The same in words.
+    /// The state in words.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             ServerState::Loading => "it is loading its data",
@@ -48,8 +48,8 @@ impl ServerState {
             ServerState::TryAgain => "it is moving this data",
             ServerState::ClusterDown => "its cluster is down",
             ServerState::Full => "it has as many clients as its `maxclients` allows",
-            ServerState::NoAuth => "it wants a login",
-            ServerState::WrongPass => "it knows no such user with such a password",
+            ServerState::NoAuth => "it requires a login",
+            ServerState::WrongPass => "it does not know this user with this password",
             ServerState::NoPerm => "its access list forbids it",
         }
     }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_are_known_by_their_first_words_as_servers_write_them() {
+    fn states_are_recognized_by_their_first_words() {
         for (reply, state, code) in [
             ("LOADING Redis is loading the dataset in memory", ServerState::Loading, "LOADING"),
             ("READONLY You can't write against a read only replica.", ServerState::ReadOnly, "READONLY"),

@@ -116,7 +116,10 @@ impl Link {
 
     pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> ReplyDeadline {
         let allowance = self.allowance(config);
-        ReplyDeadline { allowance, maintenance: self.maintenance.filter(|_| allowance.was_relaxed(now)) }
+        ReplyDeadline {
+            window: allowance,
+            maintenance: self.maintenance.filter(|_| allowance.was_relaxed(now)),
+        }
     }
 
     #[inline]

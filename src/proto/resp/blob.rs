@@ -1,16 +1,16 @@
-//! [`Blob`]: a payload that arrives in more than one read.
+//! [`Blob`]: a payload that arrives in several reads.
 
 use super::limits::DecodeError;
 
-/// A payload of announced length on its way in.
+/// A payload of known length that has not arrived in full.
 #[derive(Debug)]
 pub(super) struct Blob {
     kind: u8,
-    /// Initialized memory; what has arrived is at the front.
+    /// Initialized memory, of which the first `filled` bytes have arrived.
     payload: Vec<u8>,
     filled: usize,
     length: usize,
-    /// How many bytes of the `\r\n` behind the payload have arrived.
+    /// How many bytes of the final `\r\n` have arrived.
     terminator: usize,
 }
 
@@ -19,13 +19,13 @@ impl Blob {
         Blob { kind, payload: Vec::new(), filled: 0, length, terminator: 0 }
     }
 
-    /// The next chunk of a streamed string.
+    /// The next chunk of a streamed string, behind the chunks that have arrived.
     pub(super) fn after(chunks: Vec<u8>, length: usize) -> Self {
         let filled = chunks.len();
         Blob { kind: b';', payload: chunks, filled, length: filled.saturating_add(length), terminator: 0 }
     }
 
-    /// Moves what belongs to this payload out of `input`; true when it is complete.
+    /// Takes the bytes of this payload out of `input`; true once the payload is complete.
     pub(super) fn take_from(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
         let wanted = (self.length - self.filled).min(input.len());
         let (part, rest) = input.split_at(wanted);
@@ -44,30 +44,31 @@ impl Blob {
         Ok(self.filled == self.length)
     }
 
-    /// Room for the rest, grown with what has arrived rather than with what was announced.
+    /// Memory for the next read. It grows with the bytes that have arrived, not with the announced length: a header that
+    /// announces much must cost little.
     pub(super) fn read_buffer(&mut self) -> Option<&mut [u8]> {
         let missing = self.length - self.filled;
-        if missing < SPACE_MIN {
+        if missing < READ_BUFFER_MIN {
             return None;
         }
-        // More at once would take longer to be cleared than a turn of the driver may last.
-        let room = missing.min(SPACE_FIRST);
+        // Clearing more at once takes longer than a turn of the driver may last.
+        let room = missing.min(READ_BUFFER_MAX);
         self.payload.resize(self.filled + room, 0);
         self.payload.get_mut(self.filled..)
     }
 
-    /// Tells that `count` bytes were read into [`Blob::read_buffer`].
+    /// Reports that `count` bytes were read into [`Blob::read_buffer`].
     pub(super) fn fill(&mut self, count: usize) {
         self.filled = (self.filled + count).min(self.payload.len());
     }
 
-    /// The payload, once it is complete, and the type byte that it came with.
+    /// The type byte and the complete payload.
     pub(super) fn into_payload(self) -> (u8, Vec<u8>) {
         (self.kind, self.payload)
     }
 }
 
-/// A rest shorter than this is copied through the read buffer, which then may hold what comes after it, too.
-const SPACE_MIN: usize = 4 << 10;
-/// How much room there is for what arrives next of a payload.
-pub(super) const SPACE_FIRST: usize = 1 << 20;
+/// A shorter rest is copied through the driver's buffer: one read then also takes the frames behind it.
+const READ_BUFFER_MIN: usize = 4 << 10;
+/// The largest buffer for one read.
+pub(super) const READ_BUFFER_MAX: usize = 1 << 20;

@@ -1,40 +1,46 @@
-//! [`Decoder`]: turns bytes, however they were cut on the way, into frames.
-//!
-//! Every byte is looked at once: what has arrived of a frame is kept as half-built values, never as text to be
-//! scanned again. Small payloads are copied out of the read buffer, which frees it for the next read at once; a
-//! payload that outgrows a read is received straight into the memory that the caller gets ([`Decoder::read_buffer`]).
-//!
-//! A push answers nothing, and can therefore be missed: one that exceeds its own, lower limits, or holds what is no
-//! value, is read to its end, counted, and not kept. A reply of that kind ends the connection, since its caller would
-//! wait for ever.
+//! [`Decoder`]: turns a stream of bytes into frames, however the reads cut it.
+
+mod skipping;
 
 use bytes::Bytes;
 
+use super::aggregate::{Aggregate, attributed, pairs};
 use super::blob::Blob;
 use super::frame::Frame;
 use super::limits::{DecodeError, LINE_MAX, Limits, PUSH_LIMITS};
-use super::skip::{Skip, TYPES};
+use super::skip::Skip;
+use super::wire::{TYPES, count, double, integer, take_line};
 
 /// A resumable decoder for one direction of one connection.
+///
+/// The decoder looks at each byte once. It keeps an incomplete frame as partly built values, and never scans text again:
+/// otherwise a server could make each read cost the whole frame. Small payloads are copied out of the read
+/// buffer, which is free for the next read at once. A payload that is larger than a read is received directly into the memory
+/// that the caller gets ([`Decoder::read_buffer`]).
+///
+/// A push answers no command, so it can be dropped. A push that exceeds its own, lower limits, or holds a malformed value,
+/// is skipped to its end and counted. A reply of that kind ends the connection, because its caller would wait forever.
+///
+/// The owner calls [`Decoder::decode`] until it returns `None`, and must not use the decoder again after an error.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    /// Those of the frame that is being read: a push has others than all else.
+    /// The limits of the frame that is being read: `push_limits` within a push, and else `reply_limits`.
     limits: Limits,
     reply_limits: Limits,
     push_limits: Limits,
     in_push: bool,
-    /// The rest of a push that is not kept.
+    /// The rest of a push that is skipped.
     skip: Option<Skip>,
     skipped: u64,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
-    /// A payload that has not arrived whole.
+    /// A payload that has not arrived in full.
     blob: Option<Blob>,
-    /// The chunks so far of a streamed string.
+    /// The chunks of a streamed string that have arrived.
     streamed: Option<Vec<u8>>,
-    /// Aggregates that have not arrived whole, outermost first.
+    /// Aggregates that have not arrived in full, outermost first.
     open: Vec<Aggregate>,
-    /// Attributes for the frame that comes next at top level.
+    /// The attributes of the next frame at top level.
     attributes: Vec<Frame>,
     elements: usize,
     bytes: usize,
@@ -59,9 +65,10 @@ impl Decoder {
         }
     }
 
-    /// Takes the next frame off the front of `input`; `None` when all of it was consumed before a frame's end.
+    /// Takes the next frame out of `input`; `None` if all input is consumed and no frame is complete.
     ///
-    /// After an error the stream has lost its meaning, and the decoder must not be used again.
+    /// # Errors
+    /// The stream is not RESP, or a reply exceeds the limits.
     #[inline]
     pub(crate) fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, DecodeError> {
         if self.is_between_frames()
@@ -72,34 +79,34 @@ impl Decoder {
         self.decode_any(input)
     }
 
-    /// Where the next bytes of the stream belong, when they are the rest of a large payload: read there, then
-    /// call [`Decoder::fill`]. `None` means: read anywhere, then call [`Decoder::decode`].
+    /// The memory for the next read, if the next bytes are the rest of a large payload: read into it, call
+    /// [`Decoder::fill`], and then [`Decoder::decode`]. `None`: read into any buffer and call [`Decoder::decode`].
     pub(crate) fn read_buffer(&mut self) -> Option<&mut [u8]> {
         self.blob.as_mut()?.read_buffer()
     }
 
-    /// Tells that `count` bytes were read into [`Decoder::read_buffer`].
+    /// Reports that `count` bytes were read into [`Decoder::read_buffer`].
     pub(crate) fn fill(&mut self, count: usize) {
         if let Some(blob) = &mut self.blob {
             blob.fill(count);
         }
     }
 
-    /// Whether pushes were skipped that nobody was told of yet.
+    /// Whether pushes were skipped since the last [`Decoder::take_skipped`].
     #[inline]
     pub(crate) fn has_skipped(&self) -> bool {
         self.skipped > 0
     }
 
-    /// How many pushes were skipped since the last call, because they exceeded their limits or held what is no value.
+    /// How many pushes were skipped since the last call, because they exceeded their limits or held a malformed value.
     pub(crate) fn take_skipped(&mut self) -> u64 {
         std::mem::take(&mut self.skipped)
     }
 
-    /// Whether everything that has arrived was given out, or skipped, as whole frames.
+    /// Whether all bytes that have arrived belong to complete frames.
     #[inline]
     pub(crate) fn is_between_frames(&self) -> bool {
-        // What is skipped has had elements.
+        // A skipped push has counted elements as well, until its end.
         self.elements == 0 && self.line.is_empty()
     }
 
@@ -116,7 +123,7 @@ impl Decoder {
             let frame = match element {
                 Ok(Element::Whole(frame)) => self.place(frame)?,
                 Ok(Element::Begun) => None,
-                Ok(Element::Starved) => return Ok(None),
+                Ok(Element::Incomplete) => return Ok(None),
                 Err(error) => match self.skip_after(error, before, input)? {
                     true => None,
                     false => return Ok(None),
@@ -129,7 +136,7 @@ impl Decoder {
         }
     }
 
-    /// What was counted of a frame is not counted for the next.
+    /// Resets the counters and the limits for the next frame.
     #[inline]
     fn end_frame(&mut self) {
         self.elements = 0;
@@ -140,12 +147,12 @@ impl Decoder {
         }
     }
 
-    /// Reads one header line, and what follows it if that is already there.
+    /// Reads one header line, and its payload if that has arrived.
     fn element(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
         if !self.line.is_empty() {
             return self.rest_of_line(input);
         }
-        let Some(&kind) = input.first() else { return Ok(Element::Starved) };
+        let Some(&kind) = input.first() else { return Ok(Element::Incomplete) };
         self.check_type(kind)?;
         match take_line(input) {
             Some(line) => self.line_of(line, input),
@@ -153,7 +160,8 @@ impl Decoder {
         }
     }
 
-    /// The same for a line whose beginning has been kept. It still is after an error.
+    /// Like [`Decoder::element`], for a line whose beginning is kept. It stays kept after an error, because
+    /// [`Decoder::skip_after`] looks at it.
     #[inline(never)]
     fn rest_of_line(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
         let mut rest = *input;
@@ -176,19 +184,19 @@ impl Decoder {
         self.header(kind, line, input)
     }
 
-    /// Keeps the beginning of a line, which is all that there is.
+    /// Keeps the beginning of a line whose end has not arrived.
     fn keep_line(&mut self, input: &mut &[u8]) -> Result<Element, DecodeError> {
         self.check_line(input.len())?;
         self.line.extend_from_slice(input);
         *input = &[];
-        Ok(Element::Starved)
+        Ok(Element::Incomplete)
     }
 
     fn check_line(&self, more: usize) -> Result<(), DecodeError> {
         if self.line.len() + more > LINE_MAX { Err(DecodeError::LineTooLong) } else { Ok(()) }
     }
 
-    /// Whether a frame may begin with this byte, here.
+    /// Whether an element may begin with this byte here.
     fn check_type(&self, kind: u8) -> Result<(), DecodeError> {
         if !TYPES.contains(&kind) {
             return Err(DecodeError::UnknownType(kind));
@@ -251,11 +259,11 @@ impl Decoder {
         self.resume(Blob::new(kind, length), input)
     }
 
-    /// Continues a payload with what `input` holds of it.
+    /// Continues a payload with the bytes that `input` holds of it.
     fn resume(&mut self, mut blob: Blob, input: &mut &[u8]) -> Result<Element, DecodeError> {
         if !blob.take_from(input)? {
             self.blob = Some(blob);
-            return Ok(Element::Starved);
+            return Ok(Element::Incomplete);
         }
         match blob.into_payload() {
             (b';', chunks) => {
@@ -279,7 +287,7 @@ impl Decoder {
         }
         let pairs = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
         let missing = match line {
-            // Attributes and pushes are announced with their length: the specification streams neither.
+            // The specification streams neither attributes nor pushes.
             b"?" if !matches!(kind, b'|' | b'>') => None,
             _ => {
                 let count = count(line).ok_or(DecodeError::BadNumber(kind))?;
@@ -309,7 +317,7 @@ impl Decoder {
         }
     }
 
-    /// Puts a whole element where it belongs; gives it back if that is the top level.
+    /// Adds a complete element to its aggregate, and returns the frame if that completes one at top level.
     fn place(&mut self, mut frame: Frame) -> Result<Option<Frame>, DecodeError> {
         loop {
             let Some(parent) = self.open.last_mut() else {
@@ -325,7 +333,7 @@ impl Decoder {
             let Some(aggregate) = self.open.pop() else { return Ok(None) };
             match self.close(aggregate)? {
                 Element::Whole(whole) => frame = whole,
-                Element::Begun | Element::Starved => return Ok(None),
+                Element::Begun | Element::Incomplete => return Ok(None),
             }
         }
     }
@@ -375,81 +383,17 @@ impl Decoder {
     }
 }
 
-/// What becomes of a push that is not kept. None of it concerns replies.
-impl Decoder {
-    /// Something is wrong with the element that began with what is kept of a line, or else with `before`: the end of
-    /// a push, or of everything. True when the push has been skipped, false when the input ended first.
-    #[cold]
-    fn skip_after(
-        &mut self,
-        error: DecodeError,
-        mut before: &[u8],
-        input: &mut &[u8],
-    ) -> Result<bool, DecodeError> {
-        if !self.in_push {
-            return Err(error);
-        }
-        let kept = std::mem::take(&mut self.line);
-        let line = if kept.is_empty() { take_line(&mut before).unwrap_or(before) } else { &kept[..] };
-        let kind = line.first().copied().unwrap_or_default();
-        let skip = match error {
-            DecodeError::LineTooLong if b"+-(".contains(&kind) => self.begin_skip().in_line(&kept),
-            DecodeError::BadVerbatim | DecodeError::OddMap => self.begin_skip().after_element(),
-            DecodeError::Misplaced if kind == b'.' => self.begin_skip().after_element(),
-            error if is_about_content(error) => {
-                let content = line.get(1..).and_then(|line| line.strip_suffix(b"\r\n")).ok_or(error)?;
-                let mut skip = self.begin_skip();
-                skip.line(kind, content)?;
-                skip
-            }
-            error => return Err(error),
-        };
-        self.skip = Some(skip);
-        self.skip_on(input)
-    }
-
-    /// Forgets what there is of the push.
-    fn begin_skip(&mut self) -> Skip {
-        self.attributes.clear();
-        let aggregates = std::mem::take(&mut self.open);
-        let open = aggregates.iter().map(|aggregate| (aggregate.kind == b'|', aggregate.missing));
-        Skip::within(open, self.streamed.take().is_some())
-    }
-
-    /// Takes what is to be skipped out of `input`; true when that was all.
-    #[cold]
-    fn skip_on(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
-        let Some(skip) = &mut self.skip else { return Ok(true) };
-        if !skip.take_from(input)? {
-            return Ok(false);
-        }
-        self.skip = None;
-        self.skipped += 1;
-        self.end_frame();
-        Ok(true)
-    }
-}
-
+/// The result of reading one element.
 enum Element {
-    /// A value, complete.
+    /// A complete value.
     Whole(Frame),
-    /// Something that more elements belong to.
+    /// The beginning or the end of an element that has others in it.
     Begun,
-    /// The input ended.
-    Starved,
+    /// The input ended before the element did.
+    Incomplete,
 }
 
-#[derive(Debug)]
-struct Aggregate {
-    kind: u8,
-    /// Elements that have not arrived; `None` when only an end marker will tell.
-    missing: Option<usize>,
-    items: Vec<Frame>,
-    /// Attributes for the element that comes next.
-    attributes: Vec<Frame>,
-}
-
-/// The commonest reply, a bulk string that is there in full, without the detour through the general case.
+/// The most common reply, a bulk string that has arrived in full. Skipping the general case is the hot path of a GET.
 #[inline]
 fn whole_bulk(input: &mut &[u8], length_max: usize) -> Option<Frame> {
     let rest = input.strip_prefix(b"$")?;
@@ -486,74 +430,11 @@ fn blob_frame(kind: u8, payload: Bytes) -> Result<Frame, DecodeError> {
     }
 }
 
-/// Whether all is well but for what an element holds, or how much there is: its end is known.
-fn is_about_content(error: DecodeError) -> bool {
-    match error {
-        DecodeError::TooDeep | DecodeError::TooManyElements | DecodeError::TooLong => true,
-        DecodeError::BadNumber(kind) => b":,#_(".contains(&kind),
-        _ => false,
-    }
-}
-
-fn attributed(pending: &mut Vec<Frame>, frame: Frame) -> Frame {
-    if pending.is_empty() {
-        return frame;
-    }
-    let attributes = pairs(std::mem::take(pending)).unwrap_or_default();
-    Frame::Attributed { attributes, frame: Box::new(frame) }
-}
-
-fn pairs(items: Vec<Frame>) -> Option<Vec<(Frame, Frame)>> {
-    if !items.len().is_multiple_of(2) {
-        return None;
-    }
-    let mut pairs = Vec::with_capacity(items.len() / 2);
-    let mut items = items.into_iter();
-    while let (Some(key), Some(value)) = (items.next(), items.next()) {
-        pairs.push((key, value));
-    }
-    Some(pairs)
-}
-
-/// The next line with its end, if that is there.
-fn take_line<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let end = memchr::memchr(b'\n', input.get(..LINE_MAX).unwrap_or(input))?;
-    let (line, rest) = input.split_at(end + 1);
-    *input = rest;
-    Some(line)
-}
-
-/// A length or a count: digits only.
-pub(super) fn count(line: &[u8]) -> Option<usize> {
-    if line.is_empty() || line.len() > COUNT_DIGITS_MAX {
-        return None;
-    }
-    line.iter().try_fold(0usize, |number, byte| match byte.wrapping_sub(b'0') {
-        digit @ 0..=9 => number.checked_mul(10)?.checked_add(usize::from(digit)),
-        _ => None,
-    })
-}
-
-fn integer(line: &[u8]) -> Option<i64> {
-    std::str::from_utf8(line).ok()?.parse().ok()
-}
-
-/// `inf`, `-inf`, `nan`, or what Rust's parser takes, which is a superset of the specification's grammar.
-fn double(line: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(line).ok()?;
-    match text.trim_start_matches(['+', '-']).bytes().next() {
-        Some(b'0'..=b'9' | b'.' | b'i' | b'n' | b'I' | b'N') => text.parse().ok(),
-        _ => None,
-    }
-}
-
-/// No count of more digits can be within any limit.
-const COUNT_DIGITS_MAX: usize = 18;
-/// Lengths of more digits cannot be whole within one read.
+/// A string whose length has more digits does not fit into one read.
 const WHOLE_DIGITS_MAX: usize = 6;
-/// How many elements memory is reserved for before any has arrived.
+/// For how many elements memory is reserved before they arrive: a header that announces more must cost little.
 const RESERVED_ELEMENTS_MAX: usize = 1024;
-/// The format and its colon.
+/// The length of the format and its colon.
 const VERBATIM_PREFIX: usize = 4;
 
 #[cfg(test)]

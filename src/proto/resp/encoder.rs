@@ -1,23 +1,23 @@
-//! [`Encoder`]: writes commands, as arrays of bulk strings, straight into the buffer that is sent.
+//! [`Encoder`]: writes commands as arrays of bulk strings, directly into the buffer that is sent.
 
-/// Writes one command's arguments into a connection's buffer.
+/// Writes the arguments of one command into a buffer.
 ///
-/// The number of arguments goes to the server before the first of them, so whoever begins a command must
-/// write exactly as many as it announced.
+/// The number of arguments precedes the first of them on the wire. The caller must write exactly as many as it announced;
+/// otherwise the server takes the next command for the rest of this one.
 #[derive(Debug)]
 pub(crate) struct Encoder<'a> {
     out: &'a mut Vec<u8>,
 }
 
 impl<'a> Encoder<'a> {
-    /// Begins a command of `arguments` arguments, its name included.
+    /// Begins a command of `arguments` arguments, including its name.
     #[inline]
     pub(crate) fn command(out: &'a mut Vec<u8>, arguments: usize) -> Encoder<'a> {
         header(out, b'*', arguments);
         Encoder { out }
     }
 
-    /// Continues a command whose number of arguments is written elsewhere.
+    /// Continues a command whose number of arguments the caller writes elsewhere.
     pub(crate) fn arguments(out: &'a mut Vec<u8>) -> Encoder<'a> {
         Encoder { out }
     }
@@ -37,12 +37,9 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// A type byte, up to twenty digits, and `\r\n`, with room for the `\r\n` behind a payload.
-const HEADER_MAX: usize = 25;
-
 #[inline]
 fn header(out: &mut Vec<u8>, kind: u8, count: usize) {
-    // Nearly all counts have one digit or two, and what has a known length is written without a call.
+    // Nearly all counts have one or two digits. The compiler writes an array of known length without a call.
     match u8::try_from(count) {
         Ok(count @ 0..10) => out.extend_from_slice(&[kind, b'0' + count, b'\r', b'\n']),
         Ok(count @ 10..100) => {
@@ -59,12 +56,15 @@ fn long_header(out: &mut Vec<u8>, kind: u8, count: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A type byte, up to twenty digits, `\r\n`, and the `\r\n` behind a payload.
+const HEADER_MAX: usize = 25;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_an_array_of_bulk_strings() {
+    fn command_is_an_array_of_bulk_strings() {
         let mut out = Vec::new();
         let mut encoder = Encoder::command(&mut out, 3);
         encoder.bytes(b"SET");

@@ -6,15 +6,15 @@ use bytes::Bytes;
 
 /// One RESP value, as the server sent it.
 ///
-/// RESP2 and RESP3 share this type: the two nulls of RESP2 (`$-1`, `*-1`) are [`Frame::Null`], and the blob
-/// errors of RESP3 (`!`) are [`Frame::Error`]. Streamed strings and aggregates arrive whole.
-/// [`FromReply`](crate::FromReply) turns a frame into what a caller asked for.
+/// RESP2 and RESP3 share this type: the two nulls of RESP2 (`$-1`, `*-1`) are [`Frame::Null`], and the blob errors of
+/// RESP3 (`!`) are [`Frame::Error`]. The decoder delivers streamed strings and aggregates in full.
+/// [`FromReply`](crate::FromReply) converts a frame into the type that the caller asks for.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Frame {
     /// `+` A status line such as `OK`.
     Simple(Bytes),
-    /// `-` or `!` An error that the server answered with; its first word is the code, such as `WRONGTYPE`.
+    /// `-` or `!` An error of the server; its first word is the code, such as `WRONGTYPE`.
     Error(Bytes),
     /// `:` A signed 64-bit number.
     Integer(i64),
@@ -39,15 +39,15 @@ pub enum Frame {
     Array(Vec<Frame>),
     /// `%` Pairs in the order of the wire.
     Map(Vec<(Frame, Frame)>),
-    /// `~` Elements that the server says are distinct; duplicates are kept as sent.
+    /// `~` Elements that the server declares distinct. Duplicates are kept.
     Set(Vec<Frame>),
-    /// `>` A message outside the order of replies. It never answers a command.
+    /// `>` A message outside the order of replies. It answers no command.
     Push(Vec<Frame>),
     /// `|` A value with attributes in front of it.
     Attributed {
         /// Pairs in the order of the wire.
         attributes: Vec<(Frame, Frame)>,
-        /// What the attributes are about.
+        /// The value that the attributes describe.
         frame: Box<Frame>,
     },
 }
@@ -81,12 +81,12 @@ impl Frame {
         }
     }
 
-    /// The frame in words, without what is in it.
+    /// The frame in words, without its values.
     pub(crate) fn shape(&self) -> Shape<'_> {
         Shape(self)
     }
 
-    /// The elements of a push, with or without attributes in front of it; `None` if it is something else.
+    /// The elements of a push, with or without attributes in front of it; `None` for other frames.
     pub(crate) fn push_items(&self) -> Option<&[Frame]> {
         match self {
             Frame::Push(items) => Some(items),
@@ -104,8 +104,8 @@ impl Frame {
     }
 }
 
-/// Kinds and lengths. What a frame holds is a user's data, which must not end up in a log because somebody printed a
-/// reply: take it out by its variant to see it.
+/// Shows kinds and lengths. A frame holds the data of users, which must not end up in a log because a program prints a
+/// reply. To see the values, match on the variants.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Frame({}", self.shape())?;
@@ -124,7 +124,7 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A frame in words, without what is in it.
+/// A frame in words, without its values.
 pub(crate) struct Shape<'a>(&'a Frame);
 
 impl fmt::Display for Shape<'_> {
@@ -157,9 +157,9 @@ impl fmt::Display for Shape<'_> {
     }
 }
 
-/// How many elements of an aggregate are shown.
+/// How many elements of an aggregate `Debug` shows.
 const SHOWN_MAX: usize = 8;
-/// No code of an error is longer.
+/// The longest code of an error.
 const CODE_MAX: usize = 24;
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_fits_in_forty_bytes() {
+    fn frame_fits_in_forty_bytes() {
         assert_eq!(size_of::<Frame>(), 40);
     }
 

@@ -1,18 +1,18 @@
-//! [`Limits`]: what is accepted from a server, and [`DecodeError`]: what is not.
+//! [`Limits`]: the largest frames that a decoder accepts, and [`DecodeError`]: why it rejects a stream.
 
-/// What a decoder accepts from a server before it calls the stream broken.
+/// The largest frames that the client accepts. A larger reply ends the connection.
 ///
-/// A server is untrusted input: these bounds hold whatever a length or a count on the wire announces, and memory
-/// is only ever reserved for what has arrived. Messages that answer nothing are held to 4 levels, 64 Ki elements and
-/// 1 MiB as well; those that exceed that are left out, and do not break the stream.
+/// Servers are untrusted input. The bounds hold for every length and count on the wire, and the decoder only allocates
+/// memory for bytes that have arrived. Pushes are limited to 4 levels, 64 Ki elements and 1 MiB as well. A larger push is
+/// skipped, and the connection stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// How deep aggregates may nest (32).
     pub depth: usize,
-    /// How many elements one frame may hold at all depths together, attributes included (16 Mi).
+    /// How many elements one frame may hold at all depths together, including attributes (16 Mi).
     pub elements: usize,
-    /// How many bytes of payload one frame may hold (512 MiB, the server's own bound for one string).
+    /// How many bytes of payload one frame may hold (512 MiB, the bound of servers for one string).
     pub bytes: usize,
 }
 
@@ -23,7 +23,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The lower of both in each respect.
+    /// The lower of both bounds in each field.
     pub(super) fn least(self, other: Limits) -> Limits {
         Limits {
             depth: self.depth.min(other.depth),
@@ -33,17 +33,13 @@ impl Limits {
     }
 }
 
-/// What is kept of a push at most: 4 levels, 64 Ki elements, 1 MiB of payload. Nobody asked for it, so that it
-/// cannot be worth more memory than that.
-pub(super) const PUSH_LIMITS: Limits = Limits { depth: 4, elements: 64 << 10, bytes: 1 << 20 };
-
-/// Why a stream of bytes is not RESP. The connection that it came from cannot be used any further.
+/// Why a stream of bytes is not RESP. Its connection cannot be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    /// A frame began with a byte that is no type.
-    #[error("a frame began with the byte {0:#04x}, which is no RESP type")]
+    /// A frame began with a byte that is not a type.
+    #[error("a frame began with the byte {0:#04x}, which is not a RESP type")]
     UnknownType(u8),
-    /// A length, a count or a number was not one.
+    /// A length, a count or a number was malformed.
     #[error("a `{}` header held no valid number", char::from(*.0))]
     BadNumber(u8),
     /// A verbatim string did not begin with its format.
@@ -64,16 +60,18 @@ pub(crate) enum DecodeError {
     /// A frame held more payload than [`Limits::bytes`].
     #[error("a frame held more bytes than the limit")]
     TooLong,
-    /// A streamed string or aggregate was ended, continued or interrupted where it must not be.
+    /// A streamed string or aggregate was ended, continued or interrupted at the wrong place.
     #[error("a streamed string or aggregate was broken off")]
     BrokenStream,
-    /// A map's streamed elements were odd in number.
+    /// A streamed map had an odd number of elements.
     #[error("a map held a key without a value")]
     OddMap,
-    /// A push, or an attribute at the end of an aggregate, stood where no frame of its kind can.
+    /// A push within another frame, or an attribute at the end of an aggregate.
     #[error("a push or an attribute was misplaced")]
     Misplaced,
 }
 
-/// The longest line: simple strings, errors and big numbers, and every header.
+/// The limits of a push. The client did not ask for it, so it is not worth more memory.
+pub(super) const PUSH_LIMITS: Limits = Limits { depth: 4, elements: 64 << 10, bytes: 1 << 20 };
+/// The longest line: simple strings, errors, big numbers and headers.
 pub(super) const LINE_MAX: usize = 64 << 10;

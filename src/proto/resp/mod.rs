@@ -2,12 +2,14 @@
 //!
 //! See the [RESP specification](https://redis.io/docs/latest/develop/reference/protocol-spec/).
 
+mod aggregate;
 mod blob;
 mod decoder;
 mod encoder;
 mod frame;
 mod limits;
 mod skip;
+mod wire;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::Encoder;

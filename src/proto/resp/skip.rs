@@ -1,36 +1,44 @@
-//! [`Skip`]: the rest of a push that is not kept, read to its end.
-//!
-//! Nothing of it is kept but how much is to come, so that a push of any size costs a few bytes. Only what says where
-//! elements end is checked: type bytes, lengths and line ends.
+//! [`Skip`]: reads a push that is not kept to its end.
 
 use super::limits::DecodeError;
+use super::wire::{TYPES, count};
 
-/// Where the reading of a frame stands, without the frame.
+/// The position within a frame, without the frame.
+///
+/// It only counts the elements and bytes that are still missing, so that a push of any size costs a few bytes of memory. It
+/// checks only what determines where elements end: type bytes, lengths and line ends.
+///
+/// ```text
+///            ┌──── a line that is a whole element ────▶ Line ────────────┐
+/// Element ───┤                                                           ├──▶ Element, until none is missing
+///    ▲       └──▶ Header ──┬── $ ! = ; with a length ──▶ Payload ────────┘
+///    └── * ~ % | and null ─┘
+/// ```
 #[derive(Debug)]
 pub(super) struct Skip {
     next: Next,
-    /// Elements to come in the innermost streamed aggregate, or in the frame if there is none. Those of aggregates of
-    /// known length are simply added to it, so that their depth costs nothing.
+    /// How many elements are missing in the innermost streamed aggregate, or in the frame if there is none. The elements of
+    /// an aggregate of known length are added to this number, so that its depth costs no memory.
     missing: u64,
-    /// The same for what surrounds each streamed aggregate, outermost first.
+    /// The same number for the surroundings of each streamed aggregate, outermost first.
     around: Vec<u64>,
-    /// The chunks of a streamed string come next.
+    /// The next elements are chunks of a streamed string.
     in_chunks: bool,
-    /// What has arrived of a header.
+    /// The beginning of a header whose end has not arrived.
     header: Vec<u8>,
 }
 
-/// What the next byte belongs to.
+/// The part that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Element,
-    /// A line that says how much is to come.
+    /// A line that announces a length or a count.
     Header,
-    /// A line that is an element by itself, and whether the last byte of it was `\r`.
+    /// A line that is a whole element; `after_cr` if its last byte so far was `\r`.
     Line {
         after_cr: bool,
     },
-    /// A payload with so many bytes to come, and so many of the `\r\n` behind it.
+    /// A payload of which `missing` bytes are missing, and `terminator` bytes of the final `\r\n`.
     Payload {
         missing: usize,
         terminator: usize,
@@ -38,9 +46,8 @@ enum Next {
 }
 
 impl Skip {
-    /// Goes on between two elements of a frame whose open aggregates, outermost first, are these: whether they are
-    /// attributes, and how many elements they lack, if that is known. The element of each that is the next of these is
-    /// still lacking.
+    /// Starts between two elements of a frame. `aggregates` are the open ones, outermost first: whether each is an
+    /// attribute, and how many elements are missing in it, if that is known. The next open aggregate counts as missing.
     pub(super) fn within(aggregates: impl Iterator<Item = (bool, Option<usize>)>, in_chunks: bool) -> Self {
         let mut skip = Skip {
             next: Next::Element,
@@ -56,19 +63,19 @@ impl Skip {
         skip
     }
 
-    /// Goes on after that element.
+    /// Starts behind the current element.
     pub(super) fn after_element(mut self) -> Self {
         self.end();
         self
     }
 
-    /// Goes on within a line that is an element by itself.
+    /// Starts within a line that is a whole element, of which `arrived` has been read.
     pub(super) fn in_line(mut self, arrived: &[u8]) -> Self {
         self.next = Next::Line { after_cr: arrived.ends_with(b"\r") };
         self
     }
 
-    /// Takes one whole line, without its end, for the next element or the beginning of it.
+    /// Takes one complete line, without its end. It is the next element or the beginning of it.
     pub(super) fn line(&mut self, kind: u8, line: &[u8]) -> Result<(), DecodeError> {
         let bad_number = DecodeError::BadNumber(kind);
         match (kind, line) {
@@ -81,7 +88,7 @@ impl Skip {
                 self.begin(false, None);
             }
             (b'$' | b'!' | b'=' | b';', digits) => {
-                let length = super::decoder::count(digits).ok_or(bad_number)?;
+                let length = count(digits).ok_or(bad_number)?;
                 if kind == b';' && length == 0 {
                     self.in_chunks = false;
                     self.end();
@@ -90,9 +97,9 @@ impl Skip {
                 }
             }
             (b'*' | b'~' | b'>' | b'%' | b'|', digits) => {
-                let count = super::decoder::count(digits).ok_or(bad_number)? as u64;
+                let elements = count(digits).ok_or(bad_number)? as u64;
                 let pairs = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
-                self.begin(kind == b'|', Some(count.saturating_mul(pairs)));
+                self.begin(kind == b'|', Some(elements.saturating_mul(pairs)));
             }
             (b'.', b"") if self.missing == 0 => {
                 self.missing = self.around.pop().ok_or(DecodeError::BrokenStream)?;
@@ -103,7 +110,7 @@ impl Skip {
         Ok(())
     }
 
-    /// Takes what belongs to the frame out of `input`; true when that was all.
+    /// Takes the bytes of the frame out of `input`; true once the frame has ended.
     pub(super) fn take_from(&mut self, input: &mut &[u8]) -> Result<bool, DecodeError> {
         while !self.is_over() {
             let Some(&first) = input.first() else { return Ok(false) };
@@ -121,13 +128,13 @@ impl Skip {
         self.next == Next::Element && self.missing == 0 && self.around.is_empty() && !self.in_chunks
     }
 
-    /// One element is complete, or need not be waited for as such any more.
+    /// Counts one element as complete, or as replaced by the elements in it.
     fn end(&mut self) {
-        // What streamed aggregates hold is not counted.
+        // The elements of a streamed aggregate are not counted: the number stays 0.
         self.missing = self.missing.saturating_sub(1);
     }
 
-    /// An aggregate begins. Attributes are no elements, but stand before one.
+    /// Begins an aggregate. An attribute is not an element; it precedes one.
     fn begin(&mut self, is_attribute: bool, elements: Option<u64>) {
         if !is_attribute {
             self.end();
@@ -217,9 +224,7 @@ impl Skip {
 }
 
 const TERMINATOR: &[u8] = b"\r\n";
-/// Every byte that an element can begin with.
-pub(super) const TYPES: &[u8] = b"$+-:*_#,(!=~%>|.;";
 /// A type byte, more digits than any length has, and a line end.
 const HEADER_MAX: usize = 32;
-/// How deep streamed aggregates may nest: the one thing about a skipped push that takes memory.
+/// How deep streamed aggregates may nest. Their nesting is the only part of a skipped push that takes memory.
 const STREAMS_MAX: usize = 1024;

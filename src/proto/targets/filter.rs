@@ -1,7 +1,4 @@
-//! [`TargetFilter`]: the one place that decides whether a client goes where a server sends it.
-//!
-//! The pool asks it twice: when a target is named ([`TargetFilter::admit`]), and when its name is resolved and about to be
-//! dialed ([`TargetFilter::check_address`]). Nothing that a server names is dialed without the second.
+//! [`TargetFilter`]: the only place that decides whether a client follows a redirection.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +10,7 @@ use super::reach::Reach;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::time::Instant;
 
-/// The message by which a server names another one.
+/// The message with which a server names another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Redirection {
@@ -27,14 +24,14 @@ pub enum Redirection {
     Ask,
     /// The error `-REDIRECT`.
     Redirect,
-    /// A cluster's own description: the replies to `CLUSTER SLOTS` and `CLUSTER SHARDS`.
+    /// The description of a cluster: the replies to `CLUSTER SLOTS` and `CLUSTER SHARDS`.
     ClusterSlots,
-    /// What a Sentinel says of its primary and replicas.
+    /// The primary and the replicas, as a Sentinel names them.
     Sentinel,
 }
 
 impl Redirection {
-    /// Its name on the wire, such as `MOVING`.
+    /// The name on the wire, such as `MOVING`.
     pub const fn name(self) -> &'static str {
         match self {
             Redirection::Moving => "MOVING",
@@ -47,7 +44,7 @@ impl Redirection {
         }
     }
 
-    /// How many different targets one endpoint may name like this within a minute. A cluster has many nodes; a server
+    /// How many different targets one endpoint may name within a minute with this message. A cluster has many nodes; a server
     /// that moves has one successor.
     const fn targets_max(self) -> usize {
         match self {
@@ -63,7 +60,7 @@ impl fmt::Display for Redirection {
     }
 }
 
-/// Who sends the client somewhere, and by which message.
+/// The server that redirects the client, and its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RedirectSource {
     pub(crate) by: SocketAddr,
@@ -76,7 +73,7 @@ impl fmt::Display for RedirectSource {
     }
 }
 
-/// Why a target is not gone to.
+/// Why the client does not follow a redirection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("it is a unix socket, which no server may name")]
@@ -84,7 +81,7 @@ pub(crate) enum Refusal {
     #[error("no server can listen at {0}")]
     Unusable(SocketAddr),
     #[error(
-        "{address} is a {reach} address, and a server with a {own} one may not send a client there; allow it by \
+        "{address} is a {reach} address, and a server with a {own} one may not redirect a client there; allow it with \
          `targets` if it is yours"
     )]
     Narrower { address: SocketAddr, reach: Reach, own: Reach },
@@ -94,14 +91,18 @@ pub(crate) enum Refusal {
     TooMany(usize),
 }
 
-/// What one pool lets through, and what it has seen lately.
+/// Checks the targets that servers name to one pool.
+///
+/// The pool asks twice: [`TargetFilter::admit`] when a server names a target, and [`TargetFilter::check_address`] for each
+/// address that the target resolves to, right before dialing it. It must never dial a target without the second check,
+/// because a name can resolve to another address each time. Memory is bounded: servers choose the names.
 #[derive(Debug)]
 pub(crate) struct TargetFilter {
     targets: Targets,
     configured: Endpoint,
-    /// The targets that were named within the last minute, and since when.
+    /// The targets that were named within the last minute, and when.
     named: BTreeMap<(Redirection, Endpoint), Instant>,
-    /// The targets whose refusal the watchers were told within the last minute.
+    /// The targets whose refusal was reported within the last minute, and when.
     reported: BTreeMap<Endpoint, Instant>,
 }
 
@@ -110,17 +111,17 @@ impl TargetFilter {
         TargetFilter { targets, configured, named: BTreeMap::new(), reported: BTreeMap::new() }
     }
 
-    /// A server names a target. One that is an address is judged at once.
+    /// Admits a target that a server names, or refuses it. A target that is an address is checked at once.
     ///
     /// # Errors
-    /// Why it is not gone to.
+    /// Why the client does not follow.
     pub(crate) fn admit(
         &mut self,
         sent: RedirectSource,
         target: &Endpoint,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if self.is_ours(sent, target) {
+        if self.is_trusted(sent, target) {
             return Ok(());
         }
         self.named.retain(|_, since| now.since(*since) < MINUTE);
@@ -136,17 +137,17 @@ impl TargetFilter {
         target.socket_addr().map_or(Ok(()), |address| self.check_address(sent, target, address))
     }
 
-    /// A target that a server has named leads to this address, which is about to be dialed.
+    /// Checks an address that a named target resolves to, before it is dialed.
     ///
     /// # Errors
-    /// Why it must not be.
+    /// Why the client must not dial it.
     pub(crate) fn check_address(
         &self,
         sent: RedirectSource,
         target: &Endpoint,
         address: SocketAddr,
     ) -> Result<(), Refusal> {
-        if self.is_ours(sent, target) || is_same(address, sent.by) {
+        if self.is_trusted(sent, target) || is_same(address, sent.by) {
             return Ok(());
         }
         let Some(reach) = Reach::of(address.ip()).filter(|_| address.port() != 0) else {
@@ -159,14 +160,14 @@ impl TargetFilter {
                 if is_listed { Ok(()) } else { Err(Refusal::NotListed(address)) }
             }
             Targets::SameReach => {
-                // A peer with an impossible address sends no client anywhere.
+                // A peer with an impossible address may redirect a client to public addresses only.
                 let own = Reach::of(sent.by.ip()).unwrap_or(Reach::Public);
                 if reach >= own { Ok(()) } else { Err(Refusal::Narrower { address, reach, own }) }
             }
         }
     }
 
-    /// A target was refused: whether the watchers have to be told, which they are once a minute.
+    /// Whether the refusal of this target has to be reported: at most once per minute.
     pub(crate) fn should_report(&mut self, target: &Endpoint, now: Instant) -> bool {
         self.reported.retain(|_, at| now.since(*at) < MINUTE);
         if self.reported.contains_key(target) || self.reported.len() >= REPORTED_MAX {
@@ -176,8 +177,8 @@ impl TargetFilter {
         true
     }
 
-    /// The user's own choice, or the server that the client is at already.
-    fn is_ours(&self, sent: RedirectSource, target: &Endpoint) -> bool {
+    /// Whether the target is the configured endpoint, or the server to which the client is already connected.
+    fn is_trusted(&self, sent: RedirectSource, target: &Endpoint) -> bool {
         target.is_same(&self.configured) || target.is_same(&Endpoint::from(sent.by))
     }
 }
@@ -189,7 +190,7 @@ fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many different targets a server may name as its successor within a minute.
 pub(crate) const MOVING_TARGETS_MAX: usize = 32;
-/// The same for everything that names nodes of a cluster: more than the largest has.
+/// The same for messages that name the nodes of a cluster: more than the largest cluster has.
 const TARGETS_MAX: usize = 4096;
 /// How many refused targets are reported within a minute.
 const REPORTED_MAX: usize = 32;
@@ -222,7 +223,7 @@ mod tests {
         RedirectSource { by: format!("{by}:6379").parse().unwrap(), how }
     }
 
-    /// Whether a server at `by` may send a client to `address`.
+    /// Whether a server at `by` may redirect a client to `address`.
     fn allows(filter: &mut TargetFilter, by: &str, address: &str) -> bool {
         let target = address.parse().unwrap();
         filter.admit(sent(by, Redirection::Moving), &target, at(0)).is_ok()
@@ -234,10 +235,10 @@ mod tests {
         for (by, narrowest) in [("127.0.0.1", 0), ("169.254.0.1", 1), ("10.0.0.1", 2), ("8.8.4.4", 3)] {
             for (class, address) in classes.iter().enumerate() {
                 let allowed = allows(&mut filter("same-reach"), by, address);
-                assert_eq!(allowed, class >= narrowest, "{by} sends to {address}");
+                assert_eq!(allowed, class >= narrowest, "{by} redirects to {address}");
             }
         }
-        // No host can be there, whatever the policy.
+        // No server can have these addresses, whatever the policy.
         for address in
             ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "255.255.255.255:1", "[ff02::1]:1", "[::ffff:0.0.0.0]:1"]
         {
@@ -245,11 +246,11 @@ mod tests {
                 assert!(!allows(&mut filter(targets), "127.0.0.1", address), "{targets} {address}");
             }
         }
-        // An IPv4 address in the clothes of IPv6 is what it is, on both sides.
+        // An IPv4 address within an IPv6 address counts as the IPv4 address, on both sides.
         assert!(!allows(&mut filter("same-reach"), "10.0.0.1", "[::ffff:127.0.0.1]:1"));
         assert!(!allows(&mut filter("same-reach"), "[::ffff:8.8.8.8]", "10.0.0.1:1"));
         assert!(allows(&mut filter("same-reach"), "[::ffff:10.0.0.1]", "10.0.0.2:1"));
-        // Unix sockets are never named, and the port is one.
+        // No server may name a unix socket, or port 0.
         let unix = Endpoint::unix("/run/redis.sock").unwrap();
         assert_eq!(
             filter("any").admit(sent("127.0.0.1", Redirection::Moving), &unix, at(0)),
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configured_endpoint_and_the_peer_itself_are_always_allowed() {
+    fn configured_endpoint_and_peer_are_always_allowed() {
         for targets in ["same-reach", "192.0.2.1"] {
             let (mut filter, by) = (filter(targets), sent("8.8.8.8", Redirection::Moving));
             let configured = "REDIS.example.:6379".parse().unwrap();
@@ -290,7 +291,7 @@ mod tests {
         ] {
             assert_eq!(allows(&mut filter, "203.0.113.1", address), allowed, "{address}");
         }
-        // A listed name may resolve to anything but what no server can be at; another is judged by its address.
+        // A listed name may resolve to any address that a server can have. Other names are checked by their address.
         let by = sent("203.0.113.1", Redirection::Moving);
         for (name, address, allowed) in [
             ("a.nodes.example.com:1", "192.168.0.1:1", true),
@@ -298,8 +299,8 @@ mod tests {
             ("evil.example.com:1", "192.168.0.1:1", false),
             ("evil.example.com:1", "10.0.0.1:1", true),
         ] {
-            let judged = filter.check_address(by, &name.parse().unwrap(), address.parse().unwrap());
-            assert_eq!(judged.is_ok(), allowed, "{name} at {address}");
+            let checked = filter.check_address(by, &name.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(checked.is_ok(), allowed, "{name} at {address}");
         }
         assert!(allows(&mut self::filter("any"), "203.0.113.1", "127.0.0.1:22"), "any is any");
     }
@@ -314,11 +315,11 @@ mod tests {
                 assert!(filter.admit(by, &target, at(0)).is_err(), "{how} {target}");
             }
             let name = "node.example.com:1".parse().unwrap();
-            assert_eq!(filter.admit(by, &name, at(0)), Ok(()), "a name is judged by where it leads");
+            assert_eq!(filter.admit(by, &name, at(0)), Ok(()), "a name is checked by its address");
             assert!(filter.check_address(by, &name, "10.0.0.1:1".parse().unwrap()).is_err(), "{how}");
             assert_eq!(filter.check_address(by, &name, "203.0.113.2:1".parse().unwrap()), Ok(()), "{how}");
         }
-        // The targets of a push as it is read today.
+        // The targets of a real push.
         let mut bytes: &[u8] =
             b">3\r\n+SMIGRATED\r\n:1\r\n*2\r\n*3\r\n+203.0.113.1:6379\r\n+127.0.0.1:6379\r\n+1-2\r\n\
             *3\r\n+203.0.113.1:6379\r\n+203.0.113.9:6379\r\n+3\r\n";
@@ -349,12 +350,12 @@ mod tests {
             assert_eq!(refused, Err(Refusal::TooMany(MOVING_TARGETS_MAX)));
         }
         assert_eq!(filter.named.len(), MOVING_TARGETS_MAX, "memory is bounded");
-        assert_eq!(filter.admit(by, &target(0), at(59)), Ok(()), "a known one is no other");
+        assert_eq!(filter.admit(by, &target(0), at(59)), Ok(()), "a known target does not count again");
         assert_eq!(filter.admit(by, &target(MOVING_TARGETS_MAX), at(60)), Ok(()));
     }
 
     #[test]
-    fn a_refusal_is_told_once_per_target_and_minute() {
+    fn refusal_is_reported_once_per_target_and_minute() {
         let mut filter = filter("any");
         let target = |number: usize| Endpoint::new(format!("name-{number}"), 1).unwrap();
         assert!(filter.should_report(&target(0), at(0)) && !filter.should_report(&target(0), at(59)));

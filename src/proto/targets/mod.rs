@@ -1,8 +1,8 @@
-//! [`Targets`]: where servers may send a client. One rule for every way of being sent somewhere.
+//! [`Targets`]: the policy for the addresses to which servers may redirect a client.
 //!
-//! A server is untrusted input, also after it was trusted with a password: without TLS the first bytes on each new
-//! connection are the client's credentials. So the [`TargetFilter`] judges every target that a server names, by the address
-//! that is dialed in the end, since a name may resolve to anything.
+//! A server is untrusted input, even after it has received a password: without TLS the first bytes on each new connection
+//! are the credentials of the client. So the [`TargetFilter`] checks every target that a server names. It checks the
+//! address that is dialed in the end, because a name may resolve to any address.
 
 mod filter;
 mod reach;
@@ -17,14 +17,13 @@ pub use self::filter::Redirection;
 pub(crate) use self::filter::{RedirectSource, Refusal, TargetFilter};
 use super::endpoint::Endpoint;
 
-/// Where a server may send this client: by a `MOVING`, and by every other message that names another server.
+/// Where servers may redirect this client, with a `MOVING` or any other message that names another server.
 ///
-/// The configured endpoint is yours to choose and is always allowed, whatever its name resolves to. No server can
-/// send a client to a unix socket, or away from one; unspecified, multicast and broadcast addresses and port 0 are
-/// never dialed. What is refused is told once per target and minute ([`Event::TargetRefused`](crate::observe::Event)),
-/// and the old connection serves on.
+/// The configured endpoint is always allowed, whatever its name resolves to. No server can redirect a client to a unix
+/// socket, or away from one. The client never dials unspecified, multicast and broadcast addresses, or port 0. For a refused
+/// target you get one event per minute ([`Event::TargetRefused`](crate::observe::Event)), and the old connection stays in use.
 ///
-/// It reads and prints `same-reach`, `any`, or patterns with commas between: `10.0.0.0/8,.redis.example.com`.
+/// It reads and prints `same-reach`, `any`, or patterns separated by commas: `10.0.0.0/8,.redis.example.com`.
 ///
 /// ```
 /// use hitless::{Config, net::Targets};
@@ -37,21 +36,21 @@ use super::endpoint::Endpoint;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
-    /// To addresses that reach as far as that of the server which names them, or farther. Addresses are loopback,
-    /// link-local (with the metadata services of clouds), private, or public, in this order: a private server may
-    /// name private and public ones, a public server only public ones. The default.
+    /// To addresses of the same class as that of the server, or of a wider one. The classes are loopback, link-local (with
+    /// the metadata services of clouds), private, and public, in this order. So a private server may name private and
+    /// public addresses, and a public server only public ones. The default.
     #[default]
     SameReach,
-    /// Anywhere.
+    /// To all addresses.
     Any,
-    /// To what one of these patterns allows, and nowhere else. Without TLS it is the one way to keep credentials
-    /// from servers that you do not know.
+    /// To targets that match one of these patterns. Without TLS, this is the only way to keep credentials from servers that
+    /// you do not know.
     Only(Vec<TargetPattern>),
 }
 
-/// A set of targets: an address or a block of them (`10.0.0.7`, `10.0.0.0/8`, `fd00::/8`), which is compared with the
-/// address that is dialed; a name (`node-7.example.com`) or the end of one (`.example.com`), which is compared with
-/// the name that a server says. An address or a name may be followed by a port.
+/// A set of targets: an address or a block of addresses (`10.0.0.7`, `10.0.0.0/8`, `fd00::/8`), or a name
+/// (`node-7.example.com`) or the end of one (`.example.com`). Addresses are compared with the address that is dialed, and
+/// names with the name that the server announces. A single address or a name may be followed by a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPattern(Pattern);
 
@@ -66,11 +65,11 @@ enum Pattern {
         name: String,
         port: Option<u16>,
     },
-    /// With its first dot.
+    /// Begins with a dot.
     Suffix(String),
 }
 
-/// The text is no pattern of targets.
+/// The text is not a pattern of targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} names no targets ({problem}): allowed are same-reach, any, or patterns such as 10.0.0.0/8, \
@@ -82,10 +81,10 @@ pub struct TargetsError {
 }
 
 impl Targets {
-    /// [`Targets::Only`] what these patterns allow.
+    /// [`Targets::Only`] the targets that match one of these patterns.
     ///
     /// # Errors
-    /// Names the first pattern that is none, or says that there is none.
+    /// If there is no pattern, or one is malformed. The error names the first such pattern.
     pub fn only<T: AsRef<str>>(patterns: impl IntoIterator<Item = T>) -> Result<Targets, TargetsError> {
         let patterns: Result<Vec<_>, _> = patterns.into_iter().map(|text| text.as_ref().parse()).collect();
         match patterns? {
@@ -96,7 +95,7 @@ impl Targets {
 }
 
 impl TargetPattern {
-    /// Whether a target that was named like this, and resolves to this address, is one of these.
+    /// Whether the pattern matches a target that resolves to this address.
     fn allows(&self, target: &Endpoint, address: SocketAddr) -> bool {
         let has_port = |port: &Option<u16>| port.is_none_or(|port| port == address.port());
         match &self.0 {
@@ -135,13 +134,14 @@ impl FromStr for TargetPattern {
             return Ok(TargetPattern(Pattern::Suffix(format!(".{suffix}"))));
         }
         if let Some((address, prefix)) = text.split_once('/') {
-            let network: IpAddr = address.parse().map_err(|_| wrong("no address stands before the slash"))?;
+            let network: IpAddr =
+                address.parse().map_err(|_| wrong("the text before the slash is not an address"))?;
             let bits = if network.is_ipv4() { 32 } else { 128 };
             let prefix = prefix.parse().ok().filter(|prefix| *prefix <= bits);
-            let prefix = prefix.ok_or_else(|| wrong("no number of bits stands behind the slash"))?;
+            let prefix = prefix.ok_or_else(|| wrong("the text behind the slash is not a number of bits"))?;
             return Ok(TargetPattern(Pattern::Block { network, prefix, port: None }));
         }
-        // Without a port, any: the default of an endpoint is none that anybody has written.
+        // Without a port the pattern matches all ports, so the default port of endpoints must not apply.
         let is_address = text.parse::<IpAddr>().is_ok();
         let has_port = !is_address && text.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with(':');
         let endpoint: Endpoint = match has_port {
@@ -192,7 +192,7 @@ fn wrong(text: &str, problem: &'static str) -> TargetsError {
     TargetsError { text: text.to_owned(), problem }
 }
 
-/// Whether the first `prefix` bits of both are the same, and they are of one family.
+/// Whether both addresses are of the same family and have the same first `prefix` bits.
 fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
     let same = |one: u128, other: u128, bits: u32| {
         let rest = bits.saturating_sub(u32::from(prefix));
@@ -207,7 +207,7 @@ fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
     }
 }
 
-/// Whether a name ends like this, in any case, and is longer.
+/// Whether the name is longer than the suffix and ends with it, in any case.
 fn ends_with(name: &str, suffix: &str) -> bool {
     let end = name.len().checked_sub(suffix.len()).filter(|length| *length > 0);
     end.and_then(|from| name.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_allow_what_they_say() {
+    fn patterns_match_their_targets() {
         for (pattern, target, address, allowed) in [
             ("10.0.0.0/8", "10.1.2.3:1", "10.1.2.3:1", true),
             ("10.0.0.0/8", "11.1.2.3:1", "11.1.2.3:1", false),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_what_was_read() {
+    fn printed_targets_are_the_parsed_ones() {
         for text in ["same-reach", "any", "10.0.0.0/8,.example.com,node.example.com:1,[fd00::1]:6379,node"] {
             let targets: Targets = text.parse().unwrap();
             assert_eq!(targets.to_string(), text);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused_with_a_reason() {
+    fn malformed_pattern_is_refused_with_a_reason() {
         for text in [
             "",
             " ",

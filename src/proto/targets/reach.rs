@@ -1,4 +1,4 @@
-//! [`Reach`]: how far an address can be reached from, which decides who may send a client there.
+//! [`Reach`]: from how far away an address can be reached, which decides which servers may redirect a client there.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) enum Reach {
     /// This machine.
     Loopback,
-    /// This link, and the metadata services of clouds, which trust every process on the machine.
+    /// This link, and the metadata services of clouds, which trust all processes on the machine.
     LinkLocal,
     /// This organization.
     Private,
@@ -17,8 +17,8 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// The class of this address; `None` if no server can be there. An IPv4 address counts as itself however IPv6
-    /// wraps it: a translator on the path would unwrap it, too.
+    /// The class of this address; `None` if no server can have it. An IPv4 address within an IPv6 address counts as the IPv4
+    /// address, because a translator on the path unwraps it as well.
     pub(crate) fn of(address: IpAddr) -> Option<Reach> {
         match address {
             IpAddr::V4(address) => Reach::of_v4(address),
@@ -34,7 +34,7 @@ impl Reach {
             return Some(Reach::LinkLocal);
         }
         match address.octets() {
-            // "This network": Linux takes 0.0.0.0 for the machine itself.
+            // "This network". Linux treats 0.0.0.0 as the machine itself.
             [0, ..] => None,
             [127, ..] => Some(Reach::Loopback),
             [169, 254, ..] => Some(Reach::LinkLocal),
@@ -73,7 +73,7 @@ impl fmt::Display for Reach {
     }
 }
 
-/// The IPv4 address within one of IPv6: mapped, compatible, 6to4, or behind the well-known prefix of NAT64.
+/// The IPv4 address within an IPv6 address: mapped, compatible, 6to4, or with the well-known prefix of NAT64.
 fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
@@ -86,9 +86,9 @@ fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Metadata services that are not at a link-local address: Alibaba Cloud's and Oracle's.
+/// Metadata services without a link-local address: those of Alibaba Cloud and Oracle.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-/// The same for IPv6: Amazon's and Google's.
+/// The same for IPv6: those of Amazon and Google.
 const METADATA_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
 

@@ -107,7 +107,7 @@ fn callers_are_woken_when_their_time_is_over() {
 
 #[test]
 fn earlier_deadline_wakes_the_pilot_and_a_later_one_takes_its_place() {
-    let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(Duration::MAX));
+    let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(None));
     assert!(rig.turn().is_pending());
     let reply = rig.shard.incr("n").timeout(HOUR * 2);
     assert!(run_pilot(&rig).is_some());
@@ -150,7 +150,7 @@ fn driver_is_reached_at_its_newest_waker() {
 /// Without any timeout of commands no other timer runs.
 #[test]
 fn wakers_that_are_kept_are_forgotten_though_nothing_else_is_due() {
-    let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(Duration::MAX));
+    let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(None));
     assert!(rig.turn().is_pending());
     run_pilot(&rig);
     let mut reply = rig.shard.incr("n");

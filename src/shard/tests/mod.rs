@@ -133,7 +133,7 @@ fn run_pilot(rig: &Rig) -> Option<Duration> {
 /// stands still in the middle of a test.
 fn config(url: &str) -> Config {
     let config = Config::from_url(url).unwrap().shards(1).connections_per_shard(1);
-    config.idle_ping(Duration::MAX).command_timeout(Duration::from_secs(3600))
+    config.idle_ping(None).command_timeout(Duration::from_secs(3600))
 }
 
 /// Polls a call as a task does; who is woken when it is answered.

@@ -1,4 +1,4 @@
-//! What is announced is not what is allocated.
+//! The decoder allocates for bytes that have arrived, not for lengths that a header announces.
 
 #![expect(unsafe_code, reason = "a global allocator that counts")]
 
@@ -6,9 +6,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use super::*;
-use crate::proto::resp::blob::SPACE_FIRST;
+use crate::proto::resp::blob::READ_BUFFER_MAX;
 
-/// Counts what the current thread has allocated and not yet freed, and the most that it ever was.
+/// Counts the bytes that the current thread holds, and their maximum.
 struct Counting;
 
 thread_local! {
@@ -16,19 +16,19 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call goes to the system's allocator unchanged, and so does what it gives; the methods that are not here
-// are made of these two. Counting allocates nothing, since the thread-locals need neither initialization nor a
-// destructor, and does not unwind: it adds up sizes of what fits in memory together.
+// SAFETY: all calls and their results pass unchanged to and from the system's allocator. The default methods are built on
+// these two. Counting allocates no memory, because the thread-locals need neither initialization nor a destructor. It does
+// not unwind, because it adds up sizes that fit into memory together.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller promises that the layout is not empty, which is all that is asked here.
+        // SAFETY: the caller guarantees a layout that is not empty, as the system's allocator requires.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller promises that the pointer came from `alloc` with this layout, which had it from there.
+        // SAFETY: the caller guarantees that `alloc` returned the pointer for this layout, and `alloc` had it from there.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -37,14 +37,14 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 fn count(bytes: isize) {
-    // At a thread's end the counters may be gone.
+    // The counters may be destroyed at the end of a thread.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
     });
 }
 
-/// The most that `run` has allocated at any time.
+/// The result of `run`, and the most bytes that it held at any time.
 pub(super) fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);
@@ -53,7 +53,7 @@ pub(super) fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
 }
 
 #[test]
-fn headers_that_promise_much_cost_little() {
+fn headers_that_announce_much_cost_little() {
     let nested = [b"*16000000\r\n".repeat(8), b"$500000000\r\n".to_vec()].concat();
     for (wire, most) in [
         (&b"$536870912\r\nabc"[..], 1 << 10),
@@ -69,15 +69,15 @@ fn headers_that_promise_much_cost_little() {
 }
 
 #[test]
-fn room_for_a_large_value_grows_with_what_has_arrived() {
+fn buffer_of_a_large_value_grows_with_the_arrived_bytes() {
     let mut decoder = decoder();
     assert_eq!(decoder.decode(&mut &b"$500000000\r\nabc"[..]), Ok(None));
     let mut arrived = 3;
     while arrived < 20_000_000 {
         let (room, peak) = peak_of(|| decoder.read_buffer().unwrap().len());
-        assert!(room <= arrived.max(SPACE_FIRST), "{arrived}: {room}");
-        // While a buffer grows, the old one and the new one exist.
-        assert!(peak <= 4 * arrived.max(SPACE_FIRST), "{arrived}: {peak}");
+        assert!(room <= arrived.max(READ_BUFFER_MAX), "{arrived}: {room}");
+        // While a buffer grows, both the old and the new one exist.
+        assert!(peak <= 4 * arrived.max(READ_BUFFER_MAX), "{arrived}: {peak}");
         decoder.fill(room);
         assert_eq!(decoder.decode(&mut &b""[..]), Ok(None));
         arrived += room;
@@ -85,7 +85,7 @@ fn room_for_a_large_value_grows_with_what_has_arrived() {
 }
 
 #[test]
-fn rubbish_allocates_in_proportion_to_its_length() {
+fn random_bytes_allocate_in_proportion_to_their_length() {
     let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..20_000 {
         let wire: Vec<u8> =
@@ -95,9 +95,8 @@ fn rubbish_allocates_in_proportion_to_its_length() {
     }
 }
 
-/// The general case with room to spare: see also the limit of what one aggregate reserves.
 #[test]
-fn a_small_value_costs_one_allocation_of_its_size() {
+fn small_value_costs_one_allocation_of_its_size() {
     let (frame, peak) = peak_of(|| {
         let mut decoder = decoder();
         decoder.decode(&mut &b"$5\r\nhello\r\n"[..]).unwrap()

@@ -1,4 +1,4 @@
-//! Random frames, and random ways to write the same one.
+//! Random frames, and random encodings of one frame.
 
 use bytes::Bytes;
 
@@ -47,12 +47,12 @@ fn pairs(random: &mut fastrand::Rng, depth: u32) -> Vec<(Frame, Frame)> {
     (0..random.u32(..=3)).map(|_| (frame(random, depth), frame(random, depth))).collect()
 }
 
-/// Printable, and now and then empty.
+/// Printable bytes, sometimes none.
 fn line(random: &mut fastrand::Rng) -> Bytes {
     (0..random.usize(..12)).map(|_| random.u8(b' '..=b'~')).collect()
 }
 
-/// Any bytes, with more line ends and type bytes than chance would have.
+/// Any bytes, with more line ends and type bytes than a uniform choice has.
 fn payload(random: &mut fastrand::Rng) -> Bytes {
     let byte = |random: &mut fastrand::Rng| match random.u32(..4) {
         0 => b"\r\n$*:;.|"[random.usize(..8)],
@@ -61,12 +61,12 @@ fn payload(random: &mut fastrand::Rng) -> Bytes {
     (0..random.usize(..24)).map(|_| byte(random)).collect()
 }
 
-/// Writes a frame as RESP3, streamed now and then where that is allowed.
+/// Writes a frame as RESP3, sometimes streamed where that is allowed.
 pub(super) fn write(random: &mut fastrand::Rng, frame: &Frame, out: &mut Vec<u8>) {
     write_streamed(random, frame, out, 6);
 }
 
-/// The same, `1 / odds` of what can be streamed being so; never if it is 0.
+/// Like [`write`], but streams with a probability of `1 / odds`; never if `odds` is 0.
 pub(super) fn write_streamed(random: &mut fastrand::Rng, frame: &Frame, out: &mut Vec<u8>, odds: u32) {
     let streamed = odds > 0 && random.u32(..odds) == 0;
     match frame {

@@ -1,4 +1,4 @@
-//! The decoder against generated frames, every way of cutting them, another implementation, and rubbish.
+//! The decoder against generated frames, all ways to cut them, another implementation, and random bytes.
 
 mod allocation;
 mod generate;
@@ -14,7 +14,7 @@ fn decoder() -> Decoder {
     Decoder::new(Limits::default())
 }
 
-/// Decodes chunk by chunk, each of them to its end.
+/// Decodes chunk by chunk, and each chunk to its end.
 fn decode_chunks<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Frame>, DecodeError> {
     let mut decoder = decoder();
     let mut frames = Vec::new();
@@ -22,7 +22,7 @@ fn decode_chunks<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<F
         while let Some(frame) = decoder.decode(&mut chunk)? {
             frames.push(frame);
         }
-        assert!(chunk.is_empty(), "what is not a frame yet must have been taken in");
+        assert!(chunk.is_empty(), "the decoder must consume an incomplete frame");
     }
     Ok(frames)
 }
@@ -40,7 +40,7 @@ fn simple(text: &'static str) -> Frame {
 }
 
 #[test]
-fn every_type_of_the_specification_is_understood() {
+fn every_type_of_the_specification_is_decoded() {
     let big = "3492890328409238509324850943850943825024385";
     for (wire, frame) in [
         ("+OK\r\n", simple("OK")),
@@ -79,7 +79,7 @@ fn every_type_of_the_specification_is_understood() {
 }
 
 #[test]
-fn attributes_belong_to_what_follows_them_at_any_depth() {
+fn attributes_belong_to_the_next_frame_at_any_depth() {
     let attributes = || vec![(simple("ttl"), Frame::Integer(3))];
     let attributed = |frame| Frame::Attributed { attributes: attributes(), frame: Box::new(frame) };
     assert_eq!(decode(b"|1\r\n+ttl\r\n:3\r\n+a\r\n+b\r\n").unwrap(), [attributed(simple("a")), simple("b")]);
@@ -92,7 +92,7 @@ fn attributes_belong_to_what_follows_them_at_any_depth() {
 }
 
 #[test]
-fn what_breaks_the_protocol_is_named() {
+fn broken_protocol_is_named() {
     use DecodeError::*;
     for (wire, error) in [
         (&b"HTTP/1.1 200 OK\r\n"[..], UnknownType(b'H')),
@@ -136,7 +136,7 @@ fn what_breaks_the_protocol_is_named() {
 }
 
 #[test]
-fn limits_count_a_whole_frame_and_start_anew_with_the_next() {
+fn limits_count_per_frame() {
     let decode = |limits, mut wire: &[u8]| -> Result<usize, DecodeError> {
         let mut decoder = Decoder::new(limits);
         let mut frames = 0;
@@ -157,7 +157,7 @@ fn limits_count_a_whole_frame_and_start_anew_with_the_next() {
 }
 
 #[test]
-fn a_large_value_is_read_into_the_memory_that_the_caller_gets() {
+fn large_value_is_read_into_the_memory_of_the_caller() {
     let value: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
     let mut wire = format!("*2\r\n${}\r\n", value.len()).into_bytes();
     wire.extend_from_slice(&value);
@@ -168,9 +168,9 @@ fn a_large_value_is_read_into_the_memory_that_the_caller_gets() {
     let mut direct = 0;
     let frame = loop {
         let mut chunk = match decoder.read_buffer() {
-            Some(space) => {
-                let count = space.len().min(rest.len()).min(100_000);
-                space[..count].copy_from_slice(&rest[..count]);
+            Some(buffer) => {
+                let count = buffer.len().min(rest.len()).min(100_000);
+                buffer[..count].copy_from_slice(&rest[..count]);
                 rest = &rest[count..];
                 direct += count;
                 decoder.fill(count);
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_an_error_or_a_frame_and_the_cut_makes_no_difference(
+    fn random_bytes_decode_alike_however_they_are_cut(
         bytes in proptest::collection::vec(prop_oneof![
             any::<u8>(),
             proptest::sample::select(&b"$*+-:%~>|#_,(!=;.?\r\n0123456789-"[..]),

@@ -1,14 +1,13 @@
-//! The same bytes through this decoder and through that of the crate `redis-protocol`.
+//! Compares this decoder with that of the crate `redis-protocol` on the same bytes.
 //!
-//! Where the two differ by design, the comparison says so; everything else must be equal:
+//! The two differ by design in these points; everything else must be equal:
 //!
-//! - a set's duplicates are folded there and kept here: the comparison folds them; of two values for one key of a
-//!   map there either may survive: such maps are not generated;
-//! - aggregates as elements of sets or as keys are an error there, and the specification allows them: they are
-//!   replaced by a scalar before the comparison;
-//! - attributes of a frame within an attributed frame are not generated, because the order in which the oracle
-//!   attaches them is its own;
-//! - RESP2 nulls, pushes inside aggregates, and limits are rejected or ignored there: they are not generated here.
+//! - The oracle drops duplicates in sets: the comparison drops them as well. It keeps either of two values for one key of
+//!   a map: such maps are not generated.
+//! - The oracle rejects aggregates as elements of sets and as keys, which the specification allows: a scalar replaces
+//!   them before the comparison.
+//! - The oracle attaches attributes within an attributed frame in an order of its own: such attributes are not generated.
+//! - The oracle rejects or ignores RESP2 nulls, pushes inside aggregates, and limits: they are not generated.
 
 use bytes::BytesMut;
 use redis_protocol::resp3::decode::streaming;
@@ -17,7 +16,7 @@ use redis_protocol::resp3::types::{BytesFrame, DecodedFrame};
 use super::generate;
 use crate::proto::resp::{Decoder, Frame, Limits};
 
-/// As many frames as `HITLESS_ORACLE_FRAMES` says, or enough for every day.
+/// Compares as many frames as `HITLESS_ORACLE_FRAMES` says, or 20,000.
 #[test]
 fn another_implementation_reads_the_same() {
     let wanted =
@@ -39,7 +38,7 @@ fn another_implementation_reads_the_same() {
     println!("{compared} frames compared");
 }
 
-/// The oracle's decoder gives streamed aggregates in parts, so that it is asked about whole ones only.
+/// The oracle returns streamed aggregates in parts, so that it only gets complete ones.
 fn oracle(wire: &[u8]) -> Frame {
     let mut wire = BytesMut::from(wire);
     match streaming::decode_bytes_mut(&mut wire).unwrap().unwrap() {
@@ -83,7 +82,7 @@ fn convert(frame: BytesFrame) -> Frame {
     }
 }
 
-/// A form in which the order and the duplicates of sets, maps and attributes make no difference.
+/// A text that does not depend on the order and the duplicates of sets, maps and attributes.
 fn normal(frame: &Frame) -> String {
     let mut items = match frame {
         Frame::Set(items) => items.iter().map(normal).collect::<Vec<_>>(),
@@ -108,7 +107,7 @@ fn pairs_normal(pairs: &[(Frame, Frame)]) -> Vec<String> {
     pairs.iter().map(|(key, value)| format!("{}: {}", normal(key), normal(value))).collect()
 }
 
-/// The oracle has no place for the attributes of a null, and its own order for nested ones.
+/// The oracle cannot represent the attributes of a null, and has its own order for nested ones.
 fn without_inner_attributes(frame: Frame) -> Frame {
     let list = |frames: Vec<Frame>| -> Vec<Frame> { frames.into_iter().map(bare).collect() };
     match frame {

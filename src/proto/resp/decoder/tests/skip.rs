@@ -1,13 +1,13 @@
-//! Pushes that are not kept: they cost nothing, and what comes after them is read as if they had not been.
+//! Skipped pushes: they take little memory, and the frames behind them are decoded as if they were not there.
 
 use super::allocation::peak_of;
 use super::*;
 
 const MIB: usize = 1 << 20;
-/// What comes after a push, and what it is.
+/// The reply behind a push.
 const REPLY: &[u8] = b"$5\r\nhello\r\n";
 
-/// Decodes chunks with these limits for pushes: the frames that were kept, and how many were not.
+/// Decodes chunks with these limits for pushes. Returns the frames, and how many pushes were skipped.
 fn decode_with<'a>(
     push_limits: Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -18,12 +18,12 @@ fn decode_with<'a>(
         while let Some(frame) = decoder.decode(&mut chunk)? {
             frames.push(frame);
         }
-        assert!(chunk.is_empty(), "what is not a frame yet must have been taken in");
+        assert!(chunk.is_empty(), "the decoder must consume an incomplete frame");
     }
     Ok((frames, decoder.take_skipped()))
 }
 
-/// Everything that the wire holds, however it is cut.
+/// Decodes the wire whole, byte by byte, and cut in two at all places. All results must be equal.
 fn decode_cut(push_limits: Limits, wire: &[u8]) -> Result<(Vec<Frame>, u64), DecodeError> {
     let whole = decode_with(push_limits, [wire]);
     assert_eq!(decode_with(push_limits, wire.chunks(1)), whole, "{}", wire.escape_ascii());
@@ -49,7 +49,7 @@ fn px_oversize_push_skipped() {
         (after(b">1\r\n", long("=N\r\n", 2 * MIB)), 4 << 10),
         (after(b">2\r\n+a\r\n", long("+", 2 * MIB)), 256 << 10),
         (after(b">300000\r\n", b":12345\r\n".repeat(300_000)), 4 << 10),
-        // Where only the sum is too much, it is kept until it is.
+        // If only the sum exceeds the limit, the push is kept until then.
         (after(b">2048\r\n", long("$N\r\n", 1 << 10).repeat(2048)), 3 * MIB),
         (after(b">400\r\n", [&b"*500\r\n"[..], &b":12345\r\n".repeat(500)].concat().repeat(400)), 8 * MIB),
     ] {
@@ -69,7 +69,7 @@ fn px_oversize_push_skipped() {
 }
 
 #[test]
-fn a_push_of_hundreds_of_megabytes_is_never_in_memory() {
+fn push_of_hundreds_of_megabytes_is_never_in_memory() {
     const CHUNKS: usize = 4800;
     let chunk = vec![b'x'; 64 << 10];
     let mut decoder = decoder();
@@ -77,7 +77,7 @@ fn a_push_of_hundreds_of_megabytes_is_never_in_memory() {
     let ((), peak) = peak_of(|| {
         assert_eq!(decoder.decode(&mut head.as_bytes()), Ok(None));
         for _ in 0..CHUNKS {
-            assert!(decoder.read_buffer().is_none(), "there is no memory that it belongs to");
+            assert!(decoder.read_buffer().is_none(), "a skipped push has no memory");
             assert_eq!(decoder.decode(&mut &chunk[..]), Ok(None));
         }
     });
@@ -89,7 +89,7 @@ fn a_push_of_hundreds_of_megabytes_is_never_in_memory() {
 }
 
 #[test]
-fn pushes_within_their_limits_are_kept_and_replies_have_their_own() {
+fn pushes_and_replies_have_their_own_limits() {
     let nested =
         |kind: &[u8], depth: usize| [kind, b"1\r\n", &b"*1\r\n".repeat(depth - 1), b"+a\r\n"].concat();
     let large = |kind: &[u8], length: usize| {
@@ -109,14 +109,14 @@ fn pushes_within_their_limits_are_kept_and_replies_have_their_own() {
         assert_eq!(frames.iter().map(Frame::is_push).collect::<Vec<_>>(), [false, true, false, true]);
         assert_eq!((frames[0] == frames[2], skipped), (true, 1));
     }
-    // Whoever allows less for replies allows less for pushes.
+    // Lower limits for replies lower those for pushes.
     let mut decoder = Decoder::new(Limits { bytes: 3, ..Limits::default() });
     assert_eq!(decoder.decode(&mut &b">1\r\n$4\r\nabcd\r\n"[..]), Ok(None));
     assert_eq!(decoder.take_skipped(), 1);
 }
 
 #[test]
-fn a_push_that_holds_no_value_is_skipped_like_one_that_is_too_large() {
+fn push_with_a_malformed_value_is_skipped() {
     for push in [
         ">3\r\n+a\r\n:12x\r\n+b\r\n",
         ">3\r\n:9223372036854775808\r\n$3\r\nabc\r\n*1\r\n+b\r\n",
@@ -157,7 +157,7 @@ fn only_a_broken_frame_breaks_the_stream() {
 }
 
 #[test]
-fn depth_costs_nothing_unless_it_is_streamed() {
+fn depth_costs_memory_only_if_it_is_streamed() {
     let fixed = [b">1\r\n", &b"*1\r\n".repeat(100_000)[..], b"+a\r\n"].concat();
     let (skipped, peak) = peak_of(|| decode_with(PUSH_LIMITS, [&fixed[..], REPLY]));
     assert_eq!(skipped, Ok((vec![bulk("hello")], 1)));
@@ -167,7 +167,7 @@ fn depth_costs_nothing_unless_it_is_streamed() {
     assert_eq!(decode_with(PUSH_LIMITS, [&streamed(2000)[..]]), Err(DecodeError::TooDeep));
 }
 
-/// Elements, bytes of payload and depth, counted on the frame itself.
+/// The elements, the bytes of payload and the depth of a frame.
 fn measure(frame: &Frame) -> (usize, usize, usize) {
     let sum = |items: &mut dyn Iterator<Item = &Frame>| {
         let (mut elements, mut bytes, mut depth) = (1, 0, 0);
@@ -199,7 +199,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_exceeds_a_limit_is_skipped_and_nothing_else(seed: u64) {
+    fn only_pushes_above_a_limit_are_skipped(seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         let limits = Limits { depth: random.usize(1..4), elements: random.usize(1..12), bytes: random.usize(0..60) };
         let mut frames = generate::frames(&mut random, 3);
@@ -241,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_within_a_push_is_an_error_or_skipped_and_the_cut_makes_no_difference(
+    fn random_bytes_in_a_push_decode_alike_however_they_are_cut(
         bytes in proptest::collection::vec(prop_oneof![
             any::<u8>(),
             proptest::sample::select(&b"$*+-:%~>|#_,(!=;.?\r\n0123456789-"[..]),
@@ -252,9 +252,9 @@ proptest! {
     }
 }
 
-/// Text may be as long as it likes where it is not kept. A number or a length that is this long is none.
+/// Skipped text may have any length. A number or a length with this many digits is malformed.
 #[test]
-fn push_with_an_endless_line_is_skipped_if_the_line_is_text() {
+fn push_with_a_long_line_is_skipped_if_it_is_text() {
     for (kind, is_skipped) in
         [("+", true), ("-", true), ("(", true), (":", false), ("$", false), ("*", false)]
     {

@@ -1,0 +1,51 @@
+//! [`PendingCommand`]: one command from its submission to its last reply, and the names that identify it.
+
+use crate::proto::time::Instant;
+
+/// The name under which the application knows a command whose reply it awaits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(pub(crate) u32);
+
+/// The place of a command among all commands of one entry. Later commands have higher positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position(pub(crate) u64);
+
+/// Identifies one handle of the application. The server receives the commands of one handle in the order of their
+/// submission. Two handles that get the same id by chance keep each other's order, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HandleId(pub(crate) u32);
+
+/// A command, or a batch of commands that are written together, from submission to its last reply.
+///
+/// The encoded bytes live elsewhere: in the [`Queue`](super::Queue), and then in the buffer of the connection. Both keep
+/// their commands in the order of these bytes, so `length` is enough to find them.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingCommand {
+    pub(crate) position: Position,
+    /// The time of submission, or [`UNSTAMPED`]. The driver stamps all new commands when it runs: one clock read per
+    /// command would cost more than encoding the command.
+    pub(crate) at: Instant,
+    /// The encoded length in bytes.
+    pub(crate) length: usize,
+    pub(crate) handle: HandleId,
+    pub(crate) ticket: Ticket,
+    /// How many replies are still due.
+    pub(crate) replies: u32,
+    /// No caller awaits the reply. A written command stays as a tombstone, because its reply still arrives; a queued
+    /// command is dropped before it is written.
+    pub(crate) abandoned: bool,
+    /// Set for a command that the connection sends for itself. It has no caller, so it is abandoned from the start.
+    pub(crate) internal: Option<InternalCommand>,
+}
+
+/// A command that a connection sends for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InternalCommand {
+    /// Checks that the server still answers.
+    Ping,
+    /// Logs in again with new credentials.
+    Auth,
+}
+
+/// The time of a command that the driver has not stamped yet. It is the end of time, so such a command never expires.
+pub(crate) const UNSTAMPED: Instant = Instant::END;
