@@ -57,12 +57,12 @@ pub(crate) struct ConnectionConfig {
 pub(crate) trait Deliver {
     /// Delivers one reply for this ticket; `last` if no other follows.
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool);
-    /// Reports how long the command took whose last reply is delivered next.
-    fn took(&mut self, _time: Duration) {}
     /// Reports that this ticket gets no (further) reply.
     fn fail(&mut self, ticket: Ticket, failure: Failure);
     /// Offers a push to the application; false if it has no handler for it.
     fn push(&mut self, frame: Frame) -> bool;
+    /// Reports how long the command took whose last reply is delivered next.
+    fn took(&mut self, _time: Duration) {}
 }
 
 /// A push that a connection has received.
