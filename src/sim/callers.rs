@@ -90,7 +90,7 @@ impl Caller {
 
 /// Where a handle's commands leave their mark: the order of this list is the order of their execution.
 pub(super) fn list(shard: usize, handle: HandleId) -> String {
-    format!("lane:{shard}:{}", lane.0)
+    format!("lane:{shard}:{}", handle.0)
 }
 
 /// What marks one command of a ticket.
