@@ -1,45 +1,33 @@
-//! `hitless bench`, run as a user runs it: the built binary, its streams and its exit codes.
+//! `hitless bench`: the binary, its streams and its exit codes.
 
 #![cfg(feature = "cli")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Output};
 use std::time::Duration;
 
+use common::binary::{self, hitless, number, signal, text, wait_for_line};
 use common::pauses::retry_on_pause;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
 mod common;
 
-fn bench(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.arg("bench").args(arguments);
-    // The environment of the test run must not change what is tested.
-    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
 fn run(arguments: &[&str]) -> Output {
-    bench(arguments).output().expect("the binary runs")
+    binary::run(&[&["bench"], arguments].concat())
 }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
-}
-
-/// A run with `--json -`, which must exit with `code`.
+/// The report of a run that ends with this code.
 fn report(arguments: &[&str], code: i32) -> Value {
-    let output = run(&[arguments, &["--json", "-", "--quiet"]].concat());
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}\n{}", text(&output.stdout));
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
+    binary::json(&run(&[arguments, &["--json", "-", "--quiet"]].concat()), code)
 }
 
-fn number(report: &Value, path: &str) -> f64 {
-    let found = report.pointer(path).and_then(Value::as_f64);
-    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
+/// Starts a run of one hour and waits until it has begun.
+fn started(arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let mut command = hitless(&[&["bench", "--duration", "1h"], arguments].concat());
+    command.env("RUST_LOG", "hitless=info");
+    binary::started(command, "the run begins")
 }
 
 #[test]
@@ -185,31 +173,6 @@ fn an_unreachable_endpoint_exits_with_code_3() {
     assert_eq!(text(&output.stdout), "");
 }
 
-/// Starts a run of one hour and waits until it has begun.
-fn started(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut command = bench(&[&["--duration", "1h"], arguments].concat());
-    command.env("RUST_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary runs");
-    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    wait_for(&mut stderr, "the run begins");
-    (child, stderr)
-}
-
-fn wait_for(stderr: &mut impl BufRead, text: &str) {
-    let mut line = String::new();
-    while !line.contains(text) {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before {text:?}");
-    }
-}
-
-#[expect(unsafe_code, reason = "the standard library sends no signal but one")]
-fn signal(child: &Child, signal: i32) {
-    let pid = i32::try_from(child.id()).expect("a process id");
-    // SAFETY: a plain system call; the child is ours and has not been waited for.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
-}
-
 #[test]
 fn a_run_outlives_its_endpoint_and_says_what_failed() {
     let listen = vec!["127.0.0.1:0".parse().expect("an address")];
@@ -219,7 +182,7 @@ fn a_run_outlives_its_endpoint_and_says_what_failed() {
     let arguments = ["--url", &url, "--shards", "1", "--timeout", "300ms", "--json", "-", "--quiet"];
     let (child, mut stderr) = started(&arguments);
     endpoints.stop().expect("they stop");
-    wait_for(&mut stderr, "lost a connection");
+    wait_for_line(&mut stderr, "lost a connection");
     signal(&child, libc::SIGINT);
     // The child blocks when its log fills the pipe, so a thread drains it.
     let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
@@ -324,7 +287,7 @@ fn ctrl_c_does_not_wait_for_later_moves() {
     let moves = ["--moving-at", "1ms", "--moving-at", "30m", "--maint", "disabled"];
     let arguments = [&moves[..], &["--key-space", "100", "--shards", "1", "--json", "-", "--quiet"]].concat();
     let (child, mut stderr) = started(&arguments);
-    wait_for(&mut stderr, "MOVING");
+    wait_for_line(&mut stderr, "MOVING");
     signal(&child, libc::SIGINT);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(128 + libc::SIGINT));
@@ -391,7 +354,7 @@ fn an_interrupted_run_completes_its_handoffs() {
     retry_on_pause(GRACE, || {
         let common = ["--verify", "--key-space", "1000", "--moving-at", "1ms", "--json", "-", "--quiet"];
         let (child, mut stderr) = started(&common);
-        wait_for(&mut stderr, "MOVING");
+        wait_for_line(&mut stderr, "MOVING");
         signal(&child, libc::SIGINT);
         let rest = std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
         let output = child.wait_with_output().expect("it ends");

@@ -4,35 +4,19 @@
 
 mod common;
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use common::Redis;
+use common::binary::{number, run, stderr};
 use serde_json::Value;
 
 fn bench(redis: &Redis, arguments: &[&str]) -> (Output, Value) {
     let url = redis.url();
     let short = ["bench", "--url", &url, "--shards", "1", "--tasks", "8", "--json", "-"];
     let few = if arguments.contains(&"--key-space") { &[][..] } else { &["--key-space", "500"] };
-    let output = Command::new(env!("CARGO_BIN_EXE_hitless"))
-        .args(short)
-        .args(few)
-        .args(arguments)
-        .env_remove("HITLESS_URL")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
+    let output = run(&[&short, few, arguments].concat());
     let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     (output, report)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn number(report: &Value, path: &str) -> f64 {
-    let found = report.pointer(path).and_then(Value::as_f64);
-    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
 }
 
 fn cli(redis: &Redis, words: &[&str]) -> String {

@@ -6,10 +6,11 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use common::binary::{hitless, number, started, text};
 use common::pauses::retry_on_pause;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
@@ -55,15 +56,7 @@ impl Target {
 }
 
 fn bench(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.arg("bench").args(arguments);
-    // The environment of the test run must not change what is tested.
-    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
+    hitless(&[&["bench"], arguments].concat())
 }
 
 /// The report of a run that succeeded, or that failed only because the machine was slower than the offered load. That
@@ -79,11 +72,6 @@ fn parsed(output: &Output) -> Value {
 fn report(arguments: &[&str]) -> Value {
     let output = bench(&[arguments, &["--json", "-", "--quiet"]].concat()).output().expect("the binary runs");
     parsed(&output)
-}
-
-fn number(report: &Value, path: &str) -> f64 {
-    let found = report.pointer(path).and_then(Value::as_f64);
-    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
 }
 
 #[test]
@@ -284,14 +272,8 @@ fn stalled(arguments: &[&str]) -> (Value, f64) {
     let target = Target::start();
     let common = ["--url", &target.url, "--shards", "1", "--no-load", "--json", "-", "--quiet"];
     let mut command = bench(&[&common[..], &["--duration", "4s"], arguments].concat());
-    command.env("RUST_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary runs");
-    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut line = String::new();
-    while !line.contains("the run begins") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before it began");
-    }
+    command.env("RUST_LOG", "hitless=info");
+    let (child, mut stderr) = started(command, "the run begins");
     let block = || {
         let begin = Instant::now();
         let (_held, nothing) = mpsc::channel::<()>();
@@ -301,7 +283,7 @@ fn stalled(arguments: &[&str]) -> (Value, f64) {
     // The first wait lets the run get under way; its length does not matter.
     block();
     let stall = target.endpoints.with_server(move |_| block()).expect("it serves");
-    stderr.read_to_string(&mut line).expect("text");
+    stderr.read_to_string(&mut String::new()).expect("text");
     (parsed(&child.wait_with_output().expect("it ends")), stall.as_secs_f64() * 1e6)
 }
 

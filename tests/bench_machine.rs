@@ -2,9 +2,10 @@
 
 #![cfg(feature = "cli")]
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::binary::{hitless, signal};
 use serde_json::Value;
 
 mod common;
@@ -12,27 +13,22 @@ mod common;
 /// How long the run is stopped. The run must measure this time, so the test needs a real clock.
 const PAUSE: Duration = Duration::from_millis(400);
 
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
-}
-
 /// The output of a run that is stopped once.
-fn paused_run(redis: &common::Redis, arguments: &[&str]) -> std::process::Output {
+fn paused_run(redis: &common::Redis, arguments: &[&str]) -> Output {
     let before = redis.statistics();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
     let url = redis.url();
-    command.args(["bench", "--no-load", "--shards", "1", "--tasks", "4", "--url", &url]).args(arguments);
-    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let load = ["bench", "--no-load", "--shards", "1", "--tasks", "4", "--url", &url];
+    let mut command = hitless(&[&load[..], arguments].concat());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the binary runs");
     common::fixture::eventually("the load arrives", || {
         let now = redis.statistics();
         now.contains("cmdstat_get") && now != before
     });
-    signal(&child, "-STOP");
+    signal(&child, libc::SIGSTOP);
     let begin = Instant::now();
     common::fixture::eventually("the pause is over", || begin.elapsed() >= PAUSE);
-    signal(&child, "-CONT");
+    signal(&child, libc::SIGCONT);
     child.wait_with_output().expect("it ends")
 }
 

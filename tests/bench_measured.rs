@@ -3,48 +3,21 @@
 
 #![cfg(feature = "cli")]
 
-use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+mod common;
 
-use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
+use std::process::Output;
+
+use common::binary::{endpoint, json, number, run, text};
 use serde_json::Value;
 
-/// An endpoint of this process, with this fault.
-fn endpoint(fault: &str) -> (Endpoints, String) {
-    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
-    let endpoints = Endpoints::start(config).expect("endpoints");
-    let words: Vec<Vec<u8>> = fault.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-    let done = endpoints.with_server(move |server| server.rehearse(NodeId(0), 0, &words));
-    done.expect("they run").expect("a fault");
-    let url = format!("redis://{}", endpoints.addresses()[0]);
-    (endpoints, url)
-}
-
 fn bench(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.args(["bench", "--no-load"]).args(arguments);
-    // What the tests' own environment says must not change what is tested.
-    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
-    command.output().expect("the binary runs")
+    run(&[&["bench", "--no-load"], arguments].concat())
 }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
-}
-
-/// A run with `--json -`, which must exit with `code`, and what it says on standard error.
+/// The report of a run with `--json -` that exits with `code`, and its standard error.
 fn report(arguments: &[&str], code: i32) -> (Value, String) {
     let output = bench(&[arguments, &["--json", "-", "--quiet"]].concat());
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}\n{}", text(&output.stdout));
-    let report = serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else");
-    (report, stderr.to_owned())
-}
-
-fn number(report: &Value, path: &str) -> f64 {
-    let found = report.pointer(path).and_then(Value::as_f64);
-    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
+    (json(&output, code), text(&output.stderr).to_owned())
 }
 
 fn problem(report: &Value) -> Option<&str> {

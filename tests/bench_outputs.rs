@@ -2,9 +2,14 @@
 
 #![cfg(feature = "cli")]
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod common;
 
+use std::path::Path;
+use std::process::Output;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::binary::{self, hitless, number, text};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -13,42 +18,11 @@ use serde_json::Value;
 /// A short run at an endpoint in the command's own process.
 fn run(arguments: &[&str]) -> Output {
     let short = ["bench", "--key-space", "200", "--shards", "1", "--tasks", "8"];
-    Command::new(env!("CARGO_BIN_EXE_hitless"))
-        .args(short)
-        .args(arguments)
-        .env_remove("HITLESS_URL")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
+    binary::run(&[&short, arguments].concat())
 }
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
-}
-
-fn number(report: &Value, path: &str) -> f64 {
-    let found = report.pointer(path).and_then(Value::as_f64);
-    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
-}
-
-/// Every digit of base 64 is six bits.
-fn from_base64(text: &str) -> Vec<u8> {
-    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
-    for digit in text.trim_end_matches('=').chars() {
-        bits = bits << 6 | DIGITS.find(digit).expect("base 64") as u32;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
 }
 
 /// The sum of all intervals of an HdrHistogram log, and their number.
@@ -57,7 +31,7 @@ fn read_log(path: &Path) -> (Histogram<u64>, usize) {
     let (mut all, mut intervals) = (Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap(), 0);
     for entry in IntervalLogIterator::new(&log) {
         if let LogEntry::Interval(line) = entry.expect("a line of a log") {
-            let bytes = from_base64(line.encoded_histogram());
+            let bytes = STANDARD.decode(line.encoded_histogram()).expect("base64");
             let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).expect("a histogram");
             all.add(one).expect("histograms of one shape");
             intervals += 1;
@@ -182,9 +156,8 @@ fn run_over(files: &[&str], arguments: &[&str]) -> (Output, tempfile::TempDir) {
     for file in files {
         std::fs::write(folder.path().join(file), EARLIER).expect("a file");
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.args(arguments).current_dir(&folder).env_remove("HITLESS_URL").env_remove("RUST_LOG");
-    (command.stdin(Stdio::null()).output().expect("the binary runs"), folder)
+    let output = hitless(arguments).current_dir(&folder).output().expect("the binary runs");
+    (output, folder)
 }
 
 const EARLIER: &str = "an earlier report";

@@ -2,41 +2,21 @@
 
 #![cfg(feature = "cli")]
 
-use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+mod common;
 
-use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
+use std::process::Output;
+
+use common::binary::{endpoint, json, run, text};
 use serde_json::Value;
 
-/// An endpoint of this process, with this fault.
-fn endpoint(fault: &str) -> (Endpoints, String) {
-    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
-    let endpoints = Endpoints::start(config).expect("endpoints");
-    let words: Vec<Vec<u8>> = fault.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-    let done = endpoints.with_server(move |server| server.rehearse(NodeId(0), 0, &words));
-    done.expect("they run").expect("a fault");
-    let url = format!("redis://{}", endpoints.addresses()[0]);
-    (endpoints, url)
-}
-
 fn bench(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.args(["bench", "--no-load", "--shards", "1", "--tasks", "4"]).args(arguments);
-    // What the tests' own environment says must not change what is tested.
-    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
-    command.output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
+    let small = ["bench", "--no-load", "--shards", "1", "--tasks", "4"];
+    run(&[&small, arguments].concat())
 }
 
 /// A run with `--json -`, which must succeed.
 fn report(arguments: &[&str]) -> Value {
-    let output = bench(&[arguments, &["--json", "-", "--quiet"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}\n{}", text(&output.stderr), text(&output.stdout));
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
+    json(&bench(&[arguments, &["--json", "-", "--quiet"]].concat()), 0)
 }
 
 fn throughputs(report: &Value) -> Vec<f64> {

@@ -4,30 +4,20 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use common::Redis;
+use common::authority::self_signed;
+use common::binary::{hitless, text};
 use serde_json::Value;
 
 const PASSWORD: &str = "s3cret-p4ssword";
 
 fn bench(arguments: &[&str]) -> Output {
     let small = ["--requests", "3000", "--key-space", "200", "--shards", "1", "--tasks", "16", "--verify"];
-    Command::new(env!("CARGO_BIN_EXE_hitless"))
-        .arg("bench")
-        .args(small)
-        .args(arguments)
-        .args(["--json", "-", "--connect-timeout", "3s"])
-        .env_remove("HITLESS_URL")
-        .env("RUST_LOG", "hitless=debug")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
+    let output = ["--json", "-", "--connect-timeout", "3s"];
+    let mut command = hitless(&[&["bench"], &small[..], arguments, &output].concat());
+    command.env("RUST_LOG", "hitless=debug").output().expect("the binary runs")
 }
 
 /// The report of a run in which nothing failed.
@@ -55,17 +45,6 @@ fn unreachable(arguments: &[&str]) -> String {
     stderr.lines().find(|line| line.starts_with("error: ")).expect("an error").to_owned()
 }
 
-/// A self-signed certificate and its key, as files.
-fn certified(folder: &Path, name: &str) -> [String; 2] {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-    let file = |ending: &str, pem: String| {
-        let path = folder.join(format!("{name}{ending}.pem"));
-        std::fs::write(&path, pem).expect("a file");
-        path.to_str().expect("a path that is text").to_owned()
-    };
-    [file("", made.cert.pem()), file("-key", made.signing_key.serialize_pem())]
-}
-
 /// A redis-server that speaks TLS, and its URL.
 fn secured(certificate: &str, key: &str, more: &[&str]) -> (Redis, String) {
     let port = common::free_port().to_string();
@@ -76,8 +55,8 @@ fn secured(certificate: &str, key: &str, more: &[&str]) -> (Redis, String) {
 #[test]
 fn tls_connects_to_a_trusted_server_only() {
     let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = certified(folder.path(), "redis.test");
-    let [stranger, _] = certified(folder.path(), "stranger.test");
+    let [certificate, key] = self_signed(folder.path(), "redis.test", &["redis.test"]);
+    let [stranger, _] = self_signed(folder.path(), "stranger.test", &["stranger.test"]);
     let own = [
         "--tls-ca-cert-file",
         certificate.as_str(),
@@ -114,8 +93,8 @@ fn tls_connects_to_a_trusted_server_only() {
 #[test]
 fn mutual_tls_needs_a_client_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = certified(folder.path(), "127.0.0.1");
-    let [known, known_key] = certified(folder.path(), "client.test");
+    let [certificate, key] = self_signed(folder.path(), "127.0.0.1", &["127.0.0.1"]);
+    let [known, known_key] = self_signed(folder.path(), "client.test", &["client.test"]);
     let (_redis, url) =
         secured(&certificate, &key, &["--tls-ca-cert-file", &known, "--tls-auth-clients", "yes"]);
     let without_certificate = ["--url", url.as_str(), "--tls-ca", &certificate];

@@ -7,7 +7,7 @@ mod common;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -18,48 +18,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Arg;
 use clap::error::ErrorKind;
 use common::Redis;
+use common::binary::{HITLESS, hitless, isolate, run, signal, started, stderr, stdout, wait_for_line};
 
 const PASSWORD: &str = "Xq7kZw93";
-
-/// The command with these arguments and without the HITLESS_ variables of the test run.
-fn hitless<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
-    quiet(Command::new(env!("CARGO_BIN_EXE_hitless")), arguments)
-}
 
 /// The same under `timeout`: Ctrl-C after half a second, and a kill 30 seconds later.
 fn watched<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new("timeout");
     // Without --foreground the signal goes to the process group as well, and arrives twice.
-    command.args([
-        "--foreground",
-        "--preserve-status",
-        "--signal=INT",
-        "--kill-after=30",
-        "0.5",
-        env!("CARGO_BIN_EXE_hitless"),
-    ]);
-    quiet(command, arguments)
-}
-
-fn quiet<S: AsRef<OsStr>>(mut command: Command, arguments: &[S]) -> Command {
-    let variables = ["URL", "CONFIG", "UPSTREAM", "PASSWORD", "USERNAME", "LOG"];
-    for name in variables {
-        command.env_remove(format!("HITLESS_{name}"));
-    }
-    command.env_remove("RUST_LOG").args(arguments).stdin(Stdio::null());
+    command.args(["--foreground", "--preserve-status", "--signal=INT", "--kill-after=30", "0.5", HITLESS]);
+    isolate(command.args(arguments));
     command
-}
-
-fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
-    hitless(arguments).output().expect("the binary runs")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Values that are invalid for most options.
@@ -333,25 +302,6 @@ fn options_and_variables_switch_colors() {
     assert!(!stdout(&help.expect("it runs")).contains('\u{1b}'));
 }
 
-/// Starts the command and waits for a line with this text on standard error.
-fn started(arguments: &[&str], until: &str) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut command = hitless(arguments);
-    command.env("HITLESS_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary runs");
-    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut line = String::new();
-    while !line.contains(until) {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before {until:?}");
-    }
-    (child, stderr)
-}
-
-fn interrupt(child: &Child) {
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
-}
-
 #[test]
 fn ctrl_c_ends_each_command_with_its_report() {
     let redis = Redis::start();
@@ -366,10 +316,12 @@ fn ctrl_c_ends_each_command_with_its_report() {
         // `rehearse` serves until Ctrl-C, so it ends with success.
         (&["rehearse", "--listen", "127.0.0.1:0", "--json", "/dev/stdout"], "listening on", 0, "connections"),
     ] {
-        let (child, mut stderr) = started(arguments, until);
+        let mut command = hitless(arguments);
+        command.env("HITLESS_LOG", "hitless=info");
+        let (child, mut stderr) = started(command, until);
         let is_measuring = || output_has != "throughput" || redis.statistics().contains("cmdstat_get");
         common::fixture::eventually("the load arrives", is_measuring);
-        interrupt(&child);
+        signal(&child, libc::SIGINT);
         let output = child.wait_with_output().expect("it ends");
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).expect("text");
@@ -386,7 +338,7 @@ fn interrupt_when_ready(child: &Child) {
         u64::from_str_radix(bits, 16).expect("a mask") & (1 << (libc::SIGINT - 1)) != 0
     };
     common::fixture::eventually("the SIGINT handler is installed", || has("SigCgt:"));
-    interrupt(child);
+    signal(child, libc::SIGINT);
     common::fixture::eventually("SIGINT is delivered", || !has("ShdPnd:") && !has("SigPnd:"));
 }
 
@@ -418,18 +370,16 @@ fn the_second_ctrl_c_ends_it_at_once() {
     let mut redis = Redis::start();
     let url = redis.url();
     let load = ["bench", "--duration", "1h", "--shards", "1", "--timeout", "1h", "--no-load", "--url", &url];
-    let (mut child, mut stderr) = started(&load, "the run begins");
+    let mut command = hitless(&load);
+    command.env("HITLESS_LOG", "hitless=info");
+    let (mut child, mut stderr) = started(command, "the run begins");
     common::fixture::eventually("the load arrives", || redis.statistics().contains("cmdstat_get"));
     // The stopped server sends no replies, so the run waits for them.
     redis.signal(libc::SIGSTOP);
     interrupt_when_ready(&child);
     // The command tells the user how to quit at once.
-    let mut line = String::new();
-    while !line.contains("press Ctrl-C again to quit") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended without the hint");
-    }
-    interrupt(&child);
+    wait_for_line(&mut stderr, "press Ctrl-C again to quit");
+    signal(&child, libc::SIGINT);
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(128 + libc::SIGINT));
     redis.kill();

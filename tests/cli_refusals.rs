@@ -7,13 +7,13 @@ mod common;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use common::Redis;
 use common::authority::Certificates;
+use common::binary::run;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 /// A server of another protocol: it sends these bytes to every client and closes the connection.
@@ -67,16 +67,7 @@ fn error(arguments: &[&str]) -> String {
 
 #[track_caller]
 fn error_within(time: &str, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_hitless"))
-        .args(arguments)
-        .args(["--connect-timeout", time, "--shards", "2"])
-        .env_remove("HITLESS_URL")
-        .env_remove("HITLESS_LOG")
-        .env_remove("HITLESS_PASSWORD")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
+    let output = run(&[arguments, &["--connect-timeout", time, "--shards", "2"]].concat());
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
     assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");

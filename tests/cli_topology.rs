@@ -8,8 +8,8 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
+use common::binary::{json, run, stderr};
 use common::{Redis, fixture};
-use serde_json::Value;
 
 /// A Sentinel that monitors a primary under the name `app`.
 struct Sentinel {
@@ -57,22 +57,14 @@ fn cluster_node(last_slot: u16) -> Redis {
 }
 
 fn hitless(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    for name in ["HITLESS_URL", "HITLESS_LOG", "HITLESS_PASSWORD", "RUST_LOG"] {
-        command.env_remove(name);
-    }
-    command.args(arguments).args(["--shards", "1"]).stdin(Stdio::null()).output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    run(&[arguments, &["--shards", "1"]].concat())
 }
 
 /// The server's reply to a command, read to the end of the connection.
 fn ask(redis: &Redis, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).expect("a server");
     stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).expect("it reads");
-    text(&common::read_to_end(&mut stream))
+    String::from_utf8_lossy(&common::read_to_end(&mut stream)).into_owned()
 }
 
 /// `bench` and `tune` end before they start, with one error that contains all of these texts.
@@ -80,7 +72,7 @@ fn ask(redis: &Redis, command: &str) -> String {
 fn refused(port: u16, says: &[&str]) {
     for command in ["bench", "tune"] {
         let output = hitless(&[command, "--url", &format!("redis://127.0.0.1:{port}")]);
-        let said = text(&output.stderr);
+        let said = stderr(&output);
         assert_eq!(output.status.code(), Some(3), "{command}: {said}");
         assert_eq!(said.lines().count(), 1, "{command}: {said}");
         assert!(said.contains(&format!("127.0.0.1:{port}: ")), "{command}: {said}");
@@ -91,8 +83,7 @@ fn refused(port: u16, says: &[&str]) {
 /// The doctor's finding about the keys: its level, and its text with the remedy.
 fn keys(port: u16, code: i32) -> (String, String) {
     let output = hitless(&["doctor", "--url", &format!("redis://127.0.0.1:{port}"), "--json", "-"]);
-    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let report = json(&output, code);
     let findings = report["endpoint"]["findings"].as_array().expect("a list");
     let found = findings.iter().find(|finding| finding["check"] == "keys").expect("it looks at the keys");
     (found["level"].as_str().expect("a level").to_owned(), format!("{} {}", found["found"], found["remedy"]))
@@ -113,7 +104,7 @@ fn a_cluster_node_without_info_is_named_by_its_error() {
     let node = cluster_node(8191);
     assert!(ask(&node, "ACL SETUSER default -info").starts_with("+OK"));
     let output = hitless(&["bench", "--url", &node.url(), "--key-space", "100"]);
-    let said = text(&output.stderr);
+    let said = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("CLUSTERDOWN") && said.contains("node of a cluster"), "{said}");
 }
@@ -123,7 +114,7 @@ fn a_single_node_with_all_slots_is_accepted() {
     let node = cluster_node(16383);
     fixture::eventually("the cluster is up", || ask(&node, "CLUSTER INFO").contains("cluster_state:ok"));
     let output = hitless(&["bench", "--url", &node.url(), "--requests", "200", "--key-space", "100"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(keys(node.port(), 0).0, "ok");
 }
 
@@ -148,6 +139,6 @@ fn a_replica_is_a_warning_of_the_doctor() {
 fn a_server_that_forbids_info_is_accepted() {
     let server = Redis::start_with(&["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-info"]);
     let output = hitless(&["bench", "--url", &server.url(), "--requests", "200", "--key-space", "100"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(keys(server.port(), 0).0, "ok");
 }

@@ -8,16 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use common::Redis;
+use common::{Redis, run_on_executor};
 use hitless::{Config, Shard, cmd};
 
 const GRACE: Duration = common::WAIT_MAX;
-
-/// Runs a test's future on an executor of its own.
-fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
-    let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
-    executor.unwrap().join().unwrap();
-}
 
 /// A resolver that counts its calls and blocks from the second call on until it is released.
 struct Resolver {
@@ -63,7 +57,7 @@ async fn id(shard: &Shard) -> String {
 fn a_silent_resolver_does_not_stop_live_connections() {
     let redis = Redis::start();
     let address = address(&redis);
-    run(move || async move {
+    run_on_executor(move || async move {
         let (resolver, resolve) = Resolver::new(address);
         let lost = Shard::connect(config(2).resolver(resolve)).await.unwrap();
         let live = lost.clone();
@@ -96,7 +90,7 @@ fn a_silent_resolver_does_not_stop_live_connections() {
 fn a_shard_resolves_a_name_once_for_all_connections() {
     let redis = Redis::start();
     let address = address(&redis);
-    run(move || async move {
+    run_on_executor(move || async move {
         let (resolver, resolve) = Resolver::new(address);
         let shard = Shard::connect(config(16).resolver(resolve)).await.unwrap();
         shard.ping().await.unwrap();
@@ -109,7 +103,7 @@ fn a_shard_resolves_a_name_once_for_all_connections() {
 fn an_unreachable_address_is_not_cached() {
     let redis = Redis::start();
     let there = address(&redis);
-    run(move || async move {
+    run_on_executor(move || async move {
         // A port that was free a moment ago has no listener.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], common::free_port()));
         let asked = Arc::new(AtomicUsize::new(0));

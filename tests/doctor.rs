@@ -4,39 +4,28 @@
 
 mod common;
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use common::Redis;
+use common::binary::{HITLESS, hitless, isolate, json, run, text};
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
-const HITLESS: &str = env!("CARGO_BIN_EXE_hitless");
-
-fn clean(command: &mut Command) -> &mut Command {
-    // The environment of the test run must not change what is tested.
-    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null())
-}
-
 fn doctor(arguments: &[&str]) -> Output {
-    clean(Command::new(HITLESS).arg("doctor").args(arguments)).output().expect("the binary runs")
+    run(&[&["doctor"], arguments].concat())
 }
 
 /// The same under a limit that `ulimit` sets.
 fn limited(limit: &str, arguments: &str) -> Output {
     let script = format!("ulimit {limit} && exec \"$HITLESS\" {arguments}");
     let mut command = Command::new("bash");
-    clean(command.args(["-c", &script]).env("HITLESS", HITLESS)).output().expect("bash runs")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
+    isolate(command.args(["-c", &script]).env("HITLESS", HITLESS)).output().expect("bash runs")
 }
 
 /// The JSON on standard output of a run that ended with this code and an empty standard error.
 fn report(output: &Output, code: i32) -> Value {
-    assert_eq!(output.status.code(), Some(code), "{}\n{}", text(&output.stderr), text(&output.stdout));
     assert_eq!(text(&output.stderr), "");
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
+    json(output, code)
 }
 
 /// The level of a check, and its text with the remedy.
@@ -95,8 +84,8 @@ fn doctor_and_client_start_report_too_few_descriptors() {
 #[test]
 fn a_filter_that_forbids_io_uring_is_found() {
     let run = |arguments: &[&str]| {
-        let mut command = Command::new(HITLESS);
-        filter::without_io_uring(clean(command.args(arguments)));
+        let mut command = hitless(arguments);
+        filter::without_io_uring(&mut command);
         command.output().expect("the binary runs")
     };
     let report = report(&run(&["doctor", "--json", "-", "--url", "redis://127.0.0.1:1"]), 3);
@@ -114,7 +103,7 @@ fn a_filter_that_forbids_io_uring_is_found() {
 #[test]
 fn more_shards_than_cores_are_a_warning() {
     let output =
-        clean(Command::new("taskset").args(["-c", "0", HITLESS, "doctor", "--shards", "2", "--json", "-"]))
+        isolate(Command::new("taskset").args(["-c", "0", HITLESS, "doctor", "--shards", "2", "--json", "-"]))
             .output()
             .expect("taskset runs");
     let report = report(&output, 0);
@@ -133,8 +122,7 @@ fn an_endpoint_that_announces_maintenance_passes_all_checks() {
         assert_eq!(finding(&report, "endpoint", check).0, "ok", "{report:#}");
     }
     // The same with the environment variable, which the process list does not show.
-    let output =
-        Command::new(HITLESS).args(["doctor", "--shards", "1"]).env("HITLESS_URL", &url).output().unwrap();
+    let output = hitless(&["doctor", "--shards", "1"]).env("HITLESS_URL", &url).output().unwrap();
     assert!(text(&output.stdout).contains("notifications are offered"), "{}", text(&output.stdout));
 }
 

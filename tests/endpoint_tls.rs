@@ -9,9 +9,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use common::authority::Authority;
 use common::read_to_end;
 use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -22,52 +22,28 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
-/// A certificate authority.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// The TLS settings of a listener with this name.
+fn server(authority: &Authority, name: &str) -> ServerTls {
+    let (chain, key) = authority.sign(&[name]);
+    ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("TLS")
+}
 
-impl Authority {
-    fn new() -> Authority {
-        let mut params = CertificateParams::new([]).expect("names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Authority(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate for these names, and its key.
-    fn sign(&self, names: &[&str]) -> (String, String) {
-        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        let params = CertificateParams::new(names).expect("names");
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    fn server(&self, name: &str) -> ServerTls {
-        let (chain, key) = self.sign(&[name]);
-        ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("TLS")
-    }
-
-    /// The configuration of a client that trusts this authority and presents this certificate, if any.
-    fn client(&self, shown: Option<(String, String)>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).expect("PEM")).expect("a root");
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots);
-        Arc::new(match shown {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM")];
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
-                builder.with_client_auth_cert(chain, key).expect("a certificate and its key")
-            }
-        })
-    }
+/// The configuration of a client that trusts this authority and presents this certificate, if any.
+fn trusting(authority: &Authority, shown: Option<(String, String)>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("PEM")).expect("a root");
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    Arc::new(match shown {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM")];
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+            builder.with_client_auth_cert(chain, key).expect("a certificate and its key")
+        }
+    })
 }
 
 fn start(tls: Vec<Option<ServerTls>>) -> Endpoints {
@@ -127,20 +103,20 @@ fn set(bytes: usize) -> Vec<u8> {
 #[test]
 fn each_listener_shows_its_own_certificate_over_one_keyspace() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("old.test")), Some(authority.server("new.test"))]);
-    let trusting = authority.client(None);
-    ask(&mut client(&trusting, &endpoints, 0, "old.test"), b"SET a 1\r\n", b"+OK\r\n");
-    ask(&mut client(&trusting, &endpoints, 1, "new.test"), b"GET a\r\n", b"$1\r\n1\r\n");
+    let endpoints = start(vec![Some(server(&authority, "old.test")), Some(server(&authority, "new.test"))]);
+    let config = trusting(&authority, None);
+    ask(&mut client(&config, &endpoints, 0, "old.test"), b"SET a 1\r\n", b"+OK\r\n");
+    ask(&mut client(&config, &endpoints, 1, "new.test"), b"GET a\r\n", b"$1\r\n1\r\n");
     let refusal =
-        client(&trusting, &endpoints, 1, "old.test").write_all(b"PING\r\n").expect_err("another name");
+        client(&config, &endpoints, 1, "old.test").write_all(b"PING\r\n").expect_err("another name");
     assert!(refusal.to_string().contains("not valid for name"), "{refusal}");
 }
 
 #[test]
 fn plain_and_tls_listeners_coexist() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test")), None]);
-    ask(&mut client(&authority.client(None), &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
+    let endpoints = start(vec![Some(server(&authority, "a.test")), None]);
+    ask(&mut client(&trusting(&authority, None), &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
     ask(&mut plain(&endpoints, 1), b"PING\r\n", b"+PONG\r\n");
 }
 
@@ -148,8 +124,8 @@ fn plain_and_tls_listeners_coexist() {
 fn many_records_both_ways_arrive_whole() {
     const BYTES: usize = 5 << 20;
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
-    let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
+    let mut stream = client(&trusting(&authority, None), &endpoints, 0, "a.test");
     ask(&mut stream, &set(BYTES), b"+OK\r\n");
     let reply = [format!("${BYTES}\r\n").as_bytes(), &vec![b'x'; BYTES], b"\r\n"].concat();
     // More than the socket and TLS buffers hold, so the endpoint has to wait for the client halfway.
@@ -162,9 +138,9 @@ fn many_records_both_ways_arrive_whole() {
 #[test]
 fn a_handshake_may_come_byte_by_byte() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
     let name = ServerName::try_from("a.test").expect("a name");
-    let mut connection = ClientConnection::new(authority.client(None), name).expect("a client");
+    let mut connection = ClientConnection::new(trusting(&authority, None), name).expect("a client");
     let mut socket = plain(&endpoints, 0);
     let mut hello = Vec::new();
     connection.write_tls(&mut hello).unwrap();
@@ -177,11 +153,11 @@ fn a_handshake_may_come_byte_by_byte() {
 #[test]
 fn required_client_certificates_are_verified() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let tls = authority.server("a.test").require_client_certificate(authority.pem().as_bytes());
+    let tls = server(&authority, "a.test").require_client_certificate(authority.pem().as_bytes());
     let endpoints = start(vec![Some(tls.expect("a root"))]);
-    let known = authority.client(Some(authority.sign(&["client.test"])));
+    let known = trusting(&authority, Some(authority.sign(&["client.test"])));
     ask(&mut client(&known, &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
-    for stranger in [authority.client(None), authority.client(Some(other.sign(&["client.test"])))] {
+    for stranger in [trusting(&authority, None), trusting(&authority, Some(other.sign(&["client.test"])))] {
         let mut stream = client(&stranger, &endpoints, 0, "a.test");
         // In TLS 1.3 the client may write before it learns of the rejection.
         let result = stream.write_all(b"PING\r\n").and_then(|()| stream.read_exact(&mut [0]));
@@ -194,10 +170,10 @@ fn required_client_certificates_are_verified() {
 #[test]
 fn an_endpoint_can_be_limited_to_tls_12() {
     let authority = Authority::new();
-    let old = authority.server("a.test").tls12_only().expect("TLS 1.2");
-    let endpoints = start(vec![Some(old), Some(authority.server("a.test"))]);
+    let old = server(&authority, "a.test").tls12_only().expect("TLS 1.2");
+    let endpoints = start(vec![Some(old), Some(server(&authority, "a.test"))]);
     for (node, version) in [(0, ProtocolVersion::TLSv1_2), (1, ProtocolVersion::TLSv1_3)] {
-        let mut stream = client(&authority.client(None), &endpoints, node, "a.test");
+        let mut stream = client(&trusting(&authority, None), &endpoints, node, "a.test");
         ask(&mut stream, b"PING\r\n", b"+PONG\r\n");
         assert_eq!(stream.conn.protocol_version(), Some(version));
     }
@@ -206,8 +182,8 @@ fn an_endpoint_can_be_limited_to_tls_12() {
 #[test]
 fn garbage_instead_of_tls_closes_only_its_connection() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
-    let mut served = client(&authority.client(None), &endpoints, 0, "a.test");
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
+    let mut served = client(&trusting(&authority, None), &endpoints, 0, "a.test");
     ask(&mut served, b"SET a 1\r\n", b"+OK\r\n");
     let huge = [&[22, 3, 3, 0xff, 0xff][..], &[0; 70_000]].concat();
     for garbage in
@@ -226,26 +202,26 @@ fn garbage_instead_of_tls_closes_only_its_connection() {
     read_to_end(&mut half);
     let _silent = plain(&endpoints, 0);
     ask(&mut served, b"GET a\r\n", b"$1\r\n1\r\n");
-    ask(&mut client(&authority.client(None), &endpoints, 0, "a.test"), b"GET a\r\n", b"$1\r\n1\r\n");
+    ask(&mut client(&trusting(&authority, None), &endpoints, 0, "a.test"), b"GET a\r\n", b"$1\r\n1\r\n");
 }
 
 #[test]
 fn garbage_after_the_handshake_closes_only_its_connection() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
-    let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
+    let mut stream = client(&trusting(&authority, None), &endpoints, 0, "a.test");
     ask(&mut stream, b"PING\r\n", b"+PONG\r\n");
     stream.sock.write_all(b"PING\r\nPING\r\nPING\r\n").unwrap();
     read_to_end(&mut stream.sock);
-    ask(&mut client(&authority.client(None), &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
+    ask(&mut client(&trusting(&authority, None), &endpoints, 0, "a.test"), b"PING\r\n", b"+PONG\r\n");
 }
 
 #[test]
 fn two_hundred_tls_connections_are_served() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
-    let trusting = authority.client(None);
-    let mut streams: Vec<Client> = (0..200).map(|_| client(&trusting, &endpoints, 0, "a.test")).collect();
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
+    let config = trusting(&authority, None);
+    let mut streams: Vec<Client> = (0..200).map(|_| client(&config, &endpoints, 0, "a.test")).collect();
     // Every client has sent its command before the first one reads.
     for stream in &mut streams {
         stream.write_all(b"INCR n\r\n").unwrap();
@@ -270,9 +246,9 @@ fn two_hundred_tls_connections_are_served() {
 #[test]
 fn clean_and_truncated_closes_differ() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
     let connect = || {
-        let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
+        let mut stream = client(&trusting(&authority, None), &endpoints, 0, "a.test");
         ask(&mut stream, b"PING\r\n", b"+PONG\r\n");
         stream
     };
@@ -300,8 +276,8 @@ fn clean_and_truncated_closes_differ() {
 #[test]
 fn replies_and_close_notify_follow_the_clients_close_notify() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
-    let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
+    let mut stream = client(&trusting(&authority, None), &endpoints, 0, "a.test");
     stream.write_all(b"PING\r\nPING\r\n").unwrap();
     stream.conn.send_close_notify();
     stream.flush().unwrap();
@@ -314,9 +290,9 @@ fn replies_and_close_notify_follow_the_clients_close_notify() {
 #[test]
 fn a_stalled_node_delays_the_handshake() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
     rehearse(&endpoints, 0, "FAULT stall");
-    let mut stream = client(&authority.client(None), &endpoints, 0, "a.test");
+    let mut stream = client(&trusting(&authority, None), &endpoints, 0, "a.test");
     stream.sock.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let waits = stream.write_all(b"PING\r\n").map_err(|error| error.kind());
     assert_eq!(waits, Err(ErrorKind::WouldBlock));
@@ -328,9 +304,9 @@ fn a_stalled_node_delays_the_handshake() {
 #[test]
 fn a_push_during_the_handshake_comes_after_it() {
     let authority = Authority::new();
-    let endpoints = start(vec![Some(authority.server("a.test"))]);
+    let endpoints = start(vec![Some(server(&authority, "a.test"))]);
     let name = ServerName::try_from("a.test").expect("a name");
-    let mut connection = ClientConnection::new(authority.client(None), name).expect("a client");
+    let mut connection = ClientConnection::new(trusting(&authority, None), name).expect("a client");
     let mut socket = plain(&endpoints, 0);
     connection.write_tls(&mut socket).unwrap();
     // The endpoint has answered, so the handshake is under way.
@@ -341,7 +317,10 @@ fn a_push_during_the_handshake_comes_after_it() {
     // A connection that is closed before its handshake ends.
     let mut socket = plain(&endpoints, 0);
     let name = ServerName::try_from("a.test").expect("a name");
-    ClientConnection::new(authority.client(None), name).expect("a client").write_tls(&mut socket).unwrap();
+    ClientConnection::new(trusting(&authority, None), name)
+        .expect("a client")
+        .write_tls(&mut socket)
+        .unwrap();
     wait_for_an_answer(&socket);
     rehearse(&endpoints, 0, "PUSH >1\\r\\n+hello\\r\\n");
     rehearse(&endpoints, 0, "CLOSE");

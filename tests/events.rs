@@ -10,17 +10,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use common::Redis;
+use common::{Redis, run_on_executor};
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use hitless::{Config, ErrorKind, Frame, Outcome, Shard, ShardGroup, cmd};
 
 const GRACE: Duration = common::WAIT_MAX;
-
-/// Runs a test's future on an executor of its own.
-fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
-    let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
-    executor.unwrap().join().unwrap();
-}
 
 fn endpoints() -> (Endpoints, Config) {
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
@@ -41,7 +35,7 @@ const HELLO: &str = r">2\r\n$5\r\nhello\r\n:1\r\n";
 #[test]
 fn pushes_reach_only_the_handler_of_their_name() {
     let (_endpoints, config) = endpoints();
-    run(move || async move {
+    run_on_executor(move || async move {
         let shard = Shard::connect(config.connections_per_shard(1)).await.unwrap();
         let received: Rc<RefCell<Vec<Vec<Frame>>>> = Rc::default();
         let sink = received.clone();
@@ -65,7 +59,7 @@ fn pushes_reach_only_the_handler_of_their_name() {
 #[test]
 fn handlers_may_use_the_shard_and_panics_are_contained() {
     let (_endpoints, config) = endpoints();
-    run(move || async move {
+    run_on_executor(move || async move {
         let shard = Shard::connect(config.connections_per_shard(1)).await.unwrap();
         let (replies, handle) = (Rc::new(RefCell::new(Vec::new())), shard.clone());
         let replying = replies.clone();
@@ -108,7 +102,7 @@ fn the_first_member_of_a_shard_group_is_its_reporter() {
         })
         .collect();
     let too_many = group.clone();
-    run(move || async move {
+    run_on_executor(move || async move {
         let error = Shard::connect_in(&too_many, config).await.map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("all 2 seats"), "{error}");
@@ -126,7 +120,7 @@ fn the_first_member_of_a_shard_group_is_its_reporter() {
 fn a_failed_connection_frees_its_place_in_the_group() {
     let (_endpoints, config) = endpoints();
     let unreachable = format!("redis://127.0.0.1:{}?connect_timeout=50ms", common::free_port());
-    run(move || async move {
+    run_on_executor(move || async move {
         let group = ShardGroup::new(1);
         let error =
             Shard::connect_in(&group, Config::from_url(&unreachable).unwrap()).await.map(|_| ()).unwrap_err();
@@ -141,7 +135,7 @@ fn a_failed_connection_frees_its_place_in_the_group() {
 fn the_resolver_does_not_block_the_executor() {
     let (endpoints, _) = endpoints();
     let address = endpoints.addresses()[0];
-    run(move || async move {
+    run_on_executor(move || async move {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (release, released) = mpsc::channel::<()>();
         let (asking, released) = (asked.clone(), Mutex::new(released));
@@ -166,7 +160,7 @@ fn the_resolver_does_not_block_the_executor() {
 
 #[test]
 fn a_failing_resolver_is_a_connect_error() {
-    run(|| async {
+    run_on_executor(|| async {
         // Long enough for a first reply, and for a panic that prints its backtrace.
         let config = || {
             Config::from_url("redis://cache.invalid:7001?connect_timeout=5s")
@@ -193,7 +187,7 @@ fn a_failing_resolver_is_a_connect_error() {
 fn a_deadline_does_not_change_a_reply_in_time() {
     let redis = Redis::start();
     let url = redis.url();
-    run(move || async move {
+    run_on_executor(move || async move {
         let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
         for expected in 1..=100 {
             let reply = shard.incr("counter").timeout(GRACE).timeout(GRACE * 2);

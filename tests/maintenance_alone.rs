@@ -4,8 +4,7 @@
 mod common;
 
 use std::fs;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use common::Redis;
@@ -13,10 +12,10 @@ use common::fixture::{
     ENDLESS, Events, Fixture, WAIT_MAX, connected_to, eventually, is_announced, is_handed_off, pause, stats,
     sum,
 };
+use common::log::Log;
 use futures_lite::future::block_on;
 use hitless::observe::Event;
 use hitless::{Client, Config, cmd};
-use tracing_subscriber::filter::LevelFilter;
 
 /// Runs one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -148,21 +147,6 @@ fn mv_storm_1000_on_sockets() {
     block_on(client.shutdown(WAIT_MAX)).expect("nothing is open");
 }
 
-/// The log lines at `warn` and above.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The count of this error code in the server's `INFO errorstats`.
 fn errors(client: &Client, code: &str) -> u64 {
     let info: String = block_on(client.run(&cmd("INFO").arg("errorstats"))).expect("it answers");
@@ -174,10 +158,7 @@ fn errors(client: &Client, code: &str) -> u64 {
 #[test]
 fn ob_quiet_on_oss_redis_on_sockets() {
     let _alone = alone();
-    let log = Log::default();
-    let writer = log.clone();
-    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_ansi(false);
-    builder.with_writer(move || writer.clone()).try_init().expect("the first logger");
+    let log = Log::listen();
     let redis = Redis::start();
     let events = Events::default();
     let start = |config: Config| {
@@ -200,6 +181,5 @@ fn ob_quiet_on_oss_redis_on_sockets() {
     for client in [client, quiet, observer] {
         block_on(client.shutdown(WAIT_MAX)).expect("nothing is open");
     }
-    let logged = log.0.lock().expect("no panic").clone();
-    assert_eq!(String::from_utf8_lossy(&logged), "");
+    assert_eq!(log.text(), "");
 }

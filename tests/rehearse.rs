@@ -4,155 +4,16 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
 
 use common::Redis;
+use common::binary::{self, text};
+use common::rehearsal::{NO_CLIENT_TOLD, Rehearsal, redis_cli};
 use serde_json::Value;
 
-fn rehearse(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.arg("rehearse").args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-/// The output of a run that ends at once.
 fn run(arguments: &[&str]) -> Output {
-    rehearse(arguments).output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
-}
-
-/// A run with two listeners on free ports; it ends with the test.
-struct Rehearsal {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    listeners: Vec<SocketAddr>,
-}
-
-impl Rehearsal {
-    fn start(arguments: &[&str]) -> Rehearsal {
-        let two = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
-        let mut child = rehearse(&[&two[..], arguments].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
-        let listeners = line
-            .strip_prefix("ready: ")
-            .map(|all| all.split_whitespace().map(|address| address.parse().expect("an address")).collect());
-        let Some(listeners) = listeners else {
-            let output = child.wait_with_output().expect("it ends");
-            panic!("not ready but {line:?}: {}", text(&output.stderr));
-        };
-        Rehearsal { child, stdout, listeners }
-    }
-
-    fn connect(&self, listener: usize) -> Client {
-        let stream = TcpStream::connect(self.listeners[listener]).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        Client(BufReader::new(stream))
-    }
-
-    /// Sends a REHEARSE command to a listener.
-    fn control(&self, listener: usize, words: &str) -> String {
-        self.connect(listener).ask(&format!("REHEARSE {words}"))
-    }
-
-    fn stats(&self) -> Value {
-        let reply = self.control(0, "STATS");
-        let (_, json) = reply.split_once("\r\n").expect("a bulk string");
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
-    }
-
-    #[expect(unsafe_code, reason = "the standard library sends no signal but one")]
-    fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        // SAFETY: a plain system call; the child is ours and has not been waited for.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
-    }
-
-    /// Waits for the end of the process: the exit code, and the rest of both streams.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let mut stderr = self.child.stderr.take().expect("a pipe");
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).map(|_| log)
-        });
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).expect("text");
-        let log = log.join().expect("no panic").expect("text");
-        (self.child.wait().expect("it ends").code(), rest, log)
-    }
-}
-
-impl Drop for Rehearsal {
-    fn drop(&mut self) {
-        // The process may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A connection that returns the raw bytes of frames.
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn send(&mut self, words: &str) {
-        let words: Vec<&str> = words.split(' ').collect();
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        self.0.get_mut().write_all(request.as_bytes()).expect("it reads");
-    }
-
-    /// The bytes of the next frame, pushes included.
-    fn frame(&mut self) -> String {
-        let mut frame = Vec::new();
-        assert_ne!(self.0.read_until(b'\n', &mut frame).expect("a frame"), 0, "closed");
-        let count = || text(&frame[1..]).trim_end().parse::<i64>().expect("a length");
-        match frame[0] {
-            b'$' | b'=' if count() >= 0 => {
-                let mut body = vec![0; usize::try_from(count()).expect("a length") + 2];
-                self.0.read_exact(&mut body).expect("a body");
-                frame.extend(body);
-            }
-            kind @ (b'*' | b'>' | b'%' | b'~') => {
-                for _ in 0..count() * if kind == b'%' { 2 } else { 1 } {
-                    frame.extend(self.frame().into_bytes());
-                }
-            }
-            _ => {}
-        }
-        text(&frame).to_owned()
-    }
-
-    fn ask(&mut self, words: &str) -> String {
-        self.send(words);
-        self.frame()
-    }
-
-    /// Switches to RESP3 with this name and subscribes to maintenance notifications.
-    fn opt_in(&mut self, name: &str) {
-        let hello = self.ask(&format!("HELLO 3 SETNAME {name}"));
-        assert!(hello.starts_with('%'), "{hello}");
-        let reply = self.ask("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type internal-ip");
-        assert_eq!(reply, "+OK\r\n");
-    }
-
-    fn is_closed(&mut self) {
-        let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).expect("a clean close");
-        assert_eq!(text(&rest), "");
-    }
+    binary::run(&[&["rehearse"], arguments].concat())
 }
 
 fn moving(seq: u64, grace: u64, target: &SocketAddr) -> String {
@@ -192,7 +53,7 @@ fn a_move_is_announced_and_the_target_has_the_data() {
 }
 
 #[test]
-fn after_the_grace_every_connection_of_the_listener_is_closed() {
+fn every_connection_of_a_listener_closes_after_the_grace() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let target = rehearsal.listeners[1];
     let (mut subscribed, mut other) = (rehearsal.connect(0), rehearsal.connect(0));
@@ -201,8 +62,8 @@ fn after_the_grace_every_connection_of_the_listener_is_closed() {
     assert_eq!(other.ask("PING"), "+PONG\r\n");
     assert!(!rehearsal.control(0, &format!("MOVING 1 {target}")).starts_with('-'));
     assert_eq!(subscribed.frame(), moving(0, 1, &target));
-    subscribed.is_closed();
-    other.is_closed();
+    subscribed.assert_closed();
+    other.assert_closed();
     assert_eq!(elsewhere.ask("PING"), "+PONG\r\n");
 }
 
@@ -234,7 +95,7 @@ fn the_log_has_a_line_for_every_event() {
     rehearsal.control(0, &format!("MOVING 60 {target}"));
     subscribed.frame();
     rehearsal.control(0, "CLOSE");
-    subscribed.is_closed();
+    subscribed.assert_closed();
     rehearsal.signal(libc::SIGINT);
     let (code, _, log) = rehearsal.end();
     assert_eq!(code, Some(0), "{log}");
@@ -344,131 +205,11 @@ fn a_proxied_redis_moves_its_clients() {
     assert_eq!(text(&direct.output().expect("redis-cli runs").stdout), "1\n", "in its database 3");
 }
 
-/// A self-signed certificate for `localhost` and 127.0.0.1, and its key, as files.
-fn certified(folder: &std::path::Path, name: &str) -> [String; 2] {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let file = |ending: &str, pem: String| {
-        let path = folder.join(format!("{name}{ending}.pem"));
-        std::fs::write(&path, pem).expect("a file");
-        path.to_str().expect("a path that is text").to_owned()
-    };
-    [file("", made.cert.pem()), file("-key", made.signing_key.serialize_pem())]
-}
-
-/// The output of redis-cli on both streams.
-fn cli(arguments: &[&str]) -> (String, String) {
-    let output = Command::new("redis-cli").args(arguments).output().expect("redis-cli runs");
-    (text(&output.stdout).trim_end().to_owned(), text(&output.stderr).trim_end().to_owned())
-}
-
-#[test]
-fn redis_cli_controls_the_rehearsal_over_tls() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = certified(folder.path(), "server");
-    let rehearsal = Rehearsal::start(&["--tls-cert", &certificate, "--tls-key", &key]);
-    let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
-    let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
-    let secure = |words: &[&str]| {
-        let (output, error) = cli(&[&["--tls", "--cacert", certificate.as_str()], words].concat());
-        assert_eq!(error, "");
-        output
-    };
-    assert_eq!(secure(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
-    assert_eq!(secure(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), NO_CLIENT_TOLD);
-    assert_eq!(secure(&["-p", &new_port, "GET", "a"]), "1");
-
-    // Clients without TLS, or with another CA, fail without harm to the endpoint.
-    assert_eq!(cli(&["-p", &old_port, "PING"]).0, "", "no TLS");
-    let [stranger, _] = certified(folder.path(), "stranger");
-    let (_, error) = cli(&["--tls", "--cacert", &stranger, "-p", &old_port, "PING"]);
-    assert!(error.contains("certificate verify failed"), "{error}");
-    let stats: Value = serde_json::from_str(&secure(&["-p", &old_port, "REHEARSE", "STATS"])).expect("JSON");
-    assert!(stats.is_object());
-
-    rehearsal.signal(libc::SIGINT);
-    let (code, _, log) = rehearsal.end();
-    assert_eq!(code, Some(0), "{log}");
-    let how = format!("redis-cli --tls --cacert CA.pem -p {old_port} REHEARSE MOVING 15 {new}");
-    assert!(log.contains(&how) && log.contains(&certificate), "{log}");
-}
-
-#[test]
-fn client_certificates_can_be_required() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = certified(folder.path(), "server");
-    let [known, known_key] = certified(folder.path(), "client");
-    let options = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-client-ca", &known];
-    let rehearsal = Rehearsal::start(&[&options[..], &["--log"]].concat());
-    let port = rehearsal.listeners[0].port().to_string();
-    let common = ["--tls", "--cacert", &certificate, "-p", &port];
-    let shown = ["--cert", known.as_str(), "--key", &known_key];
-    assert_eq!(cli(&[&common[..], &shown, &["PING"]].concat()), ("PONG".to_owned(), String::new()));
-    let (output, error) = cli(&[&common[..], &["PING"]].concat());
-    assert_eq!(output, "", "{error}");
-    rehearsal.signal(libc::SIGINT);
-    let (_, _, log) = rehearsal.end();
-    assert!(log.contains("TLS handshake failed") && log.contains("peer sent no certificates"), "{log}");
-}
-
-#[test]
-fn a_proxied_redis_is_served_over_tls() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = certified(folder.path(), "server");
-    let redis = Redis::start();
-    let options = ["--tls-cert", &certificate, "--tls-key", &key, "--quiet", "--upstream", &redis.url()];
-    let rehearsal = Rehearsal::start(&options);
-    let port = rehearsal.listeners[1].port().to_string();
-    let common = ["--tls", "--cacert", &certificate, "-p", &port];
-    assert_eq!(
-        cli(&[&common[..], &["ZADD", "z", "1", "a"]].concat()).0,
-        "1",
-        "the in-memory keyspace has no sorted sets"
-    );
-    assert_eq!(cli(&["-p", &redis.port().to_string(), "ZCARD", "z"]).0, "1");
-}
-
-#[test]
-fn the_upstream_may_use_tls_or_a_unix_socket() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = certified(folder.path(), "redis");
-    let socket = folder.path().join("redis.sock").to_str().expect("a path that is text").to_owned();
-    let tls_port = common::free_port().to_string();
-    let _redis = Redis::start_with(&[
-        "--unixsocket",
-        &socket,
-        "--tls-port",
-        &tls_port,
-        "--tls-auth-clients",
-        "no",
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &certificate,
-    ]);
-    let trusted = format!("rediss://127.0.0.1:{tls_port}?ca_file={certificate}");
-    for (url, count) in [(trusted, ":1\r\n"), (format!("unix://{socket}"), ":2\r\n")] {
-        let rehearsal = Rehearsal::start(&["--quiet", "--upstream", &url]);
-        assert_eq!(rehearsal.connect(0).ask("INCR n"), count, "{url}");
-    }
-    let [stranger, _] = certified(folder.path(), "stranger");
-    let untrusted = format!("rediss://127.0.0.1:{tls_port}?ca_file={stranger}");
-    let output = run(&["--listen", "127.0.0.1:0", "--upstream", &untrusted]);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("cannot reach the upstream") && stderr.contains("certificate"), "{stderr}");
-}
-
-/// The reply to MOVING without connected clients.
-const NO_CLIENT_TOLD: &str = "OK: 0 of 0 connections were told";
-
 #[test]
 fn redis_cli_controls_the_rehearsal() {
     let rehearsal = Rehearsal::start(&["--quiet"]);
     let [old, new] = [0, 1].map(|index| rehearsal.listeners[index]);
-    let cli = |words: &[&str]| cli(words).0;
+    let cli = |words: &[&str]| redis_cli(words).0;
     let (old_port, new_port) = (old.port().to_string(), new.port().to_string());
     assert_eq!(cli(&["-3", "-p", &old_port, "SET", "a", "1"]), "OK");
     assert_eq!(cli(&["-p", &old_port, "REHEARSE", "MOVING", "60", &new.to_string()]), NO_CLIENT_TOLD);

@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use common::Redis;
+use common::binary::{hitless, stderr, stdout};
 use futures_lite::future::block_on;
 use hitless::command::Script;
 use hitless::{Argument, Client, Config, Frame, FromReply, cmd};
@@ -29,21 +30,19 @@ fn redis() -> Redis {
 
 /// Runs the command with full logging and the URL in its environment variable.
 fn run(arguments: &[&str], url: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.args(arguments).env("HITLESS_URL", url).env("RUST_LOG", "trace").stdin(Stdio::null());
-    command.output().expect("the binary runs")
+    let mut command = hitless(arguments);
+    command.env("HITLESS_URL", url).env("RUST_LOG", "trace").output().expect("the binary runs")
 }
 
 /// The same with the URL on the command line.
 fn run_with_option(arguments: &[&str], url: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.args(arguments).args(["--url", url]).env_remove("HITLESS_URL");
-    command.env("RUST_LOG", "trace").stdin(Stdio::null()).output().expect("the binary runs")
+    let mut command = hitless(arguments);
+    command.args(["--url", url]).env("RUST_LOG", "trace").output().expect("the binary runs")
 }
 
 /// The whole output.
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    stdout(output) + &stderr(output)
 }
 
 /// Asserts the exit code, and an output that is not empty and has none of the secrets.
@@ -140,8 +139,7 @@ fn no_url_or_option_error_prints_the_password() {
     ] {
         check(&run(arguments, &good), code, &[PASSWORD]);
         let all = [arguments, &["--url", &good]].concat();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-        let output = command.args(&all).env_remove("HITLESS_URL").output().expect("the binary runs");
+        let output = hitless(&all).output().expect("the binary runs");
         assert!(!said(&output).contains(PASSWORD), "{all:?}: {}", said(&output));
     }
 }
@@ -171,12 +169,8 @@ fn no_way_to_pass_a_password_prints_it() {
         // An empty variable counts as unset. The files are readable by all users, which causes a warning.
         check(&run(&[&BENCH[..], &["--config", &config]].concat(), ""), code, &secrets);
         check(&run(&["doctor", "--shards", "1", "--config", &config], ""), doctor, &secrets);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-        command
-            .args(BENCH)
-            .env("HITLESS_URL", &plain)
-            .env("HITLESS_PASSWORD", password)
-            .env("HITLESS_LOG", "trace");
+        let mut command = hitless(&BENCH);
+        command.env("HITLESS_URL", &plain).env("HITLESS_PASSWORD", password).env("HITLESS_LOG", "trace");
         check(&command.output().expect("the binary runs"), code, &secrets);
     }
 }

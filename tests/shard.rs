@@ -10,15 +10,9 @@ use std::net::TcpListener;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use common::Redis;
+use common::{Redis, run_on_executor};
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use hitless::{Config, Error, ErrorKind, Frame, Outcome, Shard, cmd};
-
-/// Runs a test's future on an executor of its own.
-fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
-    let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
-    executor.unwrap().join().unwrap();
-}
 
 /// Runs the same test against both servers.
 fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clone + Send + 'static) {
@@ -30,7 +24,7 @@ fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clo
     let endpoints = endpoints.unwrap();
     for url in [redis.url(), format!("redis://{}", endpoints.addresses()[0])] {
         let test = test.clone();
-        run(move || async move {
+        run_on_executor(move || async move {
             let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
             test(shard.clone()).await;
             shard.shutdown(common::WAIT_MAX).await.unwrap();
@@ -185,7 +179,7 @@ fn cancelled_calls_leave_nothing_behind_and_shift_no_reply() {
 fn a_server_without_hello_gets_resp2() {
     let redis = Redis::start_with(&["--rename-command", "HELLO", "", "--requirepass", "s3cret"]);
     let url = format!("redis://:s3cret@127.0.0.1:{}/3?client_name=old", redis.port());
-    run(move || async move {
+    run_on_executor(move || async move {
         let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
         shard.hset("hash", [("a", 1)]).await.unwrap();
         let hash: BTreeMap<String, i64> = shard.hgetall("hash").await.unwrap();
@@ -202,7 +196,7 @@ fn a_wrong_password_fails_at_once_with_its_code() {
     let redis = Redis::start_with(&["--requirepass", "s3cret"]);
     for (user_info, code) in [("", "NOAUTH"), (":wrong@", "WRONGPASS"), ("unknown:s3cret@", "WRONGPASS")] {
         let url = format!("redis://{user_info}127.0.0.1:{}", redis.port());
-        run(move || async move {
+        run_on_executor(move || async move {
             let connected = Shard::connect(Config::from_url(&url).unwrap()).await;
             let error = connected.map(|_| ()).unwrap_err();
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Auth, Outcome::Unsent));
@@ -215,7 +209,7 @@ fn a_wrong_password_fails_at_once_with_its_code() {
 #[test]
 fn a_refused_connection_is_an_error_with_the_address() {
     let port = common::free_port();
-    run(move || async move {
+    run_on_executor(move || async move {
         let config = Config::from_url(&format!("redis://127.0.0.1:{port}?connect_timeout=200ms")).unwrap();
         let error = Shard::connect(config).await.map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
@@ -228,7 +222,7 @@ fn a_refused_connection_is_an_error_with_the_address() {
 fn names_are_resolved_and_unknown_names_are_an_error() {
     let redis = Redis::start();
     let port = redis.port();
-    run(move || async move {
+    run_on_executor(move || async move {
         let shard =
             Shard::connect(Config::from_url(&format!("redis://localhost:{port}")).unwrap()).await.unwrap();
         shard.ping().await.unwrap();
@@ -263,7 +257,7 @@ fn garbage_from_a_server_is_an_error_on_time() {
                 let _ = socket.write_all(garbage);
             }
         });
-        run(move || async move {
+        run_on_executor(move || async move {
             let url = format!("redis://127.0.0.1:{port}?connect_timeout=300ms&command_timeout=300ms");
             let error = Shard::connect(Config::from_url(&url).unwrap()).await.map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
@@ -295,7 +289,7 @@ fn calls_beyond_the_limit_fail_unsent_and_others_succeed() {
 fn try_run_fails_when_full_and_run_waits() {
     let redis = Redis::start();
     let url = redis.url();
-    run(move || async move {
+    run_on_executor(move || async move {
         let config = Config::from_url(&url).unwrap().connections_per_shard(1).queue_max(2);
         let shard = Shard::connect(config).await.unwrap();
         let ping = cmd("PING");

@@ -2,24 +2,21 @@
 
 #![cfg(feature = "cli")]
 
-use std::process::{Command, Output};
+mod common;
 
+use std::process::Output;
+
+use common::binary::{json, run, text};
 use serde_json::Value;
 
 fn simulate(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.arg("simulate").args(arguments).output().expect("the command runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    run(&[&["simulate"], arguments].concat())
 }
 
 #[test]
 fn simulations_run_and_are_counted() {
     let output = simulate(&["--seeds", "60", "--jobs", "2", "--json", "-", "--quiet"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let report = json(&output, 0);
     assert_eq!((&report["worlds"], &report["violation"]), (&60.into(), &Value::Null));
     assert!(report["virtual_seconds"].as_f64().is_some_and(|time| time > 600.0), "{report}");
     assert!(report["handoffs"]["succeeded"].as_u64().is_some_and(|count| count > 20), "{report}");
@@ -28,7 +25,7 @@ fn simulations_run_and_are_counted() {
 #[test]
 fn the_same_seed_gives_the_same_trace_in_two_processes() {
     let [one, other, another] =
-        ["7", "7", "8"].map(|seed| text(&simulate(&["--seed", seed, "--trace"]).stdout));
+        ["7", "7", "8"].map(|seed| text(&simulate(&["--seed", seed, "--trace"]).stdout).to_owned());
     assert_eq!(one.lines().filter(|line| line.contains("fingerprint")).count(), 1);
     let without_times =
         |text: &str| text.lines().filter(|line| !line.starts_with("worlds")).collect::<String>();

@@ -245,10 +245,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/proto/resp/decoder/tests/allocation.rs", "a global allocator that counts"),
     ("tests/doctor.rs", "a filter of system calls for a command that a test starts"),
     ("tests/fork.rs", "a child, which the standard library does not fork"),
-    ("tests/common/mod.rs", "a signal to a server that a test started"),
-    ("tests/rehearse.rs", "a signal to a command that a test started"),
-    ("tests/bench.rs", "a signal to a command that a test started"),
-    ("tests/tune.rs", "a signal to a command that a test started"),
+    ("tests/common/mod.rs", "a signal to a process that a test started"),
     ("tests/maintenance_alone.rs", "system calls that no crate of ours wraps"),
 ];
 

@@ -6,7 +6,6 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use common::authority::{Authority, Certificates};
 use common::fixture::{
     ENDLESS, Fixture, WAIT_MAX, connected_to, eventually, giving_up_soon, is_ended, is_handed_off,
 };
+use common::log::Log;
 use common::{Redis, last_error};
 use futures_lite::future::block_on;
 use hitless::net::{Targets, Tls, TlsVersion};
@@ -45,40 +45,6 @@ fn refusal(config: Config, says: &str) -> Error {
     let called = block_on(client.ping()).expect_err("there is no connection");
     assert_eq!(called.kind(), ErrorKind::Tls, "{called}");
     error
-}
-
-/// The log lines of this test program at `warn` and above.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn listen() -> Log {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        let begin = || {
-            let log = Log::default();
-            let writer = log.clone();
-            let builder = tracing_subscriber::fmt().with_ansi(false);
-            let builder = builder.with_max_level(tracing_subscriber::filter::LevelFilter::WARN);
-            builder.with_writer(move || writer.clone()).try_init().expect("the first logger");
-            log
-        };
-        LOG.get_or_init(begin).clone()
-    }
-
-    fn lines_with(&self, text: &str) -> usize {
-        let all = self.0.lock().expect("no panic");
-        String::from_utf8_lossy(&all).lines().filter(|line| line.contains(text)).count()
-    }
 }
 
 #[test]

@@ -5,67 +5,33 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Output};
 use std::time::Duration;
 
+use common::binary::{self, endpoint, hitless, json, number, signal, text, wait_for_line};
 use common::pauses::retry_on_pause;
-use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
 use serde_json::Value;
 
 /// As long as the service time of the slow endpoint.
 const SPARE: Duration = Duration::from_millis(10);
 
-fn tune(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitless"));
-    command.arg("tune").args(arguments);
-    // The environment of the test run must not change what is tested.
-    command.env_remove("HITLESS_URL").env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
 fn run(arguments: &[&str]) -> Output {
-    tune(arguments).output().expect("the binary runs")
+    binary::run(&[&["tune"], arguments].concat())
 }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the output is text")
-}
-
-/// A short sweep with `--json -`, which must exit with `code`.
+/// The report of a short sweep that exits with `code`.
 fn report(arguments: &[&str], code: i32) -> Value {
     let short = [("--step", "30ms"), ("--rounds", "2"), ("--key-space", "100"), ("--json", "-")];
     let left = short.iter().filter(|(option, _)| !arguments.contains(option));
     let left: Vec<&str> = left.flat_map(|(option, value)| [*option, *value]).collect();
-    let output = run(&[&left[..], arguments, &["--quiet"]].concat());
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}\n{}", text(&output.stdout));
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON and nothing else")
-}
-
-fn number(report: &Value, path: &str) -> f64 {
-    let found = report.pointer(path).and_then(Value::as_f64);
-    found.unwrap_or_else(|| panic!("no number at {path} in {report:#}"))
+    json(&run(&[&left[..], arguments, &["--quiet"]].concat()), code)
 }
 
 fn list<'a>(report: &'a Value, path: &str) -> &'a [Value] {
     let found = report.pointer(path).and_then(Value::as_array);
     found.unwrap_or_else(|| panic!("no list at {path} in {report:#}"))
-}
-
-/// Endpoints in this process; the first has this fault.
-fn endpoints(fault: &str) -> (Endpoints, String) {
-    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-    let config = EndpointsConfig { listen, ..EndpointsConfig::default() };
-    let endpoints = Endpoints::start(config).expect("endpoints");
-    let words: Vec<Vec<u8>> = fault.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-    if !fault.is_empty() {
-        let done = endpoints.with_server(move |server| server.rehearse(NodeId(0), 0, &words));
-        done.expect("they run").expect("a fault");
-    }
-    let url = format!("redis://{}", endpoints.addresses()[0]);
-    (endpoints, url)
 }
 
 #[test]
@@ -102,13 +68,13 @@ fn every_setting_is_measured_and_one_is_recommended() {
     // The recommended options work as printed.
     let flags = said("/flags");
     let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));
-    let again = Command::new(env!("CARGO_BIN_EXE_hitless")).args(bench).env_remove("HITLESS_URL").output();
-    assert_eq!(again.expect("the binary runs").status.code(), Some(0));
+    let again = binary::run(&bench.collect::<Vec<_>>());
+    assert_eq!(again.status.code(), Some(0));
 }
 
 #[test]
 fn a_handoff_is_measured_at_the_recommended_setting() {
-    let (_endpoints, url) = endpoints("");
+    let (_endpoints, url) = endpoint("FAULT off");
     let sweep = ["--shards", "1", "--connections", "2", "--tasks", "4", "--rounds", "1"];
     // After a pause of the machine during a handoff, it may be that no command was answered during the handoff.
     retry_on_pause(SPARE, || {
@@ -126,7 +92,7 @@ fn a_handoff_is_measured_at_the_recommended_setting() {
 
 #[test]
 fn a_serial_server_gets_few_callers_recommended() {
-    let (_endpoints, url) = endpoints("FAULT service 10");
+    let (_endpoints, url) = endpoint("FAULT service 10");
     let sweep = ["--shards", "1", "--connections", "1", "--tasks", "1,4,16", "--no-handoff"];
     let load = ["--url", &url, "--step", "300ms", "--key-space", "10"];
     // A pause of the machine moves replies from one step into the next.
@@ -145,7 +111,7 @@ fn a_serial_server_gets_few_callers_recommended() {
 
 #[test]
 fn a_latency_objective_is_met_or_reported_as_missed() {
-    let (_endpoints, url) = endpoints("FAULT delay 5");
+    let (_endpoints, url) = endpoint("FAULT delay 5");
     let sweep = ["--url", &url, "--shards", "1", "--connections", "1", "--tasks", "2,4", "--no-handoff"];
     let met = report(&[&sweep[..], &["--slo", "p50=10s,max=20s", "--find-rate"]].concat(), 0);
     assert_eq!(met.pointer("/config/slo_us"), Some(&serde_json::json!({ "p50": 1e7, "max": 2e7 })));
@@ -160,7 +126,7 @@ fn a_latency_objective_is_met_or_reported_as_missed() {
 
 #[test]
 fn a_sweep_without_answers_says_so_first() {
-    let (_endpoints, url) = endpoints("FAULT answer readonly");
+    let (_endpoints, url) = endpoint("FAULT answer readonly");
     let sweep = ["--url", &url, "--no-load", "--shards", "1", "--connections", "1", "--tasks", "2"];
     let short = ["--step", "30ms", "--rounds", "1", "--no-handoff"];
     let output = run(&[&sweep[..], &short].concat());
@@ -218,27 +184,13 @@ fn an_unreachable_endpoint_exits_with_code_3() {
 }
 
 /// Starts a sweep of several hours and waits until its `runs`th run has begun.
-fn started(runs: usize, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut command =
-        tune(&[&["--rounds", "100", "--json", "-", "--quiet", "--shards", "1"], arguments].concat());
-    command.env("RUST_LOG", "hitless=info").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary runs");
-    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut left = runs;
-    let mut line = String::new();
-    while left > 0 {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended before");
-        left -= usize::from(line.contains("the run begins"));
-    }
+fn started(runs: usize, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let endless = ["tune", "--rounds", "100", "--json", "-", "--quiet", "--shards", "1"];
+    let mut command = hitless(&[&endless, arguments].concat());
+    command.env("RUST_LOG", "hitless=info");
+    let (child, mut stderr) = binary::started(command, "the run begins");
+    (1..runs).for_each(|_| wait_for_line(&mut stderr, "the run begins"));
     (child, stderr)
-}
-
-#[expect(unsafe_code, reason = "the standard library sends no signal but one")]
-fn interrupt(child: &Child) {
-    let pid = i32::try_from(child.id()).expect("a process id");
-    // SAFETY: a plain system call; the child is ours and has not been waited for.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
 }
 
 #[test]
@@ -246,7 +198,7 @@ fn ctrl_c_reports_the_finished_steps() {
     // Each step has two runs, of which one is a warm-up, so the third run is the second step.
     for (runs, step, is_empty) in [(1, "1h", true), (5, "20ms", false)] {
         let (child, mut stderr) = started(runs, &["--step", step, "--tasks", "4,8", "--key-space", "100"]);
-        interrupt(&child);
+        signal(&child, libc::SIGINT);
         // The child blocks when its log fills the pipe, so a thread drains it.
         let rest = std::thread::spawn(move || {
             let mut rest = String::new();

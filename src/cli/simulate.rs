@@ -141,13 +141,13 @@ fn story(seed: u64, violation: &Violation) -> String {
     let (plan, violation) = shrink(&Plan::new(seed), violation);
     let mut story =
         format!("{violation}\n\nMinimal reproduction: the world of seed {seed} with only these faults:\n");
-    for deed in &plan.deeds {
-        story.push_str(&format!("{deed}\n"));
+    for fault in &plan.faults {
+        story.push_str(&format!("{fault}\n"));
     }
-    if plan.deeds.is_empty() {
+    if plan.faults.is_empty() {
         story.push_str("             none\n");
     }
-    let mut trace = Trace::in_words();
+    let mut trace = Trace::with_text();
     // The same plan violated it a moment ago.
     let _ = simulate(&plan, &mut trace);
     let lines = trace.lines();
@@ -160,7 +160,7 @@ fn story(seed: u64, violation: &Violation) -> String {
 }
 
 fn print_trace(seed: u64) -> io::Result<()> {
-    let mut trace = Trace::in_words();
+    let mut trace = Trace::with_text();
     let result = simulate(&Plan::new(seed), &mut trace);
     let mut out = io::stdout().lock();
     for line in trace.lines() {
@@ -188,7 +188,7 @@ fn print(found: &Found, story: Option<&str>) -> io::Result<()> {
     writeln!(
         out,
         "faults        {} injected · {} connections",
-        grouped(tally.deeds),
+        grouped(tally.faults),
         grouped(tally.connections)
     )?;
     writeln!(
@@ -222,7 +222,7 @@ fn document(found: &Found, story: Option<&str>) -> Value {
         "elapsed_seconds": found.elapsed.as_secs_f64(),
         "virtual_seconds": tally.virtual_time.as_secs_f64(),
         "events": tally.events,
-        "deeds": tally.deeds,
+        "deeds": tally.faults,
         "connections": tally.connections,
         "notifications": tally.notifications,
         "handoffs": { "started": tally.handoffs, "succeeded": tally.handoffs_succeeded },

@@ -49,34 +49,20 @@ pub(crate) fn encoded(histogram: &Histogram<u64>) -> Result<String, String> {
 /// Reads such a log, for tests. Returns start and length of each line in seconds, and the sum of all histograms.
 #[cfg(test)]
 pub(crate) fn read(log: &[u8]) -> (Vec<(f64, f64)>, Histogram<u64>) {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
     let (mut times, mut all) = (Vec::new(), crate::load::recorder::histogram());
     for entry in IntervalLogIterator::new(log) {
         if let LogEntry::Interval(line) = entry.expect("a line of a log") {
             times.push((line.start_timestamp().as_secs_f64(), line.duration().as_secs_f64()));
-            let bytes = from_base64(line.encoded_histogram());
+            let bytes = STANDARD.decode(line.encoded_histogram()).expect("base64");
             let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).expect("a histogram");
             all.add(one).expect("histograms of one shape");
         }
     }
     (times, all)
-}
-
-/// A decoder for tests: the crate that encodes base64 here does not export one.
-#[cfg(test)]
-fn from_base64(text: &str) -> Vec<u8> {
-    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
-    for digit in text.trim_end_matches('=').chars() {
-        bits = bits << 6 | DIGITS.find(digit).expect("base 64") as u32;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! [`Caller`]: somebody who holds a handle: submits, sometimes in batches, and leaves, sometimes early.
+//! [`Caller`]: a holder of one handle that submits commands and batches, and cancels some of them.
 
 use std::time::Duration;
 
-use super::outcomes::{Case, End, Outcomes};
+use super::outcomes::{Call, End, Outcomes};
 use crate::proto::connection::{HandleId, Ticket};
 use crate::proto::pool::{EntryId, Pool};
 use crate::proto::resp::Encoder;
@@ -20,7 +20,7 @@ impl Caller {
         Caller { shard, handle: HandleId(u32::try_from(number).unwrap_or(0)), entry: pool.assign() }
     }
 
-    /// Does one thing; when it will do the next.
+    /// Submits or cancels once. Returns the time until the next action.
     pub(super) fn act(
         &self,
         pool: &mut Pool,
@@ -30,10 +30,10 @@ impl Caller {
         now: Instant,
     ) -> Duration {
         match random.u32(..20) {
-            0 => self.leave(pool, outcomes, random),
+            0 => self.cancel(pool, outcomes, random),
             _ => self.submit(pool, outcomes, next_ticket, random, now),
         }
-        // In bursts: most are close together.
+        // Actions come in bursts: most follow each other within 200 µs.
         match random.u32(..10) {
             0..5 => Duration::from_micros(random.u64(..200)),
             5..8 => Duration::from_millis(random.u64(..100)),
@@ -70,35 +70,35 @@ impl Caller {
         });
         let (handle, entry) = (self.handle, self.entry);
         let (replies, end) = (Vec::new(), End::Open);
-        let case = Case { handle, entry, position, submitted: now, deadline, commands, replies, end };
-        outcomes.cases.insert(ticket, case);
+        let call = Call { handle, entry, position, submitted: now, deadline, commands, replies, end };
+        outcomes.calls.insert(ticket, call);
     }
 
-    fn leave(&self, pool: &mut Pool, outcomes: &mut Outcomes, random: &mut fastrand::Rng) {
-        let is_open = |case: &Case| case.end == End::Open && case.handle == self.handle;
-        let open = outcomes.cases.iter().filter(|(_, case)| is_open(case)).map(|(ticket, _)| *ticket);
+    fn cancel(&self, pool: &mut Pool, outcomes: &mut Outcomes, random: &mut fastrand::Rng) {
+        let is_open = |call: &Call| call.end == End::Open && call.handle == self.handle;
+        let open = outcomes.calls.iter().filter(|(_, call)| is_open(call)).map(|(ticket, _)| *ticket);
         let Some(ticket) = random.choice(open.collect::<Vec<u32>>()) else { return };
-        if let Some(case) = outcomes.cases.get_mut(&ticket) {
-            case.end = End::Cancelled;
-            pool.abandon(case.entry, case.position);
-            if let Some((deadline, _)) = case.deadline {
+        if let Some(call) = outcomes.calls.get_mut(&ticket) {
+            call.end = End::Cancelled;
+            pool.abandon(call.entry, call.position);
+            if let Some((deadline, _)) = call.deadline {
                 pool.clear_deadline(deadline);
             }
         }
     }
 }
 
-/// Where a handle's commands leave their mark: the order of this list is the order of their execution.
+/// The list that records a handle's commands in the order of their execution.
 pub(super) fn list(shard: usize, handle: HandleId) -> String {
-    format!("lane:{shard}:{}", handle.0)
+    format!("list:{shard}:{}", handle.0)
 }
 
-/// What marks one command of a ticket.
+/// The list element of one command of a ticket.
 pub(super) fn value(ticket: u32, number: u32) -> u64 {
     u64::from(ticket) * COMMANDS_MAX + u64::from(number)
 }
 
-/// The ticket of a mark.
+/// The ticket of a list element.
 pub(super) fn ticket_of(value: u64) -> u32 {
     u32::try_from(value / COMMANDS_MAX).unwrap_or(u32::MAX)
 }

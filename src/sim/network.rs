@@ -1,17 +1,14 @@
-//! [`Network`]: what lies between pools and servers. Every connection is a pair of byte streams that keep their order
-//! and nothing else: bytes arrive late, in pieces, in lumps, or never.
+//! [`Network`]: the connections between pools and servers. Each is a pair of ordered byte streams whose bytes arrive
+//! late, split, merged, or never.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::proto::error::CloseReason;
-use crate::proto::pool::ConnectionId;
+use crate::proto::pool::{ConnectionId, EntryId};
 use crate::proto::time::Instant;
 use crate::rehearsal::SessionId;
-use crate::sim::checkers::floods::Floods;
-use crate::sim::checkers::logins::Sent;
-use crate::sim::checkers::own_words::OwnWords;
 
-/// A connection of one shard.
+/// The identity of a connection of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct WireId {
     pub(super) shard: usize,
@@ -25,47 +22,44 @@ impl WireId {
     }
 
     pub(super) fn id(self) -> ConnectionId {
-        ConnectionId { entry: crate::proto::pool::EntryId(self.entry), generation: self.generation }
+        ConnectionId { entry: EntryId(self.entry), generation: self.generation }
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Wire {
-    /// Where it leads, if anybody is there.
+    /// The node at the other end, if there is one.
     pub(super) node: Option<usize>,
-    /// Why no client goes there.
+    /// Why the pool refused to connect to this address.
     pub(super) refused: Option<CloseReason>,
     pub(super) session: Option<SessionId>,
     pub(super) connected: bool,
     /// The client has closed its end.
-    pub(super) client_gone: bool,
-    /// Nothing arrives any more, in either direction, and nobody is told.
-    pub(super) vanished: bool,
+    pub(super) client_closed: bool,
+    /// No byte arrives any more, in either direction, and neither end is told.
+    pub(super) silent: bool,
     pub(super) to_server: Pipe,
     pub(super) to_client: Pipe,
-    pub(super) passwords: Sent,
-    pub(super) own: OwnWords,
-    pub(super) floods: Floods,
 }
 
-/// One direction.
+/// One direction of a connection.
 #[derive(Debug)]
 pub(super) struct Pipe {
     chunks: VecDeque<(Instant, Chunk)>,
-    /// Nothing that is sent later arrives earlier.
+    /// The arrival time of the newest chunk; later chunks arrive no earlier.
     last: Instant,
 }
 
 #[derive(Debug)]
 pub(super) enum Chunk {
     Bytes(Vec<u8>),
-    /// So many pushes without a use.
+    /// This many pushes that the client does not know.
     Pushes(u32),
-    /// The beginning of a reply without an end.
+    /// The beginning of a reply that never ends.
     Endless,
-    /// The other side has closed in order,
+    /// The other side closed cleanly.
     Fin,
-    /// or has not.
+    /// The other side reset the connection.
     Reset,
 }
 
@@ -74,20 +68,20 @@ impl Pipe {
         Pipe { chunks: VecDeque::new(), last: now }
     }
 
-    /// Sends something that arrives no earlier than at `at`; when it will.
+    /// Sends a chunk that arrives no earlier than at `at`, and returns its arrival time.
     pub(super) fn send(&mut self, chunk: Chunk, at: Instant) -> Instant {
         self.last = self.last.max(at);
         self.chunks.push_back((self.last, chunk));
         self.last
     }
 
-    /// What has arrived, the oldest of it.
+    /// The oldest chunk that has arrived.
     pub(super) fn receive(&mut self, now: Instant) -> Option<Chunk> {
         let (at, _) = self.chunks.front()?;
         if *at <= now { self.chunks.pop_front().map(|(_, chunk)| chunk) } else { None }
     }
 
-    /// Nothing arrives before this.
+    /// Delays all chunks until this time.
     pub(super) fn hold_until(&mut self, until: Instant) {
         self.last = self.last.max(until);
         for (at, _) in &mut self.chunks {
@@ -107,20 +101,17 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Somebody whose credentials were renewed so often dials.
-    pub(super) fn dial(&mut self, id: WireId, node: Option<usize>, renewals: u64, now: Instant) {
+    /// A client starts to connect to this node.
+    pub(super) fn dial(&mut self, id: WireId, node: Option<usize>, now: Instant) {
         let wire = Wire {
             node,
             refused: None,
             session: None,
             connected: false,
-            client_gone: false,
-            vanished: false,
+            client_closed: false,
+            silent: false,
             to_server: Pipe::new(now),
             to_client: Pipe::new(now),
-            passwords: Sent::default(),
-            own: OwnWords::new(renewals, now),
-            floods: Floods::default(),
         };
         self.wires.insert(id, wire);
     }
@@ -140,7 +131,7 @@ impl Network {
         self.by_session.get(&session).copied()
     }
 
-    /// Forgets a connection; the session at its other end, if there is one.
+    /// Removes a connection and returns the session at its other end, if there is one.
     pub(super) fn remove(&mut self, id: WireId) -> Option<SessionId> {
         let session = self.wires.remove(&id)?.session?;
         self.by_session.remove(&session);

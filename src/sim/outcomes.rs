@@ -1,23 +1,23 @@
-//! [`Outcomes`]: what became of each command of one shard, as its callers see it.
+//! [`Outcomes`]: the results of one shard's commands, as its callers see them.
 
 use std::collections::BTreeMap;
 
-use super::checkers::Violation;
+use super::violation::Violation;
 use crate::proto::connection::{Deliver, HandleId, Position, Ticket};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::{DeadlineId, EntryId};
 use crate::proto::resp::Frame;
 use crate::proto::time::Instant;
 
-/// One command, or a batch.
+/// A submitted command or batch.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct Call {
     pub(super) handle: HandleId,
     pub(super) entry: EntryId,
     pub(super) position: Position,
     pub(super) submitted: Instant,
     pub(super) deadline: Option<(DeadlineId, Instant)>,
-    /// How many commands it is.
+    /// The number of commands in the batch.
     pub(super) commands: u32,
     pub(super) replies: Vec<Frame>,
     pub(super) end: End,
@@ -28,16 +28,16 @@ pub(super) enum End {
     Open,
     Answered,
     Failed(Outcome),
-    /// Its caller has left.
+    /// The caller cancelled it.
     Cancelled,
 }
 
-/// Tickets are never used twice here, so that a late word on an old one shows.
+/// Tickets are never reused here, so a late reply to an old ticket shows as a violation.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
-    pub(super) cases: BTreeMap<u32, Case>,
+    pub(super) calls: BTreeMap<u32, Call>,
     pub(super) violation: Option<Violation>,
-    /// Those whose end came since somebody last looked.
+    /// The calls that ended since the last check.
     pub(super) ended: Vec<(u32, Option<Failure>)>,
     pub(super) pushes: u64,
 }
@@ -47,36 +47,33 @@ impl Outcomes {
         self.violation.get_or_insert(Violation { invariant, what });
     }
 
-    fn open_case(&mut self, ticket: Ticket, what: &str) -> Option<&mut Case> {
-        let end = self.cases.get(&ticket.0).map(|case| case.end);
+    fn open_call(&mut self, ticket: Ticket, what: &str) -> Option<&mut Call> {
+        let end = self.calls.get(&ticket.0).map(|call| call.end);
         if end != Some(End::Open) {
-            self.violate(super::checkers::ONCE, format!("ticket {} is {end:?} and gets {what}", ticket.0));
+            self.violate(ONCE, format!("ticket {} is {end:?} and gets {what}", ticket.0));
             return None;
         }
-        self.cases.get_mut(&ticket.0)
+        self.calls.get_mut(&ticket.0)
     }
 }
 
 impl Deliver for Outcomes {
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
-        let Some(case) = self.open_case(ticket, "a reply") else { return };
-        case.replies.push(frame);
-        let whole = case.replies.len() == case.commands as usize;
+        let Some(call) = self.open_call(ticket, "a reply") else { return };
+        call.replies.push(frame);
+        let whole = call.replies.len() == call.commands as usize;
         if last {
-            case.end = End::Answered;
+            call.end = End::Answered;
             self.ended.push((ticket.0, None));
         }
         if last != whole {
-            self.violate(
-                super::checkers::ONCE,
-                format!("ticket {} got the wrong number of replies", ticket.0),
-            );
+            self.violate(ONCE, format!("ticket {} got the wrong number of replies", ticket.0));
         }
     }
 
     fn fail(&mut self, ticket: Ticket, failure: Failure) {
-        let Some(case) = self.open_case(ticket, "a failure") else { return };
-        case.end = End::Failed(failure.outcome());
+        let Some(call) = self.open_call(ticket, "a failure") else { return };
+        call.end = End::Failed(failure.outcome());
         self.ended.push((ticket.0, Some(failure)));
     }
 
@@ -85,3 +82,5 @@ impl Deliver for Outcomes {
         false
     }
 }
+
+const ONCE: &str = "each ticket resolves exactly once";

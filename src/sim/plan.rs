@@ -1,82 +1,77 @@
-//! [`Plan`]: what a seed decides before its world begins: how large it is, and what will be done to it when.
+//! [`Plan`]: what a seed decides before its simulation starts: the parameters, and a list of faults with their times.
 //!
-//! The deeds are a list, so that a story can be told again with fewer of them.
+//! The faults are a list so that a failing run can be shrunk to a minimal reproduction.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A world to be.
+/// The plan of one simulation.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    pub(super) setting: Setting,
-    pub(crate) deeds: Vec<Deed>,
+    pub(super) parameters: Parameters,
+    pub(crate) faults: Vec<Fault>,
 }
 
-/// What stays the same while a world lasts.
+/// What is constant during a simulation.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+pub(super) struct Parameters {
     pub(super) shards: usize,
     pub(super) connections: usize,
-    /// Callers of each shard.
+    /// The number of callers on each shard.
     pub(super) callers: usize,
-    /// The pools are configured with a name rather than an address.
+    /// The pools are configured with a name instead of an address.
     pub(super) by_name: bool,
     pub(super) command_timeout: Duration,
     pub(super) relaxed_timeout: Duration,
     pub(super) reply_time_max: Duration,
     pub(super) idle_ping: Duration,
-    /// Who is refused asks for other credentials.
+    /// A rejected login asks the provider for other credentials.
     pub(super) renewable: bool,
     pub(super) in_flight_max: usize,
     pub(super) queue_max: usize,
-    /// The longest that a byte is under way, stalls apart.
+    /// The longest time that a byte travels, except during stalls.
     pub(super) latency_us: u64,
 }
 
-/// Something that is done to a world.
+/// A fault or an announcement, and its time.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Deed {
+pub(crate) struct Fault {
     pub(super) at: Duration,
-    pub(super) kind: DeedKind,
+    pub(super) kind: FaultKind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum DeedKind {
-    /// A word to the rehearsal, at a node.
-    Rehearse { node: usize, words: String },
-    /// One connection, of all there are, is reset.
-    Cut { which: u32 },
-    /// Nothing arrives on one for a while.
+pub(super) enum FaultKind {
+    /// A REHEARSE command at a node.
+    Rehearse { node: usize, command: String },
+    /// One of the open connections is reset.
+    Reset { which: u32 },
+    /// No byte arrives on one connection for a while.
     Stall { which: u32, ms: u64 },
-    /// One is dead, and nobody is told.
-    Vanish { which: u32 },
-    /// A server sends what is no RESP.
-    Garble { which: u32 },
-    /// A server sends so many pushes of no use.
-    Flood { which: u32, pushes: u32 },
-    /// A server begins a reply, and adds to it for so long, and never ends it.
-    Endless { which: u32, ms: u64 },
-    /// The name leads to these nodes from now on.
-    Name { nodes: Vec<usize> },
-    /// Look-ups take so long.
-    SlowNames { ms: u64 },
-    /// The servers want another password, and each shard learns of it within so long.
-    Rotate { within_ms: u64 },
-    /// A shard is shut down.
+    /// One connection goes silent: no byte arrives any more, and neither end is told.
+    Silence { which: u32 },
+    /// A server sends bytes that are not RESP.
+    Garbage { which: u32 },
+    /// A server sends this many pushes that the client does not know.
+    PushFlood { which: u32, pushes: u32 },
+    /// A server starts a reply and adds to it for this long without an end.
+    EndlessReply { which: u32, ms: u64 },
+    /// The name resolves to these nodes from now on.
+    DnsChange { nodes: Vec<usize> },
+    /// Look-ups take this long.
+    SlowDns { ms: u64 },
+    /// The servers switch to a new password, and each shard gets it within this time.
+    RotatePassword { within_ms: u64 },
+    /// A shard shuts down.
     ShutDown { shard: usize, grace_ms: u64 },
 }
 
-/// How many servers there are.
-pub(super) const NODES: usize = 3;
-/// When the last deed is done, at the latest.
-pub(super) const DEEDS_END: Duration = Duration::from_secs(8);
-
 impl Plan {
-    /// What this seed decides.
+    /// Draws the plan of this seed.
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let setting = Setting {
+        let parameters = Parameters {
             shards: random.usize(1..=3),
             connections: random.usize(1..=3),
             callers: random.usize(1..=4),
@@ -90,48 +85,50 @@ impl Plan {
             queue_max: random.usize(1..20),
             latency_us: random.choice([50, 500, 5_000, 60_000]).unwrap_or(50),
         };
-        let mut deeds: Vec<Deed> = (0..random.usize(1..16)).flat_map(|_| deeds(&mut random)).collect();
+        let mut faults: Vec<Fault> = (0..random.usize(1..16)).flat_map(|_| faults(&mut random)).collect();
         if random.u32(..20) == 0 {
-            let kind =
-                DeedKind::ShutDown { shard: random.usize(..setting.shards), grace_ms: random.u64(..1_000) };
-            deeds.push(Deed { at: time(&mut random), kind });
+            let kind = FaultKind::ShutDown {
+                shard: random.usize(..parameters.shards),
+                grace_ms: random.u64(..1_000),
+            };
+            faults.push(Fault { at: time(&mut random), kind });
         }
-        deeds.sort_by_key(|deed| deed.at);
-        Plan { seed, setting, deeds }
+        faults.sort_by_key(|fault| fault.at);
+        Plan { seed, parameters, faults }
     }
 }
 
 fn time(random: &mut fastrand::Rng) -> Duration {
-    Duration::from_micros(random.u64(..DEEDS_END.as_micros() as u64))
+    Duration::from_micros(random.u64(..FAULTS_END.as_micros() as u64))
 }
 
-/// One thing, and where it needs an end, that.
-fn deeds(random: &mut fastrand::Rng) -> Vec<Deed> {
+/// One fault, followed by its end if it needs one.
+fn faults(random: &mut fastrand::Rng) -> Vec<Fault> {
     let at = time(random);
     let which = random.u32(..);
-    let once = |kind| vec![Deed { at, kind }];
+    let once = |kind| vec![Fault { at, kind }];
     match random.u32(..100) {
         0..50 => announcements(at, random),
-        50..58 => once(DeedKind::Cut { which }),
-        58..66 => once(DeedKind::Stall { which, ms: random.u64(1..3_000) }),
-        66..69 => once(DeedKind::Vanish { which }),
-        69..71 => once(DeedKind::Garble { which }),
-        71 => once(DeedKind::Flood { which, pushes: random.u32(100..12_000) }),
-        72 => once(DeedKind::Endless { which, ms: random.u64(100..8_000) }),
+        50..58 => once(FaultKind::Reset { which }),
+        58..66 => once(FaultKind::Stall { which, ms: random.u64(1..3_000) }),
+        66..69 => once(FaultKind::Silence { which }),
+        69..71 => once(FaultKind::Garbage { which }),
+        71 => once(FaultKind::PushFlood { which, pushes: random.u32(100..12_000) }),
+        72 => once(FaultKind::EndlessReply { which, ms: random.u64(100..8_000) }),
         73..80 => {
             let nodes = (0..NODES).filter(|_| random.bool()).collect();
-            once(DeedKind::Name { nodes })
+            once(FaultKind::DnsChange { nodes })
         }
-        80..83 => once(DeedKind::SlowNames { ms: random.u64(1..3_000) }),
+        80..83 => once(FaultKind::SlowDns { ms: random.u64(1..3_000) }),
         83..88 => rotations(at, random),
-        _ => faults(at, random),
+        _ => server_faults(at, random),
     }
 }
 
-fn announcements(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
+fn announcements(at: Duration, random: &mut fastrand::Rng) -> Vec<Fault> {
     let (node, other) = (random.usize(..NODES), random.usize(..NODES));
     let seconds = random.u32(..6);
-    let words = match random.u32(..12) {
+    let command = match random.u32(..12) {
         0..6 => {
             let target = if random.u32(..5) == 0 { "null".to_owned() } else { address(other) };
             let close = random.choice(["", " fin", " rst", " half", " never"]).unwrap_or("");
@@ -150,40 +147,41 @@ fn announcements(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
         _ => format!("PUSH {}", raw(random)),
     };
     let prefix = if random.u32(..8) == 0 { "ALL " } else { "" };
-    let mut told = vec![Deed { at, kind: DeedKind::Rehearse { node, words: format!("{prefix}{words}") } }];
-    if random.bool() && words.starts_with("MOVING") {
-        // Whoever comes back to a node finds it in peace.
-        let (words, at) = ("RETURN".to_owned(), at + Duration::from_secs(seconds.into()));
-        told.push(Deed { at, kind: DeedKind::Rehearse { node, words } });
+    let mut faults =
+        vec![Fault { at, kind: FaultKind::Rehearse { node, command: format!("{prefix}{command}") } }];
+    if random.bool() && command.starts_with("MOVING") {
+        // Connections that return to the node later are served without a new announcement.
+        let (command, at) = ("RETURN".to_owned(), at + Duration::from_secs(seconds.into()));
+        faults.push(Fault { at, kind: FaultKind::Rehearse { node, command } });
     }
-    told
+    faults
 }
 
-/// The servers want another password, often while connections are being made, which takes time then.
-fn rotations(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
+/// A password rotation, half of the time while slow handshakes are under way.
+fn rotations(at: Duration, random: &mut fastrand::Rng) -> Vec<Fault> {
     let most = random.choice([50, 300, 1_500]).unwrap_or(50);
     let within_ms = random.u64(1..most);
-    let mut told = vec![Deed { at, kind: DeedKind::Rotate { within_ms } }];
+    let mut faults = vec![Fault { at, kind: FaultKind::RotatePassword { within_ms } }];
     if random.bool() {
-        return told;
+        return faults;
     }
     let before = |ms| at.saturating_sub(Duration::from_millis(ms));
-    let rehearse = |at, words| Deed { at, kind: DeedKind::Rehearse { node: 0, words } };
-    told.push(rehearse(before(300), format!("ALL FAULT delay {}", random.u32(1..200))));
+    let rehearse = |at, command| Fault { at, kind: FaultKind::Rehearse { node: 0, command } };
+    faults.push(rehearse(before(300), format!("ALL FAULT delay {}", random.u32(1..200))));
     let kind = match random.u32(..2) {
-        0 => DeedKind::Cut { which: random.u32(..) },
+        0 => FaultKind::Reset { which: random.u32(..) },
         _ => {
             let target = address(random.usize(..NODES));
-            DeedKind::Rehearse { node: random.usize(..NODES), words: format!("MOVING 3 {target}") }
+            FaultKind::Rehearse { node: random.usize(..NODES), command: format!("MOVING 3 {target}") }
         }
     };
-    told.push(Deed { at: before(random.u64(1..250)), kind });
+    faults.push(Fault { at: before(random.u64(1..250)), kind });
     let over = at + Duration::from_millis(random.u64(1..1_500));
-    told.push(rehearse(over, "ALL FAULT off".to_owned()));
-    told
+    faults.push(rehearse(over, "ALL FAULT off".to_owned()));
+    faults
 }
 
-/// Pushes that no server in its right mind sends.
+/// Pushes that no correct server sends.
 fn raw(random: &mut fastrand::Rng) -> String {
     let seq = random.i32(-2..20);
     match random.u32(..8) {
@@ -204,7 +202,7 @@ fn raw(random: &mut fastrand::Rng) -> String {
     }
 }
 
-fn faults(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
+fn server_faults(at: Duration, random: &mut fastrand::Rng) -> Vec<Fault> {
     let node = random.usize(..NODES);
     let fault = match random.u32(..12) {
         0 => format!("delay {}", random.u32(1..500)),
@@ -213,7 +211,7 @@ fn faults(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
         3 => format!("close-at-byte {}", random.u32(1..4_000)),
         4 | 5 => "refuse".to_owned(),
         6 => "drop".to_owned(),
-        // It lives for as long as a handshake takes.
+        // The connection ends during or soon after its handshake.
         7 => format!("close-at-byte {}", random.u32(200..400)),
         8..11 => {
             let states = ["readonly", "readonly", "masterdown", "loading", "noauth"];
@@ -222,13 +220,49 @@ fn faults(at: Duration, random: &mut fastrand::Rng) -> Vec<Deed> {
         _ => format!("duplicate {}", random.u32(1..4)),
     };
     let over = at + Duration::from_millis(random.u64(1..3_000));
-    let rehearse = |at, words| Deed { at, kind: DeedKind::Rehearse { node, words } };
+    let rehearse = |at, command| Fault { at, kind: FaultKind::Rehearse { node, command } };
     vec![rehearse(at, format!("FAULT {fault}")), rehearse(over, "FAULT off".to_owned())]
 }
 
-/// A name by which a server sends its clients to their own machine.
+/// The address of a node.
+pub(super) fn address(node: usize) -> String {
+    format!("10.0.0.{}:6379", node + 1)
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>11.6} s  ", self.at.as_secs_f64())?;
+        match &self.kind {
+            FaultKind::Rehearse { node, command } => write!(f, "node {node}: {command}"),
+            FaultKind::Reset { which } => write!(f, "connection {which} is reset"),
+            FaultKind::Stall { which, ms } => write!(f, "nothing arrives on connection {which} for {ms} ms"),
+            FaultKind::Silence { which } => write!(f, "connection {which} goes silent"),
+            FaultKind::Garbage { which } => write!(f, "the server sends garbage on connection {which}"),
+            FaultKind::PushFlood { which, pushes } => {
+                write!(f, "the server sends {pushes} unknown pushes on connection {which}")
+            }
+            FaultKind::EndlessReply { which, ms } => {
+                write!(f, "the server sends an endless reply on connection {which} for {ms} ms")
+            }
+            FaultKind::DnsChange { nodes } => write!(f, "the name resolves to the nodes {nodes:?}"),
+            FaultKind::SlowDns { ms } => write!(f, "look-ups take {ms} ms"),
+            FaultKind::RotatePassword { within_ms } => {
+                write!(f, "the password changes, and all shards get it within {within_ms} ms")
+            }
+            FaultKind::ShutDown { shard, grace_ms } => {
+                write!(f, "shard {shard} shuts down with a grace of {grace_ms} ms")
+            }
+        }
+    }
+}
+
+/// The number of nodes.
+pub(super) const NODES: usize = 3;
+/// The time of the last fault, at the latest.
+pub(super) const FAULTS_END: Duration = Duration::from_secs(8);
+/// A name that resolves to the client's own machine.
 pub(super) const HOSTILE_NAME: &str = "evil.sim";
-/// Where servers send clients that want something of somebody else's. Only the last may be gone to, and nobody is there.
+/// The targets of hostile moves. A client may dial only the last one, and no host answers there.
 const HOSTILE_TARGETS: [&str; 9] = [
     "127.0.0.1:6379",
     "[::1]:6379",
@@ -240,35 +274,3 @@ const HOSTILE_TARGETS: [&str; 9] = [
     "evil.sim:6379",
     "203.0.113.7:6379",
 ];
-
-/// Where a node listens.
-pub(super) fn address(node: usize) -> String {
-    format!("10.0.0.{}:6379", node + 1)
-}
-
-impl fmt::Display for Deed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>11.6} s  ", self.at.as_secs_f64())?;
-        match &self.kind {
-            DeedKind::Rehearse { node, words } => write!(f, "node {node}: {words}"),
-            DeedKind::Cut { which } => write!(f, "connection {which} is cut"),
-            DeedKind::Stall { which, ms } => write!(f, "nothing arrives on connection {which} for {ms} ms"),
-            DeedKind::Vanish { which } => write!(f, "connection {which} is dead, and nobody is told"),
-            DeedKind::Garble { which } => write!(f, "the server sends rubbish on connection {which}"),
-            DeedKind::Flood { which, pushes } => {
-                write!(f, "the server sends {pushes} pushes of no use on connection {which}")
-            }
-            DeedKind::Endless { which, ms } => {
-                write!(f, "the server sends a reply without an end on connection {which}, for {ms} ms")
-            }
-            DeedKind::Name { nodes } => write!(f, "the name leads to the nodes {nodes:?}"),
-            DeedKind::SlowNames { ms } => write!(f, "look-ups take {ms} ms"),
-            DeedKind::Rotate { within_ms } => {
-                write!(f, "the password is another, which all shards know within {within_ms} ms")
-            }
-            DeedKind::ShutDown { shard, grace_ms } => {
-                write!(f, "shard {shard} is shut down, with {grace_ms} ms to finish")
-            }
-        }
-    }
-}

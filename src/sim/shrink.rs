@@ -1,16 +1,20 @@
-//! Shrinking: the same violation with fewer deeds makes a shorter story.
+//! [`shrink`]: the minimal reproduction of a violation.
 
-use super::{Plan, Trace, Violation, run};
+use super::plan::Plan;
+use super::run::run;
+use super::trace::Trace;
+use super::violation::Violation;
 
-/// Leaves out deeds for as long as the same invariant is violated.
+/// Removes faults from the plan as long as the same invariant is violated: half of them at a time, then a quarter, and
+/// at last single ones.
 pub(crate) fn shrink(plan: &Plan, violation: &Violation) -> (Plan, Violation) {
     let (mut plan, mut violation) = (plan.clone(), violation.clone());
-    let mut length = plan.deeds.len();
+    let mut length = plan.faults.len();
     while length > 0 {
         let mut from = 0;
-        while from < plan.deeds.len() {
+        while from < plan.faults.len() {
             let mut shorter = plan.clone();
-            shorter.deeds.drain(from..(from + length).min(plan.deeds.len()));
+            shorter.faults.drain(from..(from + length).min(plan.faults.len()));
             match run(&shorter, &mut Trace::default()) {
                 Err(found) if found.invariant == violation.invariant => (plan, violation) = (shorter, found),
                 _ => from += length,

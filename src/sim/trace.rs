@@ -1,9 +1,10 @@
-//! [`Trace`]: what happened in a world: always as a fingerprint, and in words if somebody will read them.
+//! [`Trace`]: the record of a simulation, as a fingerprint and, on request, as text.
 
 use std::fmt::Write as _;
 
 use crate::proto::time::Instant;
 
+/// The default trace keeps the fingerprint only, which costs no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     fingerprint: u64,
@@ -11,12 +12,12 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// One that keeps the words.
-    pub(crate) fn in_words() -> Self {
+    /// A trace that also keeps its text.
+    pub(crate) fn with_text() -> Self {
         Trace { fingerprint: 0, lines: Some(Vec::new()) }
     }
 
-    /// A number that differs between any two different traces, but for chance.
+    /// A hash of all recorded facts: equal for equal traces, and different for others except by chance.
     pub(crate) fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -25,17 +26,17 @@ impl Trace {
         self.lines.as_deref().unwrap_or_default()
     }
 
-    /// Notes something: `facts` go into the fingerprint, and `words` are only made if they are kept.
-    pub(super) fn note(&mut self, at: Instant, facts: &[u64], words: impl FnOnce(&mut String)) {
+    /// Records an event: the fingerprint takes the `facts`, and `text` runs only if the trace keeps its text.
+    pub(super) fn note(&mut self, at: Instant, facts: &[u64], text: impl FnOnce(&mut String)) {
         for fact in [at.as_nanos()].iter().chain(facts) {
-            // FNV-1a, a word at a time.
+            // FNV-1a over words instead of bytes.
             self.fingerprint = (self.fingerprint ^ fact).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
         }
         if let Some(lines) = &mut self.lines {
             let mut line = String::new();
             // Writing to a string cannot fail.
             let _ = write!(line, "{:>11.6} s  ", at.as_nanos() as f64 / 1e9);
-            words(&mut line);
+            text(&mut line);
             lines.push(line);
         }
     }

@@ -73,6 +73,15 @@ impl Certificates {
     }
 }
 
+/// A self-signed certificate for these names, and its key, as files with this name.
+pub fn self_signed(folder: &Path, name: &str, names: &[&str]) -> [String; 2] {
+    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let key = made.signing_key.serialize_pem();
+    [(format!("{name}.pem"), made.cert.pem()), (format!("{name}-key.pem"), key)]
+        .map(|(name, pem)| write(folder, &name, &pem))
+}
+
 /// Replaces the file atomically, as certificate tools do: a reader sees the old file or the new one.
 fn write(folder: &Path, name: &str, pem: &str) -> String {
     let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));

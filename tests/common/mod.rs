@@ -10,9 +10,15 @@ use std::time::{Duration, Instant};
 
 pub mod authority;
 #[cfg(feature = "cli")]
+pub mod binary;
+#[cfg(feature = "cli")]
 pub mod fixture;
 pub mod hostile;
+#[cfg(feature = "cli")]
+pub mod log;
 pub mod pauses;
+#[cfg(feature = "cli")]
+pub mod rehearsal;
 pub mod servers;
 
 use authority::Certificates;
@@ -117,12 +123,8 @@ impl Redis {
             .unwrap_or_else(|said| panic!("its port was free a moment ago: {said}"));
     }
 
-    #[expect(unsafe_code, reason = "the standard library sends no signal but one")]
     pub fn signal(&self, signal: i32) {
-        let pid = self.child.id().try_into().expect("a process id");
-        // SAFETY: `kill` takes two numbers and accesses no memory. The process has not been waited for, so no other
-        // process has its number.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        self::signal(self.child.id(), signal);
     }
 }
 
@@ -132,6 +134,21 @@ impl Drop for Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a test's future on its own executor.
+pub fn run_on_executor<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
+    let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
+    executor.expect("an executor").join().expect("no panic");
+}
+
+/// Sends a signal to a child process that has not been waited for.
+#[expect(unsafe_code, reason = "the standard library sends no signal but one")]
+pub fn signal(child: u32, signal: i32) {
+    let pid = i32::try_from(child).expect("a process id");
+    // SAFETY: `kill` takes two numbers and accesses no memory. The process has not been waited for, so no other process
+    // has its number.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
 }
 
 /// The bytes up to the end of the connection, which must come; a reset counts as an end.

@@ -1,13 +1,14 @@
-//! Queues, in-flight commands and drains never pass their bounds, and a draining connection takes nothing new.
+//! Queues and in-flight commands stay within their bounds, an entry has one active connection, and a draining
+//! connection accepts no command.
 
 use std::collections::BTreeMap;
 
-use super::Violation;
 use crate::proto::pool::{Census, ConnectionId, Pool, Role};
+use crate::sim::violation::Violation;
 
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Bounds {
-    /// What each draining connection had in flight when it was last looked at.
+    /// The number of commands in flight on each draining connection at the last check.
     draining: BTreeMap<(u32, u32), usize>,
 }
 
@@ -18,18 +19,21 @@ impl Bounds {
         for Census { id: ConnectionId { entry, generation }, role, in_flight, .. } in pool.census() {
             if in_flight > in_flight_max {
                 return Err(Violation::new(
-                    "bounds hold",
-                    format!("{in_flight} in flight of {in_flight_max}"),
+                    "the in-flight bound holds",
+                    format!("{in_flight} commands are in flight, and the bound is {in_flight_max}"),
                 ));
             }
             if role == Role::Active && active.insert(entry.0, generation).is_some() {
-                return Err(Violation::new("one active connection", format!("entry {entry:?} has two")));
+                return Err(Violation::new(
+                    "an entry has one active connection",
+                    format!("{entry:?} has two"),
+                ));
             }
             if role == Role::Predecessor {
                 let before = self.draining.get(&(entry.0, generation)).copied();
                 if before.is_some_and(|before| in_flight > before) {
-                    let what = format!("connection {generation} of entry {entry:?} took a command");
-                    return Err(Violation::new("a draining connection takes nothing", what));
+                    let what = format!("connection {generation} of entry {entry:?} accepted a command");
+                    return Err(Violation::new("a draining connection accepts no command", what));
                 }
                 draining.insert((entry.0, generation), in_flight);
             }

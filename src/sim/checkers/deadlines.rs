@@ -1,24 +1,25 @@
-//! No command is given up before its time: relaxing never shortens a deadline, and neither does anything else.
+//! No command times out early: neither relaxed timeouts nor anything else shortens a deadline.
 
 use std::time::Duration;
 
-use super::Violation;
 use crate::proto::error::Failure;
 use crate::proto::time::Instant;
-use crate::sim::outcomes::Case;
+use crate::sim::outcomes::Call;
+use crate::sim::violation::Violation;
 
-/// A command that failed for being late: was it?
+/// Checks a failed call: a timeout must come after the command timeout or after the caller's own deadline.
 pub(in crate::sim) fn check(
-    case: &Case,
+    call: &Call,
     failure: &Failure,
     now: Instant,
     command_timeout: Duration,
 ) -> Result<(), Violation> {
     let Failure::TimedOut { .. } = failure else { return Ok(()) };
-    let waited = now.since(case.submitted);
-    let by_caller = case.deadline.is_some_and(|(_, at)| now >= at);
+    let waited = now.since(call.submitted);
+    let by_caller = call.deadline.is_some_and(|(_, at)| now >= at);
     if waited < command_timeout && !by_caller {
-        let what = format!("a command timed out after {waited:?}, and it was given {command_timeout:?}");
+        let what =
+            format!("a command timed out after {waited:?}, and the command timeout is {command_timeout:?}");
         return Err(Violation::new("no deadline is shortened", what));
     }
     Ok(())

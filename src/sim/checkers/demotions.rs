@@ -1,18 +1,18 @@
-//! A server that says again and again that it cannot serve is left once in a while, not with each reply.
+//! A server that keeps answering `READONLY` or the like is dialed again once in a while, not with each reply.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Violation;
 use crate::proto::maint::event::Event;
 use crate::proto::time::Instant;
+use crate::sim::violation::Violation;
 
-/// When connections of a shard were last made anew because of what their servers said of themselves.
+/// The times of a shard's last demotions.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Demotions(VecDeque<Instant>);
 
 impl Demotions {
-    /// Each of a shard's connections may be made anew once within [`WINDOW`].
+    /// Each connection of the shard may be replaced once within [`WINDOW`].
     pub(in crate::sim) fn check(
         &mut self,
         event: &Event,
@@ -26,8 +26,8 @@ impl Demotions {
         }
         match self.0.pop_front() {
             Some(first) if now.since(first) < WINDOW => {
-                let what = format!("{code} made {connections} connections anew more than once in {WINDOW:?}");
-                Err(Violation::new("a demotion is followed once in a while", what))
+                let what = format!("{code} replaced {connections} connections more than once in {WINDOW:?}");
+                Err(Violation::new("demotions are rate-limited", what))
             }
             _ => Ok(()),
         }

@@ -1,13 +1,13 @@
-//! A server that floods a client, or never ends a reply, is put out in time, and no other is.
+//! A flood of pushes or an endless reply closes its connection in time, and nothing else does so in their name.
 
 use std::time::Duration;
 
-use super::Violation;
 use crate::proto::connection::{BURST, PER_SECOND};
 use crate::proto::error::CloseReason;
 use crate::proto::time::Instant;
+use crate::sim::violation::Violation;
 
-/// What came on one connection.
+/// The pushes and endless replies that one connection received.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Floods {
     pushes: u64,
@@ -18,7 +18,7 @@ pub(in crate::sim) struct Floods {
 impl Floods {
     pub(in crate::sim) fn note_pushes(&mut self, count: u32, now: Instant) {
         self.first_push.get_or_insert(now);
-        // Behind a reply that has begun they are parts of it, or break it.
+        // Inside of an unfinished reply, push bytes are elements of the reply or a protocol error.
         if self.endless_since.is_none() {
             self.pushes += u64::from(count);
         }
@@ -28,44 +28,44 @@ impl Floods {
         self.endless_since.get_or_insert(now);
     }
 
-    /// The client has read pushes, and has not closed the connection.
+    /// Checks a connection that received pushes and is still open: the flood limit has not been reached.
     pub(in crate::sim) fn check_alive(&self, now: Instant) -> Result<(), Violation> {
         let time = self.first_push.map_or(Duration::ZERO, |first| now.since(first));
         let gained = PER_SECOND * (time.as_millis() as u64 + 1) / 1000;
         if self.pushes > BURST + gained {
-            let what = format!("{} useless pushes within {time:?}, and it is still read", self.pushes);
-            return Err(Violation::new("a flood ends its connection", what));
+            let what = format!("{} useless pushes within {time:?}, and the connection is open", self.pushes);
+            return Err(Violation::new("a push flood closes its connection", what));
         }
         Ok(())
     }
 
-    /// Time has passed on a connection that the client has not closed.
+    /// Checks an open connection after time has passed.
     pub(in crate::sim) fn check_time(&self, now: Instant, reply_time_max: Duration) -> Result<(), Violation> {
         match self.endless_since {
             Some(since) if now.since(since) > reply_time_max + SLACK => {
-                let what = format!("a reply has arrived for {:?}", now.since(since));
-                Err(Violation::new("a reply without an end is not waited for", what))
+                let what = format!("a reply has been arriving for {:?}", now.since(since));
+                Err(Violation::new("an endless reply closes its connection", what))
             }
             _ => Ok(()),
         }
     }
 
-    /// The client has closed the connection for this reason.
-    pub(in crate::sim) fn check_end(&self, reason: &CloseReason) -> Result<(), Violation> {
+    /// Checks the reason of a connection that the client closed.
+    pub(in crate::sim) fn check_close(&self, reason: &CloseReason) -> Result<(), Violation> {
         let is_flood = matches!(reason, CloseReason::PushFlood(_));
-        // Servers announce moves, too, and each of them counts for sixteen.
+        // Moves count as pushes as well, each as sixteen.
         if is_flood && self.pushes < BURST / 2 {
             return Err(Violation::new(
-                "who does not flood is not put out",
+                "only a flood closes a connection as one",
                 format!("{} pushes", self.pushes),
             ));
         }
         if matches!(reason, CloseReason::EndlessReply(_)) && self.endless_since.is_none() {
-            return Err(Violation::new("who does not flood is not put out", reason.to_string()));
+            return Err(Violation::new("only a flood closes a connection as one", reason.to_string()));
         }
         Ok(())
     }
 }
 
-/// Timers are late by a tick, and the next event of a world may be later.
+/// A timer fires up to a tick late, and the next event may come later still.
 const SLACK: Duration = Duration::from_millis(5);

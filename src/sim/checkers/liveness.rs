@@ -1,15 +1,13 @@
-//! When faults stop, everything comes to its end in bounded time.
+//! When the faults end, every command resolves in bounded time and every connection is ready again.
 
-use super::Violation;
 use crate::proto::pool::Pool;
 use crate::sim::outcomes::{End, Outcomes};
+use crate::sim::violation::Violation;
 
-const LIVENESS: &str = "everything comes to its end";
-
-/// A while after the last fault, with nobody submitting any more.
-pub(in crate::sim) fn check_calm(pool: &mut Pool, outcomes: &Outcomes) -> Result<(), Violation> {
+/// Runs long after the last fault and the last submission.
+pub(in crate::sim) fn check_recovered(pool: &mut Pool, outcomes: &Outcomes) -> Result<(), Violation> {
     let violated = |what: String| Err(Violation::new(LIVENESS, what));
-    if let Some((ticket, _)) = outcomes.cases.iter().find(|(_, case)| case.end == End::Open) {
+    if let Some((ticket, _)) = outcomes.calls.iter().find(|(_, call)| call.end == End::Open) {
         return violated(format!("ticket {ticket} is still open"));
     }
     let (ready, wanted) = pool.ready();
@@ -23,20 +21,22 @@ pub(in crate::sim) fn check_calm(pool: &mut Pool, outcomes: &Outcomes) -> Result
     }
     let ended = stats.handoffs_succeeded + stats.handoffs_failed + stats.handoffs_superseded;
     if stats.handoffs_started > ended {
-        return violated(format!("{} handoffs began, and {ended} ended", stats.handoffs_started));
+        return violated(format!("{} handoffs started, and {ended} ended", stats.handoffs_started));
     }
     Ok(())
 }
 
-/// After a shutdown and its grace.
+/// Runs after a shutdown and its grace.
 pub(in crate::sim) fn check_shut_down(pool: &mut Pool, outcomes: &Outcomes) -> Result<(), Violation> {
     if !pool.is_shut_down() {
-        return Err(Violation::new(LIVENESS, "the pool was told to shut down, and has not".to_owned()));
+        return Err(Violation::new(LIVENESS, "the pool has not shut down within the grace".to_owned()));
     }
-    match outcomes.cases.iter().find(|(_, case)| case.end == End::Open) {
+    match outcomes.calls.iter().find(|(_, call)| call.end == End::Open) {
         Some((ticket, _)) => {
             Err(Violation::new(LIVENESS, format!("ticket {ticket} is open after the shutdown")))
         }
         None => Ok(()),
     }
 }
+
+const LIVENESS: &str = "everything resolves after the last fault";

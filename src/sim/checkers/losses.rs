@@ -1,16 +1,14 @@
-//! Nobody pays for a handoff: commands are lost with a connection that the server or the network ended, and never with
-//! one that was replaced.
+//! A handoff loses no command: commands are lost with a connection that the server or the network ended, never with a
+//! connection that the client replaced.
 
-use super::Violation;
 use crate::proto::error::{CloseReason, Failure};
+use crate::sim::violation::Violation;
 
 pub(in crate::sim) fn check(ticket: u32, failure: &Failure) -> Result<(), Violation> {
     let Failure::Lost { reason, .. } = failure else { return Ok(()) };
     if matches!(**reason, CloseReason::Replaced | CloseReason::LeadsBack | CloseReason::Local) {
-        return Err(Violation::new(
-            "nobody pays for a handoff",
-            format!("ticket {ticket} was lost: {reason}"),
-        ));
+        let what = format!("ticket {ticket} was lost: {reason}");
+        return Err(Violation::new("a handoff loses no command", what));
     }
     Ok(())
 }

@@ -1,44 +1,21 @@
-//! The invariants, one a file: each looks at a world and says what is wrong with it.
+//! The invariants, one in each file: a checker watches a part of the simulation and returns the violation that it finds.
 
-pub(super) mod awake;
 pub(super) mod bounds;
-pub(super) mod dead;
+pub(super) mod connection;
+pub(super) mod credential_requests;
+pub(super) mod dead_peers;
 pub(super) mod deadlines;
+pub(super) mod dedup;
 pub(super) mod demotions;
-pub(super) mod endings;
+pub(super) mod dial_rate;
+pub(super) mod dial_targets;
+pub(super) mod executions;
 pub(super) mod floods;
-pub(super) mod handoffs;
+pub(super) mod handoff_ends;
+pub(super) mod internal_commands;
 pub(super) mod liveness;
-pub(super) mod logins;
 pub(super) mod losses;
-pub(super) mod news;
-pub(super) mod own_words;
-pub(super) mod providers;
-pub(super) mod reach;
-pub(super) mod refusals;
-pub(super) mod storms;
-pub(super) mod truth;
-
-use std::fmt;
-
-/// An invariant that did not hold, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) invariant: &'static str,
-    pub(crate) what: String,
-}
-
-impl Violation {
-    pub(super) fn new(invariant: &'static str, what: impl Into<String>) -> Self {
-        Violation { invariant, what: what.into() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.invariant, self.what)
-    }
-}
-
-/// Told by whoever delivers: see [`Outcomes`](super::outcomes::Outcomes).
-pub(super) const ONCE: &str = "each ticket resolves exactly once";
+pub(super) mod make_before_break;
+pub(super) mod passwords;
+pub(super) mod rejections;
+pub(super) mod wakeups;

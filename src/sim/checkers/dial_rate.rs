@@ -1,17 +1,17 @@
-//! Nobody is dialed in a storm, whatever servers say or do.
+//! An entry dials at a bounded rate, whatever servers send or do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::Violation;
 use crate::proto::pool::ConnectionId;
 use crate::proto::time::Instant;
+use crate::sim::violation::Violation;
 
-/// The last dials of each entry.
+/// The times of each entry's last dials.
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Storms(BTreeMap<u32, VecDeque<Instant>>);
+pub(in crate::sim) struct DialRate(BTreeMap<u32, VecDeque<Instant>>);
 
-impl Storms {
+impl DialRate {
     pub(in crate::sim) fn note_dial(&mut self, id: ConnectionId, now: Instant) -> Result<(), Violation> {
         let dials = self.0.entry(id.entry.0).or_default();
         dials.push_back(now);
@@ -21,13 +21,13 @@ impl Storms {
         match dials.pop_front() {
             Some(first) if now.since(first) < WINDOW => {
                 let what = format!("{} dials of entry {} within {WINDOW:?}", DIALS_MAX + 1, id.entry.0);
-                Err(Violation::new("nobody is dialed in a storm", what))
+                Err(Violation::new("dials are rate-limited", what))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The backoff with the worst luck, and some handoffs at the same time.
+/// The backoff with the shortest jitter, and some handoffs at the same time.
 const DIALS_MAX: usize = 50;
 const WINDOW: Duration = Duration::from_secs(1);

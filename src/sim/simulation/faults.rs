@@ -1,79 +1,79 @@
-//! What is done to a world, and how it is healed.
+//! The faults of the plan, and their end.
 
 use std::time::Duration;
 
-use super::World;
+use super::{Dns, Simulation};
 use crate::proto::error::CloseReason;
 use crate::proto::time::Instant;
 use crate::rehearsal::NodeId;
-use crate::sim::agenda::Happening;
-use crate::sim::checkers::Violation;
-use crate::sim::checkers::logins::password;
+use crate::sim::checkers::passwords::password;
+use crate::sim::event_queue::SimEvent;
 use crate::sim::network::{Chunk, WireId};
-use crate::sim::plan::{DeedKind, NODES};
+use crate::sim::plan::{FaultKind, NODES};
+use crate::sim::violation::Violation;
 
-impl World<'_> {
-    pub(super) fn deed(&mut self, index: usize) -> Result<(), Violation> {
-        let Some(deed) = self.plan.deeds.get(index).filter(|_| !self.is_calm) else { return Ok(()) };
-        self.trace.note(self.now, &[5, index as u64], |line| line.push_str(&format!("deed: {deed}")));
-        match &deed.kind {
-            DeedKind::Rehearse { node, words } => {
-                self.rehearse(*node, words);
+impl Simulation<'_> {
+    pub(super) fn inject(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(fault) = self.plan.faults.get(index).filter(|_| !self.is_recovering) else { return Ok(()) };
+        self.trace.note(self.now, &[5, index as u64], |line| line.push_str(&format!("fault: {fault}")));
+        match &fault.kind {
+            FaultKind::Rehearse { node, command } => {
+                self.rehearse(*node, command);
                 Ok(())
             }
-            DeedKind::Cut { which } => {
+            FaultKind::Reset { which } => {
                 let Some(id) = self.pick(*which) else { return Ok(()) };
-                self.forget(id);
+                self.drop_connection(id);
                 self.closed(id, CloseReason::Io("connection reset".into()))
             }
-            DeedKind::Stall { which, ms } => {
+            FaultKind::Stall { which, ms } => {
                 let until = self.now.after(Duration::from_millis(*ms));
                 if let Some(wire) = self.pick(*which).and_then(|id| self.network.get(id)) {
                     wire.to_server.hold_until(until);
                     wire.to_client.hold_until(until);
                 }
-                self.replan(*which, until);
+                self.redeliver(*which, until);
                 Ok(())
             }
-            DeedKind::Vanish { which } => {
+            FaultKind::Silence { which } => {
                 if let Some(wire) = self.pick(*which).and_then(|id| self.network.get(id)) {
-                    wire.vanished = true;
+                    wire.silent = true;
                 }
                 Ok(())
             }
-            DeedKind::Garble { which } => {
+            FaultKind::Garbage { which } => {
                 if let Some(id) = self.pick(*which) {
                     self.send_to_client(id, Chunk::Bytes(b"?what\r\n".to_vec()));
                 }
                 Ok(())
             }
-            DeedKind::Flood { which, pushes } => {
+            FaultKind::PushFlood { which, pushes } => {
                 self.flood(*which, *pushes);
                 Ok(())
             }
-            DeedKind::Endless { which, ms } => {
+            FaultKind::EndlessReply { which, ms } => {
                 self.begin_endless(*which, Duration::from_millis(*ms));
                 Ok(())
             }
-            DeedKind::Name { nodes } => {
-                self.name.0.clone_from(nodes);
+            FaultKind::DnsChange { nodes } => {
+                self.dns.nodes.clone_from(nodes);
                 Ok(())
             }
-            DeedKind::SlowNames { ms } => {
-                self.name.1 = Duration::from_millis(*ms);
+            FaultKind::SlowDns { ms } => {
+                self.dns.time = Duration::from_millis(*ms);
                 Ok(())
             }
-            DeedKind::Rotate { within_ms } => {
+            FaultKind::RotatePassword { within_ms } => {
                 let number = self.password.map_or(1, |number| number + 1);
                 self.password = Some(number);
                 self.server.set_password(Some(password(number)));
                 for shard in 0..self.shards.len() {
                     let at = self.now.after(Duration::from_millis(self.random.u64(..*within_ms)));
-                    self.agenda.plan(at, Happening::Renewed { shard });
+                    self.events.schedule(at, SimEvent::Renewed { shard });
                 }
                 Ok(())
             }
-            DeedKind::ShutDown { shard, grace_ms } => {
+            FaultKind::ShutDown { shard, grace_ms } => {
                 self.shut_down(*shard, Duration::from_millis(*grace_ms))
             }
         }
@@ -89,7 +89,7 @@ impl World<'_> {
         }
     }
 
-    /// What else the server has to say comes behind it, and is taken for a part of it.
+    /// Later replies of the server arrive inside of the endless one and count as its elements.
     fn begin_endless(&mut self, which: u32, time: Duration) {
         let (Some(id), until) = (self.pick(which), self.now.after(time)) else { return };
         self.send_to_client(id, Chunk::Endless);
@@ -98,54 +98,54 @@ impl World<'_> {
             at = at.after(Duration::from_millis(self.random.u64(1..100)));
             if let Some(wire) = self.network.get(id) {
                 let at = wire.to_client.send(Chunk::Bytes(b":1\r\n".to_vec()), at);
-                self.agenda.plan(at, Happening::ToClient { wire: id });
+                self.events.schedule(at, SimEvent::ToClient { wire: id });
             }
         }
     }
 
-    /// What was to arrive on a stalled connection arrives when the stall is over.
-    pub(super) fn replan(&mut self, which: u32, at: Instant) {
+    /// Schedules the arrival of the delayed chunks for the end of the stall.
+    pub(super) fn redeliver(&mut self, which: u32, at: Instant) {
         let Some(id) = self.pick(which) else { return };
-        for _ in 0..STALLED_MAX {
-            self.agenda.plan(at, Happening::ToServer { wire: id });
-            self.agenda.plan(at, Happening::ToClient { wire: id });
+        for _ in 0..STALLED_CHUNKS_MAX {
+            self.events.schedule(at, SimEvent::ToServer { wire: id });
+            self.events.schedule(at, SimEvent::ToClient { wire: id });
         }
     }
 
-    /// One of the connections that there are.
+    /// One of the open connections.
     pub(super) fn pick(&self, which: u32) -> Option<WireId> {
         let open: Vec<_> =
-            self.network.wires.iter().filter(|(_, wire)| wire.connected && !wire.client_gone).collect();
+            self.network.wires.iter().filter(|(_, wire)| wire.connected && !wire.client_closed).collect();
         open.get(which as usize % open.len().max(1)).map(|(id, _)| **id)
     }
 
-    pub(super) fn rehearse(&mut self, node: usize, words: &str) {
-        let words: Vec<Vec<u8>> = words.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-        // What is refused, say a move to the node itself, does not happen.
+    pub(super) fn rehearse(&mut self, node: usize, command: &str) {
+        let words: Vec<Vec<u8>> = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        // The rehearsal may reject a command, such as a move of a node to itself; then nothing happens.
         let _ = self.server.rehearse(NodeId(node), self.micros(), &words);
-        self.serve(None);
+        self.send_replies(None);
     }
 
-    /// Faults stop: everybody listens and is found.
-    pub(super) fn heal(&mut self) {
-        self.is_calm = true;
+    /// Ends all faults: every node listens again and the name resolves to the first one.
+    pub(super) fn end_faults(&mut self) {
+        self.is_recovering = true;
         for node in 0..NODES {
             self.rehearse(node, "FAULT off");
             self.rehearse(node, "LISTEN on");
             self.rehearse(node, "RETURN");
         }
-        self.name = (vec![0], Duration::from_millis(1));
+        self.dns = Dns::default();
     }
 
-    /// Servers, too, learn at last of the connections that are dead.
-    pub(super) fn bury(&mut self) {
+    /// Closes the silent connections at the servers, which cannot detect them.
+    pub(super) fn drop_dead(&mut self) {
         let dead: Vec<WireId> =
-            self.network.wires.iter().filter(|(_, wire)| wire.vanished).map(|(id, _)| *id).collect();
+            self.network.wires.iter().filter(|(_, wire)| wire.silent).map(|(id, _)| *id).collect();
         for id in dead {
-            self.forget(id);
+            self.drop_connection(id);
         }
     }
 }
 
-/// How many pieces that are under way a stall keeps back.
-const STALLED_MAX: usize = 64;
+/// The number of delayed chunks that a stall delivers afterwards.
+const STALLED_CHUNKS_MAX: usize = 64;

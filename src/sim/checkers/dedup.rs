@@ -1,16 +1,16 @@
-//! What has a number is told once, however many copies of it are read.
+//! A notification with a sequence number is reported once, however many copies arrive.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::Violation;
 use crate::proto::maint::event::Event;
+use crate::sim::violation::Violation;
 
-/// What a shard has told of. No world lasts as long as a number is remembered.
+/// The notifications that a shard reported. Pools remember a sequence number for longer than a simulation lasts.
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Told(BTreeSet<(SocketAddr, String)>);
+pub(in crate::sim) struct Dedup(BTreeSet<(SocketAddr, String)>);
 
-impl Told {
+impl Dedup {
     pub(in crate::sim) fn check(&mut self, event: &Event) -> Result<(), Violation> {
         let Event::Announced { peer, notification } = event else { return Ok(()) };
         let Some(seq) = notification.seq() else { return Ok(()) };
@@ -20,7 +20,10 @@ impl Told {
         };
         let name = format!("{} {seq} {target:?}", notification.kind());
         if !self.0.insert((*peer, name.clone())) {
-            return Err(Violation::new("one event is told once", format!("{name} of {peer} was told twice")));
+            return Err(Violation::new(
+                "a notification is reported once",
+                format!("{name} of {peer} was reported twice"),
+            ));
         }
         Ok(())
     }

@@ -1,105 +1,12 @@
-//! A real server and the in-memory endpoint reply to the same commands with the same bytes.
+//! The commands that both servers get: one script a text, one command a line.
 
-#![cfg(feature = "rehearsal")]
-
-mod common;
-
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
-use common::Redis;
-use hitless::rehearsal::{Endpoints, EndpointsConfig};
-
-/// Sends `line` and a marker, and reads the reply up to the marker's echo.
-fn ask(stream: &mut TcpStream, line: &str) -> String {
-    const MARKER: &str = "~end of reply~";
-    let mut request = Vec::new();
-    for words in [line.split(' ').collect(), vec!["ECHO", MARKER]] {
-        request.extend(format!("*{}\r\n", words.len()).into_bytes());
-        for word in words {
-            let word = if word == "''" { "" } else { word };
-            request.extend(format!("${}\r\n{word}\r\n", word.len()).into_bytes());
-        }
-    }
-    stream.write_all(&request).unwrap();
-    let end = format!("${}\r\n{MARKER}\r\n", MARKER.len());
-    let mut reply = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&reply);
-        // In a transaction the server queues the echo.
-        for end in [end.as_str(), "+QUEUED\r\n"] {
-            if let Some(head) = text.strip_suffix(end)
-                && (end != "+QUEUED\r\n" || !head.is_empty())
-            {
-                return head.to_owned();
-            }
-        }
-        let read = match stream.read(&mut chunk) {
-            // A read with a timeout is not restarted by the kernel.
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            result => result.unwrap(),
-        };
-        assert!(read > 0, "{line}: closed after {text:?}");
-        reply.extend_from_slice(&chunk[..read]);
-    }
-}
-
-/// Sorts the lines of replies whose order Redis does not define.
-fn comparable(line: &str, reply: String) -> String {
-    let unordered = ["SMEMBERS", "SUNION", "SINTER", "SDIFF", "KEYS", "SCAN", "SSCAN", "HGETALL"];
-    if line.split(' ').next().is_some_and(|name| unordered.contains(&name)) {
-        let mut lines: Vec<&str> = reply.split("\r\n").collect();
-        lines.sort_unstable();
-        return lines.join("\r\n");
-    }
-    reply
-}
-
-fn compare(first: &[&str]) {
-    let real = Redis::start();
-    let is_valkey = real.server.name.starts_with("Valkey");
-    let scripts = SCRIPTS.iter().chain(ONLY_AS_REDIS.iter().filter(|_| !is_valkey));
-    let config = EndpointsConfig { listen: vec![([127, 0, 0, 1], 0).into()], ..EndpointsConfig::default() };
-    let ours = Endpoints::start(config).unwrap();
-    let mut streams = [SocketAddr::from(([127, 0, 0, 1], real.port())), ours.addresses()[0]].map(|address| {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
-    });
-    let mut differences = Vec::new();
-    for script in scripts {
-        for stream in &mut streams {
-            ask(stream, "FLUSHALL");
-            first.iter().for_each(|line| drop(ask(stream, line)));
-        }
-        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let [real, ours] = streams.each_mut().map(|stream| comparable(line, ask(stream, line)));
-            if real != ours {
-                differences.push(format!("{line}\n   redis {real:?}\n   ours  {ours:?}"));
-            }
-        }
-    }
-    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
-}
-
-#[test]
-fn the_same_bytes_in_resp2() {
-    compare(&["HELLO 2"]);
-}
-
-#[test]
-fn the_same_bytes_in_resp3() {
-    compare(&["HELLO 3"]);
-}
-
-/// Left out, with the reason: `HELLO`, `INFO`, `TIME`, `CLIENT ID|INFO|LIST` and `COMMAND` describe
-/// the server, which is another; `CLIENT SETINFO` is newer than some servers, and only Redis Enterprise knows
-/// `CLIENT MAINT_NOTIFICATIONS`; `SPOP`, `SRANDMEMBER` and `RANDOMKEY` choose at random, so they are only asked where
-/// there is one choice.
-/// `INCRBYFLOAT` is only compared with exact sums: Redis adds in 80 bits, and shows the difference.
-const SCRIPTS: &[&str] = &[
+/// Each script starts with an empty database.
+///
+/// Some commands are left out. `HELLO`, `INFO`, `TIME`, `CLIENT ID|INFO|LIST` and `COMMAND` describe the server. `CLIENT
+/// SETINFO` is newer than some servers, and only Redis Enterprise knows `CLIENT MAINT_NOTIFICATIONS`. `SPOP`,
+/// `SRANDMEMBER` and `RANDOMKEY` choose at random, so the scripts call them only where one choice exists. `INCRBYFLOAT`
+/// is compared with exact sums only: Redis adds 80-bit floats, and the difference shows.
+pub(crate) const ALL: &[&str] = &[
     "PING
     PING hello
     PING a b
@@ -482,9 +389,9 @@ const SCRIPTS: &[&str] = &[
     EXEC",
 ];
 
-/// Where Valkey answers in another way on purpose: it takes `READONLY` without a cluster, and a `MULTI` or a `WATCH` in a
-/// transaction spoils the transaction.
-const ONLY_AS_REDIS: &[&str] = &[
+/// The scripts to which Valkey replies differently on purpose: it accepts `READONLY` without a cluster, and a `MULTI` or a
+/// `WATCH` in a transaction aborts the transaction.
+pub(crate) const ONLY_AS_REDIS: &[&str] = &[
     "READONLY
     READWRITE
     CLIENT KILL ID x",

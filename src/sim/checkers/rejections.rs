@@ -1,22 +1,22 @@
-//! Commands are refused for what the configured endpoint says, and never for what a server's word led to.
+//! Commands are rejected only for a refusal of the configured endpoint, never for one of a move's target.
 
 use std::collections::BTreeMap;
 
-use super::Violation;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Failure;
 use crate::proto::pool::{ConnectionId, EntryId};
+use crate::sim::violation::Violation;
 
-/// Where each entry dialed last.
+/// The endpoint of each entry's last dial.
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Refusals(BTreeMap<u32, Endpoint>);
+pub(in crate::sim) struct Rejections(BTreeMap<u32, Endpoint>);
 
-impl Refusals {
+impl Rejections {
     pub(in crate::sim) fn note_dial(&mut self, id: ConnectionId, endpoint: &Endpoint) {
         self.0.insert(id.entry.0, endpoint.clone());
     }
 
-    /// A command failed: nothing was dialed since what it may have been refused for.
+    /// Checks a failed command. Its entry has not dialed again since the refusal, so the last dial names the endpoint.
     pub(in crate::sim) fn check(
         &self,
         entry: EntryId,
@@ -27,8 +27,8 @@ impl Refusals {
             return Ok(());
         };
         if !dialed.is_same(configured) {
-            let what = format!("{dialed} is not {configured}, and commands were refused for it: {reason}");
-            return Err(Violation::new("no target of a move refuses commands", what));
+            let what = format!("{dialed} is not {configured}, and it rejected commands: {reason}");
+            return Err(Violation::new("a move target rejects no command", what));
         }
         Ok(())
     }

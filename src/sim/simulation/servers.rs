@@ -1,52 +1,52 @@
-//! What goes to the servers, and what comes from them.
+//! The servers' side: what arrives there, and what they send.
 
 use std::net::SocketAddr;
 
-use super::World;
+use super::Simulation;
 use super::driver::latency;
 use crate::proto::connection::HandleId;
 use crate::proto::error::CloseReason;
 use crate::proto::resp::{Decoder, Encoder, Frame, Limits};
 use crate::proto::time::Instant;
 use crate::rehearsal::{Ending, NodeId, SessionId};
-use crate::sim::agenda::Happening;
 use crate::sim::callers;
-use crate::sim::checkers::Violation;
+use crate::sim::event_queue::SimEvent;
 use crate::sim::network::{Chunk, WireId};
+use crate::sim::violation::Violation;
 
-impl World<'_> {
+impl Simulation<'_> {
     pub(super) fn arrive_at_server(&mut self, id: WireId) -> Result<(), Violation> {
         let micros = self.micros();
-        let Some(wire) = self.network.get(id).filter(|wire| !wire.vanished) else { return Ok(()) };
+        let Some(wire) = self.network.get(id).filter(|wire| !wire.silent) else { return Ok(()) };
         let (Some(chunk), session) = (wire.to_server.receive(self.now), wire.session) else { return Ok(()) };
         match (chunk, session) {
             (Chunk::Bytes(bytes), Some(session)) => {
                 self.server.handle_bytes(session, micros, &bytes);
-                self.serve(Some(session));
+                self.send_replies(Some(session));
             }
-            // Nobody reads what a stalled listener has accepted.
+            // A stalled listener reads nothing from the connections that it accepted.
             (Chunk::Bytes(_) | Chunk::Pushes(_) | Chunk::Endless, _) => {}
-            (Chunk::Fin | Chunk::Reset, _) => self.forget(id),
+            (Chunk::Fin | Chunk::Reset, _) => self.drop_connection(id),
         }
         Ok(())
     }
 
-    pub(super) fn forget(&mut self, id: WireId) {
-        if let Some(session) = self.network.remove(id) {
+    pub(super) fn drop_connection(&mut self, id: WireId) {
+        if let Some(session) = self.remove_wire(id) {
             self.server.end(session);
-            self.serve(None);
+            self.send_replies(None);
         }
     }
 
-    /// Takes what the servers have to say, to this session and to those that it disturbed.
-    pub(super) fn serve(&mut self, session: Option<SessionId>) {
+    /// Sends the servers' output for this session and for those with new output.
+    pub(super) fn send_replies(&mut self, session: Option<SessionId>) {
         let mut sessions: Vec<SessionId> = session.into_iter().collect();
         while let Some(disturbed) = self.server.next_disturbed() {
             sessions.push(disturbed);
         }
         while self.server.next_disturbed_node().is_some() {}
         for session in sessions {
-            self.speak(session);
+            self.send_output(session);
         }
         if let Some(at) =
             self.server.next_deadline_us().map(|us| Instant::from_nanos(us.saturating_mul(1000)))
@@ -54,11 +54,11 @@ impl World<'_> {
         {
             let at = at.max(self.now);
             self.server_timer = Some(at);
-            self.agenda.plan(at, Happening::ServerTimer);
+            self.events.schedule(at, SimEvent::ServerTimer);
         }
     }
 
-    pub(super) fn speak(&mut self, session: SessionId) {
+    pub(super) fn send_output(&mut self, session: SessionId) {
         let Some(id) = self.network.of_session(session) else { return };
         loop {
             let output = self.server.output(session);
@@ -82,7 +82,7 @@ impl World<'_> {
                 self.send_to_client(id, Chunk::Reset);
                 self.server.end(session);
             }
-            // Half-closed, the session lives on until its client closes.
+            // A half-closed session lives until its client closes.
             Some(Ending::HalfClose) => self.send_to_client(id, Chunk::Fin),
             Some(Ending::AfterOutput | Ending::AtOnce) => {
                 self.send_to_client(id, Chunk::Fin);
@@ -92,56 +92,67 @@ impl World<'_> {
     }
 
     pub(super) fn send_to_client(&mut self, id: WireId, chunk: Chunk) {
-        let arrival = self.now.after(latency(&self.plan.setting, self.is_calm, &mut self.random));
+        let arrival = self.now.after(latency(&self.plan.parameters, self.is_recovering, &mut self.random));
         if let Some(wire) = self.network.get(id) {
             let at = wire.to_client.send(chunk, arrival);
-            self.agenda.plan(at, Happening::ToClient { wire: id });
+            self.events.schedule(at, SimEvent::ToClient { wire: id });
         }
     }
 
     pub(super) fn arrive_at_client(&mut self, id: WireId) -> Result<(), Violation> {
-        let Some(wire) = self.network.get(id).filter(|wire| !wire.vanished && !wire.client_gone) else {
+        let Some(wire) = self.network.get(id).filter(|wire| !wire.silent && !wire.client_closed) else {
             return Ok(());
         };
         let Some(chunk) = wire.to_client.receive(self.now) else { return Ok(()) };
         match chunk {
-            Chunk::Bytes(bytes) => self.hear(id, &bytes),
+            Chunk::Bytes(bytes) => self.receive(id, &bytes),
             Chunk::Pushes(count) => {
-                wire.floods.note_pushes(count, self.now);
-                self.hear(id, &USELESS_PUSH.repeat(count as usize))?;
-                match self.network.get(id) {
-                    Some(wire) if !wire.client_gone => wire.floods.check_alive(self.now),
-                    _ => Ok(()),
+                if let Some(checks) = self.checks.get_mut(&id) {
+                    checks.floods.note_pushes(count, self.now);
+                }
+                self.receive(id, &UNKNOWN_PUSH.repeat(count as usize))?;
+                let is_open = self.network.get(id).is_some_and(|wire| !wire.client_closed);
+                match self.checks.get(&id).filter(|_| is_open) {
+                    Some(checks) => checks.floods.check_alive(self.now),
+                    None => Ok(()),
                 }
             }
             Chunk::Endless => {
-                wire.floods.note_endless(self.now);
-                self.hear(id, b"*?\r\n")
+                if let Some(checks) = self.checks.get_mut(&id) {
+                    checks.floods.note_endless(self.now);
+                }
+                self.receive(id, b"*?\r\n")
             }
             Chunk::Fin => {
-                self.forget(id);
+                self.drop_connection(id);
                 self.closed(id, CloseReason::ClosedByServer)
             }
             Chunk::Reset => {
-                self.forget(id);
+                self.drop_connection(id);
                 self.closed(id, CloseReason::Io("connection reset".into()))
             }
         }
     }
 
-    /// A client reads what has arrived.
-    fn hear(&mut self, id: WireId, bytes: &[u8]) -> Result<(), Violation> {
-        if let Some(wire) = self.network.get(id) {
-            wire.own.note_heard(self.now);
+    /// Removes a wire together with its checks, and returns its session.
+    pub(super) fn remove_wire(&mut self, id: WireId) -> Option<SessionId> {
+        self.checks.remove(&id);
+        self.network.remove(id)
+    }
+
+    /// A client reads these bytes.
+    fn receive(&mut self, id: WireId, bytes: &[u8]) -> Result<(), Violation> {
+        if let Some(checks) = self.checks.get_mut(&id) {
+            checks.internal.note_received(self.now);
         }
         if let Some(state) = self.shards.get_mut(id.shard) {
             state.pool.handle_bytes(id.id(), bytes, self.now, &mut state.outcomes);
         }
-        self.wake(id);
+        self.mark_runnable(id);
         self.drive(id.shard)
     }
 
-    /// Asks the server, past all networks.
+    /// Reads a list from the server directly, without a network.
     pub(super) fn read_list(&mut self, shard: usize, handle: HandleId) -> Vec<u64> {
         let micros = self.micros();
         let session = self.server.open(NodeId(0), SocketAddr::from(([10, 1, 0, 2], 1000)), micros);
@@ -162,5 +173,5 @@ impl World<'_> {
     }
 }
 
-/// Pushes without a use.
-const USELESS_PUSH: &[u8] = b">2\r\n+useless\r\n:1\r\n";
+/// A push that the client does not know.
+const UNKNOWN_PUSH: &[u8] = b">2\r\n+useless\r\n:1\r\n";
