@@ -24,7 +24,7 @@ use crate::proto::pool::ConnectionId;
 /// If there is no such scenario, or a reply is not what it should be.
 pub fn run(scenario: &str, rounds: usize, counted: &mut dyn FnMut(&'static str)) -> usize {
     let value = format!("$64\r\n{}\r\n", "v".repeat(64));
-    let push = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n";
+    let push = format!(">2\r\n${}\r\n{PUSH}\r\n*1\r\n$3\r\nkey\r\n", PUSH.len());
     let array = |count: usize| format!("*{count}\r\n{}", value.repeat(count));
     let get = |shard: &Shard| shard.get::<Bytes>(KEY);
     let keys: Vec<&str> = vec![KEY; 100];
@@ -63,6 +63,8 @@ impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
     /// A connected pool of one connection, whose server answers each of `together` commands with `reply`.
     fn new(together: usize, reply: &str, send: S) -> Self {
         let (shard, id) = bare::shard();
+        // A connection whose pushes nothing handles is replaced after some thousands of them.
+        shard.on_push(PUSH, |_| ()).expect("a name for pushes");
         let stream = Stream::tape(Tape::new(&reply.repeat(together)));
         let shards = (0..together).map(|_| shard.clone()).collect();
         // Nothing shuts it down: that takes an executor.
@@ -171,6 +173,7 @@ impl Tape {
 }
 
 const KEY: &str = "key:000000000042";
+const PUSH: &str = "news";
 const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 /// Commands that become ready together.
 const TOGETHER: usize = 64;
