@@ -151,10 +151,12 @@ impl Poller {
         let mut naps = Naps::default();
         while self.wait().await {
             let ring = Instant::now();
-            let (mut last, mut turn, mut is_quiet) = (ring, ring, false);
+            let (mut last, mut turn, mut is_quiet, mut is_crowded) = (ring, ring, false, false);
             loop {
                 let is_idle = is_quiet && last.elapsed() >= idling.spin;
                 let may_nap = is_idle && idling.naps && is_alone() && self.backlog.borrow().is_empty();
+                // A task that stands back reads without end: calls of other threads must not wait for it.
+                is_crowded |= !self.backlog.borrow().is_empty();
                 let found = match may_nap && replies_are_due() && naps.may_begin() {
                     true => self.nap(&mut events, &mut naps),
                     false => self.look(&mut events, Duration::ZERO),
@@ -167,7 +169,8 @@ impl Poller {
                     blocked(now - turn);
                 }
                 turn = now;
-                if is_idle && !found || now - ring >= RING_EVERY {
+                let ring_every = if is_crowded { RING_EVERY_CROWDED } else { RING_EVERY };
+                if is_idle && !found || now - ring >= ring_every {
                     break;
                 }
                 is_quiet = self.let_others_act().await;
@@ -335,6 +338,9 @@ const TURN_ALONE_MAX: Duration = Duration::from_micros(2);
 const TURN_MAX: Duration = Duration::from_millis(50);
 /// The runtime's timers are late by no more than this, however busy the sockets are.
 const RING_EVERY: Duration = Duration::from_millis(1);
+/// The same while a connection floods the shard. The runtime's ring is also how calls of other threads, and the sockets of
+/// other clients on this thread, are heard: at 1 ms a call took 2.5 ms beside a flood, in place of 0.15 ms.
+const RING_EVERY_CROWDED: Duration = Duration::from_micros(100);
 /// Long enough for the runtime to find nothing to run and see to its ring, and short beside a share of a turn.
 const BACKLOG_PAUSE: Duration = Duration::from_micros(20);
 /// The shortest sleep that every kernel knows.
