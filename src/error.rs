@@ -1,8 +1,8 @@
 //! [`Error`]: what failed, where, whether the command may have been executed, and what to do about it.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::command::CommandName;
 use crate::proto::endpoint::Endpoint;
@@ -330,14 +330,14 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let outcome = failure.outcome();
         match failure {
-            Failure::TimedOut { after, last_error: Some(last_error), maintenance, blocked, .. } => {
-                let blocked = blocked_text(blocked);
+            Failure::TimedOut { after, last_error: Some(last_error), maintenance, blocked_ms, .. } => {
+                let blocked = blocked_text(blocked_ms);
                 let detail =
                     format!("not sent within {after:?}, for want of a connection: {last_error}{blocked}");
                 Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).for_want_of(last_error)
             }
-            Failure::TimedOut { after, last_error: None, maintenance, blocked, .. } => {
-                let detail = format!("no reply within {after:?}{}", blocked_text(blocked));
+            Failure::TimedOut { after, last_error: None, maintenance, blocked_ms, .. } => {
+                let detail = format!("no reply within {after:?}{}", blocked_text(blocked_ms));
                 Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance)
             }
             Failure::Lost { reason, maintenance } => {
@@ -398,9 +398,9 @@ impl fmt::Debug for Error {
 }
 
 /// What a blocked thread has to do with a timeout.
-fn blocked_text(blocked: Option<Duration>) -> String {
-    let text = |time| format!("; the shard's thread was blocked for {time:?} meanwhile (see Event::Blocked)");
-    blocked.map(text).unwrap_or_default()
+fn blocked_text(blocked_ms: Option<NonZeroU32>) -> String {
+    let text = |ms| format!("; the shard's thread was blocked for {ms} ms meanwhile (see Event::Blocked)");
+    blocked_ms.map(text).unwrap_or_default()
 }
 
 /// The word in capitals that a server's error begins with, if it does.

@@ -1,7 +1,6 @@
 //! [`CommandStats`]: the results of commands, in numbers.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::LatencyHistogram;
 use crate::error::ErrorKind;
@@ -48,8 +47,9 @@ impl CommandStats {
         self.latency.merge(&other.latency);
     }
 
-    pub(crate) fn answered_after(&mut self, time: Duration) {
-        self.latency.record(time);
+    #[inline]
+    pub(crate) fn answered_after(&mut self, nanos: u64) {
+        self.latency.record(nanos);
     }
 
     /// Counts the failure of an accepted command.

@@ -6,6 +6,7 @@ mod redact;
 mod remedy;
 mod state;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,14 +33,14 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The command timeout passed. `last_error` is the reason why an unsent command had no connection, if it is known.
-    /// `maintenance` is what the server had announced by then. `blocked` is for how long the driver could not run; only
-    /// the driver fills it in.
+    /// `maintenance` is what the server had announced by then. `blocked_ms` is for how many milliseconds the driver could
+    /// not run; only the driver fills it in. It is no [`Duration`], because every answer is as large as the largest failure.
     TimedOut {
         outcome: Outcome,
         after: Duration,
         last_error: Option<Arc<CloseReason>>,
         maintenance: Option<&'static str>,
-        blocked: Option<Duration>,
+        blocked_ms: Option<NonZeroU32>,
     },
     /// The command was written to a connection that was then lost.
     Lost { reason: Arc<CloseReason>, maintenance: Option<&'static str> },

@@ -20,7 +20,13 @@ impl Instant {
 
     /// The time from `earlier` to this instant; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn nanos_since(self, earlier: Instant) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// The instant that is `duration` later, or the end of time.

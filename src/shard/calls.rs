@@ -11,6 +11,7 @@
 //! submits or cancels. What is due is collected, pushes that somebody handles among it, and [`Calls::take_due`] hands
 //! it out.
 
+use std::num::NonZeroU32;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -360,13 +361,13 @@ impl Deliver for Calls {
     }
 
     #[inline]
-    fn took(&mut self, time: Duration) {
-        self.counts.answered_after(time);
+    fn took(&mut self, nanos: u64) {
+        self.counts.answered_after(nanos);
     }
 
     fn fail(&mut self, ticket: Ticket, mut failure: Failure) {
-        if let Failure::TimedOut { blocked, .. } = &mut failure {
-            *blocked = self.blocked;
+        if let (Failure::TimedOut { blocked_ms, .. }, Some(blocked)) = (&mut failure, self.blocked) {
+            *blocked_ms = NonZeroU32::new(u32::try_from(blocked.as_millis()).unwrap_or(u32::MAX));
         }
         self.answer(ticket, Err(failure));
     }

@@ -61,8 +61,9 @@ pub(crate) trait Deliver {
     fn fail(&mut self, ticket: Ticket, failure: Failure);
     /// Offers a push to the application; false if it has no handler for it.
     fn push(&mut self, frame: Frame) -> bool;
-    /// Reports how long the command took whose last reply is delivered next.
-    fn took(&mut self, _time: Duration) {}
+    /// Reports how many nanoseconds the command took whose last reply is delivered next. A [`Duration`] would be divided up
+    /// and put together again for each reply.
+    fn took(&mut self, _nanos: u64) {}
 }
 
 /// A push that a connection has received.
@@ -202,7 +203,7 @@ impl Connection {
                             self.internal.handle_error(reply);
                         }
                         if last {
-                            deliver.took(now.since(at));
+                            deliver.took(now.nanos_since(at));
                         }
                         deliver.reply(ticket, frame, last);
                     }

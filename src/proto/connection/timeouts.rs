@@ -53,7 +53,7 @@ impl Connection {
                 let outcome = Outcome::Ambiguous;
                 deliver.fail(
                     ticket,
-                    Failure::TimedOut { outcome, after, last_error: None, maintenance, blocked: None },
+                    Failure::TimedOut { outcome, after, last_error: None, maintenance, blocked_ms: None },
                 );
             });
             // Bytes prove a live peer, even if they answer no overdue command. A peer that sends no byte for a whole

@@ -281,7 +281,7 @@ impl Entry {
                 let last_error = last_error.clone();
                 deliver.fail(
                     ticket,
-                    Failure::TimedOut { outcome, after, last_error, maintenance, blocked: None },
+                    Failure::TimedOut { outcome, after, last_error, maintenance, blocked_ms: None },
                 );
             });
         }
