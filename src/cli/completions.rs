@@ -3,32 +3,32 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Failure, WELL, invocation};
+use crate::cli::exit::{Failure, SUCCESS};
+use crate::cli::options::help;
 
 /// Options of `hitless completions`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell to print a script for
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
-/// Prints the script and returns the exit code.
-pub(super) fn run(args: &CompletionsArgs) -> Result<u8, Failure> {
-    let mut command = invocation::command();
+/// Prints the script for this command line and returns the exit code.
+pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> Result<u8, Failure> {
     let name = command.get_name().to_owned();
     // Into memory first: the generator panics if it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
     let mut out = io::stdout();
-    let script = invocation::joined(&String::from_utf8_lossy(&script));
+    let script = help::without_joiners(&String::from_utf8_lossy(&script));
     let written = out.write_all(script.as_bytes()).and_then(|()| out.flush());
     written.context("could not write the completions").map_err(Failure::Failed)?;
-    Ok(WELL)
+    Ok(SUCCESS)
 }
 
 const EXAMPLES: &str = "\
@@ -54,14 +54,15 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
+    use crate::cli::command_line::description;
 
     #[test]
     fn every_script_has_every_option() {
         for shell in Shell::value_variants() {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut invocation::command(), "hitless", &mut script);
+            clap_complete::generate(*shell, &mut description::command(), "hitless", &mut script);
             let script = String::from_utf8(script).expect("text");
-            for subcommand in invocation::command().get_subcommands() {
+            for subcommand in description::command().get_subcommands() {
                 for argument in subcommand.get_opts().filter(|argument| !argument.is_hide_set()) {
                     let long = argument.get_long().expect("every option has a long name");
                     assert!(script.contains(long), "{shell}: --{long}");

@@ -7,19 +7,19 @@ use std::io::{self, Write};
 use anyhow::Context;
 use clap::Args;
 
-use super::{Failure, WELL};
+use crate::cli::exit::{Failure, SUCCESS};
 
 /// Options of `hitless licenses`: there are none.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct LicensesArgs {}
+pub(crate) struct LicensesArgs {}
 
 /// Prints the texts and returns the exit code.
-pub(super) fn run() -> Result<u8, Failure> {
+pub(crate) fn run() -> Result<u8, Failure> {
     let mut out = io::stdout();
     let written = write_to(&mut out).and_then(|()| out.flush());
     written.context("could not write the licenses").map_err(Failure::Failed)?;
-    Ok(WELL)
+    Ok(SUCCESS)
 }
 
 fn write_to(out: &mut impl Write) -> io::Result<()> {

@@ -7,42 +7,44 @@ use anyhow::Context;
 use clap::{Args, Command};
 use clap_mangen::Man;
 
-use super::{Failure, WELL, invocation, sink};
+use crate::cli::exit::{Failure, SUCCESS};
+use crate::cli::options::help;
+use crate::cli::report::sink;
 
 /// Options of `hitless man`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ManArgs {
+pub(crate) struct ManArgs {
     /// Write hitless.1, hitless-bench.1 and so on into this directory, which is created if needed [default: write
     /// hitless.1 to standard output]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
 
-/// Writes the pages and returns the exit code.
-pub(super) fn run(args: &ManArgs) -> Result<u8, Failure> {
-    let pages = pages().context("could not make the pages").map_err(Failure::Failed)?;
+/// Writes the pages of this command line and returns the exit code.
+pub(crate) fn run(args: &ManArgs, command: Command) -> Result<u8, Failure> {
+    let pages = pages(command).context("could not make the pages").map_err(Failure::Failed)?;
     let Some(directory) = &args.directory else {
         let mut out = io::stdout();
         let first = pages.first().map(|(_, page)| page.as_slice()).unwrap_or_default();
         let written = out.write_all(first).and_then(|()| out.flush());
         written.context("could not write the page").map_err(Failure::Failed)?;
-        return Ok(WELL);
+        return Ok(SUCCESS);
     };
-    let told = |error: io::Error, path: &std::path::Path| {
+    let failure = |error: io::Error, path: &std::path::Path| {
         Failure::Usage(format!("DIR: cannot write to {path:?}: {error}; allowed: a directory"))
     };
-    std::fs::create_dir_all(directory).map_err(|error| told(error, directory))?;
+    std::fs::create_dir_all(directory).map_err(|error| failure(error, directory))?;
     let sink = |(name, page): (String, Vec<u8>)| Ok((sink::file("DIR", directory.join(name))?, page));
     let sinks = pages.into_iter().map(sink).collect::<Result<Vec<_>, Failure>>()?;
     let written = sinks.into_iter().map(|(mut sink, page)| sink.write(Ok(page)));
-    sink::all(written).map_err(Failure::Failed)?;
-    Ok(WELL)
+    sink::combine(written).map_err(Failure::Failed)?;
+    Ok(SUCCESS)
 }
 
 /// Each page with the name of its file; the page of the whole command comes first.
-fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut top = invocation::command().disable_help_subcommand(true);
+fn pages(command: Command) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut top = command.disable_help_subcommand(true);
     top.build();
     let mut pages = vec![page(&top)?];
     for subcommand in top.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
@@ -73,7 +75,7 @@ fn page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     if has_version {
         man.render_version_section(&mut page)?;
     }
-    Ok((format!("{name}.1"), invocation::joined(&String::from_utf8_lossy(&page)).into_bytes()))
+    Ok((format!("{name}.1"), help::without_joiners(&String::from_utf8_lossy(&page)).into_bytes()))
 }
 
 /// The text below the options: each heading becomes a section, and lines are kept as they are.
@@ -132,11 +134,12 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::command_line::description;
 
     #[test]
     fn every_command_has_a_page_with_every_option() {
-        let pages = pages().expect("pages");
-        let mut command = invocation::command();
+        let pages = pages(description::command()).expect("pages");
+        let mut command = description::command();
         command.build();
         for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
             let file = format!("hitless-{}.1", subcommand.get_name());

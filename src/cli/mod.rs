@@ -1,116 +1,44 @@
 //! The `hitless` command line. It serves the binary only and is not a public interface.
+//!
+//! ```text
+//!                      ┌─▶ bench ◀── tune      rehearse   doctor   simulate   completions   man   licenses
+//!  main ─▶ command_line│     │         │           │         │         │
+//!                      └──── options ──┴── report ─┴─────────┴─────────┘      (options, output)
+//!                                terminal, exit, units, wrap                  (used by all of them)
+//! ```
+//!
+//! No file imports one that imports it: this file imports the commands, and `exit` holds what the commands return.
 
-mod args;
 mod bench;
-mod compare;
+mod command_line;
 mod completions;
-mod config_file;
-mod costs;
 mod doctor;
-mod invocation;
-mod json;
-mod keys;
+mod exit;
 mod licenses;
-mod live;
-mod login;
-mod logs;
-mod machine;
 mod man;
-mod memtier;
-mod output;
-mod paint;
-mod parse;
-mod progress;
+mod options;
 mod rehearse;
 mod remedy;
-mod repeat;
-mod scenario;
-mod secrets;
-mod settings;
+mod report;
 mod simulate;
-mod sink;
-mod stop;
-mod suggest;
-mod tables;
-mod text;
-mod tls;
+mod terminal;
 mod topology;
 mod tune;
 mod units;
-mod versus;
+mod wrap;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-use logs::Unasked;
-
-/// Load generation and rehearsals for Redis endpoints, on io_uring, with a thread per core.
-#[derive(Debug, Parser)]
-#[command(name = "hitless", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Drive load at an endpoint and report throughput and latency
-    Bench(Box<args::BenchArgs>),
-    /// Sweep connections, tasks and shards, and recommend a setting
-    Tune(Box<tune::TuneArgs>),
-    /// Serve endpoints that announce maintenance: in memory, or in front of a real Redis
-    Rehearse(Box<rehearse::RehearseArgs>),
-    /// Simulate clients, networks and servers in virtual time, and check every invariant
-    Simulate(simulate::SimulateArgs),
-    /// Check whether this machine can run it, and say how to fix what is missing
-    Doctor(doctor::DoctorArgs),
-    /// Print a completion script for a shell
-    Completions(completions::CompletionsArgs),
-    /// Write the manual pages
-    Man(man::ManArgs),
-    /// Print the licenses of this program and of the font in its pictures
-    Licenses(licenses::LicensesArgs),
-}
-
-impl Command {
-    /// What to log if the environment does not say so.
-    fn unasked(&self) -> Unasked {
-        match self {
-            // The findings of the doctor report every problem.
-            Command::Doctor(_) => Unasked::Nothing,
-            Command::Bench(args) if args.output.quiet => Unasked::Nothing,
-            Command::Tune(args) if args.is_quiet() => Unasked::Nothing,
-            Command::Bench(_) | Command::Tune(_) => Unasked::WarningsOnceStarted,
-            _ => Unasked::Warnings,
-        }
-    }
-}
-
-/// Why a command could not do its work.
-#[derive(Debug)]
-enum Failure {
-    /// The options are invalid.
-    Usage(String),
-    /// The endpoint cannot be reached, or the machine cannot run it.
-    Unreachable(anyhow::Error),
-    /// The user interrupted it; the text says during what.
-    Interrupted(&'static str),
-    /// Anything else.
-    Failed(anyhow::Error),
-}
-
-/// All well.
-const WELL: u8 = 0;
-/// It ran, but commands failed or a check did not hold.
-const FAILED: u8 = 1;
-const USAGE: u8 = 2;
-const UNREACHABLE: u8 = 3;
+use self::command_line::subcommand::Command;
+use self::command_line::{description, invocation};
+use self::exit::Failure;
+use self::report::sink;
+use self::terminal::style::Style;
+use self::terminal::{logs, message, stop};
 
 /// clap's description of the whole command line, for tests that try every option.
 pub fn command() -> clap::Command {
-    invocation::command()
+    description::command()
 }
 
 /// Runs the command that the process's arguments ask for.
@@ -118,56 +46,45 @@ pub fn main() -> ExitCode {
     let command = match invocation::read(std::env::args_os().collect()) {
         Ok(invocation) => {
             for warning in invocation.warnings() {
-                say("warning", paint::Ink::Warning, warning);
+                message::print("warning", Style::Warning, warning);
             }
             invocation.command
         }
         // Help, the version, or what is wrong.
         Err(answer) => return ExitCode::from(answer.print()),
     };
-    logs::begin(matches!(&command, Command::Rehearse(args) if args.log), command.unasked());
+    logs::start(matches!(&command, Command::Rehearse(args) if args.log), command.default_log());
     let result = match command {
         Command::Bench(args) => bench::run(&args),
         Command::Tune(args) => tune::run(*args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args, description::command()),
+        Command::Man(args) => man::run(&args, description::command()),
         Command::Licenses(_) => licenses::run(),
     };
     ExitCode::from(match result {
         Ok(code) => code,
         Err(Failure::Usage(message)) => {
-            complain(&format!("{message}\n\nFor more information, try '--help'."));
-            USAGE
+            message::print_error(&format!("{message}\n\nFor more information, try '--help'."));
+            exit::USAGE
         }
         Err(Failure::Interrupted(what)) => {
-            complain(&format!("interrupted {what}"));
+            message::print_error(&format!("interrupted {what}"));
             stop::code()
         }
         Err(Failure::Unreachable(error)) => {
-            complain(&remedy::chain(&error));
-            UNREACHABLE
+            message::print_error(&remedy::chain(&error));
+            exit::UNREACHABLE
         }
         // A closed pipe means that its reader has seen enough.
-        Err(Failure::Failed(error)) if sink::is_closed_pipe(&error) => FAILED,
+        Err(Failure::Failed(error)) if sink::is_closed_pipe(&error) => exit::FAILED,
         Err(Failure::Failed(error)) => {
-            complain(&remedy::chain(&error));
-            FAILED
+            message::print_error(&remedy::chain(&error));
+            exit::FAILED
         }
     })
-}
-
-fn complain(problem: &str) {
-    say("error", paint::Ink::Error, problem);
-}
-
-/// Prints a line to standard error. A closed stream has no reader to inform.
-fn say(what: &str, ink: paint::Ink, text: &str) {
-    let mut err = io::stderr();
-    let what = paint::Paint::of(&err).with(ink, &format!("{what}:"));
-    let _ = writeln!(err, "{what} {text}");
 }
 
 #[cfg(test)]
@@ -182,7 +99,7 @@ mod tests {
     fn refused(arguments: &[&str]) -> String {
         let all = ["hitless", "bench"].iter().chain(arguments);
         let error = command().try_get_matches_from(all).expect_err("nonsense");
-        assert_eq!(error.exit_code(), i32::from(USAGE));
+        assert_eq!(error.exit_code(), i32::from(exit::USAGE));
         error.to_string()
     }
 
@@ -216,14 +133,14 @@ mod tests {
 
     #[test]
     fn no_version_of_tls_is_suggested_for_another() {
-        let said = refused(&["--tls-min-version", "1.1"]);
-        assert!(said.contains("RFC 8996") && !said.contains("similar"), "{said}");
+        let message = refused(&["--tls-min-version", "1.1"]);
+        assert!(message.contains("RFC 8996") && !message.contains("similar"), "{message}");
     }
 
     #[test]
     fn help_describes_every_option_and_ends_with_examples() {
         let mut command = command();
-        for (name, told) in [
+        for (name, text) in [
             ("bench", "HITLESS_URL"),
             ("tune", "HITLESS_URL"),
             ("rehearse", "redis-cli -p 7001 REHEARSE MOVING"),
@@ -234,7 +151,7 @@ mod tests {
                 assert!(argument.get_help().is_some(), "{}", argument.get_id());
             }
             let help = command.render_help().to_string();
-            assert!(help.contains("Examples:") && help.contains(told), "{help}");
+            assert!(help.contains("Examples:") && help.contains(text), "{help}");
         }
     }
 }

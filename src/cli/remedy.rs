@@ -4,36 +4,36 @@ use crate::Error;
 use crate::error::Remedy;
 
 /// An error and its causes, as one line.
-pub(super) fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     let text = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Error>() {
         Some(error) => self::text(error),
         None => cause.to_string(),
     };
-    let mut told = String::new();
+    let mut line = String::new();
     for cause in error.chain().map(text) {
         // An error of the library quotes its cause, and has it as its source as well.
-        if told.contains(&cause) {
+        if line.contains(&cause) {
             continue;
         }
-        if !told.is_empty() {
-            told.push_str(": ");
+        if !line.is_empty() {
+            line.push_str(": ");
         }
-        told.push_str(&cause);
+        line.push_str(&cause);
     }
-    told
+    line
 }
 
 /// An error of the library.
-pub(super) fn text(error: &Error) -> String {
-    error.text(words)
+pub(crate) fn text(error: &Error) -> String {
+    error.text(phrase)
 }
 
 /// The problem and its fix, separately.
-pub(super) fn parts(error: &Error) -> (String, Option<&'static str>) {
-    (error.problem(), error.remedy().map(words))
+pub(crate) fn parts(error: &Error) -> (String, Option<&'static str>) {
+    (error.problem(), error.remedy().map(phrase))
 }
 
-fn words(remedy: Remedy) -> &'static str {
+fn phrase(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::CheckAddress => "check the host and the port in --url",
         Remedy::SpeakTls => "write rediss:// in place of redis:// in --url",
@@ -76,11 +76,11 @@ mod tests {
     #[test]
     fn the_command_names_options_and_no_setting_of_the_library() {
         for remedy in Remedy::ALL {
-            let (told, library) = (words(remedy), remedy.to_string());
+            let (text, library) = (phrase(remedy), remedy.to_string());
             for word in
                 ["hitless::", "Config::", "ca_file", "version_min", "client_certificate", "server_name"]
             {
-                assert!(!told.contains(word), "{told}");
+                assert!(!text.contains(word), "{text}");
             }
             assert!(!library.contains("--tls-") && !library.contains("--url"), "{library}");
         }
@@ -90,9 +90,9 @@ mod tests {
     fn a_cause_names_the_option_that_fixes_it() {
         let error = Error::refused_login("NOAUTH Authentication required.");
         assert!(error.to_string().contains("Config::password"), "{error}");
-        let told = chain(&Err::<(), _>(error).context("could not begin").expect_err("it is one"));
-        assert!(told.starts_with("could not begin: "), "{told}");
-        assert!(told.contains("--password-file") && !told.contains("Config::password"), "{told}");
+        let text = chain(&Err::<(), _>(error).context("could not begin").expect_err("it is one"));
+        assert!(text.starts_with("could not begin: "), "{text}");
+        assert!(text.contains("--password-file") && !text.contains("Config::password"), "{text}");
     }
 
     #[test]

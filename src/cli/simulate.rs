@@ -10,22 +10,18 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::count;
-use super::sink::{self, Sink};
-use super::units::grouped;
-use super::{FAILED, Failure, WELL, parse, stop};
+use crate::cli::exit::{FAILED, Failure, SUCCESS};
+use crate::cli::options::limits::count;
+use crate::cli::options::parse;
+use crate::cli::report::sink::{self, Sink};
+use crate::cli::terminal::stop;
+use crate::cli::units::grouped;
 use crate::sim::{Plan, Tally, Trace, Violation, run as simulate, shrink};
-
-/// How often progress is shown.
-const PROGRESS: Duration = Duration::from_secs(1);
-
-/// No machine has more cores than this.
-const JOBS_MAX: u64 = 1024;
 
 /// Options of `hitless simulate`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct SimulateArgs {
+pub(crate) struct SimulateArgs {
     /// Number of worlds to simulate, one for each seed
     #[arg(long, value_name = "N", default_value = "1000", conflicts_with = "seed")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, u64::MAX))]
@@ -52,7 +48,7 @@ pub(super) struct SimulateArgs {
 }
 
 /// The result of all worlds.
-struct Found {
+struct Outcome {
     worlds: u64,
     tally: Tally,
     /// The lowest seed whose world violates an invariant.
@@ -61,7 +57,7 @@ struct Found {
 }
 
 /// Runs the worlds and returns the exit code.
-pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let seeds = match args.seed {
         Some(seed) => seed..seed.saturating_add(1),
@@ -75,19 +71,19 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
     let count = seeds.end - seeds.start;
     let found = run_all(seeds, jobs, &stop, args.quiet);
-    let story = found.violation.as_ref().map(|(seed, violation)| story(*seed, violation));
-    write(args, json, &found, story.as_deref()).map_err(Failure::Failed)?;
+    let reproduction = found.violation.as_ref().map(|(seed, violation)| reproduction(*seed, violation));
+    write(args, json, &found, reproduction.as_deref()).map_err(Failure::Failed)?;
     Ok(match found.violation {
         Some(_) => FAILED,
         // The user interrupted it before all worlds ran.
         None if found.worlds < count && stop.load(Ordering::Relaxed) => stop::code(),
-        None => WELL,
+        None => SUCCESS,
     })
 }
 
 /// Runs the worlds on `jobs` threads. A violation ends the run, but every world with a lower seed still runs: the
 /// reported seed is the lowest one.
-fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: bool) -> Found {
+fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: bool) -> Outcome {
     let (begin, next, done) = (Instant::now(), AtomicU64::new(seeds.start), AtomicU64::new(0));
     let first_bad = AtomicU64::new(u64::MAX);
     let shared: Mutex<(Tally, Option<(u64, Violation)>)> = Mutex::default();
@@ -133,30 +129,30 @@ fn run_all(seeds: std::ops::Range<u64>, jobs: usize, stop: &AtomicBool, quiet: b
         is_over.store(true, Ordering::Relaxed);
     });
     let (tally, violation) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Found { worlds: done.into_inner(), tally, violation, elapsed: begin.elapsed() }
+    Outcome { worlds: done.into_inner(), tally, violation, elapsed: begin.elapsed() }
 }
 
 /// The minimal reproduction of a violation, as text.
-fn story(seed: u64, violation: &Violation) -> String {
+fn reproduction(seed: u64, violation: &Violation) -> String {
     let (plan, violation) = shrink(&Plan::new(seed), violation);
-    let mut story =
+    let mut reproduction =
         format!("{violation}\n\nMinimal reproduction: the world of seed {seed} with only these faults:\n");
     for fault in &plan.faults {
-        story.push_str(&format!("{fault}\n"));
+        reproduction.push_str(&format!("{fault}\n"));
     }
     if plan.faults.is_empty() {
-        story.push_str("             none\n");
+        reproduction.push_str("             none\n");
     }
     let mut trace = Trace::with_text();
     // The same plan violated it a moment ago.
     let _ = simulate(&plan, &mut trace);
     let lines = trace.lines();
-    story.push_str("\nThe last events:\n");
-    for line in lines.iter().skip(lines.len().saturating_sub(STORY_LINES)) {
-        story.push_str(&format!("{line}\n"));
+    reproduction.push_str("\nThe last events:\n");
+    for line in lines.iter().skip(lines.len().saturating_sub(REPRODUCTION_LINES)) {
+        reproduction.push_str(&format!("{line}\n"));
     }
-    story.push_str(&format!("\nTo repeat it: hitless simulate --seed {seed} --trace\n"));
-    story
+    reproduction.push_str(&format!("\nTo repeat it: hitless simulate --seed {seed} --trace\n"));
+    reproduction
 }
 
 fn print_trace(seed: u64) -> io::Result<()> {
@@ -172,15 +168,20 @@ fn print_trace(seed: u64) -> io::Result<()> {
     writeln!(out, "fingerprint of the trace: {:016x}", trace.fingerprint())
 }
 
-fn write(args: &SimulateArgs, json: Option<Sink>, found: &Found, story: Option<&str>) -> anyhow::Result<()> {
-    let kept = json.map_or(Ok(()), |mut sink| sink.write_json(&document(found, story)));
+fn write(
+    args: &SimulateArgs,
+    json: Option<Sink>,
+    found: &Outcome,
+    reproduction: Option<&str>,
+) -> anyhow::Result<()> {
+    let kept = json.map_or(Ok(()), |mut sink| sink.write_json(&document(found, reproduction)));
     if args.json.as_deref() == Some("-") || (args.json.is_some() && args.quiet) {
         return kept;
     }
-    sink::all([kept, print(found, story).context("could not write the result")])
+    sink::combine([kept, print(found, reproduction).context("could not write the result")])
 }
 
-fn print(found: &Found, story: Option<&str>) -> io::Result<()> {
+fn print(found: &Outcome, reproduction: Option<&str>) -> io::Result<()> {
     let tally = &found.tally;
     let mut out = io::stdout().lock();
     writeln!(out, "worlds        {} in {:.1} s", grouped(found.worlds), found.elapsed.as_secs_f64())?;
@@ -205,16 +206,18 @@ fn print(found: &Found, story: Option<&str>) -> io::Result<()> {
         grouped(tally.answered),
         grouped(tally.failed)
     )?;
-    match (&found.violation, story) {
-        (Some((seed, _)), Some(story)) => writeln!(out, "\nseed {seed} violates an invariant\n{story}"),
+    match (&found.violation, reproduction) {
+        (Some((seed, _)), Some(reproduction)) => {
+            writeln!(out, "\nseed {seed} violates an invariant\n{reproduction}")
+        }
         _ => writeln!(out, "violations    none"),
     }
 }
 
-fn document(found: &Found, story: Option<&str>) -> Value {
+fn document(found: &Outcome, reproduction: Option<&str>) -> Value {
     let tally = &found.tally;
     let violation = found.violation.as_ref().map(|(seed, violation)| {
-        json!({ "seed": seed, "invariant": violation.invariant, "what": violation.what, "story": story })
+        json!({ "seed": seed, "invariant": violation.invariant, "what": violation.what, "story": reproduction })
     });
     json!({
         "version": 1,
@@ -232,7 +235,12 @@ fn document(found: &Found, story: Option<&str>) -> Value {
 }
 
 /// The number of trace lines at the end of a minimal reproduction.
-const STORY_LINES: usize = 40;
+const REPRODUCTION_LINES: usize = 40;
+
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// No machine has more cores than this.
+const JOBS_MAX: u64 = 1024;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::{Failure, stop};
+use crate::cli::exit::Failure;
+use crate::cli::terminal::stop;
 use crate::{Client, Config, Error, ResolvedConfig, cmd};
 
 /// The kind of a server, by its replies to INFO and CLUSTER INFO.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Topology {
+pub(crate) enum Topology {
     /// It holds all keys and accepts writes.
-    Whole,
+    AllKeys,
     /// It holds all keys and rejects writes.
     Replica,
     /// It holds some of the keys and redirects the caller for the others.
@@ -31,14 +32,14 @@ pub(super) enum Topology {
 
 /// The problem with a server, and its fix.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Misfit {
-    pub(super) problem: String,
-    pub(super) remedy: String,
+pub(crate) struct Unsuitable {
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
 }
 
 impl Topology {
     /// Asks the server of a connected client. Without an answer the kind is unknown, and the run itself finds out.
-    pub(super) async fn ask(client: &Client) -> Topology {
+    pub(crate) async fn ask(client: &Client) -> Topology {
         let Ok(info) = client.run::<String>(&cmd("INFO")).await else { return Topology::Unknown };
         let cluster = match field(&info, "cluster_enabled") {
             Some("1") => client.run::<String>(&cmd("CLUSTER").arg("INFO")).await.ok(),
@@ -53,23 +54,23 @@ impl Topology {
         let mode = field(info, "redis_mode").or(field(info, "server_mode"));
         let is_replica = field(info, "role") == Some("slave");
         match mode {
-            Some("sentinel") => Topology::Sentinel { primaries: watched(info) },
-            Some("cluster") if holds_all(cluster) && !is_replica => Topology::Whole,
+            Some("sentinel") => Topology::Sentinel { primaries: watched_primaries(info) },
+            Some("cluster") if holds_all(cluster) && !is_replica => Topology::AllKeys,
             Some("cluster") => {
                 let primaries = cluster.and_then(|cluster| field(cluster, "cluster_size")?.parse().ok());
                 Topology::ClusterNode { primaries }
             }
             _ if is_replica => Topology::Replica,
-            Some(_) => Topology::Whole,
+            Some(_) => Topology::AllKeys,
             None => Topology::Unknown,
         }
     }
 
     /// Why a run cannot use the server, if it cannot.
-    pub(super) fn misfit(&self) -> Option<Misfit> {
+    pub(crate) fn unsuitable(&self) -> Option<Unsuitable> {
         match self {
-            Topology::Whole | Topology::Replica | Topology::Unknown => None,
-            Topology::ClusterNode { primaries } => Some(Misfit {
+            Topology::AllKeys | Topology::Replica | Topology::Unknown => None,
+            Topology::ClusterNode { primaries } => Some(Unsuitable {
                 problem: match primaries {
                     Some(primaries) => {
                         format!("the server is a node of a cluster of {primaries} primaries, and holds some of the keys only")
@@ -80,7 +81,7 @@ impl Topology {
                          proxy in front of the cluster"
                     .to_owned(),
             }),
-            Topology::Sentinel { primaries } => Some(Misfit {
+            Topology::Sentinel { primaries } => Some(Unsuitable {
                 problem: "the server is a Sentinel, which holds no keys".to_owned(),
                 remedy: match primaries.as_slice() {
                     [] => "give the --url of the primary, which SENTINEL MASTERS names there".to_owned(),
@@ -99,13 +100,13 @@ impl Topology {
 ///
 /// # Errors
 /// The error names the endpoint, the problem and its fix.
-pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
-    let Some(topology) = stop::unless(stop, Topology::ask(client)) else {
+pub(crate) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
+    let Some(topology) = stop::unless_stopped(stop, Topology::ask(client)) else {
         return Err(Failure::Interrupted("while connecting"));
     };
-    match topology.misfit() {
+    match topology.unsuitable() {
         None => Ok(()),
-        Some(Misfit { problem, remedy }) => {
+        Some(Unsuitable { problem, remedy }) => {
             let endpoint = client.config().endpoint();
             Err(Failure::Unreachable(anyhow!("{endpoint}: {problem}; {remedy}")))
         }
@@ -113,17 +114,18 @@ pub(super) fn check(client: &Client, stop: &AtomicBool) -> Result<(), Failure> {
 }
 
 /// The failure of a run whose server hid its kind and redirects a command of the load; `None` for any other error.
-pub(super) fn sent_away(error: &Error) -> Option<Failure> {
-    let misfit = Topology::ClusterNode { primaries: None }.misfit()?;
+pub(crate) fn redirected(error: &Error) -> Option<Failure> {
+    let unsuitable = Topology::ClusterNode { primaries: None }.unsuitable()?;
     let is_clusters = matches!(error.code(), Some("MOVED" | "CLUSTERDOWN"));
-    is_clusters.then(|| Failure::Unreachable(anyhow!("{error}: {}; {}", misfit.problem, misfit.remedy)))
+    is_clusters
+        .then(|| Failure::Unreachable(anyhow!("{error}: {}; {}", unsuitable.problem, unsuitable.remedy)))
 }
 
 /// Does the same as [`check`] on a connection of its own, before a sweep.
 ///
 /// # Errors
 /// Also if the server cannot be reached.
-pub(super) fn check_first(
+pub(crate) fn check_before_sweep(
     config: &Config,
     effective: &ResolvedConfig,
     stop: &AtomicBool,
@@ -134,12 +136,13 @@ pub(super) fn check_first(
     };
     let unreachable = |error: Error| Failure::Unreachable(error.into());
     let client = Client::start(config.connections_per_shard(1)).map_err(unreachable)?;
-    let checked = match stop::unless(stop, client.ready(effective.connect_timeout() + SLACK)) {
+    let checked = match stop::unless_stopped(stop, client.ready(effective.connect_timeout() + CONNECT_SLACK))
+    {
         Some(ready) => ready.map_err(unreachable).and_then(|()| check(&client, stop)),
         None => Err(Failure::Interrupted("while connecting")),
     };
     // The answers are complete. The way in which the connection closes does not change them.
-    let _ = futures_lite::future::block_on(client.shutdown(SLACK));
+    let _ = futures_lite::future::block_on(client.shutdown(CONNECT_SLACK));
     checked
 }
 
@@ -150,7 +153,7 @@ fn holds_all(cluster: Option<&str>) -> bool {
 }
 
 /// The primaries of a line such as `master0:name=app,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3`.
-fn watched(info: &str) -> Vec<(String, String)> {
+fn watched_primaries(info: &str) -> Vec<(String, String)> {
     let lines = info.lines().filter_map(|line| line.strip_prefix("master")?.split_once(':'));
     let numbered = lines.filter(|(number, _)| number.parse::<u32>().is_ok());
     let primary = |(_, fields): (&str, &str)| {
@@ -165,7 +168,7 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Extra time in which the error of the last attempt to connect arrives, and in which a connection closes.
-const SLACK: Duration = Duration::from_millis(200);
+pub(crate) const CONNECT_SLACK: Duration = Duration::from_millis(200);
 /// The number of hash slots, as CLUSTER INFO writes it.
 const SLOTS: &str = "16384";
 /// The most primaries that an error names.
@@ -181,8 +184,8 @@ mod tests {
     #[test]
     fn the_kind_follows_from_the_replies() {
         for (info, cluster, topology) in [
-            ("redis_version:7.0\r\nredis_mode:standalone\r\nrole:master\r\n", None, Topology::Whole),
-            ("server_mode:standalone\r\nrole:master\r\n", None, Topology::Whole),
+            ("redis_version:7.0\r\nredis_mode:standalone\r\nrole:master\r\n", None, Topology::AllKeys),
+            ("server_mode:standalone\r\nrole:master\r\n", None, Topology::AllKeys),
             ("redis_mode:standalone\r\nrole:slave\r\n", None, Topology::Replica),
             (CLUSTER, None, Topology::ClusterNode { primaries: None }),
             (
@@ -205,10 +208,10 @@ mod tests {
     #[test]
     fn a_cluster_of_one_primary_holds_all_keys() {
         let one = Some("cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_size:1\r\n");
-        assert_eq!(Topology::read(CLUSTER, one), Topology::Whole);
+        assert_eq!(Topology::read(CLUSTER, one), Topology::AllKeys);
         let replica = CLUSTER.replace("role:master", "role:slave");
         assert_eq!(Topology::read(&replica, one), Topology::ClusterNode { primaries: Some(1) });
-        assert_eq!(Topology::Whole.misfit(), None);
+        assert_eq!(Topology::AllKeys.unsuitable(), None);
     }
 
     #[test]
@@ -216,10 +219,10 @@ mod tests {
         let info = "redis_mode:sentinel\r\n# Sentinel\r\nsentinel_masters:1\r\n\
                     master0:name=app,status=ok,address=10.0.0.1:6379,slaves=2,sentinels=3\r\n";
         let topology = Topology::read(info, None);
-        let misfit = topology.misfit().expect("no keys there");
-        assert!(misfit.problem.contains("is a Sentinel"), "{misfit:?}");
-        assert!(misfit.remedy.contains("redis://10.0.0.1:6379 for \"app\""), "{misfit:?}");
+        let unsuitable = topology.unsuitable().expect("no keys there");
+        assert!(unsuitable.problem.contains("is a Sentinel"), "{unsuitable:?}");
+        assert!(unsuitable.remedy.contains("redis://10.0.0.1:6379 for \"app\""), "{unsuitable:?}");
         let lonely = Topology::read("redis_mode:sentinel\r\n", None);
-        assert!(lonely.misfit().expect("no keys there").remedy.contains("SENTINEL MASTERS"));
+        assert!(lonely.unsuitable().expect("no keys there").remedy.contains("SENTINEL MASTERS"));
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers and counted words in human-readable form.
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -14,12 +14,12 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// `1 shard`, `2 shards`, `1,024 tasks`.
-pub(super) fn plural(count: usize, what: &str) -> String {
+pub(crate) fn plural(count: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 
 /// Microseconds in a fitting unit, with three digits.
-pub(super) fn micros(micros: f64) -> String {
+pub(crate) fn micros(micros: f64) -> String {
     let (number, unit) = match micros {
         x if x < 1.0 => (x * 1e3, "ns"),
         x if x < 999.5 => (x, "µs"),
@@ -35,7 +35,7 @@ pub(super) fn micros(micros: f64) -> String {
 }
 
 /// Bytes in a fitting unit, with three digits.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(crate) fn bytes(bytes: f64) -> String {
     let (number, unit) = match bytes {
         x if x < 999.5 => return format!("{x:.0} B"),
         x if x < 999.5e3 => (x / 1e3, "kB"),

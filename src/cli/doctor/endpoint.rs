@@ -6,13 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::cli::topology::Topology;
-use crate::cli::{remedy, stop};
+use crate::cli::remedy;
+use crate::cli::terminal::stop;
+use crate::cli::topology::{CONNECT_SLACK, Topology};
 use crate::shard::machine::{Finding, Level};
 use crate::{Client, Config, Error, ErrorKind, Maintenance, ResolvedConfig, Result};
 
 /// The finding for an endpoint that is not checked because the machine failed.
-pub(super) fn not_asked() -> Finding {
+pub(super) fn not_checked() -> Finding {
     Finding::warn("connect", "not tried", "fix the machine first")
 }
 
@@ -120,17 +121,17 @@ fn log_in(
             }
             findings.push(Finding::ok("login", format!("a PING took {round_trip:.1?}")));
             findings.push(keys(&topology));
-            topology.misfit().is_none()
+            topology.unsuitable().is_none()
         }
         Some(Err(error)) => {
-            findings.push(unused(&error, is_tls));
+            findings.push(connection_failure(&error, is_tls));
             false
         }
     }
 }
 
 /// The finding for a failed connection.
-fn unused(error: &Error, is_tls: bool) -> Finding {
+fn connection_failure(error: &Error, is_tls: bool) -> Finding {
     let (problem, remedy) = remedy::parts(error);
     let (check, otherwise) = match error.kind() {
         ErrorKind::Auth => ("login", "check the user and the password"),
@@ -147,8 +148,8 @@ fn unused(error: &Error, is_tls: bool) -> Finding {
 /// Whether the server holds all keys.
 fn keys(topology: &Topology) -> Finding {
     const CHECK: &str = "keys";
-    match (topology.misfit(), topology) {
-        (Some(misfit), _) => Finding::fail(CHECK, misfit.problem, misfit.remedy),
+    match (topology.unsuitable(), topology) {
+        (Some(unsuitable), _) => Finding::fail(CHECK, unsuitable.problem, unsuitable.remedy),
         (None, Topology::Replica) => {
             let remedy = "it rejects writes: give the --url of its primary, or send only reads";
             Finding::warn(CHECK, "the server is a replica", remedy)
@@ -232,16 +233,16 @@ fn session(
         Ok(client) => client,
         Err(error) => return Some(Err(error)),
     };
-    let patience = effective.connect_timeout() + SLACK;
+    let deadline = effective.connect_timeout() + CONNECT_SLACK;
     let talk = async {
-        client.ready(patience).await?;
+        client.ready(deadline).await?;
         let begin = Instant::now();
         client.ping().await?;
         Ok((begin.elapsed(), Topology::ask(&client).await))
     };
-    let result = stop::unless(stop, talk);
+    let result = stop::unless_stopped(stop, talk);
     // The answers are complete. The way in which the connection closes does not change them.
-    let _ = futures_lite::future::block_on(client.shutdown(SLACK));
+    let _ = futures_lite::future::block_on(client.shutdown(CONNECT_SLACK));
     result
 }
 
@@ -249,6 +250,3 @@ fn setting(effective: &ResolvedConfig, name: &str) -> String {
     let mut fields = effective.fields().into_iter();
     fields.find(|(field, _)| *field == name).map(|(_, value)| value).unwrap_or_default()
 }
-
-/// Extra time in which the error of the last attempt to connect arrives, and in which a connection closes.
-const SLACK: Duration = Duration::from_millis(200);

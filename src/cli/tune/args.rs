@@ -5,14 +5,13 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::cli::Failure;
-use crate::cli::args::{
-    self, BenchArgs, CONNECTIONS_MAX, Cores, EndpointArgs, LoadArgs, MaintArg, SHARDS_MAX, ViaArg,
-};
-use crate::cli::keys::KeyArgs;
-use crate::cli::output::{plot_file, plot_size};
-use crate::cli::parse;
-use crate::cli::tls::TlsArgs;
+use crate::cli::bench::args::{BenchArgs, CoreList, EndpointArgs, LoadArgs, MaintArg, ViaArg};
+use crate::cli::bench::keys::KeyArgs;
+use crate::cli::exit::Failure;
+use crate::cli::options::limits::{CONNECTIONS_MAX, SHARDS_MAX, count};
+use crate::cli::options::parse;
+use crate::cli::options::tls::TlsArgs;
+use crate::cli::report::output::{plot_file, plot_size};
 use crate::load::TASKS_MAX;
 use crate::load::plot::{Format, Size};
 use crate::load::tuner::objective::{Objective, Quantile};
@@ -20,7 +19,7 @@ use crate::load::tuner::objective::{Objective, Quantile};
 /// Options of `hitless tune`.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, after_help = EXAMPLES)]
-pub(in crate::cli) struct TuneArgs {
+pub(crate) struct TuneArgs {
     #[command(flatten)]
     endpoint: EndpointArgs,
     #[command(flatten)]
@@ -47,8 +46,8 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "LIST", value_parser = |s: &str| counts(s, SHARDS_MAX))]
     pub(super) shards: Option<Counts>,
     /// The cores that executors are pinned to, one each, e.g. 1,3-5; fewer shards use the first ones
-    #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(Cores))]
-    cores: Option<Cores>,
+    #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(CoreList))]
+    cores: Option<CoreList>,
     /// Connections per shard to try
     #[arg(long, value_name = "LIST", default_value = "1,2,4,8")]
     #[arg(value_parser = |s: &str| counts(s, CONNECTIONS_MAX))]
@@ -119,16 +118,6 @@ pub(super) struct OutputArgs {
     pub(super) quiet: bool,
 }
 
-/// Options of `bench` that do not apply to a sweep, and the alternative.
-const NOT_HERE: [(&str, &str); 6] = [
-    ("warm_up", "each step has its own warm-up, see --step"),
-    ("duration", "--step sets how long each setting is measured"),
-    ("requests", "--step sets how long each setting is measured"),
-    ("rate", "settings are compared in a closed loop; --slo with --find-rate searches the largest rate"),
-    ("arrivals", "settings are compared in a closed loop; the rates of --find-rate arrive evenly"),
-    ("verify", "checking every reply would distort the measurement; use hitless bench --verify"),
-];
-
 /// A sweep finds the best setting, and the bottleneck, of one server.
 fn one_server(argument: Arg) -> Arg {
     match argument.get_long() {
@@ -136,9 +125,6 @@ fn one_server(argument: Arg) -> Arg {
         _ => argument,
     }
 }
-
-const ONE_SERVER: &str = "Where to send the load, to one server: redis://[user:password@]host[:port][/database]\
-                          [?option=value], rediss:// with TLS, or unix:///path [default: endpoints in this process]";
 
 impl Args for SweptLoad {
     fn augment_args(command: Command) -> Command {
@@ -175,16 +161,16 @@ impl FromArgMatches for SweptLoad {
 }
 
 impl TuneArgs {
-    pub(in crate::cli) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.output.quiet
     }
 
     /// The options of `bench` for the largest setting, and the options of the sweep alone.
     pub(super) fn split(self) -> Result<(BenchArgs, SweepArgs, TuningArgs, OutputArgs), Failure> {
         let TuneArgs { endpoint, tls, mut sweep, tuning, load, keys, output } = self;
-        let mut bench = BenchArgs::unsaid().map_err(|error| Failure::Failed(error.into()))?;
+        let mut bench = BenchArgs::defaults().map_err(|error| Failure::Failed(error.into()))?;
         let most = sweep.shards.as_ref().and_then(|shards| shards.0.last().copied());
-        if let (Some(most), Some(Cores(cores))) = (most, &sweep.cores)
+        if let (Some(most), Some(CoreList(cores))) = (most, &sweep.cores)
             && most > cores.len()
         {
             return Err(Failure::Usage(format!(
@@ -209,13 +195,8 @@ impl TuneArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counts(pub(super) Vec<usize>);
 
-/// The longest list.
-const COUNTS_MAX: usize = 64;
-/// The shortest and the longest step.
-const STEP: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
-
 fn counts(text: &str, most: u64) -> Result<Counts, String> {
-    let number = |text: &str| parse::number(text.trim(), 1, most).map(args::count);
+    let number = |text: &str| parse::number(text.trim(), 1, most).map(count);
     let list: Result<Vec<usize>, String> = text.split(',').map(number).collect();
     let allowed = || format!("allowed: up to {COUNTS_MAX} numbers from 1 to {most}, none twice, e.g. 1,2,4");
     let mut list = list.map_err(|_| allowed())?;
@@ -257,6 +238,22 @@ fn objective(text: &str) -> Result<Objective, String> {
         None => Ok(Objective(limits)),
     }
 }
+
+/// Options of `bench` that do not apply to a sweep, and the alternative.
+const NOT_HERE: [(&str, &str); 6] = [
+    ("warm_up", "each step has its own warm-up, see --step"),
+    ("duration", "--step sets how long each setting is measured"),
+    ("requests", "--step sets how long each setting is measured"),
+    ("rate", "settings are compared in a closed loop; --slo with --find-rate searches the largest rate"),
+    ("arrivals", "settings are compared in a closed loop; the rates of --find-rate arrive evenly"),
+    ("verify", "checking every reply would distort the measurement; use hitless bench --verify"),
+];
+const ONE_SERVER: &str = "Where to send the load, to one server: redis://[user:password@]host[:port][/database]\
+                          [?option=value], rediss:// with TLS, or unix:///path [default: endpoints in this process]";
+/// The longest list.
+const COUNTS_MAX: usize = 64;
+/// The shortest and the longest step.
+const STEP: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 
 const EXAMPLES: &str = "\
 Examples:

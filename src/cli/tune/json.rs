@@ -5,37 +5,37 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::Told;
-use super::conduct::{Handoff, Outcome, RateFound};
-use super::words;
-use crate::cli::json::config;
+use super::phrases;
+use super::report_input::ReportInput;
+use super::sweep::{Handoff, RateSearchResult, SweepResult};
+use crate::cli::report::json::config;
 use crate::load::tuner::row::Row;
 use crate::load::tuner::step::HandoffEffect;
 use crate::load::{Latency, Report};
 
 /// The document that is written.
-pub(super) fn document(told: &Told<'_>) -> Value {
-    let outcome = told.outcome;
+pub(super) fn document(input: &ReportInput<'_>) -> Value {
+    let result = input.result;
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
     put("version", 1.into());
-    put("config", swept_config(told));
-    put("elapsed_seconds", seconds(outcome.elapsed));
-    put("interrupted", outcome.interrupted.into());
-    put("rounds", outcome.rounds.into());
-    put("settings", outcome.rows.iter().filter(|row| row.is_measured()).map(setting).collect());
-    if let Some(recommendation) = recommendation(told) {
+    put("config", swept_config(input));
+    put("elapsed_seconds", seconds(result.elapsed));
+    put("interrupted", result.interrupted.into());
+    put("rounds", result.rounds.into());
+    put("settings", result.rows.iter().filter(|row| row.is_measured()).map(setting).collect());
+    if let Some(recommendation) = recommendation(input) {
         put("recommendation", recommendation);
     }
     put(
         "ceilings",
-        outcome.ceilings.iter().map(|ceiling| with_words(ceiling, words::ceiling(ceiling))).collect(),
+        result.ceilings.iter().map(|ceiling| with_text(ceiling, phrases::ceiling(ceiling))).collect(),
     );
-    if let Some(rate) = &outcome.rate {
+    if let Some(rate) = &result.rate {
         put("largest_rate", largest_rate(rate));
     }
-    match &outcome.handoff {
-        Handoff::Unwanted => {}
+    match &result.handoff {
+        Handoff::Skipped => {}
         Handoff::Failed(why) => put("handoff", json!({ "failed": why })),
         Handoff::Measured { proxied, effect } => put("handoff", handoff(*proxied, effect)),
     }
@@ -52,21 +52,21 @@ fn value(what: impl serde::Serialize) -> Value {
 }
 
 /// The configuration as `bench` reports it, with lists for the swept settings.
-fn swept_config(told: &Told<'_>) -> Value {
-    let resolved = told.resolved;
+fn swept_config(input: &ReportInput<'_>) -> Value {
+    let resolved = input.resolved;
     let mut all = config(&resolved.endpoint, &resolved.workload, &[], &resolved.effective);
     all.retain(|name, _| {
         !matches!(name.as_str(), "duration_seconds" | "moving_at_seconds" | "rate" | "verify")
     });
     let mut put = |name: &str, value: Value| drop(all.insert(name.to_owned(), value));
-    put("shards", told.grid.shards.clone().into());
-    put("connections_per_shard", told.grid.connections.clone().into());
-    put("tasks_per_shard", told.grid.tasks.clone().into());
-    put("step_seconds", seconds(told.tuning.step));
-    put("rounds", told.tuning.rounds.into());
-    put("all_rounds", told.tuning.all_rounds.into());
-    put("tolerance", told.tuning.tolerance.into());
-    if let Some(slo) = &told.tuning.slo {
+    put("shards", input.grid.shards.clone().into());
+    put("connections_per_shard", input.grid.connections.clone().into());
+    put("tasks_per_shard", input.grid.tasks.clone().into());
+    put("step_seconds", seconds(input.tuning.step));
+    put("rounds", input.tuning.rounds.into());
+    put("all_rounds", input.tuning.all_rounds.into());
+    put("tolerance", input.tuning.tolerance.into());
+    if let Some(slo) = &input.tuning.slo {
         let limits = slo.0.iter().map(|(quantile, limit)| {
             (format!("{quantile}").replace('.', "_"), Value::from(limit.as_nanos() as f64 / 1e3))
         });
@@ -106,33 +106,26 @@ fn numbers(row: &Row) -> Map<String, Value> {
 
 type ReadLatency = fn(&Latency) -> f64;
 
-const LATENCIES: [(&str, ReadLatency); 4] = [
-    ("p50_us", |latency| latency.p50),
-    ("p99_us", |latency| latency.p99),
-    ("p99_9_us", |latency| latency.p99_9),
-    ("max_us", |latency| latency.max),
-];
-
-fn recommendation(told: &Told<'_>) -> Option<Value> {
-    let outcome: &Outcome = told.outcome;
-    let found = outcome.recommendation.as_ref()?;
-    let row = outcome.rows.get(found.row)?;
+fn recommendation(input: &ReportInput<'_>) -> Option<Value> {
+    let result: &SweepResult = input.result;
+    let found = result.recommendation.as_ref()?;
+    let row = result.rows.get(found.row)?;
     let mut all = numbers(row);
     let mut put = |name: &str, value: Value| drop(all.insert(name.to_owned(), value));
     put("reason", value(found.reason));
-    put("because", words::reason(outcome, found, told.tuning.slo.as_ref()).into());
+    put("because", phrases::reason(result, found, input.tuning.slo.as_ref()).into());
     put("share_of_best", found.share_of_best.into());
     put("tolerance", found.tolerance.into());
     put("noise", value(found.noise));
-    put("config", words::config(row.setting).into());
-    put("flags", words::flags(row.setting).into());
-    let at = |place: usize| outcome.rows.get(place).map(numbers).map_or(Value::Null, Value::Object);
+    put("config", phrases::config(row.setting).into());
+    put("flags", phrases::flags(row.setting).into());
+    let at = |place: usize| result.rows.get(place).map(numbers).map_or(Value::Null, Value::Object);
     put("best", at(found.best));
     put("balanced", at(found.balanced));
     Some(Value::Object(all))
 }
 
-fn with_words(what: impl serde::Serialize, text: String) -> Value {
+fn with_text(what: impl serde::Serialize, text: String) -> Value {
     let mut all = value(what);
     if let Some(all) = all.as_object_mut() {
         all.insert("text".to_owned(), text.into());
@@ -140,8 +133,8 @@ fn with_words(what: impl serde::Serialize, text: String) -> Value {
     all
 }
 
-fn largest_rate(found: &super::conduct::RateFound) -> Value {
-    let probe = |probe: &super::conduct::Probe| {
+fn largest_rate(found: &super::sweep::RateSearchResult) -> Value {
+    let probe = |probe: &super::sweep::Probe| {
         json!({
             "rate": probe.rate,
             "met": probe.met,
@@ -150,7 +143,7 @@ fn largest_rate(found: &super::conduct::RateFound) -> Value {
             "latency_us": value(probe.report.latency_us),
         })
     };
-    let RateFound { largest, probes } = found;
+    let RateSearchResult { largest, probes } = found;
     let mut all = Map::new();
     if let Some(largest) = largest {
         all.insert("rate".to_owned(), (*largest).into());
@@ -177,3 +170,10 @@ fn handoff(proxied: bool, effect: &HandoffEffect) -> Value {
     };
     json!({ "proxied": proxied, "steady": run(&effect.steady), "moved": run(&effect.moved) })
 }
+
+const LATENCIES: [(&str, ReadLatency); 4] = [
+    ("p50_us", |latency| latency.p50),
+    ("p99_us", |latency| latency.p99),
+    ("p99_9_us", |latency| latency.p99_9),
+    ("max_us", |latency| latency.max),
+];

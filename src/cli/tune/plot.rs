@@ -4,27 +4,27 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use super::Told;
-use super::words::{self, flags};
+use super::phrases::{self, flags};
+use super::report_input::ReportInput;
 use crate::load::plot::{Area, Axis, Canvas, Color, HeatMap, Panel, Size, Unit, colors, heading, title};
 use crate::load::tuner::row::{Row, Setting};
 
 /// Draws a sweep.
-pub(super) fn picture(size: Size, told: &Told<'_>) -> Canvas {
-    let found = told.outcome.recommendation.as_ref();
-    let chosen = found.and_then(|found| told.outcome.rows.get(found.row)).map(|row| row.setting);
+pub(super) fn picture(size: Size, input: &ReportInput<'_>) -> Canvas {
+    let found = input.result.recommendation.as_ref();
+    let chosen = found.and_then(|found| input.result.rows.get(found.row)).map(|row| row.setting);
     let mut lines = vec![
         match chosen {
             Some(setting) => format!("recommended: {}", flags(setting)),
             None => "nothing can be recommended".to_owned(),
         },
-        format!("{} · {}", told.resolved.endpoint, told.resolved.workload.mix),
+        format!("{} · {}", input.resolved.endpoint, input.resolved.workload.mix),
     ];
-    if let Some(ceiling) = told.outcome.ceilings.first() {
-        lines.push(format!("limited by {}", words::ceiling(ceiling)));
+    if let Some(ceiling) = input.result.ceilings.first() {
+        lines.push(format!("limited by {}", phrases::ceiling(ceiling)));
     }
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    drawn(size, &title("hitless tune", SystemTime::now()), &lines, &told.outcome.rows, chosen)
+    drawn(size, &title("hitless tune", SystemTime::now()), &lines, &input.result.rows, chosen)
 }
 
 /// A figure of a row: how it is read and written, and its color.

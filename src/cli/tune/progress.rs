@@ -10,7 +10,7 @@ use crate::load::tuner::step::warm_up;
 
 /// The planned steps of a sweep.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct SweepPlan {
     /// Settings, and so steps of a round, before the scouting round excludes any.
     pub(super) steps: usize,
     pub(super) rounds: usize,
@@ -19,18 +19,15 @@ pub(super) struct Plan {
     pub(super) scout: Option<Duration>,
 }
 
-/// The overhead of a step: the start and the end of its threads and connections.
-const AROUND: Duration = Duration::from_millis(150);
-
-impl Plan {
+impl SweepPlan {
     fn whole(step: Duration) -> Duration {
-        step + warm_up(step) + AROUND
+        step + warm_up(step) + STEP_OVERHEAD
     }
 
     /// The longest time that is left in the middle of a round. The savings of the scouting round are unknown until it
     /// ends.
     fn left(&self, round: usize, steps_left: usize, steps: usize) -> Duration {
-        let times = |step, count: usize| Plan::whole(step) * u32::try_from(count).unwrap_or(u32::MAX);
+        let times = |step, count: usize| SweepPlan::whole(step) * u32::try_from(count).unwrap_or(u32::MAX);
         let this = if round == 0 { self.scout.unwrap_or_default() } else { self.step };
         times(this, steps_left) + times(self.step, steps.saturating_mul(self.rounds.saturating_sub(round)))
     }
@@ -38,17 +35,17 @@ impl Plan {
 
 /// Writes the lines.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct ProgressLines {
     shown: bool,
-    plan: Option<Plan>,
+    plan: Option<SweepPlan>,
 }
 
-impl Lines {
-    pub(super) fn new(quiet: bool) -> Lines {
-        Lines { shown: !quiet && std::io::stderr().is_terminal(), plan: None }
+impl ProgressLines {
+    pub(super) fn new(quiet: bool) -> ProgressLines {
+        ProgressLines { shown: !quiet && std::io::stderr().is_terminal(), plan: None }
     }
 
-    pub(super) fn begin(&mut self, plan: Plan) {
+    pub(super) fn begin(&mut self, plan: SweepPlan) {
         self.plan = Some(plan);
         let first = if plan.scout.is_some() { 0 } else { 1 };
         let steps = plan.steps;
@@ -100,6 +97,9 @@ pub(super) fn minutes(time: Duration) -> String {
     }
 }
 
+/// The overhead of a step: the start and the end of its threads and connections.
+const STEP_OVERHEAD: Duration = Duration::from_millis(150);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_time_left_shrinks_with_every_step() {
         let second = Duration::from_secs(1);
-        let plan = Plan { steps: 10, rounds: 2, step: 3 * second, scout: Some(second) };
+        let plan = SweepPlan { steps: 10, rounds: 2, step: 3 * second, scout: Some(second) };
         let all = [(0, 10, 10), (0, 1, 10), (0, 0, 10), (1, 4, 4), (1, 0, 4), (2, 4, 4), (2, 0, 4)];
         let left = all.map(|(round, steps_left, steps)| plan.left(round, steps_left, steps));
         assert!(left.windows(2).all(|pair| pair[0] >= pair[1]), "{left:?}");

@@ -2,78 +2,79 @@
 
 use std::fmt::Write;
 
-use super::Told;
-use super::conduct::{Handoff, Outcome, RateFound};
+use super::phrases::{self, percent};
 use super::progress::minutes;
-use super::words::{self, percent};
-use crate::cli::machine;
+use super::report_input::ReportInput;
+use super::sweep::{Handoff, RateSearchResult, SweepResult};
+use crate::cli::report::machine;
 use crate::cli::units::{grouped, micros, plural};
+use crate::cli::wrap::wrap;
 use crate::load::tuner::row::{Row, Setting};
 use crate::load::tuner::step::HandoffEffect;
 
 /// The whole report.
-pub(super) fn report(told: &Told<'_>) -> String {
+pub(super) fn report(input: &ReportInput<'_>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_report(&mut out, told);
+    let _ = write_report(&mut out, input);
     out
 }
 
-fn write_report(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
-    let outcome = told.outcome;
-    if let Some(problem) = words::nothing_measured(&outcome.rows) {
+fn write_report(out: &mut String, input: &ReportInput<'_>) -> std::fmt::Result {
+    let result = input.result;
+    if let Some(problem) = phrases::nothing_measured(&result.rows) {
         writeln!(out, "{problem}\n")?;
     }
-    if outcome.interrupted {
+    if result.interrupted {
         writeln!(out, "Interrupted; the figures cover the time until then.\n")?;
     }
-    write_heading(out, told)?;
+    write_heading(out, input)?;
     writeln!(out)?;
-    write_table(out, outcome)?;
+    write_table(out, result)?;
     writeln!(out)?;
-    write_recommendation(out, told)?;
-    if let Some(rate) = &outcome.rate {
-        write_rate(out, told, rate)?;
+    write_recommendation(out, input)?;
+    if let Some(rate) = &result.rate {
+        write_rate(out, input, rate)?;
     }
-    write_handoff(out, told)
+    write_handoff(out, input)
 }
 
-fn write_heading(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
-    let workload = &told.resolved.workload;
-    writeln!(out, "endpoint      {}", told.resolved.endpoint)?;
+fn write_heading(out: &mut String, input: &ReportInput<'_>) -> std::fmt::Result {
+    let workload = &input.resolved.workload;
+    writeln!(out, "endpoint      {}", input.resolved.endpoint)?;
     write!(out, "load          {} · {} keys, {}", workload.mix, grouped(workload.key_space), workload.keys)?;
     match workload.pipeline {
         1 => writeln!(out)?,
         pipeline => writeln!(out, " · {} commands at a time", grouped(pipeline as u64))?,
     }
     let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    writeln!(out, "shards        {}", list(&told.grid.shards))?;
-    writeln!(out, "connections   {} a shard", list(&told.grid.connections))?;
-    writeln!(out, "tasks         {} a shard", list(&told.grid.tasks))?;
-    if let Some(slo) = &told.tuning.slo {
-        writeln!(out, "objective     {}", words::objective(slo))?;
+    writeln!(out, "shards        {}", list(&input.grid.shards))?;
+    writeln!(out, "connections   {} a shard", list(&input.grid.connections))?;
+    writeln!(out, "tasks         {} a shard", list(&input.grid.tasks))?;
+    if let Some(slo) = &input.tuning.slo {
+        writeln!(out, "objective     {}", phrases::objective(slo))?;
     }
-    let outcome = told.outcome;
+    let result = input.result;
     writeln!(
         out,
         "measured      {} of {}, {} of {} each, in {} altogether",
-        plural(outcome.rounds, "round"),
-        told.tuning.rounds,
-        plural(outcome.rows.len(), "setting"),
-        humantime::format_duration(told.tuning.step),
-        minutes(outcome.elapsed),
+        plural(result.rounds, "round"),
+        input.tuning.rounds,
+        plural(result.rows.len(), "setting"),
+        humantime::format_duration(input.tuning.step),
+        minutes(result.elapsed),
     )
 }
 
-fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+fn write_table(out: &mut String, result: &SweepResult) -> std::fmt::Result {
     writeln!(
         out,
         "{:>3}{:>6}{:>7}{:>7}{:>12}{:>9}{:>9}{:>9}{:>6}{:>7}",
         "", "shards", "conns", "tasks", "commands/s", "p50", "p99", "CPU/cmd", "core", "server"
     )?;
-    let chosen = outcome.recommendation.as_ref().map(|found| found.row);
+    let chosen = result.recommendation.as_ref().map(|found| found.row);
     let (mut scouted, mut unhealthy) = (false, false);
-    for (place, row) in outcome.rows.iter().enumerate().filter(|(_, row)| row.is_measured()) {
+    for (place, row) in result.rows.iter().enumerate().filter(|(_, row)| row.is_measured()) {
         let mark = if chosen == Some(place) { "→" } else { "" };
         let hint = match (row.is_healthy(), row.rounds()) {
             (false, _) => {
@@ -116,50 +117,36 @@ fn cells(mark: &str, row: &Row, hint: &str) -> String {
     )
 }
 
-fn write_recommendation(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
-    let outcome = told.outcome;
-    let Some(found) = &outcome.recommendation else {
-        return write_nothing_found(out, told);
+fn write_recommendation(out: &mut String, input: &ReportInput<'_>) -> std::fmt::Result {
+    let result = input.result;
+    let Some(found) = &result.recommendation else {
+        return write_nothing_found(out, input);
     };
-    let Some(row) = outcome.rows.get(found.row) else { return Ok(()) };
+    let Some(row) = result.rows.get(found.row) else { return Ok(()) };
     writeln!(out, "recommended   {}", row.setting)?;
     writeln!(out, "              {} ({} of the best)", figures(row), percent(found.share_of_best))?;
-    write_wrapped(out, "because of", &words::reason(outcome, found, told.tuning.slo.as_ref()))?;
-    if outcome.ceilings.is_empty() {
-        write_wrapped(out, "limited by", &words::no_ceiling(row))?;
+    write_wrapped(out, "because of", &phrases::reason(result, found, input.tuning.slo.as_ref()))?;
+    if result.ceilings.is_empty() {
+        write_wrapped(out, "limited by", &phrases::no_bottleneck(row))?;
     }
-    for (place, ceiling) in outcome.ceilings.iter().enumerate() {
-        write_wrapped(out, if place == 0 { "limited by" } else { "" }, &words::ceiling(ceiling))?;
+    for (place, ceiling) in result.ceilings.iter().enumerate() {
+        write_wrapped(out, if place == 0 { "limited by" } else { "" }, &phrases::ceiling(ceiling))?;
     }
-    if let Some(balanced) = outcome.rows.get(found.balanced).filter(|_| found.balanced != found.row) {
+    if let Some(balanced) = result.rows.get(found.balanced).filter(|_| found.balanced != found.row) {
         writeln!(out, "balanced      {}: the best throughput for its latency", balanced.setting)?;
         writeln!(out, "              {}", figures(balanced))?;
     }
-    write_wrapped(out, "noise", &words::noise(found.noise, outcome.rounds))?;
-    if let Some(others) = words::others(row) {
+    write_wrapped(out, "noise", &phrases::noise(found.noise, result.rounds))?;
+    if let Some(others) = phrases::interference(row) {
         write_wrapped(out, "", &others)?;
     }
-    writeln!(out, "Config        {}", words::config(row.setting))?;
-    writeln!(out, "measured by   hitless bench {}", words::flags(row.setting))
+    writeln!(out, "Config        {}", phrases::config(row.setting))?;
+    writeln!(out, "measured by   hitless bench {}", phrases::flags(row.setting))
 }
-
-/// The most columns of a line of words.
-const COLUMNS: usize = 80;
 
 /// Writes a label, and words in as many lines as they need.
 fn write_wrapped(out: &mut String, label: &str, words: &str) -> std::fmt::Result {
-    write!(out, "{label:12} ")?;
-    let mut column = 13;
-    for word in words.split(' ') {
-        let width = word.chars().count() + 1;
-        if column + width > COLUMNS {
-            write!(out, "\n{:13}", "")?;
-            column = 13;
-        }
-        write!(out, " {word}")?;
-        column += width;
-    }
-    writeln!(out)
+    writeln!(out, "{label:12}  {}", wrap(words, 14, COLUMNS))
 }
 
 fn figures(row: &Row) -> String {
@@ -173,9 +160,9 @@ fn figures(row: &Row) -> String {
 }
 
 /// Writes the setting that comes nearest, if none is good enough.
-fn write_nothing_found(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
-    let rows = &told.outcome.rows;
-    let Some(slo) = told.tuning.slo.as_ref().filter(|_| rows.iter().any(Row::is_healthy)) else {
+fn write_nothing_found(out: &mut String, input: &ReportInput<'_>) -> std::fmt::Result {
+    let rows = &input.result.rows;
+    let Some(slo) = input.tuning.slo.as_ref().filter(|_| rows.iter().any(Row::is_healthy)) else {
         writeln!(out, "recommended   nothing: commands fail at every setting")?;
         let errors = rows.iter().flat_map(|row| row.samples.iter()).flat_map(|sample| sample.errors.keys());
         let kinds: std::collections::BTreeSet<&&str> = errors.collect();
@@ -188,7 +175,7 @@ fn write_nothing_found(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
             ),
         };
     };
-    writeln!(out, "recommended   nothing: no setting meets {}", words::objective(slo))?;
+    writeln!(out, "recommended   nothing: no setting meets {}", phrases::objective(slo))?;
     let loads = rows.iter().filter(|row| row.is_healthy()).filter_map(|row| Some((slo.load_of(row)?, row)));
     match loads.min_by(|(one, _), (other, _)| one.total_cmp(other)) {
         Some((_, row)) => writeln!(out, "nearest       {}: {}", row.setting, figures(row)),
@@ -196,8 +183,8 @@ fn write_nothing_found(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
     }
 }
 
-fn write_rate(out: &mut String, told: &Told<'_>, rate: &RateFound) -> std::fmt::Result {
-    let objective = told.tuning.slo.as_ref().map(words::objective).unwrap_or_default();
+fn write_rate(out: &mut String, input: &ReportInput<'_>, rate: &RateSearchResult) -> std::fmt::Result {
+    let objective = input.tuning.slo.as_ref().map(phrases::objective).unwrap_or_default();
     writeln!(out)?;
     let Some(largest) = rate.largest else {
         return writeln!(out, "largest rate  none that was tried meets {objective}, in an open loop");
@@ -215,9 +202,9 @@ fn write_rate(out: &mut String, told: &Told<'_>, rate: &RateFound) -> std::fmt::
     Ok(())
 }
 
-fn write_handoff(out: &mut String, told: &Told<'_>) -> std::fmt::Result {
-    match &told.outcome.handoff {
-        Handoff::Unwanted => Ok(()),
+fn write_handoff(out: &mut String, input: &ReportInput<'_>) -> std::fmt::Result {
+    match &input.result.handoff {
+        Handoff::Skipped => Ok(()),
         Handoff::Failed(why) => {
             writeln!(out)?;
             writeln!(out, "handoff       could not be measured: {why}")?;
@@ -272,19 +259,5 @@ fn write_effect(out: &mut String, proxied: bool, effect: &HandoffEffect) -> std:
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_stay_within_the_columns() {
-        let mut out = String::new();
-        write_wrapped(&mut out, "because of", &"word µs × ".repeat(40)).unwrap();
-        let lines: Vec<&str> = out.lines().collect();
-        assert!(lines.len() > 3 && lines.iter().all(|line| line.chars().count() <= COLUMNS), "{out}");
-        assert!(
-            lines[0].starts_with("because of    word") && lines[1].starts_with("              "),
-            "{out}"
-        );
-    }
-}
+/// The most columns of a line of words.
+const COLUMNS: usize = 80;

@@ -1,0 +1,192 @@
+//! `hitless bench`: raw options → resolved options → a run → its report.
+//!
+//! ```text
+//!  args ─▶ resolved ─▶ one client per server ─▶ load::run_over ─▶ report::output
+//!             │                                        ▲
+//!             └─ two endpoints in this process ────────┘  (without --url; one of them moves)
+//! ```
+
+pub(crate) mod args;
+mod cores;
+pub(crate) mod keys;
+mod load_args;
+pub(crate) mod progress;
+pub(crate) mod repeat;
+pub(crate) mod resolved;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use self::args::BenchArgs;
+use self::progress::ProgressLines;
+use self::repeat::{Turn, median_run, turns};
+use self::resolved::Resolved;
+use crate::cli::exit::{FAILED, Failure, SUCCESS};
+use crate::cli::report::compare::Baseline;
+use crate::cli::report::json;
+use crate::cli::report::output::Output;
+use crate::cli::terminal::style::Style;
+use crate::cli::terminal::{logs, message, stop};
+use crate::cli::topology;
+use crate::load::{self, HandoffWatch, LoadError, Moves, Report};
+use crate::{Client, Config, ResolvedConfig};
+
+/// Runs the benchmark and returns the exit code.
+pub(crate) fn run(args: &BenchArgs) -> Result<u8, Failure> {
+    let stop = stop::on_signal().map_err(Failure::Failed)?;
+    let mut given = Runs::new(args)?;
+    let mut versus = args.versus.as_deref().map(Runs::new).transpose()?;
+    let output = Output::new(&args.output)?;
+    for turn in turns(args.repeat.repeat, versus.is_some()) {
+        if stop.load(Ordering::Relaxed) && !given.reports.is_empty() {
+            break;
+        }
+        match (turn, &mut versus) {
+            (Turn::Versus, Some(versus)) => versus.measure(&stop)?,
+            _ => given.measure(&stop)?,
+        }
+    }
+    let mut run = given.resolved.description();
+    if let (Some(versus), Some(options)) = (&versus, &args.repeat.versus) {
+        run.versus = versus.baseline(options).map_err(Failure::Failed)?;
+    }
+    let report = given.report().ok_or_else(|| Failure::Failed(anyhow!("interrupted before a run")))?;
+    run.repeats = given.reports;
+    output.write(&run, &report).map_err(Failure::Failed)?;
+    if let Some(problem) = report.problems.first().filter(|_| args.output.quiet) {
+        message::print_error(&problem.message);
+    }
+    let others = versus.iter().flat_map(|versus| &versus.reports);
+    Ok(match run.repeats.iter().chain(others).all(Report::is_clean) {
+        false => FAILED,
+        true if report.interrupted => stop::code(),
+        true => SUCCESS,
+    })
+}
+
+/// The runs of one set of options, in the order in which they were taken.
+struct Runs<'a> {
+    args: &'a BenchArgs,
+    resolved: Resolved,
+    reports: Vec<Report>,
+}
+
+impl<'a> Runs<'a> {
+    fn new(args: &'a BenchArgs) -> Result<Runs<'a>, Failure> {
+        Ok(Runs { args, resolved: Resolved::new(args)?, reports: Vec::new() })
+    }
+
+    /// Measures one run.
+    fn measure(&mut self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+        if !self.reports.is_empty() && self.resolved.embedded.is_some() {
+            // The endpoints in this process have moved. New ones let every run start like the first.
+            let seed = self.resolved.workload.seed;
+            self.resolved = Resolved::new(self.args)?;
+            self.resolved.workload.seed = seed;
+        }
+        let report = measure_run(&self.resolved, self.args, stop)?;
+        // An interrupted run is reported only if it is the only one: it cannot be compared with complete runs.
+        if self.reports.is_empty() || !report.interrupted {
+            self.reports.push(report);
+        }
+        Ok(())
+    }
+
+    /// The report of the median run, marked as interrupted if runs are missing.
+    fn report(&self) -> Option<Report> {
+        let mut report = median_run(&self.reports)?.clone();
+        report.interrupted |= (self.reports.len() as u64) < self.args.repeat.repeat;
+        Some(report)
+    }
+
+    /// The baseline that the given options are compared with; `None` if there was no run.
+    fn baseline(&self, options: &str) -> anyhow::Result<Option<Baseline>> {
+        let Some(report) = median_run(&self.reports) else { return Ok(None) };
+        let document = json::document(self.resolved.description().config, report, &self.reports);
+        Ok(Some(Baseline::versus(options, document?)))
+    }
+}
+
+/// Starts one client per server. The handoff watch numbers the shards of all clients consecutively.
+fn start(resolved: &Resolved, watch: &Arc<HandoffWatch>) -> Result<Vec<Client>, Failure> {
+    let mut first = 0;
+    let start = |(config, effective): (&Config, &ResolvedConfig)| {
+        let (listener, offset) = (watch.clone(), first);
+        first += effective.shard_cores().len();
+        let config = config.clone().on_event(move |shard, event| listener.note(offset + shard, event));
+        Client::start(config).map_err(|error| Failure::Unreachable(error.into()))
+    };
+    resolved.servers().map(start).collect()
+}
+
+/// Waits until every client is connected, and checks the kind of each server.
+fn wait_until_ready(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    for (client, (_, effective)) in clients.iter().zip(resolved.servers()) {
+        match stop::unless_stopped(stop, client.ready(effective.connect_timeout() + topology::CONNECT_SLACK))
+        {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(Failure::Unreachable(error.into())),
+            None => return Err(Failure::Interrupted("while connecting")),
+        }
+        // The endpoints in this process need no check.
+        if resolved.embedded.is_none() {
+            topology::check(client, stop)?;
+        }
+    }
+    Ok(())
+}
+
+/// Chooses other keys if the workload's keys hold values of an earlier run on which its commands fail. The old values
+/// stay.
+fn choose_other_keys(resolved: &Resolved, clients: &[Client], quiet: bool) {
+    // The endpoints in this process start empty.
+    if resolved.embedded.is_some() || resolved.has_other_keys() {
+        return;
+    }
+    let found = clients.iter().find_map(|client| keys::prefix_beside_leftovers(client, &resolved.workload));
+    let Some((prefix, why)) = found else { return };
+    if !quiet {
+        message::print("note", Style::Warning, &why);
+    }
+    resolved.use_keys_with(prefix);
+}
+
+/// One run, from the connections to the report.
+fn measure_run(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
+    let watch = Arc::new(HandoffWatch::new(resolved.cores().len()));
+    let clients = start(resolved, &watch)?;
+    let mut lines = ProgressLines::new(args.output.quiet, args.output.live, resolved.workload.limit);
+    let result = wait_until_ready(resolved, &clients, stop).and_then(|()| {
+        logs::release_held();
+        let observe = |progress| lines.observe(&progress);
+        let moves = resolved.embedded.as_ref();
+        let moves = moves.map(|endpoints| Moves::new(endpoints, resolved.moves.clone(), args.follows()));
+        choose_other_keys(resolved, &clients, args.output.quiet);
+        let workload = resolved.workload();
+        let run = load::run_over(&clients, &workload, &watch, moves.as_ref(), stop, observe);
+        let run = run.map(|mut report| {
+            let observe = |progress| lines.observe(&progress);
+            report.cleanup = args.cleanup.then(|| keys::clean_up(&clients, &workload, stop, observe));
+            report
+        });
+        run.map_err(|error| match error {
+            LoadError::Workload(error) => Failure::Usage(error.to_string()),
+            LoadError::Preparing(error) => topology::redirected(&error)
+                .unwrap_or_else(|| Failure::Failed(LoadError::Preparing(error).into())),
+            error => Failure::Failed(error.into()),
+        })
+    });
+    for client in clients {
+        // The result is complete. A connection that does not close in time does not change it.
+        if let Err(error) = futures_lite::future::block_on(client.shutdown(CLOSE_GRACE)) {
+            tracing::debug!(%error, "the client did not shut down cleanly");
+        }
+    }
+    result
+}
+
+/// How long the end of a run waits for connections to close cleanly.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
