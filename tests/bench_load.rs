@@ -237,10 +237,7 @@ fn a_usage_error_names_the_allowed_values() {
         (&["--warm-up=-1s"], &["--warm-up", "0s to"]),
         (&["--command", "GET {kye}"], &["--command", "did you mean {key}?"]),
         (&["--command", "BLPOP {key} 0"], &["--command", "BLPOP may wait on the server"]),
-        (
-            &["--command", "SUBSCRIBE x"],
-            &["--command", "SUBSCRIBE is not sent on a connection that is shared"],
-        ),
+        (&["--command", "SUBSCRIBE x"], &["--command", "SUBSCRIBE cannot run on a shared connection"]),
         (&["--command", "PING", "--command-ratio", "0"], &["--command-ratio", "1 to 1000000"]),
         (&["--command-ratio", "2"], &["--command-ratio", "--command"]),
         (

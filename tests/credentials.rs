@@ -165,7 +165,7 @@ fn login_errors_are_distinct_and_name_the_fix() {
         let client = Client::start(events.watch(config)).expect("a client");
         let error = block_on(client.ready(WAIT_MAX)).expect_err(code);
         assert_eq!((error.kind(), error.code()), (ErrorKind::Auth, Some(code)), "{error}");
-        assert!(error.to_string().contains(advice) && !error.is_passing(), "{error}");
+        assert!(error.to_string().contains(advice) && !error.is_transient(), "{error}");
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         let refused = block_on(client.get::<Option<String>>("key")).expect_err("at once");
         assert_eq!((refused.kind(), refused.code()), (ErrorKind::Auth, Some(code)), "{refused}");
@@ -200,7 +200,7 @@ fn a_failing_provider_is_named_as_the_last_error() {
         });
         let client = Client::start(config).expect("a client");
         let error = last_error(&client, words);
-        assert_eq!((error.kind(), error.is_passing()), (ErrorKind::Auth, true), "{error}");
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Auth, true), "{error}");
         // No command is left to finish, so the result does not matter.
         let _ = block_on(client.shutdown(WAIT_MAX));
     }

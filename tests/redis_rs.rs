@@ -172,7 +172,7 @@ async fn connection_bound_commands_are_rejected_without_side_effects() {
         assert!(matches!(error.retry_method(), RetryMethod::NoRetry));
     }
     let error = connection.blpop::<_, ()>("list", 0.0).await.unwrap_err();
-    assert!(error.to_string().contains("keep everybody else"), "{error}");
+    assert!(error.to_string().contains("other callers of its connection would wait"), "{error}");
     let error = pipe().set("key", 1).cmd("MULTI").exec_async(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("atomic()"), "{error}");
     assert_eq!(connection.exists("key").await, Ok(false));

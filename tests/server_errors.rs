@@ -41,7 +41,7 @@ fn a_demoted_master_is_named_and_the_endpoint_dialed_again() {
     for _ in 0..50 {
         let error = block_on(client.set("key", "value")).expect_err("it cannot be written to");
         assert_eq!((error.kind(), error.code()), (ErrorKind::Server, Some("READONLY")), "{error}");
-        assert!(error.is_passing() && error.outcome() == Outcome::Answered);
+        assert!(error.is_transient() && error.outcome() == Outcome::Answered);
         assert_eq!(block_on(client.get::<Option<String>>("key")).expect("reads go on"), None);
     }
     events.wait("the endpoint is dialed anew", 1, is_handed_off);
@@ -50,7 +50,7 @@ fn a_demoted_master_is_named_and_the_endpoint_dialed_again() {
         .expect("set");
     let error = block_on(client.get::<Option<String>>("key")).expect_err("it has no master");
     assert_eq!(error.code(), Some("MASTERDOWN"), "{error}");
-    assert!(error.is_passing());
+    assert!(error.is_transient());
     block_on(client.run::<()>(&cmd("REPLICAOF").arg("NO").arg("ONE"))).expect("it is a master again");
     block_on(client.set("key", "value")).expect("it can be written to");
     end(client);
@@ -92,7 +92,7 @@ fn full_servers_are_named_and_retried_until_they_have_room() {
     let first = started(one(&redis.url()));
     let second = Client::start(events.watch(one(&redis.url()))).expect("a client");
     let error = block_on(second.ready(Duration::from_millis(300))).expect_err("it is full");
-    assert_eq!((error.kind(), error.is_passing()), (ErrorKind::Connect, true), "{error}");
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Connect, true), "{error}");
     let text = "it has as many clients as its `maxclients` allows, and will be tried again";
     let is_named =
         |event: &Event| matches!(event, Event::Disconnected { reason, .. } if reason.contains(text));
@@ -111,7 +111,7 @@ fn loading_is_returned_to_the_caller_and_keeps_the_connection() {
     fixture.rehearse(0, "FAULT answer loading");
     let error = block_on(client.incr("count")).expect_err("it is loading");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Server, Some("LOADING")), "{error}");
-    assert!(error.is_passing());
+    assert!(error.is_transient());
     fixture.rehearse(0, "FAULT off");
     assert_eq!(block_on(client.incr("count")).expect("it has loaded"), 1);
     assert_eq!(fixture.events.count(|event| matches!(event, Event::Disconnected { .. })), 0);
@@ -126,7 +126,7 @@ fn timeouts_name_the_missing_reply() {
     let config = one(&url).connect_timeout(Duration::from_millis(100));
     let client = Client::start(config).expect("a client");
     let error = last_error(&client, "connected, but no reply to HELLO came within 100ms");
-    assert_eq!((error.kind(), error.is_passing()), (ErrorKind::Connect, true));
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Connect, true));
     // No command is left to finish, so the result does not matter.
     let _ = block_on(client.shutdown(Duration::from_millis(10)));
 

@@ -80,7 +80,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("src/proto/mod", &[]),
-    ("src/error", &["proto", "command"]),
+    ("src/error", &["proto"]),
     ("src/command", &["proto", "error"]),
     ("src/config", &["proto", "error"]),
     ("src/observe", &["proto", "error"]),

@@ -2,7 +2,7 @@
 
 use super::{Client, ClientReply};
 use crate::command::typed::typed_commands;
-use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, scans};
+use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, Run, scans};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::resp::Encoder;
 
@@ -24,9 +24,9 @@ impl Client {
     }
 }
 
-// Its methods are those of the client: to list them twice helps nobody.
+// The methods are the client's own: listing them twice would only lengthen the documentation.
 #[doc(hidden)]
-impl Commands for Client {
+impl Run for Client {
     type Reply<T: FromReply> = ClientReply<T>;
 
     #[inline]
@@ -41,7 +41,10 @@ impl Commands for Client {
     fn endpoint(&self) -> Option<&Endpoint> {
         Some(self.config().endpoint())
     }
+}
 
+#[doc(hidden)]
+impl Commands for Client {
     typed_commands!((Client));
 }
 

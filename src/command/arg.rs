@@ -1,4 +1,4 @@
-//! [`ToArg`]: what can be an argument of a command.
+//! [`ToArg`]: a value that can be an argument of a command.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::proto::resp::Encoder;
 
 /// A value that can be an argument.
 ///
-/// Implement it for your own types by pointing at what they are made of:
+/// To implement it for your own type, return one of its fields:
 ///
 /// ```
 /// use hitless::{Argument, ToArg};
@@ -30,7 +30,7 @@ pub trait ToArg {
     fn to_arg(&self) -> Argument<'_>;
 }
 
-/// One argument of a command, before it is encoded. `Debug` shows how long it is, never what it is.
+/// One argument of a command, before it is encoded. `Debug` shows its length, never its content.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Argument<'a> {
@@ -38,7 +38,7 @@ pub enum Argument<'a> {
     Bytes(&'a [u8]),
     /// A number, sent as decimal digits.
     Integer(i64),
-    /// Bytes that had to be made for the occasion.
+    /// Bytes that were made from the value, such as the digits of a float.
     Owned(Vec<u8>),
 }
 
@@ -63,7 +63,6 @@ impl Argument<'_> {
     }
 }
 
-/// An argument as it is.
 impl ToArg for Argument<'_> {
     fn to_arg(&self) -> Argument<'_> {
         match self {
@@ -111,7 +110,7 @@ macro_rules! text_to_arg {
 
 bytes_to_arg!(str, String, [u8], Vec<u8>, Bytes);
 integer_to_arg!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, usize, isize);
-// Rust prints floating-point numbers with as many digits as it takes to read the same number back.
+// Rust prints as many digits of a float as are needed to read the same number back.
 text_to_arg!(f32, f64);
 
 impl<const N: usize> ToArg for [u8; N] {
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_become_the_text_that_redis_reads() {
+    fn values_become_the_text_that_redis_expects() {
         let cases: [(&dyn ToArg, &str); 7] = [
             (&"text", "text"),
             (&String::from("string"), "string"),

@@ -1,33 +1,33 @@
-//! [`Batch`]: commands that are gathered to be sent as one.
+//! [`Batch`]: commands that are sent in one piece.
 
 use std::fmt;
 
-use super::{Cmd, CommandName};
-use crate::error::Error;
+use super::builder::Cmd;
+use crate::error::{CommandName, Error};
 use crate::proto::resp::Encoder;
 
-/// The encoded commands of a pipeline or a transaction, back to back, as [`Commands::run_batch`](super::Commands::run_batch)
-/// takes them. `Debug` shows how many they are, never their values.
+/// The encoded commands of a pipeline or a transaction, one after the other, for
+/// [`Run::run_batch`](super::Run::run_batch). `Debug` shows the number of commands, never their values.
 pub struct Batch {
     pub(crate) name: CommandName,
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: u32,
-    /// Why nothing of it is sent: what was said of the first command that cannot be.
+    /// The error of the first command that cannot run on a shared connection: then nothing is sent.
     pub(crate) refused: Option<Error>,
 }
 
 impl Batch {
-    /// No commands yet; in errors it goes by this name.
+    /// An empty batch, which errors call by this name.
     pub(crate) fn new(name: CommandName) -> Self {
         Batch { name, bytes: Vec::new(), commands: 0, refused: None }
     }
 
-    /// How many replies it gets, those to `MULTI` and `EXEC` included.
+    /// How many replies it gets, including those to `MULTI` and `EXEC`.
     pub fn replies(&self) -> usize {
         self.commands as usize
     }
 
-    /// The commands, as they are sent.
+    /// The encoded commands.
     pub fn encoded(&self) -> &[u8] {
         &self.bytes
     }
@@ -41,7 +41,7 @@ impl Batch {
         self.commands += 1;
     }
 
-    /// Adds a command of so many arguments.
+    /// Adds a command with this number of arguments.
     #[inline]
     pub(crate) fn write(&mut self, arguments: usize, write: impl FnOnce(&mut Encoder<'_>)) {
         write(&mut Encoder::command(&mut self.bytes, arguments));
@@ -55,6 +55,6 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// What batches go by in errors.
+/// The names of batches in errors.
 pub(crate) const PIPELINE: CommandName = CommandName::new("(pipeline)");
 pub(crate) const TRANSACTION: CommandName = CommandName::new("(transaction)");

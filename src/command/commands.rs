@@ -1,13 +1,13 @@
-//! [`Commands`]: code that runs on a shard and on a client alike.
+//! [`Commands`]: the commands of shards and clients, as one trait.
 
+use super::pipeline::Pipeline;
+use super::run::Run;
 use super::scan::scans;
+use super::transaction::Transaction;
 use super::typed::typed_commands;
-use super::{Batch, Cmd, FromReply, Pipeline, Transaction};
-use crate::error::Result;
-use crate::proto::endpoint::Endpoint;
 
-/// Everything that commands can be called on: [`Shard`](crate::Shard) and [`Client`](crate::Client), which have the
-/// same methods of their own, so that only code that is to run on both takes this trait.
+/// The commands of [`Shard`](crate::Shard) and [`Client`](crate::Client), for code that runs on both. The two types have the
+/// same methods of their own, so only such code needs this trait.
 ///
 /// ```no_run
 /// use hitless::command::Commands;
@@ -21,21 +21,10 @@ use crate::proto::endpoint::Endpoint;
 /// }
 /// ```
 ///
-/// A type of your own, such as a test's, has [`run`](Commands::run) for single commands and
-/// [`run_batch`](Commands::run_batch) for pipelines and transactions; every other method goes through these unless it is
-/// replaced.
-pub trait Commands {
-    /// The wait for a reply, which does nothing else: [`Reply`](crate::Reply) or [`ClientReply`](crate::ClientReply).
-    type Reply<T: FromReply>: Future<Output = Result<T>> + Unpin;
-
-    /// Sends any command.
-    fn run<T: FromReply>(&self, command: &Cmd) -> Self::Reply<T>;
-
-    /// Sends the commands of a pipeline, or of a transaction with its `MULTI` and `EXEC`. The reply is an array with an
-    /// element for each of them.
-    fn run_batch<T: FromReply>(&self, batch: Batch) -> Self::Reply<T>;
-
-    /// Begins a batch of commands that go out together.
+/// A type of your own, such as a test double, implements [`Run`]: `run` for single commands and `run_batch` for pipelines
+/// and transactions. Every method of this trait calls them unless you replace it, so `impl Commands for Double {}` is enough.
+pub trait Commands: Run {
+    /// Begins a batch of commands that are sent in one write.
     fn pipeline(&self) -> Pipeline<'_, Self>
     where
         Self: Sized,
@@ -43,18 +32,12 @@ pub trait Commands {
         Pipeline::new(self)
     }
 
-    /// Begins a batch of commands that run together, without anybody else's in between.
+    /// Begins a batch of commands that the server runs as one unit, with no other command in between.
     fn transaction(&self) -> Transaction<'_, Self>
     where
         Self: Sized,
     {
         Transaction::new(self)
-    }
-
-    /// What errors name as the endpoint, if there is one.
-    #[doc(hidden)]
-    fn endpoint(&self) -> Option<&Endpoint> {
-        None
     }
 
     typed_commands!(trait);
@@ -68,14 +51,18 @@ mod tests {
     use std::future::{Ready, ready};
 
     use super::*;
+    use crate::command::{Batch, Cmd, FromReply};
+    use crate::error::Result;
     use crate::options::{ListEnd, SetOptions};
     use crate::proto::resp::Frame;
 
-    /// Answers every command with `:1`, and keeps what was sent.
+    /// Answers every command with `:1`, and keeps the commands.
     #[derive(Default)]
     struct Double(RefCell<Vec<u8>>);
 
-    impl Commands for Double {
+    impl Commands for Double {}
+
+    impl Run for Double {
         type Reply<T: FromReply> = Ready<Result<T>>;
 
         fn run<T: FromReply>(&self, command: &Cmd) -> Ready<Result<T>> {
@@ -102,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn generic_code_has_pipelines_and_transactions() {
+    fn pipelines_and_transactions_go_through_run_batch() {
         let double = Double::default();
         assert_eq!(futures_lite::future::block_on(both(&double)).unwrap(), (1, 0));
         assert_eq!(words(double), "*6 HSET h a 1 b two ");
     }
 
     #[test]
-    fn run_is_all_that_a_type_needs() {
+    fn typed_methods_go_through_run() {
         let double = Double::default();
         let reply = double.set_with::<bool>("k", "v", SetOptions::new().nx().ex(5));
         assert!(reply.into_inner().unwrap());

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Argument, ToArg};
+use super::arg::{Argument, ToArg};
 
 /// Several pairs of arguments: fields and values, keys and values, scores and members.
 ///
-/// An array, a slice or a vector of tuples is one, where all values are of one type; so are maps. A tuple of tuples takes
-/// values of different types:
+/// Arrays, slices and vectors of tuples are pairs, and so are maps; their values have one type. A tuple of tuples takes values
+/// of different types:
 ///
 /// ```no_run
 /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -17,13 +17,13 @@ use super::{Argument, ToArg};
 /// # }
 /// ```
 ///
-/// Implement it for types of your own by handing out their pairs, the same ones each time: they are counted before they
-/// are sent.
+/// To implement it for your own type, pass its pairs to the closure. Pass the same pairs each time, because they are counted
+/// before they are sent.
 pub trait ToPairs {
-    /// Hands each pair out, in order.
+    /// Calls `pair` with each pair, in order.
     fn each(&self, pair: impl FnMut(Argument<'_>, Argument<'_>));
 
-    /// How many there are.
+    /// The number of pairs.
     #[doc(hidden)]
     fn count(&self) -> usize {
         let mut count = 0;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::needless_borrows_for_generic_args, reason = "callers pass references as well")]
-    fn pairs_of_one_type_and_of_several_are_handed_out_in_order() {
+    fn all_kinds_of_pairs_keep_their_order() {
         assert_eq!(text(&[("a", 1), ("b", 2)]), "2: a=1 b=2");
         assert_eq!(text([("a", 1)]), "1: a=1");
         assert_eq!(text(&vec![("a".to_owned(), b"x".to_vec())]), "1: a=x");

@@ -1,20 +1,23 @@
-//! [`Pipeline`]: several commands that go out together.
+//! [`Pipeline`]: several commands that are sent in one write.
 
 use std::cell::RefCell;
 use std::fmt;
 
 use super::batch::{Batch, PIPELINE};
+use super::builder::Cmd;
+use super::reply::FromReply;
+use super::run::Run;
 use super::typed::typed_commands;
-use super::{Cmd, CommandName, Commands, FromReply};
+use crate::error::CommandName;
 use crate::proto::resp::Encoder;
 
-/// A batch of commands that is sent as one, on one connection, in order: of a [`Shard`](crate::Shard), or of a
-/// [`Client`](crate::Client).
+/// A batch of commands that a [`Shard`](crate::Shard) or a [`Client`](crate::Client) sends in one piece, on one connection, in
+/// order.
 ///
-/// It is no transaction: commands of other clients may run in between. The reply is an array with one element for
-/// each command, errors included: `(A, B, …)` gives each its type, and `Vec<Result<T, Error>>` keeps going where a
-/// command failed. If the connection is lost after a part of the batch was written, all of it is
-/// [`Ambiguous`](crate::Outcome::Ambiguous).
+/// The server may run commands of other clients in between; a [`Transaction`](super::Transaction) prevents that. The reply is
+/// an array with one element for each command, errors included. `(A, B, …)` gives each element its type, and
+/// `Vec<Result<T, Error>>` keeps the other replies if a command failed. If the connection is lost after a part of the batch
+/// was written, all of it is [`Ambiguous`](crate::Outcome::Ambiguous).
 ///
 /// ```no_run
 /// # async fn example(shard: &hitless::Shard) -> hitless::Result<()> {
@@ -27,28 +30,28 @@ use crate::proto::resp::Encoder;
 /// ```
 #[must_use = "a pipeline does nothing until it is run"]
 pub struct Pipeline<'a, D> {
-    door: &'a D,
+    on: &'a D,
     batch: RefCell<Batch>,
 }
 
 impl<'a, D> Pipeline<'a, D> {
-    pub(crate) fn new(door: &'a D) -> Self {
-        Pipeline { door, batch: RefCell::new(Batch::new(PIPELINE)) }
+    pub(crate) fn new(on: &'a D) -> Self {
+        Pipeline { on, batch: RefCell::new(Batch::new(PIPELINE)) }
     }
 
-    /// Adds any command. One that shared connections [do not carry](mod@crate::command) is refused when the pipeline is
-    /// run, and nothing of it is sent.
+    /// Adds any command. If it cannot run on a [shared connection](mod@crate::command), the pipeline fails when it is run, and
+    /// nothing of it is sent.
     pub fn cmd(&self, command: &Cmd) -> &Self {
         self.batch.borrow_mut().add(command);
         self
     }
 
-    /// How many commands it holds.
+    /// The number of commands.
     pub fn len(&self) -> usize {
         self.batch.borrow().commands as usize
     }
 
-    /// Whether it holds no command yet.
+    /// Whether there are no commands yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -62,10 +65,10 @@ impl<'a, D> Pipeline<'a, D> {
     }
 }
 
-impl<D: Commands> Pipeline<'_, D> {
+impl<D: Run> Pipeline<'_, D> {
     /// Queues the batch; the future waits for all of its replies. The reply to an empty batch is an empty array.
     pub fn run<T: FromReply>(self) -> D::Reply<T> {
-        self.door.run_batch(self.batch.into_inner())
+        self.on.run_batch(self.batch.into_inner())
     }
 }
 

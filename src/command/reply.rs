@@ -1,4 +1,4 @@
-//! [`FromReply`]: what a reply can become.
+//! [`FromReply`]: a type that a reply converts to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -8,27 +8,28 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::proto::resp::Frame;
 
-/// A type that replies can be turned into.
+/// A type that replies convert to.
 ///
-/// Conversions know the shapes of RESP2 and of RESP3: numbers may come as digits, truth as 0 and 1, and maps and lists
-/// of pairs as each other or as flat arrays: scores that a sorted set returns with its members may be taken as
-/// `Vec<(String, f64)>` or `HashMap<String, f64>` in both protocols. An error reply becomes an [`Error`] of the kind [`Server`](crate::ErrorKind::Server) unless the type is
-/// [`Frame`] or `Result<T, Error>`, which keep it. A null becomes `None`; it is an error for types without one.
+/// Conversions accept the shapes of RESP2 and of RESP3. Numbers may arrive as digits, and booleans as 0 and 1. Maps, lists of
+/// pairs and flat arrays convert to each other, so members with scores convert to `Vec<(String, f64)>` or
+/// `HashMap<String, f64>` in both protocols. An error reply becomes an [`Error`] of the kind
+/// [`Server`](crate::ErrorKind::Server), unless the type is [`Frame`] or `Result<T, Error>`, which keep it. A null becomes
+/// `None`; for types without a `None` it is an error.
 pub trait FromReply: Sized {
-    /// Turns a reply into this type.
+    /// Converts a reply to this type.
     ///
     /// # Errors
     /// [`ErrorKind::Server`](crate::ErrorKind::Server) if the reply is an error,
-    /// [`ErrorKind::ReplyType`](crate::ErrorKind::ReplyType) if it has another shape than this type needs.
+    /// [`ErrorKind::ReplyType`](crate::ErrorKind::ReplyType) if its shape does not fit this type.
     fn from_reply(reply: Frame) -> Result<Self>;
 
-    /// Turns a reply that is no null into this type, where it may be absent. For replies that say so otherwise.
+    /// Converts a reply other than null to this type, if it may be absent. Types override it whose absence has another shape.
     #[doc(hidden)]
     fn option_from_reply(reply: Frame) -> Result<Option<Self>> {
         Self::from_reply(reply).map(Some)
     }
 
-    /// Turns a reply into several of this type, for a list of them. The default takes one from each element.
+    /// Converts a reply to a list of this type. The default converts each element.
     #[doc(hidden)]
     fn list_from_reply(reply: Frame) -> Result<Vec<Self>> {
         items(reply)?.into_iter().map(Self::from_reply).collect()
@@ -50,7 +51,7 @@ impl FromReply for () {
     }
 }
 
-/// Keeps an error reply, or one of another type, as a value: for elements of a pipeline.
+/// Keeps an error reply, or a reply of the wrong type, as a value: for elements of a pipeline.
 impl<T: FromReply> FromReply for Result<T, Error> {
     fn from_reply(reply: Frame) -> Result<Self> {
         Ok(T::from_reply(reply))
@@ -73,7 +74,7 @@ impl FromReply for Bytes {
     #[inline]
     fn from_reply(reply: Frame) -> Result<Self> {
         match reply {
-            // The commonest reply by far does not go through the general case.
+            // The most frequent reply skips the general case.
             Frame::Bulk(bytes) => Ok(bytes),
             reply => text(reply),
         }
@@ -128,7 +129,7 @@ impl FromReply for f64 {
     }
 }
 
-/// The nearest to what the server has.
+/// The nearest `f32` to the server's number.
 impl FromReply for f32 {
     fn from_reply(reply: Frame) -> Result<Self> {
         f64::from_reply(reply).map(|number| number as f32)
@@ -170,8 +171,8 @@ macro_rules! integer_from_reply {
 integer_from_reply!(i64, u64, i32, u32, u16, i16, i8, usize, isize, i128, u128);
 integer_from_reply!(u8 or bytes);
 
-/// One element for each of the reply's, or for each pair of them if the element is one. `Vec<u8>` is the bytes of a
-/// string, too; [`Bytes`] takes them without a copy.
+/// Each element converts to one of this list, or each pair to one if `T` is a pair. `Vec<u8>` also accepts a string;
+/// [`Bytes`] does so without a copy.
 impl<T: FromReply> FromReply for Vec<T> {
     fn from_reply(reply: Frame) -> Result<Self> {
         T::list_from_reply(reply)
@@ -210,7 +211,7 @@ impl<K: FromReply + Ord, V: FromReply> FromReply for BTreeMap<K, V> {
 
 macro_rules! tuple_from_reply {
     ($count:literal, $($element:ident),* $(; $list:item)?) => {
-        /// One reply for each element, in their order: what a pipeline returns.
+        /// One reply for each element, in order, as a pipeline returns them.
         impl<$($element: FromReply),*> FromReply for ($($element,)*) {
             fn from_reply(reply: Frame) -> Result<Self> {
                 let found = items(reply)?;
@@ -261,7 +262,7 @@ fn items(reply: Frame) -> Result<Vec<Frame>> {
     }
 }
 
-/// The pairs of a map, or of an array: one that holds nothing but pairs, or that is flat.
+/// The pairs of a map, of an array of pairs, or of a flat array.
 fn pairs(reply: Frame, expected: &str) -> Result<Vec<(Frame, Frame)>> {
     match checked(reply)? {
         Frame::Map(pairs) => Ok(pairs),
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shapes_of_both_protocols_give_the_same_values() {
+    fn both_protocols_give_the_same_values() {
         assert_eq!(i64::from_reply(Frame::Integer(-3)).unwrap(), -3);
         assert_eq!(i64::from_reply(bulk("-3")).unwrap(), -3);
         assert_eq!(f64::from_reply(Frame::Double(0.5)).unwrap(), 0.5);
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_come_flat_nested_or_as_a_map_and_go_where_they_are_wanted() {
+    fn pairs_convert_from_flat_nested_and_map_replies() {
         let flat = Frame::Array(vec![bulk("a"), bulk("1"), bulk("b"), bulk("inf")]);
         let nested = Frame::Array(vec![
             Frame::Array(vec![bulk("a"), Frame::Double(1.0)]),
@@ -336,7 +337,7 @@ mod tests {
             assert_eq!(Vec::<(String, f64)>::from_reply(reply.clone()).unwrap(), expected);
             assert_eq!(BTreeMap::from_reply(reply).unwrap(), BTreeMap::from(expected.clone()));
         }
-        // What streams return: a list of lists by key, as a map and as an array of pairs.
+        // Streams return a list of lists by key: as a map, or as an array of pairs.
         let entries = || Frame::Array(vec![bulk("x"), bulk("y")]);
         for reply in [
             Frame::Map(vec![(bulk("s"), entries())]),
@@ -355,14 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_may_be_a_vector_and_numbers_in_an_array_too() {
+    fn byte_vectors_accept_strings_and_arrays_of_numbers() {
         assert_eq!(Vec::<u8>::from_reply(bulk("ab")).unwrap(), b"ab");
         assert_eq!(Vec::<u8>::from_reply(Frame::Array(vec![Frame::Integer(7)])).unwrap(), [7]);
         assert!(Vec::<u8>::from_reply(Frame::Null).is_err());
     }
 
     #[test]
-    fn attributes_in_front_of_a_reply_are_passed_over() {
+    fn attributes_are_skipped() {
         let attributed = |frame| Frame::Attributed { attributes: Vec::new(), frame: Box::new(frame) };
         assert_eq!(Option::<String>::from_reply(attributed(Frame::Null)).unwrap(), None);
         assert_eq!(Option::<String>::from_reply(attributed(bulk("x"))).unwrap(), Some("x".into()));
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_are_none_and_nothing_else() {
+    fn null_converts_to_none_only() {
         assert_eq!(Option::<String>::from_reply(Frame::Null).unwrap(), None);
         assert_eq!(Option::<String>::from_reply(bulk("x")).unwrap(), Some("x".into()));
         let error = String::from_reply(Frame::Null).unwrap_err();
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_reply_is_an_error_wherever_it_is_not_asked_for() {
+    fn error_reply_is_an_error_unless_the_type_keeps_it() {
         let reply = || Frame::Error(Bytes::from_static(b"WRONGTYPE no"));
         assert_eq!(<()>::from_reply(reply()).unwrap_err().code(), Some("WRONGTYPE"));
         assert_eq!(Option::<i64>::from_reply(reply()).unwrap_err().kind(), ErrorKind::Server);
@@ -392,13 +393,13 @@ mod tests {
     }
 
     #[test]
-    fn a_number_out_of_range_is_refused_not_cut() {
+    fn number_out_of_range_is_an_error() {
         let error = u8::from_reply(Frame::Integer(256)).unwrap_err();
         assert_eq!(error.to_string(), "expected a number that fits in u8, got an integer");
     }
 
     #[test]
-    fn tuples_take_a_pipelines_replies_apart() {
+    fn tuples_convert_the_replies_of_a_pipeline() {
         let reply = Frame::Array(vec![Frame::Integer(1), bulk("two"), Frame::Null]);
         let (one, two, three): (i64, String, Option<String>) = FromReply::from_reply(reply.clone()).unwrap();
         assert_eq!((one, two.as_str(), three), (1, "two", None));
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_handed_on_without_a_copy() {
+    fn bytes_are_not_copied() {
         let payload = Bytes::from(vec![7u8; 100]);
         let taken = Bytes::from_reply(Frame::Bulk(payload.clone())).unwrap();
         assert_eq!(taken.as_ptr(), payload.as_ptr());

@@ -6,18 +6,21 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_lite::Stream;
 
+use super::arg::ToArg;
+use super::builder::{Cmd, cmd};
+use super::options::ScanOptions;
+use super::reply::FromReply;
+use super::run::Run;
 use super::sink::{Sink, Write};
-use super::{Cmd, Commands, FromReply, ToArg, cmd};
-use crate::command::options::ScanOptions;
 use crate::error::Result;
 
-/// The elements of a keyspace, hash, set or sorted set, one after the other: a [`Stream`] of `Result<T>`, and an
-/// iterator for those who call [`Scan::next`].
+/// The elements of a keyspace, hash, set or sorted set, one after the other: a [`Stream`] of `Result<T>`. [`Scan::next`] works
+/// without a stream library.
 ///
-/// It fetches a page, through the handle that it was called on, whenever the one before is used up. An error is its last
-/// element. What is there from the first page to the last is found; what comes or goes in between may be, and anything
-/// may be found *more than once*. The server promises that much for its own cursors: if a connection is handed off to a
-/// server with other data structures in the middle of it, elements may be missed, too.
+/// It fetches a page, through the handle that began the scan, when the previous page is used up. An error is the last
+/// element. The scan returns every element that exists from the first page to the last. It may return elements that are added
+/// or removed meanwhile, and may return an element *more than once*. That is the server's guarantee for its own cursors: if the
+/// connection is handed off to a server with other internal tables during the scan, elements may be missed.
 ///
 /// ```no_run
 /// use hitless::options::ScanOptions;
@@ -31,25 +34,25 @@ use crate::error::Result;
 /// # }
 /// ```
 #[must_use = "a scan does nothing until it is polled"]
-pub struct Scan<'a, C: Commands, T: FromReply> {
+pub struct Scan<'a, C: Run, T: FromReply> {
     on: &'a C,
-    /// The name, and the key if there is one.
+    /// The command's name, and the key if there is one.
     head: Cmd,
     options: ScanOptions<'a>,
-    /// Where the next page begins; `None` while one is fetched, and at the end.
+    /// The cursor of the next page; `None` while a page is fetched, and at the end.
     cursor: Option<Bytes>,
     page: Option<C::Reply<(Bytes, Vec<T>)>>,
     found: std::vec::IntoIter<T>,
 }
 
-/// The command; no key, and nothing that was found.
-impl<C: Commands, T: FromReply> std::fmt::Debug for Scan<'_, C, T> {
+/// Shows the command, but no key and no element.
+impl<C: Run, T: FromReply> std::fmt::Debug for Scan<'_, C, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scan").field("command", &self.head.name()).finish_non_exhaustive()
     }
 }
 
-impl<'a, C: Commands, T: FromReply> Scan<'a, C, T> {
+impl<'a, C: Run, T: FromReply> Scan<'a, C, T> {
     pub(crate) fn new(on: &'a C, name: &str, key: Option<&dyn ToArg>, options: ScanOptions<'a>) -> Self {
         let mut head = cmd(name);
         if let Some(key) = key {
@@ -59,7 +62,7 @@ impl<'a, C: Commands, T: FromReply> Scan<'a, C, T> {
         Scan { on, head, options, cursor, page: None, found: Vec::new().into_iter() }
     }
 
-    /// The next element, or an error, which is the last; `None` at the end.
+    /// The next element, or an error, which is the last element; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<T>> {
         std::future::poll_fn(|context| self.poll_element(context)).await
     }
@@ -92,10 +95,10 @@ impl<'a, C: Commands, T: FromReply> Scan<'a, C, T> {
     }
 }
 
-/// Nothing in it is pinned.
-impl<C: Commands, T: FromReply> Unpin for Scan<'_, C, T> {}
+/// No field relies on being pinned.
+impl<C: Run, T: FromReply> Unpin for Scan<'_, C, T> {}
 
-impl<C: Commands, T: FromReply> Stream for Scan<'_, C, T> {
+impl<C: Run, T: FromReply> Stream for Scan<'_, C, T> {
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
@@ -103,10 +106,7 @@ impl<C: Commands, T: FromReply> Stream for Scan<'_, C, T> {
     }
 }
 
-/// The cursor that a scan begins with, and ends with.
-const START: &[u8] = b"0";
-
-/// The methods that begin scans.
+/// Defines the methods that begin scans.
 macro_rules! scans {
     ($($public:ident)?) => {
         /// [`SCAN`](https://redis.io/docs/latest/commands/scan/): all keys, as a stream.
@@ -161,3 +161,6 @@ macro_rules! scans {
 }
 
 pub(crate) use scans;
+
+/// The first cursor of a scan, and the one that the server returns at the end.
+const START: &[u8] = b"0";

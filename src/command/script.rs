@@ -1,14 +1,17 @@
-//! [`Script`]: Lua that runs on the server, and is sent there once.
+//! [`Script`]: a Lua script that runs on the server, and is sent there once.
 
 use std::fmt;
 
+use super::arg::ToArg;
+use super::builder::{Cmd, cmd};
+use super::reply::FromReply;
+use super::run::Run;
 use super::sink::Sink;
-use super::{Cmd, Commands, FromReply, ToArg, cmd};
 use crate::error::Result;
 use crate::proto::resp::Frame;
 
-/// A script, which is called by the SHA-1 of its text, and sent whole to a server that does not know it yet: one that
-/// was started again, or the one that a connection was handed off to.
+/// A script, which is called by the SHA-1 of its text. The text is sent to a server that does not know the script yet, such as
+/// one that was restarted, or one that a connection was handed off to.
 ///
 /// ```no_run
 /// use std::sync::LazyLock;
@@ -32,7 +35,7 @@ pub struct Script {
     sha1: String,
 }
 
-/// Its name on servers, and how long it is: texts may hold values.
+/// Shows the SHA-1 and the length: the text may hold values.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Script({}, {} bytes)", self.sha1, self.source.len())
@@ -52,18 +55,18 @@ impl Script {
         &self.source
     }
 
-    /// The name by which servers know it: forty digits.
+    /// The SHA-1 by which servers know it: forty hexadecimal digits.
     pub fn sha1(&self) -> &str {
         &self.sha1
     }
 
-    /// Runs it, with `KEYS` and `ARGV`.
+    /// Runs the script with `KEYS` and `ARGV`.
     ///
-    /// The call by name is queued at once. Only if the server answers that it does not know the script, and so has not
-    /// run it, is the text sent, behind what was called in the meantime.
+    /// `EVALSHA` is queued at once. If the server answers that it does not know the script, and so has not run it, `EVAL` with
+    /// the text follows, behind the calls that you made in the meantime.
     ///
     /// # Errors
-    /// As any command; and if the script fails.
+    /// Those of any command; and if the script fails.
     pub fn run<'a, T, C, K, A>(
         &'a self,
         on: &'a C,
@@ -72,31 +75,31 @@ impl Script {
     ) -> impl Future<Output = Result<T>> + use<'a, T, C, K, A>
     where
         T: FromReply,
-        C: Commands,
+        C: Run,
         K: ToArg,
         A: ToArg,
     {
-        let by_name = on.run::<Tried<T>>(&call("EVALSHA", &self.sha1, keys, arguments));
+        let by_sha1 = on.run::<Attempt<T>>(&call("EVALSHA", &self.sha1, keys, arguments));
         async move {
-            match by_name.await? {
-                Tried::Done(value) => Ok(value),
-                Tried::Unknown => on.run(&call("EVAL", &self.source, keys, arguments)).await,
+            match by_sha1.await? {
+                Attempt::Done(value) => Ok(value),
+                Attempt::Unknown => on.run(&call("EVAL", &self.source, keys, arguments)).await,
             }
         }
     }
 }
 
-/// What became of a call by name.
-enum Tried<T> {
+/// The result of a call by SHA-1.
+enum Attempt<T> {
     Done(T),
     Unknown,
 }
 
-impl<T: FromReply> FromReply for Tried<T> {
+impl<T: FromReply> FromReply for Attempt<T> {
     fn from_reply(reply: Frame) -> Result<Self> {
         match &reply {
-            Frame::Error(text) if text.starts_with(b"NOSCRIPT") => Ok(Tried::Unknown),
-            _ => T::from_reply(reply).map(Tried::Done),
+            Frame::Error(text) if text.starts_with(b"NOSCRIPT") => Ok(Attempt::Unknown),
+            _ => T::from_reply(reply).map(Attempt::Done),
         }
     }
 }
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_script_is_its_sha1() {
+    fn sha1_is_that_of_the_text() {
         assert_eq!(Script::new("return 1").sha1(), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
     }
 }

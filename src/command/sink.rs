@@ -1,27 +1,28 @@
-//! [`Sink`]: what takes the arguments of a command, and [`Write`]: what writes several of them.
+//! [`Sink`]: receives the arguments of a command; and [`Write`]: a value that writes several of them.
 
-use super::{Argument, Cmd, ToArg};
+use super::arg::{Argument, ToArg};
+use super::builder::Cmd;
 use crate::proto::resp::Encoder;
 
-/// Takes arguments, one after the other.
+/// Receives arguments, one after the other.
 pub(crate) trait Sink {
-    /// One argument.
+    /// Adds one argument.
     fn argument(&mut self, argument: Argument<'_>);
 
-    /// One argument, a word that the command knows.
+    /// Adds a keyword of the command.
     #[inline]
     fn word(&mut self, word: &str) {
         self.argument(Argument::Bytes(word.as_bytes()));
     }
 
-    /// A word with a value behind it.
+    /// Adds a keyword and its value.
     #[inline]
     fn named(&mut self, word: &str, value: impl ToArg) {
         self.word(word);
         self.argument(value.to_arg());
     }
 
-    /// One argument for each.
+    /// Adds one argument for each value.
     #[inline]
     fn many(&mut self, values: &[impl ToArg]) {
         for value in values {
@@ -43,13 +44,13 @@ impl Sink for Cmd {
     }
 }
 
-/// Something that stands for no, one or several arguments.
+/// A value that stands for any number of arguments.
 pub(crate) trait Write {
-    /// Writes them, the same each time: they are counted before they are sent.
+    /// Writes the arguments: the same ones each time, because they are counted before they are sent.
     fn write(&self, sink: &mut impl Sink);
 }
 
-/// How many arguments this writes.
+/// The number of arguments that `arguments` writes.
 #[inline]
 pub(crate) fn count(arguments: &impl Write) -> usize {
     struct Counter(usize);

@@ -1,4 +1,4 @@
-//! [`Transaction`]: several commands that the server runs without anybody else's in between.
+//! [`Transaction`]: several commands that the server runs as one unit.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,18 +7,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::batch::{Batch, TRANSACTION};
+use super::builder::Cmd;
+use super::reply::FromReply;
+use super::run::Run;
 use super::typed::typed_commands;
-use super::{Cmd, CommandName, Commands, FromReply};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{CommandName, Error, ErrorKind, Result};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
 use crate::proto::resp::{Encoder, Frame};
 
 /// A batch of commands between `MULTI` and `EXEC`, of a [`Shard`](crate::Shard) or a [`Client`](crate::Client).
 ///
-/// It is sent as one, on one connection, and never split by a handoff. The server runs all of it or, if it does not
-/// take one of the commands, nothing; a command that fails when it is run undoes no other. The reply has one element for
-/// each command: `(A, B, …)` gives each its type, and `Vec<Result<T, Error>>` keeps going where a command failed.
+/// It is sent in one piece, on one connection, and no handoff splits it. The server runs all of it or, if it rejects one of
+/// the commands when it queues them, nothing. A command that fails when it runs undoes no other. The reply has one element
+/// for each command: `(A, B, …)` gives each its type, and `Vec<Result<T, Error>>` keeps the other replies if a command failed.
 ///
 /// ```no_run
 /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -30,26 +32,26 @@ use crate::proto::resp::{Encoder, Frame};
 /// # }
 /// ```
 ///
-/// There is no `WATCH`: other callers use the connection between it and the transaction, and their commands would
-/// undo it or be undone by it. What is to depend on a value that was read belongs into a [`Script`](super::Script).
+/// There is no `WATCH`: other callers use the connection between it and the transaction, and would end the watch or be
+/// affected by it. Use a [`Script`](super::Script) for writes that depend on a value that you read.
 #[must_use = "a transaction does nothing until it is run"]
 pub struct Transaction<'a, D> {
-    door: &'a D,
+    on: &'a D,
     gathered: RefCell<Gathered>,
 }
 
-/// What a transaction holds.
+/// The commands so far.
 struct Gathered {
-    /// `MULTI` and what follows it.
+    /// `MULTI`, and the commands behind it.
     batch: Batch,
     names: Vec<CommandName>,
 }
 
 impl<'a, D> Transaction<'a, D> {
-    pub(crate) fn new(door: &'a D) -> Self {
+    pub(crate) fn new(on: &'a D) -> Self {
         let mut batch = Batch::new(TRANSACTION);
         batch.write(1, |encoder| encoder.bytes(b"MULTI"));
-        Transaction { door, gathered: RefCell::new(Gathered { batch, names: Vec::new() }) }
+        Transaction { on, gathered: RefCell::new(Gathered { batch, names: Vec::new() }) }
     }
 
     /// Adds any command.
@@ -61,17 +63,17 @@ impl<'a, D> Transaction<'a, D> {
         self
     }
 
-    /// How many commands it holds.
+    /// The number of commands.
     pub fn len(&self) -> usize {
         self.gathered.borrow().names.len()
     }
 
-    /// Whether it holds no command yet.
+    /// Whether there are no commands yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What it is to be sent on, and what is to be sent.
+    /// The type to send it through, and the commands with their `EXEC`.
     fn into_parts(self) -> (&'a D, Gathered) {
         let mut gathered = self.gathered.into_inner();
         if gathered.names.is_empty() {
@@ -79,7 +81,7 @@ impl<'a, D> Transaction<'a, D> {
         } else {
             gathered.batch.write(1, |encoder| encoder.bytes(b"EXEC"));
         }
-        (self.door, gathered)
+        (self.on, gathered)
     }
 
     typed_commands!(batch);
@@ -94,12 +96,12 @@ impl<'a, D> Transaction<'a, D> {
     }
 }
 
-impl<D: Commands> Transaction<'_, D> {
-    /// Queues the transaction; the future waits for what came of it. The reply to an empty one is an empty array, and
+impl<D: Run> Transaction<'_, D> {
+    /// Queues the transaction; the future waits for its reply. The reply to an empty transaction is an empty array, and
     /// nothing is sent.
     pub fn run<T: FromReply>(self) -> Executing<D::Reply<Vec<Frame>>, T> {
-        let (door, Gathered { batch, names }) = self.into_parts();
-        let (reply, endpoint) = (door.run_batch(batch), door.endpoint().cloned());
+        let (on, Gathered { batch, names }) = self.into_parts();
+        let (reply, endpoint) = (on.run_batch(batch), on.endpoint().cloned());
         Executing { reply, names, endpoint, kind: PhantomData }
     }
 }
@@ -110,10 +112,10 @@ impl<D> fmt::Debug for Transaction<'_, D> {
     }
 }
 
-/// The wait for what came of a transaction.
+/// The future of a transaction's reply.
 ///
-/// Its error is that of the command which the server did not take, by name, if there was one: then nothing was run. It
-/// lives where the reply `R` does, and dropping it does what dropping that does.
+/// If the server rejected a command, the error names that command, and nothing was run. Dropping this future does what
+/// dropping the reply `R` does.
 #[must_use = "dropping a reply cancels its transaction: await it, or call fire_and_forget"]
 pub struct Executing<R, T> {
     pub(crate) reply: R,
@@ -143,14 +145,14 @@ impl<R: Future<Output = Result<Vec<Frame>>> + Unpin, T: FromReply> Future for Ex
     }
 }
 
-/// What `EXEC` answered, if everything before it was taken.
+/// The answer to `EXEC`, if the server accepted every command before it.
 fn executed(replies: Vec<Frame>, names: &[CommandName]) -> Result<Frame> {
     if names.is_empty() {
         return Ok(Frame::Array(replies));
     }
     let mut replies = replies.into_iter().map(Frame::without_attributes);
     if let Some(Frame::Error(text)) = replies.next() {
-        // What came behind it was no transaction, and the server ran it piece by piece.
+        // Without MULTI the server ran the commands behind it one by one.
         let error = Error::from_server(&text).adding(", and the commands were run one by one");
         return Err(error.of(CommandName::new("MULTI")));
     }
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exec_answers_is_the_reply() {
+    fn exec_answer_is_the_reply() {
         let result = Frame::Array(vec![Frame::Null, error("WRONGTYPE no")]);
         let replies = vec![simple("OK"), simple("QUEUED"), simple("QUEUED"), result.clone()];
         assert_eq!(run(replies).unwrap(), result);
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_that_was_not_taken_is_to_blame_and_not_exec() {
+    fn error_names_the_rejected_command_and_not_exec() {
         let replies = vec![simple("OK"), simple("QUEUED"), error("OOM full"), error("EXECABORT discarded")];
         let error_of_incr = run(replies).unwrap_err();
         assert_eq!((error_of_incr.command(), error_of_incr.code()), (Some("INCR"), Some("OOM")));
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn without_multi_it_is_said_that_there_was_no_transaction() {
+    fn failed_multi_reports_that_commands_ran_one_by_one() {
         let replies =
             vec![error("NOPERM no"), simple("x"), Frame::Integer(1), error("ERR EXEC without MULTI")];
         let error = run(replies).unwrap_err();

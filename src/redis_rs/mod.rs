@@ -47,8 +47,8 @@
 //!   send them through one handle. A pipeline is one batch on one connection, and a transaction is never torn apart.
 //! - Connections are many, shared, and replaced while they are in use. So what concerns one connection is refused before
 //!   it is sent, with what to use instead: subscriptions, `MONITOR`, `WATCH`, `MULTI` without its `EXEC`, `SELECT`,
-//!   `AUTH`, `HELLO`, `QUIT`, `RESET`, `CLIENT REPLY`, `CLIENT TRACKING`; and so are commands that block, unless they are
-//!   in a transaction. [`redis::aio::transaction_async`] needs `WATCH`: take a [`Script`](https://docs.rs/redis/1/redis/struct.Script.html).
+//!   `AUTH`, `HELLO`, `QUIT`, `RESET`, `CLIENT REPLY`, `CLIENT TRACKING`, `CLIENT SETNAME`; and so are commands that block,
+//!   unless they are in a transaction. The [whole list](mod@crate::command) is that of the crate. [`redis::aio::transaction_async`] needs `WATCH`: take a [`Script`](https://docs.rs/redis/1/redis/struct.Script.html).
 //! - Replies are those of RESP3 where the server speaks it. redis-rs's types read both.
 //! - Timeouts are those of [`Config`](crate::Config), and nobody has to reconnect.
 //! - [`redis::Cmd::set_no_response`] returns when the command is on its way, in order, and is not told what became of it.

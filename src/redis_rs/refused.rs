@@ -1,122 +1,80 @@
-//! Commands that a connection cannot carry for one caller, because others have it as well: it would change for them,
-//! be silent for them, or keep them waiting. They are refused before they are sent.
+//! Refuses commands that cannot run on a shared connection, before they are sent. [`SharingPolicy`] knows them; this file says
+//! what a redis-rs program uses instead, and allows a transaction that a pipeline spells out.
 
 use redis::{Arg, ErrorKind, RedisResult};
 
-/// What a command needs that a shared connection does not have.
-#[derive(Clone, Copy)]
-enum Need {
-    /// A connection of its own, or something else instead.
-    Instead(&'static str),
-    /// Time, during which nobody else is served, unless it is part of a transaction.
-    Blocks,
-    /// All that follows, up to the end of the transaction.
-    Begins,
-    /// What went before.
-    Ends,
-}
+use crate::command::{Conflict, SharingPolicy};
 
 /// # Errors
 /// If this command cannot be sent by itself; the text says what to use instead.
 pub(super) fn check(command: &redis::Cmd) -> RedisResult<()> {
-    need(command).map_or(Ok(()), |need| refused(command, need))
+    conflict(command).map_or(Ok(()), |conflict| refused(command, conflict))
 }
 
 /// # Errors
-/// If one of these cannot be sent even in the middle of the others. A transaction may be spelled out in a pipeline.
+/// If one of the commands cannot be sent even among the others. A pipeline may spell a transaction out.
 pub(super) fn check_all(pipeline: &redis::Pipeline) -> RedisResult<()> {
     let mut begun = None;
     for command in pipeline.cmd_iter() {
-        match need(command) {
+        match conflict(command) {
             None => {}
-            Some(Need::Blocks) if pipeline.is_transaction() || begun.is_some() => {}
-            Some(Need::Begins) if !pipeline.is_transaction() && begun.is_none() => begun = Some(command),
-            Some(Need::Ends) if begun.is_some() => begun = None,
-            Some(need) => return refused(command, need),
+            // In a transaction the server does not wait.
+            Some(Conflict::Blocks) if pipeline.is_transaction() || begun.is_some() => {}
+            Some(Conflict::BeginsTransaction) if !pipeline.is_transaction() && begun.is_none() => {
+                begun = Some(command);
+            }
+            // With arguments the server would reject it, and the transaction would stay open.
+            Some(Conflict::EndsTransaction) if begun.is_some() && command.args_iter().count() == 1 => {
+                begun = None;
+            }
+            Some(conflict) => return refused(command, conflict),
         }
     }
-    begun.map_or(Ok(()), |command| refused(command, Need::Begins))
+    begun.map_or(Ok(()), |command| refused(command, Conflict::BeginsTransaction))
 }
 
-fn refused(command: &redis::Cmd, need: Need) -> RedisResult<()> {
-    let instead = match need {
-        Need::Instead(instead) => instead,
-        Need::Blocks => BLOCKING,
-        Need::Begins | Need::Ends => TRANSACTION,
-    };
+fn refused(command: &redis::Cmd, conflict: Conflict) -> RedisResult<()> {
     let name = super::command::name(command);
-    let detail = format!("{}: {instead}", name.as_str());
-    Err((ErrorKind::Client, "not on a connection that is shared with other callers", detail).into())
+    let detail = format!("{}: {}", name.as_str(), alternative(conflict));
+    Err((ErrorKind::Client, "this command cannot run on a shared connection", detail).into())
 }
 
-fn need(command: &redis::Cmd) -> Option<Need> {
+/// What the command does to other callers of its connection; `None` if it can be sent.
+fn conflict(command: &redis::Cmd) -> Option<Conflict> {
     let mut arguments = command.args_iter().map(|argument| match argument {
         Arg::Simple(bytes) => bytes,
         _ => b"",
     });
-    let mut word = [0; WORD_MAX];
-    match upper_case(arguments.next()?, &mut word) {
-        b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE" => {
-            Some(Need::Instead(MESSAGES))
+    let policy = SharingPolicy::of(arguments.next()?);
+    // redis-rs sends UNWATCH to clean up. Without a WATCH it changes nothing.
+    policy.conflict(arguments).filter(|conflict| *conflict != Conflict::Unwatches)
+}
+
+/// What a redis-rs program uses instead.
+fn alternative(conflict: Conflict) -> &'static str {
+    match conflict {
+        Conflict::Blocks => {
+            "all other callers of its connection would wait; use a connection of its own, from \
+             `redis::Client::get_multiplexed_async_connection`, or poll without blocking"
         }
-        b"BLPOP" | b"BRPOP" | b"BRPOPLPUSH" | b"BLMOVE" | b"BLMPOP" | b"BZPOPMIN" | b"BZPOPMAX"
-        | b"BZMPOP" | b"WAIT" | b"WAITAOF" => Some(Need::Blocks),
-        b"XREAD" => blocks(arguments),
-        // GROUP, and two names, which may be any word.
-        b"XREADGROUP" => blocks(arguments.skip(3)),
-        b"WATCH" => Some(Need::Instead(WATCH)),
-        b"MULTI" => Some(Need::Begins),
-        // With arguments it would be turned down, and the transaction would stay open.
-        b"EXEC" | b"DISCARD" if arguments.next().is_none() => Some(Need::Ends),
-        b"EXEC" | b"DISCARD" => Some(Need::Instead(TRANSACTION)),
-        b"SELECT" => Some(Need::Instead(DATABASE)),
-        b"AUTH" | b"HELLO" => Some(Need::Instead(LOGIN)),
-        b"MONITOR" | b"SYNC" | b"PSYNC" | b"REPLCONF" | b"READONLY" | b"READWRITE" | b"ASKING" => {
-            Some(Need::Instead(OWN_CONNECTION))
+        Conflict::Subscribes => "use `redis::Client::get_async_pubsub`, which has a connection of its own",
+        Conflict::BeginsTransaction | Conflict::EndsTransaction => {
+            "use `redis::pipe().atomic()`, which is sent in one piece"
         }
-        b"QUIT" | b"RESET" => Some(Need::Instead(SHUTDOWN)),
-        b"CLIENT" => match upper_case(arguments.next()?, &mut word) {
-            b"REPLY" => Some(Need::Instead(NO_RESPONSE)),
-            b"TRACKING" | b"CACHING" => Some(Need::Instead(OWN_CONNECTION)),
-            _ => None,
-        },
-        b"SCRIPT" => match upper_case(arguments.next()?, &mut word) {
-            b"DEBUG" => Some(Need::Instead(OWN_CONNECTION)),
-            _ => None,
-        },
-        _ => None,
+        Conflict::Watches | Conflict::Unwatches => {
+            "use `redis::Script`, which runs as one unit, or a connection of its own, from \
+             `redis::Client::get_multiplexed_async_connection`"
+        }
+        Conflict::SelectsDatabase => "use `hitless::Config::database`, and a client for each database",
+        Conflict::LogsIn => "use `hitless::Config::username` and `hitless::Config::password`",
+        Conflict::Configures => "use `hitless::Config`, which applies to all connections",
+        Conflict::Streams | Conflict::ChangesState => {
+            "use a connection of its own, from `redis::Client::get_multiplexed_async_connection`"
+        }
+        Conflict::DropsReplies => "use `redis::Cmd::set_no_response`",
+        Conflict::Closes => "use `hitless::Client::shutdown`",
     }
 }
-
-/// Whether there is a `BLOCK` among the options of a command that reads streams.
-fn blocks<'a>(mut options: impl Iterator<Item = &'a [u8]>) -> Option<Need> {
-    let option =
-        options.find(|word| [&b"BLOCK"[..], b"STREAMS"].iter().any(|one| word.eq_ignore_ascii_case(one)));
-    option.filter(|word| word.eq_ignore_ascii_case(b"BLOCK")).map(|_| Need::Blocks)
-}
-
-/// The word in capitals, unless it is longer than any that matters.
-fn upper_case<'a>(word: &[u8], space: &'a mut [u8; WORD_MAX]) -> &'a [u8] {
-    let Some(copy) = space.get_mut(..word.len()) else { return b"" };
-    copy.copy_from_slice(word);
-    copy.make_ascii_uppercase();
-    copy
-}
-
-const WORD_MAX: usize = "PUNSUBSCRIBE".len();
-
-const MESSAGES: &str = "use `redis::Client::get_async_pubsub`, which has a connection of its own";
-const BLOCKING: &str = "it would keep everybody else on its connection waiting; use a connection of its own, from \
-                        `redis::Client::get_multiplexed_async_connection`, or ask again without blocking";
-const WATCH: &str = "use `redis::Script`, which nothing runs in between of, or a connection of its own, from \
-                     `redis::Client::get_multiplexed_async_connection`";
-const TRANSACTION: &str = "use `redis::pipe().atomic()`, which is sent as one";
-const DATABASE: &str = "use `hitless::Config::database`, and a client for each database";
-const LOGIN: &str = "use `hitless::Config::username` and `hitless::Config::password`";
-const OWN_CONNECTION: &str =
-    "use a connection of its own, from `redis::Client::get_multiplexed_async_connection`";
-const SHUTDOWN: &str = "use `hitless::Client::shutdown`";
-const NO_RESPONSE: &str = "use `redis::Cmd::set_no_response`";
 
 #[cfg(test)]
 mod tests {
@@ -139,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn what_would_change_a_shared_connection_is_refused_with_a_way_out() {
+    fn conflicting_commands_are_refused_with_an_alternative() {
         let cases = [
             ("subscribe news", "get_async_pubsub"),
             ("PUNSUBSCRIBE", "get_async_pubsub"),
-            ("BLPOP list 0", "waiting"),
-            ("XREAD COUNT 2 BLOCK 30 STREAMS s $", "waiting"),
-            ("XREADGROUP GROUP g block BLOCK 0 STREAMS s >", "waiting"),
+            ("BLPOP list 0", "would wait"),
+            ("XREAD COUNT 2 BLOCK 30 STREAMS s $", "would wait"),
+            ("XREADGROUP GROUP g block BLOCK 0 STREAMS s >", "would wait"),
             ("WATCH key", "redis::Script"),
             ("Multi", "atomic()"),
             ("EXEC", "atomic()"),
@@ -167,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_not() {
+    fn all_other_commands_are_sent() {
         let fine = [
             "GET BLPOP",
             "XREAD COUNT 2 STREAMS BLOCK 0",
@@ -186,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_may_be_spelled_out_as_long_as_it_ends() {
+    fn pipeline_may_spell_out_a_whole_transaction() {
         check_all(&pipeline(&["MULTI", "INCR a", "BLPOP list 0", "EXEC", "MULTI", "DISCARD"])).unwrap();
         check_all(pipeline(&["INCR a", "BLPOP list 0"]).atomic()).unwrap();
         for unfinished in [

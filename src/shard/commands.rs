@@ -2,7 +2,7 @@
 
 use super::{Reply, Shard};
 use crate::command::typed::typed_commands;
-use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, scans};
+use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, Run, scans};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::resp::Encoder;
 
@@ -22,9 +22,9 @@ impl Shard {
     }
 }
 
-// Its methods are those of the shard: to list them twice helps nobody.
+// The methods are the shard's own: listing them twice would only lengthen the documentation.
 #[doc(hidden)]
-impl Commands for Shard {
+impl Run for Shard {
     type Reply<T: FromReply> = Reply<T>;
 
     #[inline]
@@ -39,6 +39,9 @@ impl Commands for Shard {
     fn endpoint(&self) -> Option<&Endpoint> {
         Some(self.inner.config.endpoint())
     }
+}
 
+#[doc(hidden)]
+impl Commands for Shard {
     typed_commands!((Shard));
 }

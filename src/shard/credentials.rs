@@ -41,7 +41,7 @@ pub(super) async fn renewed(config: &ResolvedConfig) -> Result<Credentials> {
         return Err(Error::new(ErrorKind::Config, Outcome::Unsent, detail));
     };
     let asked = run_within(provider.clone(), config.connect_timeout()).await;
-    asked.map_err(|problem| Error::from_obstacle(CloseReason::Credentials(problem)).at(config.endpoint()))
+    asked.map_err(|problem| Error::from_close_reason(CloseReason::Credentials(problem)).at(config.endpoint()))
 }
 
 /// Asks for new credentials because the pool wants them, and hands them in. The pool asks again by itself if there are

@@ -279,7 +279,7 @@ pub(super) async fn wait_until_ready(inner: &Rc<Inner>, timeout: Duration) -> Re
             return Poll::Pending;
         }
         let error = match obstacle {
-            Some(reason) => Error::from_obstacle(reason),
+            Some(reason) => Error::from_close_reason(reason),
             None => {
                 let detail = format!("{ready} of {wanted} connections were ready within {timeout:?}");
                 Error::new(ErrorKind::Connect, Outcome::Unsent, detail)
@@ -304,7 +304,7 @@ pub(super) async fn wait_until_renewed(inner: &Rc<Inner>) -> Result<()> {
             }
             Renewal::Done => Poll::Ready(Ok(())),
             Renewal::Refused(reply) => {
-                let error = Error::from_obstacle(CloseReason::Auth(reply.clone()));
+                let error = Error::from_close_reason(CloseReason::Auth(reply.clone()));
                 Poll::Ready(Err(error.at(inner.config.endpoint())))
             }
         }

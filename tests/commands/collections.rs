@@ -190,7 +190,7 @@ pub(crate) async fn combined_sorted_sets(on: &impl Commands, seen: &mut Seen) {
 pub(crate) async fn geo(on: &impl Commands, seen: &mut Seen) {
     let (palermo, catania) = ((13.361389, 38.115556, "Palermo"), (15.087269, 37.502669, "Catania"));
     let around = || GeoSearchOptions::from_lonlat(15.0, 37.0);
-    let circle = || around().by_radius(200.0, GeoUnit::Kilometres);
+    let circle = || around().by_radius(200.0, GeoUnit::Kilometers);
     let near =
         |found: (f64, f64), at: (f64, f64)| (found.0 - at.0).abs() < 1e-4 && (found.1 - at.1).abs() < 1e-4;
     calls! { on, seen;
@@ -198,19 +198,19 @@ pub(crate) async fn geo(on: &impl Commands, seen: &mut Seen) {
         geoadd_with("g", GeoAddOptions::new().nx(), &[(1.0, 2.0, "Palermo")]) => 0;
         geoadd_with("g", GeoAddOptions::new().xx().ch(), &[(13.0, 38.0, "Palermo"), (1.0, 1.0, "Rome")]) => 1;
         geoadd_with("g", GeoAddOptions::new().ch(), &[palermo]) => 1;
-        geodist("g", "Palermo", "Catania", GeoUnit::Metres) => Some(166274.1516);
-        geodist("g", "Palermo", "Catania", GeoUnit::Kilometres) => Some(166.2742);
+        geodist("g", "Palermo", "Catania", GeoUnit::Meters) => Some(166274.1516);
+        geodist("g", "Palermo", "Catania", GeoUnit::Kilometers) => Some(166.2742);
         geodist("g", "Palermo", "Catania", GeoUnit::Miles) => Some(103.3182);
         geodist("g", "Palermo", "Catania", GeoUnit::Feet) ? |feet: Option<f64>| feet.is_some_and(|feet| feet > 5e5);
-        geodist("g", "Palermo", "Rome", GeoUnit::Metres) => None;
+        geodist("g", "Palermo", "Rome", GeoUnit::Meters) => None;
         geohash("g", &["Palermo", "Rome"]) => vec![some("sqc8b49rny0"), none()];
         geopos("g", &["Catania", "Rome"]) ? |found: Vec<Option<(f64, f64)>>| {
             near(found[0].unwrap(), (catania.0, catania.1)) && found[1].is_none()
         };
         geosearch("g", circle().asc()) => list(["Catania", "Palermo"]);
         geosearch("g", circle().desc().with_dist()) => scores(&[("Palermo", 190.4424), ("Catania", 56.4413)]);
-        geosearch("g", around().by_box(400.0, 100.0, GeoUnit::Kilometres)) => list::<0>([]);
-        geosearch("g", around().by_box(100.0, 400.0, GeoUnit::Kilometres)) => list(["Catania"]);
+        geosearch("g", around().by_box(400.0, 100.0, GeoUnit::Kilometers)) => list::<0>([]);
+        geosearch("g", around().by_box(100.0, 400.0, GeoUnit::Kilometers)) => list(["Catania"]);
         geosearch("g", circle().count(1)) => list(["Catania"]);
         geosearch("g", circle().count_any(1)) ? |found: Vec<String>| found.len() == 1;
         geosearch("g", GeoSearchOptions::from_member("Palermo").by_radius(1.0, GeoUnit::Miles)) => list(["Palermo"]);

@@ -1,5 +1,5 @@
-//! One scenario of `hitless::bench`, for callgrind to count: `hitless-instructions SCENARIO ROUNDS` prints how many
-//! commands were in it.
+//! Runs one scenario of `hitless::bench` for callgrind to count. `hitless-instructions SCENARIO ROUNDS` prints the number of
+//! commands.
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

@@ -13,12 +13,12 @@ impl Epoll {
         // SAFETY: it takes a flag and gives a new descriptor, or -1.
         let descriptor = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         assert!(descriptor >= 0, "{}", io::Error::last_os_error());
-        // SAFETY: it was just opened, and nobody else has it.
+        // SAFETY: it was just opened, and no other value owns it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
         Epoll { descriptor, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS] }
     }
 
-    /// Tells of this descriptor, by `token`, whenever it can be read.
+    /// Registers this descriptor: `wait` returns `token` whenever it can be read.
     pub fn add(&self, of: &impl AsRawFd, token: u64) {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
         // SAFETY: both descriptors are open, and the event outlives the call.
@@ -28,7 +28,7 @@ impl Epoll {
         assert_eq!(result, 0, "{}", io::Error::last_os_error());
     }
 
-    /// Waits a tenth of a second at most; the tokens of those that can be read.
+    /// Waits a tenth of a second at most, and returns the tokens of the readable descriptors.
     pub fn wait(&mut self) -> impl Iterator<Item = u64> + use<'_> {
         let (events, room) = (self.events.as_mut_ptr(), self.events.len() as i32);
         // SAFETY: there is room for as many events as it says, and nothing else refers to it.

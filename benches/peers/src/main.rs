@@ -1,13 +1,13 @@
-//! One measurement of one client, in a process of its own, told as one line of JSON on standard output.
+//! Measures one client once, in a process of its own, and prints one line of JSON.
 //!
 //! ```text
 //! hitless-peers load    port=6379 keys=1000 value=64
 //! hitless-peers hitless port=6379 keys=1000 value=64 command=get tasks=256 connections=4 seconds=1
 //! ```
 //!
-//! `scripts/bench-peers` starts these, in turn, and compares what they tell.
+//! `scripts/bench-peers` starts these processes in turn, and compares their results.
 
-mod crew;
+mod callers;
 mod epoll;
 mod measure;
 mod pacer;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use plan::Plan;
 
 fn main() {
-    // A caller that fails would leave the others a lighter load: it is no measurement any more.
+    // A failed caller would leave a lighter load to the others, and invalidate the measurement.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("{panic}");
         std::process::exit(1);
@@ -33,6 +33,6 @@ fn main() {
     }
     let drive = peers::find(&variant).unwrap_or_else(|| panic!("no variant {variant}"));
     println!("{}", measure::run(&plan, drive));
-    // What is under way is of no interest any more.
+    // Calls that are still open do not matter.
     std::process::exit(0);
 }

@@ -1,4 +1,4 @@
-//! One run: start the client, let it warm up, and see what it does and costs until the time is over.
+//! One run: starts the client, lets it warm up, and measures its throughput, latency and CPU until the time is over.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -6,33 +6,33 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 use crate::peers::Drive;
 use crate::plan::Plan;
 
-/// Measures; the callers are still at it afterwards.
+/// Measures; the callers are still running afterwards.
 pub fn run(plan: &Arc<Plan>, drive: Drive) -> Value {
-    let crew = Arc::new(Crew::new(plan.clone()));
+    let callers = Arc::new(Callers::new(plan.clone()));
     let (ready, is_ready) = mpsc::channel();
-    let members = crew.clone();
-    thread::spawn(move || drive(members, ready));
+    let shared = callers.clone();
+    thread::spawn(move || drive(shared, ready));
     is_ready.recv_timeout(CONNECTED_WITHIN).expect("the client is not connected");
-    if let Some(schedule) = crew.schedule {
+    if let Some(schedule) = callers.schedule {
         thread::sleep(schedule.begin.saturating_duration_since(Instant::now()));
     }
     thread::sleep(plan.warmup);
-    let (begin, before, rounds_before) = (Instant::now(), cpu(), crew.rounds());
-    crew.measure();
+    let (begin, before, rounds_before) = (Instant::now(), cpu(), callers.rounds());
+    callers.measure();
     thread::sleep(plan.time);
-    let (time, after, rounds) = (begin.elapsed(), cpu(), crew.rounds());
-    crew.stop();
+    let (time, after, rounds) = (begin.elapsed(), cpu(), callers.rounds());
+    callers.stop();
 
     let each = || rounds.iter().zip(&rounds_before).map(|(after, before)| after - before);
     let commands = each().sum::<u64>() * plan.commands_per_round() as u64;
     assert!(commands > 0, "nothing was answered");
     let per_command = |time: Duration| time.as_nanos() as f64 / commands as f64;
     let (user, system) = (after.user - before.user, after.system - before.system);
-    let latency = crew.latency();
+    let latency = callers.latency();
     let micros = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1000.0;
     json!({
         "commands": commands,
@@ -53,7 +53,7 @@ struct Cpu {
     system: Duration,
 }
 
-/// What all threads of this process have used.
+/// The CPU time of all threads of this process.
 fn cpu() -> Cpu {
     // SAFETY: all-zero numbers are a valid value, and the call writes one of that size.
     let usage = unsafe {

@@ -1,27 +1,27 @@
-//! When the rounds of an open loop begin: as requests reach a service, as bytes on a socket.
+//! The schedule of an open loop: rounds arrive as bytes on a socket, as requests reach a service.
 //!
-//! Runtimes' own timers differ, down to a millisecond, and would be measured in the place of the clients. A thread of
-//! its own, on the server's core, writes to a socket that the client's runtime reads as it reads any other. Latency is
-//! counted from when a round was to begin, whoever was late.
+//! The timers of runtimes differ by up to a millisecond, which would distort the comparison. So a separate thread, on the
+//! server's core, writes to a socket that the client's runtime reads like any other. Latency counts from the scheduled time,
+//! even if this thread is late.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 
-/// Starts the thread; what it writes is to be read here, and given to [`arrived`].
-pub fn start(crew: &Arc<Crew>) -> UnixStream {
+/// Starts the thread. The caller reads the returned socket, and passes the bytes to [`arrived`].
+pub fn start(callers: &Arc<Callers>) -> UnixStream {
     let (here, mut there) = UnixStream::pair().expect("a pair of sockets");
     here.set_nonblocking(true).expect("a flag");
-    let crew = crew.clone();
+    let callers = callers.clone();
     std::thread::spawn(move || {
-        move_to(crew.plan.pacer_core);
-        let schedule = crew.schedule.expect("an open loop");
+        move_to(callers.plan.pacer_core);
+        let schedule = callers.schedule.expect("an open loop");
         let mut sent = 0;
         let mut tick = schedule.begin;
-        while !crew.is_stopped() {
+        while !callers.is_stopped() {
             std::thread::sleep(tick.saturating_duration_since(Instant::now()));
             let mut due = schedule.due(Instant::now()) - sent;
             sent += due;
@@ -38,9 +38,9 @@ pub fn start(crew: &Arc<Crew>) -> UnixStream {
     here
 }
 
-/// Takes in what was read from the socket: each byte is a number of rounds.
-pub fn arrived(crew: &Crew, bytes: &[u8]) {
-    crew.arrive(count(bytes));
+/// Handles bytes from the socket: each byte is a number of rounds.
+pub fn arrived(callers: &Callers, bytes: &[u8]) {
+    callers.arrive(count(bytes));
 }
 
 pub fn count(bytes: &[u8]) -> u64 {

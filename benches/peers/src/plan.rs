@@ -1,4 +1,4 @@
-//! [`Plan`]: what is measured, from `key=value` words.
+//! [`Plan`]: what to measure, from `key=value` words.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ pub struct Plan {
     /// Bytes of each value.
     pub value: usize,
     pub keys: usize,
-    /// GETs that are sent together by one caller; with 1, no pipeline is made.
+    /// How many GETs a caller sends together; with 1, it makes no pipeline.
     pub pipeline: usize,
     pub tasks: usize,
     pub connections: usize,
     pub warmup: Duration,
     pub time: Duration,
-    /// Rounds a second, whatever comes back; without it, each caller begins the next when one is over.
+    /// Rounds a second in an open loop. Without it, each caller starts its next round when one is over.
     pub rate: Option<f64>,
-    /// Whether the time of each round is recorded, which costs a little.
+    /// Whether to record the time of each round, which costs a little CPU.
     pub latency: bool,
     /// How long `hitless` polls before it lets its core sleep.
     pub spin: Duration,
-    /// Where the thread runs that tells when rounds are to begin.
+    /// The core of the thread that schedules rounds.
     pub pacer_core: usize,
 }
 
@@ -93,7 +93,7 @@ impl Plan {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Redis commands in one round of a caller. An MGET is one, however many keys it has.
+    /// Redis commands in one round of a caller. An MGET counts once, with any number of keys.
     pub fn commands_per_round(&self) -> usize {
         self.pipeline
     }

@@ -1,5 +1,5 @@
-//! [`Work`]: which command on which keys comes next, and whether what came back was right; and [`Peer`]: a client,
-//! as far as this needs one.
+//! [`Work`]: chooses each next command and its keys, and checks the reply; and [`Peer`]: the interface of a client under
+//! test.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use crate::plan::{Command, MGET_KEYS, Plan};
 
-/// A client. Lengths are those of all values in a reply; whoever fails panics.
+/// A client under test. The methods return the total length of the values in the reply, and panic on a failure.
 pub trait Peer {
     fn get(&mut self, key: &str) -> impl Future<Output = usize>;
     fn set(&mut self, key: &str, value: &Bytes) -> impl Future<Output = ()>;
     fn mget(&mut self, keys: &[String]) -> impl Future<Output = usize>;
-    /// GETs of all these keys, as this client sends several commands at once.
+    /// GETs of all these keys, in the way in which this client sends several commands at once.
     fn pipeline(&mut self, keys: &[String]) -> impl Future<Output = usize>;
 }
 
@@ -20,7 +20,7 @@ pub trait Peer {
 pub struct Material {
     pub command: Command,
     pub pipeline: usize,
-    /// All keys, and the first of them again, so that any run of keys is a slice.
+    /// All keys, followed by the first ones again, so that any run of keys is a slice.
     keys: Box<[String]>,
     distinct: usize,
     pub value: Bytes,
@@ -56,12 +56,12 @@ pub struct Work {
 
 impl Work {
     pub fn new(material: Arc<Material>, caller: usize) -> Work {
-        // Callers differ, and begin at different places of the mix.
+        // Each caller has its own sequence, and starts at another place of the mix.
         let random = (caller as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Work { material, random, until_set: caller as u32 % MIX_ROUNDS }
     }
 
-    /// One round: a command, or a pipeline of them, and the check of what came back.
+    /// Runs one round: a command or a pipeline, and the check of the reply.
     pub async fn round(&mut self, peer: &mut impl Peer) {
         let from = self.next_key();
         let is_set = self.is_set();
@@ -93,7 +93,7 @@ impl Work {
         }
     }
 
-    /// Where the keys of the next round begin.
+    /// The index of the first key of the next round.
     pub fn next_key(&mut self) -> usize {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

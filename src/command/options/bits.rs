@@ -1,24 +1,24 @@
-//! Of bits.
+//! Options of commands for bits.
 
 use super::{Sink, ToArg, Write, words};
 
 words! {
-    /// What the indices of [`BITCOUNT`](https://redis.io/docs/latest/commands/bitcount/) and
-    /// [`BITPOS`](https://redis.io/docs/latest/commands/bitpos/) are of.
+    /// The unit of the indices of [`BITCOUNT`](https://redis.io/docs/latest/commands/bitcount/) and
+    /// [`BITPOS`](https://redis.io/docs/latest/commands/bitpos/).
     BitUnit {
-        /// Of bytes.
+        /// Indices of bytes.
         Byte = "BYTE",
-        /// Of bits.
+        /// Indices of bits.
         Bit = "BIT",
     }
 }
 
 words! {
-    /// Of [`BITOP`](https://redis.io/docs/latest/commands/bitop/).
+    /// The operation of [`BITOP`](https://redis.io/docs/latest/commands/bitop/).
     BitOperation {
         /// Bits that are set in all values.
         And = "AND",
-        /// Bits that are set in one value at least.
+        /// Bits that are set in at least one value.
         Or = "OR",
         /// Bits that are set in an odd number of values.
         Xor = "XOR",
@@ -28,18 +28,18 @@ words! {
 }
 
 words! {
-    /// What becomes of numbers that do not fit in [`BITFIELD`](https://redis.io/docs/latest/commands/bitfield/).
+    /// How [`BITFIELD`](https://redis.io/docs/latest/commands/bitfield/) treats numbers that do not fit.
     BitOverflow {
-        /// They begin again at the other end.
+        /// They wrap around.
         Wrap = "WRAP",
-        /// They stay at the end.
+        /// They become the largest or the smallest number.
         Saturate = "SAT",
-        /// They stay as they were, and the reply is null.
+        /// The stored number stays unchanged, and the reply is null.
         Fail = "FAIL",
     }
 }
 
-/// Of [`BITFIELD`](https://redis.io/docs/latest/commands/bitfield/): what is to be done, one after the other. Types are
+/// Options of [`BITFIELD`](https://redis.io/docs/latest/commands/bitfield/): its operations, in order. Types are
 /// `u8`, `i16` and so on, of any number of bits; offsets are in bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
@@ -56,7 +56,7 @@ enum Operation<'a> {
 }
 
 impl<'a> BitFieldOptions<'a> {
-    /// Nothing yet.
+    /// No operation yet.
     pub fn new() -> Self {
         BitFieldOptions::default()
     }
@@ -66,17 +66,17 @@ impl<'a> BitFieldOptions<'a> {
         self.and(Operation::Get(kind, offset))
     }
 
-    /// Replaces a number, and returns what it was.
+    /// Replaces a number, and returns its previous value.
     pub fn set(self, kind: &'a str, offset: u64, value: i64) -> Self {
         self.and(Operation::Set(kind, offset, value))
     }
 
-    /// Adds to a number, and returns what it is now.
+    /// Adds to a number, and returns its new value.
     pub fn incrby(self, kind: &'a str, offset: u64, amount: i64) -> Self {
         self.and(Operation::IncrBy(kind, offset, amount))
     }
 
-    /// What becomes of numbers that do not fit, from here on.
+    /// How later operations treat numbers that do not fit.
     pub fn overflow(self, overflow: BitOverflow) -> Self {
         self.and(Operation::Overflow(overflow))
     }

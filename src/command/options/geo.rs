@@ -1,14 +1,15 @@
-//! Of places on the globe.
+//! Options of commands for geographic positions.
 
+use super::sorted_sets::ZaddOptions;
 use super::{Argument, Sink, ToArg, Write, flags, words};
 
 words! {
-    /// What distances are in.
+    /// The unit of distances.
     GeoUnit {
-        /// Metres.
-        Metres = "m",
-        /// Kilometres.
-        Kilometres = "km",
+        /// Meters.
+        Meters = "m",
+        /// Kilometers.
+        Kilometers = "km",
         /// Feet.
         Feet = "ft",
         /// Miles.
@@ -16,58 +17,50 @@ words! {
     }
 }
 
-/// Of [`GEOADD`](https://redis.io/docs/latest/commands/geoadd/).
+/// Options of [`GEOADD`](https://redis.io/docs/latest/commands/geoadd/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub struct GeoAddOptions {
-    exists: Option<&'static str>,
-    ch: bool,
-}
+pub struct GeoAddOptions(ZaddOptions);
 
 impl GeoAddOptions {
-    /// As `GEOADD` without options.
+    /// No options.
     pub fn new() -> Self {
         GeoAddOptions::default()
     }
 
-    /// Only members that are new.
-    pub fn nx(mut self) -> Self {
-        self.exists = Some("NX");
-        self
+    /// Adds new members only.
+    pub fn nx(self) -> Self {
+        GeoAddOptions(self.0.nx())
     }
 
-    /// Only members that are there.
-    pub fn xx(mut self) -> Self {
-        self.exists = Some("XX");
-        self
+    /// Changes existing members only.
+    pub fn xx(self) -> Self {
+        GeoAddOptions(self.0.xx())
     }
 
-    /// Counts members that have moved, too.
-    pub fn ch(mut self) -> Self {
-        self.ch = true;
-        self
+    /// Also counts members that have moved.
+    pub fn ch(self) -> Self {
+        GeoAddOptions(self.0.ch())
     }
 }
 
 impl Write for GeoAddOptions {
     fn write(&self, sink: &mut impl Sink) {
-        if let Some(word) = self.exists {
-            sink.word(word);
-        }
-        flags(sink, [(self.ch, "CH")]);
+        // Positions are members of a sorted set, and the server parses these words as it parses those of ZADD.
+        self.0.write(sink);
     }
 }
 
-/// Of [`GEOSEARCH`](https://redis.io/docs/latest/commands/geosearch/): where, and what is returned.
+/// Options of [`GEOSEARCH`](https://redis.io/docs/latest/commands/geosearch/): the area, and the fields to return.
 ///
 /// ```
 /// use hitless::options::{GeoSearchOptions, GeoUnit};
 ///
-/// let nearby = GeoSearchOptions::from_lonlat(15.0, 37.0).by_radius(200.0, GeoUnit::Kilometres).asc().with_dist();
+/// let nearby = GeoSearchOptions::from_lonlat(15.0, 37.0).by_radius(200.0, GeoUnit::Kilometers).asc().with_dist();
 /// # let _ = nearby;
 /// ```
 ///
-/// Without a radius or a box, the server refuses it.
+/// The server rejects a search without a radius or a box.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct GeoSearchOptions<'a> {
@@ -129,37 +122,37 @@ impl<'a> GeoSearchOptions<'a> {
         self
     }
 
-    /// The nearest so many.
+    /// At most this many members, the nearest ones.
     pub fn count(mut self, members: u64) -> Self {
         (self.count, self.any) = (Some(members), false);
         self
     }
 
-    /// The first so many that are found.
+    /// At most this many members, the first ones that the server finds.
     pub fn count_any(mut self, members: u64) -> Self {
         (self.count, self.any) = (Some(members), true);
         self
     }
 
-    /// Returns longitudes and latitudes, too: behind the other things.
+    /// Also returns longitudes and latitudes, behind the other fields.
     pub fn with_coord(mut self) -> Self {
         self.with_coord = true;
         self
     }
 
-    /// Returns distances, too: first of all, in the unit of the area.
+    /// Also returns distances, before the other fields, in the unit of the area.
     pub fn with_dist(mut self) -> Self {
         self.with_dist = true;
         self
     }
 
-    /// Returns geohashes, as numbers, too.
+    /// Also returns geohashes, as numbers.
     pub fn with_hash(mut self) -> Self {
         self.with_hash = true;
         self
     }
 
-    /// Keeps distances in the place of geohashes; for `GEOSEARCHSTORE` alone.
+    /// Stores distances instead of geohashes; only for `GEOSEARCHSTORE`.
     pub fn store_dist(mut self) -> Self {
         self.store_dist = true;
         self

@@ -1,9 +1,9 @@
-//! Of lists.
+//! Options of commands for lists.
 
 use super::{Sink, Write, words};
 
 words! {
-    /// Of [`LMOVE`](https://redis.io/docs/latest/commands/lmove/) and [`LMPOP`](https://redis.io/docs/latest/commands/lmpop/).
+    /// The end of a list, for [`LMOVE`](https://redis.io/docs/latest/commands/lmove/) and [`LMPOP`](https://redis.io/docs/latest/commands/lmpop/).
     ListEnd {
         /// The head.
         Left = "LEFT",
@@ -12,7 +12,7 @@ words! {
     }
 }
 
-/// Of [`LPOS`](https://redis.io/docs/latest/commands/lpos/).
+/// Options of [`LPOS`](https://redis.io/docs/latest/commands/lpos/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct LposOptions {
@@ -22,24 +22,24 @@ pub struct LposOptions {
 }
 
 impl LposOptions {
-    /// The first from the head.
+    /// The first match from the head.
     pub fn new() -> Self {
         LposOptions::default()
     }
 
-    /// From which match on: 1 is the first from the head, -1 the first from the tail.
+    /// The match to start from: 1 is the first from the head, -1 the first from the tail.
     pub fn rank(mut self, rank: i64) -> Self {
         self.rank = Some(rank);
         self
     }
 
-    /// So many matches, 0 for all: the reply is a list.
+    /// The number of matches, 0 for all; the reply is then a list.
     pub fn count(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Compares so many elements, and no more.
+    /// Compares at most this many elements.
     pub fn max_len(mut self, elements: u64) -> Self {
         self.max_len = Some(elements);
         self

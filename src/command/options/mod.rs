@@ -1,5 +1,5 @@
-//! What commands take beside their arguments: small values that are built in place and written in the order of the
-//! wire. Their methods are named as the words on the wire.
+//! Options of commands: small values that you build in place, and that are written in the order of the wire. Their methods
+//! have the names of the words on the wire.
 
 mod bits;
 mod geo;
@@ -21,10 +21,10 @@ pub use streams::{
 };
 pub use strings::{CopyOptions, ExpireCondition, GetExOptions, SetOptions};
 
+use super::arg::{Argument, ToArg};
 use super::sink::{Sink, Write};
-use super::{Argument, ToArg};
 
-/// An `enum` of which each variant is one word on the wire.
+/// Defines an `enum` whose variants are one word on the wire each.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -52,10 +52,10 @@ macro_rules! words {
 
 use words;
 
-/// Writes each word that is wanted.
+/// Writes each word whose flag is set.
 fn flags<const N: usize>(sink: &mut impl Sink, words: [(bool, &str); N]) {
-    for (wanted, word) in words {
-        if wanted {
+    for (is_set, word) in words {
+        if is_set {
             sink.word(word);
         }
     }

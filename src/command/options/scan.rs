@@ -1,8 +1,8 @@
-//! Of the SCAN family.
+//! Options of the SCAN family.
 
 use super::{Argument, Sink, ToArg, Write};
 
-/// Of [`SCAN`](https://redis.io/docs/latest/commands/scan/) and its like.
+/// Options of [`SCAN`](https://redis.io/docs/latest/commands/scan/) and its like.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct ScanOptions<'a> {
@@ -12,24 +12,24 @@ pub struct ScanOptions<'a> {
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Everything.
+    /// All elements.
     pub fn new() -> Self {
         ScanOptions::default()
     }
 
-    /// What matches a pattern such as `user:*`.
+    /// Elements that match a pattern such as `user:*`.
     pub fn matching(mut self, pattern: &'a (impl ToArg + ?Sized)) -> Self {
         self.pattern = Some(pattern.to_arg());
         self
     }
 
-    /// About how many elements the server looks at for each round trip: 10, unless this says more.
+    /// Roughly how many elements the server examines for each round trip. Its default is 10.
     pub fn count(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Keys of one type, such as `hash`; for `SCAN` alone.
+    /// Keys of one type, such as `hash`; only for `SCAN`.
     pub fn of_type(mut self, kind: &'a (impl ToArg + ?Sized)) -> Self {
         self.kind = Some(kind.to_arg());
         self

@@ -1,8 +1,8 @@
-//! Of SORT.
+//! Options of SORT.
 
 use super::{Argument, Sink, ToArg, Write, flags};
 
-/// Of [`SORT`](https://redis.io/docs/latest/commands/sort/): by what, and what is returned.
+/// Options of [`SORT`](https://redis.io/docs/latest/commands/sort/): the order, and the values to return.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct SortOptions<'a> {
@@ -19,20 +19,20 @@ impl<'a> SortOptions<'a> {
         SortOptions::default()
     }
 
-    /// By the values of other keys, such as `weight_*`, or not at all, if there is no `*` in it.
+    /// Sorts by the values of other keys, such as `weight_*`. A pattern without `*` does not sort.
     pub fn by(mut self, pattern: &'a (impl ToArg + ?Sized)) -> Self {
         self.by = Some(pattern.to_arg());
         self
     }
 
-    /// `count` elements behind the first `offset`.
+    /// Skips `offset` elements, and returns `count`.
     pub fn limit(mut self, offset: u64, count: i64) -> Self {
         self.limit = Some((offset, count));
         self
     }
 
-    /// Returns the values of other keys in the elements' places, such as `object_*->name`; `#` is the element itself.
-    /// With several, the reply has several values for each element.
+    /// Returns the values of other keys instead of the elements, such as `object_*->name`; `#` is the element itself. If you
+    /// call it several times, the reply has several values for each element.
     pub fn get(mut self, pattern: &'a (impl ToArg + ?Sized)) -> Self {
         self.get.push(pattern.to_arg());
         self

@@ -1,9 +1,9 @@
-//! Of sorted sets.
+//! Options of commands for sorted sets.
 
 use super::{Sink, ToArg, Write, flags, words};
 
 words! {
-    /// Of [`ZMPOP`](https://redis.io/docs/latest/commands/zmpop/).
+    /// The end of a sorted set, for [`ZMPOP`](https://redis.io/docs/latest/commands/zmpop/).
     ZsetEnd {
         /// The lowest scores.
         Min = "MIN",
@@ -12,7 +12,7 @@ words! {
     }
 }
 
-/// Of [`ZADD`](https://redis.io/docs/latest/commands/zadd/).
+/// Options of [`ZADD`](https://redis.io/docs/latest/commands/zadd/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct ZaddOptions {
@@ -23,42 +23,42 @@ pub struct ZaddOptions {
 }
 
 impl ZaddOptions {
-    /// As `ZADD` without options.
+    /// No options.
     pub fn new() -> Self {
         ZaddOptions::default()
     }
 
-    /// Only members that are new.
+    /// Adds new members only.
     pub fn nx(mut self) -> Self {
         self.exists = Some("NX");
         self
     }
 
-    /// Only members that are there.
+    /// Changes existing members only.
     pub fn xx(mut self) -> Self {
         self.exists = Some("XX");
         self
     }
 
-    /// Members that are there only get a higher score.
+    /// Existing members change only to a higher score.
     pub fn gt(mut self) -> Self {
         self.order = Some("GT");
         self
     }
 
-    /// Members that are there only get a lower score.
+    /// Existing members change only to a lower score.
     pub fn lt(mut self) -> Self {
         self.order = Some("LT");
         self
     }
 
-    /// Counts members with another score, too.
+    /// Also counts members whose score changed.
     pub fn ch(mut self) -> Self {
         self.ch = true;
         self
     }
 
-    /// Adds to the score of a single member, and returns its new score; null if a condition stood in the way.
+    /// Adds to the score of a single member, and returns its new score; null if a condition prevented it.
     pub fn incr(mut self) -> Self {
         self.incr = true;
         self
@@ -74,7 +74,7 @@ impl Write for ZaddOptions {
     }
 }
 
-/// Of [`ZRANGE`](https://redis.io/docs/latest/commands/zrange/): what its range is of. Without options, of ranks.
+/// Options of [`ZRANGE`](https://redis.io/docs/latest/commands/zrange/). The default range is of ranks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct ZrangeOptions {
@@ -102,13 +102,13 @@ impl ZrangeOptions {
         self
     }
 
-    /// The highest first; a range of scores or names then begins with its higher end.
+    /// The highest first; a range of scores or names then starts with its higher end.
     pub fn rev(mut self) -> Self {
         self.rev = true;
         self
     }
 
-    /// `count` members behind the first `offset` of a range of scores or names; all, if negative.
+    /// Skips `offset` members of a range of scores or names, and returns `count`; all of them if `count` is negative.
     pub fn limit(mut self, offset: u64, count: i64) -> Self {
         self.limit = Some((offset, count));
         self
@@ -135,7 +135,7 @@ impl Write for ZrangeOptions {
     }
 }
 
-/// Of [`ZUNION`](https://redis.io/docs/latest/commands/zunion/), `ZINTER`, and those that keep what they make.
+/// Options of [`ZUNION`](https://redis.io/docs/latest/commands/zunion/), `ZINTER`, and their `STORE` forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[must_use]
 pub struct ZcombineOptions<'a> {
@@ -145,30 +145,30 @@ pub struct ZcombineOptions<'a> {
 }
 
 impl<'a> ZcombineOptions<'a> {
-    /// The sums of the scores.
+    /// A member's score is the sum of its scores.
     pub fn new() -> Self {
         ZcombineOptions::default()
     }
 
-    /// By what the scores of each key are multiplied: as many as there are keys.
+    /// Multiplies the scores of each key by its weight; there must be one for each key.
     pub fn weights(mut self, weights: &'a [f64]) -> Self {
         self.weights = weights;
         self
     }
 
-    /// The lowest of a member's scores.
+    /// A member's score is its lowest score.
     pub fn aggregate_min(mut self) -> Self {
         self.aggregate = Some("MIN");
         self
     }
 
-    /// The highest of a member's scores.
+    /// A member's score is its highest score.
     pub fn aggregate_max(mut self) -> Self {
         self.aggregate = Some("MAX");
         self
     }
 
-    /// Returns pairs of member and score, where something is returned.
+    /// Returns pairs of member and score; not for the `STORE` forms.
     pub fn with_scores(mut self) -> Self {
         self.with_scores = true;
         self

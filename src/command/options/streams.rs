@@ -1,8 +1,8 @@
-//! Of streams. Nothing here waits: a pooled connection is shared with others.
+//! Options of commands for streams. There is no `BLOCK`, because other callers share the connection.
 
 use super::{Argument, Sink, ToArg, Write, flags};
 
-/// What a stream is cut down to: of [`XTRIM`](https://redis.io/docs/latest/commands/xtrim/) and [`XaddOptions`].
+/// How to trim a stream: of [`XTRIM`](https://redis.io/docs/latest/commands/xtrim/) and [`XaddOptions`].
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Trim<'a> {
@@ -13,7 +13,7 @@ pub struct Trim<'a> {
 }
 
 impl<'a> Trim<'a> {
-    /// So many entries.
+    /// Keeps this many entries.
     pub fn max_len(entries: u64) -> Self {
         let threshold = match i64::try_from(entries) {
             Ok(number) => Argument::Integer(number),
@@ -22,18 +22,18 @@ impl<'a> Trim<'a> {
         Trim { by: "MAXLEN", about: false, threshold, limit: None }
     }
 
-    /// The entries from this id on.
+    /// Keeps the entries from this id on.
     pub fn min_id(id: &'a (impl ToArg + ?Sized)) -> Self {
         Trim { by: "MINID", about: false, threshold: id.to_arg(), limit: None }
     }
 
-    /// Leaves more than that where it is cheaper, which is much faster.
+    /// Lets the server keep some more entries, which is much faster.
     pub fn about(mut self) -> Self {
         self.about = true;
         self
     }
 
-    /// Drops no more than so many entries; together with [`about`](Self::about) alone.
+    /// Removes at most this many entries; only together with [`about`](Self::about).
     pub fn limit(mut self, entries: u64) -> Self {
         self.limit = Some(entries);
         self
@@ -51,7 +51,7 @@ impl Write for Trim<'_> {
     }
 }
 
-/// Of [`XADD`](https://redis.io/docs/latest/commands/xadd/).
+/// Options of [`XADD`](https://redis.io/docs/latest/commands/xadd/).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct XaddOptions<'a> {
@@ -60,18 +60,18 @@ pub struct XaddOptions<'a> {
 }
 
 impl<'a> XaddOptions<'a> {
-    /// As `XADD` without options.
+    /// No options.
     pub fn new() -> Self {
         XaddOptions::default()
     }
 
-    /// Makes no stream where there is none.
+    /// Does not make a stream if there is none.
     pub fn no_mkstream(mut self) -> Self {
         self.no_mkstream = true;
         self
     }
 
-    /// Cuts the stream down, too.
+    /// Also trims the stream.
     pub fn trim(mut self, trim: Trim<'a>) -> Self {
         self.trim = Some(trim);
         self
@@ -87,7 +87,7 @@ impl Write for XaddOptions<'_> {
     }
 }
 
-/// Of [`XREAD`](https://redis.io/docs/latest/commands/xread/).
+/// Options of [`XREAD`](https://redis.io/docs/latest/commands/xread/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct XreadOptions {
@@ -100,7 +100,7 @@ impl XreadOptions {
         XreadOptions::default()
     }
 
-    /// Up to so many entries of each stream.
+    /// At most this many entries of each stream.
     pub fn count(mut self, entries: u64) -> Self {
         self.count = Some(entries);
         self
@@ -115,7 +115,7 @@ impl Write for XreadOptions {
     }
 }
 
-/// Of [`XREADGROUP`](https://redis.io/docs/latest/commands/xreadgroup/).
+/// Options of [`XREADGROUP`](https://redis.io/docs/latest/commands/xreadgroup/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct XreadGroupOptions {
@@ -129,13 +129,13 @@ impl XreadGroupOptions {
         XreadGroupOptions::default()
     }
 
-    /// Up to so many entries of each stream.
+    /// At most this many entries of each stream.
     pub fn count(mut self, entries: u64) -> Self {
         self.count = Some(entries);
         self
     }
 
-    /// They need not be acknowledged.
+    /// The entries need no acknowledgement.
     pub fn no_ack(mut self) -> Self {
         self.no_ack = true;
         self
@@ -151,7 +151,7 @@ impl Write for XreadGroupOptions {
     }
 }
 
-/// Of [`XGROUP CREATE`](https://redis.io/docs/latest/commands/xgroup-create/).
+/// Options of [`XGROUP CREATE`](https://redis.io/docs/latest/commands/xgroup-create/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct XgroupOptions {
@@ -160,18 +160,18 @@ pub struct XgroupOptions {
 }
 
 impl XgroupOptions {
-    /// As `XGROUP CREATE` without options.
+    /// No options.
     pub fn new() -> Self {
         XgroupOptions::default()
     }
 
-    /// Makes the stream where there is none.
+    /// Makes the stream if there is none.
     pub fn mkstream(mut self) -> Self {
         self.mkstream = true;
         self
     }
 
-    /// How many entries the group counts as having read.
+    /// The number of entries that the group counts as read.
     pub fn entries_read(mut self, entries: u64) -> Self {
         self.entries_read = Some(entries);
         self
@@ -187,7 +187,7 @@ impl Write for XgroupOptions {
     }
 }
 
-/// Of [`XAUTOCLAIM`](https://redis.io/docs/latest/commands/xautoclaim/).
+/// Options of [`XAUTOCLAIM`](https://redis.io/docs/latest/commands/xautoclaim/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct XautoclaimOptions {
@@ -201,13 +201,13 @@ impl XautoclaimOptions {
         XautoclaimOptions::default()
     }
 
-    /// Up to so many entries.
+    /// At most this many entries.
     pub fn count(mut self, entries: u64) -> Self {
         self.count = Some(entries);
         self
     }
 
-    /// Their ids alone, and does not count it as a delivery.
+    /// Returns ids only, and does not count as a delivery.
     pub fn just_id(mut self) -> Self {
         self.just_id = true;
         self
@@ -223,7 +223,7 @@ impl Write for XautoclaimOptions {
     }
 }
 
-/// Of [`XCLAIM`](https://redis.io/docs/latest/commands/xclaim/).
+/// Options of [`XCLAIM`](https://redis.io/docs/latest/commands/xclaim/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct XclaimOptions {
@@ -234,36 +234,36 @@ pub struct XclaimOptions {
 }
 
 impl XclaimOptions {
-    /// As `XCLAIM` without options.
+    /// No options.
     pub fn new() -> Self {
         XclaimOptions::default()
     }
 
-    /// They count as delivered so many milliseconds ago.
+    /// The entries count as delivered this many milliseconds ago.
     pub fn idle(mut self, milliseconds: u64) -> Self {
         self.time = Some(("IDLE", milliseconds));
         self
     }
 
-    /// They count as delivered at a millisecond of Unix time.
+    /// The entries count as delivered at a millisecond of Unix time.
     pub fn time(mut self, millisecond: u64) -> Self {
         self.time = Some(("TIME", millisecond));
         self
     }
 
-    /// They count as delivered so often.
+    /// The entries count as delivered this many times.
     pub fn retry_count(mut self, deliveries: u64) -> Self {
         self.retry_count = Some(deliveries);
         self
     }
 
-    /// Also those that were pending for nobody.
+    /// Also claims entries that are pending for no consumer.
     pub fn force(mut self) -> Self {
         self.force = true;
         self
     }
 
-    /// Their ids alone, and does not count it as a delivery.
+    /// Returns ids only, and does not count as a delivery.
     pub fn just_id(mut self) -> Self {
         self.just_id = true;
         self

@@ -1,14 +1,14 @@
-//! Of strings, and of the lives of keys.
+//! Options of commands for strings, and for the expiry of keys.
 
 use super::{Sink, Write, flags, words};
 
-/// Of [`SET`](https://redis.io/docs/latest/commands/set/): on which condition, and for how long.
+/// Options of [`SET`](https://redis.io/docs/latest/commands/set/): the condition, and the expiry.
 ///
 /// ```no_run
 /// use hitless::options::SetOptions;
 ///
 /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
-/// // A lock that ends by itself: whoever gets `true` has it.
+/// // A lock that expires after 5 s: the caller that gets `true` holds it.
 /// let locked: bool = client.set_with("lock", "me", SetOptions::new().nx().px(5000)).await?;
 /// # let _ = locked;
 /// # Ok(())
@@ -19,11 +19,11 @@ use super::{Sink, Write, flags, words};
 pub struct SetOptions {
     condition: Option<&'static str>,
     get: bool,
-    life: Option<Life>,
+    expiry: Option<Expiry>,
 }
 
 impl SetOptions {
-    /// As `SET` without options.
+    /// No options.
     pub fn new() -> Self {
         SetOptions::default()
     }
@@ -40,39 +40,39 @@ impl SetOptions {
         self
     }
 
-    /// Returns the value before, or null.
+    /// Returns the previous value, or null.
     pub fn get(mut self) -> Self {
         self.get = true;
         self
     }
 
-    /// For so many seconds.
+    /// Expires after this many seconds.
     pub fn ex(mut self, seconds: u64) -> Self {
-        self.life = Some(Life::Until("EX", seconds));
+        self.expiry = Some(Expiry::Until("EX", seconds));
         self
     }
 
-    /// For so many milliseconds.
+    /// Expires after this many milliseconds.
     pub fn px(mut self, milliseconds: u64) -> Self {
-        self.life = Some(Life::Until("PX", milliseconds));
+        self.expiry = Some(Expiry::Until("PX", milliseconds));
         self
     }
 
-    /// Until a second of Unix time.
+    /// Expires at a second of Unix time.
     pub fn exat(mut self, second: u64) -> Self {
-        self.life = Some(Life::Until("EXAT", second));
+        self.expiry = Some(Expiry::Until("EXAT", second));
         self
     }
 
-    /// Until a millisecond of Unix time.
+    /// Expires at a millisecond of Unix time.
     pub fn pxat(mut self, millisecond: u64) -> Self {
-        self.life = Some(Life::Until("PXAT", millisecond));
+        self.expiry = Some(Expiry::Until("PXAT", millisecond));
         self
     }
 
-    /// For as long as the key has left, in the place of for ever.
+    /// Keeps the key's expiry. Without it, `SET` removes the expiry.
     pub fn keep_ttl(mut self) -> Self {
-        self.life = Some(Life::Word("KEEPTTL"));
+        self.expiry = Some(Expiry::Word("KEEPTTL"));
         self
     }
 }
@@ -86,71 +86,71 @@ impl Write for SetOptions {
         if self.get {
             sink.word("GET");
         }
-        self.life.write(sink);
+        self.expiry.write(sink);
     }
 }
 
-/// Of [`GETEX`](https://redis.io/docs/latest/commands/getex/): how long the key lives from now on.
+/// Options of [`GETEX`](https://redis.io/docs/latest/commands/getex/): the key's new expiry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct GetExOptions {
-    life: Option<Life>,
+    expiry: Option<Expiry>,
 }
 
 impl GetExOptions {
-    /// As long as before.
+    /// Leaves the expiry unchanged.
     pub fn new() -> Self {
         GetExOptions::default()
     }
 
-    /// For so many seconds.
+    /// Expires after this many seconds.
     pub fn ex(seconds: u64) -> Self {
-        GetExOptions { life: Some(Life::Until("EX", seconds)) }
+        GetExOptions { expiry: Some(Expiry::Until("EX", seconds)) }
     }
 
-    /// For so many milliseconds.
+    /// Expires after this many milliseconds.
     pub fn px(milliseconds: u64) -> Self {
-        GetExOptions { life: Some(Life::Until("PX", milliseconds)) }
+        GetExOptions { expiry: Some(Expiry::Until("PX", milliseconds)) }
     }
 
-    /// Until a second of Unix time.
+    /// Expires at a second of Unix time.
     pub fn exat(second: u64) -> Self {
-        GetExOptions { life: Some(Life::Until("EXAT", second)) }
+        GetExOptions { expiry: Some(Expiry::Until("EXAT", second)) }
     }
 
-    /// Until a millisecond of Unix time.
+    /// Expires at a millisecond of Unix time.
     pub fn pxat(millisecond: u64) -> Self {
-        GetExOptions { life: Some(Life::Until("PXAT", millisecond)) }
+        GetExOptions { expiry: Some(Expiry::Until("PXAT", millisecond)) }
     }
 
-    /// For ever.
+    /// Removes the expiry.
     pub fn persist() -> Self {
-        GetExOptions { life: Some(Life::Word("PERSIST")) }
+        GetExOptions { expiry: Some(Expiry::Word("PERSIST")) }
     }
 }
 
 impl Write for GetExOptions {
     #[inline]
     fn write(&self, sink: &mut impl Sink) {
-        self.life.write(sink);
+        self.expiry.write(sink);
     }
 }
 
 words! {
-    /// Of [`EXPIRE`](https://redis.io/docs/latest/commands/expire/) and its like: when to do it.
+    /// Options of [`EXPIRE`](https://redis.io/docs/latest/commands/expire/) and its like: the condition.
     ExpireCondition {
-        /// If the key lives for ever so far.
+        /// If the key has no expiry.
         Nx = "NX",
-        /// If the key has an end already.
+        /// If the key has an expiry.
         Xx = "XX",
-        /// If the new end is later; for ever is later than all.
+        /// If the new expiry is later; a key without expiry counts as the latest.
         Gt = "GT",
-        /// If the new end is earlier.
+        /// If the new expiry is earlier.
         Lt = "LT",
     }
 }
 
-/// Of [`COPY`](https://redis.io/docs/latest/commands/copy/).
+/// Options of [`COPY`](https://redis.io/docs/latest/commands/copy/).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct CopyOptions {
@@ -159,18 +159,18 @@ pub struct CopyOptions {
 }
 
 impl CopyOptions {
-    /// Within the database, unless the destination exists.
+    /// Copies within the database, unless the destination exists.
     pub fn new() -> Self {
         CopyOptions::default()
     }
 
-    /// Into another database.
+    /// Copies to another database.
     pub fn db(mut self, db: u32) -> Self {
         self.db = Some(db);
         self
     }
 
-    /// In the place of whatever is there.
+    /// Replaces the destination.
     pub fn replace(mut self) -> Self {
         self.replace = true;
         self
@@ -187,17 +187,17 @@ impl Write for CopyOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+enum Expiry {
     Word(&'static str),
     Until(&'static str, u64),
 }
 
-impl Write for Option<Life> {
+impl Write for Option<Expiry> {
     #[inline]
     fn write(&self, sink: &mut impl Sink) {
         match *self {
-            Some(Life::Word(word)) => sink.word(word),
-            Some(Life::Until(word, time)) => sink.named(word, time),
+            Some(Expiry::Word(word)) => sink.word(word),
+            Some(Expiry::Until(word, time)) => sink.named(word, time),
             None => {}
         }
     }

@@ -1,13 +1,13 @@
-//! Places on the globe, which are kept in sorted sets.
+//! Geographic positions, which are stored in sorted sets.
 
 macro_rules! geo {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
-            /// [`GEOADD`](https://redis.io/docs/latest/commands/geoadd/): puts members behind their longitudes
-            /// and latitudes; says how many are new.
+        $crate::command::typed::macros::expand! { $into
+            /// [`GEOADD`](https://redis.io/docs/latest/commands/geoadd/): adds members, each with its longitude
+            /// and latitude before it; returns how many are new.
             geoadd(key: one, places: triples) -> (i64) = "GEOADD";
-            /// [`GEOADD`](https://redis.io/docs/latest/commands/geoadd/): the same on conditions; says how many
-            /// are new, or have changed.
+            /// [`GEOADD`](https://redis.io/docs/latest/commands/geoadd/): the same under conditions; returns how
+            /// many are new, or have changed.
             geoadd_with(key: one, options: (GeoAddOptions), places: triples) -> (i64) = "GEOADD";
             /// [`GEODIST`](https://redis.io/docs/latest/commands/geodist/): the distance of two members.
             geodist(key: one, member: one, other: one, unit: (GeoUnit)) -> (Option<f64>) = "GEODIST";
@@ -20,8 +20,8 @@ macro_rules! geo {
             /// [`GEOSEARCH`](https://redis.io/docs/latest/commands/geosearch/): the members in a circle or a
             /// box.
             geosearch(key: one, options: (GeoSearchOptions<'_>)) -> any = "GEOSEARCH";
-            /// [`GEOSEARCHSTORE`](https://redis.io/docs/latest/commands/geosearchstore/): the same, kept as a
-            /// sorted set; how many they are.
+            /// [`GEOSEARCHSTORE`](https://redis.io/docs/latest/commands/geosearchstore/): stores the result as a
+            /// sorted set; returns their number.
             geosearchstore(
                 destination: one, source: one, options: (GeoSearchOptions<'_>)
             ) -> (i64) = "GEOSEARCHSTORE";

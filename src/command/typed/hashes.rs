@@ -2,9 +2,9 @@
 
 macro_rules! hashes {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
-            /// [`HDEL`](https://redis.io/docs/latest/commands/hdel/): removes fields of a hash; says how many
-            /// there were.
+        $crate::command::typed::macros::expand! { $into
+            /// [`HDEL`](https://redis.io/docs/latest/commands/hdel/): removes fields of a hash; returns how many
+            /// existed.
             hdel(key: one, fields: many) -> (i64) = "HDEL";
             /// [`HEXISTS`](https://redis.io/docs/latest/commands/hexists/): whether a hash has a field.
             hexists(key: one, field: one) -> (bool) = "HEXISTS";
@@ -14,11 +14,11 @@ macro_rules! hashes {
             /// [`HGETALL`](https://redis.io/docs/latest/commands/hgetall/): all fields of a hash and their
             /// values.
             hgetall(key: one) -> any = "HGETALL";
-            /// [`HINCRBY`](https://redis.io/docs/latest/commands/hincrby/): adds to a counter in a hash; its
-            /// new value.
+            /// [`HINCRBY`](https://redis.io/docs/latest/commands/hincrby/): adds to a counter in a hash; returns
+            /// its new value.
             hincrby(key: one, field: one, amount: one) -> (i64) = "HINCRBY";
-            /// [`HINCRBYFLOAT`](https://redis.io/docs/latest/commands/hincrbyfloat/): adds to a number with a
-            /// fraction in a hash; its new value.
+            /// [`HINCRBYFLOAT`](https://redis.io/docs/latest/commands/hincrbyfloat/): adds to a floating-point
+            /// number in a hash; returns its new value.
             hincrbyfloat(key: one, field: one, amount: one) -> (f64) = "HINCRBYFLOAT";
             /// [`HKEYS`](https://redis.io/docs/latest/commands/hkeys/): all fields of a hash.
             hkeys(key: one) -> any = "HKEYS";
@@ -35,11 +35,11 @@ macro_rules! hashes {
             hrandfield_many(key: one, count: one) -> any = "HRANDFIELD";
             /// [`HRANDFIELD`](https://redis.io/docs/latest/commands/hrandfield/): the same with their values.
             hrandfield_with_values(key: one, count: one) -> any = "HRANDFIELD" .. "WITHVALUES";
-            /// [`HSET`](https://redis.io/docs/latest/commands/hset/): sets fields of a hash; says how many are
+            /// [`HSET`](https://redis.io/docs/latest/commands/hset/): sets fields of a hash; returns how many are
             /// new.
             hset(key: one, fields: pairs) -> (i64) = "HSET";
-            /// [`HSETNX`](https://redis.io/docs/latest/commands/hsetnx/): sets a field of a hash unless it is
-            /// there; says whether it did.
+            /// [`HSETNX`](https://redis.io/docs/latest/commands/hsetnx/): sets a field of a hash unless it
+            /// exists; returns whether it did.
             hsetnx(key: one, field: one, value: one) -> (bool) = "HSETNX";
             /// [`HSTRLEN`](https://redis.io/docs/latest/commands/hstrlen/): the length of a field's value in
             /// bytes; 0 if it is absent.

@@ -1,16 +1,15 @@
-//! HyperLogLog: about how many different elements there were.
+//! HyperLogLog: the approximate number of different elements.
 
 macro_rules! hyperloglog {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
-            /// [`PFADD`](https://redis.io/docs/latest/commands/pfadd/): notes elements; says whether the
-            /// estimate has changed.
+        $crate::command::typed::macros::expand! { $into
+            /// [`PFADD`](https://redis.io/docs/latest/commands/pfadd/): adds elements; returns whether the
+            /// estimate changed.
             pfadd(key: one, elements: many) -> (bool) = "PFADD";
-            /// [`PFCOUNT`](https://redis.io/docs/latest/commands/pfcount/): about how many different elements
-            /// were noted under these keys together.
+            /// [`PFCOUNT`](https://redis.io/docs/latest/commands/pfcount/): the approximate number of different
+            /// elements of these keys together.
             pfcount(keys: many) -> (i64) = "PFCOUNT";
-            /// [`PFMERGE`](https://redis.io/docs/latest/commands/pfmerge/): adds what was noted under other
-            /// keys.
+            /// [`PFMERGE`](https://redis.io/docs/latest/commands/pfmerge/): merges other keys into one.
             pfmerge(destination: one, sources: many) -> (()) = "PFMERGE";
         }
     };

@@ -2,15 +2,15 @@
 
 macro_rules! lists {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
+        $crate::command::typed::macros::expand! { $into
             /// [`LINDEX`](https://redis.io/docs/latest/commands/lindex/): one element of a list; -1 is the
             /// last, null if there is none.
             lindex(key: one, index: one) -> any = "LINDEX";
-            /// [`LINSERT`](https://redis.io/docs/latest/commands/linsert/): puts an element before another one;
-            /// the list's new length, or -1 if the other is absent.
+            /// [`LINSERT`](https://redis.io/docs/latest/commands/linsert/): inserts an element before another
+            /// one; returns the list's new length, or -1 if the other is absent.
             linsert_before(key: one, pivot: ["BEFORE"], element: one) -> (i64) = "LINSERT";
-            /// [`LINSERT`](https://redis.io/docs/latest/commands/linsert/): puts an element after another one;
-            /// the list's new length, or -1 if the other is absent.
+            /// [`LINSERT`](https://redis.io/docs/latest/commands/linsert/): inserts an element after another one;
+            /// returns the list's new length, or -1 if the other is absent.
             linsert_after(key: one, pivot: ["AFTER"], element: one) -> (i64) = "LINSERT";
             /// [`LLEN`](https://redis.io/docs/latest/commands/llen/): the length of a list.
             llen(key: one) -> (i64) = "LLEN";
@@ -33,8 +33,8 @@ macro_rules! lists {
             /// [`LPOS`](https://redis.io/docs/latest/commands/lpos/): the index of an element, or the indices
             /// if a count is given.
             lpos_with(key: one, element: one, options: (LposOptions)) -> any = "LPOS";
-            /// [`LPUSH`](https://redis.io/docs/latest/commands/lpush/): puts elements at the head of a list,
-            /// one after the other; its new length.
+            /// [`LPUSH`](https://redis.io/docs/latest/commands/lpush/): adds elements at the head of a list, one
+            /// after the other; returns its new length.
             lpush(key: one, elements: many) -> (i64) = "LPUSH";
             /// [`LPUSHX`](https://redis.io/docs/latest/commands/lpushx/): the same if there is such a list;
             /// otherwise 0.
@@ -43,7 +43,7 @@ macro_rules! lists {
             /// `first` to the index `last`, both included; -1 is the last element.
             lrange(key: one, first: one, last: one) -> any = "LRANGE";
             /// [`LREM`](https://redis.io/docs/latest/commands/lrem/): removes an element up to `count` times,
-            /// from the tail if negative, everywhere if 0; says how often.
+            /// from the tail if negative, everywhere if 0; returns how often.
             lrem(key: one, count: one, element: one) -> (i64) = "LREM";
             /// [`LSET`](https://redis.io/docs/latest/commands/lset/): replaces one element of a list.
             lset(key: one, index: one, element: one) -> (()) = "LSET";
@@ -56,8 +56,8 @@ macro_rules! lists {
             /// [`RPOP`](https://redis.io/docs/latest/commands/rpop/): takes up to `count` elements from the
             /// tail of a list, the last first; null if there is no list.
             rpop_many(key: one, count: one) -> any = "RPOP";
-            /// [`RPUSH`](https://redis.io/docs/latest/commands/rpush/): puts elements at the tail of a list,
-            /// one after the other; its new length.
+            /// [`RPUSH`](https://redis.io/docs/latest/commands/rpush/): adds elements at the tail of a list, one
+            /// after the other; returns its new length.
             rpush(key: one, elements: many) -> (i64) = "RPUSH";
             /// [`RPUSHX`](https://redis.io/docs/latest/commands/rpushx/): the same if there is such a list;
             /// otherwise 0.

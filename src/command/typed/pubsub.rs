@@ -1,10 +1,10 @@
-//! Publishing. To subscribe takes a connection of one's own.
+//! Publishing. Subscribing needs a connection of its own.
 
 macro_rules! pubsub {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
-            /// [`PUBLISH`](https://redis.io/docs/latest/commands/publish/): sends a message to all subscribers
-            /// of a channel; how many got it from this server.
+        $crate::command::typed::macros::expand! { $into
+            /// [`PUBLISH`](https://redis.io/docs/latest/commands/publish/): sends a message to all subscribers of
+            /// a channel; returns how many received it from this server.
             publish(channel: one, message: one) -> (i64) = "PUBLISH";
             /// [`PUBSUB CHANNELS`](https://redis.io/docs/latest/commands/pubsub-channels/): the channels with
             /// subscribers whose names match.

@@ -1,8 +1,8 @@
-//! Scripts and functions. [`Script`](crate::command::Script) sends a script's text only where it is not known.
+//! Scripts and functions. [`Script`](crate::command::Script) sends a script's text only to servers that do not know it.
 
 macro_rules! scripting {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
+        $crate::command::typed::macros::expand! { $into
             /// [`EVAL`](https://redis.io/docs/latest/commands/eval/): runs a script.
             eval(script: one, keys: counted, arguments: many) -> any = "EVAL";
             /// [`EVAL_RO`](https://redis.io/docs/latest/commands/eval_ro/): runs a script that only reads.
@@ -20,7 +20,7 @@ macro_rules! scripting {
             /// [`FUNCTION DELETE`](https://redis.io/docs/latest/commands/function-delete/): removes a library.
             function_delete(library: one) -> (()) = "FUNCTION" "DELETE";
             /// [`FUNCTION DUMP`](https://redis.io/docs/latest/commands/function-dump/): all libraries in the
-            /// form that `FUNCTION RESTORE` takes: binary.
+            /// binary form that `FUNCTION RESTORE` takes.
             function_dump() -> any = "FUNCTION" "DUMP";
             /// [`FUNCTION FLUSH`](https://redis.io/docs/latest/commands/function-flush/): removes all
             /// libraries.
@@ -28,23 +28,23 @@ macro_rules! scripting {
             /// [`FUNCTION LIST`](https://redis.io/docs/latest/commands/function-list/): a map about each
             /// library.
             function_list() -> any = "FUNCTION" "LIST";
-            /// [`FUNCTION LOAD`](https://redis.io/docs/latest/commands/function-load/): loads a library; its
-            /// name.
+            /// [`FUNCTION LOAD`](https://redis.io/docs/latest/commands/function-load/): loads a library; returns
+            /// its name.
             function_load(code: one) -> (String) = "FUNCTION" "LOAD";
-            /// [`FUNCTION LOAD REPLACE`](https://redis.io/docs/latest/commands/function-load/): loads a library
-            /// in the place of one with its name; its name.
+            /// [`FUNCTION LOAD REPLACE`](https://redis.io/docs/latest/commands/function-load/): loads a library,
+            /// replacing one of the same name; returns the name.
             function_load_replace(code: one) -> (String) = "FUNCTION" "LOAD" "REPLACE";
-            /// [`FUNCTION RESTORE`](https://redis.io/docs/latest/commands/function-restore/): loads what
-            /// `FUNCTION DUMP` gave.
+            /// [`FUNCTION RESTORE`](https://redis.io/docs/latest/commands/function-restore/): loads the output of
+            /// `FUNCTION DUMP`.
             function_restore(dump: one) -> (()) = "FUNCTION" "RESTORE";
             /// [`SCRIPT EXISTS`](https://redis.io/docs/latest/commands/script-exists/): whether the server
             /// knows these scripts.
             script_exists(sha1s: many) -> (Vec<bool>) = "SCRIPT" "EXISTS";
-            /// [`SCRIPT FLUSH`](https://redis.io/docs/latest/commands/script-flush/): has the server forget all
-            /// scripts.
+            /// [`SCRIPT FLUSH`](https://redis.io/docs/latest/commands/script-flush/): removes all scripts from
+            /// the server.
             script_flush() -> (()) = "SCRIPT" "FLUSH";
-            /// [`SCRIPT LOAD`](https://redis.io/docs/latest/commands/script-load/): has the server know a
-            /// script; its SHA-1.
+            /// [`SCRIPT LOAD`](https://redis.io/docs/latest/commands/script-load/): stores a script on the
+            /// server; returns its SHA-1.
             script_load(script: one) -> (String) = "SCRIPT" "LOAD";
         }
     };

@@ -2,28 +2,29 @@
 
 macro_rules! sets {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
-            /// [`SADD`](https://redis.io/docs/latest/commands/sadd/): puts members into a set; says how many
-            /// are new.
+        $crate::command::typed::macros::expand! { $into
+            /// [`SADD`](https://redis.io/docs/latest/commands/sadd/): adds members to a set; returns how many are
+            /// new.
             sadd(key: one, members: many) -> (i64) = "SADD";
             /// [`SCARD`](https://redis.io/docs/latest/commands/scard/): how many members a set has.
             scard(key: one) -> (i64) = "SCARD";
             /// [`SDIFF`](https://redis.io/docs/latest/commands/sdiff/): the members of the first set that are
             /// in no other.
             sdiff(keys: many) -> any = "SDIFF";
-            /// [`SDIFFSTORE`](https://redis.io/docs/latest/commands/sdiffstore/): the same, kept as a set; how
-            /// many they are.
+            /// [`SDIFFSTORE`](https://redis.io/docs/latest/commands/sdiffstore/): stores the result as a set;
+            /// returns their number.
             sdiffstore(destination: one, keys: many) -> (i64) = "SDIFFSTORE";
             /// [`SINTER`](https://redis.io/docs/latest/commands/sinter/): the members that are in all of these
             /// sets.
             sinter(keys: many) -> any = "SINTER";
-            /// [`SINTERCARD`](https://redis.io/docs/latest/commands/sintercard/): how many they are.
+            /// [`SINTERCARD`](https://redis.io/docs/latest/commands/sintercard/): the number of members that are
+            /// in all of these sets.
             sintercard(keys: counted) -> (i64) = "SINTERCARD";
-            /// [`SINTERCARD`](https://redis.io/docs/latest/commands/sintercard/): how many they are, counted up
-            /// to `limit`.
+            /// [`SINTERCARD`](https://redis.io/docs/latest/commands/sintercard/): the number of members that are
+            /// in all of these sets, counted up to `limit`.
             sintercard_up_to(keys: counted, limit: ["LIMIT"]) -> (i64) = "SINTERCARD";
-            /// [`SINTERSTORE`](https://redis.io/docs/latest/commands/sinterstore/): the same as `sinter`, kept
-            /// as a set; how many they are.
+            /// [`SINTERSTORE`](https://redis.io/docs/latest/commands/sinterstore/): stores the result of `sinter`
+            /// as a set; returns their number.
             sinterstore(destination: one, keys: many) -> (i64) = "SINTERSTORE";
             /// [`SISMEMBER`](https://redis.io/docs/latest/commands/sismember/): whether a set has a member.
             sismember(key: one, member: one) -> (bool) = "SISMEMBER";
@@ -33,7 +34,7 @@ macro_rules! sets {
             /// these members.
             smismember(key: one, members: many) -> (Vec<bool>) = "SMISMEMBER";
             /// [`SMOVE`](https://redis.io/docs/latest/commands/smove/): moves a member from one set to another;
-            /// says whether it was there.
+            /// returns whether it was a member of the first.
             smove(source: one, destination: one, member: one) -> (bool) = "SMOVE";
             /// [`SPOP`](https://redis.io/docs/latest/commands/spop/): takes some member from a set; null if
             /// there is none.
@@ -46,14 +47,14 @@ macro_rules! sets {
             /// [`SRANDMEMBER`](https://redis.io/docs/latest/commands/srandmember/): some members of a set; with
             /// repetitions if `count` is negative.
             srandmember_many(key: one, count: one) -> any = "SRANDMEMBER";
-            /// [`SREM`](https://redis.io/docs/latest/commands/srem/): removes members from a set; says how many
-            /// there were.
+            /// [`SREM`](https://redis.io/docs/latest/commands/srem/): removes members from a set; returns how
+            /// many existed.
             srem(key: one, members: many) -> (i64) = "SREM";
-            /// [`SUNION`](https://redis.io/docs/latest/commands/sunion/): the members that are in one of these
-            /// sets at least.
+            /// [`SUNION`](https://redis.io/docs/latest/commands/sunion/): the members that are in at least one of
+            /// these sets.
             sunion(keys: many) -> any = "SUNION";
-            /// [`SUNIONSTORE`](https://redis.io/docs/latest/commands/sunionstore/): the same, kept as a set;
-            /// how many they are.
+            /// [`SUNIONSTORE`](https://redis.io/docs/latest/commands/sunionstore/): stores the result as a set;
+            /// returns their number.
             sunionstore(destination: one, keys: many) -> (i64) = "SUNIONSTORE";
         }
     };

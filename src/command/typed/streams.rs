@@ -1,45 +1,44 @@
-//! Streams. An entry is `(id, fields)`; those of many streams are a map, or a list of pairs.
+//! Streams. An entry is `(id, fields)`; the entries of several streams are a map, or a list of pairs.
 
 macro_rules! streams {
     ($into:tt) => {
-        $crate::command::typed::expand! { $into
-            /// [`XACK`](https://redis.io/docs/latest/commands/xack/): says that entries are done with; how many
-            /// of them were pending.
+        $crate::command::typed::macros::expand! { $into
+            /// [`XACK`](https://redis.io/docs/latest/commands/xack/): acknowledges entries; returns how many of
+            /// them were pending.
             xack(key: one, group: one, ids: many) -> (i64) = "XACK";
-            /// [`XADD`](https://redis.io/docs/latest/commands/xadd/): appends an entry, with the id `*` for one
-            /// that the server makes; its id.
+            /// [`XADD`](https://redis.io/docs/latest/commands/xadd/): appends an entry; the id `*` lets the
+            /// server choose one; returns the id.
             xadd(key: one, id: one, fields: pairs) -> any = "XADD";
-            /// [`XADD`](https://redis.io/docs/latest/commands/xadd/): the same, with what else is to be done;
-            /// null if there is no such stream and none is to be made.
+            /// [`XADD`](https://redis.io/docs/latest/commands/xadd/): the same with options; null if there is no
+            /// such stream and none shall be made.
             xadd_with(key: one, options: (XaddOptions<'_>), id: one, fields: pairs) -> any = "XADD";
-            /// [`XAUTOCLAIM`](https://redis.io/docs/latest/commands/xautoclaim/): takes over what others left
-            /// pending: where to go on, the entries, and the ids of those that were deleted.
+            /// [`XAUTOCLAIM`](https://redis.io/docs/latest/commands/xautoclaim/): claims pending entries of other
+            /// consumers; returns the next cursor, the entries, and the ids of deleted ones.
             xautoclaim(
                 key: one, group: one, consumer: one, min_idle_ms: one, start: one, options: (XautoclaimOptions)
             ) -> any = "XAUTOCLAIM";
-            /// [`XCLAIM`](https://redis.io/docs/latest/commands/xclaim/): takes over these pending entries.
+            /// [`XCLAIM`](https://redis.io/docs/latest/commands/xclaim/): claims these pending entries.
             xclaim(
                 key: one, group: one, consumer: one, min_idle_ms: one, ids: many, options: (XclaimOptions)
             ) -> any = "XCLAIM";
-            /// [`XDEL`](https://redis.io/docs/latest/commands/xdel/): removes entries; says how many there
-            /// were.
+            /// [`XDEL`](https://redis.io/docs/latest/commands/xdel/): removes entries; returns how many existed.
             xdel(key: one, ids: many) -> (i64) = "XDEL";
-            /// [`XGROUP CREATE`](https://redis.io/docs/latest/commands/xgroup-create/): makes a group of
-            /// consumers that begins behind an entry; `$` is the last.
+            /// [`XGROUP CREATE`](https://redis.io/docs/latest/commands/xgroup-create/): makes a consumer group
+            /// that starts after this entry; `$` is the last one.
             xgroup_create(
                 key: one, group: one, id: one, options: (XgroupOptions)
             ) -> (()) = "XGROUP" "CREATE";
             /// [`XGROUP CREATECONSUMER`](https://redis.io/docs/latest/commands/xgroup-createconsumer/): makes a
-            /// consumer; says whether it is new.
+            /// consumer; returns whether it is new.
             xgroup_createconsumer(key: one, group: one, consumer: one) -> (bool) = "XGROUP" "CREATECONSUMER";
             /// [`XGROUP DELCONSUMER`](https://redis.io/docs/latest/commands/xgroup-delconsumer/): removes a
-            /// consumer; how many entries were pending for it.
+            /// consumer; returns how many entries were pending for it.
             xgroup_delconsumer(key: one, group: one, consumer: one) -> (i64) = "XGROUP" "DELCONSUMER";
-            /// [`XGROUP DESTROY`](https://redis.io/docs/latest/commands/xgroup-destroy/): removes a group; says
-            /// whether there was one.
+            /// [`XGROUP DESTROY`](https://redis.io/docs/latest/commands/xgroup-destroy/): removes a group;
+            /// returns whether there was one.
             xgroup_destroy(key: one, group: one) -> (bool) = "XGROUP" "DESTROY";
-            /// [`XGROUP SETID`](https://redis.io/docs/latest/commands/xgroup-setid/): has a group go on behind
-            /// another entry.
+            /// [`XGROUP SETID`](https://redis.io/docs/latest/commands/xgroup-setid/): sets the entry after which
+            /// a group continues.
             xgroup_setid(key: one, group: one, id: one) -> (()) = "XGROUP" "SETID";
             /// [`XINFO CONSUMERS`](https://redis.io/docs/latest/commands/xinfo-consumers/): a map about each
             /// consumer of a group.
@@ -66,11 +65,12 @@ macro_rules! streams {
             xrange(key: one, first: one, last: one) -> any = "XRANGE";
             /// [`XRANGE`](https://redis.io/docs/latest/commands/xrange/): the first `count` of them.
             xrange_up_to(key: one, first: one, last: one, count: ["COUNT"]) -> any = "XRANGE";
-            /// [`XREAD`](https://redis.io/docs/latest/commands/xread/): the entries of each stream behind the
-            /// id that stands with its key; null if there are none.
+            /// [`XREAD`](https://redis.io/docs/latest/commands/xread/): the entries of each stream after the id
+            /// that is paired with its key; null if there are none.
             xread(options: (XreadOptions), streams: streams) -> any = "XREAD";
             /// [`XREADGROUP GROUP`](https://redis.io/docs/latest/commands/xreadgroup-group/): the same for a
-            /// consumer of a group, with the id `>` for what nobody got yet; null if there are none.
+            /// consumer of a group; the id `>` selects entries that were not delivered yet; null if there are
+            /// none.
             xreadgroup(
                 group: one, consumer: one, options: (XreadGroupOptions), streams: streams
             ) -> any = "XREADGROUP" "GROUP";
@@ -79,7 +79,7 @@ macro_rules! streams {
             xrevrange(key: one, last: one, first: one) -> any = "XREVRANGE";
             /// [`XREVRANGE`](https://redis.io/docs/latest/commands/xrevrange/): the first `count` of them.
             xrevrange_up_to(key: one, last: one, first: one, count: ["COUNT"]) -> any = "XREVRANGE";
-            /// [`XTRIM`](https://redis.io/docs/latest/commands/xtrim/): drops old entries; says how many.
+            /// [`XTRIM`](https://redis.io/docs/latest/commands/xtrim/): removes old entries; returns how many.
             xtrim(key: one, trim: (Trim<'_>)) -> (i64) = "XTRIM";
         }
     };

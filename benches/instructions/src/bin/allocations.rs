@@ -1,5 +1,5 @@
-//! The same scenarios with an allocator that counts: `allocations SCENARIO ROUNDS` prints how many commands there were,
-//! and how often each part of them allocated.
+//! Runs the same scenarios with a counting allocator. `allocations SCENARIO ROUNDS` prints the number of commands, and of the
+//! allocations of each part.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;

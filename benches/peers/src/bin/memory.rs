@@ -1,7 +1,8 @@
-//! What `hitless` holds and allocates, against a server at the port in the only argument, as one line of JSON.
+//! Measures the memory and the allocations of `hitless`, against the server at the port in the only argument. Prints one
+//! line of JSON.
 //!
-//! `heap` is what the allocator has given out, `resident` what the process occupies: stacks and rings are in the latter
-//! only. Buffers have grown to what small values take when this looks.
+//! `heap` counts bytes of the allocator, `resident` pages of the process; only the latter includes stacks and rings. The client
+//! has handled small values before the measurement, so its buffers have their usual size.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -40,7 +41,7 @@ fn main() {
     let port = std::env::args().nth(1).expect("a port");
     let url = format!("redis://127.0.0.1:{port}");
     let config = Config::from_url(&url).expect("an address");
-    // The first of everything is what the process needs once.
+    // The first client also pays for what the process allocates once.
     let _first = Idle::start(&config, 1, 1);
     let one = Idle::start(&config, 1, 1);
     let connections = Idle::start(&config, 1, 1 + MORE_CONNECTIONS);
@@ -64,7 +65,7 @@ fn main() {
     std::process::exit(0);
 }
 
-/// A client that has been used, and what came with it.
+/// A client that has handled commands, and the memory that it added.
 struct Idle {
     client: Client,
     heap: i64,
@@ -88,7 +89,7 @@ impl Idle {
     }
 }
 
-/// Allocations a command, the value itself among them, with 64 tasks at once.
+/// Allocations per command, including the value, with 64 tasks at once.
 async fn allocations(shard: Shard, is_set: bool) -> f64 {
     let tasks: Vec<_> = (0..TASKS)
         .map(|_| {
@@ -96,7 +97,7 @@ async fn allocations(shard: Shard, is_set: bool) -> f64 {
             glommio::spawn_local(async move {
                 let mut counted = 0;
                 for round in 0..ROUNDS * 2 {
-                    // The first half lets buffers grow.
+                    // Buffers grow during the first half.
                     if round == ROUNDS {
                         counted = ALLOCATIONS.load(Ordering::Relaxed);
                     }

@@ -1,5 +1,5 @@
-//! The floor: the least that any client can cost. Requests are made beforehand, one loop waits for sockets that can
-//! be read, and replies are measured, not kept. There is no task, no deadline, and no error but a panic.
+//! The floor: the least that any client can cost. Requests are prepared, one loop waits for readable sockets, and replies are
+//! measured and dropped. There is no task and no deadline, and every error is a panic.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use crate::crew::{Crew, Schedule};
+use crate::callers::{Callers, Schedule};
 use crate::epoll::Epoll;
 use crate::pacer;
 use crate::plan::{Command, MGET_KEYS, Plan};
@@ -26,32 +26,33 @@ pub fn load(plan: &Plan) {
     }
 }
 
-pub fn drive(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
-    let mut links: Vec<Link> = (0..crew.plan.connections).map(|_| Link::connect(&crew)).collect();
+pub fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    let mut connections: Vec<Connection> =
+        (0..callers.plan.connections).map(|_| Connection::connect(&callers)).collect();
     let mut epoll = Epoll::new();
-    for (index, link) in links.iter().enumerate() {
-        epoll.add(&link.socket, index as u64);
+    for (index, connection) in connections.iter().enumerate() {
+        epoll.add(&connection.socket, index as u64);
     }
-    ready.send(()).expect("somebody waits");
-    let mut arrivals = crew.schedule.map(|schedule| Arrivals::new(&crew, schedule, &epoll));
+    ready.send(()).expect("the measurement waits");
+    let mut arrivals = callers.schedule.map(|schedule| Arrivals::new(&callers, schedule, &epoll));
     if arrivals.is_none() {
-        for caller in 0..crew.plan.tasks {
-            let number = caller % links.len();
-            links[number].begin(caller, crew.plan.latency.then(Instant::now));
+        for caller in 0..callers.plan.tasks {
+            let number = caller % connections.len();
+            connections[number].begin(caller, callers.plan.latency.then(Instant::now));
         }
-        links.iter_mut().for_each(Link::write);
+        connections.iter_mut().for_each(Connection::write);
     }
-    while !crew.is_stopped() {
+    while !callers.is_stopped() {
         for token in epoll.wait() {
             match &mut arrivals {
-                Some(arrivals) if token == ARRIVALS => arrivals.begin_rounds(&mut links),
-                _ => links[token as usize].turn(&crew),
+                Some(arrivals) if token == ARRIVALS => arrivals.begin_rounds(&mut connections),
+                _ => connections[token as usize].turn(&callers),
             }
         }
     }
 }
 
-/// What an open loop sends, in turn over all connections.
+/// The rounds of an open loop, spread over all connections in turn.
 struct Arrivals {
     socket: UnixStream,
     schedule: Schedule,
@@ -60,33 +61,33 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    fn new(crew: &Arc<Crew>, schedule: Schedule, epoll: &Epoll) -> Arrivals {
-        let socket = pacer::start(crew);
+    fn new(callers: &Arc<Callers>, schedule: Schedule, epoll: &Epoll) -> Arrivals {
+        let socket = pacer::start(callers);
         epoll.add(&socket, ARRIVALS);
-        Arrivals { socket, schedule, begun: 0, tasks: crew.plan.tasks as u64 }
+        Arrivals { socket, schedule, begun: 0, tasks: callers.plan.tasks as u64 }
     }
 
-    fn begin_rounds(&mut self, links: &mut [Link]) {
+    fn begin_rounds(&mut self, connections: &mut [Connection]) {
         let mut bytes = [0; 256];
         let Ok(count) = self.socket.read(&mut bytes) else { return };
         for _ in 0..pacer::count(&bytes[..count]) {
             let caller = (self.begun % self.tasks) as usize;
-            let number = caller % links.len();
-            links[number].begin(caller, Some(self.schedule.intended(self.begun)));
+            let number = caller % connections.len();
+            connections[number].begin(caller, Some(self.schedule.intended(self.begun)));
             self.begun += 1;
         }
-        links.iter_mut().for_each(Link::write);
+        connections.iter_mut().for_each(Connection::write);
     }
 }
 
-struct Link {
+struct Connection {
     socket: TcpStream,
     requests: Arc<Requests>,
     work: Work,
-    /// What is to be written, and how much of it has been.
+    /// Bytes to write, and how many of them are written.
     out: Vec<u8>,
     written: usize,
-    /// What was read, and how much of it is there.
+    /// The read buffer, and how much of it is filled.
     input: Vec<u8>,
     filled: usize,
     waiting: VecDeque<Round>,
@@ -96,20 +97,21 @@ struct Round {
     caller: usize,
     begun: Option<Instant>,
     replies: usize,
-    /// Bytes of values that are to come with each of them.
+    /// Bytes of values that each reply must have.
     expected: usize,
 }
 
-impl Link {
-    fn connect(crew: &Crew) -> Link {
-        let socket = TcpStream::connect(("127.0.0.1", crew.plan.port)).expect("a connection");
+impl Connection {
+    fn connect(callers: &Callers) -> Connection {
+        let socket = TcpStream::connect(("127.0.0.1", callers.plan.port)).expect("a connection");
         socket.set_nodelay(true).expect("an option");
         socket.set_nonblocking(true).expect("an option");
-        let room = (crew.plan.value * if crew.plan.command == Command::Mget { MGET_KEYS } else { 1 }) * 2;
-        Link {
+        let room =
+            (callers.plan.value * if callers.plan.command == Command::Mget { MGET_KEYS } else { 1 }) * 2;
+        Connection {
             socket,
-            requests: Arc::new(Requests::new(&crew.material)),
-            work: Work::new(crew.material.clone(), 0),
+            requests: Arc::new(Requests::new(&callers.material)),
+            work: Work::new(callers.material.clone(), 0),
             out: Vec::new(),
             written: 0,
             input: vec![0; room.max(INPUT)],
@@ -134,8 +136,8 @@ impl Link {
         self.waiting.push_back(round);
     }
 
-    /// Reads once, begins a round for each that is over, and writes all of those at once.
-    fn turn(&mut self, crew: &Crew) {
+    /// Reads once, starts a round for each finished one, and writes all of them at once.
+    fn turn(&mut self, callers: &Callers) {
         match self.socket.read(&mut self.input[self.filled..]) {
             Ok(0) => panic!("the server has closed the connection"),
             Ok(count) => self.filled += count,
@@ -145,13 +147,13 @@ impl Link {
         let mut taken = 0;
         while let Some((reply, length)) = reply(&self.input[taken..self.filled]) {
             taken += reply;
-            let round = self.waiting.front_mut().expect("nobody asked for this");
+            let round = self.waiting.front_mut().expect("an unanswered request");
             assert_eq!(length, round.expected, "bytes of values");
             round.replies -= 1;
             if round.replies == 0 {
-                let Round { caller, begun, .. } = self.waiting.pop_front().expect("it was there");
-                crew.done(caller, begun);
-                if crew.schedule.is_none() {
+                let Round { caller, begun, .. } = self.waiting.pop_front().expect("the front of the queue");
+                callers.done(caller, begun);
+                if callers.schedule.is_none() {
                     self.begin(caller, begun.map(|_| Instant::now()));
                 }
             }
@@ -165,7 +167,7 @@ impl Link {
         while self.written < self.out.len() {
             match self.socket.write(&self.out[self.written..]) {
                 Ok(count) => self.written += count,
-                // The next turn goes on with it: replies to what is written are due.
+                // The next turn continues: replies to the written part will wake this loop.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => panic!("{error}"),
             }

@@ -5,21 +5,21 @@ use std::sync::{Arc, mpsc};
 use bytes::Bytes;
 use fred::prelude::{Builder, ClientLike, Config, KeysInterface, Pool};
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 use crate::work::Peer;
 
 use super::tokio as runtime;
 
-pub fn drive(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
+pub fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
     runtime::current_thread().block_on(async move {
-        let config = Config::from_url(&crew.plan.url()).expect("an address");
-        let pool = Builder::from_config(config).build_pool(crew.plan.connections).expect("a pool");
+        let config = Config::from_url(&callers.plan.url()).expect("an address");
+        let pool = Builder::from_config(config).build_pool(callers.plan.connections).expect("a pool");
         pool.init().await.expect("connections");
-        for caller in 0..crew.plan.tasks {
-            tokio::spawn(crew.clone().call(Fred(pool.clone()), caller));
+        for caller in 0..callers.plan.tasks {
+            tokio::spawn(callers.clone().call(Fred(pool.clone()), caller));
         }
-        ready.send(()).expect("somebody waits");
-        runtime::arrivals(crew).await;
+        ready.send(()).expect("the measurement waits");
+        runtime::arrivals(callers).await;
     });
 }
 

@@ -1,4 +1,4 @@
-//! `hitless`: from tasks on its shard, and through the door for other threads, from tasks on tokio.
+//! `hitless`: `Shard` in tasks on its thread, and `Client` in tasks on tokio.
 
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::sync::{Arc, mpsc};
@@ -8,15 +8,15 @@ use bytes::Bytes;
 use futures_lite::AsyncReadExt;
 use hitless::{Client, ClientReply, Config, Shard};
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 use crate::pacer;
 use crate::work::Peer;
 
 use super::tokio as runtime;
 
-/// Everything is on that is on without being asked for: deadlines, counters, maintenance, backpressure.
-fn connect(crew: &Crew) -> Client {
-    let plan = &crew.plan;
+/// All defaults are on: deadlines, counters, maintenance, backpressure.
+fn connect(callers: &Callers) -> Client {
+    let plan = &callers.plan;
     let core = affinity();
     let config = Config::from_url(&plan.url()).expect("an address").shards(1).cores([core]);
     let config = config.connections_per_shard(plan.connections).spin_before_park(plan.spin);
@@ -25,43 +25,43 @@ fn connect(crew: &Crew) -> Client {
     client
 }
 
-pub fn on_the_shard(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
-    let client = connect(&crew);
+pub fn on_the_shard(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    let client = connect(&callers);
     let run = client.run_on(0, move |shard| async move {
-        for caller in 0..crew.plan.tasks {
+        for caller in 0..callers.plan.tasks {
             // Each clone is bound to the next connection.
-            glommio::spawn_local(crew.clone().call(OnShard(shard.clone()), caller)).detach();
+            glommio::spawn_local(callers.clone().call(OnShard(shard.clone()), caller)).detach();
         }
-        ready.send(()).expect("somebody waits");
-        if crew.schedule.is_some() {
-            arrivals(crew).await;
+        ready.send(()).expect("the measurement waits");
+        if callers.schedule.is_some() {
+            arrivals(callers).await;
         }
     });
     futures_lite::future::block_on(run).expect("a shard");
-    // The client has to live on.
+    // Dropping the client would end its threads.
     futures_lite::future::block_on(std::future::pending())
 }
 
-pub fn through_the_client(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
-    let client = connect(&crew);
+pub fn through_the_client(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    let client = connect(&callers);
     runtime::current_thread().block_on(async move {
-        for caller in 0..crew.plan.tasks {
-            tokio::spawn(crew.clone().call(ThroughClient(client.clone()), caller));
+        for caller in 0..callers.plan.tasks {
+            tokio::spawn(callers.clone().call(ThroughClient(client.clone()), caller));
         }
-        ready.send(()).expect("somebody waits");
-        runtime::arrivals(crew).await;
+        ready.send(()).expect("the measurement waits");
+        runtime::arrivals(callers).await;
     });
 }
 
-/// Hands arrivals out, until the run is over.
-async fn arrivals(crew: Arc<Crew>) {
-    let descriptor = pacer::start(&crew).into_raw_fd();
+/// Passes arrivals on until the run is over.
+async fn arrivals(callers: Arc<Callers>) {
+    let descriptor = pacer::start(&callers).into_raw_fd();
     // SAFETY: it was given away by its owner, is open, and a unix socket.
     let mut socket = unsafe { glommio::net::UnixStream::from_raw_fd(descriptor) };
     let mut bytes = [0; 256];
-    while !crew.is_stopped() {
+    while !callers.is_stopped() {
         let count = socket.read(&mut bytes).await.expect("an open socket");
-        pacer::arrived(&crew, &bytes[..count]);
+        pacer::arrived(&callers, &bytes[..count]);
     }
 }
 
@@ -114,7 +114,7 @@ impl Peer for ThroughClient {
         values.iter().map(Bytes::len).sum()
     }
 
-    /// Calls are on their way when they are made: several together are a pipeline.
+    /// A call is submitted when it is made, so several calls before the first await form a pipeline.
     async fn pipeline(&mut self, keys: &[String]) -> usize {
         let replies: Vec<ClientReply<Bytes>> = keys.iter().map(|key| self.0.get(key)).collect();
         let mut length = 0;

@@ -1,4 +1,4 @@
-//! The clients that are compared, each as the thread that drives it.
+//! The compared clients, each as the function that drives it.
 
 pub mod floor;
 mod fred;
@@ -9,10 +9,10 @@ mod tokio;
 
 use std::sync::{Arc, mpsc};
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 
-/// Connects, says that it is ready, and calls until it is told to stop.
-pub type Drive = fn(Arc<Crew>, mpsc::Sender<()>);
+/// Connects, reports that it is ready, and runs the callers until the run stops.
+pub type Drive = fn(Arc<Callers>, mpsc::Sender<()>);
 
 pub fn find(variant: &str) -> Option<Drive> {
     Some(match variant {

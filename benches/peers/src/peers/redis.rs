@@ -1,4 +1,4 @@
-//! `redis-rs`: its multiplexed connection, as many of them as there are to be connections.
+//! `redis-rs`: one multiplexed connection for each connection of the plan.
 
 use std::sync::{Arc, mpsc};
 
@@ -7,32 +7,32 @@ use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use tokio::runtime::Runtime;
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 use crate::work::Peer;
 
 use super::tokio as runtime;
 
-pub fn current_thread(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
-    drive(crew, ready, &runtime::current_thread());
+pub fn current_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    drive(callers, ready, &runtime::current_thread());
 }
 
-pub fn multi_thread(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
-    drive(crew, ready, &runtime::multi_thread());
+pub fn multi_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    drive(callers, ready, &runtime::multi_thread());
 }
 
-fn drive(crew: Arc<Crew>, ready: mpsc::Sender<()>, runtime: &Runtime) {
+fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>, runtime: &Runtime) {
     runtime.block_on(async move {
-        let client = redis::Client::open(crew.plan.url()).expect("an address");
+        let client = redis::Client::open(callers.plan.url()).expect("an address");
         let mut connections = Vec::new();
-        for _ in 0..crew.plan.connections {
+        for _ in 0..callers.plan.connections {
             connections.push(client.get_multiplexed_async_connection().await.expect("a connection"));
         }
-        for caller in 0..crew.plan.tasks {
+        for caller in 0..callers.plan.tasks {
             let connection = connections[caller % connections.len()].clone();
-            tokio::spawn(crew.clone().call(Redis(connection), caller));
+            tokio::spawn(callers.clone().call(Redis(connection), caller));
         }
-        ready.send(()).expect("somebody waits");
-        runtime::arrivals(crew).await;
+        ready.send(()).expect("the measurement waits");
+        runtime::arrivals(callers).await;
     });
 }
 

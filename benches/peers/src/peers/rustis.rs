@@ -1,4 +1,4 @@
-//! `rustis`: its multiplexed client, as many of them as there are to be connections.
+//! `rustis`: one multiplexed client for each connection of the plan.
 
 use std::sync::{Arc, mpsc};
 
@@ -7,23 +7,23 @@ use rustis::client::{BatchPreparedCommand, Client};
 use rustis::commands::StringCommands;
 use rustis::resp::BulkString;
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 use crate::work::Peer;
 
 use super::tokio as runtime;
 
-pub fn drive(crew: Arc<Crew>, ready: mpsc::Sender<()>) {
+pub fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
     runtime::current_thread().block_on(async move {
         let mut clients = Vec::new();
-        for _ in 0..crew.plan.connections {
-            clients.push(Client::connect(crew.plan.url()).await.expect("a connection"));
+        for _ in 0..callers.plan.connections {
+            clients.push(Client::connect(callers.plan.url()).await.expect("a connection"));
         }
-        for caller in 0..crew.plan.tasks {
+        for caller in 0..callers.plan.tasks {
             let client = clients[caller % clients.len()].clone();
-            tokio::spawn(crew.clone().call(Rustis(client), caller));
+            tokio::spawn(callers.clone().call(Rustis(client), caller));
         }
-        ready.send(()).expect("somebody waits");
-        runtime::arrivals(crew).await;
+        ready.send(()).expect("the measurement waits");
+        runtime::arrivals(callers).await;
     });
 }
 
@@ -35,7 +35,7 @@ impl Peer for Rustis {
     }
 
     async fn set(&mut self, key: &str, value: &Bytes) {
-        // A slice of bytes would be taken for a list of numbers.
+        // rustis encodes a slice of bytes as a list of numbers.
         let text = std::str::from_utf8(value).expect("letters");
         self.0.set(key, text).await.expect("OK");
     }

@@ -1,33 +1,33 @@
-//! What the clients on tokio have in common: the runtime, and the socket of an open loop.
+//! Shared by the clients on tokio: the runtime, and the socket of an open loop.
 
 use std::sync::Arc;
 
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::crew::Crew;
+use crate::callers::Callers;
 use crate::pacer;
 
 pub fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// As many workers as the process may use cores.
+/// One worker for each core that the process may use.
 pub fn multi_thread() -> Runtime {
     Builder::new_multi_thread().enable_all().build().expect("a runtime")
 }
 
-/// Hands arrivals out, if it is an open loop, until the run is over.
-pub async fn arrivals(crew: Arc<Crew>) {
-    if crew.schedule.is_none() {
+/// Passes the arrivals of an open loop on until the run is over.
+pub async fn arrivals(callers: Arc<Callers>) {
+    if callers.schedule.is_none() {
         return std::future::pending().await;
     }
-    let socket = UnixStream::from_std(pacer::start(&crew)).expect("a socket");
+    let socket = UnixStream::from_std(pacer::start(&callers)).expect("a socket");
     let mut bytes = [0; 256];
-    while !crew.is_stopped() {
+    while !callers.is_stopped() {
         socket.readable().await.expect("an open socket");
         if let Ok(count) = socket.try_read(&mut bytes) {
-            pacer::arrived(&crew, &bytes[..count]);
+            pacer::arrived(&callers, &bytes[..count]);
         }
     }
 }

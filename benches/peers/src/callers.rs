@@ -1,4 +1,4 @@
-//! [`Crew`]: what the callers of a run share: when to begin a round, and where to count it.
+//! [`Callers`]: the state that the callers of a run share: when to start a round, and where to count it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,17 +12,17 @@ use hdrhistogram::Histogram;
 use crate::plan::Plan;
 use crate::work::{Material, Peer, Work};
 
-pub struct Crew {
+pub struct Callers {
     pub plan: Arc<Plan>,
     pub material: Arc<Material>,
-    /// Rounds of each caller so far. Only the caller writes its own: no read-modify-write is needed.
+    /// Rounds of each caller so far. Only the caller writes its own count, so it needs no read-modify-write.
     rounds: Box<[AtomicU64]>,
     stopped: AtomicBool,
     measuring: AtomicBool,
     /// In nanoseconds.
     latency: Mutex<Histogram<u64>>,
     arrivals: Mutex<Arrivals>,
-    /// When the first round of an open loop was to begin, and the time between two.
+    /// For an open loop: when the first round is scheduled, and the time between two.
     pub schedule: Option<Schedule>,
 }
 
@@ -40,22 +40,22 @@ struct Arrivals {
 }
 
 impl Schedule {
-    /// When round `number` was to begin.
+    /// The time for which round `number` is scheduled.
     pub fn intended(&self, number: u64) -> Instant {
         self.begin + Duration::from_secs_f64(self.interval * number as f64)
     }
 
-    /// How many rounds were to begin until now; the first begins with the schedule.
+    /// How many rounds are scheduled up to now; the first starts with the schedule.
     pub fn due(&self, now: Instant) -> u64 {
         (now.saturating_duration_since(self.begin).as_secs_f64() / self.interval) as u64 + 1
     }
 }
 
-impl Crew {
-    pub fn new(plan: Arc<Plan>) -> Crew {
+impl Callers {
+    pub fn new(plan: Arc<Plan>) -> Callers {
         // The client connects before the first arrival.
         let begin = Instant::now() + Duration::from_millis(500);
-        Crew {
+        Callers {
             material: Arc::new(Material::new(&plan)),
             rounds: (0..plan.tasks).map(|_| AtomicU64::new(0)).collect(),
             stopped: AtomicBool::new(false),
@@ -67,7 +67,7 @@ impl Crew {
         }
     }
 
-    /// A caller: round after round, until it is told to stop.
+    /// Runs a caller: round after round, until the run stops.
     pub async fn call(self: Arc<Self>, mut peer: impl Peer, caller: usize) {
         let mut work = Work::new(self.material.clone(), caller);
         if let Some(schedule) = self.schedule {
@@ -84,7 +84,7 @@ impl Crew {
         }
     }
 
-    /// A round is over that began, or was to begin, at that time.
+    /// Counts a finished round, which started or was scheduled at `begun`.
     #[inline]
     pub fn done(&self, caller: usize, begun: Option<Instant>) {
         let rounds = &self.rounds[caller];
@@ -93,13 +93,13 @@ impl Crew {
             && self.measuring.load(Ordering::Relaxed)
         {
             let nanos = begun.elapsed().as_nanos() as u64;
-            self.latency.lock().expect("nobody panics").saturating_record(nanos);
+            self.latency.lock().expect("no caller panics").saturating_record(nanos);
         }
     }
 
-    /// So many rounds are to begin now.
+    /// Lets `count` scheduled rounds start.
     pub fn arrive(&self, count: u64) {
-        let mut arrivals = self.arrivals.lock().expect("nobody panics");
+        let mut arrivals = self.arrivals.lock().expect("no caller panics");
         arrivals.due += count;
         let woken = arrivals.waiting.len().min(count as usize);
         let waiting: Vec<Waker> = arrivals.waiting.drain(..woken).collect();
@@ -112,7 +112,7 @@ impl Crew {
             if self.is_stopped() {
                 return Poll::Ready(None);
             }
-            let mut arrivals = self.arrivals.lock().expect("nobody panics");
+            let mut arrivals = self.arrivals.lock().expect("no caller panics");
             if arrivals.taken < arrivals.due {
                 arrivals.taken += 1;
                 return Poll::Ready(Some(arrivals.taken - 1));
@@ -132,7 +132,7 @@ impl Crew {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// From now on the time of rounds is recorded.
+    /// Records the time of rounds from now on.
     pub fn measure(&self) {
         self.measuring.store(true, Ordering::Relaxed);
     }
@@ -142,8 +142,8 @@ impl Crew {
         self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).collect()
     }
 
-    /// The times that were recorded, in nanoseconds.
+    /// The recorded times, in nanoseconds.
     pub fn latency(&self) -> Histogram<u64> {
-        self.latency.lock().expect("nobody panics").clone()
+        self.latency.lock().expect("no caller panics").clone()
     }
 }
