@@ -11,8 +11,9 @@ impl From<Failure> for Error {
         match failure {
             Failure::TimedOut { after, last_error: Some(last_error), maintenance, blocked_ms, .. } => {
                 let blocked = blocked_text(blocked_ms);
-                let detail =
-                    format!("not sent within {after:?}, because no connection was ready: {last_error}{blocked}");
+                let detail = format!(
+                    "not sent within {after:?}, because no connection was ready: {last_error}{blocked}"
+                );
                 Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).caused_by(last_error)
             }
             Failure::TimedOut { after, last_error: None, maintenance, blocked_ms, .. } => {
