@@ -1,7 +1,5 @@
 //! `hitless bench`: the binary, its streams and its exit codes.
 
-#![cfg(feature = "cli")]
-
 use std::io::{BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Output};

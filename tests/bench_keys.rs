@@ -1,7 +1,5 @@
 //! The keys that `hitless bench` writes, its figures by command, and the removal of keys after a run.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::{Command, Output};

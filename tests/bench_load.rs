@@ -1,7 +1,5 @@
 //! The load that `hitless bench` generates, checked at both ends: these tests run the binary and query the endpoint.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,7 +1,5 @@
 //! `hitless bench` on a machine that pauses: SIGSTOP and SIGCONT stop the run as a hypervisor would.
 
-#![cfg(feature = "cli")]
-
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 

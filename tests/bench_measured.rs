@@ -1,8 +1,6 @@
 //! The output and exit code of `hitless bench` when it measured little or nothing. The endpoints answer later than a
 //! run lasts, so no test depends on the speed of the machine.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::Output;

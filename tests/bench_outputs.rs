@@ -1,7 +1,5 @@
 //! The outputs of `hitless bench`: files in the formats of other tools, plots and comparisons.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::path::Path;

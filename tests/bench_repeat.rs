@@ -1,7 +1,5 @@
 //! `hitless bench --repeat`, `--versus` and `--compare`: repeated runs, and the comparison of two groups of runs.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::Output;

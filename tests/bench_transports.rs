@@ -1,7 +1,5 @@
 //! `hitless bench` against a real redis-server over TLS, mutual TLS and a unix socket, and with a user name.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::Output;

@@ -1,8 +1,6 @@
 //! The command line as a whole: invalid values for every option, option files, hidden passwords, closed pipes and
 //! Ctrl-C.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::ffi::{OsStr, OsString};

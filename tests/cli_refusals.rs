@@ -1,7 +1,5 @@
 //! A run that cannot start ends with one error: it names the cause and the option that fixes it.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::io::Write;

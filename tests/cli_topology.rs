@@ -1,7 +1,5 @@
 //! `bench` and `tune` reject a cluster node and a Sentinel before they start, and the doctor names them.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::io::Write;

@@ -1,7 +1,5 @@
 //! How endpoints close, refuse, stall and delay connections, as a client's socket sees it.
 
-#![cfg(feature = "rehearsal")]
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
 //! The login of connections and its renewal, against a real redis-server.
-#![cfg(feature = "cli")]
 
 mod common;
 

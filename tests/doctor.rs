@@ -1,7 +1,5 @@
 //! `hitless doctor`: the binary on machines with fewer and fewer permissions.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::{Command, Output};

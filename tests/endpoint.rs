@@ -1,7 +1,5 @@
 //! The in-memory endpoint over real sockets; unit tests cover its sans-IO server.
 
-#![cfg(feature = "rehearsal")]
-
 mod common;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

@@ -1,7 +1,5 @@
 //! Rehearsal endpoints with TLS, as clients see them: handshakes, faults and closes.
 
-#![cfg(feature = "rehearsal")]
-
 mod common;
 
 use std::io::{ErrorKind, Read, Write};

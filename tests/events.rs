@@ -1,5 +1,4 @@
 //! Hooks of a shard: push handlers, shard groups, resolvers and deadlines.
-#![cfg(feature = "rehearsal")]
 
 mod common;
 

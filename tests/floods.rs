@@ -1,5 +1,4 @@
 //! Servers that send too much, on real sockets: the flooded connection ends, and other connections are not affected.
-#![cfg(feature = "cli")]
 
 mod common;
 

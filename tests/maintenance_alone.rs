@@ -1,5 +1,4 @@
 //! Tests that need a process of their own: they count descriptors, threads, memory and log lines.
-#![cfg(feature = "cli")]
 
 mod common;
 

@@ -1,7 +1,5 @@
 //! The proxy: endpoints in front of a real redis-server.
 
-#![cfg(feature = "rehearsal")]
-
 mod common;
 
 use std::io::{ErrorKind, Read, Write};

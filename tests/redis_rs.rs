@@ -1,5 +1,4 @@
 //! redis-rs code on a hitless client: from tokio, against a real server, and during moves.
-#![cfg(feature = "redis-rs")]
 
 mod common;
 

@@ -1,7 +1,5 @@
 //! `hitless rehearse`: the binary, controlled over RESP, by its streams and by signals.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,7 +1,5 @@
 //! `hitless rehearse` with TLS: towards its clients and towards the server behind it.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use common::Redis;

@@ -1,8 +1,6 @@
 //! The commands that the README, the manual and the help texts show can be typed: the test runs each of them against
 //! servers of this machine, and none is a usage error.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::path::Path;

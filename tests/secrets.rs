@@ -1,7 +1,5 @@
 //! Passwords: no output of successful or failing runs contains one.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::Output;

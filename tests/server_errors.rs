@@ -1,5 +1,4 @@
 //! Servers that answer with errors or not at all: what callers get, and what the client does about it.
-#![cfg(feature = "cli")]
 
 mod common;
 

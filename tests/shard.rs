@@ -1,5 +1,4 @@
 //! The `Shard` API against a real redis-server and against the in-memory endpoint.
-#![cfg(feature = "rehearsal")]
 
 mod common;
 

@@ -1,7 +1,5 @@
 //! `hitless simulate`: the binary and its JSON report.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::process::Output;

@@ -1,6 +1,5 @@
 //! TLS against a redis-server of each test, and against endpoints that move their clients. The tests create every
 //! certificate.
-#![cfg(feature = "cli")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! TLS records as a hostile peer may send them: cut anywhere, with new keys at any time, and with every kind of end.
-#![cfg(feature = "rehearsal")]
 
 mod common;
 

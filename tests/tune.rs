@@ -1,8 +1,6 @@
 //! `hitless tune`: the binary, its streams and its exit codes. Unit tests of the tuner check its decisions on
 //! artificial samples; these tests check that it measures and reports.
 
-#![cfg(feature = "cli")]
-
 mod common;
 
 use std::io::{BufReader, Read};

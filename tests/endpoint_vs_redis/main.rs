@@ -1,7 +1,5 @@
 //! A real server and the in-memory endpoint reply to the same commands with the same bytes.
 
-#![cfg(feature = "rehearsal")]
-
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -1,5 +1,4 @@
 //! Maintenance over real sockets, end to end: endpoints announce it, and callers must not notice it.
-#![cfg(feature = "cli")]
 
 #[path = "../common/mod.rs"]
 mod common;
