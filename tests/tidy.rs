@@ -234,7 +234,7 @@ const UNSAFE: &[(&str, &str)] = &[
         "src/rehearsal/sockets/raw.rs",
         "the runtime takes and lends sockets as bare numbers; the same system call",
     ),
-    ("src/load/drive.rs", "the thread's own clock"),
+    ("src/load/machine/threads.rs", "the thread's own clock"),
     ("src/proto/resp/decoder/tests/allocation.rs", "a global allocator that counts"),
     ("tests/doctor.rs", "a filter of system calls for a command that a test starts"),
     ("tests/fork.rs", "a child, which the standard library does not fork"),

@@ -3,6 +3,21 @@
 //! A [`Workload`] says what to send. [`run()`] sends it through a [`Client`](crate::Client) and returns a [`Report`].
 //! `hitless bench` is this module with a command line.
 //!
+//! # The map
+//!
+//! Each folder imports only the ones above it.
+//!
+//! | folder | content |
+//! |---|---|
+//! | `workload` | what to send: commands, keys, values, and their random distributions |
+//! | `recording` | what is recorded during a run: latencies, the timeline, handoffs and maintenance |
+//! | `machine` | host statistics, which show whether the machine disturbed a run |
+//! | `report` | what a run measured, as it is published |
+//! | `caller` | the callers: pacing, sending, checking and recording, on each thread |
+//! | `run` | one run with all its threads, and the maintenance that it rehearses |
+//! | `plot` | pictures of measurements as SVG and PNG |
+//! | `tuner` | the decisions of `hitless tune` |
+//!
 //! # What the latencies mean
 //!
 //! In a **closed loop** (the default) each caller sends its next command when its last one is answered. The throughput
@@ -32,74 +47,48 @@
 //! about 30 ns for a Zipf distribution), a key that is written in place (6 ns), one clock read, and one histogram
 //! record. The check for an overlap with a handoff is one atomic load and a branch that is rarely taken.
 
-mod by_command;
-mod caller;
-mod client_cpu;
-mod collector;
-mod course;
-mod crew;
-mod door;
-mod draws;
-mod drive;
-mod figures;
-#[cfg(test)]
-mod fit;
-mod fleet;
-mod gate;
-mod handoffs;
-#[cfg(feature = "cli")]
-pub(crate) mod hdr;
-mod keys;
-mod kinds;
-mod latency;
-mod leftover;
-mod loader;
-mod machine;
-mod mix;
-mod moves;
-mod pacer;
-mod packed;
+pub(crate) mod caller;
+pub(crate) mod machine;
 mod plan;
 #[cfg(feature = "cli")]
 pub(crate) mod plot;
-mod recorder;
-mod reply_clock;
-mod report;
-mod run;
-mod template;
-mod timeline;
+pub(crate) mod recording;
+pub(crate) mod report;
+pub(crate) mod run;
 #[cfg(feature = "cli")]
 pub(crate) mod tuner;
-mod values;
-mod verdict;
-mod verify;
-mod windows;
-mod wire;
-mod workload;
+pub(crate) mod workload;
 
-pub use by_command::{BytesPerSecond, CommandReport};
-pub use client_cpu::ClientCpu;
-pub use collector::{Following, Progress, Second, Tail};
-pub use course::{MaintenanceWindow, Moment};
-pub use figures::{
-    Audit, Commands, Handoffs, LoopKind, Observed, Offered, ServerReport, ShardReport, Verified,
-};
-pub use handoffs::HandoffWatch;
-pub use keys::{KEY_PREFIX, KEY_PREFIX_MAX, KEY_SPACE_MAX, KeyDistribution, ZIPF_EXPONENT_MAX};
-pub use latency::{Latency, Spread};
-pub use leftover::{CLEANUP_KEYS_MAX, Cleanup, Leftover, cleanup, leftover};
 pub use machine::{Disturbance, DisturbanceKind, Machine};
-#[cfg(feature = "cli")]
-pub(crate) use machine::{RUN_QUEUE_WAIT_MAX, STEAL_MAX};
-pub use mix::{COMMAND_RATIO_MAX, COMMANDS_MAX, Mix, Share};
-pub use moves::{Moves, Moving};
-#[cfg(all(test, feature = "cli"))]
-pub(crate) use report::Recorded;
+pub use recording::handoffs::HandoffWatch;
+pub use recording::latency::{Latency, Spread};
 pub use report::Report;
+pub use report::by_command::{BytesPerSecond, CommandReport};
+pub use report::client_cpu::ClientCpu;
+pub use report::counts::{
+    Audit, Cleanup, Commands, Handoffs, LoopKind, MaintenanceReport, Moving, OfferedLoad, ServerReport,
+    ShardReport, VerifyReport,
+};
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use report::measured::Recorded;
+pub use report::phases::{MaintenanceWindow, ReportInterval};
+pub use report::verdict::{Problem, ProblemKind};
+pub use run::leftover::{Leftover, cleanup, leftover};
+pub use run::moves::Moves;
+pub use run::progress::{HandoffProgress, Percentiles, Progress, Second};
 pub use run::{LoadError, run, run_over};
-pub use template::{Template, TemplateError};
-pub use values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX, ValueSize};
-pub use verdict::{ANSWERED_SHARE_MIN, Problem, ProblemKind};
-pub use workload::{
-    Arrivals, Limit, PIPELINE_MAX, RATE_MAX, TASKS_MAX, VERIFIED_KEY_SPACE_MAX, Via, Workload, WorkloadError,
+pub use workload::keys::KeyDistribution;
+pub use workload::mix::{Mix, WeightedCommand};
+pub use workload::template::{Template, TemplateError};
+pub use workload::values::ValueSize;
+pub use workload::{Arrivals, Limit, Via, Workload, WorkloadError};
+#[cfg(feature = "cli")]
+pub(crate) use {
+    machine::{RUN_QUEUE_WAIT_MAX, STEAL_MAX},
+    report::hdr,
+    run::leftover::CLEANUP_KEYS_MAX,
+    workload::keys::{KEY_PREFIX, KEY_PREFIX_MAX, KEY_SPACE_MAX},
+    workload::mix::COMMAND_RATIO_MAX,
+    workload::values::VALUE_SIZE_MAX,
+    workload::{PIPELINE_MAX, RATE_MAX, TASKS_MAX},
 };

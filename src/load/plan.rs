@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::kinds::Kinds;
-use super::recorder::Interval;
-use super::values::Filler;
-use super::workload::{Limit, Workload};
+use crate::load::recording::recorder::Recording;
+use crate::load::workload::kinds::CommandKinds;
+use crate::load::workload::values::Filler;
+use crate::load::workload::{Limit, Workload};
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) workload: Workload,
     pub(crate) filler: Filler,
-    pub(crate) kinds: Kinds,
+    pub(crate) kinds: CommandKinds,
     /// Distinguishes the values of this run from those of earlier runs.
     pub(crate) run: u32,
     /// The counter of the `INCR` audit.
@@ -24,12 +24,12 @@ pub(crate) struct Plan {
     pub(crate) shards: usize,
     pub(crate) servers: usize,
     stop: Arc<AtomicBool>,
-    desk: mpsc::Sender<Message>,
+    events: mpsc::Sender<RunEvent>,
 }
 
 /// What the threads of a run send to the collector.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum RunEvent {
     /// This many more keys were written.
     Loaded(u64),
     /// The callers start, with a warm-up of this length.
@@ -41,8 +41,8 @@ pub(crate) enum Message {
     /// What one thread of callers recorded. The collector empties the recording and sends it back.
     Recorded {
         thread: usize,
-        interval: Box<Interval>,
-        back: mpsc::Sender<Box<Interval>>,
+        recording: Box<Recording>,
+        back: mpsc::Sender<Box<Recording>>,
         connections: Option<usize>,
         /// Start and end of the time in which it was recorded.
         span: (Instant, Instant),
@@ -56,14 +56,14 @@ impl Plan {
         workload: Workload,
         shards: usize,
         stop: Arc<AtomicBool>,
-        desk: mpsc::Sender<Message>,
+        events: mpsc::Sender<RunEvent>,
     ) -> Plan {
         // The same seed repeats the choices of a run; the values must still differ from those of the last run.
         let run = fastrand::u32(..);
         let filler = Filler::new(workload.form(), workload.seed);
-        let kinds = Kinds::of(&workload.mix);
+        let kinds = CommandKinds::of(&workload.mix);
         let audit_key = format!("hitless:audit:{run:08x}");
-        Plan { workload, filler, kinds, run, audit_key, shards, servers: 1, stop, desk }
+        Plan { workload, filler, kinds, run, audit_key, shards, servers: 1, stop, events }
     }
 
     /// The number of callers on all shards.
@@ -86,14 +86,14 @@ impl Plan {
         self.stop.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn report(&self, message: Message) {
+    pub(crate) fn send(&self, event: RunEvent) {
         // The collector is gone only after the run has failed, so no measurement is lost.
-        let _ = self.desk.send(message);
+        let _ = self.events.send(event);
     }
 }
 
 /// How often a thread of callers checks whether the user stopped the run.
-pub(crate) const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const STOP_CHECK: Duration = Duration::from_millis(100);
 /// How often an observer receives the progress.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Runs of up to this length have finer intervals.

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::options::limits::count;
 use crate::cli::options::parse;
 use crate::load::{
-    Arrivals, COMMAND_RATIO_MAX, KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX, Share,
-    Template, ValueSize, Workload, WorkloadError,
+    Arrivals, COMMAND_RATIO_MAX, KEY_SPACE_MAX, KeyDistribution, Limit, Mix, PIPELINE_MAX, RATE_MAX,
+    Template, ValueSize, WeightedCommand, Workload, WorkloadError,
 };
 
 #[derive(Debug, Args)]
@@ -142,7 +142,7 @@ impl LoadArgs {
             ));
         }
         let ratios = ratios.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let share = |(command, ratio): (&Template, Option<u64>)| Share {
+        let share = |(command, ratio): (&Template, Option<u64>)| WeightedCommand {
             command: command.clone(),
             // The range of the option ends far below `u32::MAX`.
             ratio: ratio.map_or(1, |ratio| u32::try_from(ratio).unwrap_or(u32::MAX)),

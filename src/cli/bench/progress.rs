@@ -112,7 +112,7 @@ const LOADING_INTERVAL: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Following;
+    use crate::load::HandoffProgress;
 
     const LIMIT: Limit = Limit::Duration(Duration::from_secs(10));
 
@@ -129,7 +129,7 @@ mod tests {
             all,
             "3s of 10s      812,345/s   p50  78.1 µs   p99  1.20 ms   p99.9  3.10 ms   failed 7   connections 4"
         );
-        let mut moving = Following { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
+        let mut moving = HandoffProgress { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
         let shown = |moving| running(&Second { moving: Some(moving), ..Second::example() }, LIMIT, 200);
         let line_shown = shown(moving);
         assert!(line_shown.contains("   MOVING → 127.0.0.1:7002 · 8/8 handed off   conn"), "{line_shown}");
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_what_matters_most() {
-        let moving = Following { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
+        let moving = HandoffProgress { to: ([127, 0, 0, 1], 7002).into(), handed_off: 8, connections: 8 };
         let moving = Second { moving: Some(moving), ..Second::example() };
         for width in 20..120 {
             for second in [Second::example(), moving] {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ResolvedConfig;
-use crate::load::{Limit, Mix, Report, Share, Workload};
+use crate::load::{Limit, Mix, Report, WeightedCommand, Workload};
 
 /// The document that is written.
 #[derive(Debug, Serialize)]
@@ -62,8 +62,7 @@ pub(crate) fn config(
         Mix::Commands(shares) => match shares.as_slice() {
             [only] => put("command", only.command.to_string().into()),
             several => {
-                let share =
-                    |share: &Share| json!({ "command": share.command.to_string(), "ratio": share.ratio });
+                let share = |share: &WeightedCommand| json!({ "command": share.command.to_string(), "ratio": share.ratio });
                 put("commands", several.iter().map(share).collect());
             }
         },
@@ -115,7 +114,7 @@ fn typed(text: String) -> Value {
 mod tests {
     use super::*;
     use crate::cli::report::testing::full;
-    use crate::load::Observed;
+    use crate::load::MaintenanceReport;
 
     #[test]
     fn the_document_has_the_published_shape() {
@@ -206,7 +205,7 @@ mod tests {
         report.latency_us = None;
         report.client_cpu_ns_per_command = None;
         report.latency_during_handoff_us = None;
-        report.maintenance = Observed::default();
+        report.maintenance = MaintenanceReport::default();
         let document = serde_json::to_value(Document::new(Map::new(), &report)).expect("JSON");
         for name in ["verify", "latency_us", "latency_during_handoff_us", "client_cpu_ns_per_command"] {
             assert_eq!(document.get(name), None);

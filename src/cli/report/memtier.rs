@@ -170,7 +170,7 @@ fn stats(part: &GroupFigures<'_>, report: &Report) -> anyhow::Result<Map<String,
 /// The figures of each second. An interval counts for the second in which it begins.
 fn seconds(report: &Report) -> Map<String, Value> {
     let mut all = Map::new();
-    let mut intervals = report.recorded.timeline.stretches().peekable();
+    let mut intervals = report.recorded.timeline.intervals().peekable();
     while let Some(mut whole) = intervals.next() {
         let second = whole.from.as_secs();
         while let Some(next) = intervals.next_if(|next| next.from.as_secs() == second) {

@@ -240,7 +240,7 @@ const INTERVALS: [Column; 7] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{MaintenanceWindow, Moment};
+    use crate::load::{MaintenanceWindow, ReportInterval};
 
     fn tables(report: &Report, width: usize) -> String {
         let mut out = String::new();
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn maintenance_windows_are_shown_with_their_surroundings() {
         let mut report = crate::cli::report::testing::full();
-        let moment = |rate: f64, failed| Moment {
+        let moment = |rate: f64, failed| ReportInterval {
             at_seconds: 0.0,
             seconds: 2.0,
             answered: 10,
@@ -299,7 +299,7 @@ mod tests {
             from_seconds: 5.0,
             to_seconds: Some(5.0125),
             before: Some(moment(45_004.0, 0)),
-            during: Some(Moment { latency_us: None, ..moment(29_524.0, 3) }),
+            during: Some(ReportInterval { latency_us: None, ..moment(29_524.0, 3) }),
             after: None,
         };
         report.maintenance_windows = vec![window; 12];

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::load::{
-    Audit, BytesPerSecond, ClientCpu, CommandReport, Commands, Handoffs, Latency, LoopKind, Machine, Moving,
-    Observed, Offered, Recorded, Report, ShardReport, Spread, Verified,
+    Audit, BytesPerSecond, ClientCpu, CommandReport, Commands, Handoffs, Latency, LoopKind, Machine,
+    MaintenanceReport, Moving, OfferedLoad, Recorded, Report, ShardReport, Spread, VerifyReport,
 };
 
 /// A report in which everything was measured.
@@ -29,7 +29,7 @@ pub(crate) fn full() -> Report {
         error_examples: BTreeMap::from([("timeout", "no reply in 1 s".to_owned())]),
         verify: Some(verified()),
         throughput_per_second: 100.0,
-        offered: Some(Offered { per_second: 101.5, unsent: 3 }),
+        offered: Some(OfferedLoad { per_second: 101.5, unsent: 3 }),
         client_cpu_ns_per_command: Some(531.5),
         caller_cpu_ns_per_command: Some(99.5),
         client_cpu: Some(ClientCpu {
@@ -63,8 +63,8 @@ pub(crate) fn full() -> Report {
     }
 }
 
-fn verified() -> Verified {
-    Verified {
+fn verified() -> VerifyReport {
+    VerifyReport {
         checked: 900,
         mismatched: 1,
         examples: vec!["GET key:000000000001: nothing".to_owned()],
@@ -84,8 +84,8 @@ fn gets() -> CommandReport {
     }
 }
 
-fn observed() -> Observed {
-    Observed {
+fn observed() -> MaintenanceReport {
+    MaintenanceReport {
         notifications: 16,
         duplicates: 14,
         malformed: 1,

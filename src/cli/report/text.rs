@@ -7,7 +7,9 @@ use crate::cli::report::machine;
 use crate::cli::report::tables::{self, SHOWN_MAX};
 use crate::cli::units::{grouped, micros, plural};
 use crate::cli::wrap::wrap;
-use crate::load::{Cleanup, KEY_PREFIX, LoopKind, Observed, Report, ValueSize, Verified, Via, Workload};
+use crate::load::{
+    Cleanup, KEY_PREFIX, LoopKind, MaintenanceReport, Report, ValueSize, VerifyReport, Via, Workload,
+};
 
 /// The description of a run above its report.
 #[derive(Debug)]
@@ -216,7 +218,7 @@ fn write_failures(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_verified(out: &mut String, verify: &Verified) -> std::fmt::Result {
+fn write_verified(out: &mut String, verify: &VerifyReport) -> std::fmt::Result {
     let outcome = match verify.mismatched {
         0 => "all correct".to_owned(),
         wrong => format!("{} WRONG", grouped(wrong)),
@@ -235,7 +237,7 @@ fn write_verified(out: &mut String, verify: &Verified) -> std::fmt::Result {
     }
 }
 
-fn write_maintenance(out: &mut String, seen: &Observed) -> std::fmt::Result {
+fn write_maintenance(out: &mut String, seen: &MaintenanceReport) -> std::fmt::Result {
     writeln!(out)?;
     let mut name = "maintenance";
     let mut label = || std::mem::take(&mut name);
@@ -415,7 +417,7 @@ mod tests {
         report.maintenance.handoffs.succeeded = 9;
         let text = super::report(&heading, &report, None);
         assert!(text.contains("and 2 more\n") && !text.contains("NOT ALL"), "{text}");
-        report.maintenance = Observed::default();
+        report.maintenance = MaintenanceReport::default();
         report.latency_during_handoff_us = None;
         let text = super::report(&heading, &report, None);
         assert!(!text.contains("handed off") && !text.contains("in handoffs"), "{text}");

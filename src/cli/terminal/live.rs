@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::cli::units::{grouped, micros};
-use crate::load::{Limit, Second, Tail};
+use crate::load::{Limit, Percentiles, Second};
 
 fn drawn() -> MutexGuard<'static, Vec<usize>> {
     DRAWN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,7 +96,7 @@ pub(crate) fn table(second: &Second, limit: Limit, width: usize) -> Vec<String> 
     let mut lines = vec![header(second, limit, width)];
     let recent = (second.p50, second.p99, second.p99_9, second.max);
     let overall = second.overall;
-    let of_all = |part: fn(Tail) -> Duration| overall.map(part);
+    let of_all = |part: fn(Percentiles) -> Duration| overall.map(part);
     let so_far = (
         of_all(|tail| tail.p50),
         of_all(|tail| tail.p99),

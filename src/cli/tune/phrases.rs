@@ -2,7 +2,7 @@
 
 use super::sweep::SweepResult;
 use crate::cli::units::{micros, plural};
-use crate::load::tuner::ceiling::Ceiling;
+use crate::load::tuner::bottleneck::Bottleneck;
 use crate::load::tuner::knee::{NOISE_MAX, Noise, Reason, Recommendation};
 use crate::load::tuner::objective::Objective;
 use crate::load::tuner::row::{Row, Setting};
@@ -94,7 +94,7 @@ pub(super) fn no_bottleneck(row: &Row) -> String {
 }
 
 /// The phrase for a bottleneck.
-pub(super) fn ceiling(ceiling: &Ceiling) -> String {
+pub(super) fn ceiling(ceiling: &Bottleneck) -> String {
     let busy = |used: f64, waited: f64| match waited {
         waited if waited >= 0.02 => {
             format!("busy {} of the time, and waits for its core another {}", percent(used), percent(waited))
@@ -102,22 +102,22 @@ pub(super) fn ceiling(ceiling: &Ceiling) -> String {
         _ => format!("busy {} of the time", percent(used)),
     };
     match *ceiling {
-        Ceiling::Server { used, waited } => format!("the server: its thread is {}", busy(used, waited)),
-        Ceiling::ServerInferred { callers, throughput, latency, core_use } => format!(
+        Bottleneck::Server { used, waited } => format!("the server: its thread is {}", busy(used, waited)),
+        Bottleneck::ServerInferred { callers, throughput, latency, core_use } => format!(
             "the server, or the path to it: with {callers:.0} times the callers throughput is {throughput:.2} times, and \
              the median latency {latency:.1} times as much, while the client's busiest core runs {} of the time",
             percent(core_use)
         ),
-        Ceiling::ClientCore { used, waited } => {
+        Bottleneck::ClientCore { used, waited } => {
             format!("a core of the client: its shard's thread is {}", busy(used, waited))
         }
-        Ceiling::Network { used } => {
+        Bottleneck::Network { used } => {
             format!("the network: an interface carries {} of its speed", percent(used))
         }
-        Ceiling::Losses { retransmitted } => {
+        Bottleneck::Losses { retransmitted } => {
             format!("the network: {} of the segments were retransmitted", percent(retransmitted))
         }
-        Ceiling::Operation { tasks, failed } => {
+        Bottleneck::Operation { tasks, failed } => {
             format!("failures: with {tasks} tasks a shard, {} of the commands fail", percent(failed))
         }
     }
@@ -177,19 +177,22 @@ mod tests {
     #[test]
     fn each_ceiling_is_named() {
         for (found, part) in [
-            (Ceiling::Server { used: 0.97, waited: 0.0 }, "the server: its thread is busy 97 % of the time"),
             (
-                Ceiling::ClientCore { used: 0.6, waited: 0.35 },
+                Bottleneck::Server { used: 0.97, waited: 0.0 },
+                "the server: its thread is busy 97 % of the time",
+            ),
+            (
+                Bottleneck::ClientCore { used: 0.6, waited: 0.35 },
                 "busy 60 % of the time, and waits for its core another 35 %",
             ),
-            (Ceiling::Network { used: 0.9 }, "carries 90 % of its speed"),
-            (Ceiling::Losses { retransmitted: 0.021 }, "2.1 % of the segments"),
+            (Bottleneck::Network { used: 0.9 }, "carries 90 % of its speed"),
+            (Bottleneck::Losses { retransmitted: 0.021 }, "2.1 % of the segments"),
             (
-                Ceiling::Operation { tasks: 512, failed: 0.03 },
+                Bottleneck::Operation { tasks: 512, failed: 0.03 },
                 "with 512 tasks a shard, 3 % of the commands fail",
             ),
             (
-                Ceiling::ServerInferred { callers: 16.0, throughput: 1.02, latency: 15.7, core_use: 0.2 },
+                Bottleneck::ServerInferred { callers: 16.0, throughput: 1.02, latency: 15.7, core_use: 0.2 },
                 "with 16 times the callers throughput is 1.02 times, and the median latency 15.7 times",
             ),
         ] {

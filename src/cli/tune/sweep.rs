@@ -13,12 +13,12 @@ use crate::cli::bench::resolved::{CLIENT_NAME, Resolved};
 use crate::cli::exit::Failure;
 use crate::cli::rehearse::upstream_of;
 use crate::cli::terminal::logs;
-use crate::load::tuner::ceiling::{Ceiling, ceilings};
+use crate::load::tuner::bottleneck::{Bottleneck, bottlenecks};
 use crate::load::tuner::knee::{Recommendation, recommend};
 use crate::load::tuner::rate::RateSearch;
 use crate::load::tuner::row::{FAILED_SHARE_MAX, Row, Sample, Setting};
-use crate::load::tuner::step::{Bench, Failed, HandoffEffect};
-use crate::load::tuner::sweep::{Grid, hopeful, order};
+use crate::load::tuner::step::{HandoffEffect, StepError, StepRunner};
+use crate::load::tuner::sweep::{Grid, order, worth_repeating};
 use crate::load::{LoadError, Report};
 use crate::rehearsal::{Endpoints, EndpointsConfig};
 
@@ -30,7 +30,7 @@ pub(super) struct SweepResult {
     pub(super) rounds: usize,
     pub(super) interrupted: bool,
     pub(super) recommendation: Option<Recommendation>,
-    pub(super) ceilings: Vec<Ceiling>,
+    pub(super) ceilings: Vec<Bottleneck>,
     pub(super) rate: Option<RateSearchResult>,
     pub(super) handoff: Handoff,
     pub(super) elapsed: Duration,
@@ -80,7 +80,7 @@ enum Halt {
 }
 
 pub(super) struct SweepRunner<'a> {
-    bench: Bench<'a>,
+    bench: StepRunner<'a>,
     resolved: &'a Resolved,
     tuning: &'a TuningArgs,
     rows: Vec<Row>,
@@ -99,7 +99,7 @@ impl<'a> SweepRunner<'a> {
         stop: Arc<AtomicBool>,
     ) -> Result<SweepRunner<'a>, Failure> {
         let rows: Vec<Row> = grid.settings().into_iter().map(Row::new).collect();
-        let bench = Bench {
+        let bench = StepRunner {
             config: resolved.config.clone(),
             effective: resolved.effective.clone(),
             workload: resolved.workload.clone(),
@@ -125,7 +125,7 @@ impl<'a> SweepRunner<'a> {
         let found = recommend(&self.rows, self.tuning.slo.as_ref(), self.tuning.tolerance);
         let tolerance = found.as_ref().map_or(self.tuning.tolerance, |found| found.tolerance);
         let spins = !self.resolved.effective.spin_before_park().is_zero();
-        let ceilings = ceilings(&self.rows, tolerance, spins);
+        let ceilings = bottlenecks(&self.rows, tolerance, spins);
         let place = found.as_ref().map(|found| found.row);
         let row = place.and_then(|place| self.rows.get(place)).filter(|_| !interrupted).cloned();
         let rate = row.as_ref().filter(|_| self.tuning.find_rate).and_then(|row| self.find_rate(row));
@@ -164,7 +164,7 @@ impl<'a> SweepRunner<'a> {
             if let Err(halt) = self.round(0, self.tuning.step / SCOUTING_PART) {
                 return (0, Some(halt));
             }
-            self.is_active = hopeful(&self.rows, self.tuning.slo.as_ref());
+            self.is_active = worth_repeating(&self.rows, self.tuning.slo.as_ref());
         }
         for round in 1..=rounds {
             if let Err(halt) = self.round(round, self.tuning.step) {
@@ -203,16 +203,16 @@ impl<'a> SweepRunner<'a> {
                 Ok(sample)
             }
             Err(_) if self.is_stopped() => Err(Halt::Stopped),
-            Err(Failed::Unreachable(error)) if is_first => {
+            Err(StepError::Unreachable(error)) if is_first => {
                 Err(Halt::Failed(Failure::Unreachable(error.into())))
             }
-            Err(Failed::Load(LoadError::Workload(error))) => {
+            Err(StepError::Load(LoadError::Workload(error))) => {
                 Err(Halt::Failed(Failure::Usage(error.to_string())))
             }
-            Err(Failed::Load(error)) if is_first => Err(Halt::Failed(Failure::Failed(error.into()))),
+            Err(StepError::Load(error)) if is_first => Err(Halt::Failed(Failure::Failed(error.into()))),
             Err(failed) => {
                 tracing::warn!(%setting, ?failed, "a step failed");
-                let kind = if matches!(failed, Failed::Unreachable(_)) { "connect" } else { "client" };
+                let kind = if matches!(failed, StepError::Unreachable(_)) { "connect" } else { "client" };
                 let errors = [(kind, 1)].into();
                 Ok(Sample { round, failed: 1, errors, ..Sample::default() })
             }
@@ -266,7 +266,7 @@ impl<'a> SweepRunner<'a> {
         let endpoints = Endpoints::start(config).map_err(|error| error.to_string())?;
         let address = endpoints.addresses().first().ok_or("the proxy has no address")?;
         let config = Config::from_url(&format!("redis://{address}")).map_err(|error| error.to_string())?;
-        let bench = Bench {
+        let bench = StepRunner {
             config: config.client_name(CLIENT_NAME),
             effective: self.bench.effective.clone(),
             workload: self.bench.workload.clone(),
@@ -277,11 +277,11 @@ impl<'a> SweepRunner<'a> {
     }
 }
 
-fn failure_text(failed: &Failed) -> String {
+fn failure_text(failed: &StepError) -> String {
     match failed {
-        Failed::Unreachable(error) => error.to_string(),
-        Failed::Load(error) => error.to_string(),
-        Failed::Stopped => "interrupted".to_owned(),
+        StepError::Unreachable(error) => error.to_string(),
+        StepError::Load(error) => error.to_string(),
+        StepError::Stopped => "interrupted".to_owned(),
     }
 }
 

@@ -7,9 +7,6 @@ pub(super) struct CpuTimes {
     stolen: u64,
 }
 
-/// `user nice system idle iowait irq softirq steal`. The fields after these are part of the first two.
-const FIELDS: usize = 8;
-
 impl CpuTimes {
     /// `None` if the kernel does not report it.
     pub(super) fn read() -> Option<CpuTimes> {
@@ -31,6 +28,9 @@ fn parse(stat: &str) -> Option<CpuTimes> {
     let all = ticks.iter().try_fold(0u64, |sum, ticks| sum.checked_add(*ticks))?;
     Some(CpuTimes { all, stolen })
 }
+
+/// `user nice system idle iowait irq softirq steal`. The fields after these are part of the first two.
+const FIELDS: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -33,11 +33,6 @@ pub(crate) enum Unit {
     Percent,
 }
 
-/// The most nines of a percentile: no histogram has more samples.
-const NINES_MAX: f64 = 9.0;
-/// The replacement for values without a logarithm on a logarithmic axis.
-const LOG_LEAST: f64 = 1e-9;
-
 impl Axis {
     /// Evenly spaced.
     pub(crate) fn linear(title: &str, unit: Unit, from: f64, to: f64) -> Axis {
@@ -73,11 +68,11 @@ impl Axis {
 
     /// The place of a value: 0 at the beginning of the axis, 1 at its end, never outside.
     pub(crate) fn place(&self, value: f64) -> f32 {
-        let (at, from, to) = (self.bent(value), self.bent(self.from), self.bent(self.to));
+        let (at, from, to) = (self.scaled(value), self.scaled(self.from), self.scaled(self.to));
         ((at - from) / (to - from)).clamp(0.0, 1.0) as f32
     }
 
-    fn bent(&self, value: f64) -> f64 {
+    fn scaled(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear => value,
             Scale::Log => value.max(LOG_LEAST).log10(),
@@ -132,7 +127,7 @@ impl Axis {
 
     fn nines_ticks(&self, most: usize) -> Vec<(f64, String)> {
         // Rounding errors make the end slightly less than a whole number of nines.
-        let nines = (self.bent(self.to) + 1e-6).floor() as usize;
+        let nines = (self.scaled(self.to) + 1e-6).floor() as usize;
         let every = nines.div_ceil(most.saturating_sub(2).max(1)).max(1);
         let powers = (1..=nines).step_by(every).map(|nines| 1.0 - 0.1f64.powi(nines as i32));
         let values = [0.0, 0.5].into_iter().chain(powers);
@@ -214,6 +209,11 @@ fn round_down(number: f64) -> f64 {
     let mut down = digits.map(|digit| digit * power).filter(|round| *round <= number * 1.000_001);
     down.next().unwrap_or(power)
 }
+
+/// The most nines of a percentile: no histogram has more samples.
+const NINES_MAX: f64 = 9.0;
+/// The replacement for values without a logarithm on a logarithmic axis.
+const LOG_LEAST: f64 = 1e-9;
 
 #[cfg(test)]
 mod tests {

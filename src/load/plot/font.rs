@@ -4,9 +4,6 @@ use std::fmt;
 
 use ab_glyph::{Font as _, FontRef, Glyph, OutlinedGlyph, PxScale, ScaleFont, point};
 
-/// The font family in an SVG, with similar fonts for systems without it.
-pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
-
 /// `None` only if the embedded bytes were not a valid font.
 pub(super) struct Font(Option<FontRef<'static>>);
 
@@ -47,6 +44,9 @@ fn scale(font: &FontRef<'_>, size: f32) -> PxScale {
     let em = font.units_per_em().unwrap_or(2048.0);
     PxScale::from(size * font.height_unscaled() / em)
 }
+
+/// The font family in an SVG, with similar fonts for systems without it.
+pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 
 #[cfg(test)]
 mod tests {

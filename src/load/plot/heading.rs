@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use super::canvas::{Anchor, Canvas};
+use super::canvas::Canvas;
 use super::colors;
+use super::shapes::Anchor;
 
 /// Draws the title and the lines below it, and returns the y coordinate of their lower end.
 ///
@@ -26,7 +27,7 @@ pub(crate) fn heading<'a>(canvas: &mut Canvas, title: &str, lines: impl IntoIter
     let mut y = text * 0.2;
     for (row, size) in rows {
         y += text * LINE;
-        let color = if size > text { colors::INK } else { colors::FAINT };
+        let color = if size > text { colors::TEXT } else { colors::MUTED };
         canvas.text(&row, (text, y), Anchor::Left, size, color);
     }
     y + text * 0.7

@@ -1,7 +1,9 @@
 //! A heat map: a table of measurements, colored by their values, that shows the combined effect of two settings.
 
-use super::canvas::{Anchor, Area, Canvas, Color};
-use super::{Unit, colors};
+use super::axis::Unit;
+use super::canvas::Canvas;
+use super::colors;
+use super::shapes::{Anchor, Area, Color};
 
 /// A table that is drawn in one [`Area`] of a canvas. Columns go from left to right, rows from bottom to top.
 #[derive(Debug)]
@@ -44,12 +46,13 @@ impl HeatMap {
     fn draw_heading(&self, canvas: &mut Canvas, area: Area) {
         let text = canvas.text_size();
         let y = area.top + text * 1.2;
-        canvas.text(&self.title, (area.left + text, y), Anchor::Left, text * 1.08, colors::INK);
+        canvas.text(&self.title, (area.left + text, y), Anchor::Left, text * 1.08, colors::TEXT);
         let below = (area.left + text, y + text * 1.6);
-        canvas.text(&format!("{} (upward)", self.rows.0), below, Anchor::Left, text, colors::FAINT);
+        canvas.text(&format!("{} (upward)", self.rows.0), below, Anchor::Left, text, colors::MUTED);
         let Some((least, most)) = self.range() else { return };
         let right = area.right() - text * 1.6;
-        let right = right - canvas.text(&self.unit.short(most), (right, y), Anchor::Right, text, colors::INK);
+        let right =
+            right - canvas.text(&self.unit.short(most), (right, y), Anchor::Right, text, colors::TEXT);
         let width = text * 7.0 / SCALE_STEPS as f32;
         let bar = right - text * 7.4;
         for step in 0..SCALE_STEPS {
@@ -58,7 +61,7 @@ impl HeatMap {
             let piece = Area { left, top: y - text * 0.72, width: width + 0.3, height: text * 0.8 };
             canvas.rectangle(piece, shade(self.color, share));
         }
-        canvas.text(&self.unit.short(least), (bar - text * 0.4, y), Anchor::Right, text, colors::INK);
+        canvas.text(&self.unit.short(least), (bar - text * 0.4, y), Anchor::Right, text, colors::TEXT);
     }
 
     fn draw_cells(&self, canvas: &mut Canvas, grid: &Grid) {
@@ -76,7 +79,7 @@ impl HeatMap {
                 let label = self.unit.short(*value);
                 if canvas.width_of(&label, size) + 4.0 <= area.width && size * 1.3 <= area.height {
                     let at = (area.left + area.width / 2.0, area.top + area.height / 2.0 + size * 0.36);
-                    let ink = if share > DARK_FROM { PAPER } else { colors::INK };
+                    let ink = if share > DARK_FROM { colors::BACKGROUND } else { colors::TEXT };
                     canvas.text(&label, at, Anchor::Middle, size, ink);
                 }
             }
@@ -90,7 +93,7 @@ impl HeatMap {
         for (row, label) in self.rows.1.iter().enumerate().step_by(every) {
             let cell = grid.cell(row, 0);
             let at = (frame.left - text * 0.5, cell.top + cell.height / 2.0 + text * 0.36);
-            canvas.text(label, at, Anchor::Right, text, colors::INK);
+            canvas.text(label, at, Anchor::Right, text, colors::TEXT);
         }
         let labels = &self.columns.1;
         let widest = labels.iter().map(|label| canvas.width_of(label, text)).fold(0.0, f32::max);
@@ -99,10 +102,10 @@ impl HeatMap {
             let cell = grid.cell(0, column);
             let half = canvas.width_of(label, text) / 2.0;
             let x = (cell.left + cell.width / 2.0).min(frame.right() + text * 1.4 - half);
-            canvas.text(label, (x, frame.bottom() + text * 1.25), Anchor::Middle, text, colors::INK);
+            canvas.text(label, (x, frame.bottom() + text * 1.25), Anchor::Middle, text, colors::TEXT);
         }
         let at = (frame.left + frame.width / 2.0, frame.bottom() + text * 2.6);
-        canvas.text(&self.columns.0, at, Anchor::Middle, text, colors::FAINT);
+        canvas.text(&self.columns.0, at, Anchor::Middle, text, colors::MUTED);
     }
 
     /// Frames a cell. Its name is written beside the title, and in the cell if it fits below the value.
@@ -110,7 +113,7 @@ impl HeatMap {
         let (text, cell) = (canvas.text_size(), grid.cell(row, column));
         outline(canvas, cell);
         let (right, y) = (grid.frame.right(), grid.frame.top - text * 0.7);
-        let left = right - canvas.text(name, (right, y), Anchor::Right, text, colors::INK);
+        let left = right - canvas.text(name, (right, y), Anchor::Right, text, colors::TEXT);
         let key =
             Area { left: left - text * 1.2, top: y - text * 0.7, width: text * 0.7, height: text * 0.7 };
         outline(canvas, key);
@@ -121,7 +124,13 @@ impl HeatMap {
             let is_dark = value
                 .zip(self.range())
                 .is_some_and(|(value, (least, most))| share(value, least, most) > DARK_FROM);
-            canvas.text(name, at, Anchor::Middle, size, if is_dark { PAPER } else { colors::INK });
+            canvas.text(
+                name,
+                at,
+                Anchor::Middle,
+                size,
+                if is_dark { colors::BACKGROUND } else { colors::TEXT },
+            );
         }
     }
 
@@ -158,8 +167,8 @@ impl Grid {
 fn outline(canvas: &mut Canvas, area: Area) {
     let (left, top, right, bottom) = (area.left, area.top, area.right(), area.bottom());
     let corners = || vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top - 0.1)];
-    canvas.line(corners(), canvas.hairline() * 4.5, PAPER);
-    canvas.line(corners(), canvas.hairline() * 2.5, colors::INK);
+    canvas.line(corners(), canvas.hairline() * 4.5, colors::BACKGROUND);
+    canvas.line(corners(), canvas.hairline() * 2.5, colors::TEXT);
 }
 
 /// The place of a value between minimum and maximum, from 0 to 1. If these are far apart, logarithms are compared.
@@ -181,10 +190,10 @@ fn shade(color: Color, share: f32) -> Color {
     Color::rgb(mixed(color.red), mixed(color.green), mixed(color.blue))
 }
 
-const PAPER: Color = Color::rgb(0xff, 0xff, 0xff);
 /// The tint of the lowest value, which must differ from the background.
 const PALEST: f32 = 0.08;
 const SCALE_STEPS: usize = 28;
+
 /// From this share on, text on the color is light.
 const DARK_FROM: f32 = 0.55;
 /// If maximum and minimum differ by more than this factor, logarithms are compared.
@@ -194,7 +203,7 @@ const LINEAR_UP_TO: f64 = 20.0;
 mod tests {
     use super::*;
     use crate::load::plot::Size;
-    use crate::load::plot::canvas::Shape;
+    use crate::load::plot::shapes::Shape;
 
     fn map(columns: usize, rows: usize) -> HeatMap {
         let names = |count| (0..count).map(|place: usize| (1usize << place.min(30)).to_string()).collect();

@@ -1,7 +1,9 @@
 //! One chart: lines between two axes, with shaded times and marks.
 
-use super::canvas::{Anchor, Area, Canvas, Color};
-use super::{Axis, colors};
+use super::axis::Axis;
+use super::canvas::Canvas;
+use super::colors;
+use super::shapes::{Anchor, Area, Color};
 
 /// A chart that is drawn in one [`Area`] of a canvas.
 #[derive(Debug)]
@@ -39,15 +41,6 @@ struct Entry<'a> {
     /// 0: beside the title.
     line: usize,
 }
-
-/// The size of the title relative to other text.
-const TITLE: f32 = 1.08;
-/// The distance between lines of the legend, in text heights.
-const LEGEND_LINE: f32 = 1.4;
-/// The width of the widest latency label, so that the frames of stacked panels are aligned.
-const WIDEST_LABEL: &str = "999 ms ";
-/// The margin to the right of a frame, in text heights.
-const MARGIN: f32 = 1.6;
 
 impl Panel {
     pub(crate) fn new(title: &str, x: Axis, y: Axis) -> Panel {
@@ -105,7 +98,7 @@ impl Panel {
             let y = frame.bottom() - self.y.place(*value) * frame.height;
             canvas.line(vec![(frame.left, y), (frame.right(), y)], canvas.hairline(), colors::GRID);
             let at = (frame.left - text * 0.4, y + text * 0.36);
-            canvas.text(label, at, Anchor::Right, text, colors::INK);
+            canvas.text(label, at, Anchor::Right, text, colors::TEXT);
         }
         self.draw_x_axis(canvas, frame);
         self.draw_marks(canvas, frame);
@@ -140,12 +133,12 @@ impl Panel {
     fn draw_heading(&self, canvas: &mut Canvas, area: Area, frame: Area, legend: &[Entry<'_>]) {
         let text = canvas.text_size();
         let y = area.top + text * 1.2;
-        canvas.text(&self.title, (frame.left, y), Anchor::Left, text * TITLE, colors::INK);
+        canvas.text(&self.title, (frame.left, y), Anchor::Left, text * TITLE, colors::TEXT);
         for Entry { name, color, x, line } in legend {
             let y = y + text * LEGEND_LINE * *line as f32;
             let key = Area { left: *x, top: y - text * 0.68, width: text * 0.7, height: text * 0.7 };
             canvas.rectangle(key, *color);
-            canvas.text(name, (key.right() + text * 0.4, y), Anchor::Left, text, colors::INK);
+            canvas.text(name, (key.right() + text * 0.4, y), Anchor::Left, text, colors::TEXT);
         }
     }
 
@@ -192,7 +185,7 @@ impl Panel {
             canvas.line(vec![(line, frame.top), (line, frame.bottom())], hair, colors::GRID);
             if x - half >= free {
                 let at = (x, frame.bottom() + text * 1.25);
-                canvas.text(label, at, Anchor::Middle, text, colors::INK);
+                canvas.text(label, at, Anchor::Middle, text, colors::TEXT);
                 free = x + half + text * 0.5;
             }
         }
@@ -204,7 +197,7 @@ impl Panel {
         );
         let at = (frame.left + frame.width / 2.0, bottom + text * 2.55);
         if !self.x.title().is_empty() {
-            canvas.text(self.x.title(), at, Anchor::Middle, text, colors::FAINT);
+            canvas.text(self.x.title(), at, Anchor::Middle, text, colors::MUTED);
         }
     }
 
@@ -250,6 +243,15 @@ impl Panel {
         }
     }
 }
+
+/// The size of the title relative to other text.
+const TITLE: f32 = 1.08;
+/// The distance between lines of the legend, in text heights.
+const LEGEND_LINE: f32 = 1.4;
+/// The width of the widest latency label, so that the frames of stacked panels are aligned.
+const WIDEST_LABEL: &str = "999 ms ";
+/// The margin to the right of a frame, in text heights.
+const MARGIN: f32 = 1.6;
 
 #[cfg(test)]
 mod tests {
@@ -314,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_missing_value_is_a_gap() {
-        use crate::load::plot::canvas::Shape;
+        use crate::load::plot::shapes::Shape;
         let lines = |points: Vec<(f64, Option<f64>)>| {
             let mut canvas = Canvas::new(Size { width: 600, height: 400 });
             let area = canvas.area();

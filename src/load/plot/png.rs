@@ -4,8 +4,8 @@ use tiny_skia::{
     FillRule, LineCap, LineJoin, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform,
 };
 
-use super::canvas::{Color, Shape, Size};
 use super::font::Font;
+use super::shapes::{Color, Shape, Size};
 
 pub(super) fn encode(size: Size, shapes: &[Shape], font: &Font) -> Result<Vec<u8>, String> {
     let too_large = || format!("no memory for {} × {} pixels", size.width, size.height);

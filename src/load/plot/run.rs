@@ -4,19 +4,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 
-use super::{Area, Axis, Canvas, Color, Panel, Size, Unit, colors, heading, title};
-use crate::load::Report;
-use crate::load::timeline::Stretch;
-
-/// The shares of the panels in the height below the heading.
-const SHARES: [f32; 3] = [0.28, 0.38, 0.34];
-/// The number of points of a percentile line from one nine to the next.
-const POINTS_PER_NINE: u32 = 20;
-/// The most intervals that are drawn; more would share pixels.
-const DRAWN_MAX: usize = 1200;
-
-/// The year 9999: later dates cannot be formatted.
-const UNIX_SECONDS_MAX: f64 = 253e9;
+use super::axis::{Axis, Unit};
+use super::canvas::Canvas;
+use super::colors;
+use super::heading::{heading, title};
+use super::panel::Panel;
+use super::shapes::{Area, Color, Size};
+use crate::load::recording::timeline::Interval;
+use crate::load::report::Report;
 
 /// An earlier run that is drawn under the present one for comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,13 +62,13 @@ fn widened(range: (f64, f64), points: &[(f64, Option<f64>)]) -> (f64, f64) {
     values.fold(range, |(least, most), value| (least.min(value), most.max(value)))
 }
 
-fn stretches(report: &Report) -> impl Iterator<Item = Stretch> {
+fn intervals(report: &Report) -> impl Iterator<Item = Interval> {
     report.recorded.timeline.at_most(DRAWN_MAX)
 }
 
 /// The middle of an interval.
-fn middle(stretch: &Stretch) -> f64 {
-    (stretch.from + stretch.length / 2).as_secs_f64()
+fn middle(interval: &Interval) -> f64 {
+    (interval.from + interval.length / 2).as_secs_f64()
 }
 
 /// Shades the maintenance in a panel with time as its x axis.
@@ -87,9 +82,9 @@ fn shaded(mut panel: Panel, report: &Report) -> Panel {
 
 fn throughput(report: &Report, earlier: &Overlay) -> Panel {
     let rate: Vec<(f64, Option<f64>)> =
-        stretches(report).map(|one| (middle(&one), Some(one.throughput_per_second))).collect();
+        intervals(report).map(|one| (middle(&one), Some(one.throughput_per_second))).collect();
     let (_, most) = widened(widened((0.0, 1.0), &rate), &earlier.throughput);
-    let failed = stretches(report).filter(|one| one.failed > 0).map(|one| middle(&one)).collect();
+    let failed = intervals(report).filter(|one| one.failed > 0).map(|one| middle(&one)).collect();
     let y = Axis::linear("", Unit::Count, 0.0, most * 1.08);
     let panel =
         Panel::new("throughput, commands/s", time(report, earlier, ""), y).line("", colors::BLUE, rate);
@@ -106,14 +101,14 @@ fn latency(report: &Report, earlier: &Overlay) -> Panel {
     ];
     let (mut least, mut most) = (f64::MAX, 0f64);
     let mut lines = LINES.map(|_| Vec::new());
-    for stretch in stretches(report) {
+    for interval in intervals(report) {
         for (line, (_, quantile, _)) in lines.iter_mut().zip(LINES) {
             // An interval without answers has no latency, so the line has a gap.
-            let value = (!stretch.latency.is_empty()).then(|| micros(&stretch.latency, quantile));
+            let value = (!interval.latency.is_empty()).then(|| micros(&interval.latency, quantile));
             if let Some(value) = value {
                 (least, most) = (least.min(value), most.max(value));
             }
-            line.push((middle(&stretch), value));
+            line.push((middle(&interval), value));
         }
     }
     let (least, most) = widened((least, most), &earlier.p99);
@@ -160,10 +155,19 @@ fn micros(latency: &Histogram<u64>, quantile: f64) -> f64 {
     latency.value_at_quantile(quantile) as f64 / 1e3
 }
 
+/// The shares of the panels in the height below the heading.
+const SHARES: [f32; 3] = [0.28, 0.38, 0.34];
+/// The number of points of a percentile line from one nine to the next.
+const POINTS_PER_NINE: u32 = 20;
+/// The most intervals that are drawn; more would share pixels.
+const DRAWN_MAX: usize = 1200;
+/// The year 9999: later dates cannot be formatted.
+const UNIX_SECONDS_MAX: f64 = 253e9;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::recorder::histogram;
+    use crate::load::recording::recorder::histogram;
 
     #[test]
     fn a_distribution_ends_with_the_longest_latency() {

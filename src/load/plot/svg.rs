@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::canvas::{Color, Shape, Size};
 use super::font::FAMILY;
+use super::shapes::{Color, Shape, Size};
 
 pub(super) fn encode(size: Size, shapes: &[Shape]) -> String {
     let mut out = String::new();

@@ -43,12 +43,6 @@ pub(crate) struct Noise {
     pub(crate) p99: f64,
 }
 
-/// With more noise a recommendation is unreliable.
-pub(crate) const NOISE_MAX: f64 = 0.25;
-/// A 99th percentile counts as worse only if it is at least this much longer, because it is the noisiest of these
-/// numbers.
-const P99_TOLERANCE_LEAST: f64 = 0.25;
-
 impl Noise {
     fn of(rows: &[Row]) -> Noise {
         let over = |spread: &dyn Fn(&Row) -> Option<f64>| {
@@ -188,6 +182,12 @@ fn edge(all: &[Candidate<'_>], chosen: Setting, tolerance: f64) -> Option<Reason
         rises(|setting| setting.connections, |setting, connections| Setting { connections, ..setting });
     rises.then_some(Reason::EdgeOfConnections)
 }
+
+/// With more noise a recommendation is unreliable.
+pub(crate) const NOISE_MAX: f64 = 0.25;
+/// A 99th percentile counts as worse only if it is at least this much longer, because it is the noisiest of these
+/// numbers.
+const P99_TOLERANCE_LEAST: f64 = 0.25;
 
 #[cfg(test)]
 mod tests {

@@ -19,13 +19,13 @@
 //!
 //! The noise, which is the spread of the rounds of one setting, is added to the tolerance.
 
-pub(crate) mod ceiling;
+pub(crate) mod bottleneck;
+pub(crate) mod host;
 pub(crate) mod knee;
 pub(crate) mod objective;
 pub(crate) mod rate;
 pub(crate) mod row;
 pub(crate) mod step;
-pub(crate) mod surroundings;
 pub(crate) mod sweep;
 #[cfg(test)]
 mod synthetic;

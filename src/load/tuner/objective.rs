@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::row::Row;
-use crate::load::Latency;
+use crate::load::recording::latency::Latency;
 
 /// The quantities of a latency distribution that an objective can limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,16 +18,6 @@ pub(crate) enum Quantile {
     P99_99,
     Max,
 }
-
-const NAMES: [(&str, Quantile); 7] = [
-    ("mean", Quantile::Mean),
-    ("p50", Quantile::P50),
-    ("p90", Quantile::P90),
-    ("p99", Quantile::P99),
-    ("p99.9", Quantile::P99_9),
-    ("p99.99", Quantile::P99_99),
-    ("max", Quantile::Max),
-];
 
 impl Quantile {
     /// Microseconds.
@@ -85,6 +75,16 @@ impl Objective {
         self.load_of(row).is_some_and(|load| load <= 1.0)
     }
 }
+
+const NAMES: [(&str, Quantile); 7] = [
+    ("mean", Quantile::Mean),
+    ("p50", Quantile::P50),
+    ("p90", Quantile::P90),
+    ("p99", Quantile::P99),
+    ("p99.9", Quantile::P99_9),
+    ("p99.99", Quantile::P99_99),
+    ("max", Quantile::Max),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,6 @@
 //! The search for the largest rate of an open loop that meets an objective: a bisection that starts below the
 //! throughput of the closed loop.
 
-/// The most probes of one search.
-const PROBES_MAX: usize = 12;
-/// The search ends when the smallest rate that missed the objective is within this factor of the largest that met it.
-const CLOSE: f64 = 1.05;
-/// The first probe, as a share of the closed loop's throughput. Closer to it, queues grow without bound.
-const FIRST: f64 = 0.7;
-/// The factor of the next probe while none has missed.
-const FURTHER: f64 = 1.25;
-
 /// The bisection. A rate that misses the objective is probed a second time, because one disturbance of the machine is
 /// not a limit.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +53,15 @@ impl RateSearch {
         self.met.map(|rate| rate as u64)
     }
 }
+
+/// The most probes of one search.
+const PROBES_MAX: usize = 12;
+/// The search ends when the smallest rate that missed the objective is within this factor of the largest that met it.
+const CLOSE: f64 = 1.05;
+/// The first probe, as a share of the closed loop's throughput. Closer to it, queues grow without bound.
+const FIRST: f64 = 0.7;
+/// The factor of the next probe while none has missed.
+const FURTHER: f64 = 1.25;
 
 #[cfg(test)]
 mod tests {

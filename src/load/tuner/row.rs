@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::load::Latency;
+use crate::load::recording::latency::Latency;
 
 /// One combination of the varied numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -89,12 +89,6 @@ impl Sample {
     }
 }
 
-/// A sample with a larger share is ignored, if the setting has a better one.
-const AWAY_SHARE_MAX: f64 = 0.1;
-
-/// A setting with a larger share of failures is beyond its limit of operation.
-pub(crate) const FAILED_SHARE_MAX: f64 = 0.001;
-
 /// A setting with its samples.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
@@ -166,6 +160,11 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> Option<f64> {
     let lower = *numbers.get(numbers.len() / 2 - 1)?;
     Some(f64::midpoint(lower, upper))
 }
+
+/// A sample with a larger share is ignored, if the setting has a better one.
+const AWAY_SHARE_MAX: f64 = 0.1;
+/// A setting with a larger share of failures is beyond its limit of operation.
+pub(crate) const FAILED_SHARE_MAX: f64 = 0.001;
 
 #[cfg(test)]
 mod tests {

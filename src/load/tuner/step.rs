@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 
+use super::host::{NetworkCounts, is_local, server_cpu};
 use super::row::{Sample, Setting};
-use super::surroundings::{NetworkCounts, is_local, server_cpu};
 use crate::load::machine::{ThreadTimes, thread_times};
-use crate::load::{HandoffWatch, Limit, LoadError, Moves, Report, Workload, run};
+use crate::load::recording::handoffs::HandoffWatch;
+use crate::load::report::Report;
+use crate::load::run::moves::Moves;
+use crate::load::run::{LoadError, run};
+use crate::load::workload::{Limit, Workload};
 use crate::rehearsal::Endpoints;
 use crate::{Client, Config, Error, ResolvedConfig, cmd};
 
 /// What all steps of a tuning run share.
 #[derive(Debug)]
-pub(crate) struct Bench<'a> {
+pub(crate) struct StepRunner<'a> {
     /// The configuration, without the setting.
     pub(crate) config: Config,
     /// The resolved configuration with the most shards of any setting.
@@ -30,7 +34,7 @@ pub(crate) struct Bench<'a> {
 
 /// Why a step returned no sample.
 #[derive(Debug)]
-pub(crate) enum Failed {
+pub(crate) enum StepError {
     /// The client did not connect in time.
     Unreachable(Error),
     /// The load could not be run.
@@ -48,14 +52,6 @@ pub(crate) struct HandoffEffect {
     pub(crate) moved: Report,
 }
 
-/// How long the end of a step waits for connections to close.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
-/// Additional time in which the error of the last connection attempt arrives.
-const CONNECT_SLACK: Duration = Duration::from_millis(200);
-/// The length of the warm-up as a part of the step, and its maximum.
-const WARM_UP_PART: u32 = 5;
-const WARM_UP_MAX: Duration = Duration::from_secs(1);
-
 /// The length of the warm-up of a step of this length.
 pub(crate) fn warm_up(length: Duration) -> Duration {
     (length / WARM_UP_PART).min(WARM_UP_MAX)
@@ -63,7 +59,7 @@ pub(crate) fn warm_up(length: Duration) -> Duration {
 
 /// One run of the load.
 #[derive(Debug)]
-struct Drive<'a> {
+struct LoadRun<'a> {
     setting: Setting,
     length: Duration,
     /// `None`: a closed loop.
@@ -73,17 +69,17 @@ struct Drive<'a> {
     moves: Option<&'a Moves<'a>>,
 }
 
-impl Drive<'_> {
+impl LoadRun<'_> {
     fn closed(setting: Setting, length: Duration) -> Self {
-        Drive { setting, length, rate: None, loads: false, moves: None }
+        LoadRun { setting, length, rate: None, loads: false, moves: None }
     }
 
     fn warm_up(setting: Setting, length: Duration) -> Self {
-        Drive::closed(setting, warm_up(length))
+        LoadRun::closed(setting, warm_up(length))
     }
 }
 
-impl Bench<'_> {
+impl StepRunner<'_> {
     /// Measures a setting for `length`. `loads`: writes the keys first.
     pub(crate) fn step(
         &self,
@@ -91,22 +87,22 @@ impl Bench<'_> {
         round: usize,
         length: Duration,
         loads: bool,
-    ) -> Result<Sample, Failed> {
+    ) -> Result<Sample, StepError> {
         self.with_client(setting, |client, watch| {
-            self.drive(client, watch, &Drive { loads, ..Drive::warm_up(setting, length) })?;
+            self.run_load(client, watch, &LoadRun { loads, ..LoadRun::warm_up(setting, length) })?;
             let before = self.readings(client);
-            let report = self.drive(client, watch, &Drive::closed(setting, length))?;
+            let report = self.run_load(client, watch, &LoadRun::closed(setting, length))?;
             let after = self.readings(client);
             Ok(sample(round, &report, &before, &after))
         })
     }
 
     /// Runs an open loop at `rate` commands per second and returns its report.
-    pub(crate) fn at_rate(&self, setting: Setting, rate: u64, length: Duration) -> Result<Report, Failed> {
+    pub(crate) fn at_rate(&self, setting: Setting, rate: u64, length: Duration) -> Result<Report, StepError> {
         self.with_client(setting, |client, watch| {
             let rate = Some(rate);
-            self.drive(client, watch, &Drive { rate, ..Drive::warm_up(setting, length) })?;
-            self.drive(client, watch, &Drive { rate, ..Drive::closed(setting, length) })
+            self.run_load(client, watch, &LoadRun { rate, ..LoadRun::warm_up(setting, length) })?;
+            self.run_load(client, watch, &LoadRun { rate, ..LoadRun::closed(setting, length) })
         })
     }
 
@@ -116,13 +112,13 @@ impl Bench<'_> {
         setting: Setting,
         length: Duration,
         endpoints: &Endpoints,
-    ) -> Result<HandoffEffect, Failed> {
+    ) -> Result<HandoffEffect, StepError> {
         self.with_client(setting, |client, watch| {
-            self.drive(client, watch, &Drive::warm_up(setting, length))?;
-            let steady = self.drive(client, watch, &Drive::closed(setting, length))?;
+            self.run_load(client, watch, &LoadRun::warm_up(setting, length))?;
+            let steady = self.run_load(client, watch, &LoadRun::closed(setting, length))?;
             let moves = Moves::new(endpoints, vec![length / 2], true);
-            let moved = Drive { moves: Some(&moves), ..Drive::closed(setting, length) };
-            let moved = self.drive(client, watch, &moved)?;
+            let moved = LoadRun { moves: Some(&moves), ..LoadRun::closed(setting, length) };
+            let moved = self.run_load(client, watch, &moved)?;
             Ok(HandoffEffect { steady, moved })
         })
     }
@@ -130,16 +126,16 @@ impl Bench<'_> {
     fn with_client<T>(
         &self,
         setting: Setting,
-        work: impl FnOnce(&Client, &Arc<HandoffWatch>) -> Result<T, Failed>,
-    ) -> Result<T, Failed> {
+        work: impl FnOnce(&Client, &Arc<HandoffWatch>) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
         let watch = Arc::new(HandoffWatch::new(setting.shards));
         let listener = watch.clone();
         let config = self.sized(setting).on_event(move |shard, event| listener.note(shard, event));
-        let client = Client::start(config).map_err(Failed::Unreachable)?;
+        let client = Client::start(config).map_err(StepError::Unreachable)?;
         let timeout = self.effective.connect_timeout() + CONNECT_SLACK;
         let result = match block_on(client.ready(timeout)) {
             Ok(()) => work(&client, &watch),
-            Err(error) => Err(Failed::Unreachable(error)),
+            Err(error) => Err(StepError::Unreachable(error)),
         };
         // The sample is complete; connections that do not close in time do not change it.
         if let Err(error) = block_on(client.shutdown(CLOSE_GRACE)) {
@@ -159,19 +155,25 @@ impl Bench<'_> {
         }
     }
 
-    fn drive(&self, client: &Client, watch: &Arc<HandoffWatch>, drive: &Drive<'_>) -> Result<Report, Failed> {
+    fn run_load(
+        &self,
+        client: &Client,
+        watch: &Arc<HandoffWatch>,
+        load: &LoadRun<'_>,
+    ) -> Result<Report, StepError> {
         let workload = Workload {
-            tasks: drive.setting.tasks,
-            limit: Limit::Duration(drive.length),
-            rate: drive.rate,
+            tasks: load.setting.tasks,
+            limit: Limit::Duration(load.length),
+            rate: load.rate,
             // An open loop has no think time.
-            think: if drive.rate.is_some() { Duration::ZERO } else { self.workload.think },
-            load: drive.loads && self.workload.load,
+            think: if load.rate.is_some() { Duration::ZERO } else { self.workload.think },
+            load: load.loads && self.workload.load,
             ..self.workload.clone()
         };
-        let report = run(client, &workload, watch, drive.moves, &self.stop, |_| {}).map_err(Failed::Load)?;
+        let report =
+            run(client, &workload, watch, load.moves, &self.stop, |_| {}).map_err(StepError::Load)?;
         match self.stop.load(Ordering::Relaxed) {
-            true => Err(Failed::Stopped),
+            true => Err(StepError::Stopped),
             false => Ok(report),
         }
     }
@@ -227,3 +229,11 @@ fn sample(round: usize, report: &Report, before: &Readings, after: &Readings) ->
         retransmitted: network.and_then(|(then, now)| now.retransmitted_since(then)),
     }
 }
+
+/// How long the end of a step waits for connections to close.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// Additional time in which the error of the last connection attempt arrives.
+const CONNECT_SLACK: Duration = Duration::from_millis(200);
+/// The length of the warm-up as a part of the step, and its maximum.
+const WARM_UP_PART: u32 = 5;
+const WARM_UP_MAX: Duration = Duration::from_secs(1);

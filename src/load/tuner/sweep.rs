@@ -3,9 +3,6 @@
 use super::objective::Objective;
 use super::row::{Row, Sample, Setting};
 
-/// The most settings of one run; more would take hours.
-pub(crate) const SETTINGS_MAX: usize = 2_000;
-
 /// The swept numbers; all combinations of them are settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grid {
@@ -49,17 +46,6 @@ pub(crate) fn order(count: usize, seed: u64, round: usize) -> Vec<usize> {
     order
 }
 
-/// After the scouting round a setting is left out if it reaches less than this share of the best. A recommended setting
-/// is far above it; the difference allows for the noise of one short step.
-const HOPEFUL_SHARE: f64 = 0.6;
-/// It is also left out if its latencies are more than this factor above the objective,
-const HOPEFUL_LOAD: f64 = 2.0;
-/// or if more than this share of its commands fail.
-const HOPEFUL_FAILED_SHARE: f64 = 0.05;
-
-/// The largest share of waiting time that the estimate compensates.
-const WAITED_MAX: f64 = 0.75;
-
 /// Estimates the throughput of a row if no other threads had used the cores.
 fn undisturbed(row: &Row) -> f64 {
     let waited = |sample: &Sample| {
@@ -71,7 +57,7 @@ fn undisturbed(row: &Row) -> f64 {
 
 /// Which rows are measured in full rounds. One short step is easily disturbed, so the estimate adds the time that other
 /// threads took, and a setting between two good numbers of callers is kept, too.
-pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> {
+pub(crate) fn worth_repeating(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> {
     let load = |row: &Row| match objective {
         None => Some(0.0),
         Some(objective) => objective.load_of(row),
@@ -79,7 +65,7 @@ pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> 
     let fails = |row: &Row| {
         let share =
             row.median(|sample| Some(sample.failed as f64 / (sample.answered + sample.failed).max(1) as f64));
-        share.is_none_or(|share| share > HOPEFUL_FAILED_SHARE)
+        share.is_none_or(|share| share > REPEAT_FAILED_SHARE_MAX)
     };
     let most = |met: f64| {
         let fitting = rows.iter().filter(|row| row.is_healthy() && load(row).is_some_and(|load| load <= met));
@@ -88,19 +74,33 @@ pub(crate) fn hopeful(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> 
     let best = most(1.0);
     // If no setting meets the objective, those that are closest to it are kept.
     let least = rows.iter().filter_map(load).fold(f64::INFINITY, f64::min).max(1.0);
-    let is_hopeful = |row: &Row| {
+    let is_worth_repeating = |row: &Row| {
         let load = load(row).unwrap_or(f64::INFINITY);
-        !fails(row) && load <= HOPEFUL_LOAD * least && undisturbed(row) >= HOPEFUL_SHARE * best
+        !fails(row) && load <= REPEAT_LOAD_MAX * least && undisturbed(row) >= REPEAT_SHARE_MIN * best
     };
-    let alone: Vec<bool> = rows.iter().map(is_hopeful).collect();
-    let spared = |row: &Row| {
+    let alone: Vec<bool> = rows.iter().map(is_worth_repeating).collect();
+    let is_kept = |row: &Row| {
         let alike = |other: &Row| Setting { tasks: row.setting.tasks, ..other.setting } == row.setting;
-        let hopeful = || rows.iter().zip(&alone).filter(|(other, is_hopeful)| **is_hopeful && alike(other));
-        let fewer = hopeful().any(|(other, _)| other.setting.tasks <= row.setting.tasks);
-        fewer && hopeful().any(|(other, _)| other.setting.tasks >= row.setting.tasks)
+        let worth_repeating = || {
+            rows.iter().zip(&alone).filter(|(other, is_worth_repeating)| **is_worth_repeating && alike(other))
+        };
+        let fewer = worth_repeating().any(|(other, _)| other.setting.tasks <= row.setting.tasks);
+        fewer && worth_repeating().any(|(other, _)| other.setting.tasks >= row.setting.tasks)
     };
-    rows.iter().map(spared).collect()
+    rows.iter().map(is_kept).collect()
 }
+
+/// The most settings of one run; more would take hours.
+pub(crate) const SETTINGS_MAX: usize = 2_000;
+/// After the scouting round a setting is left out if it reaches less than this share of the best. A recommended setting
+/// is far above it; the difference allows for the noise of one short step.
+const REPEAT_SHARE_MIN: f64 = 0.6;
+/// A setting is also left out if its latencies exceed the objective by more than this factor.
+const REPEAT_LOAD_MAX: f64 = 2.0;
+/// A setting is also left out if more than this share of its commands fail.
+const REPEAT_FAILED_SHARE_MAX: f64 = 0.05;
+/// The largest share of waiting time that the estimate compensates.
+const WAITED_MAX: f64 = 0.75;
 
 #[cfg(test)]
 mod tests {
@@ -147,12 +147,15 @@ mod tests {
         let station = Station { service_us: 10.0, latency_us: 310.0 };
         let all = rows(&station, &[1, 2, 4, 8, 16, 32, 64, 128], 1);
         // The server is saturated at 32 callers; half of the callers have half of the throughput.
-        assert_eq!(hopeful(&all, None), [false, false, false, false, false, true, true, true]);
+        assert_eq!(worth_repeating(&all, None), [false, false, false, false, false, true, true, true]);
         // 128 callers wait for 1.28 ms.
         let objective = Objective(vec![(Quantile::P50, Duration::from_micros(600))]);
-        assert_eq!(hopeful(&all, Some(&objective)), [false, false, false, false, false, true, true, false]);
+        assert_eq!(
+            worth_repeating(&all, Some(&objective)),
+            [false, false, false, false, false, true, true, false]
+        );
         let impossible = Objective(vec![(Quantile::P50, Duration::from_micros(1))]);
-        assert!(hopeful(&all, Some(&impossible)).contains(&true), "some setting is always kept");
+        assert!(worth_repeating(&all, Some(&impossible)).contains(&true), "some setting is always kept");
     }
 
     #[test]
@@ -163,20 +166,20 @@ mod tests {
         slowed(&mut all[1]);
         slowed(&mut all[3]);
         // 16 callers reach half of what 64 do.
-        assert_eq!(hopeful(&all, None), [false, false, true, false]);
+        assert_eq!(worth_repeating(&all, None), [false, false, true, false]);
         all[3].samples[0].core_wait = Some(0.6);
-        assert_eq!(hopeful(&all, None), [false, false, true, true]);
+        assert_eq!(worth_repeating(&all, None), [false, false, true, true]);
         (all[3].samples[0].core_wait, all[3].samples[0].pause_share) = (None, Some(0.6));
-        assert_eq!(hopeful(&all, None), [false, false, true, true], "the machine was suspended");
+        assert_eq!(worth_repeating(&all, None), [false, false, true, true], "the machine was suspended");
         slowed(&mut all[2]);
         all[1] = rows(&station, &[32], 1).remove(0);
-        assert_eq!(hopeful(&all, None), [false, true, true, true], "a dip");
+        assert_eq!(worth_repeating(&all, None), [false, true, true, true], "a dip");
     }
 
     #[test]
     fn failing_settings_are_not_repeated() {
         let mut all = rows(&Station { service_us: 10.0, latency_us: 10.0 }, &[4, 8], 1);
         all[1].samples[0].failed = all[1].samples[0].answered;
-        assert_eq!(hopeful(&all, None), [true, false]);
+        assert_eq!(worth_repeating(&all, None), [true, false]);
     }
 }

@@ -1,7 +1,7 @@
 //! Model servers: computed samples of a sweep, for tests of the decisions.
 
 use super::row::{Row, Sample, Setting};
-use crate::load::Latency;
+use crate::load::recording::latency::Latency;
 
 /// A closed loop with one service station: each command takes `service_us` of the server, which executes one at a time,
 /// and `latency_us` of network latency.

@@ -107,7 +107,7 @@ pub(crate) fn distribution(text: &str) -> Result<KeyDistribution, String> {
         _ => None,
     };
     // The bounds of a standard deviation depend on the key space, so that they are checked later.
-    match distribution.map(|distribution| (distribution, distribution.misfit(u64::MAX))) {
+    match distribution.map(|distribution| (distribution, distribution.out_of_range(u64::MAX))) {
         Some((distribution, None)) => Ok(distribution),
         Some((_, Some((_, allowed)))) if !name.starts_with("gauss") => Err(format!("allowed: {allowed}")),
         _ => Err("allowed: uniform, zipf:S with an exponent S, e.g. zipf:0.99, gaussian or gaussian:STDDEV with a \
