@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::command::Commands;
+use crate::command::{Commands, Run};
 use crate::load::plan::Plan;
 use crate::load::recording::findings::Findings;
 use crate::load::recording::handoffs::Overlap;

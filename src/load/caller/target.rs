@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::executor::Timers;
 use super::wire::millis;
-use crate::command::Commands;
+use crate::command::{Commands, Run};
 use crate::{Client, Cmd, Shard, cmd};
 
 /// Where a caller sends its commands, with the timer of the thread that the caller runs on.
@@ -26,7 +26,7 @@ pub(crate) trait Target: 'static {
 }
 
 /// The future of a reply from a target.
-pub(crate) type ReplyOf<T, V> = <<T as Target>::Commands as Commands>::Reply<V>;
+pub(crate) type ReplyOf<T, V> = <<T as Target>::Commands as Run>::Reply<V>;
 
 impl Target for Shard {
     const ON_OTHER_THREADS: bool = false;
