@@ -148,7 +148,7 @@ pub(crate) fn upstream_of(parsed: &ResolvedConfig) -> Result<UpstreamConfig, Str
         Some(tls) => {
             let names = parsed.endpoint().tls_names(parsed.endpoint(), tls.explicit_name());
             let (config, name) = tls.connector(&names)?;
-            Some(UpstreamTls::as_configured(config, name))
+            Some(UpstreamTls::from_config(config, name))
         }
     };
     Ok(UpstreamConfig {

@@ -1,65 +1,15 @@
 //! `CLIENT` and its subcommands.
 
+use super::command::{CommandContext, CommandResult, SYNTAX_ERROR, fits, unknown_subcommand, wrong_arity};
 use super::maint::maint_notifications;
 use super::options::integer;
-use super::{Context, Outcome, SYNTAX_ERROR, fits, unknown_subcommand, wrong_arity};
-use crate::rehearsal::maintenance::node::Ending;
-use crate::rehearsal::session::{Session, SessionId};
-use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::ending::Ending;
+use crate::rehearsal::ids::SessionId;
+use crate::rehearsal::session::Session;
+use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
-type Subcommand = (&'static str, i32, fn(&mut Context<'_>, Args<'_>) -> Outcome);
-
-const SUBCOMMANDS: [Subcommand; 14] = [
-    ("id", 2, |context, _| {
-        let id = context.session.id.0;
-        context.session.reply.integer(i64::try_from(id).unwrap_or(i64::MAX));
-        Ok(())
-    }),
-    ("info", 2, |context, _| {
-        let line = context.session.describe(context.now_us);
-        context.session.reply.verbatim(&line);
-        Ok(())
-    }),
-    ("list", -2, list),
-    ("setname", 3, |context, args| {
-        set_name(context.session, args.at(2))?;
-        context.session.reply.ok();
-        Ok(())
-    }),
-    ("getname", 2, |context, _| {
-        let Session { name, reply, .. } = &mut *context.session;
-        reply.bulk_or_null((!name.is_empty()).then_some(name));
-        Ok(())
-    }),
-    ("setinfo", 4, setinfo),
-    ("kill", -3, kill),
-    ("no-evict", 3, switch),
-    ("no-touch", 3, switch),
-    ("maint_notifications", -3, maint_notifications),
-    // Nobody ever waits here.
-    ("unblock", -3, unblock),
-    ("reply", 3, |context, args| match args.at(2).eq_ignore_ascii_case(b"on") {
-        true => {
-            context.session.reply.ok();
-            Ok(())
-        }
-        false => Err("ERR CLIENT REPLY can only be ON here".into()),
-    }),
-    ("tracking", -3, |context, args| match args.at(2).eq_ignore_ascii_case(b"off") {
-        true => {
-            context.session.reply.ok();
-            Ok(())
-        }
-        false => Err("ERR client-side caching is not supported here".into()),
-    }),
-    ("getredir", 2, |context, _| {
-        context.session.reply.integer(-1);
-        Ok(())
-    }),
-];
-
-pub(crate) fn client(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(crate) fn client(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let wanted = args.at(1);
     let found = SUBCOMMANDS.iter().find(|(name, ..)| wanted.eq_ignore_ascii_case(name.as_bytes()));
     let &(name, arity, call) = found.ok_or_else(|| unknown_subcommand("CLIENT", args))?;
@@ -69,8 +19,8 @@ pub(crate) fn client(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     call(context, args)
 }
 
-/// Names the session; without a name, it is anonymous again.
-pub(crate) fn set_name(session: &mut Session, name: &[u8]) -> Outcome {
+/// Sets the name of the session. An empty name removes it.
+pub(crate) fn set_name(session: &mut Session, name: &[u8]) -> CommandResult {
     if !name.iter().all(u8::is_ascii_graphic) {
         return Err("ERR Client names cannot contain spaces, newlines or special characters.".into());
     }
@@ -78,9 +28,9 @@ pub(crate) fn set_name(session: &mut Session, name: &[u8]) -> Outcome {
     Ok(())
 }
 
-fn setinfo(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn setinfo(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let (option, value) = (args.at(2), args.at(3));
-    let (place, name) = if option.eq_ignore_ascii_case(b"LIB-NAME") {
+    let (field, name) = if option.eq_ignore_ascii_case(b"LIB-NAME") {
         (&mut context.session.library_name, "lib-name")
     } else if option.eq_ignore_ascii_case(b"LIB-VER") {
         (&mut context.session.library_version, "lib-ver")
@@ -89,18 +39,18 @@ fn setinfo(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err(format!("ERR Unrecognized option '{option}'").into());
     };
     if !value.iter().all(u8::is_ascii_graphic) {
-        let refusal = "cannot contain spaces, newlines or special characters.";
-        return Err(format!("ERR {name} {refusal}").into());
+        let problem = "cannot contain spaces, newlines or special characters.";
+        return Err(format!("ERR {name} {problem}").into());
     }
-    *place = value.to_vec();
+    *field = value.to_vec();
     context.session.reply.ok();
     Ok(())
 }
 
-fn list(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn list(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let option = args.at(2);
     let ids: Option<Vec<i64>> = if args.len() >= 4 && option.eq_ignore_ascii_case(b"ID") {
-        let id = |id| integer(id).map_err(|_| Failure::from("ERR Invalid client ID"));
+        let id = |id| integer(id).map_err(|_| ErrorReply::from("ERR Invalid client ID"));
         Some(args.from(3).iter().map(id).collect::<Result<_, _>>()?)
     } else if args.len() == 2 || (args.len() == 4 && option.eq_ignore_ascii_case(b"TYPE")) {
         None
@@ -120,7 +70,7 @@ fn list(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// `CLIENT KILL addr:port`, or with the filters `ID`, `ADDR`, `LADDR` and `SKIPME`.
-fn kill(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn kill(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let is_old_form = args.len() == 3;
     let filters = KillFilters::parse(args, is_old_form)?;
     let others = context.others.values().map(|other| &**other);
@@ -135,9 +85,9 @@ fn kill(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     for id in &matching {
         match context.others.get_mut(id) {
             Some(other) => {
-                // Dead at once: what it was to be sent is not sent any more.
+                // As in Redis, the client loses the output that it has not read.
                 other.end_with(Ending::AtOnce);
-                context.world.disturbed.push(*id);
+                context.state.dirty_sessions.push(*id);
             }
             None => context.session.close(),
         }
@@ -157,7 +107,7 @@ struct KillFilters<'a> {
 }
 
 impl<'a> KillFilters<'a> {
-    fn parse(args: Args<'a>, is_old_form: bool) -> Result<Self, Failure> {
+    fn parse(args: Args<'a>, is_old_form: bool) -> Result<Self, ErrorReply> {
         let mut filters = Self { id: None, peer: None, local: None, skips_caller: !is_old_form };
         if is_old_form {
             filters.peer = Some(args.at(2));
@@ -191,7 +141,7 @@ impl<'a> KillFilters<'a> {
 }
 
 /// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`.
-fn unblock(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn unblock(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let reason = args.get(3).unwrap_or(b"timeout").to_ascii_lowercase();
     integer(args.at(2))?;
     if args.len() > 4 {
@@ -204,8 +154,8 @@ fn unblock(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// Something that would be switched on or off, and makes no difference here.
-fn switch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+/// `CLIENT NO-EVICT` and `CLIENT NO-TOUCH`, which have no effect in this server.
+fn switch(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let value = args.at(2);
     if !value.eq_ignore_ascii_case(b"on") && !value.eq_ignore_ascii_case(b"off") {
         return Err(SYNTAX_ERROR.into());
@@ -214,14 +164,66 @@ fn switch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// A subcommand: its name, its arity with the command's name, and its function.
+type Subcommand = (&'static str, i32, fn(&mut CommandContext<'_>, Args<'_>) -> CommandResult);
+
+const SUBCOMMANDS: [Subcommand; 14] = [
+    ("id", 2, |context, _| {
+        let id = context.session.id.0;
+        context.session.reply.integer(i64::try_from(id).unwrap_or(i64::MAX));
+        Ok(())
+    }),
+    ("info", 2, |context, _| {
+        let line = context.session.describe(context.now_us);
+        context.session.reply.verbatim(&line);
+        Ok(())
+    }),
+    ("list", -2, list),
+    ("setname", 3, |context, args| {
+        set_name(context.session, args.at(2))?;
+        context.session.reply.ok();
+        Ok(())
+    }),
+    ("getname", 2, |context, _| {
+        let Session { name, reply, .. } = &mut *context.session;
+        reply.bulk_or_null((!name.is_empty()).then_some(name));
+        Ok(())
+    }),
+    ("setinfo", 4, setinfo),
+    ("kill", -3, kill),
+    ("no-evict", 3, switch),
+    ("no-touch", 3, switch),
+    ("maint_notifications", -3, maint_notifications),
+    // No command of this server blocks.
+    ("unblock", -3, unblock),
+    ("reply", 3, |context, args| match args.at(2).eq_ignore_ascii_case(b"on") {
+        true => {
+            context.session.reply.ok();
+            Ok(())
+        }
+        false => Err("ERR CLIENT REPLY can only be ON here".into()),
+    }),
+    ("tracking", -3, |context, args| match args.at(2).eq_ignore_ascii_case(b"off") {
+        true => {
+            context.session.reply.ok();
+            Ok(())
+        }
+        false => Err("ERR client-side caching is not supported here".into()),
+    }),
+    ("getredir", 2, |context, _| {
+        context.session.reply.integer(-1);
+        Ok(())
+    }),
+];
+
 #[cfg(test)]
 mod tests {
     use crate::rehearsal::Ending;
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
     fn a_client_describes_itself() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.expect_all(&[
             ("CLIENT ID", ":1\r\n"),
             ("CLIENT GETNAME", "$-1\r\n"),
@@ -250,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_ask_at_connect_is_answered() {
-        Client::new().expect_all(&[
+    fn requests_of_connecting_clients_are_answered() {
+        TestClient::new().expect_all(&[
             ("CLIENT UNBLOCK 7", ":0\r\n"),
             ("client unblock 7 Error", ":0\r\n"),
             ("CLIENT UNBLOCK 7 maybe", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"),
@@ -269,7 +271,7 @@ mod tests {
 
     #[test]
     fn another_client_can_be_killed() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let other = client.open();
         client.expect_all(&[
             ("CLIENT KILL 1.2.3.4:5", "-ERR No such client\r\n"),
@@ -277,7 +279,7 @@ mod tests {
             ("CLIENT KILL ID 2", ":1\r\n"),
         ]);
         assert_eq!(client.server.ending(other), Some(Ending::AtOnce));
-        assert_eq!(client.server.next_disturbed(), Some(other));
+        assert_eq!(client.server.next_dirty_session(), Some(other));
         client.expect("CLIENT KILL 127.0.0.1:1", "+OK\r\n");
         assert_eq!(client.server.ending(client.id), Some(Ending::AfterOutput));
     }

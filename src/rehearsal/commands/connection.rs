@@ -1,10 +1,11 @@
-//! The connection itself: handshake, authentication, database, liveness.
+//! Commands on the connection: handshake, authentication, database, `PING`.
 
+use super::client;
+use super::command::{Command, CommandContext, CommandResult, NOT_AN_INTEGER, SYNTAX_ERROR, wrong_arity};
 use super::options::integer;
-use super::{Command, Context, NOT_AN_INTEGER, Outcome, SYNTAX_ERROR, client, wrong_arity};
-use crate::rehearsal::data::number::parse_i64;
-use crate::rehearsal::server::REDIS_VERSION;
-use crate::rehearsal::wire::reply::{Failure, Protocol};
+use crate::rehearsal::config::REDIS_VERSION;
+use crate::rehearsal::wire::hello::Hello;
+use crate::rehearsal::wire::reply::{ErrorReply, Protocol};
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -21,9 +22,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::session("cluster", -2, no_cluster),
 ];
 
-const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
-
-fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn ping(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {
         1 => context.session.reply.raw(b"+PONG\r\n"),
         2 => context.session.reply.bulk(args.at(1)),
@@ -32,15 +31,15 @@ fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn echo(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn echo(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     context.session.reply.bulk(args.at(1));
     Ok(())
 }
 
-fn hello(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn hello(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let options = Hello::parse(args)?;
     if let Some((user, password)) = options.credentials {
-        if !is_right(context, user, password) {
+        if !is_authentic(context, user, password) {
             return Err(WRONG_PASSWORD.into());
         }
         context.session.authenticated = true;
@@ -78,48 +77,9 @@ fn hello(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-struct Hello<'a> {
-    protocol: Option<Protocol>,
-    credentials: Option<(&'a [u8], &'a [u8])>,
-    name: Option<&'a [u8]>,
-}
-
-impl<'a> Hello<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, Failure> {
-        let mut hello = Self { protocol: None, credentials: None, name: None };
-        if let Some(version) = args.get(1) {
-            let version =
-                parse_i64(version).ok_or("ERR Protocol version is not an integer or out of range")?;
-            hello.protocol = Some(match version {
-                2 => Protocol::Resp2,
-                3 => Protocol::Resp3,
-                _ => return Err("NOPROTO unsupported protocol version".into()),
-            });
-        }
-        let mut rest = args.from(2);
-        while let Some(option) = rest.get(0) {
-            rest = match (rest.get(1), rest.get(2)) {
-                (Some(user), Some(password)) if option.eq_ignore_ascii_case(b"AUTH") => {
-                    hello.credentials = Some((user, password));
-                    rest.from(3)
-                }
-                (Some(name), _) if option.eq_ignore_ascii_case(b"SETNAME") => {
-                    hello.name = Some(name);
-                    rest.from(2)
-                }
-                _ => {
-                    let option = String::from_utf8_lossy(option);
-                    return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
-                }
-            };
-        }
-        Ok(hello)
-    }
-}
-
-fn auth(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn auth(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let (user, password) = match args.len() {
-        2 if context.world.config.password.is_none() => {
+        2 if context.state.config.password.is_none() => {
             return Err("ERR AUTH <password> called without any password configured for the \
                         default user. Are you sure your configuration is correct?"
                 .into());
@@ -128,7 +88,7 @@ fn auth(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         3 => (args.at(1), args.at(2)),
         _ => return Err(SYNTAX_ERROR.into()),
     };
-    if !is_right(context, user, password) {
+    if !is_authentic(context, user, password) {
         return Err(WRONG_PASSWORD.into());
     }
     context.session.authenticated = true;
@@ -136,52 +96,54 @@ fn auth(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// Without a configured password, user `default` is let in with any.
-fn is_right(context: &Context<'_>, user: &[u8], password: &[u8]) -> bool {
-    let wanted = context.world.config.password.as_ref();
+/// Checks the credentials. Without a configured password, user `default` may give any password.
+fn is_authentic(context: &CommandContext<'_>, user: &[u8], password: &[u8]) -> bool {
+    let wanted = context.state.config.password.as_ref();
     user == b"default" && wanted.is_none_or(|wanted| wanted.as_bytes() == password)
 }
 
-fn select(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let index = integer(args.at(1)).map_err(|_| Failure::from(NOT_AN_INTEGER))?;
-    let databases = context.world.keyspace.databases().len();
+fn select(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
+    let index = integer(args.at(1)).map_err(|_| ErrorReply::from(NOT_AN_INTEGER))?;
+    let databases = context.state.keyspace.databases().len();
     let index = usize::try_from(index).ok().filter(|&index| index < databases);
     context.session.database = index.ok_or("ERR DB index is out of range")?;
     context.session.reply.ok();
     Ok(())
 }
 
-fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> Outcome {
+fn no_cluster(_: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     Err("ERR This instance has cluster support disabled".into())
 }
 
-fn quit(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+fn quit(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     context.session.reply.ok();
     context.session.close();
     Ok(())
 }
 
-fn reset(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+fn reset(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     let session = &mut *context.session;
     session.transaction = None;
-    session.unwatch_all(&mut context.world.keyspace);
+    session.unwatch_all(&mut context.state.keyspace);
     session.database = 0;
     session.name.clear();
     session.opt_in = None;
-    session.authenticated = context.world.config.password.is_none();
+    session.authenticated = context.state.config.password.is_none();
     session.reply.protocol = Protocol::Resp2;
     session.reply.simple("RESET");
     Ok(())
 }
 
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
 #[cfg(test)]
 mod tests {
     use crate::rehearsal::ServerConfig;
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
     fn hello_chooses_the_protocol() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let fields = "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n";
         let rest = "$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n\
                     $6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
@@ -202,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_asked_for() {
+    fn a_configured_password_is_required() {
         let config = ServerConfig { password: Some("secret".into()), ..ServerConfig::default() };
         assert!(!format!("{config:?}").contains("secret"));
-        let mut client = Client::with(config);
+        let mut client = TestClient::with(config);
         client.expect_all(&[
             ("PING", "-NOAUTH Authentication required.\r\n"),
             ("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
@@ -220,7 +182,7 @@ mod tests {
 
     #[test]
     fn databases_are_separate() {
-        Client::new().expect_all(&[
+        TestClient::new().expect_all(&[
             ("SET k v", "+OK\r\n"),
             ("SELECT 1", "+OK\r\n"),
             ("GET k", "$-1\r\n"),

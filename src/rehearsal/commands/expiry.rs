@@ -1,9 +1,9 @@
-//! Times to live.
+//! Expiry of keys.
 
+use super::command::{Command, CommandResult, DataContext};
 use super::options::{TimeUnit, integer};
-use super::{Command, Data, Outcome};
 use crate::rehearsal::data::keyspace::Lifetime;
-use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -18,7 +18,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::data("persist", 2, persist),
 ];
 
-fn expire(data: &mut Data<'_>, args: Args<'_>, name: &str, unit: TimeUnit) -> Outcome {
+fn expire(data: &mut DataContext<'_>, args: Args<'_>, name: &str, unit: TimeUnit) -> CommandResult {
     let key = args.at(1);
     let conditions = Conditions::parse(args.from(3))?;
     let at_ms = unit.at_ms(integer(args.at(2))?, data.now_ms(), name)?;
@@ -46,7 +46,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(args: Args<'_>) -> Result<Self, Failure> {
+    fn parse(args: Args<'_>) -> Result<Self, ErrorReply> {
         let mut conditions = Self::default();
         for option in args.iter() {
             match option.to_ascii_uppercase().as_slice() {
@@ -69,7 +69,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// `former_ms` is zero for a key that never expires, which counts as infinitely late.
+    /// Whether the new expiry is allowed. `former_ms` is zero for a key without expiry, which counts as infinitely late.
     fn allow(&self, former_ms: u64, at_ms: u64) -> bool {
         (!self.if_none || former_ms == 0)
             && (!self.if_some || former_ms != 0)
@@ -78,7 +78,7 @@ impl Conditions {
     }
 }
 
-fn remaining(data: &mut Data<'_>, args: Args<'_>, unit: TimeUnit) -> Outcome {
+fn remaining(data: &mut DataContext<'_>, args: Args<'_>, unit: TimeUnit) -> CommandResult {
     let key = args.at(1);
     let expires_ms = data.db.expires_ms(key);
     let answer = if !data.db.contains(key) {
@@ -88,7 +88,7 @@ fn remaining(data: &mut Data<'_>, args: Args<'_>, unit: TimeUnit) -> Outcome {
     } else {
         let now_ms = if unit.is_absolute { 0 } else { data.now_ms() };
         let left_ms = i64::try_from(expires_ms.saturating_sub(now_ms)).unwrap_or(i64::MAX);
-        // A time to live is rounded, a point in time is not.
+        // As in Redis, a remaining time is rounded to seconds, and an absolute time is truncated.
         match (unit.in_seconds, unit.is_absolute) {
             (true, true) => left_ms / 1_000,
             (true, false) => left_ms.saturating_add(500) / 1_000,
@@ -99,7 +99,7 @@ fn remaining(data: &mut Data<'_>, args: Args<'_>, unit: TimeUnit) -> Outcome {
     Ok(())
 }
 
-fn persist(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn persist(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let key = args.at(1);
     let had_one = data.db.expires_ms(key) != 0;
     if had_one {
@@ -111,11 +111,11 @@ fn persist(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
     fn keys_live_until_their_time_in_virtual_time() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.expect_all(&[
             ("SET k v PX 1500", "+OK\r\n"),
             ("TTL k", ":2\r\n"),
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_way_to_set_a_time() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         // The virtual clock starts at 1,000 s.
         client.expect_all(&[
             ("SETEX k 10 v", "+OK\r\n"),

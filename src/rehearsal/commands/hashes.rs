@@ -1,10 +1,10 @@
 //! Hashes.
 
+use super::command::{Command, CommandResult, DataContext, wrong_arity};
 use super::options::{Scan, integer, write_scan};
-use super::{Command, Data, Outcome, wrong_arity};
 use crate::rehearsal::data::keyspace::Hash;
-use crate::rehearsal::data::number::{format_f64, parse_f64, parse_i64};
-use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::number::{format_f64, parse_f64, parse_i64};
+use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -34,7 +34,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 /// Sets pairs of fields and values, and returns how many fields are new.
-fn set_fields(data: &mut Data<'_>, args: Args<'_>, name: &str) -> Result<usize, Failure> {
+fn set_fields(data: &mut DataContext<'_>, args: Args<'_>, name: &str) -> Result<usize, ErrorReply> {
     let pairs = args.from(2);
     if !pairs.len().is_multiple_of(2) {
         return Err(wrong_arity(name));
@@ -45,7 +45,7 @@ fn set_fields(data: &mut Data<'_>, args: Args<'_>, name: &str) -> Result<usize, 
     Ok(added)
 }
 
-fn hsetnx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hsetnx(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, field) = (args.at(1), args.at(2));
     let is_new = data.db.get::<Hash>(key)?.is_none_or(|hash| !hash.contains(field));
     if is_new {
@@ -56,13 +56,13 @@ fn hsetnx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hget(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hget(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let value = data.db.get::<Hash>(args.at(1))?.and_then(|hash| hash.get(args.at(2)));
     data.reply.bulk_or_null(value.map(Vec::as_slice));
     Ok(())
 }
 
-fn hmget(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hmget(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let hash = data.db.get::<Hash>(args.at(1))?;
     data.reply.array(args.len() - 2);
     for field in args.from(2).iter() {
@@ -72,7 +72,7 @@ fn hmget(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hgetall(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hgetall(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let hash = data.db.get::<Hash>(args.at(1))?;
     data.reply.map(hash.map_or(0, Hash::len));
     for (field, value) in hash.into_iter().flat_map(Hash::iter) {
@@ -82,7 +82,7 @@ fn hgetall(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hdel(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hdel(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let mut removed = 0;
     if let Some(hash) = data.db.get_mut::<Hash>(args.at(1))? {
         removed = args.from(2).iter().filter(|field| hash.remove(field).is_some()).count();
@@ -94,39 +94,39 @@ fn hdel(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hexists(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hexists(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let exists = data.db.get::<Hash>(args.at(1))?.is_some_and(|hash| hash.contains(args.at(2)));
     data.reply.flag(exists);
     Ok(())
 }
 
-fn hlen(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hlen(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let len = data.db.get::<Hash>(args.at(1))?.map_or(0, Hash::len);
     data.reply.count(len);
     Ok(())
 }
 
-fn hstrlen(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hstrlen(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let value = data.db.get::<Hash>(args.at(1))?.and_then(|hash| hash.get(args.at(2)));
     data.reply.count(value.map_or(0, Vec::len));
     Ok(())
 }
 
-fn hkeys(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hkeys(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let hash = data.db.get::<Hash>(args.at(1))?;
     data.reply.array(hash.map_or(0, Hash::len));
     hash.into_iter().flat_map(Hash::iter).for_each(|(field, _)| data.reply.bulk(field));
     Ok(())
 }
 
-fn hvals(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hvals(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let hash = data.db.get::<Hash>(args.at(1))?;
     data.reply.array(hash.map_or(0, Hash::len));
     hash.into_iter().flat_map(Hash::iter).for_each(|(_, value)| data.reply.bulk(value));
     Ok(())
 }
 
-fn hincrby(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hincrby(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, field, delta) = (args.at(1), args.at(2), integer(args.at(3))?);
     let value = match data.db.get::<Hash>(key)?.and_then(|hash| hash.get(field)) {
         Some(text) => parse_i64(text).ok_or("ERR hash value is not an integer")?,
@@ -139,7 +139,7 @@ fn hincrby(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hincrbyfloat(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hincrbyfloat(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, field) = (args.at(1), args.at(2));
     let delta = parse_f64(args.at(3)).ok_or("ERR value is not a valid float")?;
     let value = match data.db.get::<Hash>(key)?.and_then(|hash| hash.get(field)) {
@@ -157,7 +157,7 @@ fn hincrbyfloat(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn hscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn hscan(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let options = Scan::parse(args.from(2), false)?;
     let mut found: Vec<&[u8]> = Vec::new();
     let mut next = 0;
@@ -173,11 +173,11 @@ fn hscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
-    fn fields() {
-        Client::new().expect_all(&[
+    fn fields_of_a_hash() {
+        TestClient::new().expect_all(&[
             ("HSET h a 1 b 2", ":2\r\n"),
             ("HSET h a 3 c 4", ":1\r\n"),
             ("HSET h a", "-ERR wrong number of arguments for 'hset' command\r\n"),

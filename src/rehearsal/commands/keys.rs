@@ -1,7 +1,7 @@
-//! Keys of any type.
+//! Commands on keys of any type.
 
+use super::command::{Command, CommandResult, DataContext, SYNTAX_ERROR};
 use super::options::{Scan, write_scan};
-use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::data::glob;
 use crate::rehearsal::data::keyspace::Value;
 use crate::rehearsal::wire::request::Args;
@@ -22,7 +22,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 /// Fails unless the arguments of `FLUSHDB` or `FLUSHALL` are `SYNC`, `ASYNC` or nothing.
-pub(crate) fn check_flush_mode(args: Args<'_>) -> Outcome {
+pub(crate) fn check_flush_mode(args: Args<'_>) -> CommandResult {
     let mode = args.at(1);
     let is_mode = mode.eq_ignore_ascii_case(b"SYNC") || mode.eq_ignore_ascii_case(b"ASYNC");
     match args.len() {
@@ -32,32 +32,32 @@ pub(crate) fn check_flush_mode(args: Args<'_>) -> Outcome {
     }
 }
 
-fn del(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn del(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let removed = args.from(1).iter().filter(|key| data.db.remove(key).is_some()).count();
     data.reply.count(removed);
     Ok(())
 }
 
-fn exists(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn exists(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let found = args.from(1).iter().filter(|key| data.db.contains(key)).count();
     data.reply.count(found);
     Ok(())
 }
 
-fn type_of(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn type_of(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let value = data.db.value(args.at(1));
     data.reply.simple(value.map_or("none", |value| value.type_name()));
     Ok(())
 }
 
-fn keys(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn keys(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let matching = || data.db.keys().map(|(key, _)| key).filter(|key| glob::matches(args.at(1), key));
     data.reply.array(matching().count());
     matching().for_each(|key| data.reply.bulk(key));
     Ok(())
 }
 
-fn scan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn scan(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let options = Scan::parse(args.from(1), true)?;
     let (entries, next) = data.db.scan(options.cursor, options.count);
     let wanted_type = options.type_name.map(<[u8]>::to_ascii_lowercase);
@@ -69,13 +69,13 @@ fn scan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn rename(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn rename(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     move_key(data, args)?;
     data.reply.ok();
     Ok(())
 }
 
-fn renamenx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn renamenx(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let is_free = !data.db.contains(args.at(2));
     if is_free || !data.db.contains(args.at(1)) {
         move_key(data, args)?;
@@ -84,24 +84,24 @@ fn renamenx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn move_key(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn move_key(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (from, to) = (args.at(1), args.at(2));
     let (value, lifetime) = data.db.remove(from).ok_or("ERR no such key")?;
     data.db.put(to, value, lifetime);
     Ok(())
 }
 
-fn randomkey(data: &mut Data<'_>, _: Args<'_>) -> Outcome {
+fn randomkey(data: &mut DataContext<'_>, _: Args<'_>) -> CommandResult {
     data.reply.bulk_or_null(data.db.pick(data.random));
     Ok(())
 }
 
-fn dbsize(data: &mut Data<'_>, _: Args<'_>) -> Outcome {
+fn dbsize(data: &mut DataContext<'_>, _: Args<'_>) -> CommandResult {
     data.reply.count(data.db.len());
     Ok(())
 }
 
-fn flushdb(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn flushdb(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     check_flush_mode(args)?;
     data.db.clear();
     data.reply.ok();
@@ -110,11 +110,11 @@ fn flushdb(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
     fn keys_of_any_type() {
-        Client::new().expect_all(&[
+        TestClient::new().expect_all(&[
             ("MSET a 1 b 2 c 3", "+OK\r\n"),
             ("RPUSH l x", ":1\r\n"),
             ("EXISTS a a none", ":2\r\n"),
@@ -142,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_that_deletes_what_it_sees_sees_everything() {
-        let mut client = Client::new();
+    fn a_scan_returns_every_key_while_they_are_deleted() {
+        let mut client = TestClient::new();
         for number in 0..300 {
             client.expect(&format!("SET key:{number} v"), "+OK\r\n");
         }
@@ -162,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_key_keeps_its_time() {
-        let mut client = Client::new();
+    fn a_renamed_key_keeps_its_lifetime() {
+        let mut client = TestClient::new();
         client.expect_all(&[("SETEX a 5 v", "+OK\r\n"), ("RENAME a b", "+OK\r\n")]);
         client.expect("TTL b", ":5\r\n");
         client.advance_ms(5_001);

@@ -1,9 +1,9 @@
 //! Lists.
 
+use super::command::{Command, CommandResult, DataContext, SYNTAX_ERROR, wrong_arity};
 use super::options::{count, integer};
-use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::data::keyspace::List;
-use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -34,7 +34,7 @@ enum End {
 }
 
 impl End {
-    fn named(name: &[u8]) -> Result<Self, Failure> {
+    fn named(name: &[u8]) -> Result<Self, ErrorReply> {
         if name.eq_ignore_ascii_case(b"LEFT") {
             Ok(Self::Left)
         } else if name.eq_ignore_ascii_case(b"RIGHT") {
@@ -59,7 +59,7 @@ impl End {
     }
 }
 
-fn push(data: &mut Data<'_>, args: Args<'_>, end: End, may_create: bool) -> Outcome {
+fn push(data: &mut DataContext<'_>, args: Args<'_>, end: End, may_create: bool) -> CommandResult {
     let key = args.at(1);
     if !may_create && data.db.get::<List>(key)?.is_none() {
         data.reply.count(0);
@@ -72,10 +72,10 @@ fn push(data: &mut Data<'_>, args: Args<'_>, end: End, may_create: bool) -> Outc
     Ok(())
 }
 
-fn pop(data: &mut Data<'_>, args: Args<'_>, end: End, name: &str) -> Outcome {
+fn pop(data: &mut DataContext<'_>, args: Args<'_>, end: End, name: &str) -> CommandResult {
     let key = args.at(1);
     if args.len() > 3 {
-        return Err(super::wrong_arity(name));
+        return Err(wrong_arity(name));
     }
     let count = args.get(2).map(count).transpose()?;
     let Some(list) = data.db.get_mut::<List>(key)? else {
@@ -98,14 +98,14 @@ fn pop(data: &mut Data<'_>, args: Args<'_>, end: End, name: &str) -> Outcome {
     Ok(())
 }
 
-fn llen(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn llen(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let len = data.db.get::<List>(args.at(1))?.map_or(0, List::len);
     data.reply.count(len);
     Ok(())
 }
 
-/// The part of `0..len` from `start` through `stop`, both counted from the end if negative.
-fn range(args: Args<'_>, len: usize) -> Result<std::ops::Range<usize>, Failure> {
+/// The part of `0..len` from `start` through `stop`. Negative positions count from the end.
+fn range(args: Args<'_>, len: usize) -> Result<std::ops::Range<usize>, ErrorReply> {
     let (start, stop) = bounds(args)?;
     let from_end = |index: i64| match index < 0 {
         true => index.saturating_add(len as i64),
@@ -116,11 +116,11 @@ fn range(args: Args<'_>, len: usize) -> Result<std::ops::Range<usize>, Failure> 
     Ok(if start < end { start..end } else { 0..0 })
 }
 
-fn bounds(args: Args<'_>) -> Result<(i64, i64), Failure> {
+fn bounds(args: Args<'_>) -> Result<(i64, i64), ErrorReply> {
     Ok((integer(args.at(2))?, integer(args.at(3))?))
 }
 
-fn lrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn lrange(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     bounds(args)?;
     let Some(list) = data.db.get::<List>(args.at(1))? else {
         data.reply.array(0);
@@ -132,13 +132,13 @@ fn lrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// Where element `index` of a list of `len` is, counted from the end if negative.
+/// The position of element `index` in a list of `len`. A negative index counts from the end.
 fn position(index: i64, len: usize) -> Option<usize> {
     let index = if index < 0 { index.checked_add(len as i64)? } else { index };
     usize::try_from(index).ok().filter(|&index| index < len)
 }
 
-fn lindex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn lindex(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let list = data.db.get::<List>(args.at(1))?;
     let index = integer(args.at(2))?;
     let element = list.and_then(|list| list.get(position(index, list.len())?));
@@ -146,17 +146,17 @@ fn lindex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn lset(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn lset(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let list = data.db.get_mut::<List>(args.at(1))?.ok_or("ERR no such key")?;
-    let place = position(integer(args.at(2))?, list.len());
-    let element = place.and_then(|place| list.get_mut(place)).ok_or("ERR index out of range")?;
+    let position = position(integer(args.at(2))?, list.len());
+    let element = position.and_then(|position| list.get_mut(position)).ok_or("ERR index out of range")?;
     *element = args.at(3).into();
     data.db.changed(args.at(1));
     data.reply.ok();
     Ok(())
 }
 
-fn ltrim(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn ltrim(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     bounds(args)?;
     if let Some(list) = data.db.get_mut::<List>(args.at(1))? {
         let kept = range(args, list.len())?;
@@ -168,7 +168,7 @@ fn ltrim(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn lrem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn lrem(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, count, element) = (args.at(1), integer(args.at(2))?, args.at(3));
     let mut removed = 0;
     if let Some(list) = data.db.get_mut::<List>(key)? {
@@ -177,7 +177,7 @@ fn lrem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
             Ok(0) | Err(_) => equal,
             Ok(wanted) => wanted.min(equal),
         };
-        // Counted from the right, the ones to keep come first.
+        // A negative count removes from the right, so the first equal elements are kept.
         let skipped = if count < 0 { equal - wanted } else { 0 };
         let mut seen = 0;
         list.retain(|other| {
@@ -194,11 +194,11 @@ fn lrem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn linsert(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
-    let (key, place, pivot) = (args.at(1), args.at(2), args.at(3));
-    let offset = if place.eq_ignore_ascii_case(b"BEFORE") {
+fn linsert(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
+    let (key, side, pivot) = (args.at(1), args.at(2), args.at(3));
+    let offset = if side.eq_ignore_ascii_case(b"BEFORE") {
         0
-    } else if place.eq_ignore_ascii_case(b"AFTER") {
+    } else if side.eq_ignore_ascii_case(b"AFTER") {
         1
     } else {
         return Err(SYNTAX_ERROR.into());
@@ -218,7 +218,7 @@ fn linsert(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn move_element(data: &mut Data<'_>, args: Args<'_>, from: End, to: End) -> Outcome {
+fn move_element(data: &mut DataContext<'_>, args: Args<'_>, from: End, to: End) -> CommandResult {
     let (source, target) = (args.at(1), args.at(2));
     if data.db.get::<List>(source)?.is_none() {
         data.reply.null();
@@ -236,13 +236,13 @@ fn move_element(data: &mut Data<'_>, args: Args<'_>, from: End, to: End) -> Outc
 
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
 
     #[test]
-    fn ends() {
-        Client::new().expect_all(&[
+    fn pushes_and_pops() {
+        TestClient::new().expect_all(&[
             ("LPUSHX l a", ":0\r\n"),
             ("RPUSH l a b", ":2\r\n"),
             ("LPUSH l c d", ":4\r\n"),
@@ -264,8 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn middles() {
-        Client::new().expect_all(&[
+    fn inner_elements() {
+        TestClient::new().expect_all(&[
             ("RPUSH l a b a c a", ":5\r\n"),
             ("LINDEX l -1", "$1\r\na\r\n"),
             ("LINDEX l 5", "$-1\r\n"),
@@ -285,8 +285,8 @@ mod tests {
     }
 
     #[test]
-    fn moves() {
-        Client::new().expect_all(&[
+    fn moves_between_lists() {
+        TestClient::new().expect_all(&[
             ("RPUSH l a b", ":2\r\n"),
             ("RPOPLPUSH l m", "$1\r\nb\r\n"),
             ("LMOVE l m LEFT RIGHT", "$1\r\na\r\n"),

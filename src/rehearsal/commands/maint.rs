@@ -1,47 +1,44 @@
-//! `CLIENT MAINT_NOTIFICATIONS`: opting in to what the server announces, and out again.
+//! `CLIENT MAINT_NOTIFICATIONS`: opting in to maintenance notifications, and opting out.
 
-use super::{Context, Outcome, unknown_subcommand, wrong_arity};
-use crate::rehearsal::maintenance::node::Ending;
-use crate::rehearsal::maintenance::opt_in::{Answer, EndpointType};
-use crate::rehearsal::maintenance::stage::tell;
-use crate::rehearsal::wire::reply::Failure;
+use super::command::{CommandContext, CommandResult, unknown_subcommand, wrong_arity};
+use crate::rehearsal::ending::Ending;
+use crate::rehearsal::maintenance::opt_in::{EndpointType, OptInReply};
+use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
-const PARAMETER: &str = "moving-endpoint-type";
-
 /// `CLIENT MAINT_NOTIFICATIONS ON|OFF [moving-endpoint-type type]`.
-pub(crate) fn maint_notifications(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let node = context.world.nodes.get(context.session.node.0);
-    let answer = node.map_or(Answer::Ok, |node| node.answer.clone());
+pub(crate) fn maint_notifications(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
+    let node = context.state.nodes.get(context.session.node.0);
+    let reply = node.map_or(OptInReply::Ok, |node| node.opt_in_reply.clone());
     let has_type = args.len() > 3;
-    match answer {
-        Answer::Unknown => return Err(unknown_subcommand("CLIENT", args)),
-        Answer::NoPermission => {
+    match reply {
+        OptInReply::Unknown => return Err(unknown_subcommand("CLIENT", args)),
+        OptInReply::NoPermission => {
             return Err("NOPERM User default has no permissions to run the 'client|maint_notifications' \
                         command"
                 .into());
         }
-        Answer::Disabled => {
+        OptInReply::Disabled => {
             return Err("ERR Maintenance notifications are disabled on this server".into());
         }
-        Answer::Syntax if has_type => {
+        OptInReply::Syntax if has_type => {
             return Err(format!("ERR syntax error: unknown parameter '{PARAMETER}'").into());
         }
-        Answer::Garbage(bytes) => {
+        OptInReply::Garbage(bytes) => {
             context.session.reply.raw(&bytes);
             return Ok(());
         }
-        Answer::Silence => {
+        OptInReply::Silence => {
             context.session.is_silent = true;
             return Ok(());
         }
-        Answer::Close => {
+        OptInReply::Close => {
             context.session.end_with(Ending::AtOnce);
             return Ok(());
         }
-        Answer::Ok | Answer::Syntax => {}
+        OptInReply::Ok | OptInReply::Syntax => {}
     }
-    let wanted = wanted_type(args)?;
+    let wanted = requested_type(args)?;
     if args.at(2).eq_ignore_ascii_case(b"off") {
         context.session.opt_in = None;
         context.session.reply.ok();
@@ -55,16 +52,16 @@ pub(crate) fn maint_notifications(context: &mut Context<'_>, args: Args<'_>) -> 
     let (node, session, name) = (context.session.node, context.session.id, &context.session.name);
     tracing::info!(%node, %session, endpoint_type = wanted.name(), name = %name.escape_ascii(), "opted in");
     context.session.reply.ok();
-    // They follow the +OK in the same write.
-    let pending = context.world.nodes.get(context.session.node.0).map(|node| node.pending());
-    for event in pending.unwrap_or_default() {
-        tell(context.world, context.session, &event, context.now_us);
+    // Real servers send these pushes in one write with the +OK, and so does this one.
+    let replayed = context.state.nodes.get(context.session.node.0).map(|node| node.replayed());
+    for notification in replayed.unwrap_or_default() {
+        context.state.notify(context.session, &notification, context.now_us);
     }
     Ok(())
 }
 
-/// The endpoint type that `args` ask for.
-fn wanted_type(args: Args<'_>) -> Result<EndpointType, Failure> {
+/// The endpoint type that `args` request.
+fn requested_type(args: Args<'_>) -> Result<EndpointType, ErrorReply> {
     match args.len() {
         3 => Ok(EndpointType::ServerDefault),
         5 if !args.at(3).eq_ignore_ascii_case(PARAMETER.as_bytes()) => {
@@ -80,15 +77,17 @@ fn wanted_type(args: Args<'_>) -> Result<EndpointType, Failure> {
     }
 }
 
+const PARAMETER: &str = "moving-endpoint-type";
+
 #[cfg(test)]
 mod tests {
     use crate::rehearsal::Ending;
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
     use crate::rehearsal::maintenance::opt_in::EndpointType;
 
     #[test]
     fn every_form_in_any_case_is_accepted() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         for line in [
             "CLIENT MAINT_NOTIFICATIONS ON",
             "client maint_notifications on",
@@ -105,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_by_name() {
-        Client::new().expect_all(&[
+    fn errors_name_the_wrong_argument() {
+        TestClient::new().expect_all(&[
             (
                 "CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type public",
                 "-ERR syntax error: 'moving-endpoint-type' cannot be 'public', only one of internal-ip, \
@@ -125,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn a_node_refuses_as_it_was_told_to() {
+    fn a_node_sends_its_configured_opt_in_reply() {
         const ON: &str = "CLIENT MAINT_NOTIFICATIONS ON";
         const TYPED: &str = "CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type none";
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         for (answer, line, reply) in [
             ("unknown", ON, "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n"),
             (
@@ -158,8 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn resp2_may_opt_in_and_hears_nothing() {
-        let mut client = Client::new();
+    fn resp2_may_opt_in_but_gets_no_pushes() {
+        let mut client = TestClient::new();
         client.expect_all(&[
             ("REHEARSE MIGRATING 5", "+OK\r\n"),
             ("CLIENT MAINT_NOTIFICATIONS ON", "+OK\r\n"),
@@ -172,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_follows_the_ok_also_after_a_transaction() {
+    fn open_windows_follow_the_ok_also_after_a_transaction() {
         const MIGRATED: &str = ">3\r\n$8\r\nMIGRATED\r\n:0\r\n$5\r\n[\"1\"]\r\n";
         const MOVING: &str = ">4\r\n$6\r\nMOVING\r\n:1\r\n:4\r\n$11\r\n127.0.0.1:9\r\n";
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.expect_all(&[
             ("REHEARSE MIGRATED", "+OK\r\n"),
             ("REHEARSE MOVING 5 127.0.0.1:9", "+OK: 0 of 0 connections were told\r\n"),

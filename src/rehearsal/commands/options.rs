@@ -1,27 +1,27 @@
-//! Options that several commands share: expiry, and the `MATCH` and `COUNT` of scans.
+//! Arguments that several commands share: numbers, expiry, and the `MATCH` and `COUNT` of scans.
 
-use super::{NOT_AN_INTEGER, Outcome, SYNTAX_ERROR};
+use super::command::{CommandResult, NOT_AN_INTEGER, SYNTAX_ERROR, wrong_arity};
 use crate::rehearsal::data::glob;
 use crate::rehearsal::data::keyspace::Lifetime;
-use crate::rehearsal::data::number::parse_i64;
-use crate::rehearsal::wire::reply::{Failure, ReplyBuffer};
+use crate::rehearsal::wire::number::parse_i64;
+use crate::rehearsal::wire::reply::{ErrorReply, ReplyBuffer};
 use crate::rehearsal::wire::request::Args;
 
-pub(crate) fn integer(text: &[u8]) -> Result<i64, Failure> {
+pub(crate) fn integer(text: &[u8]) -> Result<i64, ErrorReply> {
     Ok(parse_i64(text).ok_or(NOT_AN_INTEGER)?)
 }
 
-/// A count that must not be negative.
-pub(crate) fn count(text: &[u8]) -> Result<usize, Failure> {
+/// Reads a count, which must not be negative.
+pub(crate) fn count(text: &[u8]) -> Result<usize, ErrorReply> {
     let count = parse_i64(text).and_then(|count| usize::try_from(count).ok());
     Ok(count.ok_or("ERR value is out of range, must be positive")?)
 }
 
-/// How a time in an option or a command is meant.
+/// The unit and base of a time argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeUnit {
     pub(crate) in_seconds: bool,
-    /// Since 1970, not from now.
+    /// The time counts from 1970 instead of from now.
     pub(crate) is_absolute: bool,
 }
 
@@ -31,7 +31,7 @@ impl TimeUnit {
     pub(crate) const EXAT: Self = Self { in_seconds: true, is_absolute: true };
     pub(crate) const PXAT: Self = Self { in_seconds: false, is_absolute: true };
 
-    /// The unit that an option of `SET` or `GETEX` names.
+    /// Finds the unit by the name of an option of `SET` or `GETEX`.
     pub(crate) fn named(option: &[u8]) -> Option<Self> {
         [("EX", Self::EX), ("PX", Self::PX), ("EXAT", Self::EXAT), ("PXAT", Self::PXAT)]
             .into_iter()
@@ -39,17 +39,16 @@ impl TimeUnit {
             .map(|(_, unit)| unit)
     }
 
-    /// The Unix time in milliseconds that `value` stands for; it may lie in the past, even before
-    /// 1970.
-    pub(crate) fn at_ms(self, value: i64, now_ms: u64, command: &str) -> Result<i64, Failure> {
+    /// Converts `value` to Unix time in milliseconds. The time can be in the past, even before 1970.
+    pub(crate) fn at_ms(self, value: i64, now_ms: u64, command: &str) -> Result<i64, ErrorReply> {
         let value_ms = if self.in_seconds { value.checked_mul(1_000) } else { Some(value) };
         let base_ms = if self.is_absolute { Some(0) } else { i64::try_from(now_ms).ok() };
         let at_ms = value_ms.zip(base_ms).and_then(|(value, base)| value.checked_add(base));
         at_ms.ok_or_else(|| invalid_expire_time(command))
     }
 
-    /// The lifetime that a positive `value` gives a key which is written.
-    pub(crate) fn lifetime(self, value: &[u8], now_ms: u64, command: &str) -> Result<Lifetime, Failure> {
+    /// Converts a positive `value` to the lifetime of a written key.
+    pub(crate) fn lifetime(self, value: &[u8], now_ms: u64, command: &str) -> Result<Lifetime, ErrorReply> {
         let value = integer(value)?;
         if value <= 0 {
             return Err(invalid_expire_time(command));
@@ -59,11 +58,11 @@ impl TimeUnit {
     }
 }
 
-fn invalid_expire_time(command: &str) -> Failure {
+fn invalid_expire_time(command: &str) -> ErrorReply {
     format!("ERR invalid expire time in '{command}' command").into()
 }
 
-/// What a scan was asked for.
+/// The arguments of a scan.
 pub(crate) struct Scan<'a> {
     pub(crate) cursor: u64,
     pub(crate) count: usize,
@@ -72,8 +71,8 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// Reads a cursor and the options behind it. `TYPE` is only known where there are types.
-    pub(crate) fn parse(args: Args<'a>, has_type: bool) -> Result<Self, Failure> {
+    /// Reads a cursor and the options behind it. `has_type` allows the option `TYPE`.
+    pub(crate) fn parse(args: Args<'a>, has_type: bool) -> Result<Self, ErrorReply> {
         let cursor = std::str::from_utf8(args.at(0)).ok().and_then(|text| text.parse().ok());
         let cursor = cursor.ok_or("ERR invalid cursor")?;
         let mut scan = Self { cursor, count: 10, pattern: None, type_name: None };
@@ -99,15 +98,13 @@ impl<'a> Scan<'a> {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, text))
     }
 
-    /// How many elements of a collection of `len` to look at: small ones are given whole, as Redis
-    /// does.
+    /// The number of elements to scan in a collection of `len`. As in Redis, one scan returns a small collection whole.
     pub(crate) fn count_for(&self, len: usize) -> usize {
-        const WHOLE_MAX: usize = 128;
         if len <= WHOLE_MAX { usize::MAX } else { self.count }
     }
 }
 
-/// Answers a scan: the cursor to go on with, and what was found.
+/// Writes the reply of a scan: the next cursor and the found elements.
 pub(crate) fn write_scan(reply: &mut ReplyBuffer, next: u64, found: &[&[u8]]) {
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
@@ -115,10 +112,13 @@ pub(crate) fn write_scan(reply: &mut ReplyBuffer, next: u64, found: &[&[u8]]) {
     found.iter().for_each(|element| reply.bulk(element));
 }
 
-/// Fails unless the options are pairs and there is at least one.
-pub(crate) fn require_pairs(args: Args<'_>, command: &str) -> Outcome {
+/// Fails unless the arguments are at least one pair.
+pub(crate) fn require_pairs(args: Args<'_>, command: &str) -> CommandResult {
     match args.len() % 2 {
         0 if args.len() > 0 => Ok(()),
-        _ => Err(super::wrong_arity(command)),
+        _ => Err(wrong_arity(command)),
     }
 }
+
+/// The size up to which a collection is scanned whole.
+const WHOLE_MAX: usize = 128;

@@ -1,9 +1,9 @@
 //! Sets.
 
+use super::command::{Command, CommandResult, DataContext, SYNTAX_ERROR, wrong_arity};
 use super::options::{Scan, count, integer, write_scan};
-use super::{Command, Data, Outcome, SYNTAX_ERROR, wrong_arity};
 use crate::rehearsal::data::keyspace::{Lifetime, Set, Value};
-use crate::rehearsal::wire::reply::{Failure, ReplyBuffer};
+use crate::rehearsal::wire::reply::{ErrorReply, ReplyBuffer};
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -25,7 +25,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::data("sscan", -3, sscan),
 ];
 
-fn sadd(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn sadd(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let set = data.db.get_or_create::<Set>(args.at(1))?;
     let added = args.from(2).iter().filter(|member| set.insert(member, ())).count();
     if added > 0 {
@@ -35,7 +35,7 @@ fn sadd(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn srem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn srem(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let mut removed = 0;
     if let Some(set) = data.db.get_mut::<Set>(args.at(1))? {
         removed = args.from(2).iter().filter(|member| set.remove(member).is_some()).count();
@@ -47,13 +47,13 @@ fn srem(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn sismember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn sismember(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let is_member = data.db.get::<Set>(args.at(1))?.is_some_and(|set| set.contains(args.at(2)));
     data.reply.flag(is_member);
     Ok(())
 }
 
-fn smismember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn smismember(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let set = data.db.get::<Set>(args.at(1))?;
     data.reply.array(args.len() - 2);
     for member in args.from(2).iter() {
@@ -62,20 +62,20 @@ fn smismember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn smembers(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn smembers(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let set = data.db.get::<Set>(args.at(1))?;
     data.reply.set(set.map_or(0, Set::len));
     set.into_iter().flat_map(Set::iter).for_each(|(member, ())| data.reply.bulk(member));
     Ok(())
 }
 
-fn scard(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn scard(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let len = data.db.get::<Set>(args.at(1))?.map_or(0, Set::len);
     data.reply.count(len);
     Ok(())
 }
 
-fn spop(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn spop(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let key = args.at(1);
     if args.len() > 3 {
         return Err(SYNTAX_ERROR.into());
@@ -102,7 +102,7 @@ fn spop(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn srandmember(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(SYNTAX_ERROR.into());
     }
@@ -128,10 +128,13 @@ fn srandmember(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// A negative count: so many members, each chosen anew.
-fn repeated_members(reply: &mut ReplyBuffer, set: &Set, random: &mut fastrand::Rng, count: i64) -> Outcome {
-    // Redis has no limit here but its memory; this one has to survive a typing error.
-    const REPEATED_MAX: u64 = 1 << 20;
+/// `SRANDMEMBER` with a negative count: members can repeat.
+fn repeated_members(
+    reply: &mut ReplyBuffer,
+    set: &Set,
+    random: &mut fastrand::Rng,
+    count: i64,
+) -> CommandResult {
     let count = count.unsigned_abs();
     if count > REPEATED_MAX {
         return Err("ERR value is out of range".into());
@@ -143,7 +146,7 @@ fn repeated_members(reply: &mut ReplyBuffer, set: &Set, random: &mut fastrand::R
     Ok(())
 }
 
-fn smove(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn smove(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (source, target, member) = (args.at(1), args.at(2), args.at(3));
     let Some(set) = data.db.get::<Set>(source)? else {
         data.reply.flag(false);
@@ -170,14 +173,14 @@ enum Operation {
     Diff,
 }
 
-fn combine(data: &mut Data<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+fn combine(data: &mut DataContext<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
     let result = result_of(data, args.from(1), operation)?;
     data.reply.set(result.len());
     result.iter().for_each(|(member, ())| data.reply.bulk(member));
     Ok(())
 }
 
-fn store(data: &mut Data<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+fn store(data: &mut DataContext<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
     let result = result_of(data, args.from(2), operation)?;
     data.reply.count(result.len());
     if result.is_empty() {
@@ -188,7 +191,7 @@ fn store(data: &mut Data<'_>, args: Args<'_>, operation: Operation) -> Outcome {
     Ok(())
 }
 
-fn result_of(data: &Data<'_>, keys: Args<'_>, operation: Operation) -> Result<Set, Failure> {
+fn result_of(data: &DataContext<'_>, keys: Args<'_>, operation: Operation) -> Result<Set, ErrorReply> {
     let sets: Vec<Option<&Set>> = keys.iter().map(|key| data.db.get::<Set>(key)).collect::<Result<_, _>>()?;
     let (first, others) = match sets.split_first() {
         Some((first, others)) => (*first, others),
@@ -210,7 +213,7 @@ fn result_of(data: &Data<'_>, keys: Args<'_>, operation: Operation) -> Result<Se
     Ok(result)
 }
 
-fn sscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn sscan(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let options = Scan::parse(args.from(2), false)?;
     let mut found: Vec<&[u8]> = Vec::new();
     let mut next = 0;
@@ -223,13 +226,16 @@ fn sscan(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// Most repeated members of one reply. Redis has no limit; here a mistyped count must not fill the memory.
+const REPEATED_MAX: u64 = 1 << 20;
+
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
-    fn members() {
-        Client::new().expect_all(&[
+    fn members_of_a_set() {
+        TestClient::new().expect_all(&[
             ("SADD s a b a", ":2\r\n"),
             ("SADD s b", ":0\r\n"),
             ("SISMEMBER s a", ":1\r\n"),
@@ -258,7 +264,7 @@ mod tests {
 
     #[test]
     fn combinations() {
-        Client::new().expect_all(&[
+        TestClient::new().expect_all(&[
             ("SADD a 1 2 3", ":3\r\n"),
             ("SADD b 2 3 4", ":3\r\n"),
             ("SINTER a b", "*2\r\n$1\r\n2\r\n$1\r\n3\r\n"),

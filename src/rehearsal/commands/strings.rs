@@ -1,10 +1,10 @@
 //! Strings and counters.
 
+use super::command::{Command, CommandResult, DataContext, SYNTAX_ERROR};
 use super::options::{TimeUnit, integer, require_pairs};
-use super::{Command, Data, Outcome, SYNTAX_ERROR};
 use crate::rehearsal::data::keyspace::Lifetime;
-use crate::rehearsal::data::number::{format_f64, parse_f64};
-use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::number::{format_f64, parse_f64};
+use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::{Args, BULK_BYTES_MAX};
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -36,16 +36,14 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::data("incrbyfloat", 3, incrbyfloat),
 ];
 
-const NOT_A_FLOAT: &str = "ERR value is not a valid float";
-
 #[inline]
-fn get(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn get(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let value = data.db.get::<Vec<u8>>(args.at(1))?;
     data.reply.bulk_or_null(value.map(Vec::as_slice));
     Ok(())
 }
 
-fn set(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn set(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, value) = (args.at(1), args.at(2));
     if args.len() == 3 {
         data.db.set_string(key, value, Lifetime::Forever);
@@ -78,7 +76,7 @@ struct SetOptions {
 }
 
 impl SetOptions {
-    fn parse(args: Args<'_>, now_ms: u64) -> Result<Self, Failure> {
+    fn parse(args: Args<'_>, now_ms: u64) -> Result<Self, ErrorReply> {
         let mut options = Self { if_exists: None, wants_former: false, lifetime: Lifetime::Forever };
         let mut index = 0;
         while let Some(option) = args.get(index) {
@@ -105,7 +103,7 @@ impl SetOptions {
     }
 }
 
-fn setnx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn setnx(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let is_new = !data.db.contains(args.at(1));
     if is_new {
         data.db.set_string(args.at(1), args.at(2), Lifetime::Forever);
@@ -114,33 +112,33 @@ fn setnx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn setex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn setex(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let lifetime = TimeUnit::EX.lifetime(args.at(2), data.now_ms(), "setex")?;
     data.db.set_string(args.at(1), args.at(3), lifetime);
     data.reply.ok();
     Ok(())
 }
 
-fn psetex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn psetex(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let lifetime = TimeUnit::PX.lifetime(args.at(2), data.now_ms(), "psetex")?;
     data.db.set_string(args.at(1), args.at(3), lifetime);
     data.reply.ok();
     Ok(())
 }
 
-fn getset(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn getset(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     get(data, args)?;
     data.db.set_string(args.at(1), args.at(2), Lifetime::Forever);
     Ok(())
 }
 
-fn getdel(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn getdel(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     get(data, args)?;
     data.db.remove(args.at(1));
     Ok(())
 }
 
-fn getex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn getex(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let option = args.at(2);
     let lifetime = match args.len() {
         2 => Lifetime::Keep,
@@ -162,17 +160,17 @@ fn getex(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn mget(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn mget(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     data.reply.array(args.len() - 1);
     for key in args.from(1).iter() {
-        // A key of another type is answered as if it did not exist.
+        // As in Redis, a key of another type counts as missing.
         let value = data.db.get::<Vec<u8>>(key).ok().flatten();
         data.reply.bulk_or_null(value.map(Vec::as_slice));
     }
     Ok(())
 }
 
-fn mset(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn mset(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     require_pairs(args.from(1), "mset")?;
     for (key, value) in args.from(1).pairs() {
         data.db.set_string(key, value, Lifetime::Forever);
@@ -181,7 +179,7 @@ fn mset(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn msetnx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn msetnx(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     require_pairs(args.from(1), "msetnx")?;
     let are_new = !args.from(1).pairs().any(|(key, _)| data.db.contains(key));
     if are_new {
@@ -193,7 +191,7 @@ fn msetnx(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn append(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn append(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, tail) = (args.at(1), args.at(2));
     let len = data.db.get::<Vec<u8>>(key)?.map_or(0, Vec::len);
     check_size(len.saturating_add(tail.len()))?;
@@ -204,17 +202,17 @@ fn append(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn strlen(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn strlen(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let len = data.db.get::<Vec<u8>>(args.at(1))?.map_or(0, Vec::len);
     data.reply.count(len);
     Ok(())
 }
 
-fn getrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn getrange(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (start, end) = (integer(args.at(2))?, integer(args.at(3))?);
     let value = data.db.get::<Vec<u8>>(args.at(1))?.map(Vec::as_slice).unwrap_or_default();
     let len = value.len() as i64;
-    // Both before the head and in the wrong order: empty, although clamping would give a byte.
+    // As in Redis, two negative positions in the wrong order are an empty range, although clamping would give one byte.
     if start < 0 && end < 0 && start > end {
         data.reply.bulk(b"");
         return Ok(());
@@ -228,7 +226,7 @@ fn getrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn setrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn setrange(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let (key, patch) = (args.at(1), args.at(3));
     let offset = usize::try_from(integer(args.at(2))?).map_err(|_| "ERR offset is out of range")?;
     let len = data.db.get::<Vec<u8>>(key)?.map_or(0, Vec::len);
@@ -250,14 +248,14 @@ fn setrange(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn check_size(bytes: usize) -> Outcome {
+fn check_size(bytes: usize) -> CommandResult {
     if bytes > BULK_BYTES_MAX {
         return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)".into());
     }
     Ok(())
 }
 
-fn add(data: &mut Data<'_>, args: Args<'_>, delta: i64) -> Outcome {
+fn add(data: &mut DataContext<'_>, args: Args<'_>, delta: i64) -> CommandResult {
     let key = args.at(1);
     let value = match data.db.get::<Vec<u8>>(key)? {
         Some(text) => integer(text)?,
@@ -269,7 +267,7 @@ fn add(data: &mut Data<'_>, args: Args<'_>, delta: i64) -> Outcome {
     Ok(())
 }
 
-fn incrbyfloat(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
+fn incrbyfloat(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     let key = args.at(1);
     let value = match data.db.get::<Vec<u8>>(key)? {
         Some(text) => parse_f64(text).ok_or(NOT_A_FLOAT)?,
@@ -285,13 +283,15 @@ fn incrbyfloat(data: &mut Data<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
+const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
+    use crate::rehearsal::commands::testing::TestClient;
 
     #[test]
     fn set_and_get() {
-        Client::new().expect_all(&[
+        TestClient::new().expect_all(&[
             ("SET k v", "+OK\r\n"),
             ("GET k", "$1\r\nv\r\n"),
             ("SET k w NX", "$-1\r\n"),
@@ -316,8 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn ranges() {
-        Client::new().expect_all(&[
+    fn ranges_of_a_string() {
+        TestClient::new().expect_all(&[
             ("SETRANGE k 2 ab", ":4\r\n"),
             ("APPEND k cd", ":6\r\n"),
             ("STRLEN k", ":6\r\n"),
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn counters() {
-        Client::new().expect_all(&[
+        TestClient::new().expect_all(&[
             ("INCR n", ":1\r\n"),
             ("INCRBY n 9", ":10\r\n"),
             ("DECRBY n 20", ":-10\r\n"),

@@ -1,20 +1,20 @@
-//! A client for the tests of the commands: a server, one session, and a clock that tests move.
+//! A client for the tests of the commands: a server, one session, and a clock that the tests advance.
 
 use crate::rehearsal::{NodeId, Server, ServerConfig, SessionId};
 
-pub(crate) struct Client {
+pub(crate) struct TestClient {
     pub(crate) server: Server,
     pub(crate) id: SessionId,
     pub(crate) now_us: u64,
 }
 
-impl Client {
+impl TestClient {
     pub(crate) fn new() -> Self {
         Self::with(ServerConfig::default())
     }
 
     pub(crate) fn with(config: ServerConfig) -> Self {
-        // 1,000 s after 1970.
+        // The clock starts 1,000 s after 1970.
         let now_us = 1_000_000_000;
         let nodes = vec![([127, 0, 0, 2], 2).into(), ([127, 0, 0, 3], 2).into()];
         let mut server = Server::new(config, nodes, now_us);
@@ -22,7 +22,7 @@ impl Client {
         Self { server, id, now_us }
     }
 
-    /// Another session of the same server.
+    /// Opens another session of the same server.
     pub(crate) fn open(&mut self) -> SessionId {
         self.server.open(NodeId(0), ([127, 0, 0, 1], 3).into(), self.now_us)
     }
@@ -45,14 +45,14 @@ impl Client {
         output
     }
 
-    /// Sends `line`, split at spaces and with `''` for an empty word, and returns the reply.
+    /// Sends the words of `line` and returns the reply. The word `''` is an empty argument.
     pub(crate) fn ask(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split(' ').map(|word| if word == "''" { "" } else { word }).collect();
         self.send(&words);
         String::from_utf8_lossy(&self.take()).into_owned()
     }
 
-    /// Asks, and checks the reply; an expectation of nothing means: any reply.
+    /// Sends `line` and checks the reply. An empty `expected` accepts any reply.
     #[track_caller]
     pub(crate) fn expect(&mut self, line: &str, expected: &str) {
         let reply = self.ask(line);

@@ -1,20 +1,21 @@
-//! Transactions: `MULTI`, `EXEC`, `DISCARD`, and the watches that make `EXEC` conditional.
+//! Transactions: `MULTI`, `DISCARD`, and the watches that make `EXEC` conditional. The dispatcher executes `EXEC`.
 
 use std::collections::btree_map::Entry;
 
-use super::{Command, Context, Outcome, call};
-use crate::rehearsal::session::{Session, Transaction, WATCHES_MAX};
+use super::command::{Call, Command, CommandContext, CommandResult};
+use crate::rehearsal::session::transaction::Transaction;
+use crate::rehearsal::session::{Session, WATCHES_MAX};
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::session("multi", 1, multi),
-    Command::session("exec", 1, exec),
+    Command { name: "exec", arity: 1, call: Call::Exec },
     Command::session("discard", 1, discard),
     Command::session("watch", -2, watch),
     Command::session("unwatch", 1, unwatch),
 ];
 
-fn multi(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+fn multi(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     if context.session.transaction.is_some() {
         return Err("ERR MULTI calls can not be nested".into());
     }
@@ -23,32 +24,14 @@ fn multi(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn exec(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
-    let transaction = context.session.transaction.take().ok_or("ERR EXEC without MULTI")?;
-    let is_unchanged = end_watches(context);
-    if transaction.is_aborted {
-        return Err("EXECABORT Transaction discarded because of previous errors.".into());
-    }
-    if !is_unchanged {
-        context.session.reply.null_array();
-        return Ok(());
-    }
-    context.session.reply.array(transaction.queue.len());
-    for queued in &transaction.queue {
-        call(context, queued.command, queued.args());
-    }
-    context.session.last_command = "exec";
-    Ok(())
-}
-
-fn discard(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+fn discard(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     context.session.transaction.take().ok_or("ERR DISCARD without MULTI")?;
     end_watches(context);
     context.session.reply.ok();
     Ok(())
 }
 
-fn watch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn watch(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     if context.session.transaction.is_some() {
         return Err("ERR WATCH inside MULTI is not allowed".into());
     }
@@ -57,38 +40,39 @@ fn watch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err("ERR too many watched keys".into());
     }
     for key in args.from(1).iter() {
-        if let Entry::Vacant(place) = watches.entry((*database, key.into())) {
-            place.insert(context.world.keyspace.database(*database).watch(key));
+        if let Entry::Vacant(vacant) = watches.entry((*database, key.into())) {
+            vacant.insert(context.state.keyspace.database(*database).watch(key));
         }
     }
     context.session.reply.ok();
     Ok(())
 }
 
-fn unwatch(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+fn unwatch(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     end_watches(context);
     context.session.reply.ok();
     Ok(())
 }
 
-/// Ends all watches, and returns whether none of the keys has changed.
-fn end_watches(context: &mut Context<'_>) -> bool {
+/// Ends all watches of the session. Returns whether none of the watched keys has changed.
+pub(crate) fn end_watches(context: &mut CommandContext<'_>) -> bool {
     let mut is_unchanged = true;
     for ((database, key), version) in std::mem::take(&mut context.session.watches) {
-        is_unchanged &= context.world.keyspace.database(database).unwatch(&key) == Some(version);
+        is_unchanged &= context.state.keyspace.database(database).unwatch(&key) == Some(version);
     }
     is_unchanged
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::rehearsal::commands::testing::Client;
-    use crate::rehearsal::commands::{Call, all};
-    use crate::rehearsal::{TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
+    use super::*;
+    use crate::rehearsal::commands::registry::all;
+    use crate::rehearsal::commands::testing::TestClient;
+    use crate::rehearsal::session::transaction::TRANSACTION_COMMANDS_MAX;
 
     #[test]
     fn a_transaction_is_queued_and_executed() {
-        Client::new().expect_all(&[
+        TestClient::new().expect_all(&[
             ("MULTI", "+OK\r\n"),
             ("SET k v", "+QUEUED\r\n"),
             ("INCR k", "+QUEUED\r\n"),
@@ -106,9 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_while_queueing_aborts() {
+    fn an_error_while_queueing_aborts_the_transaction() {
         for wrong in ["GET", "NOSUCH"] {
-            let mut client = Client::new();
+            let mut client = TestClient::new();
             client.expect("MULTI", "+OK\r\n");
             client.expect("SET k v", "+QUEUED\r\n");
             assert!(client.ask(wrong).starts_with("-ERR "));
@@ -118,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn a_watched_key_that_changed_aborts_also_when_it_expired() {
-        let mut client = Client::new();
+    fn a_changed_or_expired_watched_key_aborts() {
+        let mut client = TestClient::new();
         let first = client.id;
         let second = client.open();
         client.expect_all(&[("WATCH k", "+OK\r\n"), ("MULTI", "+OK\r\n")]);
@@ -138,9 +122,9 @@ mod tests {
         expiretime pexpiretime hget hmget hgetall hexists hlen hstrlen hkeys hvals hscan llen lrange lindex \
         sismember smismember smembers scard srandmember sinter sunion sdiff sscan";
 
-    /// Changes the key `k`, of the type that `prepare` makes, with each command that writes.
+    /// Each command that writes changes key `k`, whose type `prepare` sets.
     #[test]
-    fn every_write_is_seen_by_a_watch() {
+    fn every_write_invalidates_a_watch() {
         let changes = [
             ("SET k 1", "set k 2;setex k 9 v;psetex k 9 v;getset k 2;getdel k;getex k ex 9;mset k 2"),
             ("SET k 1", "append k x;setrange k 0 x;incr k;decr k;incrby k 2;decrby k 2"),
@@ -158,7 +142,7 @@ mod tests {
         let mut covered = std::collections::BTreeSet::new();
         for (prepare, lines) in changes {
             for line in lines.split(';') {
-                let mut client = Client::new();
+                let mut client = TestClient::new();
                 client.ask(prepare);
                 client.expect("WATCH k", "+OK\r\n");
                 let reply = client.ask(line);
@@ -173,19 +157,19 @@ mod tests {
             .map(|command| command.name)
             .filter(|name| !covered.contains(*name) && !READS.split(' ').any(|read| read == *name))
             .collect();
-        assert!(missing.is_empty(), "neither known to read nor shown to be seen: {missing:?}");
+        assert!(missing.is_empty(), "neither listed as reads nor tested as writes: {missing:?}");
     }
 
     #[test]
     fn watches_are_bounded() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.expect(&format!("WATCH{}", " k".repeat(WATCHES_MAX)), "-ERR too many watched keys\r\n");
         client.expect("WATCH k k", "+OK\r\n");
     }
 
     #[test]
     fn a_transaction_is_bounded() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.ask("MULTI");
         for _ in 0..TRANSACTION_COMMANDS_MAX {
             client.send(&["PING"]);

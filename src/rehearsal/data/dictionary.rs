@@ -1,20 +1,14 @@
-//! What the server asks of a hash table beyond `indexmap`: cursors for `SCAN`, random choices, and
-//! memory that is given back.
+//! A hash table that adds to `indexmap`: cursors for `SCAN`, random choices, and shrinking.
 //!
-//! Elements are shown in one deterministic order, and the hash has no random seed, so the same
-//! commands give the same replies; nothing here defends against keys chosen to collide.
+//! The order of elements is deterministic and the hash has no random seed, so the same commands give the same replies.
+//! Nothing here protects against keys that are chosen to collide.
 
 use indexmap::IndexMap;
 use indexmap::map::RawEntryApiV1;
 use indexmap::map::raw_entry_v1::RawEntryMut;
 use rustc_hash::FxBuildHasher;
 
-/// Capacity that is kept, however empty the table gets.
-const CAPACITY_KEPT: usize = 64;
-/// The table shrinks, to twice its elements, once it has room for this many times as many.
-const CAPACITY_EXCESS: usize = 8;
-
-/// Byte-string keys to values.
+/// A map from byte strings to values.
 #[derive(Debug)]
 pub(crate) struct Dictionary<V>(IndexMap<Box<[u8]>, V, FxBuildHasher>);
 
@@ -47,7 +41,7 @@ impl<V> Dictionary<V> {
         self.0.contains_key(key)
     }
 
-    /// The value of `key`, made by `make` if there is none.
+    /// The value of `key`, created by `make` if `key` is new.
     #[inline]
     pub(crate) fn get_or_insert_with(&mut self, key: &[u8], make: impl FnOnce() -> V) -> &mut V {
         self.0.raw_entry_mut_v1().from_key(key).or_insert_with(|| (key.into(), make())).1
@@ -69,24 +63,23 @@ impl<V> Dictionary<V> {
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<V> {
         let removed = self.0.swap_remove(key);
-        self.give_memory_back();
+        self.shrink();
         removed
     }
 
-    /// All elements: in the order of insertion, as long as nothing was removed.
+    /// All elements, in the order of insertion until the first removal.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.0.iter().map(|(key, value)| (&**key, value))
     }
 
-    /// At most `count` elements from `cursor` on, and the cursor to go on with: zero at the end.
+    /// At most `count` elements from `cursor` on, and the next cursor, which is zero at the end.
     ///
-    /// A cursor is how many elements, from the first one, are still to be seen, so a scan walks
-    /// from the last element to the first. Whatever changes between two calls, an element that
-    /// stays only ever moves towards the front, into the place of one that was removed: from the
-    /// part already seen it may come back to be seen twice, but out of the part still to be seen it
-    /// cannot get.
+    /// A cursor is the number of elements, counted from the first, that the scan has not visited yet. So a scan walks
+    /// from the last element to the first. A removal moves the last element into the place of the removed one, which
+    /// is always towards the front. An element can therefore move from the visited part to the other part, and is
+    /// then returned twice; it can never leave the part that is still to be visited.
     pub(crate) fn scan(&self, cursor: u64, count: usize) -> (impl Iterator<Item = (&[u8], &V)>, u64) {
-        // Zero is also where a scan starts.
+        // A scan starts with cursor zero.
         let end = match usize::try_from(cursor) {
             Ok(0) | Err(_) => self.len(),
             Ok(cursor) => cursor.min(self.len()),
@@ -96,27 +89,33 @@ impl<V> Dictionary<V> {
         (elements.map(|(key, value)| (&**key, value)), start as u64)
     }
 
-    /// Some element.
+    /// A random element.
     pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Option<(&[u8], &V)> {
         let (key, value) = random.choice(self.0.iter())?;
         Some((key, value))
     }
 
-    /// Some element, which is removed.
+    /// Removes and returns a random element.
     pub(crate) fn take(&mut self, random: &mut fastrand::Rng) -> Option<(Box<[u8]>, V)> {
         let index = random.choice(0..self.len())?;
         let taken = self.0.swap_remove_index(index);
-        self.give_memory_back();
+        self.shrink();
         taken
     }
 
-    fn give_memory_back(&mut self) {
+    /// Frees memory after many removals.
+    fn shrink(&mut self) {
         let (len, capacity) = (self.0.len(), self.0.capacity());
         if capacity > CAPACITY_KEPT && capacity / CAPACITY_EXCESS >= len {
             self.0.shrink_to(2 * len);
         }
     }
 }
+
+/// Capacity that an empty table keeps.
+const CAPACITY_KEPT: usize = 64;
+/// The table shrinks to twice its elements when its capacity is this many times its elements.
+const CAPACITY_EXCESS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -154,10 +153,9 @@ mod tests {
             prop_assert_eq!(elements, model.into_iter().collect::<Vec<_>>());
         }
 
-        /// Between two calls of a scan, `turns` remove so many elements, chosen by the seed, and add
-        /// so many.
+        /// Each of `turns` removes and adds a number of elements between two calls of a scan.
         #[test]
-        fn a_scan_misses_nothing_that_stays(
+        fn a_scan_visits_every_element_that_stays(
             count in 1usize..9,
             turns in prop::collection::vec((0usize..9, 0u32..9), 1..60),
             seed: u64,
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_sees_everything_once_while_nothing_is_removed() {
+    fn a_scan_without_removals_visits_each_element_once() {
         let dictionary = numbers(0..100);
         let (mut cursor, mut seen) = (0, Vec::new());
         loop {
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn chooses_only_what_is_there() {
+    fn random_choices_are_existing_elements() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut dictionary = numbers(0..2);
         dictionary.remove(&0u32.to_le_bytes());
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_table_gives_its_memory_back() {
+    fn an_emptied_table_frees_its_memory() {
         let mut dictionary = numbers(0..10_000);
         for number in 0..9_990u32 {
             dictionary.remove(&number.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Glob patterns of `KEYS`, `SCAN … MATCH` and `CONFIG GET`: `*`, `?`, `[a-c]`, `[^a]`, `\x`.
 
-/// Whether `text` matches `pattern`. Takes at most pattern × text steps, whatever the pattern: a
-/// star only ever goes back to the last star, never to an earlier one.
+/// Whether `text` matches `pattern`. It takes at most pattern × text steps, because a mismatch only goes back to the
+/// last star and never to an earlier one.
 pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern_rest, mut text_rest) = (pattern, text);
     let mut last_star: Option<(&[u8], &[u8])> = None;
@@ -20,7 +20,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
             (pattern_rest, text_rest) = (pattern, text);
             continue;
         }
-        // The last star swallows one byte more, and what follows it is tried again.
+        // The last star matches one more byte, and the pattern behind it is tried again.
         match last_star {
             Some((pattern, [_, rest @ ..])) => {
                 last_star = Some((pattern, rest));
@@ -31,7 +31,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Matches one byte with the head of `pattern`, and gives the pattern's rest if it fits.
+/// Matches one byte with the head of `pattern`. Returns the rest of the pattern if it matches.
 fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [] => None,
@@ -41,8 +41,7 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Matches `byte` with the class that follows a `[`. A class that is never closed ends with the
-/// pattern.
+/// Matches `byte` with the class behind a `[`. A class without `]` ends with the pattern.
 fn match_class(class: &[u8], byte: u8) -> Option<&[u8]> {
     let (negated, mut rest) = match class {
         [b'^', rest @ ..] => (true, rest),

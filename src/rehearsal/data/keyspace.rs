@@ -1,27 +1,26 @@
-//! The data: numbered databases of typed values, with expiry and with versions of watched keys.
+//! The stored data: numbered databases of typed values, with expiry and with versions of watched keys.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::dictionary::Dictionary;
-use crate::rehearsal::wire::reply::Failure;
+use crate::rehearsal::wire::reply::ErrorReply;
 
-/// The answer to a command for another type than the key holds.
-pub(crate) const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
-
-/// Keys that expire are removed by [`Keyspace::advance`], before any command of that time sees
-/// them: there is no command that has to think of it, and what expired takes no memory.
+/// All databases of a server.
+///
+/// The owner calls [`Keyspace::advance`] before it executes commands of a new time. That removes all expired keys, so
+/// no command has to check for expiry, and expired keys take no memory.
 #[derive(Debug)]
 pub(crate) struct Keyspace {
     databases: Vec<Database>,
 }
 
 impl Keyspace {
-    /// So many databases, at least one.
+    /// Creates this many databases, and at least one.
     pub(crate) fn new(databases: usize) -> Self {
         Self { databases: (0..databases.max(1)).map(|_| Database::default()).collect() }
     }
 
-    /// Lets time pass: what had to live until before `now_ms` is gone.
+    /// Advances the time: removes the keys that expired before `now_ms`.
     pub(crate) fn advance(&mut self, now_ms: u64) {
         for database in &mut self.databases {
             database.expire_until(now_ms);
@@ -32,7 +31,7 @@ impl Keyspace {
         &self.databases
     }
 
-    /// Database `index`, which `SELECT` has checked; a wrong one gives the first.
+    /// Database `index`, which `SELECT` has checked. An index out of range gives the first database.
     #[expect(clippy::indexing_slicing, reason = "a checked index, or 0: there is always one database")]
     pub(crate) fn database(&mut self, index: usize) -> &mut Database {
         let index = if index < self.databases.len() { index } else { 0 };
@@ -48,11 +47,11 @@ pub(crate) type List = VecDeque<Box<[u8]>>;
 pub(crate) type Hash = Dictionary<Vec<u8>>;
 pub(crate) type Set = Dictionary<()>;
 
-/// What a key holds. Collections are never empty: the last element takes the key with it.
+/// The value of a key. Collections are never empty: a key is removed together with its last element.
 #[derive(Debug)]
 pub(crate) enum Value {
     Str(Vec<u8>),
-    // Boxed, so that a string's entry is not as large as a collection's head.
+    // Boxed, so that the record of a string is not as large as a collection's header.
     List(Box<List>),
     Hash(Box<Hash>),
     Set(Box<Set>),
@@ -79,15 +78,15 @@ impl Value {
 }
 
 /// One of the types that a [`Value`] can hold.
-pub(crate) trait Kind {
+pub(crate) trait StoredType {
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     fn empty() -> Value;
 }
 
-macro_rules! kind {
-    ($kind:ty, $variant:ident) => {
-        impl Kind for $kind {
+macro_rules! stored_type {
+    ($type:ty, $variant:ident) => {
+        impl StoredType for $type {
             fn of(value: &Value) -> Option<&Self> {
                 if let Value::$variant(inner) = value { Some(inner) } else { None }
             }
@@ -103,32 +102,32 @@ macro_rules! kind {
     };
 }
 
-kind!(Vec<u8>, Str);
-kind!(List, List);
-kind!(Hash, Hash);
-kind!(Set, Set);
+stored_type!(Vec<u8>, Str);
+stored_type!(List, List);
+stored_type!(Hash, Hash);
+stored_type!(Set, Set);
 
-/// When a key that is written lives until.
+/// How long a key lives after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     Forever,
-    /// As long as before.
+    /// The lifetime of the key does not change.
     Keep,
-    /// Through this millisecond of Unix time.
+    /// The key lives through this millisecond of Unix time.
     Until(u64),
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Record {
     value: Value,
-    /// Zero: never.
+    /// Unix time in milliseconds; zero means never.
     expires_ms: u64,
 }
 
 /// One numbered database.
 #[derive(Debug, Default)]
 pub(crate) struct Database {
-    entries: Dictionary<Entry>,
+    records: Dictionary<Record>,
     expiries: BTreeSet<(u64, Box<[u8]>)>,
     watched: BTreeMap<Box<[u8]>, Watched>,
 }
@@ -141,86 +140,84 @@ struct Watched {
 
 impl Database {
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.records.len()
     }
 
-    /// How many keys have a time to live.
+    /// The number of keys with a time to live.
     pub(crate) fn expiring(&self) -> usize {
         self.expiries.len()
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        self.entries.contains(key)
+        self.records.contains(key)
     }
 
     pub(crate) fn value(&self, key: &[u8]) -> Option<&Value> {
-        self.entries.get(key).map(|entry| &entry.value)
+        self.records.get(key).map(|record| &record.value)
     }
 
-    /// The value of `key` if it is a `K`. Fails if it is something else.
+    /// The value of `key`. Fails if the value has another type than `T`.
     #[inline]
-    pub(crate) fn get<K: Kind>(&self, key: &[u8]) -> Result<Option<&K>, Failure> {
-        match self.entries.get(key) {
+    pub(crate) fn get<T: StoredType>(&self, key: &[u8]) -> Result<Option<&T>, ErrorReply> {
+        match self.records.get(key) {
             None => Ok(None),
-            Some(entry) => Ok(Some(K::of(&entry.value).ok_or(WRONG_TYPE)?)),
+            Some(record) => Ok(Some(T::of(&record.value).ok_or(WRONG_TYPE)?)),
         }
     }
 
-    /// The same, to change it: whoever does must call [`Database::changed`].
-    pub(crate) fn get_mut<K: Kind>(&mut self, key: &[u8]) -> Result<Option<&mut K>, Failure> {
-        match self.entries.get_mut(key) {
+    /// As [`Database::get`], for a change. The caller must call [`Database::changed`] after it.
+    pub(crate) fn get_mut<T: StoredType>(&mut self, key: &[u8]) -> Result<Option<&mut T>, ErrorReply> {
+        match self.records.get_mut(key) {
             None => Ok(None),
-            Some(entry) => Ok(Some(K::of_mut(&mut entry.value).ok_or(WRONG_TYPE)?)),
+            Some(record) => Ok(Some(T::of_mut(&mut record.value).ok_or(WRONG_TYPE)?)),
         }
     }
 
-    /// The same, created empty if the key does not exist: whoever calls this must put something
-    /// into it.
-    pub(crate) fn get_or_create<K: Kind>(&mut self, key: &[u8]) -> Result<&mut K, Failure> {
-        let entry = self.entries.get_or_insert_with(key, || Entry { value: K::empty(), expires_ms: 0 });
-        Ok(K::of_mut(&mut entry.value).ok_or(WRONG_TYPE)?)
+    /// As [`Database::get_mut`], but creates an empty value if the key does not exist. The caller must add an element.
+    pub(crate) fn get_or_create<T: StoredType>(&mut self, key: &[u8]) -> Result<&mut T, ErrorReply> {
+        let record = self.records.get_or_insert_with(key, || Record { value: T::empty(), expires_ms: 0 });
+        Ok(T::of_mut(&mut record.value).ok_or(WRONG_TYPE)?)
     }
 
-    /// Sets `key` to a string, whatever it held.
+    /// Sets `key` to a string and replaces a value of any type.
     #[inline]
     pub(crate) fn set_string(&mut self, key: &[u8], bytes: &[u8], lifetime: Lifetime) {
-        let entry = self.entries.get_or_insert_with(key, || Entry { value: Vec::empty(), expires_ms: 0 });
-        match &mut entry.value {
-            // Memory of the former value is used again, unless it is far too much.
+        let record = self.records.get_or_insert_with(key, || Record { value: Vec::empty(), expires_ms: 0 });
+        match &mut record.value {
+            // The memory of the former value is reused, unless it is more than twice the new value.
             Value::Str(former) if former.capacity() <= 2 * bytes.len() + 64 => {
                 former.clear();
                 former.extend_from_slice(bytes);
             }
             value => *value = Value::Str(bytes.to_vec()),
         }
-        if lifetime != Lifetime::Keep && (entry.expires_ms != 0 || lifetime != Lifetime::Forever) {
+        if lifetime != Lifetime::Keep && (record.expires_ms != 0 || lifetime != Lifetime::Forever) {
             self.set_lifetime(key, lifetime);
         }
         self.touch(key);
     }
 
     pub(crate) fn put(&mut self, key: &[u8], value: Value, lifetime: Lifetime) {
-        let entry = self.entries.get_or_insert_with(key, || Entry { value: Vec::empty(), expires_ms: 0 });
-        entry.value = value;
+        let record = self.records.get_or_insert_with(key, || Record { value: Vec::empty(), expires_ms: 0 });
+        record.value = value;
         self.set_lifetime(key, lifetime);
         self.touch(key);
     }
 
-    /// Removes `key`: its value, and until when it would have lived.
+    /// Removes `key`. Returns its value and its lifetime.
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<(Value, Lifetime)> {
-        let entry = self.entries.remove(key)?;
+        let record = self.records.remove(key)?;
         self.touch(key);
-        match entry.expires_ms {
-            0 => Some((entry.value, Lifetime::Forever)),
+        match record.expires_ms {
+            0 => Some((record.value, Lifetime::Forever)),
             expires_ms => {
                 self.expiries.remove(&(expires_ms, key.into()));
-                Some((entry.value, Lifetime::Until(expires_ms)))
+                Some((record.value, Lifetime::Until(expires_ms)))
             }
         }
     }
 
-    /// Notes that the value of `key` was changed in place: watchers hear of it, and an empty
-    /// collection goes.
+    /// Must follow each change of a value in place: it invalidates watches, and removes an empty collection.
     pub(crate) fn changed(&mut self, key: &[u8]) {
         if self.value(key).is_some_and(Value::is_empty_collection) {
             self.remove(key);
@@ -229,12 +226,12 @@ impl Database {
         }
     }
 
-    /// Until when `key`, which must exist, lives: zero for ever.
+    /// The time at which an existing `key` expires in Unix milliseconds; zero means never.
     pub(crate) fn expires_ms(&self, key: &[u8]) -> u64 {
-        self.entries.get(key).map_or(0, |entry| entry.expires_ms)
+        self.records.get(key).map_or(0, |record| record.expires_ms)
     }
 
-    /// Changes the lifetime alone.
+    /// Changes the lifetime and keeps the value.
     pub(crate) fn expire(&mut self, key: &[u8], lifetime: Lifetime) {
         self.set_lifetime(key, lifetime);
         self.touch(key);
@@ -242,34 +239,34 @@ impl Database {
 
     pub(crate) fn clear(&mut self) {
         let existing: Vec<Box<[u8]>> =
-            self.watched.keys().filter(|key| self.entries.contains(key)).cloned().collect();
-        self.entries = Dictionary::default();
+            self.watched.keys().filter(|key| self.records.contains(key)).cloned().collect();
+        self.records = Dictionary::default();
         self.expiries.clear();
         existing.iter().for_each(|key| self.touch(key));
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], &Value)> {
-        self.entries.iter().map(|(key, entry)| (key, &entry.value))
+        self.records.iter().map(|(key, record)| (key, &record.value))
     }
 
     pub(crate) fn scan(&self, cursor: u64, count: usize) -> (impl Iterator<Item = (&[u8], &Value)>, u64) {
-        let (entries, next) = self.entries.scan(cursor, count);
-        (entries.map(|(key, entry)| (key, &entry.value)), next)
+        let (records, next) = self.records.scan(cursor, count);
+        (records.map(|(key, record)| (key, &record.value)), next)
     }
 
     pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Option<&[u8]> {
-        self.entries.pick(random).map(|(key, _)| key)
+        self.records.pick(random).map(|(key, _)| key)
     }
 
-    /// Watches `key`, and returns the version that it has now. [`Database::unwatch`] must follow
-    /// one day.
+    /// Watches `key` and returns its version. One call of [`Database::unwatch`] must follow for each watch, or the key's
+    /// version stays in memory.
     pub(crate) fn watch(&mut self, key: &[u8]) -> u64 {
         let watched = self.watched.entry(key.into()).or_default();
         watched.watchers += 1;
         watched.version
     }
 
-    /// Ends one watch of `key`, and returns the version that it has now.
+    /// Ends one watch of `key` and returns its version.
     pub(crate) fn unwatch(&mut self, key: &[u8]) -> Option<u64> {
         let watched = self.watched.get_mut(key)?;
         let version = watched.version;
@@ -289,7 +286,7 @@ impl Database {
     }
 
     fn set_lifetime(&mut self, key: &[u8], lifetime: Lifetime) {
-        let Some(entry) = self.entries.get_mut(key) else {
+        let Some(record) = self.records.get_mut(key) else {
             return;
         };
         let expires_ms = match lifetime {
@@ -297,7 +294,7 @@ impl Database {
             Lifetime::Forever => 0,
             Lifetime::Until(expires_ms) => expires_ms,
         };
-        let former_ms = std::mem::replace(&mut entry.expires_ms, expires_ms);
+        let former_ms = std::mem::replace(&mut record.expires_ms, expires_ms);
         if former_ms != 0 {
             self.expiries.remove(&(former_ms, key.into()));
         }
@@ -309,19 +306,22 @@ impl Database {
     fn expire_until(&mut self, now_ms: u64) {
         while self.expiries.first().is_some_and(|(expires_ms, _)| *expires_ms < now_ms) {
             if let Some((_, key)) = self.expiries.pop_first() {
-                self.entries.remove(&key);
+                self.records.remove(&key);
                 self.touch(&key);
             }
         }
     }
 }
 
+/// The reply to a command for another type than the key holds.
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_expired_is_gone_and_takes_no_memory() {
+    fn expired_keys_are_removed_from_memory() {
         let mut keyspace = Keyspace::new(2);
         keyspace.database(1).set_string(b"k", b"v", Lifetime::Until(10));
         keyspace.advance(10);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_lifetime_replaces_the_former() {
+    fn a_later_lifetime_replaces_the_earlier_one() {
         let mut database = Database::default();
         database.set_string(b"k", b"v", Lifetime::Until(10));
         database.set_string(b"k", b"w", Lifetime::Keep);

@@ -1,6 +1,5 @@
-//! What is stored: databases, their tables, and how keys are matched.
+//! The stored data: databases, their hash tables, and key patterns.
 
 pub(crate) mod dictionary;
 pub(crate) mod glob;
 pub(crate) mod keyspace;
-pub(crate) mod number;

@@ -1,86 +1,86 @@
-//! What the server is to do at a time to come.
+//! The server's planned actions, by time.
 
 use std::collections::BTreeMap;
 
-use super::node::NodeId;
-use crate::rehearsal::session::SessionId;
+use crate::rehearsal::ids::{NodeId, SessionId};
 
-/// Most steps and closes that are planned at a time.
-pub const AGENDA_MAX: usize = 1 << 16;
-
-/// Most things that wait at a time, sessions with delayed output included.
-const ENTRIES_MAX: usize = 2 * AGENDA_MAX;
-
-/// One thing to do.
+/// An action at a planned time.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// A verb of `REHEARSE`.
+pub(crate) enum Action {
+    /// Executes a verb of `REHEARSE`.
     Step { node: NodeId, words: Vec<Vec<u8>> },
-    /// The connections of a node end, if the MOVING that said so is still the node's last.
+    /// Closes the connections of a node, if its MOVING `move_id` is still the node's last.
     CloseNode { node: NodeId, move_id: u64 },
-    /// Sessions that were asked to end, and have not read the rest of their output, end anyway.
-    CutOff { sessions: Vec<SessionId> },
-    /// Output of a session that was held back may be due.
+    /// Drops the unread output of sessions that are closing, and closes them.
+    CloseUnread { sessions: Vec<SessionId> },
+    /// Releases delayed output of a session.
     Release { session: SessionId },
 }
 
-/// Things to do, by time, and in the order in which they were planned.
+/// Planned actions in the order of their times. Actions of one time keep the order in which they were planned.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
-    entries: BTreeMap<(u64, u64), Due>,
+    /// Keyed by time and by a serial number.
+    actions: BTreeMap<(u64, u64), Action>,
     planned: u64,
 }
 
 impl Agenda {
-    /// Plans `due`; returns whether there was room.
-    pub(crate) fn plan(&mut self, at_us: u64, due: Due) -> bool {
-        let max = match due {
-            Due::Step { .. } | Due::CloseNode { .. } => AGENDA_MAX,
-            Due::Release { .. } => ENTRIES_MAX,
-            // Bounded by the sessions, each of which ends once.
-            Due::CutOff { .. } => usize::MAX,
+    /// Plans `action`. Returns whether there was room.
+    pub(crate) fn plan(&mut self, at_us: u64, action: Action) -> bool {
+        let max = match action {
+            Action::Step { .. } | Action::CloseNode { .. } => STEPS_MAX,
+            Action::Release { .. } => ACTIONS_MAX,
+            // The number of sessions bounds these, because each session ends once.
+            Action::CloseUnread { .. } => usize::MAX,
         };
-        if self.entries.len() >= max {
+        if self.actions.len() >= max {
             return false;
         }
         self.planned += 1;
-        self.entries.insert((at_us, self.planned), due);
+        self.actions.insert((at_us, self.planned), action);
         true
     }
 
     pub(crate) fn next_us(&self) -> Option<u64> {
-        self.entries.first_key_value().map(|(&(at_us, _), _)| at_us)
+        self.actions.first_key_value().map(|(&(at_us, _), _)| at_us)
     }
 
-    /// How many steps, and ends of a node's connections, are to come.
+    /// The number of planned steps and closes.
     pub(crate) fn events(&self) -> usize {
-        let is_event = |due: &&Due| !matches!(due, Due::Release { .. });
-        self.entries.values().filter(is_event).count()
+        let is_event = |action: &&Action| !matches!(action, Action::Release { .. });
+        self.actions.values().filter(is_event).count()
     }
 
-    /// The next thing that is due by `now_us`, and the time that it was planned for.
-    pub(crate) fn take_due(&mut self, now_us: u64) -> Option<(u64, Due)> {
-        let first = self.entries.first_entry()?;
+    /// Removes the next action that is due by `now_us`. Returns it with its planned time.
+    pub(crate) fn take_due(&mut self, now_us: u64) -> Option<(u64, Action)> {
+        let first = self.actions.first_entry()?;
         let (at_us, _) = *first.key();
         (at_us <= now_us).then(|| (at_us, first.remove()))
     }
 
-    /// Forgets all but the output that waits.
+    /// Removes all steps and planned closes. Actions of delayed or unread output stay, because sessions wait for them.
     pub(crate) fn clear(&mut self) {
-        self.entries.retain(|_, due| matches!(due, Due::Release { .. } | Due::CutOff { .. }));
+        let stays = |action: &Action| matches!(action, Action::Release { .. } | Action::CloseUnread { .. });
+        self.actions.retain(|_, action| stays(action));
     }
 }
+
+/// Most planned actions at which a further step or close is accepted.
+const STEPS_MAX: usize = 1 << 16;
+/// Most planned actions, releases of delayed output included.
+const ACTIONS_MAX: usize = 2 * STEPS_MAX;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn step(node: usize) -> Due {
-        Due::Step { node: NodeId(node), words: Vec::new() }
+    fn step(node: usize) -> Action {
+        Action::Step { node: NodeId(node), words: Vec::new() }
     }
 
     #[test]
-    fn the_earliest_comes_first_and_equals_in_the_order_of_planning() {
+    fn actions_are_taken_by_time_then_by_order_of_planning() {
         let mut agenda = Agenda::default();
         for (at_us, node) in [(5, 0), (3, 1), (5, 2)] {
             assert!(agenda.plan(at_us, step(node)));
@@ -94,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_bounded_and_output_that_waits_is_not_forgotten() {
+    fn steps_are_bounded_and_clear_keeps_releases() {
         let mut agenda = Agenda::default();
-        let release = || Due::Release { session: SessionId(1) };
-        for _ in 0..AGENDA_MAX {
+        let release = || Action::Release { session: SessionId(1) };
+        for _ in 0..STEPS_MAX {
             assert!(agenda.plan(1, step(0)));
         }
         assert!(!agenda.plan(1, step(0)));
-        for _ in 0..AGENDA_MAX {
+        for _ in 0..STEPS_MAX {
             assert!(agenda.plan(2, release()));
         }
         assert!(!agenda.plan(2, release()));

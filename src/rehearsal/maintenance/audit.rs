@@ -1,39 +1,28 @@
-//! Proof of order and of exactly-once: commands that say who sent them, and which one they are.
+//! Checks the order and the exactly-once execution of tagged commands.
 //!
-//! A command is tagged if its first key is `audit:<submitter>:<n>`, or if it is
-//! `audit:<submitter>` and the last argument is `<n>`; each submitter counts from 1. So
-//! `INCR audit:alice:1` and `RPUSH audit:alice 1` are both the first command of `alice`. All
-//! connections and nodes count together.
+//! A command is tagged if its first key is `audit:<submitter>:<n>`, or if its first key is `audit:<submitter>` and its
+//! last argument is `<n>`. Each submitter counts from 1. So `INCR audit:alice:1` and `RPUSH audit:alice 1` are both the
+//! first command of `alice`. The commands of all connections and nodes are checked together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rehearsal::data::number::parse_i64;
+use crate::rehearsal::wire::number::parse_i64;
 use crate::rehearsal::wire::request::Args;
 
-/// What the first key of a tagged command starts with.
-pub const AUDIT_PREFIX: &[u8] = b"audit:";
-/// Most submitters that are told apart; commands of others are only counted.
-pub const AUDIT_SUBMITTERS_MAX: usize = 1 << 12;
-/// Most commands that one submitter may be ahead of one that is missing, to be recognised again.
-pub const AUDIT_AHEAD_MAX: usize = 1 << 16;
-
-/// Longest name of a submitter.
-const NAME_BYTES_MAX: usize = 256;
-
-/// What was seen of all submitters.
+/// The tagged commands of all submitters.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     submitters: BTreeMap<Box<[u8]>, Submitter>,
-    /// Tagged commands that there was no room to judge.
+    /// Tagged commands beyond the memory limits, which are not checked.
     untracked: u64,
 }
 
 #[derive(Debug, Default)]
 struct Submitter {
     commands: u64,
-    /// All up to here were seen.
+    /// All commands up to this number were executed.
     complete_to: u64,
-    /// Seen beyond that, with a gap before.
+    /// Executed commands behind a missing one.
     ahead: BTreeSet<u64>,
     highest: u64,
     duplicates: u64,
@@ -52,25 +41,25 @@ pub(crate) struct Findings {
 }
 
 impl Audit {
-    /// Takes note of a command that is executed, if it is tagged.
+    /// Records a command that is executed, if it is tagged.
     #[inline]
     pub(crate) fn note(&mut self, args: Args<'_>) {
-        if let Some(tag) = args.at(1).strip_prefix(AUDIT_PREFIX) {
+        if let Some(tag) = args.at(1).strip_prefix(PREFIX) {
             self.note_tagged(tag, args);
         }
     }
 
     #[cold]
     fn note_tagged(&mut self, tag: &[u8], args: Args<'_>) {
-        let own_number = tag.iter().rposition(|&byte| byte == b':').and_then(|colon| {
+        let number_in_key = tag.iter().rposition(|&byte| byte == b':').and_then(|colon| {
             let (name, number) = tag.split_at_checked(colon)?;
             Some((name, number_of(number.get(1..)?)?))
         });
-        let last = || Some((tag, number_of(args.get(args.len().checked_sub(1)?)?)?));
-        let Some((name, number)) = own_number.or_else(last) else {
+        let number_in_last = || Some((tag, number_of(args.get(args.len().checked_sub(1)?)?)?));
+        let Some((name, number)) = number_in_key.or_else(number_in_last) else {
             return;
         };
-        let room = self.submitters.len() < AUDIT_SUBMITTERS_MAX;
+        let room = self.submitters.len() < SUBMITTERS_MAX;
         match self.submitters.get_mut(name) {
             Some(submitter) => submitter.note(number, &mut self.untracked),
             None if room && name.len() <= NAME_BYTES_MAX => {
@@ -101,7 +90,7 @@ impl Submitter {
             self.duplicates += 1;
             return;
         }
-        if number != self.complete_to + 1 && self.ahead.len() >= AUDIT_AHEAD_MAX {
+        if number != self.complete_to + 1 && self.ahead.len() >= AHEAD_MAX {
             self.commands -= 1;
             *untracked += 1;
             return;
@@ -122,6 +111,16 @@ fn number_of(text: &[u8]) -> Option<u64> {
     u64::try_from(parse_i64(text)?).ok().filter(|&number| number > 0)
 }
 
+/// The start of the first key of a tagged command.
+const PREFIX: &[u8] = b"audit:";
+/// Most submitters; the commands of further ones are only counted.
+const SUBMITTERS_MAX: usize = 1 << 12;
+/// Most commands of one submitter that are remembered behind a missing one.
+const AHEAD_MAX: usize = 1 << 16;
+
+/// Longest name of a submitter.
+const NAME_BYTES_MAX: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_to_tag_are_in_order() {
+    fn both_forms_of_tags_are_recognized() {
         let found = findings(&[
             "INCR audit:a:1",
             "RPUSH audit:a 2",
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_trouble_is_told_apart() {
+    fn duplicates_reordering_and_gaps_are_counted_separately() {
         let found = findings(&["INCR audit:a:1", "INCR audit:a:1", "INCR audit:a:3", "INCR audit:a:3"]);
         let expected =
             Findings { submitters: 1, commands: 4, duplicates: 2, missing: 1, ..Findings::default() };
@@ -170,14 +169,14 @@ mod tests {
             let spans = [(0, 4), (5, line.len())];
             audit.note(Args::new(line.as_bytes(), &spans));
         };
-        for number in 0..AUDIT_AHEAD_MAX + 3 {
+        for number in 0..AHEAD_MAX + 3 {
             note(format!("INCR audit:a:{}", number + 2));
         }
-        for number in 0..AUDIT_SUBMITTERS_MAX {
+        for number in 0..SUBMITTERS_MAX {
             note(format!("INCR audit:{number}:1"));
         }
         let found = audit.findings();
-        assert_eq!((found.submitters, found.untracked), (AUDIT_SUBMITTERS_MAX as u64, 4));
+        assert_eq!((found.submitters, found.untracked), (SUBMITTERS_MAX as u64, 4));
         assert_eq!(found.missing, 1);
     }
 }

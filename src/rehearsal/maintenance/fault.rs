@@ -1,52 +1,44 @@
-//! The faults that a node can be given, as data.
+//! The faults that `REHEARSE FAULT` can add to a node.
 
-use super::node::Ending;
+use crate::rehearsal::ending::Ending;
 
-/// Most copies that `duplicate` makes of a push.
-pub(crate) const COPIES_MAX: usize = 1_000;
-/// Longest delay, and longest service, in microseconds: an hour.
-const TIME_MAX_US: u64 = 3_600_000_000;
-
-/// Something that a node does wrong to its connections.
+/// A fault of a node, which affects its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Output is held back for so long: the way is longer, and any number of replies are on it at a time.
+    /// Output is delayed by this time, as on a longer network path. Any number of replies can be delayed at once.
     Delay { us: u64 },
-    /// Each command keeps the node busy for so long, one after the other, whichever connection they come from: so
-    /// many a second, and no more.
+    /// Each command occupies the node for this time. The commands of all its connections wait for each other, which
+    /// limits the node's throughput.
     Service { us: u64 },
-    /// Connections are accepted and never answered; those that exist are not answered either.
+    /// New and existing connections get no bytes and are not read.
     Stall,
-    /// Each connection ends at this byte, from now on or from its first.
+    /// Each connection ends at this byte, counted from now or from its first byte.
     Cut { at_byte: u64, direction: Direction, ending: Ending },
-    /// Nobody listens.
+    /// The node does not listen.
     Refuse,
-    /// Connections are accepted and closed.
+    /// New connections are accepted and closed.
     Drop,
     /// Each byte of output is written alone.
     Split,
-    /// So many copies of each push.
+    /// Each push is sent this many times.
     Duplicate { copies: usize },
-    /// Each push to a connection waits for the one after it, and follows it.
+    /// Each push to a connection is sent after the next one.
     Reorder,
-    /// Commands on data are answered with this error, and not executed.
+    /// Commands on data get this error and are not executed.
     Answer(&'static str),
 }
 
-/// Which bytes are counted.
+/// The direction in which a [`Fault::Cut`] counts bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Those from the client.
+    /// From the client.
     In,
-    /// Those to the client.
+    /// To the client.
     Out,
 }
 
-pub(crate) const SYNTAX: &str = "FAULT delay ms|Nus | service ms|Nus | stall | truncate bytes | reset bytes [in|out] | \
-    close-at-byte bytes [in|out] | refuse | drop | split | duplicate copies | reorder | answer readonly|masterdown|loading|noauth | off";
-
 impl Fault {
-    /// Reads a kind and its arguments.
+    /// Parses the kind of a fault and its arguments.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let (kind, args) = words.split_first().ok_or_else(|| format!("syntax: {SYNTAX}"))?;
         let kind = kind.to_ascii_lowercase();
@@ -87,8 +79,8 @@ impl Fault {
         Ok(Self::Cut { at_byte: number(kind, at, 1, u64::MAX)?, direction, ending })
     }
 
-    /// Whether both are of one kind, so that the later one takes the place of the earlier.
-    pub(crate) fn is_like(self, other: Self) -> bool {
+    /// Whether both are of the same kind. A node has at most one fault of each kind.
+    pub(crate) fn is_same_kind(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 }
@@ -117,15 +109,7 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// What Redis says, word for word.
-const ANSWERS: [&str; 4] = [
-    "READONLY You can't write against a read only replica.",
-    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-    "LOADING Redis is loading the dataset in memory",
-    "NOAUTH Authentication required.",
-];
-
-/// Milliseconds, or microseconds with their unit: `5`, `200us`.
+/// Parses milliseconds, or microseconds with their unit: `5`, `200us`.
 fn micros(kind: &str, text: &str) -> Result<u64, String> {
     let (digits, unit_us) = match text.to_ascii_lowercase().strip_suffix("us") {
         Some(digits) => (digits.to_owned(), 1),
@@ -150,12 +134,28 @@ fn number(kind: &str, text: &str, min: u64, max: u64) -> Result<u64, String> {
     number.ok_or_else(|| format!("{kind}: '{text}' is not a whole number from {min} to {max}"))
 }
 
+pub(crate) const SYNTAX: &str = "FAULT delay ms|Nus | service ms|Nus | stall | truncate bytes | reset bytes [in|out] | \
+    close-at-byte bytes [in|out] | refuse | drop | split | duplicate copies | reorder | answer readonly|masterdown|loading|noauth | off";
+
+/// The errors of `FAULT answer`, in Redis's own words.
+const ANSWERS: [&str; 4] = [
+    "READONLY You can't write against a read only replica.",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "LOADING Redis is loading the dataset in memory",
+    "NOAUTH Authentication required.",
+];
+
+/// Most copies that `duplicate` makes of a push.
+const COPIES_MAX: usize = 1_000;
+/// Longest delay and longest service time: one hour.
+const TIME_MAX_US: u64 = 3_600_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_read_and_described_alike() {
+    fn a_fault_survives_a_round_trip_through_its_text() {
         let lines = [
             "delay 5",
             "delay 200us",
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_fault_is_said() {
+    fn syntax_errors_name_the_mistake() {
         assert!(Fault::parse(&[]).unwrap_err().starts_with("syntax: FAULT delay ms|Nus | "));
         assert!(Fault::parse(&["nosuch"]).unwrap_err().starts_with("unknown fault 'nosuch'; syntax: "));
         assert!(Fault::parse(&["delay", "5s"]).unwrap_err().contains("'5s' is neither whole milliseconds"));

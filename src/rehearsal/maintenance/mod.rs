@@ -1,13 +1,11 @@
-//! What is rehearsed: what is announced to whom, what is planned, what goes wrong on purpose, and the audits of it.
+//! The parts of a rehearsed maintenance that need no session: nodes, their faults and their announcements, the planned
+//! actions, and the audit of tagged commands.
 
 pub(crate) mod agenda;
 pub(crate) mod audit;
-pub(crate) mod control;
+pub(crate) mod close_policy;
 pub(crate) mod fault;
-pub(crate) mod gate;
+pub(crate) mod fault_filter;
 pub(crate) mod node;
 pub(crate) mod notification;
 pub(crate) mod opt_in;
-pub(crate) mod pretty;
-pub(crate) mod stage;
-pub(crate) mod stats;

@@ -1,11 +1,10 @@
-//! The seven maintenance notifications, as bytes.
+//! The seven maintenance notifications as bytes.
 //!
-//! Written here by hand, and not by the client's encoder, so that a mistake in one is not made by
-//! the other.
+//! This file does not use the client's encoder, so that a mistake in the encoder is not repeated here.
 
-/// Which notification.
+/// The seven kinds of maintenance notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum NotificationKind {
     Moving,
     Migrating,
     Migrated,
@@ -15,7 +14,7 @@ pub(crate) enum Kind {
     Smigrated,
 }
 
-impl Kind {
+impl NotificationKind {
     pub(crate) const ALL: [Self; 7] = [
         Self::Moving,
         Self::Migrating,
@@ -38,7 +37,7 @@ impl Kind {
         }
     }
 
-    /// What this one says the end of.
+    /// The kind whose window this kind closes.
     pub(crate) fn opener(self) -> Option<Self> {
         match self {
             Self::Migrated => Some(Self::Migrating),
@@ -48,43 +47,43 @@ impl Kind {
         }
     }
 
-    /// Whether the last one of its kind is kept, and told to all who opt in after it.
+    /// Whether the node keeps the last notification of this kind and sends it to later opt-ins.
     pub(crate) fn is_retained(self) -> bool {
         matches!(self, Self::Migrated | Self::FailedOver)
     }
 }
 
-/// One thing that happened, of which each connection gets a copy.
+/// One maintenance notification, of which each connection gets a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) kind: Kind,
+pub(crate) struct Notification {
+    pub(crate) kind: NotificationKind,
     pub(crate) sequence: u64,
-    /// When the announced time is over, for the kinds that announce one.
+    /// The end of the announced time, for the kinds that announce one.
     pub(crate) until_us: Option<i64>,
     pub(crate) subject: Subject,
 }
 
-/// What an event is about.
+/// The content of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// Where to go instead; nobody says where if `None`.
+    /// The new endpoint; `None` sends a null, so that the client resolves its configured name again.
     Target(Option<Vec<u8>>),
     /// Shard ids as JSON text, or slots.
     Text(Vec<u8>),
-    /// Source, destination, slots.
+    /// Source, destination and slots of each move.
     Moves(Vec<[Vec<u8>; 3]>),
 }
 
-impl Event {
-    /// The seconds until the announced time is over, rounded up; negative when it has been over for
-    /// one.
+impl Notification {
+    /// The seconds until the announced time ends, rounded up. The number is negative once the end is at least one second
+    /// ago.
     pub(crate) fn remaining_s(&self, now_us: u64) -> Option<i64> {
         let remaining_us = self.until_us?.saturating_sub_unsigned(now_us);
         Some(remaining_us.div_euclid(1_000_000) + i64::from(remaining_us.rem_euclid(1_000_000) > 0))
     }
 
-    /// Writes a copy. `endpoint` takes the place of the subject of a MOVING: it depends on what the
-    /// connection asked for.
+    /// Writes the push for one connection. `endpoint` replaces the target of a MOVING, because the form of the endpoint
+    /// depends on the type that the connection requested.
     pub(crate) fn write(&self, now_us: u64, endpoint: Option<&[u8]>, out: &mut Vec<u8>) {
         let remaining_s = self.remaining_s(now_us);
         header(b'>', if remaining_s.is_some() { 4 } else { 3 }, out);
@@ -130,9 +129,14 @@ mod tests {
 
     const NOW_US: u64 = 1_000_000_000;
 
-    fn event(kind: Kind, sequence: u64, seconds: Option<i64>, subject: Subject) -> Event {
+    fn notification(
+        kind: NotificationKind,
+        sequence: u64,
+        seconds: Option<i64>,
+        subject: Subject,
+    ) -> Notification {
         let until_us = seconds.map(|seconds| NOW_US as i64 + seconds * 1_000_000);
-        Event { kind, sequence, until_us, subject }
+        Notification { kind, sequence, until_us, subject }
     }
 
     fn text(text: &str) -> Subject {
@@ -140,63 +144,68 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_those_that_were_captured() {
+    fn frames_equal_those_of_a_real_server() {
         let endpoint = b"54.78.247.156:12075";
         let moves =
             Subject::Moves(vec![["10.129.228.140:13486", "10.252.90.18:13486", "8892-8991"].map(Into::into)]);
-        let captured: [(Event, &str); 8] = [
+        let captured: [(Notification, &str); 8] = [
             (
-                event(Kind::Moving, 0, Some(15), Subject::Target(None)),
+                notification(NotificationKind::Moving, 0, Some(15), Subject::Target(None)),
                 ">4\r\n$6\r\nMOVING\r\n:0\r\n:15\r\n_\r\n",
             ),
             (
-                event(Kind::Moving, 17, Some(15), Subject::Target(Some(endpoint.to_vec()))),
+                notification(
+                    NotificationKind::Moving,
+                    17,
+                    Some(15),
+                    Subject::Target(Some(endpoint.to_vec())),
+                ),
                 ">4\r\n$6\r\nMOVING\r\n:17\r\n:15\r\n$19\r\n54.78.247.156:12075\r\n",
             ),
             (
-                event(Kind::Migrating, 0, Some(2), text("[\"27\"]")),
+                notification(NotificationKind::Migrating, 0, Some(2), text("[\"27\"]")),
                 ">4\r\n$9\r\nMIGRATING\r\n:0\r\n:2\r\n$6\r\n[\"27\"]\r\n",
             ),
             (
-                event(Kind::Migrated, 1, None, text("[\"27\"]")),
+                notification(NotificationKind::Migrated, 1, None, text("[\"27\"]")),
                 ">3\r\n$8\r\nMIGRATED\r\n:1\r\n$6\r\n[\"27\"]\r\n",
             ),
             (
-                event(Kind::FailingOver, 0, Some(2), text("[\"21\"]")),
+                notification(NotificationKind::FailingOver, 0, Some(2), text("[\"21\"]")),
                 ">4\r\n$12\r\nFAILING_OVER\r\n:0\r\n:2\r\n$6\r\n[\"21\"]\r\n",
             ),
             (
-                event(Kind::FailedOver, 1, None, text("[\"21\"]")),
+                notification(NotificationKind::FailedOver, 1, None, text("[\"21\"]")),
                 ">3\r\n$11\r\nFAILED_OVER\r\n:1\r\n$6\r\n[\"21\"]\r\n",
             ),
             (
-                event(Kind::Smigrating, 18, None, text("8892-8991")),
+                notification(NotificationKind::Smigrating, 18, None, text("8892-8991")),
                 ">3\r\n$10\r\nSMIGRATING\r\n:18\r\n$9\r\n8892-8991\r\n",
             ),
             (
-                event(Kind::Smigrated, 19, None, moves),
+                notification(NotificationKind::Smigrated, 19, None, moves),
                 ">3\r\n$9\r\nSMIGRATED\r\n:19\r\n*1\r\n*3\r\n$20\r\n10.129.228.140:13486\r\n\
                  $18\r\n10.252.90.18:13486\r\n$9\r\n8892-8991\r\n",
             ),
         ];
-        for (event, expected) in captured {
+        for (notification, expected) in captured {
             let mut out = Vec::new();
-            let Event { subject, .. } = &event;
+            let Notification { subject, .. } = &notification;
             let endpoint = match subject {
                 Subject::Target(target) => target.as_deref(),
                 Subject::Text(_) | Subject::Moves(_) => None,
             };
-            event.write(NOW_US, endpoint, &mut out);
+            notification.write(NOW_US, endpoint, &mut out);
             assert_eq!(out.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
         }
     }
 
     #[test]
     fn the_remaining_time_is_rounded_up_and_goes_below_zero() {
-        let event = event(Kind::Moving, 0, Some(2), Subject::Target(None));
+        let notification = notification(NotificationKind::Moving, 0, Some(2), Subject::Target(None));
         let remaining: Vec<_> = [0, 1, 1_000_000, 1_999_999, 2_000_000, 2_900_000, 5_000_000]
             .iter()
-            .filter_map(|later_us| event.remaining_s(NOW_US + later_us))
+            .filter_map(|later_us| notification.remaining_s(NOW_US + later_us))
             .collect();
         assert_eq!(remaining, [2, 2, 1, 1, 0, 0, -3]);
     }

@@ -1,20 +1,20 @@
-//! What a connection asks for when it opts in, and what a node may answer.
+//! Opting in to maintenance notifications: the requested endpoint type, and the configured reply of a node.
 
-/// The kind of endpoint that a MOVING should name.
+/// The kind of endpoint that a MOVING names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndpointType {
-    /// The connection did not say.
+    /// The connection gave no type.
     ServerDefault,
     InternalIp,
     InternalFqdn,
     ExternalIp,
     ExternalFqdn,
-    /// No endpoint: the client resolves its own again.
+    /// No endpoint: the client resolves its configured name again.
     None,
 }
 
 impl EndpointType {
-    /// Those that a connection can name.
+    /// The types that a connection can name.
     pub(crate) const NAMED: [Self; 5] =
         [Self::InternalIp, Self::InternalFqdn, Self::ExternalIp, Self::ExternalFqdn, Self::None];
 
@@ -34,25 +34,25 @@ impl EndpointType {
     }
 }
 
-/// What a node answers to those who opt in.
+/// A node's reply to `CLIENT MAINT_NOTIFICATIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum OptInReply {
     Ok,
-    /// As a server that knows no such subcommand.
+    /// The node does not know the subcommand.
     Unknown,
     NoPermission,
     Disabled,
-    /// As a server that does not know the endpoint type; without one it is answered well.
+    /// The node does not know the endpoint type. It accepts a request without one.
     Syntax,
-    /// These bytes.
+    /// The node sends these bytes.
     Garbage(Vec<u8>),
-    /// Nothing, and nothing to whatever follows.
+    /// The node does not reply to this request nor to any later one.
     Silence,
-    /// The connection is closed.
+    /// The node closes the connection.
     Close,
 }
 
-impl Answer {
+impl OptInReply {
     pub(crate) const SYNTAX: &str = "MAINT ok|unknown|noperm|disabled|syntax|garbage [text]|silence|close";
 
     pub(crate) fn name(&self) -> &'static str {
@@ -79,6 +79,6 @@ impl Answer {
             Self::Silence,
             Self::Close,
         ];
-        all.into_iter().find(|answer| name.eq_ignore_ascii_case(answer.name()))
+        all.into_iter().find(|reply| name.eq_ignore_ascii_case(reply.name()))
     }
 }

@@ -1,4 +1,4 @@
-//! One client's socket, its session in the server, and its connection to upstream if there is one.
+//! One client's connection: its socket, its session in the server, and its connection to upstream.
 
 use std::future::Future;
 use std::io;
@@ -8,68 +8,68 @@ use std::task::{Context, Poll};
 
 use super::dial::Dialer;
 use super::raw;
-use super::serving::{Running, Shared};
+use super::serving::{Shared, TaskGuard};
 use super::stream::Stream;
-use crate::rehearsal::maintenance::node::Ending;
+use crate::rehearsal::ending::Ending;
+use crate::rehearsal::ids::SessionId;
 use crate::rehearsal::server::Server;
-use crate::rehearsal::session::SessionId;
 
-/// Reads that one connection may do before it lets others run.
-const ROUNDS_MAX: usize = 16;
-
+/// One client's connection. Dropping it ends the session.
 pub(super) struct Connection {
     id: SessionId,
     stream: Stream,
-    /// `None`: the server itself answers.
-    upstream: Option<Link>,
-    /// The client has sent its last byte; it may still read.
+    /// `None` when the server is no proxy.
+    upstream: Option<UpstreamConnection>,
+    /// The client has closed its direction. It may still read.
     is_at_end: bool,
-    /// The client was told that nothing more will come.
+    /// The direction to the client is shut down.
     is_half_closed: bool,
-    running: Running,
+    guard: TaskGuard,
 }
 
-/// The way to upstream.
-enum Link {
+/// ```text
+///  Dialing ──▶ Open ──▶ Closed
+///     └── dial failed ────▲
+/// ```
+enum UpstreamConnection {
     Dialing(Pin<Box<dyn Future<Output = io::Result<Stream>>>>),
-    Up {
+    Open {
         stream: Stream,
-        /// Upstream was told that no more requests will come.
+        /// The direction to upstream is shut down.
         is_half_closed: bool,
     },
-    Down,
+    Closed,
 }
 
-/// How far a step went.
+/// Whether a step has moved bytes, or waits for a socket.
 #[derive(PartialEq, Eq)]
-enum Step {
+enum Progress {
     Moved,
     Waiting,
 }
 
 impl Connection {
-    pub(super) fn new(id: SessionId, stream: Stream, running: Running) -> Self {
+    pub(super) fn new(id: SessionId, stream: Stream, guard: TaskGuard) -> Self {
         let dial = |dialer: &Rc<Dialer>| {
             let dialer = Rc::clone(dialer);
-            Link::Dialing(Box::pin(async move { dialer.dial().await }))
+            UpstreamConnection::Dialing(Box::pin(async move { dialer.dial().await }))
         };
-        let upstream = running.0.dialer.as_ref().map(dial);
-        Self { id, stream, upstream, is_at_end: false, is_half_closed: false, running }
+        let upstream = guard.0.dialer.as_ref().map(dial);
+        Self { id, stream, upstream, is_at_end: false, is_half_closed: false, guard }
     }
 
     pub(super) fn id(&self) -> SessionId {
         self.id
     }
 
-    /// Whether the client has not got through TLS's handshake yet.
+    /// Whether the client's TLS handshake is incomplete.
     pub(super) fn is_handshaking(&self) -> bool {
         self.stream.is_handshaking()
     }
 
-    /// Moves bytes between sockets and server, as far as it goes without waiting. Ready when it is
-    /// over.
+    /// Moves bytes between the sockets and the server until it has to wait. Ready when the connection ends.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = Rc::clone(&self.running.0);
+        let shared = Rc::clone(&self.guard.0);
         if let Some(waker) = shared.tasks.borrow_mut().get_mut(&self.id) {
             waker.clone_from(cx.waker());
         }
@@ -78,7 +78,8 @@ impl Connection {
                 return Poll::Ready(Ok(()));
             }
             let mut server = shared.server.borrow_mut();
-            // What is to end at once is not written any more; writing may be what ends it.
+            // An immediate ending drops the output, so it is checked before the write. A fault can set one at a certain
+            // written byte, so it is checked again afterwards.
             if self.ends_at_once(&server) {
                 return Poll::Ready(Ok(()));
             }
@@ -88,128 +89,128 @@ impl Connection {
             }
             if server.has_backlog(self.id) {
                 server.handle_bytes(self.id, shared.clock.now_us(), &[]);
-                shared.follow(&mut server);
+                shared.apply_changes(&mut server);
                 continue;
             }
-            let step = match server.ending(self.id) {
+            let progress = match server.ending(self.id) {
                 Some(Ending::HalfClose) if is_written => self.poll_half_closed(cx, &shared)?,
                 Some(_) if is_written => {
-                    self.stream.say_farewell();
-                    raw::end(self.stream.socket());
+                    self.stream.send_close_notify();
+                    raw::close(self.stream.socket());
                     return Poll::Ready(Ok(()));
                 }
-                Some(_) => Step::Waiting,
+                Some(_) => Progress::Waiting,
                 None if self.is_at_end && self.upstream.is_none() && server.is_drained(self.id) => {
-                    self.stream.say_farewell();
+                    self.stream.send_close_notify();
                     return Poll::Ready(Ok(()));
                 }
                 None => self.poll_serving(cx, &shared, &mut server)?,
             };
-            if step == Step::Waiting {
+            if progress == Progress::Waiting {
                 return match self.is_half_closed && self.is_at_end {
                     true => Poll::Ready(Ok(())),
                     false => Poll::Pending,
                 };
             }
         }
-        // Others' turn; this one goes on after them.
+        // The other tasks run first, so that one busy connection does not starve them.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     fn ends_at_once(&self, server: &Server) -> bool {
         match server.ending(self.id) {
-            Some(Ending::AtOnce) => raw::end(self.stream.socket()),
+            Some(Ending::AtOnce) => raw::close(self.stream.socket()),
             Some(Ending::Reset) => raw::reset_on_close(self.stream.socket()),
-            // Nobody could read what is left to be written.
-            Some(_) if self.stream.is_handshaking() => raw::end(self.stream.socket()),
+            // The output cannot be written before the handshake is complete.
+            Some(_) if self.stream.is_handshaking() => raw::close(self.stream.socket()),
             Some(Ending::AfterOutput | Ending::HalfClose) | None => return false,
         }
         true
     }
 
-    /// Reads from both sides what the server has room for.
+    /// Reads from both sides while the server has room.
     fn poll_serving(
         &mut self,
         cx: &mut Context<'_>,
         shared: &Shared,
         server: &mut Server,
-    ) -> io::Result<Step> {
-        let mut step = Step::Waiting;
-        if self.upstream.is_some() && self.poll_upstream(cx, shared, server) == Step::Moved {
-            step = Step::Moved;
+    ) -> io::Result<Progress> {
+        let mut progress = Progress::Waiting;
+        if self.upstream.is_some() && self.poll_upstream(cx, shared, server) == Progress::Moved {
+            progress = Progress::Moved;
         }
         if self.is_at_end || !server.wants_input(self.id) {
-            return Ok(step);
+            return Ok(progress);
         }
         let mut scratch = shared.scratch.borrow_mut();
         match self.stream.poll_read(cx, &mut scratch)? {
-            Poll::Pending => return Ok(step),
+            Poll::Pending => return Ok(progress),
             Poll::Ready(0) => self.is_at_end = true,
             Poll::Ready(read) => {
                 let bytes = scratch.bytes.get(..read).unwrap_or_default();
                 server.handle_bytes(self.id, shared.clock.now_us(), bytes);
-                shared.follow(server);
+                shared.apply_changes(server);
             }
         }
-        Ok(Step::Moved)
+        Ok(Progress::Moved)
     }
 
-    /// Moves bytes between upstream and server. An upstream that fails is one that has ended.
-    fn poll_upstream(&mut self, cx: &mut Context<'_>, shared: &Shared, server: &mut Server) -> Step {
+    /// Moves bytes between upstream and the server. An error of upstream counts as its close.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>, shared: &Shared, server: &mut Server) -> Progress {
         let result = match &mut self.upstream {
-            None | Some(Link::Down) => return Step::Waiting,
-            Some(Link::Dialing(dial)) => match dial.as_mut().poll(cx) {
-                Poll::Pending => return Step::Waiting,
+            None | Some(UpstreamConnection::Closed) => return Progress::Waiting,
+            Some(UpstreamConnection::Dialing(dial)) => match dial.as_mut().poll(cx) {
+                Poll::Pending => return Progress::Waiting,
                 Poll::Ready(Ok(stream)) => {
-                    self.upstream = Some(Link::Up { stream, is_half_closed: false });
-                    return Step::Moved;
+                    self.upstream = Some(UpstreamConnection::Open { stream, is_half_closed: false });
+                    return Progress::Moved;
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::warn!(%error, session = %self.id, "cannot reach upstream");
                     Err(error)
                 }
             },
-            Some(Link::Up { stream, is_half_closed }) => {
+            Some(UpstreamConnection::Open { stream, is_half_closed }) => {
                 let is_at_end = self.is_at_end;
-                pass(cx, self.id, stream, shared, server).inspect(|step| {
-                    // The client's last request is on its way: upstream may end once it has answered.
-                    let is_last = is_at_end && *step == Step::Waiting;
+                exchange(cx, self.id, stream, shared, server).inspect(|progress| {
+                    // The client's last request is written. Upstream can close after its reply.
+                    let is_last = is_at_end && *progress == Progress::Waiting;
                     let is_sent = server.upstream_output(self.id).is_empty() && server.wants_input(self.id);
                     if is_last && is_sent && !std::mem::replace(is_half_closed, true) {
-                        stream.say_farewell();
-                        raw::end_writing(stream.socket());
+                        stream.send_close_notify();
+                        raw::shut_down_writing(stream.socket());
                     }
                 })
             }
         };
         result.unwrap_or_else(|error| {
-            tracing::debug!(%error, session = %self.id, "upstream has ended");
-            self.upstream = Some(Link::Down);
+            tracing::debug!(%error, session = %self.id, "upstream connection closed");
+            self.upstream = Some(UpstreamConnection::Closed);
             server.upstream_closed(self.id, shared.clock.now_us());
-            shared.follow(server);
-            Step::Moved
+            shared.apply_changes(server);
+            Progress::Moved
         })
     }
 
-    /// Throws away what a half-closed client still sends.
-    fn poll_half_closed(&mut self, cx: &mut Context<'_>, shared: &Shared) -> io::Result<Step> {
+    /// Reads and drops what a half-closed client still sends.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>, shared: &Shared) -> io::Result<Progress> {
         if !std::mem::replace(&mut self.is_half_closed, true) {
             self.upstream = None;
-            self.stream.say_farewell();
-            raw::end_writing(self.stream.socket());
+            self.stream.send_close_notify();
+            raw::shut_down_writing(self.stream.socket());
         }
         if self.is_at_end {
-            return Ok(Step::Waiting);
+            return Ok(Progress::Waiting);
         }
         match self.stream.poll_read(cx, &mut shared.scratch.borrow_mut())? {
-            Poll::Pending => return Ok(Step::Waiting),
+            Poll::Pending => return Ok(Progress::Waiting),
             Poll::Ready(read) => self.is_at_end = read == 0,
         }
-        Ok(Step::Moved)
+        Ok(Progress::Moved)
     }
 
-    /// Writes the session's output; ready when nothing is left of it.
+    /// Writes the session's output. Ready when all of it is written.
     fn poll_write(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<io::Result<()>> {
         loop {
             let output = server.output(self.id);
@@ -226,43 +227,46 @@ impl Connection {
     }
 }
 
-/// Writes to upstream what there is, and reads from it once. Its end is an error.
-fn pass(
+/// Writes the waiting requests to upstream, and reads from it once. A closed upstream is an error.
+fn exchange(
     cx: &mut Context<'_>,
     id: SessionId,
     stream: &mut Stream,
     shared: &Shared,
     server: &mut Server,
-) -> io::Result<Step> {
-    let mut refusal = None;
-    while refusal.is_none() && !server.upstream_output(id).is_empty() {
+) -> io::Result<Progress> {
+    let mut write_error = None;
+    while write_error.is_none() && !server.upstream_output(id).is_empty() {
         match stream.poll_write(cx, server.upstream_output(id)) {
             Poll::Pending => break,
-            Poll::Ready(Ok(0)) => refusal = Some(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(0)) => write_error = Some(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => server.consume_upstream_output(id, written),
-            // It may have said why it will have no more.
-            Poll::Ready(Err(error)) => refusal = Some(error),
+            // Upstream may have sent an error reply before it closed, so a read follows.
+            Poll::Ready(Err(error)) => write_error = Some(error),
         }
     }
     if !server.wants_upstream_input(id) {
-        return Ok(Step::Waiting);
+        return Ok(Progress::Waiting);
     }
     let mut scratch = shared.scratch.borrow_mut();
     match stream.poll_read(cx, &mut scratch)? {
-        Poll::Pending => refusal.map_or(Ok(Step::Waiting), Err),
+        Poll::Pending => write_error.map_or(Ok(Progress::Waiting), Err),
         Poll::Ready(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Poll::Ready(read) => {
             let bytes = scratch.bytes.get(..read).unwrap_or_default();
             server.handle_upstream_bytes(id, shared.clock.now_us(), bytes);
-            shared.follow(server);
-            Ok(Step::Moved)
+            shared.apply_changes(server);
+            Ok(Progress::Moved)
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.running.0.tasks.borrow_mut().remove(&self.id);
-        self.running.0.server.borrow_mut().end(self.id);
+        self.guard.0.tasks.borrow_mut().remove(&self.id);
+        self.guard.0.server.borrow_mut().end(self.id);
     }
 }
+
+/// Most rounds of one connection before the other tasks run.
+const ROUNDS_MAX: usize = 16;

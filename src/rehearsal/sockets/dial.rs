@@ -1,4 +1,4 @@
-//! Connections to the real Redis behind a proxy: one for each client.
+//! Opens the connections from a proxy to the real Redis: one for each client.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -15,26 +15,21 @@ use super::stream::{Scratch, Stream};
 use super::upstream::UpstreamConfig;
 use crate::rehearsal::wire::frames::FrameScanner;
 
-/// Until a connection is made, and its greeting answered.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the addresses of a name are taken for granted.
-const LOOKUP_KEPT: Duration = Duration::from_secs(1);
-
 /// Connects to one upstream.
 pub(super) struct Dialer {
     config: UpstreamConfig,
-    /// The addresses of the name, and since when.
+    /// The addresses of the host name, and when they were looked up.
     found: RefCell<Option<(Instant, Vec<SocketAddr>)>>,
-    /// Who may look the name up: one at a time, for all who wait.
-    turn: Semaphore,
+    /// One permit, so that one lookup serves all clients that connect at the same time.
+    lookup: Semaphore,
 }
 
 impl Dialer {
     pub(super) fn new(config: UpstreamConfig) -> Self {
-        Self { config, found: RefCell::new(None), turn: Semaphore::new(1) }
+        Self { config, found: RefCell::new(None), lookup: Semaphore::new(1) }
     }
 
-    /// A connection that is ready for a client's requests.
+    /// Opens a connection that is ready for a client's requests.
     pub(super) async fn dial(&self) -> io::Result<Stream> {
         let dial = async { Ok(self.dial_without_limit().await) };
         match glommio::timer::timeout(DIAL_TIMEOUT, dial).await {
@@ -55,7 +50,7 @@ impl Dialer {
             None => Stream::plain(socket),
             Some(tls) => Stream::tls(socket, tls.connect()?.into()),
         };
-        self.greet(stream).await
+        self.log_in(stream).await
     }
 
     async fn dial_tcp(&self) -> io::Result<TcpStream> {
@@ -72,13 +67,13 @@ impl Dialer {
         Err(last_error)
     }
 
-    /// Looked up on another thread: the system's resolver blocks.
+    /// Looks the host name up on another thread, because the system's resolver blocks.
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let (host, port) = (self.config.bare_host(), self.config.port);
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![(address, port).into()]);
         }
-        let _turn = self.turn.acquire_permit(1).await?;
+        let _permit = self.lookup.acquire_permit(1).await?;
         if let Some((since, found)) = &*self.found.borrow()
             && since.elapsed() < LOOKUP_KEPT
         {
@@ -88,19 +83,20 @@ impl Dialer {
         let host = host.to_owned();
         std::thread::Builder::new().name("hitless-resolve".into()).spawn(move || {
             let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-            // Whoever asked may have stopped waiting.
+            // The client may have closed its connection meanwhile.
             let _ = sender.send(found);
         })?;
-        let found = receiver.await.map_err(|_| io::Error::other("the look-up was broken off"))??;
+        let found = receiver.await.map_err(|_| io::Error::other("the name lookup was aborted"))??;
         *self.found.borrow_mut() = Some((Instant::now(), found.clone()));
         Ok(found)
     }
 
-    async fn greet(&self, mut stream: Stream) -> io::Result<Stream> {
-        let (greeting, mut replies) = self.config.greeting();
+    /// Completes the TLS handshake and sends the configured `AUTH` and `SELECT`.
+    async fn log_in(&self, mut stream: Stream) -> io::Result<Stream> {
+        let (requests, mut replies) = self.config.login_requests();
         let mut scratch = Scratch::default();
         poll_fn(|cx| stream.poll_handshake(cx, &mut scratch)).await?;
-        let mut unsent = greeting.as_slice();
+        let mut unsent = requests.as_slice();
         while !unsent.is_empty() {
             let written = poll_fn(|cx| stream.poll_write(cx, unsent)).await?;
             if written == 0 {
@@ -129,3 +125,8 @@ impl Dialer {
         Ok(stream)
     }
 }
+
+/// Longest time until a connection is open and logged in.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long looked-up addresses are used.
+const LOOKUP_KEPT: Duration = Duration::from_secs(1);

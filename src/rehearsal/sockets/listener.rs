@@ -1,7 +1,7 @@
-//! Sockets in front of the [`Server`]: one thread, one executor, one task for each connection.
+//! [`Endpoints`] serves a [`Server`] over sockets: one thread, one executor, one task for each connection.
 //!
-//! A connection's task reads as much as there is, up to what one read takes, lets the server handle
-//! all of it, and writes all replies at once. It does not read while its client does not.
+//! A connection's task reads once, lets the server handle all requests in these bytes, and writes all replies with one
+//! write. It does not read while its client does not read.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,41 +16,36 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_lite::StreamExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
-
-use super::connection::Connection;
 use socket2::Socket;
 
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::raw;
-use super::serving::{Clock, Doorway, Running, Shared, keep_time};
+use super::serving::{Clock, ListeningSocket, Shared, TaskGuard, run_deadlines};
 use super::stream::Stream;
 use super::tls::ServerTls;
 use super::upstream::UpstreamConfig;
-use crate::rehearsal::maintenance::node::{Accept, NodeId};
-use crate::rehearsal::server::{Server, ServerConfig};
+use crate::rehearsal::config::ServerConfig;
+use crate::rehearsal::ids::NodeId;
+use crate::rehearsal::maintenance::node::Accept;
+use crate::rehearsal::server::Server;
 
-/// Most connections at a time, over all listeners; one more is refused with an error.
-pub const CONNECTIONS_MAX: usize = 10_000;
-
-/// Pause after an accept that failed for want of something, such as file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-
-/// What to serve, and where.
+/// The settings of [`Endpoints`].
 #[derive(Clone, Debug)]
 pub struct EndpointsConfig {
-    /// Addresses to listen on, all in front of one keyspace; port 0 takes a free one. Default:
-    /// 127.0.0.1:7001 and 127.0.0.1:7002.
+    /// The addresses to listen on. All of them serve the same keys. Port 0 takes a free port. Default: 127.0.0.1:7001
+    /// and 127.0.0.1:7002.
     pub listen: Vec<SocketAddr>,
-    /// The core to pin the thread to; `None`: any. Default: `None`.
+    /// The core to which the thread is pinned; `None` does not pin it. Default: `None`.
     pub core: Option<usize>,
     /// How the server behaves.
     pub server: ServerConfig,
-    /// TLS of each listener, in the order of `listen`: `None` is in the clear, and where this list is shorter, its
-    /// last element goes for the rest. Default: empty, all in the clear.
+    /// TLS of each listener, in the order of `listen`; `None` is plain text. The last element applies to all further
+    /// listeners. Default: empty, all plain text.
     pub tls: Vec<Option<ServerTls>>,
-    /// A real Redis to stand in front of: each client gets a connection of its own to it, and what is
-    /// not about the rehearsal is forwarded. `None`: everything is answered from memory. It decides
-    /// over [`ServerConfig::upstream`]. Default: `None`.
+    /// The real Redis behind these endpoints: each client gets its own connection to it, and all requests but those of
+    /// the rehearsal are forwarded. `None` serves from memory. This replaces [`ServerConfig::upstream`]. Default:
+    /// `None`.
     pub upstream: Option<UpstreamConfig>,
 }
 
@@ -62,29 +57,25 @@ impl Default for EndpointsConfig {
     }
 }
 
-/// A listening socket, and its TLS.
-type Door = (StdListener, Option<ServerTls>);
-/// Something to do with the server, on its thread.
-type Call = Box<dyn FnOnce(&mut Server) + Send>;
-
-/// In-memory Redis endpoints that run on a thread of their own until they are stopped or dropped.
+/// Redis endpoints on a thread of their own, which run until they are stopped or dropped.
 ///
-/// May be used from any thread.
+/// They can be used from any thread. At most 10,000 connections are open at a time, over all listeners; a further one is
+/// refused with an error.
 #[derive(Debug)]
 pub struct Endpoints {
     addresses: Vec<SocketAddr>,
-    /// What the serving thread is to do with its server; closed when it is to stop.
+    /// Calls for the serving thread, which stops when this is closed.
     calls: UnboundedSender<Call>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Endpoints {
-    /// Binds all addresses and starts to serve them; returns once clients can connect.
+    /// Binds all addresses and starts to serve them. It returns when clients can connect.
     ///
     /// # Errors
     ///
-    /// If an address cannot be bound (the message names it), if the kernel or the container forbids
-    /// io_uring, or if the executor cannot be created, for instance on a core that does not exist.
+    /// If an address cannot be bound (the message names it), if the kernel or the container forbids io_uring, or if the
+    /// executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
         raw::probe_io_uring()?;
         let sockets: Vec<StdListener> =
@@ -93,23 +84,22 @@ impl Endpoints {
             sockets.iter().map(StdListener::local_addr).collect::<io::Result<_>>()?;
         let nodes = addresses.clone();
         let tls = |index: usize| config.tls.get(index).or(config.tls.last()).cloned().flatten();
-        let doors: Vec<Door> =
+        let sockets: Vec<BoundSocket> =
             sockets.into_iter().enumerate().map(|(index, socket)| (socket, tls(index))).collect();
         let server = ServerConfig { upstream: config.upstream.is_some(), ..config.server };
         let placement = config.core.map_or(Placement::Unbound, Placement::Fixed);
         let (calls, calls_here) = unbounded();
         let (started, is_started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("hitless-endpoint".into()).spawn(move || {
-            // Made on this thread, where a failure can be seen, instead of by glommio's own
-            // spawn.
+            // The executor is created on this thread and not by glommio's own spawn, so that its error is returned.
             let executor = LocalExecutorBuilder::new(placement)
                 .name("hitless-endpoint")
                 .make()
                 .map_err(|error| io::Error::other(format!("cannot create the executor: {error}")))?;
             executor.run(async move {
-                // The receiver waits for this in `start`.
+                // `start` waits for this and keeps the receiver.
                 let _ = started.send(());
-                serve(doors, nodes, server, config.upstream, calls_here).await
+                serve(sockets, nodes, server, config.upstream, calls_here).await
             })
         })?;
         let mut endpoints = Self { addresses, calls, thread: Some(thread) };
@@ -117,46 +107,44 @@ impl Endpoints {
             Ok(()) => Ok(endpoints),
             Err(_) => Err(match endpoints.join() {
                 Err(error) => error,
-                Ok(()) => io::Error::other("the endpoints' thread ended before it served"),
+                Ok(()) => io::Error::other("the thread of the endpoints ended before it served"),
             }),
         }
     }
 
-    /// The addresses that are served, in the order in which they were configured, with the actual
-    /// ports.
+    /// The served addresses, in the order of the configuration and with the actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Lets `f` work with the server on its thread, between two requests, and waits for the result.
-    /// Clients are sent what it pushes, and let go if it closes them, also if they are idle.
+    /// Calls `f` with the server on its thread, between two requests, and waits for the result. Pushes and closes by `f`
+    /// reach idle connections too.
     ///
-    /// Nobody is served while `f` runs. It must not be called on a thread that an asynchronous
-    /// runtime needs.
+    /// No client is served while `f` runs. Do not call this on a thread that an async runtime needs, because it blocks.
     ///
     /// # Errors
     ///
-    /// If the thread has ended, as it does when `f` panics.
+    /// If the thread has ended, which it also does when `f` panics.
     pub fn with_server<R: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Server) -> R + Send + 'static,
     ) -> io::Result<R> {
         let (done, is_done) = mpsc::channel();
         let call = Box::new(move |server: &mut Server| {
-            // The receiver waits for this below.
+            // The receiver below waits for this.
             let _ = done.send(f(server));
         });
-        // A call that is refused, or that nobody takes, is dropped, and its sender with it.
+        // When the thread has ended, the call is dropped together with its sender, and `recv` below fails.
         let _ = self.calls.unbounded_send(call);
-        is_done.recv().map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the endpoints have ended"))
+        is_done.recv().map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the endpoints have stopped"))
     }
 
-    /// Closes all listeners and connections, and waits until the thread has ended. Replies that are
-    /// not written yet are lost.
+    /// Closes all listeners and connections, and waits until the thread has ended. Replies that are not written yet are
+    /// lost.
     ///
     /// # Errors
     ///
-    /// If the thread had failed before.
+    /// If the thread has failed before.
     pub fn stop(mut self) -> io::Result<()> {
         self.join()
     }
@@ -165,7 +153,7 @@ impl Endpoints {
         self.calls.close_channel();
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
-            Some(Err(_)) => Err(io::Error::other("the endpoints' thread panicked")),
+            Some(Err(_)) => Err(io::Error::other("the thread of the endpoints panicked")),
             None => Ok(()),
         }
     }
@@ -179,9 +167,14 @@ impl Drop for Endpoints {
     }
 }
 
-/// Serves until there can be no more `calls`, then ends every task.
+/// A listening socket and its TLS.
+type BoundSocket = (StdListener, Option<ServerTls>);
+/// A call with the server, on its thread.
+type Call = Box<dyn FnOnce(&mut Server) + Send>;
+
+/// Serves until `calls` is closed, then stops every task.
 async fn serve(
-    doors: Vec<Door>,
+    sockets: Vec<BoundSocket>,
     nodes: Vec<SocketAddr>,
     config: ServerConfig,
     upstream: Option<UpstreamConfig>,
@@ -189,17 +182,17 @@ async fn serve(
 ) -> io::Result<()> {
     let clock = Clock::new();
     let server = Server::new(config, nodes, clock.now_us());
-    let doorways = doors
+    let listeners = sockets
         .iter()
-        .map(|(socket, tls)| Ok(Doorway::new(Socket::from(socket.try_clone()?), tls.clone())))
+        .map(|(socket, tls)| Ok(ListeningSocket::new(Socket::from(socket.try_clone()?), tls.clone())))
         .collect::<io::Result<Vec<_>>>()?;
     let dialer = upstream.map(Dialer::new);
-    let shared = Rc::new(Shared::new(server, clock, doorways, dialer));
-    for (index, (socket, _)) in doors.into_iter().enumerate() {
+    let shared = Rc::new(Shared::new(server, clock, listeners, dialer));
+    for (index, (socket, _)) in sockets.into_iter().enumerate() {
         let listener = raw::listener(socket);
-        glommio::spawn_local(accept(NodeId(index), listener, Running::new(&shared))).detach();
+        glommio::spawn_local(accept(NodeId(index), listener, TaskGuard::new(&shared))).detach();
     }
-    glommio::spawn_local(keep_time(Running::new(&shared))).detach();
+    glommio::spawn_local(run_deadlines(TaskGuard::new(&shared))).detach();
     while let Some(call) = calls.next().await {
         shared.with_server(call);
         glommio::executor().yield_if_needed().await;
@@ -209,62 +202,61 @@ async fn serve(
 }
 
 /// Accepts connections while the node listens, and starts a task for each.
-async fn accept(node: NodeId, listener: TcpListener, running: Running) {
-    let shared = &running.0;
-    let Some(doorway) = shared.doorway(node) else {
+async fn accept(node: NodeId, listener: TcpListener, guard: TaskGuard) {
+    let shared = &guard.0;
+    let Some(socket) = shared.listener(node) else {
         return;
     };
     loop {
-        doorway.opened(&shared.is_stopping).await;
+        socket.wait_until_listening(&shared.is_stopping).await;
         if shared.is_stopping.get() {
             return;
         }
-        let turns = doorway.turns();
+        let changes = socket.changes();
         match listener.accept().await {
             Ok(stream) => admit(node, stream, shared),
-            // It stopped listening.
-            Err(_) if doorway.turns() != turns => {}
+            // The socket has stopped listening, which completes the accept with an error.
+            Err(_) if socket.changes() != changes => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 glommio::timer::sleep(ACCEPT_PAUSE).await;
             }
         }
-        // An accept that finds a connection waiting returns at once: a flood must not keep others
-        // out.
+        // An accept returns at once while connections wait, so a flood of connections would starve the other tasks.
         glommio::executor().yield_if_needed().await;
     }
 }
 
 fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
-    // A client that left again before this has no address any more.
+    // A client that has closed its connection already has no address.
     let Ok(peer) = stream.peer_addr() else {
         return;
     };
-    let Some(doorway) = shared.doorway(node).filter(|doorway| doorway.is_open()) else {
+    let Some(listener) = shared.listener(node).filter(|listener| listener.is_listening()) else {
         raw::reset_on_close(&stream);
         return;
     };
-    // A stall is the server's affair: it neither wants input nor has output.
+    // `Accept::Stall` needs no special case: the server of a stalled node wants no input and has no output.
     if shared.server.borrow().accepts(node) == Accept::Drop {
-        raw::end(&stream);
+        raw::close(&stream);
         return;
     }
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "cannot set TCP_NODELAY");
     }
     if shared.tasks.borrow().len() >= CONNECTIONS_MAX {
-        match doorway.tls() {
+        match listener.tls() {
             None => raw::refuse(&stream),
-            // To say why would take a handshake.
-            Some(_) => raw::end(&stream),
+            // Under TLS, the error could only be sent after a handshake.
+            Some(_) => raw::close(&stream),
         }
         return;
     }
-    let stream = match doorway.tls().map(ServerTls::accept) {
+    let stream = match listener.tls().map(ServerTls::accept) {
         None => Stream::plain(stream),
         Some(Ok(connection)) => Stream::tls(stream, connection.into()),
         Some(Err(error)) => {
-            tracing::warn!(%error, %peer, "cannot begin TLS");
+            tracing::warn!(%error, %peer, "cannot start TLS");
             return;
         }
     };
@@ -273,9 +265,9 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     let Some(id) = id else {
         return;
     };
-    // Counted from here on, not from the first poll.
+    // The connection counts from here on and not from its first poll, so that the limit holds during a flood.
     shared.tasks.borrow_mut().insert(id, Waker::noop().clone());
-    let mut connection = Connection::new(id, stream, Running::new(shared));
+    let mut connection = Connection::new(id, stream, TaskGuard::new(shared));
     glommio::spawn_local(async move {
         let result = poll_fn(|cx| connection.poll(cx)).await;
         match result {
@@ -288,3 +280,8 @@ fn admit(node: NodeId, stream: TcpStream, shared: &Rc<Shared>) {
     })
     .detach();
 }
+
+/// Most connections at a time, over all listeners.
+const CONNECTIONS_MAX: usize = 10_000;
+/// The pause after a failed accept, for instance when file descriptors are used up.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

@@ -1,4 +1,4 @@
-//! Sockets in front of the server: it decides, and they obey.
+//! The sockets of the server. They move bytes and carry out the server's decisions.
 
 pub(crate) mod connection;
 pub(crate) mod dial;

@@ -1,4 +1,4 @@
-//! What is done to sockets beside reading and writing them, and what the runtime does not do itself.
+//! Socket operations besides reading and writing, and those that the runtime lacks.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,39 +10,35 @@ use std::time::Duration;
 use glommio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-pub(super) const ACCEPT_BACKLOG: i32 = 1_024;
-/// Bytes that arrived unread and are thrown away so that an end is one, and not a reset.
-const DRAINED_BYTES_MAX: usize = 1 << 20;
-
-/// Asks the kernel for a ring, because glommio panics if it gets none, and blames the kernel's age.
+/// Checks that the kernel grants an io_uring. Without one glommio panics, and its message names the kernel's age as the
+/// cause.
 #[expect(unsafe_code, reason = "a system call that no crate wraps")]
 pub(super) fn probe_io_uring() -> io::Result<()> {
     // As large as the kernel's io_uring_params, which are all zero by default.
     let mut params = [0u8; 120];
-    // SAFETY: the call takes a number of entries and a pointer to the 120 bytes of one io_uring_params, whatever their
-    // alignment. `params` is as large, and borrowed for this call alone; the kernel keeps no reference to it.
+    // SAFETY: the call takes a number of entries and a pointer to the 120 bytes of one io_uring_params, with any
+    // alignment. `params` has this size and is borrowed for this call only; the kernel keeps no reference to it.
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1_u32, params.as_mut_ptr()) };
     if fd >= 0 {
-        // SAFETY: the call has just opened `fd`, nobody else knows its number, and what owns it here closes it once.
+        // SAFETY: the call has just opened `fd`, and no other code knows its number, so this owner alone closes it.
         // Descriptors fit in an i32.
         drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) });
         return Ok(());
     }
     let error = io::Error::last_os_error();
     let cause = match error.raw_os_error() {
-        Some(libc::ENOSYS) => "the kernel has no io_uring (5.8 or newer is needed)",
+        Some(libc::ENOSYS) => "the kernel has no io_uring; 5.8 or newer is needed",
         Some(libc::EPERM) => {
-            "io_uring is forbidden, by a seccomp filter (the default in most containers) or by the \
-             sysctl kernel.io_uring_disabled"
+            "io_uring is forbidden by a seccomp filter (the default in most containers) or by the sysctl \
+             kernel.io_uring_disabled; allow it there"
         }
-        Some(libc::ENOMEM) => "io_uring gets no memory: see the locked-memory limit (ulimit -l)",
+        Some(libc::ENOMEM) => "io_uring gets no memory; raise the locked-memory limit (ulimit -l)",
         _ => "io_uring is not available",
     };
     Err(io::Error::new(error.kind(), format!("{cause}: {error}")))
 }
 
-/// Binds without SO_REUSEPORT, which glommio's own bind sets: two processes would share a port
-/// unknowingly.
+/// Binds without SO_REUSEPORT. glommio's own bind sets it, and then two processes could share a port unnoticed.
 pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let bind_only = |address: SocketAddr| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -56,7 +52,8 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let bind = || {
         let mut socket = bind_only(address)?;
         if address.port() == 0 {
-            // A port that the kernel chose is lost when the socket stops listening; one that was asked for is not.
+            // When a socket stops listening, it keeps an explicit port but loses one that the kernel chose. So the chosen
+            // port is bound again explicitly.
             let chosen = socket.local_addr()?.as_socket().unwrap_or(address);
             socket = bind_only(chosen)?;
         }
@@ -68,29 +65,29 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     })
 }
 
-/// The runtime's listener for a socket that listens already.
+/// Converts a listening socket to the runtime's listener.
 #[expect(unsafe_code, reason = "the runtime takes sockets as bare numbers")]
 pub(super) fn listener(socket: StdListener) -> TcpListener {
-    // SAFETY: the descriptor is an open, listening TCP socket, and comes out of an owner that gives it up: the result
-    // owns it alone.
+    // SAFETY: the descriptor is an open, listening TCP socket. Its former owner has released it, so the result is its
+    // only owner.
     unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
 }
 
-/// Connects to a unix socket. The runtime's stream for TCP serves: it sends, receives and waits as on any socket.
+/// Connects to a unix socket. The runtime's TCP stream can carry it, because it only sends, receives and waits.
 #[expect(unsafe_code, reason = "the runtime takes sockets as bare numbers")]
 pub(super) fn connect_unix(path: &Path) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A server that does not accept must not hold the thread: then this is refused instead.
+    // A blocking connect would stall the thread while the server's backlog is full. A non-blocking one fails instead.
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
-    // SAFETY: the descriptor is an open, connected stream socket, and comes out of an owner that gives it up: the
-    // result owns it alone.
+    // SAFETY: the descriptor is an open, connected stream socket. Its former owner has released it, so the result is
+    // its only owner.
     Ok(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
 }
 
-/// Ends a connection with a FIN, after what has been written. What arrived and was not read would make it a reset,
-/// which takes the last replies away from the client.
-pub(super) fn end(stream: &TcpStream) {
+/// Closes a connection with a FIN behind the written bytes. It reads what has arrived first, because the kernel sends a
+/// RST instead of a FIN while unread bytes are left, and a RST makes the client lose the last replies.
+pub(super) fn close(stream: &TcpStream) {
     let descriptor = descriptor(stream);
     let socket = SockRef::from(&descriptor);
     if socket.shutdown(Shutdown::Write).is_err() {
@@ -106,15 +103,15 @@ pub(super) fn end(stream: &TcpStream) {
     }
 }
 
-/// Says that nothing more will be written; reading goes on.
-pub(super) fn end_writing(stream: &TcpStream) {
+/// Shuts down the direction to the peer. Reading continues.
+pub(super) fn shut_down_writing(stream: &TcpStream) {
     let descriptor = descriptor(stream);
     if let Err(error) = SockRef::from(&descriptor).shutdown(Shutdown::Write) {
         tracing::debug!(%error, "cannot shut a connection down");
     }
 }
 
-/// Has the connection reset when it is closed; what is not sent by then is lost.
+/// Makes the kernel send a RST when the connection is closed. Bytes that are not sent by then are lost.
 pub(super) fn reset_on_close(stream: &TcpStream) {
     let descriptor = descriptor(stream);
     if let Err(error) = SockRef::from(&descriptor).set_linger(Some(Duration::ZERO)) {
@@ -122,23 +119,27 @@ pub(super) fn reset_on_close(stream: &TcpStream) {
     }
 }
 
-/// Tells a client that there are too many, as far as its socket takes it without waiting.
+/// Sends Redis's error for too many clients, without waiting.
 pub(super) fn refuse(stream: &TcpStream) {
-    send_now(stream, b"-ERR max number of clients reached\r\n");
+    send_nonblocking(stream, b"-ERR max number of clients reached\r\n");
 }
 
-/// Last words, as far as the socket takes them without waiting.
-pub(super) fn send_now(stream: &TcpStream, bytes: &[u8]) {
+/// Sends as many of `bytes` as the socket takes without waiting, and ignores errors.
+pub(super) fn send_nonblocking(stream: &TcpStream, bytes: &[u8]) {
     let descriptor = descriptor(stream);
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // Whoever they are for may be gone.
+    // The peer may have closed the connection.
     let _ = SockRef::from(&descriptor).send_with_flags(bytes, flags);
 }
 
-/// The stream's descriptor, for as long as the stream is borrowed.
+/// The stream's descriptor, borrowed with the stream.
 #[expect(unsafe_code, reason = "the runtime lends sockets as bare numbers")]
 fn descriptor(stream: &TcpStream) -> BorrowedFd<'_> {
-    // SAFETY: the stream keeps its descriptor open until it is dropped, which it cannot be while it is borrowed; the
-    // result has the lifetime of that borrow.
+    // SAFETY: the stream keeps its descriptor open until it is dropped. The result has the lifetime of the borrow, so
+    // the stream cannot be dropped before it.
     unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
 }
+
+pub(super) const ACCEPT_BACKLOG: i32 = 1_024;
+/// Most unread bytes that are read and dropped before a close.
+const DRAINED_BYTES_MAX: usize = 1 << 20;

@@ -1,5 +1,4 @@
-//! What the tasks in front of one server share: the server, its clock, its listening sockets, and who is to be woken
-//! when something changes.
+//! What the tasks of one server share: the server, its clock, its listening sockets, and the wakers of the connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,86 +16,93 @@ use super::dial::Dialer;
 use super::raw::ACCEPT_BACKLOG;
 use super::stream::Scratch;
 use super::tls::ServerTls;
-use crate::rehearsal::maintenance::node::NodeId;
+use crate::rehearsal::ids::{NodeId, SessionId};
 use crate::rehearsal::server::Server;
-use crate::rehearsal::session::SessionId;
 
-/// What the tasks of one executor share. Borrowed within one poll only, never across.
+/// What the tasks of one executor share.
+///
+/// A task borrows these within one poll and never across an await, because another task would find the cell borrowed and
+/// panic. After each call that changes the server, the task calls [`Shared::apply_changes`] before it returns.
 pub(super) struct Shared {
     pub(super) server: RefCell<Server>,
-    /// The connections' tasks, to be woken when something other than their socket concerns them.
+    /// The wakers of the connections' tasks, for changes that do not come from their sockets.
     pub(super) tasks: RefCell<BTreeMap<SessionId, Waker>>,
     pub(super) scratch: RefCell<Scratch>,
     pub(super) clock: Clock,
     pub(super) is_stopping: Cell<bool>,
-    /// By node.
-    pub(super) doorways: Vec<Doorway>,
-    /// Where connections of their own are made for clients, when there is an upstream.
+    /// Indexed by node.
+    pub(super) listeners: Vec<ListeningSocket>,
+    /// Opens the connections to upstream, when the server is a proxy.
     pub(super) dialer: Option<Rc<Dialer>>,
-    pub(super) alarm: Alarm,
-    /// Accepting and serving tasks that have not ended.
+    pub(super) deadline: Deadline,
+    /// The number of unfinished tasks.
     running: Cell<usize>,
-    /// Waits for the last of them.
-    last_ended: RefCell<Option<Waker>>,
+    /// Woken when the last task has finished.
+    all_finished: RefCell<Option<Waker>>,
 }
 
 impl Shared {
-    pub(super) fn new(server: Server, clock: Clock, doorways: Vec<Doorway>, dialer: Option<Dialer>) -> Self {
+    pub(super) fn new(
+        server: Server,
+        clock: Clock,
+        listeners: Vec<ListeningSocket>,
+        dialer: Option<Dialer>,
+    ) -> Self {
         Self {
             server: RefCell::new(server),
             tasks: RefCell::default(),
             scratch: RefCell::new(Scratch::default()),
             clock,
             is_stopping: Cell::new(false),
-            doorways,
+            listeners,
             dialer: dialer.map(Rc::new),
-            alarm: Alarm::default(),
+            deadline: Deadline::default(),
             running: Cell::new(0),
-            last_ended: RefCell::new(None),
+            all_finished: RefCell::new(None),
         }
     }
 
     pub(super) fn with_server(&self, f: impl FnOnce(&mut Server)) {
         let mut server = self.server.borrow_mut();
         f(&mut server);
-        self.follow(&mut server);
+        self.apply_changes(&mut server);
     }
 
-    /// Does what the server now asks for: wakes the tasks of sessions that others have changed, stops listening or
-    /// listens again, and sets the alarm.
-    pub(super) fn follow(&self, server: &mut Server) {
+    /// Carries out the server's changes: wakes the tasks of dirty sessions, starts or stops listening, and sets the
+    /// deadline.
+    pub(super) fn apply_changes(&self, server: &mut Server) {
         while let Some(id) = server.next_disturbed() {
             if let Some(waker) = self.tasks.borrow().get(&id) {
                 waker.wake_by_ref();
             }
         }
         while let Some(node) = server.next_disturbed_node() {
-            if let Some(doorway) = self.doorways.get(node.0) {
-                doorway.open(server.is_listening(node));
+            if let Some(listener) = self.listeners.get(node.0) {
+                listener.set_listening(server.is_listening(node));
             }
         }
-        self.alarm.set(server.next_deadline_us().unwrap_or(u64::MAX));
+        self.deadline.set(server.next_deadline_us().unwrap_or(u64::MAX));
     }
 
-    pub(super) fn doorway(&self, node: NodeId) -> Option<&Doorway> {
-        self.doorways.get(node.0)
+    pub(super) fn listener(&self, node: NodeId) -> Option<&ListeningSocket> {
+        self.listeners.get(node.0)
     }
 
-    /// Has every task end, and waits until they have.
+    /// Stops every task, and waits until all have finished.
     pub(super) async fn stop(&self) {
         self.is_stopping.set(true);
-        self.doorways.iter().for_each(|doorway| doorway.open(false));
-        self.alarm.wake();
+        self.listeners.iter().for_each(|listener| listener.set_listening(false));
+        self.deadline.wake();
         self.tasks.borrow().values().for_each(Waker::wake_by_ref);
         poll_fn(|cx| {
-            *self.last_ended.borrow_mut() = Some(cx.waker().clone());
+            *self.all_finished.borrow_mut() = Some(cx.waker().clone());
             if self.running.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 }
 
-/// Unix time that never goes back: the wall clock is read once.
+/// Unix time that never decreases, because the wall clock is read only once.
 pub(super) struct Clock {
     base_us: u64,
     start: Instant,
@@ -113,101 +119,102 @@ impl Clock {
     }
 }
 
-/// Counts a task for as long as it lives.
-pub(super) struct Running(pub(super) Rc<Shared>);
+/// Counts a task as unfinished until it is dropped.
+pub(super) struct TaskGuard(pub(super) Rc<Shared>);
 
-impl Running {
+impl TaskGuard {
     pub(super) fn new(shared: &Rc<Shared>) -> Self {
         shared.running.set(shared.running.get() + 1);
         Self(Rc::clone(shared))
     }
 }
 
-impl Drop for Running {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get().saturating_sub(1));
         if self.0.running.get() == 0
-            && let Some(waker) = self.0.last_ended.take()
+            && let Some(waker) = self.0.all_finished.take()
         {
             waker.wake();
         }
     }
 }
 
-/// One listening socket, which may stop listening, and listen again: it stays bound, so that nobody else gets its
+/// One listening socket, which can stop listening and listen again. It stays bound, so that no other process gets its
 /// port meanwhile.
-pub(super) struct Doorway {
-    /// Beside the one that accepts: shutting it down ends the accept that waits in the ring.
+pub(super) struct ListeningSocket {
+    /// A duplicate of the socket that accepts. Shutting it down completes the accept that waits in the ring.
     socket: Socket,
-    /// `None`: in the clear.
+    /// `None` for plain text.
     tls: Option<ServerTls>,
-    is_open: Cell<bool>,
-    /// How often it was opened or closed.
-    turns: Cell<u64>,
-    opened: RefCell<Option<Waker>>,
+    is_listening: Cell<bool>,
+    /// How often the socket started or stopped listening.
+    changes: Cell<u64>,
+    accept_task: RefCell<Option<Waker>>,
 }
 
-impl Doorway {
+impl ListeningSocket {
     pub(super) fn new(socket: Socket, tls: Option<ServerTls>) -> Self {
-        Self { socket, tls, is_open: Cell::new(true), turns: Cell::new(0), opened: RefCell::new(None) }
+        let (is_listening, changes) = (Cell::new(true), Cell::new(0));
+        Self { socket, tls, is_listening, changes, accept_task: RefCell::new(None) }
     }
 
     pub(super) fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.is_open.get()
+    pub(super) fn is_listening(&self) -> bool {
+        self.is_listening.get()
     }
 
-    pub(super) fn turns(&self) -> u64 {
-        self.turns.get()
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.get()
     }
 
-    /// Listens, or has connects refused.
-    pub(super) fn open(&self, open: bool) {
-        if open != self.is_open.get() {
-            let result = match open {
+    /// Starts or stops listening. While the socket does not listen, the kernel refuses connections.
+    pub(super) fn set_listening(&self, listening: bool) {
+        if listening != self.is_listening.get() {
+            let result = match listening {
                 true => self.socket.listen(ACCEPT_BACKLOG),
                 false => self.socket.shutdown(Shutdown::Both),
             };
             if let Err(error) = result {
-                tracing::warn!(%error, open, "cannot change a listener");
+                tracing::warn!(%error, listening, "cannot start or stop listening");
             }
-            self.is_open.set(open);
-            self.turns.set(self.turns.get() + 1);
+            self.is_listening.set(listening);
+            self.changes.set(self.changes.get() + 1);
         }
-        if let Some(waker) = self.opened.take() {
+        if let Some(waker) = self.accept_task.take() {
             waker.wake();
         }
     }
 
-    /// Waits until it listens, or `is_stopping`.
-    pub(super) async fn opened(&self, is_stopping: &Cell<bool>) {
+    /// Waits until the socket listens, or until `is_stopping`.
+    pub(super) async fn wait_until_listening(&self, is_stopping: &Cell<bool>) {
         poll_fn(|cx| {
-            if self.is_open.get() || is_stopping.get() {
+            if self.is_listening.get() || is_stopping.get() {
                 return Poll::Ready(());
             }
-            *self.opened.borrow_mut() = Some(cx.waker().clone());
+            *self.accept_task.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
     }
 }
 
-/// When the server wants to be told the time.
-pub(super) struct Alarm {
+/// The time at which `Server::handle_time` is due.
+pub(super) struct Deadline {
     at_us: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Default for Alarm {
+impl Default for Deadline {
     fn default() -> Self {
         Self { at_us: Cell::new(u64::MAX), waker: RefCell::new(None) }
     }
 }
 
-impl Alarm {
+impl Deadline {
     fn set(&self, at_us: u64) {
         if at_us != self.at_us.replace(at_us) {
             self.wake();
@@ -220,8 +227,8 @@ impl Alarm {
         }
     }
 
-    /// Waits until the time has come, or another is set, or somebody wakes it.
-    async fn rings(&self, clock: &Clock) {
+    /// Waits until the deadline is reached or changed, or until [`Deadline::wake`].
+    async fn wait(&self, clock: &Clock) {
         let at_us = self.at_us.get();
         let left_us = at_us.saturating_sub(clock.now_us());
         if left_us == 0 {
@@ -230,11 +237,11 @@ impl Alarm {
         let mut timer = pin!((at_us != u64::MAX).then(|| Timer::new(Duration::from_micros(left_us))));
         let mut is_first = true;
         poll_fn(|cx| {
-            // Whoever wakes it takes the waker.
+            // `wake` takes the waker, so a missing waker means that it was called.
             let was_woken = !is_first && self.waker.borrow().is_none();
             is_first = false;
-            let has_rung = timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
-            if was_woken || has_rung {
+            let is_reached = timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
+            if was_woken || is_reached {
                 return Poll::Ready(());
             }
             *self.waker.borrow_mut() = Some(cx.waker().clone());
@@ -244,16 +251,16 @@ impl Alarm {
     }
 }
 
-/// Tells the server the time whenever it has asked for it.
-pub(super) async fn keep_time(running: Running) {
-    let shared = &running.0;
+/// Calls `Server::handle_time` at each deadline.
+pub(super) async fn run_deadlines(guard: TaskGuard) {
+    let shared = &guard.0;
     while !shared.is_stopping.get() {
-        shared.alarm.rings(&shared.clock).await;
+        shared.deadline.wait(&shared.clock).await;
         let now_us = shared.clock.now_us();
-        if shared.alarm.at_us.get() <= now_us {
+        if shared.deadline.at_us.get() <= now_us {
             shared.with_server(|server| server.handle_time(now_us));
         }
-        // What is always due must not keep others out.
+        // A deadline that is always reached must not starve the other tasks.
         glommio::executor().yield_if_needed().await;
     }
 }

@@ -1,4 +1,4 @@
-//! A socket's bytes, in the clear or under TLS: who reads and writes here need not know which.
+//! A byte stream over a socket, in plain text or under TLS.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -10,39 +10,33 @@ use rustls::Connection;
 
 use super::raw;
 
-/// Bytes that are read at once.
-const READ_BYTES_MAX: usize = 64 << 10;
-/// The same under TLS: what these hold, and what an earlier read began of a record, is no more than
-/// [`READ_BYTES_MAX`].
-const SEALED_BYTES_MAX: usize = READ_BYTES_MAX - RECORD_BYTES_MAX;
-/// The most plain bytes in one record.
-const RECORD_BYTES_MAX: usize = 16 << 10;
-
-/// Where bytes arrive: shared by all connections of a thread, and used within one poll.
+/// The read buffers that all connections of a thread share. A connection uses them within one poll.
 pub(super) struct Scratch {
-    /// What was read.
+    /// The bytes that were read.
     pub(super) bytes: Box<[u8]>,
-    /// The same under TLS; empty until somebody speaks it.
-    sealed: Box<[u8]>,
+    /// The encrypted bytes from the socket; empty until the first TLS connection.
+    encrypted: Box<[u8]>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { bytes: vec![0; READ_BYTES_MAX].into(), sealed: Box::default() }
+        Self { bytes: vec![0; READ_BYTES_MAX].into(), encrypted: Box::default() }
     }
 }
 
+/// One connection's byte stream.
 pub(super) struct Stream {
     socket: TcpStream,
-    /// `None`: in the clear.
+    /// `None` for plain text.
     tls: Option<Box<Tls>>,
 }
 
 struct Tls {
     connection: Connection,
-    /// How many bytes of the caller's have been sealed, and count as written once the socket has taken their records.
-    sealed: usize,
-    /// The peer has said, or shown, that no more will come.
+    /// The number of the caller's bytes that are encrypted. They count as written when the socket has taken their
+    /// records.
+    encrypted: usize,
+    /// The peer has closed its direction, with or without a `close_notify`.
     is_at_end: bool,
 }
 
@@ -52,15 +46,15 @@ impl Stream {
     }
 
     pub(super) fn tls(socket: TcpStream, connection: Connection) -> Self {
-        Self { socket, tls: Some(Box::new(Tls { connection, sealed: 0, is_at_end: false })) }
+        Self { socket, tls: Some(Box::new(Tls { connection, encrypted: 0, is_at_end: false })) }
     }
 
-    /// Whether keys are still being agreed on: nothing that is written could be sent.
+    /// Whether the TLS handshake is incomplete. Nothing can be written before it is complete.
     pub(super) fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.connection.is_handshaking())
     }
 
-    /// Brings the handshake to its end, if there is one.
+    /// Completes the TLS handshake. Plain text is ready at once.
     pub(super) fn poll_handshake(
         &mut self,
         cx: &mut Context<'_>,
@@ -72,11 +66,11 @@ impl Stream {
         }
         Poll::Ready(Err(match ready!(self.poll_read(cx, scratch))? {
             0 => io::ErrorKind::UnexpectedEof.into(),
-            _ => io::Error::other("it speaks before it is spoken to"),
+            _ => io::Error::other("the server sent data before the first request"),
         }))
     }
 
-    /// Reads into `scratch.bytes`, and says how many there are; 0 at the end.
+    /// Reads into `scratch.bytes`. Returns the number of bytes; 0 at the end.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -88,42 +82,43 @@ impl Stream {
         if tls.is_at_end {
             return Poll::Ready(Ok(0));
         }
-        if scratch.sealed.is_empty() {
-            scratch.sealed = vec![0; SEALED_BYTES_MAX].into();
+        if scratch.encrypted.is_empty() {
+            scratch.encrypted = vec![0; ENCRYPTED_BYTES_MAX].into();
         }
-        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut scratch.sealed))?;
+        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut scratch.encrypted))?;
         tls.is_at_end = read == 0;
-        let sealed = scratch.sealed.get(..read).unwrap_or_default();
-        let opened = tls.open(sealed, &mut scratch.bytes).inspect_err(|_| {
-            // An alert says why; whoever is to get it may be gone.
-            raw::send_now(&self.socket, &tls.outgoing());
-            raw::end(&self.socket);
+        let encrypted = scratch.encrypted.get(..read).unwrap_or_default();
+        let decrypted = tls.decrypt(encrypted, &mut scratch.bytes).inspect_err(|_| {
+            // The TLS alert tells the peer the reason, if the peer still reads.
+            raw::send_nonblocking(&self.socket, &tls.outgoing());
+            raw::close(&self.socket);
         })?;
-        if opened == 0 && !tls.is_at_end {
-            // Of the handshake, or half a record. Others' turn, and what there is to be answered is written first.
+        if decrypted == 0 && !tls.is_at_end {
+            // These bytes were part of the handshake or of an incomplete record. The task is polled again after the
+            // others, and writes its own handshake messages first.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(Ok(opened))
+        Poll::Ready(Ok(decrypted))
     }
 
-    /// Writes some of `bytes`, which must be offered again, with or without more behind them, until they are taken.
+    /// Writes some of `bytes`. Until they are taken, the caller must pass the same bytes again; more may follow them.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Some(tls) = &mut self.tls else {
             return Pin::new(&mut self.socket).poll_write(cx, bytes);
         };
-        if tls.sealed == 0 && !tls.connection.is_handshaking() {
-            tls.sealed = tls.connection.writer().write(bytes)?;
+        if tls.encrypted == 0 && !tls.connection.is_handshaking() {
+            tls.encrypted = tls.connection.writer().write(bytes)?;
         }
         ready!(self.poll_flush(cx))?;
-        match self.tls.as_mut().map_or(0, |tls| std::mem::take(&mut tls.sealed)) {
-            // What is read brings the handshake on, and this task with it.
+        match self.tls.as_mut().map_or(0, |tls| std::mem::take(&mut tls.encrypted)) {
+            // The handshake is incomplete. The next read continues it and wakes this task.
             0 => Poll::Pending,
             written => Poll::Ready(Ok(written)),
         }
     }
 
-    /// Writes what the protocol itself has to say. Ready when nothing of it is left.
+    /// Writes pending TLS records. Ready when none is left.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(tls) = &mut self.tls else {
             return Poll::Ready(Ok(()));
@@ -140,30 +135,30 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// Says under TLS that nothing more will come, as far as the socket takes it without waiting. Only where an end
-    /// is one in order: without it, a client must take what it has for cut off.
-    pub(super) fn say_farewell(&mut self) {
+    /// Sends the TLS alert `close_notify` without waiting. Only a graceful close may call this: a client that gets no
+    /// `close_notify` must treat the stream as truncated, which is what some faults are for.
+    pub(super) fn send_close_notify(&mut self) {
         if let Some(tls) = &mut self.tls
             && !tls.connection.is_handshaking()
         {
             tls.connection.send_close_notify();
-            raw::send_now(&self.socket, &tls.outgoing());
+            raw::send_nonblocking(&self.socket, &tls.outgoing());
         }
     }
 
-    /// The socket beneath, for what is done to it beside reading and writing.
+    /// The socket itself, for operations besides reading and writing.
     pub(super) fn socket(&self) -> &TcpStream {
         &self.socket
     }
 }
 
 impl Tls {
-    /// Opens what the socket gave, all of it, and says how many bytes were in it.
-    fn open(&mut self, mut sealed: &[u8], bytes: &mut [u8]) -> io::Result<usize> {
-        let mut opened = 0;
-        while !sealed.is_empty() {
-            // 0: the peer has said farewell, and nothing behind that counts.
-            if self.connection.read_tls(&mut sealed)? == 0 {
+    /// Decrypts all bytes from the socket into `bytes`. Returns the number of decrypted bytes.
+    fn decrypt(&mut self, mut encrypted: &[u8], bytes: &mut [u8]) -> io::Result<usize> {
+        let mut decrypted = 0;
+        while !encrypted.is_empty() {
+            // rustls takes no more bytes after a `close_notify`. Bytes behind it are ignored.
+            if self.connection.read_tls(&mut encrypted)? == 0 {
                 self.is_at_end = true;
                 break;
             }
@@ -171,30 +166,31 @@ impl Tls {
                 .connection
                 .process_new_packets()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let room = bytes.get_mut(opened..).unwrap_or_default();
+            let room = bytes.get_mut(decrypted..).unwrap_or_default();
             if state.plaintext_bytes_to_read() > room.len() {
-                return Err(io::Error::other("more was in the records than they can hold"));
+                return Err(io::Error::other("the TLS records hold more bytes than the protocol allows"));
             }
             if state.plaintext_bytes_to_read() > 0 {
-                opened += self.connection.reader().read(room)?;
+                decrypted += self.connection.reader().read(room)?;
             }
             self.is_at_end |= state.peer_has_closed();
         }
-        Ok(opened)
+        Ok(decrypted)
     }
 
-    /// What the protocol has to say, to be sent at once or never.
+    /// Takes the pending TLS records, which the caller sends now or never.
     fn outgoing(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.connection.wants_write() {
-            // A vector takes everything.
+            // Writing to a vector does not fail.
             let _ = self.connection.write_tls(&mut bytes);
         }
         bytes
     }
 }
 
-/// The socket as TLS writes to it: what would wait is an error, and the task is woken when it would not any more.
+/// The socket as rustls writes to it. A write that would wait fails with `WouldBlock`, and the socket wakes the task when
+/// it can continue.
 struct Sink<'a, 'cx> {
     socket: &'a mut TcpStream,
     cx: &'a mut Context<'cx>,
@@ -212,3 +208,11 @@ impl Write for Sink<'_, '_> {
         Ok(())
     }
 }
+
+/// Most bytes of one read.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// Most encrypted bytes of one read. Together with the start of a record from an earlier read, they decrypt to at most
+/// [`READ_BYTES_MAX`].
+const ENCRYPTED_BYTES_MAX: usize = READ_BYTES_MAX - RECORD_BYTES_MAX;
+/// Most plain bytes of one TLS record.
+const RECORD_BYTES_MAX: usize = 16 << 10;

@@ -1,4 +1,4 @@
-//! What a listener that speaks TLS shows its clients, and asks of them.
+//! TLS of a listener: its certificate, and its demand for client certificates.
 
 use std::io;
 use std::path::Path;
@@ -10,37 +10,36 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 
-const TLS12_ONLY: &[&SupportedProtocolVersion] = &[&version::TLS12];
-
-/// TLS of an endpoint: its certificate and key, and whether clients have to show a certificate of theirs.
+/// TLS of an endpoint: its certificate and key, and whether clients need a certificate.
 ///
-/// TLS 1.2 and 1.3 are spoken, with what ring offers. A copy shares what was read.
+/// It supports TLS 1.2 and 1.3 with the cipher suites of ring. Clones share the certificates and the key.
 #[derive(Clone)]
 pub struct ServerTls {
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKeyDer<'static>>,
-    /// Who signs clients' certificates; `None`: they need none.
+    /// The CAs of client certificates; `None` demands no client certificate.
     client_roots: Option<Arc<RootCertStore>>,
     versions: &'static [&'static SupportedProtocolVersion],
     built: Arc<ServerConfig>,
 }
 
 impl ServerTls {
-    /// The certificate in `chain`, with those that lead from it to a root behind it, and its private key, both as PEM.
+    /// Uses the certificate at the head of `chain`, the intermediate certificates behind it, and the private key, all as
+    /// PEM.
     ///
     /// # Errors
     ///
-    /// If there is no certificate or no key, or if the one does not belong to the other.
+    /// If the certificate or the key is missing, or if the key does not belong to the certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> io::Result<Self> {
         let chain = certificates(chain)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| invalid("the private key", error))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| invalid("private key", error))?;
         let key = Arc::new(key);
         let versions = rustls::ALL_VERSIONS;
         let built = build(&chain, &key, None, versions)?;
         Ok(Self { chain, key, client_roots: None, versions, built })
     }
 
-    /// As [`ServerTls::from_pem`], with the PEM in files.
+    /// As [`ServerTls::from_pem`], with files.
     ///
     /// # Errors
     ///
@@ -49,25 +48,25 @@ impl ServerTls {
         Self::from_pem(&read(chain.as_ref())?, &read(key.as_ref())?)
     }
 
-    /// Refuses clients without a certificate that leads to one of the certificates in `ca`, as PEM: mutual TLS.
+    /// Demands a client certificate that is signed by one of the CAs in `ca`, as PEM: mutual TLS.
     ///
     /// # Errors
     ///
-    /// If there is no certificate in it that can be a root.
+    /// If `ca` has no certificate that can be a root.
     pub fn require_client_certificate(mut self, ca: &[u8]) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca)? {
-            roots.add(certificate).map_err(|error| invalid("the authority's certificate", error))?;
+            roots.add(certificate).map_err(|error| invalid("CA certificate", error))?;
         }
         self.client_roots = Some(Arc::new(roots));
         self.rebuilt()
     }
 
-    /// Speaks TLS 1.2 and nothing newer, for tests of clients that want more.
+    /// Supports TLS 1.2 only, for tests of clients that demand a newer version.
     ///
     /// # Errors
     ///
-    /// None in practice: ring has what TLS 1.2 takes.
+    /// None in practice, because ring supports TLS 1.2.
     pub fn tls12_only(mut self) -> io::Result<Self> {
         self.versions = TLS12_ONLY;
         self.rebuilt()
@@ -78,9 +77,9 @@ impl ServerTls {
         Ok(self)
     }
 
-    /// The state of one connection that has just been accepted.
+    /// The TLS state of a connection that was just accepted.
     pub(super) fn accept(&self) -> io::Result<ServerConnection> {
-        ServerConnection::new(Arc::clone(&self.built)).map_err(|error| invalid("a connection", error))
+        ServerConnection::new(Arc::clone(&self.built)).map_err(|error| invalid("TLS connection", error))
     }
 }
 
@@ -104,23 +103,23 @@ fn build(
         None => WebPkiClientVerifier::no_client_auth(),
         Some(roots) => WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
             .build()
-            .map_err(|error| invalid("the authority's certificate", error))?,
+            .map_err(|error| invalid("CA certificate", error))?,
     };
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
-        .map_err(|error| invalid("the protocol's versions", error))?
+        .map_err(|error| invalid("TLS versions", error))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain.to_vec(), key.clone_key())
-        .map_err(|error| invalid("the certificate and its key", error))?;
+        .map_err(|error| invalid("certificate and key", error))?;
     Ok(Arc::new(config))
 }
 
 pub(super) fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| invalid("a certificate", error))?;
+        .map_err(|error| invalid("certificate", error))?;
     match all.is_empty() {
-        true => Err(invalid("a certificate", "there is none in the PEM")),
+        true => Err(invalid("certificate", "the PEM contains none")),
         false => Ok(all),
     }
 }
@@ -134,12 +133,14 @@ pub(super) fn invalid(what: &str, error: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {error}"))
 }
 
+const TLS12_ONLY: &[&SupportedProtocolVersion] = &[&version::TLS12];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn certified() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
         (made.cert.pem(), made.signing_key.serialize_pem())
     }
 
@@ -151,15 +152,15 @@ mod tests {
             let error = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect_err(why).to_string();
             assert!(error.contains(why) && !error.contains("PRIVATE"), "{error}");
         };
-        refused(&chain, &other_key, "the certificate and its key");
-        refused(&other, &chain, "the private key");
-        refused(&key, &key, "there is none in the PEM");
-        refused("", &key, "there is none in the PEM");
-        refused("-----BEGIN CERTIFICATE-----\nAA\n", &key, "a certificate");
+        refused(&chain, &other_key, "certificate and key");
+        refused(&other, &chain, "private key");
+        refused(&key, &key, "the PEM contains none");
+        refused("", &key, "the PEM contains none");
+        refused("-----BEGIN CERTIFICATE-----\nAA\n", &key, "certificate");
     }
 
     #[test]
-    fn nothing_of_the_key_is_shown() {
+    fn debug_output_does_not_contain_the_key() {
         let (chain, key) = certified();
         let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("TLS");
         let tls = tls.require_client_certificate(chain.as_bytes()).expect("a root");
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
+    fn a_missing_file_is_named() {
         let error = ServerTls::from_files("/nonexistent/a.pem", "/nonexistent/b.pem").expect_err("no file");
         assert!(error.to_string().contains("/nonexistent/a.pem"), "{error}");
     }

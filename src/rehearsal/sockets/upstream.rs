@@ -1,4 +1,4 @@
-//! The real Redis behind a proxy: where it is, how it is reached, and what is said to it first.
+//! The settings of the real Redis behind a proxy: its address, its TLS, and its login.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -13,27 +13,27 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::tls::{certificates, invalid};
 
-/// The real Redis that a proxy stands in front of.
+/// The real Redis behind a proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpstreamConfig {
-    /// A name or an address. Default: `127.0.0.1`.
+    /// The host name or address. Default: `127.0.0.1`.
     pub host: String,
-    /// Default: 6379.
+    /// The TCP port. Default: 6379.
     pub port: u16,
-    /// A unix socket, in the place of host and port. Default: `None`.
+    /// The unix socket to use instead of host and port. Default: `None`.
     pub path: Option<PathBuf>,
-    /// How TLS is spoken to it; `None`: not at all. Default: `None`.
+    /// The TLS settings; `None` is plain text. Default: `None`.
     pub tls: Option<UpstreamTls>,
-    /// Whom to authenticate as before anything is forwarded, if there is a password; `None`: the
-    /// default user. Default: `None`.
+    /// The user to authenticate as, if there is a password; `None` is the default user. Default: `None`.
     pub username: Option<String>,
-    /// `None`: clients authenticate themselves. Default: `None`.
+    /// The password with which the proxy authenticates each connection; with `None`, clients authenticate themselves.
+    /// Default: `None`.
     pub password: Option<String>,
-    /// The database that clients find themselves in. Default: 0.
+    /// The database that is selected for each connection. Default: 0.
     pub database: u32,
 }
 
-/// How TLS is spoken to the upstream: whom to believe that it is the one, and what to show.
+/// TLS to upstream: the trusted CAs and the expected server name.
 #[derive(Clone)]
 pub struct UpstreamTls {
     config: Arc<ClientConfig>,
@@ -41,40 +41,40 @@ pub struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    /// Believes a certificate that is for `server_name`, and leads to one of those in `ca`, as PEM. It shows none of
-    /// its own.
+    /// Trusts server certificates for `server_name` that are signed by one of the CAs in `ca`, as PEM. The proxy has no
+    /// client certificate.
     ///
     /// # Errors
     ///
-    /// If there is no certificate in `ca`, or if no certificate can be for such a name.
+    /// If `ca` has no certificate, or if `server_name` is not a valid server name.
     pub fn trusting(ca: &[u8], server_name: &str) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca)? {
-            roots.add(certificate).map_err(|error| invalid("the authority's certificate", error))?;
+            roots.add(certificate).map_err(|error| invalid("CA certificate", error))?;
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| invalid("the protocol's versions", error))?
+            .map_err(|error| invalid("TLS versions", error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from(server_name.to_owned())
-            .map_err(|error| invalid("the server's name", error))?;
+        let name =
+            ServerName::try_from(server_name.to_owned()).map_err(|error| invalid("server name", error))?;
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// As another part of the program does it.
+    /// Uses an existing TLS configuration.
     #[cfg(feature = "cli")]
-    pub(crate) fn as_configured(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
+    pub(crate) fn from_config(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
         Self { config, name }
     }
 
     pub(super) fn connect(&self) -> io::Result<ClientConnection> {
         ClientConnection::new(Arc::clone(&self.config), self.name.clone())
-            .map_err(|error| invalid("a connection", error))
+            .map_err(|error| invalid("TLS connection", error))
     }
 }
 
-/// The same if they were made as one.
+/// Clones of one value are equal. Two values that were made separately are not, even with the same CAs.
 impl PartialEq for UpstreamTls {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
@@ -117,7 +117,7 @@ impl std::fmt::Debug for UpstreamConfig {
     }
 }
 
-/// Where it is, for people.
+/// The address, for humans.
 impl std::fmt::Display for UpstreamConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.path {
@@ -128,54 +128,54 @@ impl std::fmt::Display for UpstreamConfig {
 }
 
 impl UpstreamConfig {
-    /// Connects as is done for each client, and asks for a sign of life. Blocks, for about twice `timeout` at most
-    /// once the host's address is known.
+    /// Connects as for a client, and sends a `PING`. It blocks for at most about twice `timeout`, and for the name lookup
+    /// before.
     ///
     /// # Errors
     ///
-    /// If it cannot be reached, shows a certificate that is not believed, or refuses.
+    /// If upstream cannot be reached, has a certificate that is not trusted, or replies with an error.
     pub fn check(&self, timeout: Duration) -> io::Result<()> {
         match (&self.path, &self.tls) {
-            (Some(_), Some(_)) => Err(invalid("upstream", "TLS is not spoken over a unix socket")),
+            (Some(_), Some(_)) => Err(invalid("upstream", "a unix socket has no TLS; remove one of the two")),
             (Some(path), None) => {
                 let stream = UnixStream::connect(path)?;
                 stream.set_read_timeout(Some(timeout))?;
-                self.ask(stream)
+                self.ping(stream)
             }
             (None, tls) => {
                 let mut found = (self.bare_host(), self.port).to_socket_addrs()?;
-                let first = found.next().ok_or_else(|| invalid("the host", "it has no address"))?;
+                let first = found.next().ok_or_else(|| invalid("host", "the name has no address"))?;
                 let stream = TcpStream::connect_timeout(&first, timeout)?;
                 stream.set_read_timeout(Some(timeout))?;
                 match tls {
-                    None => self.ask(stream),
-                    Some(tls) => self.ask(StreamOwned::new(tls.connect()?, stream)),
+                    None => self.ping(stream),
+                    Some(tls) => self.ping(StreamOwned::new(tls.connect()?, stream)),
                 }
             }
         }
     }
 
-    fn ask(&self, mut stream: impl Read + Write) -> io::Result<()> {
-        let (mut requests, replies) = self.greeting();
+    fn ping(&self, mut stream: impl Read + Write) -> io::Result<()> {
+        let (mut requests, replies) = self.login_requests();
         requests.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
         stream.write_all(&requests)?;
         let mut lines = BufReader::new(stream).lines();
         for _ in 0..=replies {
             let line = lines.next().ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))??;
             if line.starts_with('-') {
-                return Err(io::Error::other(format!("it says {line:?}")));
+                return Err(io::Error::other(format!("it replies {line:?}")));
             }
         }
         Ok(())
     }
 
-    /// Without the brackets of an IPv6 address.
+    /// The host without the brackets of an IPv6 address.
     pub(super) fn bare_host(&self) -> &str {
         self.host.trim_matches(['[', ']'])
     }
 
-    /// What is sent before anything is forwarded, and how many replies it gets.
-    pub(super) fn greeting(&self) -> (Vec<u8>, usize) {
+    /// The requests with which each connection begins, and the number of their replies.
+    pub(super) fn login_requests(&self) -> (Vec<u8>, usize) {
         let database = self.database.to_string();
         let auth: Option<Vec<&str>> = self.password.as_deref().map(|password| match &self.username {
             Some(username) => vec!["AUTH", username, password],
@@ -199,24 +199,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greeting_is_what_the_configuration_asks_for() {
-        let greeting = |config: UpstreamConfig| {
-            let (bytes, replies) = config.greeting();
+    fn login_requests_follow_the_configuration() {
+        let requests = |config: UpstreamConfig| {
+            let (bytes, replies) = config.login_requests();
             (String::from_utf8(bytes).unwrap(), replies)
         };
         let config = UpstreamConfig::default();
-        assert_eq!(greeting(config.clone()), (String::new(), 0));
+        assert_eq!(requests(config.clone()), (String::new(), 0));
         let config = UpstreamConfig { password: Some("secret".into()), ..config };
-        assert_eq!(greeting(config.clone()), ("*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n".to_owned(), 1));
+        assert_eq!(requests(config.clone()), ("*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n".to_owned(), 1));
         let config = UpstreamConfig { username: Some("me".into()), database: 12, ..config };
         let expected =
             "*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$6\r\nsecret\r\n*2\r\n$6\r\nSELECT\r\n$2\r\n12\r\n".to_owned();
-        assert_eq!(greeting(config.clone()), (expected, 2));
+        assert_eq!(requests(config.clone()), (expected, 2));
         assert!(!format!("{config:?}").contains("secret"));
     }
 
     #[test]
-    fn tls_needs_a_name_and_an_authority() {
+    fn tls_needs_a_name_and_a_ca() {
         let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
         let pem = made.cert.pem();
         let tls = UpstreamTls::trusting(pem.as_bytes(), "::1").unwrap();
@@ -225,7 +225,7 @@ mod tests {
         let wrong = |pem: &str, name: &str| {
             UpstreamTls::trusting(pem.as_bytes(), name).expect_err("wrong").to_string()
         };
-        assert!(wrong(&pem, "a b").contains("the server's name"));
-        assert!(wrong("nothing", "redis.test").contains("there is none"));
+        assert!(wrong(&pem, "a b").contains("server name"));
+        assert!(wrong("nothing", "redis.test").contains("contains none"));
     }
 }

@@ -1,46 +1,53 @@
-//! Where the frames of a reply stream end: for a proxy, which passes replies on as they come and adds its own
-//! between them.
+//! Finds where frames end in a stream of replies. A proxy relays replies as they arrive and inserts frames between
+//! them.
 //!
-//! Resumable at any byte and without a copy: each byte is looked at once, payloads are skipped, and memory does not
-//! grow with what a frame announces. RESP2 and RESP3 whole, streamed strings and aggregates included.
+//! The scanner resumes at any byte and copies nothing. It looks at each byte once, skips payloads, and uses the same
+//! memory for any announced length. It knows all of RESP2 and RESP3, with streamed strings and aggregates.
 
-/// Streamed aggregates inside each other; a stream with more is not followed any further.
+/// Most streamed aggregates inside each other. The scanner rejects a deeper stream.
 const STREAMED_DEPTH_MAX: usize = 128;
 
-/// Not RESP, or deeper than anyone would send it.
+/// The stream is not RESP, or its streamed aggregates are nested too deeply.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotAFrame;
 
-/// A place in a stream of frames.
+/// A position in a stream of frames.
+///
+/// ```text
+///            ┌──── element without length ────▶ Line ──┐
+///  Type ─────┤                                         ├─▶ Type, or the end of the frame
+///   ▲        └─▶ Number ─┬─ string ─▶ Payload ─────────┤
+///   └─── aggregate ──────┴─ empty or null ─────────────┘
+/// ```
 #[derive(Debug, Default)]
 pub(crate) struct FrameScanner {
-    at: At,
-    /// Elements still to come before the frame, or the innermost streamed aggregate, is whole. Nesting needs no
-    /// stack: an aggregate of three is two more elements than were missing before.
+    expected: Expected,
+    /// Elements that are missing before the frame, or the innermost streamed aggregate, is complete. Nesting needs no
+    /// stack: an array of three is one element that arrived, and three more that are missing.
     missing: u64,
-    /// What was missing outside of each streamed aggregate that is open.
+    /// The number of elements that are missing outside of each open streamed aggregate.
     streamed: Vec<u64>,
-    /// The type of the frame that has begun, 0 before it is known: attributes come first.
+    /// The type of the current frame; 0 before it is known, because attributes come first.
     kind: u8,
-    /// Between the chunks of a streamed string.
+    /// The next chunk of a streamed string is expected.
     is_in_chunks: bool,
 }
 
-/// What the next byte is.
+/// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default)]
-enum At {
-    /// A type.
+enum Expected {
+    /// The type of the next element.
     #[default]
     Type,
-    /// In the number behind the type.
+    /// The number behind a type.
     Number(u8, Number),
-    /// In a line whose text does not matter.
+    /// A line whose text does not matter.
     Line,
-    /// In a payload, of which so many bytes are left, its end of line included.
+    /// A payload, with the number of bytes that are left, CRLF included.
     Payload(u64),
 }
 
-/// A length as far as it is known.
+/// The part of a length that has arrived.
 #[derive(Clone, Copy, Debug, Default)]
 struct Number {
     value: u64,
@@ -52,16 +59,19 @@ impl FrameScanner {
     /// Whether the next byte begins a frame.
     #[cfg(test)]
     pub(crate) fn is_between(&self) -> bool {
-        matches!(self.at, At::Type) && self.missing == 0 && self.streamed.is_empty() && !self.is_in_chunks
+        matches!(self.expected, Expected::Type)
+            && self.missing == 0
+            && self.streamed.is_empty()
+            && !self.is_in_chunks
     }
 
-    /// Goes on through `bytes` up to the end of a frame: how many bytes that took, and the frame's type. `None`
-    /// if the frame does not end in `bytes`, all of which are done with then.
+    /// Scans `bytes` up to the end of a frame. Returns the number of scanned bytes and the frame's type. `None`
+    /// means that all of `bytes` were scanned and the frame does not end in them.
     pub(crate) fn frame_end(&mut self, bytes: &[u8]) -> Result<Option<(usize, u8)>, NotAFrame> {
         let mut rest = bytes;
         loop {
-            let is_whole = match self.at {
-                At::Type => {
+            let is_whole = match self.expected {
+                Expected::Type => {
                     let Some((&kind, tail)) = rest.split_first() else {
                         return Ok(None);
                     };
@@ -69,31 +79,31 @@ impl FrameScanner {
                     self.begin(kind)?;
                     false
                 }
-                At::Line => {
+                Expected::Line => {
                     let Some(end) = memchr::memchr(b'\n', rest) else {
                         return Ok(None);
                     };
                     rest = rest.get(end + 1..).unwrap_or_default();
                     self.end_element()
                 }
-                At::Payload(left) => {
+                Expected::Payload(left) => {
                     let here = left.min(rest.len() as u64);
                     rest = rest.get(here as usize..).unwrap_or_default();
                     if here < left {
-                        self.at = At::Payload(left - here);
+                        self.expected = Expected::Payload(left - here);
                         return Ok(None);
                     }
-                    self.at = At::Type;
+                    self.expected = Expected::Type;
                     !self.is_in_chunks && self.end_element()
                 }
-                At::Number(kind, number) => {
+                Expected::Number(kind, number) => {
                     let Some((&byte, tail)) = rest.split_first() else {
                         return Ok(None);
                     };
                     rest = tail;
                     match number.read(byte)? {
                         Some(longer) => {
-                            self.at = At::Number(kind, longer);
+                            self.expected = Expected::Number(kind, longer);
                             false
                         }
                         None => self.announced(kind, number)?,
@@ -107,38 +117,38 @@ impl FrameScanner {
         }
     }
 
-    /// An element, or the end of a streamed aggregate, begins.
+    /// Reads the type byte of an element, or the end of a streamed aggregate.
     #[inline]
     fn begin(&mut self, kind: u8) -> Result<(), NotAFrame> {
         if self.is_in_chunks != (kind == b';') {
             return Err(NotAFrame);
         }
         if kind == b'.' {
-            // It ends the innermost aggregate, which counts as one element of what is around it.
+            // The innermost streamed aggregate ends. It counts as one element of the aggregate around it.
             self.missing = match self.missing {
                 0 => self.streamed.pop().ok_or(NotAFrame)?,
                 _ => return Err(NotAFrame),
             };
-            self.at = At::Line;
+            self.expected = Expected::Line;
             return Ok(());
         }
         self.missing = self.missing.max(1);
         if self.kind == 0 && self.missing == 1 && self.streamed.is_empty() && kind != b'|' {
             self.kind = kind;
         }
-        self.at = match kind {
-            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => At::Line,
+        self.expected = match kind {
+            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => Expected::Line,
             b'$' | b'*' | b'%' | b'~' | b'>' | b'|' | b'=' | b'!' | b';' => {
-                At::Number(kind, Number::default())
+                Expected::Number(kind, Number::default())
             }
             _ => return Err(NotAFrame),
         };
         Ok(())
     }
 
-    /// The number behind `kind` is known. Whether that was the end of the frame.
+    /// Handles the number behind `kind`. Returns whether the frame ends there.
     fn announced(&mut self, kind: u8, number: Number) -> Result<bool, NotAFrame> {
-        self.at = At::Type;
+        self.expected = Expected::Type;
         let elements = match kind {
             b'$' | b'=' | b'!' | b';' => return self.announced_payload(kind, number),
             b'%' | b'|' => number.value.checked_mul(2).ok_or(NotAFrame)?,
@@ -155,7 +165,7 @@ impl FrameScanner {
         if !number.is_negative {
             self.missing = self.missing.checked_add(elements).ok_or(NotAFrame)?;
         }
-        // An attribute is not an element: it stands before one.
+        // An attribute is not an element; it precedes one.
         Ok(kind != b'|' && self.end_element())
     }
 
@@ -171,21 +181,21 @@ impl FrameScanner {
             self.is_in_chunks = false;
             return Ok(self.end_element());
         }
-        self.at = At::Payload(number.value.checked_add(2).ok_or(NotAFrame)?);
+        self.expected = Expected::Payload(number.value.checked_add(2).ok_or(NotAFrame)?);
         Ok(false)
     }
 
-    /// An element is whole. Whether its frame is.
+    /// Counts a complete element. Returns whether its frame is complete too.
     #[inline]
     fn end_element(&mut self) -> bool {
-        self.at = At::Type;
+        self.expected = Expected::Type;
         self.missing = self.missing.saturating_sub(1);
         self.missing == 0 && self.streamed.is_empty()
     }
 }
 
 impl Number {
-    /// The number with `byte` added; `None` at the end of its line.
+    /// Adds a digit or sign to the number. Returns `None` at the end of the line.
     #[inline]
     fn read(mut self, byte: u8) -> Result<Option<Self>, NotAFrame> {
         match byte {
@@ -208,7 +218,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The frames that `chunks` hold: their types and their lengths; and whether the stream ends between two.
+    /// The types and lengths of the frames in `chunks`, and whether the stream ends between two frames.
     fn scan<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Result<Vec<(u8, usize)>, NotAFrame>, bool) {
         let (mut scanner, mut frames, mut length) = (FrameScanner::default(), Vec::new(), 0);
         for chunk in chunks {
@@ -282,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_announced_takes_no_memory_and_nesting_no_stack() {
+    fn announced_lengths_take_no_memory_and_nesting_no_stack() {
         let deep = b"*1\r\n".repeat(100_000);
         assert_eq!(scan([&deep[..]]), (Ok(vec![]), false));
         assert_eq!(scan([&[&deep[..], b":1\r\n"].concat()[..]]), (Ok(vec![(b'*', 400_004)]), true));
@@ -291,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_resp_is_refused() {
+    fn bytes_that_are_not_resp_are_rejected() {
         for wrong in
             [&b"x"[..], b"\r\n", b".\r\n", b";1\r\na\r\n", b"$1x\r\n", b"*?\r\n*1\r\n.\r\n", b"$?\r\n+a\r\n"]
         {

@@ -1,15 +1,6 @@
-//! The reply writer: RESP2 or RESP3, as the connection asked for, into the session's output.
+//! The reply writer: it writes RESP2 or RESP3 into a session's output.
 
-/// Output, in bytes, from which on a session's requests wait until its client has read (64 MiB).
-pub const REPLY_BYTES_MAX: usize = 64 << 20;
-/// Output, in bytes, at which a session is closed and what it did not read is dropped (1 GiB). Only
-/// a transaction, a command for many values, or what others push to it, can bring a session there.
-pub const REPLY_OVERRUN_BYTES_MAX: usize = 1 << 30;
-
-/// Output memory that an idle session keeps.
-const CAPACITY_KEPT_BYTES: usize = 256 << 10;
-
-/// The protocol's version on one connection.
+/// The protocol version of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
     #[default]
@@ -17,30 +8,33 @@ pub(crate) enum Protocol {
     Resp3,
 }
 
-/// What a command answers when it fails: the text behind the `-`.
+/// The reply to a command that failed: the text behind the `-`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failure(std::borrow::Cow<'static, str>);
+pub(crate) struct ErrorReply(std::borrow::Cow<'static, str>);
 
-impl From<&'static str> for Failure {
+impl From<&'static str> for ErrorReply {
     fn from(text: &'static str) -> Self {
         Self(text.into())
     }
 }
 
-impl From<String> for Failure {
+impl From<String> for ErrorReply {
     fn from(text: String) -> Self {
         Self(text.into())
     }
 }
 
-/// Replies that wait for the client to read them.
+/// The output of one session: frames that wait for the client to read them.
+///
+/// The owner appends whole frames, in the order in which the client must read them. A proxy relays frames in parts with
+/// [`ReplyBuffer::relay`]. While a relayed frame is incomplete, frames of this server wait behind it in the buffer, and
+/// [`ReplyBuffer::pending`] does not show them. So no frame is ever inside another.
 #[derive(Debug)]
 pub(crate) struct ReplyBuffer {
     bytes: Vec<u8>,
-    /// Bytes at the head that the connection has taken.
+    /// Bytes at the head that the connection has written.
     taken: usize,
-    /// Where a frame is open that others send in parts: what is written after it waits for its end. `usize::MAX` if
-    /// none is.
+    /// The end of the arrived part of an incomplete relayed frame; `usize::MAX` when there is no such frame.
     open_end: usize,
     pub(crate) protocol: Protocol,
 }
@@ -52,7 +46,7 @@ impl Default for ReplyBuffer {
 }
 
 impl ReplyBuffer {
-    /// What the connection has not taken yet.
+    /// The bytes that the connection may write.
     #[inline]
     pub(crate) fn pending(&self) -> &[u8] {
         self.bytes.get(self.taken..self.bytes.len().min(self.open_end)).unwrap_or_default()
@@ -65,7 +59,7 @@ impl ReplyBuffer {
             self.clear();
             self.open_end = if is_open { 0 } else { usize::MAX };
         } else if self.taken >= CAPACITY_KEPT_BYTES && self.taken >= self.bytes.len() / 2 {
-            // A client that is always behind would have its whole past kept.
+            // Without this, a client that is always behind would keep all its earlier replies in memory.
             self.bytes.drain(..self.taken);
             if self.open_end != usize::MAX {
                 self.open_end -= self.taken;
@@ -81,9 +75,9 @@ impl ReplyBuffer {
         self.open_end = usize::MAX;
     }
 
-    /// Adds what somebody else sends in parts: `whole`, up to the end of a frame, and a `part` of the frame after it.
-    /// Until that one ends, what is written here waits.
-    pub(crate) fn pass(&mut self, whole: &[u8], part: &[u8]) {
+    /// Adds bytes from upstream: `whole` ends with a frame, and `part` begins the frame after it. Frames of this server
+    /// wait until that frame ends.
+    pub(crate) fn relay(&mut self, whole: &[u8], part: &[u8]) {
         if !whole.is_empty() {
             self.insert_at_open_end(whole);
             self.open_end = usize::MAX;
@@ -93,7 +87,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// Returns where the bytes end.
+    /// Inserts bytes behind the incomplete frame, and returns where they end.
     fn insert_at_open_end(&mut self, bytes: &[u8]) -> usize {
         let at = self.open_end.min(self.bytes.len());
         if at == self.bytes.len() {
@@ -112,9 +106,9 @@ impl ReplyBuffer {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error. Its text must stay on one line, whatever a client put into it.
-    pub(crate) fn error(&mut self, failure: &Failure) {
-        let text = failure.0.replace(['\r', '\n'], " ");
+    /// Writes an error. Its text can quote a client, so line breaks in it become spaces.
+    pub(crate) fn error(&mut self, error: &ErrorReply) {
+        let text = error.0.replace(['\r', '\n'], " ");
         self.line(b'-', text.as_bytes());
     }
 
@@ -132,7 +126,7 @@ impl ReplyBuffer {
 
     #[inline]
     pub(crate) fn bulk(&mut self, bytes: &[u8]) {
-        // A command can ask for a long value many times, and its session is only ended after it.
+        // One command can request a long value many times, and the overrun check runs only after the command.
         if self.pending().len() > REPLY_OVERRUN_BYTES_MAX {
             return;
         }
@@ -148,7 +142,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// Text for people; RESP3 clients are told so.
+    /// Writes text for humans: a verbatim string in RESP3, a bulk string in RESP2.
     pub(crate) fn verbatim(&mut self, text: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
@@ -168,12 +162,12 @@ impl ReplyBuffer {
         self.choose(b"*-1\r\n", b"_\r\n");
     }
 
-    /// `len` elements follow.
+    /// Begins an array; the caller writes `len` elements.
     pub(crate) fn array(&mut self, len: usize) {
         self.header(b'*', len);
     }
 
-    /// `len` pairs follow.
+    /// Begins a map; the caller writes `len` pairs.
     pub(crate) fn map(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', 2 * len),
@@ -181,7 +175,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// `len` elements in no order follow.
+    /// Begins a set; the caller writes `len` elements.
     pub(crate) fn set(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', len),
@@ -189,7 +183,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// Bytes that are replies already.
+    /// Writes bytes that are frames already.
     #[inline]
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -220,6 +214,15 @@ impl ReplyBuffer {
     }
 }
 
+/// Output at which a session's requests wait until its client has read (64 MiB).
+pub(crate) const REPLY_BYTES_MAX: usize = 64 << 20;
+/// Output at which a session is closed and its unread output dropped (1 GiB). Only a transaction, a command for many
+/// values, or pushes from outside can bring a session there.
+pub(crate) const REPLY_OVERRUN_BYTES_MAX: usize = 1 << 30;
+
+/// Output memory that an idle session keeps.
+const CAPACITY_KEPT_BYTES: usize = 256 << 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn values_are_not_added_to_an_overrun() {
-        // Zeroed memory that nobody touches costs nothing.
+        // The kernel does not commit zeroed pages that are never touched.
         let mut reply = ReplyBuffer { bytes: vec![0; REPLY_OVERRUN_BYTES_MAX + 1], ..Default::default() };
         reply.bulk(b"more");
         assert_eq!(reply.pending().len(), REPLY_OVERRUN_BYTES_MAX + 1);
@@ -257,32 +260,32 @@ mod tests {
 
     #[test]
     fn an_error_stays_on_its_line() {
-        let failure = Failure::from("ERR a\r\n+b".to_owned());
-        assert_eq!(written(Protocol::Resp2, |reply| reply.error(&failure)), "-ERR a  +b\r\n");
+        let error = ErrorReply::from("ERR a\r\n+b".to_owned());
+        assert_eq!(written(Protocol::Resp2, |reply| reply.error(&error)), "-ERR a  +b\r\n");
     }
 
     #[test]
-    fn what_is_written_waits_for_the_end_of_an_open_frame() {
+    fn own_frames_wait_for_the_end_of_a_relayed_frame() {
         let mut reply = ReplyBuffer::default();
-        reply.pass(b"+a\r\n", b"$3\r\n");
+        reply.relay(b"+a\r\n", b"$3\r\n");
         reply.raw(b">1\r\n+x\r\n");
         assert_eq!(reply.pending(), b"+a\r\n$3\r\n");
         reply.take(8);
         assert_eq!(reply.pending(), b"");
-        reply.pass(b"", b"abc");
+        reply.relay(b"", b"abc");
         assert_eq!(reply.pending(), b"abc");
         reply.take(3);
-        reply.pass(b"\r\n+b\r\n", b"+");
+        reply.relay(b"\r\n+b\r\n", b"+");
         assert_eq!(reply.pending(), b"\r\n+b\r\n>1\r\n+x\r\n+");
         reply.take(reply.pending().len());
         reply.ok();
         assert_eq!(reply.pending(), b"");
-        reply.pass(b"c\r\n", b"");
+        reply.relay(b"c\r\n", b"");
         assert_eq!(reply.pending(), b"c\r\n+OK\r\n");
     }
 
     #[test]
-    fn what_was_taken_is_gone() {
+    fn written_bytes_are_removed() {
         let mut reply = ReplyBuffer::default();
         reply.ok();
         reply.take(2);

@@ -1,26 +1,14 @@
-//! The request parser: RESP arrays of bulk strings, and inline commands (words on a line; unlike
-//! those of Redis, they know no quotes).
+//! The request parser. It reads RESP arrays of bulk strings, and inline commands: words on a line, which unlike those
+//! of Redis have no quotes.
 //!
-//! Resumable: a request that is not complete yet is given again from its first byte, longer, and
-//! the parser goes on where it stopped. Arguments are spans of the input, and memory is only taken
-//! for bytes that have arrived, never for bytes that were announced.
+//! The parser is resumable. The caller passes an incomplete request again from its first byte, with more bytes, and the
+//! parser continues where it stopped. Arguments are spans of the input. Memory is allocated for bytes that have
+//! arrived, never for an announced length.
 
-/// Most arguments of one request.
-pub const ARGUMENTS_MAX: usize = 1 << 20;
-/// Most bytes of one argument (512 MiB).
-pub const BULK_BYTES_MAX: usize = 512 << 20;
-/// Most bytes of an inline command's line (64 KiB).
-pub const INLINE_BYTES_MAX: usize = 64 << 10;
-
-/// Digits, and a sign, of the longest number that can be valid.
-const NUMBER_BYTES_MAX: usize = 20;
-/// Spans kept from one request to the next; a request with more gives its memory back.
-const SPANS_KEPT_MAX: usize = 1 << 10;
-
-/// Where an argument lies: from its first byte to behind its last.
+/// The position of an argument in the input: its first byte, and the byte behind its last.
 pub(crate) type Span = (usize, usize);
 
-/// A request's arguments, the command's name first.
+/// The arguments of a request; the command's name is the first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Args<'a> {
     bytes: &'a [u8],
@@ -36,7 +24,8 @@ impl<'a> Args<'a> {
         self.spans.len()
     }
 
-    /// Argument `index`; empty if there is none, which the check of the arity rules out.
+    /// Argument `index`, or an empty one if the request has fewer. The arity check makes sure that commands see the
+    /// arguments that they need.
     #[inline]
     pub(crate) fn at(self, index: usize) -> &'a [u8] {
         self.get(index).unwrap_or_default()
@@ -57,44 +46,50 @@ impl<'a> Args<'a> {
         self.spans.iter().map(move |&(start, end)| self.bytes.get(start..end).unwrap_or_default())
     }
 
-    /// The arguments two by two; one without a partner is left out.
+    /// The arguments in pairs. A last argument without a partner is left out.
     pub(crate) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         (0..self.len() / 2).map(move |pair| (self.at(2 * pair), self.at(2 * pair + 1)))
     }
 }
 
-/// What the parser found at the head of the input.
+/// The result of parsing the head of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
     /// More bytes are needed.
     Incomplete,
-    /// A request without arguments, of this many bytes: nothing to do.
+    /// A request of this many bytes without arguments, which needs no reply.
     Empty(usize),
-    /// A request of this many bytes; its arguments are in [`Parser::args`].
+    /// A request of this many bytes. [`Parser::args`] returns its arguments.
     Request(usize),
-    /// Not the protocol: the text behind `Protocol error: `.
+    /// A protocol violation: the text behind `Protocol error: `.
     Invalid(String),
 }
 
-/// One connection's place in its current request.
+/// The parser's position in the current request of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     state: State,
-    /// Bytes of the current request that need no second look.
+    /// Bytes of the current request that are parsed already.
     cursor: usize,
     spans: Vec<Span>,
 }
 
+/// ```text
+///  Start ─┬─ '*' ──▶ Header ──▶ Bulk ──▶ Start, after the last argument
+///         │            ▲          │
+///         │            └──────────┘  next argument
+///         └─ else ─▶ Inline ───────────▶ Start, at the end of the line
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 enum State {
     #[default]
     Start,
     Inline,
-    /// So many arguments are still to come, the next one's header first.
+    /// The header of the next argument is expected; `remaining` arguments are missing.
     Header {
         remaining: usize,
     },
-    /// The argument's `length` bytes, and its end of line, come next.
+    /// The argument's `length` bytes and its CRLF are expected.
     Bulk {
         remaining: usize,
         length: usize,
@@ -102,8 +97,8 @@ enum State {
 }
 
 impl Parser {
-    /// Parses the request at the head of `input`. After [`Parsed::Incomplete`], the next call must
-    /// be given the same bytes again, and more.
+    /// Parses the request at the head of `input`. After [`Parsed::Incomplete`], the next call must pass the same bytes
+    /// again, followed by more.
     #[inline]
     pub(crate) fn parse(&mut self, input: &[u8]) -> Parsed {
         match self.advance(input) {
@@ -123,15 +118,15 @@ impl Parser {
         Args::new(input, &self.spans)
     }
 
-    /// Lets go of what has been parsed of the request at the head of `input`, which is not complete: so many bytes
-    /// need not be given again. Its arguments are lost.
+    /// Releases the parsed part of an incomplete request. Returns how many bytes the caller need not pass again. The
+    /// arguments of that request are lost.
     pub(crate) fn release(&mut self, input: &[u8]) -> usize {
         let arrived = input.len().saturating_sub(self.cursor);
         let released = match &mut self.state {
             State::Start | State::Inline => return 0,
             State::Header { .. } => self.cursor,
             State::Bulk { length, .. } => {
-                // Its end of line stays, to be checked with what follows.
+                // The CRLF stays in the input and is checked when it is complete.
                 let part = arrived.min(*length);
                 *length -= part;
                 self.cursor + part
@@ -213,8 +208,8 @@ impl Parser {
                 self.cursor = end + 2;
                 Ok(Some(()))
             }
-            // Redis skips these two bytes unseen. A client that gets them wrong should hear of it
-            // here.
+            // Redis skips these two bytes without a check. This server rejects them, to reveal a client that sends
+            // a wrong length.
             Some([b'\r'] | []) | None => Ok(None),
             Some(_) => Err("expected CRLF after bulk string".to_owned()),
         }
@@ -247,13 +242,12 @@ impl Parser {
     }
 }
 
-/// Reads the number that starts at `start` and its end of line: the number, and where the next
-/// thing starts. Refuses at the first byte that cannot belong to a valid one, so that nothing long
-/// is read twice.
+/// Reads the number at `start` and its CRLF. Returns the number and the position behind the CRLF. It fails at the first
+/// byte that cannot belong to a valid number, so that a long run of wrong bytes is not scanned again and again.
 #[inline]
-fn read_number(input: &[u8], start: usize, refusal: &str) -> Result<Option<(i64, usize)>, String> {
+fn read_number(input: &[u8], start: usize, error: &str) -> Result<Option<(i64, usize)>, String> {
     let tail = input.get(start..).unwrap_or_default();
-    // Nearly every header has one or two digits.
+    // Nearly every header has one or two digits, so these two cases skip the general parser.
     match tail {
         [a @ b'1'..=b'9', b'\r', b'\n', ..] => return Ok(Some((i64::from(a - b'0'), start + 3))),
         [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => {
@@ -268,21 +262,33 @@ fn read_number(input: &[u8], start: usize, refusal: &str) -> Result<Option<(i64,
         .count();
     let number = tail.get(..digits).unwrap_or_default();
     match tail.get(digits..) {
-        Some([b'\r', b'\n', ..]) => match crate::rehearsal::data::number::parse_i64(number) {
+        Some([b'\r', b'\n', ..]) => match super::number::parse_i64(number) {
             Some(value) => Ok(Some((value, start + digits + 2))),
-            None => Err(refusal.to_owned()),
+            None => Err(error.to_owned()),
         },
         Some([] | [b'\r']) if digits <= NUMBER_BYTES_MAX => Ok(None),
-        _ => Err(refusal.to_owned()),
+        _ => Err(error.to_owned()),
     }
 }
+
+/// Most arguments of one request.
+const ARGUMENTS_MAX: usize = 1 << 20;
+/// Most bytes of one argument (512 MiB).
+pub(crate) const BULK_BYTES_MAX: usize = 512 << 20;
+/// Most bytes of an inline command's line (64 KiB).
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Digits, and a sign, of the longest valid number.
+const NUMBER_BYTES_MAX: usize = 20;
+/// Spans that are kept from one request to the next; a larger request returns its memory.
+const SPANS_KEPT_MAX: usize = 1 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds `chunks` one after the other, as a session does, and lists what was found.
+    /// Passes `chunks` to the parser one after the other, as a session does, and returns the requests.
     fn parse_chunks<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<Vec<Vec<u8>>, String>> {
         let (mut parser, mut input, mut found) = (Parser::default(), Vec::new(), Vec::new());
         for chunk in chunks {
@@ -305,7 +311,7 @@ mod tests {
         found
     }
 
-    fn refusal(input: &[u8]) -> String {
+    fn protocol_error(input: &[u8]) -> String {
         parse_chunks([input]).pop().unwrap().unwrap_err()
     }
 
@@ -338,22 +344,22 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_the_fault() {
-        assert_eq!(refusal(b"*1048577\r\n"), "invalid multibulk length");
-        assert_eq!(refusal(b"*\r\n"), "invalid multibulk length");
-        assert_eq!(refusal(b"*+1\r\n"), "invalid multibulk length");
-        assert_eq!(refusal(&[b'*'; 70_000]), "invalid multibulk length");
-        assert_eq!(refusal(b"*111111111111111111111111"), "invalid multibulk length");
-        assert_eq!(refusal(b"*1\r\n$536870913\r\n"), "invalid bulk length");
-        assert_eq!(refusal(b"*1\r\n$2147483648\r\n"), "invalid bulk length");
-        assert_eq!(refusal(b"*1\r\n$-1\r\n"), "invalid bulk length");
-        assert_eq!(refusal(b"*1\r\n:1\r\n"), "expected '$', got ':'");
-        assert_eq!(refusal(b"*1\r\n$1\r\nab\r\n"), "expected CRLF after bulk string");
-        assert_eq!(refusal(&[b'x'; INLINE_BYTES_MAX + 1]), "too big inline request");
+    fn protocol_errors_name_the_mistake() {
+        assert_eq!(protocol_error(b"*1048577\r\n"), "invalid multibulk length");
+        assert_eq!(protocol_error(b"*\r\n"), "invalid multibulk length");
+        assert_eq!(protocol_error(b"*+1\r\n"), "invalid multibulk length");
+        assert_eq!(protocol_error(&[b'*'; 70_000]), "invalid multibulk length");
+        assert_eq!(protocol_error(b"*111111111111111111111111"), "invalid multibulk length");
+        assert_eq!(protocol_error(b"*1\r\n$536870913\r\n"), "invalid bulk length");
+        assert_eq!(protocol_error(b"*1\r\n$2147483648\r\n"), "invalid bulk length");
+        assert_eq!(protocol_error(b"*1\r\n$-1\r\n"), "invalid bulk length");
+        assert_eq!(protocol_error(b"*1\r\n:1\r\n"), "expected '$', got ':'");
+        assert_eq!(protocol_error(b"*1\r\n$1\r\nab\r\n"), "expected CRLF after bulk string");
+        assert_eq!(protocol_error(&[b'x'; INLINE_BYTES_MAX + 1]), "too big inline request");
     }
 
     #[test]
-    fn what_is_released_need_not_be_given_again() {
+    fn released_bytes_need_not_be_passed_again() {
         let request = b"*4\r\n$3\r\nSET\r\n$10\r\n0123456789\r\n$0\r\n\r\n$2\r\nNX\r\n+";
         for size in 1..request.len() {
             let (mut parser, mut input, mut released) = (Parser::default(), Vec::new(), 0);

@@ -41,10 +41,10 @@ impl Simulation<'_> {
     /// Sends the servers' output for this session and for those with new output.
     pub(super) fn send_replies(&mut self, session: Option<SessionId>) {
         let mut sessions: Vec<SessionId> = session.into_iter().collect();
-        while let Some(disturbed) = self.server.next_disturbed() {
-            sessions.push(disturbed);
+        while let Some(dirty) = self.server.next_dirty_session() {
+            sessions.push(dirty);
         }
-        while self.server.next_disturbed_node().is_some() {}
+        while self.server.next_dirty_node().is_some() {}
         for session in sessions {
             self.send_output(session);
         }

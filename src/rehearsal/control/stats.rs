@@ -1,30 +1,31 @@
-//! What `REHEARSE STATS` answers: everything that can be counted, as JSON.
+//! The reply of `REHEARSE STATS`: the state and the counts of all nodes as JSON.
 
 use std::fmt::Write as _;
 
-use super::node::{Accept, Node, NodeId};
-use super::notification::{Event, Kind, Subject};
-use super::opt_in::EndpointType;
-use super::stage::{Scope, Stage};
+use crate::rehearsal::context::{Scope, ServerContext};
+use crate::rehearsal::ids::NodeId;
+use crate::rehearsal::maintenance::node::{Accept, Node};
+use crate::rehearsal::maintenance::notification::{Notification, NotificationKind, Subject};
+use crate::rehearsal::maintenance::opt_in::EndpointType;
 use crate::rehearsal::session::Session;
 use crate::rehearsal::wire::reply::Protocol;
 
-/// Writes everything, in one line.
-pub(crate) fn write(stage: &mut Stage<'_>) -> String {
+/// Writes the JSON document on one line.
+pub(super) fn write(context: &mut ServerContext<'_>) -> String {
     let mut json = Json::default();
     json.object(|json| {
         json.number("version", 1);
-        json.number("sequence", stage.world.sequence);
-        json.number("commands", stage.world.commands);
-        json.number("connections_opened", stage.world.sessions_opened);
-        json.number("keys", stage.world.keyspace.databases().iter().map(|db| db.len() as u64).sum());
+        json.number("sequence", context.state.sequence);
+        json.number("commands", context.state.commands);
+        json.number("connections_opened", context.state.sessions_opened);
+        json.number("keys", context.state.keyspace.databases().iter().map(|db| db.len() as u64).sum());
         json.key("nodes");
         json.array(|json| {
-            for index in 0..stage.world.nodes.len() {
-                write_node(stage, NodeId(index), json);
+            for index in 0..context.state.nodes.len() {
+                write_node(context, NodeId(index), json);
             }
         });
-        let found = stage.world.audit.findings();
+        let found = context.state.audit.findings();
         json.key("audit");
         json.object(|json| {
             json.number("submitters", found.submitters);
@@ -38,17 +39,16 @@ pub(crate) fn write(stage: &mut Stage<'_>) -> String {
     json.text
 }
 
-fn write_node(stage: &mut Stage<'_>, id: NodeId, json: &mut Json) {
-    let now_us = stage.now_us;
+fn write_node(context: &mut ServerContext<'_>, id: NodeId, json: &mut Json) {
+    let now_us = context.now_us;
     json.object(|json| {
         json.number("node", id.0 as u64);
-        if let Some(node) = stage.world.nodes.get(id.0) {
+        if let Some(node) = context.state.nodes.get(id.0) {
             write_settings(node, now_us, json);
         }
         json.key("connections");
         json.array(|json| {
-            let scope = Scope { nodes: vec![id], only: None };
-            stage.for_each(&scope, |_, session| write_session(session, json));
+            context.for_each(&Scope::of_node(id), |_, session| write_session(session, json));
         });
     });
 }
@@ -67,31 +67,31 @@ fn write_settings(node: &Node, now_us: u64, json: &mut Json) {
     );
     json.key("faults");
     json.array(|json| node.faults.iter().for_each(|fault| json.value(&fault.to_string())));
-    json.string("maint", node.answer.name());
+    json.string("maint", node.opt_in_reply.name());
     json.flag("replays_openers", node.replays_openers);
     json.flag("replays_closers", node.replays_closers);
     json.key("windows");
-    json.array(|json| node.windows.iter().for_each(|event| write_event(event, now_us, json)));
+    json.array(|json| node.windows.iter().for_each(|window| write_notification(window, now_us, json)));
     json.key("retained");
     match &node.retained {
-        Some(event) => write_event(event, now_us, json),
+        Some(retained) => write_notification(retained, now_us, json),
         None => json.raw("null"),
     }
     json.key("pushes");
     json.object(|json| {
-        let names = Kind::ALL.iter().map(|kind| kind.name()).chain(["raw"]);
+        let names = NotificationKind::ALL.iter().map(|kind| kind.name()).chain(["raw"]);
         names.zip(node.pushes).for_each(|(name, count)| json.number(name, count));
     });
 }
 
-fn write_event(event: &Event, now_us: u64, json: &mut Json) {
+fn write_notification(notification: &Notification, now_us: u64, json: &mut Json) {
     json.object(|json| {
-        json.string("kind", event.kind.name());
-        json.number("seq", event.sequence);
-        if let Some(until_us) = event.until_us {
+        json.string("kind", notification.kind.name());
+        json.number("seq", notification.sequence);
+        if let Some(until_us) = notification.until_us {
             json.signed("remaining_ms", until_us.saturating_sub_unsigned(now_us) / 1_000);
         }
-        match &event.subject {
+        match &notification.subject {
             Subject::Target(target) => {
                 json.optional("target", target.as_deref().map(lossy).as_deref());
             }
@@ -123,14 +123,14 @@ fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// JSON as it grows.
+/// A JSON document that is being written.
 #[derive(Debug, Default)]
 struct Json {
     text: String,
 }
 
 impl Json {
-    /// A comma, if something stands before.
+    /// Writes a comma, unless this is the first element.
     fn separate(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with(['{', '[', ':']) {
             self.text.push(',');

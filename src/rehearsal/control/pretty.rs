@@ -1,26 +1,26 @@
-//! JSON on many lines, for people: what holds nothing but plain values stays on one.
+//! JSON on many lines, for humans. Lists and objects of plain values stay on one line.
 
-/// The same document with line breaks and blanks.
-pub(crate) fn pretty(json: &str) -> String {
+/// Adds line breaks and spaces to a JSON document.
+pub(super) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let (mut depth, mut open_lists, mut in_text, mut is_escaped) = (0usize, Vec::new(), false, false);
-    for (place, sign) in json.char_indices() {
+    for (index, character) in json.char_indices() {
         if in_text {
-            out.push(sign);
-            in_text = is_escaped || sign != '"';
-            is_escaped = !is_escaped && sign == '\\';
+            out.push(character);
+            in_text = is_escaped || character != '"';
+            is_escaped = !is_escaped && character == '\\';
             continue;
         }
-        match sign {
+        match character {
             '"' => {
                 in_text = true;
-                out.push(sign);
+                out.push(character);
             }
             '{' | '[' => {
-                let is_broken = holds_lists(json.get(place + 1..).unwrap_or_default());
+                let is_broken = holds_lists(json.get(index + 1..).unwrap_or_default());
                 open_lists.push(is_broken);
                 depth += usize::from(is_broken);
-                out.push(sign);
+                out.push(character);
                 if is_broken {
                     new_line(&mut out, depth);
                 }
@@ -30,30 +30,30 @@ pub(crate) fn pretty(json: &str) -> String {
                     depth = depth.saturating_sub(1);
                     new_line(&mut out, depth);
                 }
-                out.push(sign);
+                out.push(character);
             }
             ',' => {
-                out.push(sign);
+                out.push(character);
                 match open_lists.last() {
                     Some(true) => new_line(&mut out, depth),
                     _ => out.push(' '),
                 }
             }
             ':' => out.push_str(": "),
-            _ => out.push(sign),
+            _ => out.push(character),
         }
     }
     out
 }
 
-/// Whether a list or an object begins before the one ends whose content this is.
+/// Whether the list or object with this `content` contains another list or object.
 fn holds_lists(content: &str) -> bool {
     let (mut in_text, mut is_escaped) = (false, false);
-    for sign in content.chars() {
-        match sign {
+    for character in content.chars() {
+        match character {
             _ if in_text => {
-                in_text = is_escaped || sign != '"';
-                is_escaped = !is_escaped && sign == '\\';
+                in_text = is_escaped || character != '"';
+                is_escaped = !is_escaped && character == '\\';
             }
             '"' => in_text = true,
             '{' | '[' => return true,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_plain_values_stays_on_one_line() {
+    fn lists_of_plain_values_stay_on_one_line() {
         let json = r#"{"a":1,"n":[{"id":7,"name":"a, \"b\" [c]"},{"id":8,"x":null}],"e":[],"o":{"p":-1}}"#;
         let expected = "{\n  \"a\": 1,\n  \"n\": [\n    {\"id\": 7, \"name\": \"a, \\\"b\\\" [c]\"},\n    \
                         {\"id\": 8, \"x\": null}\n  ],\n  \"e\": [],\n  \"o\": {\"p\": -1}\n}";

@@ -1,19 +1,19 @@
-//! Numbers as Redis reads and writes them: stricter than `str::parse`, and over bytes.
+//! Numbers as Redis reads and writes them: over bytes, and stricter than `str::parse`.
 
-/// Reads a decimal integer: no plus sign, no leading zero, no spaces, no `-0`.
+/// Reads a decimal integer without plus sign, leading zeros, spaces or `-0`.
 pub(crate) fn parse_i64(text: &[u8]) -> Option<i64> {
     let value = std::str::from_utf8(text).ok()?.parse().ok()?;
     let mut canonical = itoa::Buffer::new();
     (canonical.format(value).as_bytes() == text).then_some(value)
 }
 
-/// Reads a decimal fraction; refuses NaN and surrounding space.
+/// Reads a decimal fraction. NaN and surrounding spaces are rejected.
 pub(crate) fn parse_f64(text: &[u8]) -> Option<f64> {
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (!value.is_nan()).then_some(value)
 }
 
-/// Writes a fraction without an exponent, and without a fraction where there is none.
+/// Writes a number without an exponent, and without a decimal point when it is whole.
 pub(crate) fn format_f64(value: f64) -> String {
     let text = format!("{value}");
     if text == "-0" { "0".to_owned() } else { text }

@@ -1,37 +1,27 @@
-//! What the server keeps of one connection.
+//! The state of one connection.
+
+pub(crate) mod transaction;
+pub(crate) mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::commands::Command;
+use self::transaction::Transaction;
+use self::upstream::{PendingEffect, Upstream};
 use super::data::keyspace::Keyspace;
+use super::ending::Ending;
+use super::ids::{NodeId, SessionId};
 use super::maintenance::fault::Fault;
-use super::maintenance::gate::Gate;
-use super::maintenance::node::{Ending, NodeId};
+use super::maintenance::fault_filter::FaultFilter;
 use super::maintenance::opt_in::EndpointType;
-use super::upstream::Upstream;
-use super::wire::reply::{Protocol, ReplyBuffer};
-use super::wire::request::{Args, Parser, Span};
+use super::wire::reply::{Protocol, REPLY_OVERRUN_BYTES_MAX, ReplyBuffer};
+use super::wire::request::Parser;
 
-/// Most commands that a transaction queues.
-pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
-/// Most bytes of arguments that a transaction queues (64 MiB).
-pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
-
-/// Most keys that a session watches.
-pub const WATCHES_MAX: usize = 1 << 16;
-
-/// Names one connection for as long as its server lives. It is what `CLIENT ID` answers, and never
-/// used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub(crate) u64);
-
-impl std::fmt::Display for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
+/// The state of one connection.
+///
+/// A session knows neither its server nor its socket. Its output is a sequence of whole frames: while a command is
+/// executed, pushes wait behind its reply ([`Session::push`], [`Session::release_pushes`]). After each change of the
+/// output, the server must call `ServerState::account_output`, which applies the limits and the faults of the node.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
@@ -48,92 +38,47 @@ pub(crate) struct Session {
     pub(crate) library_version: Vec<u8>,
     pub(crate) database: usize,
     pub(crate) transaction: Option<Transaction>,
-    /// Watched keys, with their databases, and the versions at which they were watched.
+    /// Watched keys with their databases, and the versions that they had when the watch began.
     pub(crate) watches: BTreeMap<(usize, Box<[u8]>), u64>,
 
     pub(crate) parser: Parser,
-    /// Bytes that arrived and are not handled yet: part of a request, or requests that wait for the
-    /// client to read its replies.
+    /// Bytes that arrived and are not handled yet: a part of a request, or requests that wait until the client has read
+    /// its replies.
     pub(crate) input: Vec<u8>,
     pub(crate) reply: ReplyBuffer,
-    /// Where requests that are not ours go, if not into the keyspace.
+    /// The exchange with upstream, when the server is a proxy.
     pub(crate) upstream: Option<Box<Upstream>>,
-    /// Whole requests may wait in `input`.
+    /// `input` may hold complete requests.
     pub(crate) is_stalled: bool,
-    /// Nothing more is handled; the connection ends like this.
+    /// How the connection ends. Once it is set, no more requests are handled.
     pub(crate) ending: Option<Ending>,
-    /// What the output has to pass, while the node has a fault that concerns it.
-    pub(crate) gate: Option<Box<Gate>>,
+    /// Present while the node has a fault that limits the bytes of this session.
+    pub(crate) fault_filter: Option<Box<FaultFilter>>,
 
-    /// What MOVING should name, if the connection asked for notifications.
+    /// The endpoint type for MOVING, if the connection opted in to notifications.
     pub(crate) opt_in: Option<EndpointType>,
-    /// A command is being executed: its reply goes first.
+    /// A command is being executed, and pushes wait for the end of its reply.
     pub(crate) is_executing: bool,
     /// Pushes that wait for the end of that reply.
     deferred: Vec<u8>,
-    /// A push that waits for the next one, to follow it.
-    pub(crate) overtaken: Option<Vec<u8>>,
-    /// Whatever arrives is dropped.
+    /// A push that [`Fault::Reorder`] holds until the next one is sent.
+    pub(crate) reordered_push: Option<Vec<u8>>,
+    /// Input is dropped without a reply.
     pub(crate) is_silent: bool,
-    /// What commands on data are answered with, if they are not executed.
-    pub(crate) answer: Option<&'static str>,
-    /// It has sent `REHEARSE`: a stall does not concern it, so that somebody can end the stall.
+    /// The error for all commands on data, set by [`Fault::Answer`].
+    pub(crate) data_error: Option<&'static str>,
+    /// The connection has sent `REHEARSE`. A stall does not apply to it, so that it can end the stall.
     pub(crate) is_controller: bool,
     pub(crate) counts: Counts,
 }
 
-/// What went over a connection.
+/// The traffic of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) commands: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) pushes: u64,
-}
-
-/// The commands between `MULTI` and `EXEC`.
-#[derive(Debug, Default)]
-pub(crate) struct Transaction {
-    pub(crate) queue: Vec<Queued>,
-    bytes: usize,
-    /// A command was refused while queueing: `EXEC` will refuse them all.
-    pub(crate) is_aborted: bool,
-}
-
-/// One queued command.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) command: &'static Command,
-    bytes: Box<[u8]>,
-    spans: Box<[Span]>,
-}
-
-impl Queued {
-    pub(crate) fn args(&self) -> Args<'_> {
-        Args::new(&self.bytes, &self.spans)
-    }
-}
-
-impl Transaction {
-    /// Queues a command, unless the transaction is too large already.
-    pub(crate) fn queue(&mut self, command: &'static Command, args: Args<'_>) -> bool {
-        let size: usize = args.iter().map(|argument| argument.len() + size_of::<Span>()).sum();
-        self.bytes += size;
-        if self.queue.len() >= TRANSACTION_COMMANDS_MAX || self.bytes > TRANSACTION_BYTES_MAX {
-            return false;
-        }
-        let mut bytes = Vec::with_capacity(size);
-        let spans = args
-            .iter()
-            .map(|argument| {
-                let start = bytes.len();
-                bytes.extend_from_slice(argument);
-                (start, bytes.len())
-            })
-            .collect();
-        self.queue.push(Queued { command, bytes: bytes.into_boxed_slice(), spans });
-        true
-    }
 }
 
 impl Session {
@@ -159,27 +104,27 @@ impl Session {
             upstream: None,
             is_stalled: false,
             ending: None,
-            gate: None,
+            fault_filter: None,
             opt_in: None,
             is_executing: false,
             deferred: Vec::new(),
-            overtaken: None,
+            reordered_push: None,
             is_silent: false,
-            answer: None,
+            data_error: None,
             is_controller: false,
             counts: Counts::default(),
         }
     }
 
-    /// Whether notifications reach it: RESP2 has no place for them.
-    pub(crate) fn is_told(&self) -> bool {
+    /// Whether the connection gets notifications. RESP2 has no pushes.
+    pub(crate) fn receives_notifications(&self) -> bool {
         self.opt_in.is_some()
             && self.reply.protocol == Protocol::Resp3
             && self.ending.is_none()
             && !self.is_silent
     }
 
-    /// Adds whole frames to the output, behind a reply that is not complete yet.
+    /// Adds whole frames to the output. They wait behind the reply of the command that is being executed.
     pub(crate) fn push(&mut self, frames: &[u8]) {
         if self.is_executing {
             self.deferred.extend_from_slice(frames);
@@ -188,14 +133,14 @@ impl Session {
         }
     }
 
-    /// Adds the pushes that waited, if no reply is incomplete any more.
+    /// Adds the waiting pushes to the output once the reply is complete.
     pub(crate) fn release_pushes(&mut self) {
         if !self.is_executing && !self.deferred.is_empty() {
             self.reply.raw(&std::mem::take(&mut self.deferred));
         }
     }
 
-    /// Bytes that wait for the client to read, pushes that are not output yet included.
+    /// Bytes that the client has not read, with the waiting pushes.
     pub(crate) fn unread(&self) -> usize {
         self.reply.pending().len() + self.deferred.len()
     }
@@ -204,9 +149,9 @@ impl Session {
     #[inline]
     pub(crate) fn writable(&self) -> &[u8] {
         let pending = self.reply.pending();
-        match &self.gate {
+        match &self.fault_filter {
             None => pending,
-            Some(gate) => pending.get(..gate.writable(pending.len())).unwrap_or(pending),
+            Some(filter) => pending.get(..filter.writable(pending.len())).unwrap_or(pending),
         }
     }
 
@@ -215,27 +160,27 @@ impl Session {
     pub(crate) fn take_output(&mut self, bytes: usize) {
         self.reply.take(bytes);
         self.counts.bytes_out += bytes as u64;
-        if let Some(ending) = self.gate.as_mut().and_then(|gate| gate.note_written(bytes)) {
+        if let Some(ending) = self.fault_filter.as_mut().and_then(|filter| filter.note_written(bytes)) {
             self.end_with(ending);
         }
     }
 
-    /// The connection's faults are `faults` from now on.
+    /// Replaces the faults that apply to this session.
     pub(crate) fn set_faults(&mut self, faults: &[Fault]) {
         let pending = self.reply.pending().len();
-        self.gate = Gate::new(faults, self.is_controller, pending, self.counts.commands);
-        self.answer = faults.iter().find_map(|fault| match fault {
+        self.fault_filter = FaultFilter::new(faults, self.is_controller, pending, self.counts.commands);
+        self.data_error = faults.iter().find_map(|fault| match fault {
             Fault::Answer(error) => Some(*error),
             _ => None,
         });
         if !faults.contains(&Fault::Reorder)
-            && let Some(push) = self.overtaken.take()
+            && let Some(push) = self.reordered_push.take()
         {
             self.push(&push);
         }
     }
 
-    /// Ends the connection like this, whatever was asked for before; unless it is at its end already.
+    /// Ends the connection with `ending`, which replaces a graceful ending but not an immediate one.
     pub(crate) fn end_with(&mut self, ending: Ending) {
         if self.ending.is_some_and(Ending::is_immediate) {
             return;
@@ -244,20 +189,56 @@ impl Session {
         if ending.is_immediate() {
             self.reply.clear();
             self.deferred = Vec::new();
-            self.gate = None;
+            self.fault_filter = None;
         }
     }
 
-    /// How the connection must end now. Output that is held back has to be written before.
+    /// Ends a session whose client leaves too much unread, and frees the memory.
+    pub(crate) fn limit_output(&mut self) {
+        if self.unread() > REPLY_OVERRUN_BYTES_MAX {
+            self.end_with(Ending::AtOnce);
+        }
+    }
+
+    /// Rejects input that violates the protocol. Later input cannot be parsed, so the connection ends.
+    pub(crate) fn reject_input(&mut self, text: &str) {
+        self.reply.error(&format!("ERR Protocol error: {text}").into());
+        self.close();
+    }
+
+    /// How the connection must end now. `None` while delayed output has to be written first.
     pub(crate) fn visible_ending(&self) -> Option<Ending> {
         let ending = self.ending?;
         let is_held_back = self.writable().is_empty() && !self.reply.pending().is_empty();
         (ending.is_immediate() || !is_held_back).then_some(ending)
     }
 
-    /// Asks for the end, once the output is written; an end that was asked for before stands.
+    /// Ends the connection after its output is written, unless it already has an ending.
     pub(crate) fn close(&mut self) {
         self.ending.get_or_insert(Ending::AfterOutput);
+    }
+
+    /// Applies an effect of a request that upstream has accepted.
+    pub(crate) fn apply_effect(&mut self, effect: PendingEffect) {
+        match effect {
+            PendingEffect::Hello { protocol, name } => {
+                self.reply.protocol = protocol.unwrap_or(self.reply.protocol);
+                self.name = name.unwrap_or(std::mem::take(&mut self.name));
+            }
+            PendingEffect::Name(name) => self.name = name,
+            PendingEffect::LibraryName(name) => self.library_name = name,
+            PendingEffect::LibraryVersion(version) => self.library_version = version,
+            PendingEffect::Reset => {
+                self.reply.protocol = Protocol::Resp2;
+                self.opt_in = None;
+                self.name.clear();
+            }
+        }
+    }
+
+    /// Whether waiting requests could be forwarded or answered now.
+    pub(crate) fn upstream_has_room(&self) -> bool {
+        self.upstream.as_ref().is_none_or(|upstream| upstream.has_room())
     }
 
     pub(crate) fn unwatch_all(&mut self, keyspace: &mut Keyspace) {
@@ -292,3 +273,6 @@ impl Session {
         )
     }
 }
+
+/// Most keys that a session watches.
+pub(crate) const WATCHES_MAX: usize = 1 << 16;
