@@ -4,8 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NOW_US: u64 = 1_000_000_000;
-
 fn open() -> (Server, SessionId) {
     let nodes = vec![([127, 0, 0, 1], 2).into()];
     let mut server = Server::new(ServerConfig::default(), nodes, NOW_US);
@@ -20,11 +18,6 @@ fn replies_to<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
     }
     server.output(id).escape_ascii().to_string()
 }
-
-const PIPELINE: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\na\r\n\r\nGET k\r\n\
-    *1\r\n$5\r\nMULTI\r\n\
-    *3\r\n$6\r\nINCRBY\r\n$1\r\nn\r\n$2\r\n10\r\nNOSUCH a b\n\
-    EXEC\r\nHELLO 3\nGET none\r\n*1\r\n$9x";
 
 #[test]
 fn every_split_of_a_pipeline_gives_the_same_replies() {
@@ -104,3 +97,9 @@ proptest! {
         prop_assert_eq!(replies_to(input.chunks(size)), replies_to([&input[..]]));
     }
 }
+
+const NOW_US: u64 = 1_000_000_000;
+const PIPELINE: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\na\r\n\r\nGET k\r\n\
+    *1\r\n$5\r\nMULTI\r\n\
+    *3\r\n$6\r\nINCRBY\r\n$1\r\nn\r\n$2\r\n10\r\nNOSUCH a b\n\
+    EXEC\r\nHELLO 3\nGET none\r\n*1\r\n$9x";

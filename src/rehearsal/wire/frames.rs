@@ -4,9 +4,6 @@
 //! The scanner resumes at any byte and copies nothing. It looks at each byte once, skips payloads, and uses the same
 //! memory for any announced length. It knows all of RESP2 and RESP3, with streamed strings and aggregates.
 
-/// Most streamed aggregates inside each other. The scanner rejects a deeper stream.
-const STREAMED_DEPTH_MAX: usize = 128;
-
 /// The stream is not RESP, or its streamed aggregates are nested too deeply.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotAFrame;
@@ -212,6 +209,9 @@ impl Number {
         Ok(Some(self))
     }
 }
+
+/// Most streamed aggregates inside each other. The scanner rejects a deeper stream.
+const STREAMED_DEPTH_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
