@@ -71,12 +71,12 @@ impl Shared {
     /// Carries out the server's changes: wakes the tasks of dirty sessions, starts or stops listening, and sets the
     /// deadline.
     pub(super) fn apply_changes(&self, server: &mut Server) {
-        while let Some(id) = server.next_disturbed() {
+        while let Some(id) = server.next_dirty_session() {
             if let Some(waker) = self.tasks.borrow().get(&id) {
                 waker.wake_by_ref();
             }
         }
-        while let Some(node) = server.next_disturbed_node() {
+        while let Some(node) = server.next_dirty_node() {
             if let Some(listener) = self.listeners.get(node.0) {
                 listener.set_listening(server.is_listening(node));
             }
