@@ -39,7 +39,7 @@ use super::wire::request::Parsed;
 pub struct Server {
     state: ServerState,
     // Boxed, so that taking a session out of the map moves a pointer.
-    sessions: BTreeMap<SessionId, Box<Session>>,
+    pub(super) sessions: BTreeMap<SessionId, Box<Session>>,
 }
 
 impl Server {
