@@ -1,5 +1,7 @@
 //! The server without sockets: bytes and the current time go in, bytes come out.
 
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -14,7 +16,6 @@ use super::maintenance::agenda::Action;
 use super::maintenance::node::{Accept, Node};
 use super::proxy;
 use super::session::Session;
-use super::session::upstream::{UPSTREAM_REPLY_BYTES_MAX, Upstream};
 use super::state::ServerState;
 use super::wire::reply::REPLY_BYTES_MAX;
 use super::wire::request::Parsed;
@@ -258,40 +259,6 @@ impl Server {
     /// A listener for which [`Server::is_listening`] or [`Server::accepts`] may have changed.
     pub fn next_dirty_node(&mut self) -> Option<NodeId> {
         self.state.dirty_nodes.pop()
-    }
-
-    /// The bytes that the upstream connection of `id` has to write.
-    pub fn upstream_output(&self, id: SessionId) -> &[u8] {
-        let upstream = self.sessions.get(&id).and_then(|session| session.upstream.as_deref());
-        upstream.map_or(&[], Upstream::pending)
-    }
-
-    /// The upstream connection of `id` has written the first `bytes` of [`Server::upstream_output`].
-    pub fn consume_upstream_output(&mut self, id: SessionId, bytes: usize) {
-        if let Some(upstream) = self.sessions.get_mut(&id).and_then(|session| session.upstream.as_mut()) {
-            upstream.take(bytes);
-        }
-    }
-
-    /// Whether the session has room for more bytes from upstream. While it has none, the upstream connection must not be
-    /// read, because the client has to read first.
-    pub fn wants_upstream_input(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| {
-            session.ending.is_none() && session.reply.pending().len() < UPSTREAM_REPLY_BYTES_MAX
-        })
-    }
-
-    /// Handles bytes from upstream for `id`, which may be split anywhere. Waiting requests may be due afterwards: see
-    /// [`Server::has_backlog`].
-    pub fn handle_upstream_bytes(&mut self, id: SessionId, now_us: u64, bytes: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            proxy::relay_replies(&mut self.state, session, now_us, bytes);
-        }
-    }
-
-    /// The upstream connection of `id` has closed or could not be opened. The session ends after its output is written.
-    pub fn upstream_closed(&mut self, id: SessionId, _now_us: u64) {
-        self.close(id);
     }
 
     fn context(&mut self, now_us: u64) -> ServerContext<'_> {
