@@ -50,8 +50,8 @@ pub fn main() -> ExitCode {
             }
             invocation.command
         }
-        // Help, the version, or what is wrong.
-        Err(answer) => return ExitCode::from(answer.print()),
+        // Help, the version or a usage error.
+        Err(early) => return ExitCode::from(early.print()),
     };
     logs::start(matches!(&command, Command::Rehearse(args) if args.log), command.default_log());
     let result = match command {

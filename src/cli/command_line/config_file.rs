@@ -312,7 +312,7 @@ const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::command_line::invocation;
+    use crate::cli::command_line::description;
 
     fn words(text: &str, given: &[&str]) -> Result<Vec<String>, String> {
         let mut command = description::command();
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_mistake_names_its_line_and_what_is_allowed() {
-        for (text, at_entry) in [
+        for (text, parts) in [
             (
                 "[bench]\n\nconections = 8",
                 &["f.toml, line 3: [bench] conections", "did you mean connections?"][..],

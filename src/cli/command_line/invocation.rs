@@ -250,7 +250,7 @@ mod tests {
     fn refused(typed: &[&str]) -> String {
         match read(words(typed)) {
             Ok(_) => panic!("{typed:?} is taken"),
-            Err(answer) => answer.text(),
+            Err(early) => early.text(),
         }
     }
 

@@ -153,7 +153,7 @@ const FOREIGN: &[ForeignOption] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::command_line::invocation;
+    use crate::cli::command_line::description;
 
     fn refused(arguments: &[&str]) -> String {
         let words: Vec<OsString> = ["hitless"].iter().chain(arguments).map(OsString::from).collect();

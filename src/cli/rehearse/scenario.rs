@@ -293,7 +293,7 @@ fn with_addresses(
     Ok(out)
 }
 
-/// Microseconds; what a step may take ends far below their end.
+/// A time in microseconds. The latest time of a step is far below `u64::MAX`.
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -44,7 +44,7 @@ impl Destination {
             Err(error) => return Err(error),
         };
         if found.as_ref().is_some_and(|found| !found.is_file() || path.is_symlink()) {
-            // Standard output may be a regular file that other lines go to as well: it is appended to.
+            // Appends: standard output may be a regular file that also gets other lines.
             return Ok(Destination::Stream(OpenOptions::new().append(true).open(&path)?));
         }
         let folder = folder_of(&path).to_owned();
