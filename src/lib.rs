@@ -82,7 +82,7 @@
 //! 9. `shard/reply.rs`: the caller's future takes it.
 //! 10. `command/reply.rs`: the frame becomes the type that the caller asked for.
 //!
-//! `proto/pool` decides what to dial, to close and to abandon; `shard/pilot.rs` executes it. Everything in `proto` is
+//! `proto/pool` decides what to dial, to close and to abandon; `shard/supervisor.rs` executes it. Everything in `proto` is
 //! sans-IO: no socket, no clock, no executor, and time is an argument.
 //!
 //! # Life of a MOVING
@@ -96,10 +96,10 @@
 //! 4. `shard/broadcast.rs` passes it to every other shard, whose pool handles it as if it had read it itself.
 //! 5. Every connection to that peer, idle ones too, joins the queue of `proto/pool/handoffs.rs`
 //!    (`proto/maint/queue.rs`).
-//! 6. When a permit is free, `shard/pilot.rs` dials the successor, while the old connection keeps serving.
+//! 6. When a permit is free, `shard/supervisor.rs` dials the successor, while the old connection keeps serving.
 //! 7. `proto/connection/handshake.rs`: the successor shakes hands, and opts in to notifications itself.
 //! 8. `proto/pool/entry.rs` cuts over between two commands: unwritten and new commands go to the
-//!    successor. `shard/seats.rs` wakes its driver from then on.
+//!    successor. `shard/wakers.rs` wakes its driver from then on.
 //! 9. The predecessor waits for the replies that it owes, then closes. No caller got an error or waited for a dial.
 //!
 //! # Observability

@@ -154,7 +154,7 @@ fn a_rejected_certificate_is_reported_with_its_fix() {
     let more = ["--tls-ca-cert-file", certificate.as_str(), "--tls-auth-clients", "no"];
     let _redis = Redis::start_with(&[&tls[..], &more].concat());
     let url = format!("rediss://127.0.0.1:{port}");
-    let remedy = ["certificate is a CA's", "basicConstraints=critical,CA:FALSE", "--tls-ca"];
+    let remedy = ["certificate belongs to a CA", "basicConstraints=critical,CA:FALSE", "--tls-ca"];
     refused(&url, &["--tls-ca", &certificate], &remedy);
 
     let certificates = Certificates::new(&["redis.test"]);
@@ -172,7 +172,7 @@ fn a_server_that_wants_a_certificate_names_the_options() {
     let redis = Redis::start_tls(&certificates, &["--tls-auth-clients", "yes"]);
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let trust = ["--tls-ca", certificates.paths()[0]];
-    refused(&url, &trust, &["wants a certificate", "--tls-cert FILE"]);
+    refused(&url, &trust, &["requires a client certificate", "--tls-cert FILE"]);
 }
 
 #[test]

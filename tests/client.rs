@@ -51,7 +51,7 @@ fn closures_run_on_every_shard_and_panics_are_contained() {
     let client = client(&redis.url());
     let indices = client.run_on_each_shard(|shard| async move {
         shard.incr("visits").await.unwrap();
-        (shard.index(), shard.core().is_some(), std::thread::current().name().map(str::to_owned))
+        (shard.index(), shard.cpu().is_some(), std::thread::current().name().map(str::to_owned))
     });
     let indices = block_on(indices).unwrap();
     assert_eq!((indices[0].0, indices[1].0, indices.len()), (0, 1, 2));

@@ -91,7 +91,7 @@ fn the_first_member_of_a_shard_group_is_its_reporter() {
             let (config, group) = (config.clone(), group.clone());
             let executor = glommio::LocalExecutorBuilder::default().spawn(move || async move {
                 let shard = Shard::connect_in(&group, config).await.unwrap();
-                assert_eq!(shard.core(), None, "the application owns the executor");
+                assert_eq!(shard.cpu(), None, "the application owns the executor");
                 connected.send(shard.index()).unwrap();
                 left.recv().unwrap();
                 shard.shutdown(GRACE).await.unwrap();
@@ -104,15 +104,15 @@ fn the_first_member_of_a_shard_group_is_its_reporter() {
     run_on_executor(move || async move {
         let error = Shard::connect_in(&too_many, config).await.map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("all 2 seats"), "{error}");
+        assert!(error.to_string().contains("all 2 places"), "{error}");
     });
     for (member, (executor, leave)) in members.into_iter().enumerate() {
-        let tellers: Vec<usize> = (0..3).filter(|index| group.is_teller(*index)).collect();
-        assert_eq!(tellers, [member]);
+        let reporters: Vec<usize> = (0..3).filter(|index| group.is_reporter(*index)).collect();
+        assert_eq!(reporters, [member]);
         leave.send(()).unwrap();
         executor.join().unwrap();
     }
-    assert!((0..3).all(|index| !group.is_teller(index)));
+    assert!((0..3).all(|index| !group.is_reporter(index)));
 }
 
 #[test]

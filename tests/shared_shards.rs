@@ -44,7 +44,7 @@ fn shard_threads() -> usize {
 }
 
 fn on_each_shard(client: &Client) -> Vec<(std::thread::ThreadId, Option<usize>)> {
-    let thread_and_cpu = |shard: hitless::Shard| async move { (std::thread::current().id(), shard.core()) };
+    let thread_and_cpu = |shard: hitless::Shard| async move { (std::thread::current().id(), shard.cpu()) };
     block_on(client.run_on_each_shard(thread_and_cpu)).unwrap()
 }
 

@@ -228,8 +228,8 @@ fn banned_words_do_not_occur() {
 const UNSAFE: &[(&str, &str)] = &[
     ("src/client/route.rs", "the core that a thread runs on"),
     ("src/client/process.rs", "a page of memory that the kernel zeroes in children"),
-    ("src/shard/probe.rs", "a system call that no crate wraps"),
-    ("src/shard/poller/mod.rs", "the runtime waits for streams only, which it takes as bare numbers"),
+    ("src/shard/machine/uring.rs", "a system call that no crate wraps"),
+    ("src/shard/reactor/mod.rs", "the runtime waits for streams only, which it takes as bare numbers"),
     (
         "src/rehearsal/sockets/raw.rs",
         "the runtime takes and lends sockets as bare numbers; the same system call",

@@ -108,7 +108,7 @@ fn a_server_may_require_a_client_certificate() {
             "the server refused the TLS handshake",
         );
         let says = if protocols == "TLSv1.3" {
-            "wants a certificate"
+            "requires a client certificate"
         } else {
             "the server refused the TLS handshake"
         };

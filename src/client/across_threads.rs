@@ -20,35 +20,35 @@ fn client(mailboxes: &[Arc<Mailbox>]) -> Client {
     let config = Config::from_url("redis://127.0.0.1:1").unwrap();
     let config = config.shards(SHARDS).connections_per_shard(2).validate().unwrap();
     let threads = Threads::of(mailboxes.to_vec());
-    Client::bound(Arc::new(Shared::new(threads, config)))
+    Client::bound(Arc::new(ClientState::new(threads, config)))
 }
 
-fn place(client: &Client) -> Place {
-    client.route.place(&client.shared, b"").0
+fn destination(client: &Client) -> Destination {
+    client.route.destination(&client.shared, b"").0
 }
 
-/// Answers every call with the number of the shard, until it is told to end or everybody is gone. Says how many calls
-/// there were.
+/// Answers every call with the number of the shard, until the shard is shut down or every client is gone. Returns the number of
+/// calls.
 fn serve(shard: usize, mailbox: &Mailbox) -> usize {
     let mut calls = 0;
-    while let Some(letter) = block_on(mailbox.next()) {
-        match letter {
-            Letter::Call { caller, .. } => {
+    while let Some(request) = block_on(mailbox.next()) {
+        match request {
+            Request::Call { caller, .. } => {
                 calls += 1;
                 caller.answer(Ok(Frame::Integer(shard as i64)));
             }
-            Letter::ShutDown { done, .. } => {
+            Request::ShutDown { done, .. } => {
                 mailbox.abandon();
                 let _ = done.send(Ok(()));
             }
-            Letter::Depart(_) => {}
-            Letter::Run(_) => panic!("nobody asked for that"),
+            Request::Cancel(_) => {}
+            Request::Run(_) => panic!("no test sends it"),
         }
     }
     calls
 }
 
-/// The last clone may be dropped on any thread: what was accepted by then is served, and the shards end.
+/// The last clone may be dropped on any thread: the shards serve the accepted calls, and end.
 #[test]
 fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
     const THREADS: usize = 2;
@@ -63,10 +63,10 @@ fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
                 move || {
                     let clone = client.clone();
                     drop(client);
-                    // Nobody waits for this one.
+                    // Its caller leaves at once.
                     drop(clone.incr("left"));
-                    assert_eq!(block_on(clone.incr("kept")).unwrap(), place(&clone).shard as i64);
-                    (place(&clone).shard, place(&clone).handle)
+                    assert_eq!(block_on(clone.incr("kept")).unwrap(), destination(&clone).shard as i64);
+                    (destination(&clone).shard, destination(&clone).handle)
                 }
             };
             let clients: Vec<Client> = (0..THREADS).map(|_| client.clone()).collect();
@@ -83,7 +83,7 @@ fn clones_are_spread_over_the_shards_and_the_last_one_ends_them() {
 }
 
 #[test]
-fn whoever_calls_while_others_shut_down_gets_an_answer_or_is_told_that_nothing_was_sent() {
+fn call_during_a_shutdown_is_answered_or_unsent() {
     in_all_orders(|| {
         let mailboxes = mailboxes();
         let client = client(&mailboxes);
@@ -97,7 +97,7 @@ fn whoever_calls_while_others_shut_down_gets_an_answer_or_is_told_that_nothing_w
             }
             for client in [one, other] {
                 scope.spawn(move || match block_on(client.incr("a")) {
-                    Ok(shard) => assert_eq!(shard, place(&client).shard as i64),
+                    Ok(shard) => assert_eq!(shard, destination(&client).shard as i64),
                     Err(error) => assert_eq!(error.outcome(), Outcome::Unsent),
                 });
             }
@@ -105,10 +105,10 @@ fn whoever_calls_while_others_shut_down_gets_an_answer_or_is_told_that_nothing_w
     });
 }
 
-/// Calls that find no room are sent in their order, whichever of them is awaited first, and those whose callers have
-/// left are not sent at all.
+/// Calls that find no room are sent in their order, in whatever order they are awaited. Calls whose callers have left are not sent
+/// at all.
 #[test]
-fn a_handles_calls_keep_their_order_when_the_mailbox_is_full() {
+fn calls_keep_their_order_when_the_mailbox_is_full() {
     const CALLS: i64 = 7;
     in_all_orders(|| {
         let mailboxes = mailboxes();
@@ -131,14 +131,14 @@ fn a_handles_calls_keep_their_order_when_the_mailbox_is_full() {
     });
 }
 
-/// Answers every call, and says which values were to be set.
+/// Answers every call, and returns the values that were to be set.
 fn written(mailbox: &Mailbox) -> Vec<i64> {
     let mut values = Vec::new();
-    while let Some(letter) = block_on(mailbox.next()) {
-        if letter.is_unwanted() {
+    while let Some(request) = block_on(mailbox.next()) {
+        if request.is_unwanted() {
             continue;
         }
-        if let Letter::Call { bytes, caller, .. } = letter {
+        if let Request::Call { bytes, caller, .. } = request {
             let digit = bytes.iter().rev().find(|byte| byte.is_ascii_digit()).unwrap();
             values.push(i64::from(digit - b'0'));
             caller.answer(Ok(Frame::Simple(bytes::Bytes::from_static(b"OK"))));

@@ -1,10 +1,11 @@
-//! [`Unserved`]: what became of calls that no shard has seen. It is touched where calls fail only.
+//! [`Unserved`]: the errors of calls that no shard has accepted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind};
 use crate::observe::CommandStats;
 
+/// Counts the errors of calls that no shard has accepted. Calls that succeed do not touch it.
 #[derive(Default)]
 pub(super) struct Unserved {
     overloaded: AtomicU64,
@@ -16,7 +17,7 @@ impl Unserved {
         match error.kind() {
             ErrorKind::Overloaded => self.overloaded.fetch_add(1, Ordering::Relaxed),
             ErrorKind::Timeout => self.timeouts.fetch_add(1, Ordering::Relaxed),
-            // A shard that has ended counts nothing, and has no statistics to add to.
+            // A shard that has ended has no statistics to add these to.
             _ => 0,
         };
     }

@@ -1,7 +1,4 @@
-//! [`Deadline`]: until when the caller of a client waits, and how a call ends then.
-//!
-//! A call that no shard has taken up is unsent for certain. Otherwise the shard is asked, because it alone knows whether
-//! the command was written; a shard that is too busy to say so leaves the call ambiguous.
+//! [`Deadline`]: until when the caller of a client waits, and how its call ends then.
 
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -10,25 +7,29 @@ use super::alarm::Alarm;
 use crate::error::{Error, ErrorKind};
 use crate::proto::connection::Ticket;
 use crate::proto::error::Outcome;
-use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::{Call, Departure};
+use crate::shard::mailbox::{Mailbox, Request};
+use crate::shard::{Call, Cancellation};
 
+/// A deadline of one call.
+///
+/// When it passes, a call that no shard has accepted is unsent for certain. Otherwise the shard is asked, because only the shard
+/// knows whether the command was written. A shard that does not answer within [`ANSWER_MAX`] leaves the call ambiguous.
 pub(super) struct Deadline {
     after: Duration,
     alarm: Alarm,
     has_passed: bool,
-    /// The question to the shard, until there is room for it in the mailbox.
-    question: Option<Letter>,
+    /// The question to the shard, until the mailbox has room for it.
+    question: Option<Request>,
 }
 
 impl Deadline {
-    /// So long from now; none if that is beyond the end of time.
+    /// A deadline after this time from now; `None` if the clock cannot represent it.
     pub(super) fn after(after: Duration) -> Option<Box<Self>> {
         let alarm = Alarm::new(Instant::now().checked_add(after)?);
         Some(Box::new(Deadline { after, alarm, has_passed: false, question: None }))
     }
 
-    /// The error of a call that is over. If the shard answers the question, the call is answered instead.
+    /// The error of a call whose deadline has passed. If the shard answers the question, the call is answered instead.
     pub(super) fn poll(&mut self, call: &Call, mailbox: &Mailbox, context: &Context<'_>) -> Poll<Error> {
         loop {
             if self.question.is_some() && mailbox.poll_send(&mut self.question, context).is_ready() {
@@ -45,12 +46,12 @@ impl Deadline {
                 return Poll::Ready(Error::new(ErrorKind::Timeout, Outcome::Unsent, detail));
             };
             self.has_passed = true;
-            let departure = Departure { ticket: Ticket(ticket), call: call.id(), after: Some(after) };
-            self.question = Some(Letter::Depart(departure));
+            let cancellation = Cancellation { ticket: Ticket(ticket), call: call.id(), after: Some(after) };
+            self.question = Some(Request::Cancel(cancellation));
             self.alarm = Alarm::new(Instant::now() + ANSWER_MAX);
         }
     }
 }
 
-/// How long a shard has for saying how far a command has come whose deadline has passed.
+/// How long a shard has to say how far a command has come whose deadline has passed.
 const ANSWER_MAX: Duration = Duration::from_millis(100);

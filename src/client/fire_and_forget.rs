@@ -1,17 +1,18 @@
-//! [`ClientReply::fire_and_forget`]: commands without a caller that waits for the reply.
+//! [`ClientReply::fire_and_forget`]: commands whose callers do not wait for the reply.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::alarm;
 use super::overflow::Overflow;
-use super::reply::Call;
-use super::{ClientReply, Shared, alarm};
+use super::reply::{Call, ClientReply};
+use super::state::ClientState;
 use crate::error::Result;
 
 impl<T> ClientReply<T> {
     /// Does without the reply: the command runs as if it were awaited, within the command timeout and in the order of its
-    /// handle's calls, and what comes of it is only counted, in [`Client::stats`](super::Client::stats). A deadline that
-    /// was set does not apply any more.
+    /// handle's calls. Its outcome is only counted, in [`Client::stats`](super::Client::stats). A deadline that was set no
+    /// longer applies.
     ///
     /// ```no_run
     /// # fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -21,14 +22,14 @@ impl<T> ClientReply<T> {
     /// ```
     ///
     /// # Errors
-    /// If the command was refused at once: it is [overloaded](crate::ErrorKind::Overloaded), shut down, or none for a
-    /// shared connection.
+    /// If the command was refused at once: the client is [overloaded](crate::ErrorKind::Overloaded) or shut down, or a shared
+    /// connection cannot carry the command.
     pub fn fire_and_forget(mut self) -> Result<()> {
         match std::mem::replace(&mut self.call, Call::Taken) {
             Call::Open(open) => {
-                // A handle that may choose its place must not do so before this command is through.
-                let stay = self.stay.take().map(|stay| Box::new(stay) as Box<dyn Send + Sync>);
-                open.call.forget(stay);
+                // A handle that chooses its route must not do so before this command is answered.
+                let guard = self.guard.take().map(|guard| Box::new(guard) as Box<dyn Send + Sync>);
+                open.call.forget(guard);
                 if let Some((overflow, _)) = open.waiting {
                     Arc::new(Flusher { overflow, shared: self.shared.clone() }).flush();
                 }
@@ -40,10 +41,10 @@ impl<T> ClientReply<T> {
     }
 }
 
-/// Sends what waits for room where no reply is polled that would.
+/// Sends the requests that wait for room, where no reply is polled that would do it.
 struct Flusher {
     overflow: Arc<Overflow>,
-    shared: Arc<Shared>,
+    shared: Arc<ClientState>,
 }
 
 impl Flusher {
@@ -60,7 +61,8 @@ impl Wake for Flusher {
     }
 }
 
-/// What a mailbox wakes when there is room, on the thread of the shard, which must not wait for a handle's lock.
+/// The waker that a mailbox wakes when it has room. It wakes on the thread of the shard, which must not wait for the lock of a
+/// handle.
 struct RoomMade(Arc<Flusher>);
 
 impl Wake for RoomMade {

@@ -1,9 +1,4 @@
 //! [`Process`]: whether this is still the process that a client was started in.
-//!
-//! A fork copies a client's memory into the child and none of its threads: a call there would wait for ever, and what
-//! wakes a shard would reach the parent's, with which the child shares descriptors. The kernel zeroes one page of ours
-//! in every child (`MADV_WIPEONFORK`), so that a load tells, after a bare `clone` as well, which runs no handlers of
-//! `pthread_atfork`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,20 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
 
-/// The process that this was made in.
+/// The process in which this value was made.
+///
+/// A fork copies the memory of a client into the child, and none of its threads. A call there would wait forever, and a wake-up
+/// would reach the parent's shards, because both processes share the descriptors. So the kernel zeroes one page in every child
+/// (`MADV_WIPEONFORK`), and one load tells the two apart. It also works after a bare `clone`, which runs no handlers of
+/// `pthread_atfork`.
 #[derive(Clone, Copy)]
 pub(super) struct Process {
-    /// Counts the processes of a line of forks from 1; 0 in a child until it asks.
+    /// Counts the processes of a line of forks from 1; 0 in a child until it calls [`Process::current`].
     page: &'static AtomicU64,
     generation: u64,
 }
 
 impl Process {
-    /// This one.
+    /// The process that runs now.
     pub(super) fn current() -> Process {
         let page = *PAGE.get_or_init(|| wiped_on_fork().unwrap_or(&UNWIPED));
         let next = LAST.load(Ordering::Relaxed) + 1;
-        // Another thread may be first, with the same number.
+        // Another thread may be first, and stores the same number.
         let generation = match page.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => next,
             Err(generation) => generation,
@@ -33,14 +33,14 @@ impl Process {
         Process { page, generation }
     }
 
-    /// Whether it is the one that runs.
+    /// Whether it is the process that runs now.
     #[inline]
     pub(super) fn is_current(self) -> bool {
         self.page.load(Ordering::Relaxed) == self.generation
     }
 
     /// # Errors
-    /// In a child of it.
+    /// If a forked child of it runs.
     #[inline]
     pub(super) fn check(self, outcome: Outcome) -> Result<()> {
         if self.is_current() { Ok(()) } else { Err(forked(outcome)) }
@@ -56,30 +56,29 @@ fn forked(outcome: Outcome) -> Error {
     )
 }
 
-/// A number on a page of its own that is 0 in every child.
+/// A number on a page of its own, which is 0 in every child.
 #[expect(unsafe_code, reason = "the standard library maps no memory")]
 fn wiped_on_fork() -> Option<&'static AtomicU64> {
     let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: an anonymous mapping wherever the kernel finds room: it replaces no other.
+    // SAFETY: an anonymous mapping at an address that the kernel chooses: it replaces no other.
     let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE_SIZE, prot, flags, -1, 0) };
     if page == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: it concerns the mapping that was just made, and no other code knows of it.
+    // SAFETY: it concerns the mapping that was just made, which no other code uses.
     if unsafe { libc::madvise(page, PAGE_SIZE, libc::MADV_WIPEONFORK) } != 0 {
         return None;
     }
-    // SAFETY: the page is readable, writable, zero, aligned to more than this needs, and never unmapped; it is only used
-    // by way of this reference.
+    // SAFETY: the page is readable, writable, zero, sufficiently aligned, and never unmapped. Only this reference uses it.
     Some(unsafe { AtomicU64::from_ptr(page.cast()) })
 }
 
 static PAGE: OnceLock<&'static AtomicU64> = OnceLock::new();
-/// What stands in for the page where the kernel refuses one: forks go unnoticed then.
+/// Replaces the page where the kernel refuses one. Forks go unnoticed then.
 static UNWIPED: AtomicU64 = AtomicU64::new(0);
-/// The last generation that was given out, here or in a parent.
+/// The last generation that was assigned, here or in a parent.
 static LAST: AtomicU64 = AtomicU64::new(0);
-/// Mappings are rounded up to whole pages.
+/// The kernel rounds mappings up to whole pages.
 const PAGE_SIZE: usize = 4096;
 
 #[cfg(test)]
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_stays_the_same_until_its_page_is_wiped() {
+    fn process_stays_the_same_until_its_page_is_wiped() {
         let page: &'static AtomicU64 = wiped_on_fork().expect("the kernel has known this since 4.14");
         page.store(7, Ordering::Relaxed);
         let process = Process { page, generation: 7 };

@@ -1,4 +1,4 @@
-//! [`ClientReply`]: the wait, on any thread, for a reply from a shard.
+//! [`ClientReply`]: the future, on any thread, of a reply from a shard.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,39 +7,40 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::Shared;
 use super::deadline::Deadline;
 use super::overflow::{Overflow, Sent};
-use super::route::Stay;
-use crate::command::{CommandName, FromReply};
+use super::route::RouteGuard;
+use super::state::ClientState;
+use crate::command::{CommandName, FromReply, TransactionReply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::connection::Ticket;
 use crate::proto::error::Outcome;
 use crate::proto::resp::Frame;
-use crate::shard::mailbox::Letter;
-use crate::shard::{self, Departure};
+use crate::shard::mailbox::Request;
+use crate::shard::{self, Cancellation};
 
 /// The reply to a command that was called on a [`Client`](super::Client).
 ///
-/// The command was put into its shard's mailbox when the method was called, if there was room; if not, it is put there,
-/// behind those that its handle called before, as soon as one of that handle's replies is polled and there is room.
-/// Dropping the future cancels: a command that the shard has not taken up is never sent, and the reply to one that was
-/// sent is dropped when it comes. So `let _ = client.incr(…)` may execute nothing (clippy's `let_underscore_future` finds
-/// it); [`fire_and_forget`](ClientReply::fire_and_forget) does without the reply. It may be awaited in any runtime, and
-/// [waited](ClientReply::wait) for without one.
+/// The command was put into its shard's mailbox when the method was called, if the mailbox had room. If not, it follows the
+/// earlier commands of its handle as soon as one of that handle's replies is polled and there is room.
+///
+/// Dropping the future cancels: a command that the shard has not accepted is never sent, and the reply to one that was sent is
+/// dropped when it comes. So `let _ = client.incr(…)` may execute nothing (clippy's `let_underscore_future` finds it). To do
+/// without the reply, call [`fire_and_forget`](ClientReply::fire_and_forget). Any runtime can await the future, and a thread
+/// without one can [wait](ClientReply::wait) for it.
 #[must_use = "dropping a reply cancels its command: await it, wait for it, or call fire_and_forget"]
 pub struct ClientReply<T> {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ClientState>,
     pub(super) call: Call,
     pub(super) name: CommandName,
-    /// What keeps a handle's later calls from going elsewhere, if it may choose.
-    pub(super) stay: Option<Stay>,
+    /// Keeps later calls of a handle that chooses its route from going elsewhere.
+    pub(super) guard: Option<RouteGuard>,
     kind: PhantomData<fn() -> T>,
 }
 
 pub(super) enum Call {
     Open(Open),
-    /// It was decided before anything was sent.
+    /// The result was known before anything was sent.
     Settled(Result<Frame>),
     Taken,
 }
@@ -47,25 +48,25 @@ pub(super) enum Call {
 pub(super) struct Open {
     pub(super) call: shard::Call,
     shard: usize,
-    /// Where it waits, if there was no room for it, and for how long it may.
+    /// Where it waits for room, if it does, and until when it may.
     pub(super) waiting: Option<(Arc<Overflow>, Option<Box<Deadline>>)>,
-    /// The caller's own, if it set one.
+    /// The deadline that the caller has set, if any.
     deadline: Option<Box<Deadline>>,
 }
 
 impl<T> ClientReply<T> {
     pub(super) fn begin(
-        shared: Arc<Shared>,
+        shared: Arc<ClientState>,
         overflow: &Arc<Overflow>,
         sent: Sent,
         (call, shard): (shard::Call, usize),
         name: CommandName,
-        stay: Option<Stay>,
+        guard: Option<RouteGuard>,
     ) -> Self {
         let call = match sent {
             Sent::InTheMailbox => Call::Open(Open { call, shard, waiting: None, deadline: None }),
             Sent::Waiting => {
-                // Time begins to count on a shard when that takes a command up.
+                // The command timeout of the shard begins when the shard accepts the command. This is for the time before.
                 let until = Deadline::after(shared.config.command_timeout());
                 Call::Open(Open { call, shard, waiting: Some((overflow.clone(), until)), deadline: None })
             }
@@ -79,20 +80,20 @@ impl<T> ClientReply<T> {
                 Call::Settled(Err(error))
             }
         };
-        ClientReply { shared, call, name, stay, kind: PhantomData }
+        ClientReply { shared, call, name, guard, kind: PhantomData }
     }
 
-    pub(super) fn settled(shared: Arc<Shared>, result: Result<Frame>, name: CommandName) -> Self {
-        ClientReply { shared, call: Call::Settled(result), name, stay: None, kind: PhantomData }
+    pub(super) fn settled(shared: Arc<ClientState>, result: Result<Frame>, name: CommandName) -> Self {
+        ClientReply { shared, call: Call::Settled(result), name, guard: None, kind: PhantomData }
     }
 
-    /// The same reply, but no later than this from now: then the call fails with
-    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and is cancelled. Its error says whether the command may have
-    /// been executed.
+    /// The same reply with a deadline, counted from now. When it passes, the call fails with
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and is cancelled. The error says whether the command may have been
+    /// executed.
     ///
-    /// It holds in any runtime and in [`wait`](ClientReply::wait), also while the call waits for room. The command timeout
-    /// goes on to apply, and is relaxed while a server announces maintenance. This deadline is the caller's own and never
-    /// relaxed. A later one takes its place. A shard that is blocked by a task may make it late by up to 100 ms.
+    /// It applies in any runtime and in [`wait`](ClientReply::wait), also while the call waits for room. The command timeout
+    /// still applies, and is relaxed while a server announces maintenance. This deadline is the caller's own and is never
+    /// relaxed. A later call replaces it. A task that blocks the shard may delay it by up to 100 ms.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -111,15 +112,30 @@ impl<T> ClientReply<T> {
     }
 }
 
+impl<T> TransactionReply<ClientReply<Vec<Frame>>, T> {
+    /// As [`ClientReply::timeout`].
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.reply = self.reply.timeout(time);
+        self
+    }
+
+    /// As [`ClientReply::fire_and_forget`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fire_and_forget(self) -> Result<()> {
+        self.reply.fire_and_forget()
+    }
+}
+
 impl Open {
-    fn poll(&mut self, shared: &Shared, context: &Context<'_>) -> Poll<Result<Frame>> {
+    fn poll(&mut self, shared: &ClientState, context: &Context<'_>) -> Poll<Result<Frame>> {
         if let Err(forked) = shared.threads.check_process(Outcome::Ambiguous) {
             return Poll::Ready(Err(forked));
         }
         if let Some((overflow, _)) = &self.waiting
             && overflow.poll_flush(&shared.threads, context).is_ready()
         {
-            // If it still waits, another reply of the handle may have been polled before, and have sent it.
             self.waiting = None;
         }
         match self.call.poll(context) {
@@ -147,8 +163,8 @@ impl Open {
         }
     }
 
-    /// The caller has stopped waiting. The shard need not keep a slot for it.
-    fn leave(&self, shared: &Shared) {
+    /// The caller has stopped waiting, so the shard need not keep a slot for it.
+    fn leave(&self, shared: &ClientState) {
         let Err(ticket) = self.call.leave() else {
             return self.leave_overflow();
         };
@@ -156,15 +172,15 @@ impl Open {
             return;
         }
         if let Some(mailbox) = shared.threads.mailbox(self.shard) {
-            let departure = Departure { ticket: Ticket(ticket), call: self.call.id(), after: None };
-            // Where there is no room, the slot is given back when the reply comes, or the command timeout has passed.
-            let _ = mailbox.send(Letter::Depart(departure));
+            let cancellation = Cancellation { ticket: Ticket(ticket), call: self.call.id(), after: None };
+            // If the mailbox has no room, the slot is given back with the reply, or when the command timeout has passed.
+            let _ = mailbox.send(Request::Cancel(cancellation));
         }
     }
 }
 
 impl<T: FromReply> ClientReply<T> {
-    /// Blocks this thread until the reply is there. Not for use where other tasks run on the thread, such as in tokio.
+    /// Blocks this thread until the reply has come. Do not use it where other tasks run on the thread, such as in tokio.
     ///
     /// ```no_run
     /// # fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -175,8 +191,8 @@ impl<T: FromReply> ClientReply<T> {
     /// ```
     ///
     /// # Errors
-    /// As awaiting it; and [`ErrorKind::Misuse`] on a thread that runs a client's shards, this one's or another's: the
-    /// connections there could not run until the reply came, which may be the one that is waited for.
+    /// As awaiting it; and [`ErrorKind::Misuse`] on a thread that runs the shards of this or another client. The connections
+    /// there could not run until the reply came, and one of them may have to receive it.
     pub fn wait(self) -> Result<T> {
         if crate::shard::thread::current().is_some() {
             let detail = "wait() would block the thread of a shard, which its connections need: await the reply instead";
@@ -198,14 +214,14 @@ impl<T: FromReply> Future for ClientReply<T> {
             Call::Taken => Err(Error::already_taken()),
         };
         this.call = Call::Taken;
-        this.stay = None;
+        this.guard = None;
         let endpoint = this.shared.config.endpoint();
         let result = result.and_then(T::from_reply);
         Poll::Ready(result.map_err(|error| error.of(this.name).at(endpoint)))
     }
 }
 
-/// The command and how far it is; no values.
+/// The command, and whether its reply has come; no values.
 impl<T> fmt::Debug for ClientReply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.call {
@@ -225,7 +241,7 @@ impl<T> Drop for ClientReply<T> {
     }
 }
 
-/// Nobody will answer. Whatever was not sent was refused by an answer.
+/// The shard ended without an answer. It answers calls whose commands were not sent, so this one may have been executed.
 fn lost() -> Error {
     let detail = "the shard ended before there was a reply: it was shut down, or a task on it panicked";
     Error::new(ErrorKind::ShutDown, Outcome::Ambiguous, detail)

@@ -1,141 +1,123 @@
 //! [`Route`]: which shard, and which of its connections, a call on a handle goes to.
-//!
-//! A handle's commands reach the server in the order of the calls. So a handle that may choose anew does that only
-//! while none of its calls is open.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Shared;
-use super::held::Held;
+use super::state::ClientState;
+use super::sticky::StickyRoute;
 use crate::proto::connection::HandleId;
 use crate::proto::pool::EntryId;
 
-/// One connection of one shard, and the handle's id there.
+/// One connection of one shard, and the ordering key of the handle there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Destination {
     pub(super) shard: usize,
     pub(super) entry: EntryId,
     pub(super) handle: HandleId,
 }
 
-/// How a handle finds the place for a call.
+/// How a handle finds the destination of a call.
+///
+/// Commands of one handle reach the server in the order of the calls. So a handle that may choose its destination does that only
+/// while none of its calls is open: a [`RouteGuard`] for each open call keeps the [`StickyRoute`] where it is.
 pub(super) enum Route {
-    /// The same one, always.
-    Bound(Place),
-    /// By the first argument: one key, one place.
+    /// Always to the same destination.
+    Bound(Destination),
+    /// By the first argument: one key, one destination.
     ByKey { handle: HandleId },
-    /// Another one whenever no call is open.
-    Floating { handle: HandleId, choice: Choice, held: Arc<Held> },
+    /// To a destination that the policy chooses whenever no call is open.
+    Floating { handle: HandleId, policy: RoutePolicy, sticky: Arc<StickyRoute> },
 }
 
-/// What a floating handle goes by.
+/// How a floating handle chooses.
 #[derive(Clone, Copy)]
-pub(super) enum Choice {
+pub(super) enum RoutePolicy {
     LeastLoaded,
     CallersCore,
 }
 
-/// A call of a floating handle, for as long as it is open.
-pub(super) struct Stay {
-    held: Arc<Held>,
-    load: Option<(Arc<Shared>, usize)>,
+/// An open call of a floating handle. Dropping it lets the handle choose again, if it is the last one.
+pub(super) struct RouteGuard {
+    sticky: Arc<StickyRoute>,
+    load: Option<(Arc<ClientState>, usize)>,
 }
 
 impl Route {
-    /// The place for a call that is encoded as `bytes`, and what keeps later ones from going elsewhere.
-    pub(super) fn place(&self, shared: &Arc<Shared>, bytes: &[u8]) -> (Place, Option<Stay>) {
+    /// The destination of a call that is encoded as `bytes`, and what keeps later calls from going elsewhere.
+    pub(super) fn destination(
+        &self,
+        shared: &Arc<ClientState>,
+        bytes: &[u8],
+    ) -> (Destination, Option<RouteGuard>) {
         match self {
-            Route::Bound(place) => (*place, None),
+            Route::Bound(destination) => (*destination, None),
             Route::ByKey { handle } => {
-                let place = first_argument(bytes).map_or(0, hash);
+                let hash = first_argument(bytes).map_or(0, hash);
                 let connections = shared.config.connections_per_shard() as u64;
                 let shards = shared.threads.len() as u64;
-                let (shard, entry) = (place % shards, (place / shards) % connections);
+                let (shard, entry) = (hash % shards, (hash / shards) % connections);
                 (at(shard as usize, entry as u32, *handle), None)
             }
-            Route::Floating { handle, choice, held } => {
-                let (shard, entry) = held.enter(|| choice.choose(shared));
-                let load = matches!(choice, Choice::LeastLoaded).then(|| {
+            Route::Floating { handle, policy, sticky } => {
+                let (shard, entry) = sticky.enter(|| policy.choose(shared));
+                let load = matches!(policy, RoutePolicy::LeastLoaded).then(|| {
                     shared.count_in(shard);
                     (shared.clone(), shard)
                 });
-                (at(shard, entry, *handle), Some(Stay { held: held.clone(), load }))
+                (at(shard, entry, *handle), Some(RouteGuard { sticky: sticky.clone(), load }))
             }
         }
     }
 }
 
-impl Choice {
-    fn choose(self, shared: &Shared) -> (usize, u32) {
+impl RoutePolicy {
+    fn choose(self, shared: &ClientState) -> (usize, u32) {
         let connections = shared.config.connections_per_shard();
-        let turn = shared.turns.fetch_add(1, Ordering::Relaxed);
+        let turn = shared.next_turn();
         let entry = u32::try_from(turn % connections).unwrap_or(0);
-        (if let Choice::LeastLoaded = self { shared.least_loaded(turn) } else { shared.near_caller() }, entry)
+        let shard = match self {
+            RoutePolicy::LeastLoaded => least_loaded(shared, turn),
+            RoutePolicy::CallersCore => stand_in(current_core(), shared.config.shard_cores()),
+        };
+        (shard, entry)
     }
 }
 
-impl Drop for Stay {
+impl Drop for RouteGuard {
     fn drop(&mut self) {
-        self.held.leave();
+        self.sticky.leave();
         if let Some((shared, shard)) = &self.load {
             shared.count_out(*shard);
         }
     }
 }
 
-impl Shared {
-    /// The shard with the fewest calls of handles that go by it, and letters in its mailbox; of several, each in turn.
-    fn least_loaded(&self, turn: usize) -> usize {
-        let shards = self.threads.len();
-        let load = |shard: &usize| {
-            let counted = self.loads.get(*shard).map_or(0, |load| load.load(Ordering::Relaxed));
-            counted + self.threads.mailbox(*shard).map_or(0, |mailbox| mailbox.len())
-        };
-        (0..shards).map(|index| (turn + index) % shards).min_by_key(load).unwrap_or(0)
-    }
-
-    /// The shard on the core that this runs on, or else the one that stands in for that core.
-    fn near_caller(&self) -> usize {
-        stand_in(current_core(), self.config.shard_cores())
-    }
-
-    fn count_in(&self, shard: usize) {
-        if let Some(load) = self.loads.get(shard) {
-            load.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn count_out(&self, shard: usize) {
-        if let Some(load) = self.loads.get(shard) {
-            load.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
+/// The shard with the fewest calls of handles with this policy, and requests in its mailbox. Equal shards take turns.
+fn least_loaded(shared: &ClientState, turn: usize) -> usize {
+    let shards = shared.threads.len();
+    let load = |shard: &usize| {
+        shared.load(*shard) + shared.threads.mailbox(*shard).map_or(0, |mailbox| mailbox.len())
+    };
+    (0..shards).map(|index| (turn + index) % shards).min_by_key(load).unwrap_or(0)
 }
 
-/// Counters of open calls, one for each shard.
-pub(super) fn loads(shards: usize) -> Box<[AtomicUsize]> {
-    (0..shards).map(|_| AtomicUsize::new(0)).collect()
-}
-
-/// The shard that is pinned to this core, or one for it that is always the same.
+/// The shard that is pinned to this core. A core without a shard always gets the same one.
 fn stand_in(core: usize, pinned_to: &[Option<usize>]) -> usize {
     pinned_to.iter().position(|of| *of == Some(core)).unwrap_or(core % pinned_to.len().max(1))
 }
 
-fn at(shard: usize, entry: u32, handle: HandleId) -> Place {
-    Place { shard, entry: EntryId(entry), handle }
+fn at(shard: usize, entry: u32, handle: HandleId) -> Destination {
+    Destination { shard, entry: EntryId(entry), handle }
 }
 
 #[expect(unsafe_code, reason = "a call of the C library that no crate here wraps")]
 fn current_core() -> usize {
-    // SAFETY: it takes no arguments and touches no memory of ours. Where it is not supported it returns -1.
+    // SAFETY: it takes no arguments and touches no memory of ours. It returns -1 where it is not supported.
     let core = unsafe { libc::sched_getcpu() };
     usize::try_from(core).unwrap_or(0)
 }
 
-/// The first argument of the first command that has one, of one or more that we have encoded ourselves.
+/// The first argument of the first command that has one. The bytes are those of commands that this crate has encoded.
 fn first_argument(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         let (count, rest) = number(bytes, b'*')?;
@@ -153,7 +135,7 @@ fn bulk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((content, rest.get(2..)?))
 }
 
-/// The number behind this mark, and what follows its line.
+/// The number behind this mark, and the bytes behind its line.
 fn number(bytes: &[u8], mark: u8) -> Option<(usize, &[u8])> {
     let rest = bytes.strip_prefix(&[mark])?;
     let end = memchr::memchr(b'\r', rest)?;
@@ -180,10 +162,10 @@ mod tests {
     use crate::config::Config;
     use crate::proto::error::Failure;
     use crate::proto::resp::Frame;
-    use crate::shard::mailbox::{Letter, Mailbox};
+    use crate::shard::mailbox::{Mailbox, Request};
 
     #[test]
-    fn the_first_argument_is_found_in_what_is_sent() {
+    fn first_argument_is_found_in_encoded_commands() {
         let encoded = |commands: &[crate::Cmd]| {
             let mut bytes = Vec::new();
             commands.iter().for_each(|command| command.encode(&mut bytes));
@@ -197,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn a_floating_handle_stays_where_its_calls_are() {
-        let held = Arc::new(Held::default());
+    fn floating_handle_stays_where_its_calls_are() {
+        let sticky = Arc::new(StickyRoute::default());
         let enter = |place| {
-            let found = held.enter(|| place);
-            (found, Stay { held: held.clone(), load: None })
+            let found = sticky.enter(|| place);
+            (found, RouteGuard { sticky: sticky.clone(), load: None })
         };
         let (first, one) = enter((1023, 4095));
         let (second, two) = enter((1, 2));
@@ -221,25 +203,25 @@ mod tests {
         let config = Config::from_url("redis://127.0.0.1:1").unwrap();
         let config = config.shards(SHARDS).connections_per_shard(CONNECTIONS);
         let threads = Threads::of(mailboxes.clone());
-        let shared = Arc::new(Shared::new(threads, config.validate().unwrap()));
+        let shared = Arc::new(ClientState::new(threads, config.validate().unwrap()));
         (Client::bound(shared), mailboxes)
     }
 
     /// The calls that wait in all mailboxes, each with where it was sent.
-    fn received(mailboxes: &[Arc<Mailbox>]) -> Vec<(usize, EntryId, Letter)> {
+    fn received(mailboxes: &[Arc<Mailbox>]) -> Vec<(usize, EntryId, Request)> {
         let mut received = Vec::new();
         for (shard, mailbox) in mailboxes.iter().enumerate() {
-            while let Some(Some(letter)) = block_on(poll_once(mailbox.next())) {
-                if let Letter::Call { entry, .. } = letter {
-                    received.push((shard, entry, letter));
+            while let Some(Some(request)) = block_on(poll_once(mailbox.next())) {
+                if let Request::Call { entry, .. } = request {
+                    received.push((shard, entry, request));
                 }
             }
         }
         received
     }
 
-    fn answer((_, _, letter): (usize, EntryId, Letter), answer: std::result::Result<Frame, Failure>) {
-        if let Letter::Call { caller, .. } = letter {
+    fn answer((_, _, request): (usize, EntryId, Request), answer: std::result::Result<Frame, Failure>) {
+        if let Request::Call { caller, .. } = request {
             caller.answer(answer);
         }
     }
@@ -247,7 +229,7 @@ mod tests {
     fn place(client: &Client, key: &str) -> (usize, u32) {
         let mut bytes = Vec::new();
         cmd("GET").arg(key).encode(&mut bytes);
-        let Place { shard, entry, .. } = client.route.place(&client.shared, &bytes).0;
+        let Destination { shard, entry, .. } = client.route.destination(&client.shared, &bytes).0;
         (shard, entry.0)
     }
 
@@ -259,7 +241,7 @@ mod tests {
         for number in 0..16_000 {
             let key = format!("key:{number}");
             let found = place(&one, &key);
-            assert_eq!(place(&other, &key), found, "one key, one place, whoever asks");
+            assert_eq!(place(&other, &key), found, "one key, one destination, with any such handle");
             *counts.entry(found).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), SHARDS * CONNECTIONS, "{counts:?}");
@@ -272,7 +254,7 @@ mod tests {
         let clones: Vec<_> = (0..SHARDS * CONNECTIONS).map(|_| client.clone()).collect();
         let places: BTreeSet<_> = clones.iter().map(|clone| place(clone, "any")).collect();
         assert_eq!(places.len(), SHARDS * CONNECTIONS);
-        let handles = clones.iter().map(|clone| clone.route.place(&clone.shared, b"").0.handle.0);
+        let handles = clones.iter().map(|clone| clone.route.destination(&clone.shared, b"").0.handle.0);
         assert_eq!(handles.collect::<BTreeSet<_>>().len(), clones.len());
     }
 
@@ -283,20 +265,20 @@ mod tests {
             let mut first = handle.incr("a");
             let mut second = handle.incr("b");
             let mut calls = received(&mailboxes);
-            let held: Vec<_> = calls.iter().map(|(shard, entry, _)| (*shard, *entry)).collect();
-            assert_eq!(held[0], held[1], "its calls keep their order");
+            let places: Vec<_> = calls.iter().map(|(shard, entry, _)| (*shard, *entry)).collect();
+            assert_eq!(places[0], places[1], "its calls keep their order");
             answer(calls.remove(0), Ok(Frame::Integer(1)));
             assert_eq!(block_on(&mut first).unwrap(), 1);
             let third = handle.incr("c");
             let mut later = received(&mailboxes);
-            assert_eq!((later[0].0, later[0].1), held[0], "one of them is still open");
+            assert_eq!((later[0].0, later[0].1), places[0], "one of them is still open");
             drop(third);
             answer(later.remove(0), Ok(Frame::Integer(3)));
             answer(calls.remove(0), Ok(Frame::Integer(2)));
             assert_eq!(block_on(&mut second).unwrap(), 2);
             let _fourth = handle.incr("d");
             let free = received(&mailboxes);
-            assert_ne!(free[0].1, held[0].1, "it takes its turn again, though they are kept");
+            assert_ne!(free[0].1, places[0].1, "it chooses again, although the replies are kept");
         }
     }
 
@@ -310,15 +292,14 @@ mod tests {
         assert_ne!((calls[0].0, calls[0].1), (calls[1].0, calls[1].1));
     }
 
-    /// Whatever becomes of a call, its shard is not taken for busy because of it.
+    /// Every end of a call lowers the load of its shard.
     #[test]
     fn loads_are_given_back_however_calls_end() {
         let (client, mailboxes) = client();
-        let loads =
-            || client.shared.loads.iter().map(|load| load.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let loads = || (0..SHARDS).map(|shard| client.shared.load(shard)).collect::<Vec<_>>();
         let handles: Vec<_> = (0..SHARDS).map(|_| client.least_loaded()).collect();
         let mut replies: Vec<_> = handles.iter().map(|handle| handle.incr("a")).collect();
-        assert_eq!(loads(), [1; SHARDS], "each takes another one");
+        assert_eq!(loads(), [1; SHARDS], "each chooses another shard");
         let mut calls = received(&mailboxes);
         // One is answered, one fails, the shard of one ends, and the caller of one leaves.
         answer(calls.remove(0), Ok(Frame::Integer(1)));
@@ -357,16 +338,16 @@ mod tests {
         assert_eq!(stand_in(3, &[]), 0);
     }
 
-    /// Letters wait behind a mark that the last of them takes away.
+    /// Calls wait behind a mark that the last of them takes away.
     #[test]
-    fn handle_that_had_to_wait_goes_the_short_way_again() {
+    fn handle_that_had_to_wait_sends_directly_again() {
         let mailboxes = [Arc::new(Mailbox::with_room(1, 4))];
         let config = Config::from_url("redis://127.0.0.1:1").unwrap().shards(1);
         let threads = Threads::of(mailboxes.to_vec());
-        let client = Client::bound(Arc::new(Shared::new(threads, config.validate().unwrap())));
+        let client = Client::bound(Arc::new(ClientState::new(threads, config.validate().unwrap())));
         let mut waiting: Vec<_> = (0..3).map(|_| client.incr("a")).collect();
         let mut taken = received(&mailboxes);
-        // There is room, but two stand before it.
+        // There is room, but two calls wait before it.
         waiting.push(client.incr("a"));
         assert!(received(&mailboxes).is_empty());
         for count in 2..=4 {
@@ -379,7 +360,7 @@ mod tests {
         for reply in &mut waiting {
             let _ = block_on(poll_once(reply));
         }
-        // No caller polls this one: it is in the mailbox all the same.
+        // No caller polls this call, and it is in the mailbox all the same.
         let _direct = client.incr("b");
         assert_eq!(received(&mailboxes).len(), 1);
     }

@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
 use crate::shard::ShardGroup;
 use crate::shard::host::Host;
-use crate::shard::lobby::Tenant;
 use crate::shard::mailbox::Mailbox;
+use crate::shard::tenant_queue::Tenant;
 use crate::shard::thread::HostId;
 
 pub(super) struct Threads {
     host: Arc<Host>,
     mailboxes: Vec<Arc<Mailbox>>,
-    /// The one that the threads are in.
+    /// The process that the threads are in.
     process: Process,
 }
 
@@ -23,7 +23,7 @@ impl Threads {
     /// Starts one pinned thread for each shard.
     ///
     /// # Errors
-    /// If one of them cannot run: those that could are ended again.
+    /// If one of them cannot run. The others end again.
     pub(super) fn start(config: &ResolvedConfig) -> Result<Self> {
         let (mailboxes, tenants) = tenants(config)?;
         match Host::start(config, tenants) {
@@ -42,7 +42,7 @@ impl Threads {
     pub(super) fn share(other: &Threads, config: &ResolvedConfig) -> Result<Self> {
         other.check_process(Outcome::Unsent)?;
         let (mailboxes, tenants) = tenants(config)?;
-        // Dropping it ends those that were admitted before one was not.
+        // If a tenant comes too late, dropping this ends those that were admitted before it.
         let threads = Threads::new(other.host.clone(), mailboxes);
         match threads.host.admit(tenants) {
             true => Ok(threads),
@@ -71,18 +71,17 @@ impl Threads {
         self.mailboxes.len()
     }
 
-    /// None in a forked child, whose shards are in the parent.
+    /// The mailbox of a shard; `None` in a forked child, whose shards are in the parent.
     pub(super) fn mailbox(&self, shard: usize) -> Option<&Mailbox> {
         self.mailboxes.get(shard).filter(|_| self.process.is_current()).map(|mailbox| &**mailbox)
     }
 
-    /// What the threads know themselves by.
+    /// The identity of the threads.
     pub(super) fn host(&self) -> HostId {
         self.host.id()
     }
 
-    /// Waits until the threads have ended, but for those that serve other clients. This one's shards must have been
-    /// shut down.
+    /// Waits until the threads have ended that serve no other client. The shards of this client must be shut down.
     pub(super) async fn join(&self) {
         self.host.join_ended().await;
     }
@@ -93,13 +92,12 @@ impl Drop for Threads {
         if self.process.is_current() {
             return close(&self.mailboxes);
         }
-        // Wakers in there would reach the parent's threads when they are dropped, by way of descriptors that the child
-        // shares.
+        // When wakers in there are dropped, they reach the parent's threads through the descriptors that both processes share.
         std::mem::forget((self.host.clone(), std::mem::take(&mut self.mailboxes)));
     }
 }
 
-/// A client's part of each thread, and the mailboxes by which it is reached.
+/// The tenant of a client on each thread, and the mailboxes in front of them.
 fn tenants(config: &ResolvedConfig) -> Result<(Vec<Arc<Mailbox>>, Vec<Tenant>)> {
     let group = ShardGroup::new(config.shard_cores().len());
     let mut mailboxes = Vec::with_capacity(group.members());
@@ -144,9 +142,9 @@ mod tests {
     fn shutdown_returns_when_every_thread_has_ended() {
         let client = Client::start(Config::from_url("redis://127.0.0.1:1").unwrap().shards(1)).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
-        let told = ended.clone();
-        block_on(client.run_on(0, move |_| async move { ENDED.set(Some(Ended(told))) })).unwrap();
+        let shared = ended.clone();
+        block_on(client.run_on(0, move |_| async move { ENDED.set(Some(Ended(shared))) })).unwrap();
         block_on(client.shutdown(Duration::ZERO)).unwrap();
-        assert!(ended.load(Ordering::SeqCst), "the thread drops what is its own when it ends");
+        assert!(ended.load(Ordering::SeqCst), "a thread drops its thread-locals when it ends");
     }
 }

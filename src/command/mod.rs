@@ -40,7 +40,7 @@ pub use reply::FromReply;
 pub use run::Run;
 pub use scan::Scan;
 pub use script::Script;
-pub use transaction::{Executing, Transaction};
+pub use transaction::{Transaction, TransactionReply};
 pub use typed::TYPED;
 
 pub(crate) use scan::scans;

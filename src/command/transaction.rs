@@ -99,10 +99,10 @@ impl<'a, D> Transaction<'a, D> {
 impl<D: Run> Transaction<'_, D> {
     /// Queues the transaction; the future waits for its reply. The reply to an empty transaction is an empty array, and
     /// nothing is sent.
-    pub fn run<T: FromReply>(self) -> Executing<D::Reply<Vec<Frame>>, T> {
+    pub fn run<T: FromReply>(self) -> TransactionReply<D::Reply<Vec<Frame>>, T> {
         let (on, Gathered { batch, names }) = self.into_parts();
         let (reply, endpoint) = (on.run_batch(batch), on.endpoint().cloned());
-        Executing { reply, names, endpoint, kind: PhantomData }
+        TransactionReply { reply, names, endpoint, kind: PhantomData }
     }
 }
 
@@ -117,20 +117,20 @@ impl<D> fmt::Debug for Transaction<'_, D> {
 /// If the server rejected a command, the error names that command, and nothing was run. Dropping this future does what
 /// dropping the reply `R` does.
 #[must_use = "dropping a reply cancels its transaction: await it, or call fire_and_forget"]
-pub struct Executing<R, T> {
+pub struct TransactionReply<R, T> {
     pub(crate) reply: R,
     names: Vec<CommandName>,
     endpoint: Option<Endpoint>,
     kind: PhantomData<fn() -> T>,
 }
 
-impl<R, T> fmt::Debug for Executing<R, T> {
+impl<R, T> fmt::Debug for TransactionReply<R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Executing({} commands)", self.names.len())
+        write!(f, "TransactionReply({} commands)", self.names.len())
     }
 }
 
-impl<R: Future<Output = Result<Vec<Frame>>> + Unpin, T: FromReply> Future for Executing<R, T> {
+impl<R: Future<Output = Result<Vec<Frame>>> + Unpin, T: FromReply> Future for TransactionReply<R, T> {
     type Output = Result<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {

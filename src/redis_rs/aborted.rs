@@ -1,7 +1,7 @@
-//! The error of a transaction whose commands the server would not queue.
+//! The error of a transaction whose commands the server refused to queue.
 //!
-//! redis-rs tells which they were by an error that nobody else can make. So one of its own connections makes it: it is
-//! let read, from memory, replies like those that came.
+//! redis-rs lists these commands in an error that only redis-rs can construct. So a connection of redis-rs constructs it: it
+//! reads, from memory, replies like those of the server.
 
 use std::io;
 use std::pin::Pin;
@@ -36,7 +36,7 @@ async fn replay(failed: &[(usize, Bytes)]) -> Result<(), RedisError> {
     let request = connection.req_packed_commands(&pipeline, commands + 1, 1);
     let driven = async {
         driver.await;
-        // The request ends when its driver has.
+        // The request ends after its driver.
         future::pending().await
     };
     future::or(request, driven).await.map(|_| ())
@@ -58,7 +58,7 @@ fn replies(commands: usize, failed: &[(usize, Bytes)]) -> Vec<u8> {
     replies
 }
 
-/// Once it is asked anything, it says what it has to say, and hangs up.
+/// A server that sends its replies after the first request, and closes.
 struct Server {
     replies: Vec<u8>,
     read: usize,
@@ -73,7 +73,7 @@ impl AsyncRead for Server {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.is_asked {
-            // Whoever reads is about to write.
+            // The driver that reads is about to write.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_which_commands_and_why() {
+    fn error_lists_the_commands_and_their_errors() {
         let text = |text: &'static str| Bytes::from_static(text.as_bytes());
         for count in [1, 2, 20_000] {
             let failed: Vec<_> = (0..count)

@@ -1,11 +1,11 @@
-//! A [`redis::Cmd`] as a [`Cmd`], which every door of this crate takes.
+//! A [`redis::Cmd`] as a [`Cmd`], which shards and clients of this crate run.
 
 use crate::command::{Cmd, CommandName, cmd};
 
-/// The same name and arguments. That nobody waits for its reply is left behind.
+/// The same name and arguments, without the flag [`redis::Cmd::set_no_response`].
 impl From<&redis::Cmd> for Cmd {
     fn from(command: &redis::Cmd) -> Cmd {
-        // The value of a cursor can be had in what is sent only.
+        // Only the encoded command contains the value of a cursor.
         let packed = command.get_packed_command();
         let mut rest = packed.as_slice();
         next_line(&mut rest);
@@ -21,7 +21,7 @@ impl From<&mut redis::Cmd> for Cmd {
     }
 }
 
-/// What it is called in messages.
+/// Its name in messages.
 pub(super) fn name(command: &redis::Cmd) -> CommandName {
     match command.args_iter().next() {
         Some(redis::Arg::Simple(name)) => CommandName::new(&String::from_utf8_lossy(name)),
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_sent_as_redis_rs_would_have_sent_it() {
+    fn command_is_encoded_as_redis_rs_encodes_it() {
         let mut scan = redis::cmd("SSCAN");
         scan.arg("set\r\n").cursor_arg(42).arg("COUNT").arg(7).arg(b"\0\xff\r\n").arg("");
         for command in [redis::cmd("PING"), scan] {

@@ -7,7 +7,7 @@ use crate::config::Tls;
 use crate::config::{Config, ConfigError};
 use crate::proto::endpoint::{Endpoint, EndpointError};
 
-/// Where a [`redis::Client`] would connect to, and as whom: address, database, user and password.
+/// The address, database, user and password of a [`redis::Client`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,11 +20,11 @@ use crate::proto::endpoint::{Endpoint, EndpointError};
 /// # }
 /// ```
 ///
-/// Settings of TCP, and the name and version of the library, are left behind; the protocol is agreed on with the server.
+/// Settings of TCP, and the name and version of the library, are ignored. The protocol is negotiated with the server.
 ///
 /// # Errors
-/// If there is no such endpoint or database, or if TLS is asked for with certificates, which redis-rs does not hand out:
-/// build those with `net::Tls`.
+/// If the endpoint or the database is not valid; or if TLS has certificates, which redis-rs does not expose: set them with
+/// `net::Tls`.
 impl TryFrom<&ConnectionInfo> for Config {
     type Error = ConfigError;
 
@@ -33,7 +33,10 @@ impl TryFrom<&ConnectionInfo> for Config {
         let mut config = address(info.addr())?;
         let database = u32::try_from(settings.db());
         config = config.database(database.map_err(|_| {
-            ConfigError::new("database", format!("{} is no number of a database", settings.db()))
+            ConfigError::new(
+                "database",
+                format!("{} is not the number of a database: it is 0 or more", settings.db()),
+            )
         })?);
         if let Some(name) = settings.username() {
             config = config.username(name);
@@ -45,7 +48,7 @@ impl TryFrom<&ConnectionInfo> for Config {
     }
 }
 
-/// As that of a reference.
+/// As for a reference.
 impl TryFrom<ConnectionInfo> for Config {
     type Error = ConfigError;
 
@@ -60,17 +63,21 @@ fn address(address: &ConnectionAddr) -> Result<Config, ConfigError> {
         ConnectionAddr::Tcp(host, port) => Ok(Config::new(Endpoint::new(host, *port).map_err(wrong)?)),
         ConnectionAddr::TcpTls { tls_params: Some(_), .. } => Err(ConfigError::new(
             "tls",
-            "redis-rs does not hand out its certificates: set them with Config::tls",
+            "redis-rs does not expose its certificates: set them with Config::tls",
         )),
         ConnectionAddr::TcpTls { host, port, insecure, tls_params: None } => {
             with_tls(Config::new(Endpoint::new(host, *port).map_err(wrong)?), *insecure)
         }
         ConnectionAddr::Unix(path) => {
-            let path =
-                path.to_str().ok_or_else(|| ConfigError::new("endpoint", "the path is not in UTF-8"))?;
+            let path = path
+                .to_str()
+                .ok_or_else(|| ConfigError::new("endpoint", "the path of the unix socket is not UTF-8"))?;
             Ok(Config::new(Endpoint::unix(path).map_err(wrong)?))
         }
-        _ => Err(ConfigError::new("endpoint", "this kind of address is not known here")),
+        _ => Err(ConfigError::new(
+            "endpoint",
+            "this kind of address is not supported: use a TCP or unix address",
+        )),
     }
 }
 
@@ -81,7 +88,7 @@ fn with_tls(config: Config, insecure: bool) -> Result<Config, ConfigError> {
 
 #[cfg(not(feature = "tls"))]
 fn with_tls(_config: Config, _insecure: bool) -> Result<Config, ConfigError> {
-    Err(ConfigError::new("tls", "this program was built without the feature `tls` of hitless"))
+    Err(ConfigError::new("tls", "this program was built without the feature `tls` of hitless: enable it"))
 }
 
 #[cfg(test)]
@@ -99,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_rs_connects_to_is_what_is_connected_to() {
+    fn address_and_login_are_those_of_redis_rs() {
         assert_eq!(fields("redis://app:s3cret@10.0.0.7:7000/2").unwrap(), "10.0.0.7:7000 app (set) 2 (none)");
         assert_eq!(fields("redis://10.0.0.7").unwrap(), "10.0.0.7:6379 (none) (none) 0 (none)");
         assert!(fields("redis+unix:///run/redis.sock?db=3").unwrap().contains("/run/redis.sock"));

@@ -1,4 +1,4 @@
-//! [`ConnectionLike`], by which all of redis-rs's commands, pipelines and scripts run on a [`Client`].
+//! [`ConnectionLike`] for a [`Client`], with which all commands, pipelines and scripts of redis-rs run on it.
 
 use std::future::ready;
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use crate::client::{Client, ClientReply};
 use crate::command::CommandName;
 use crate::proto::resp::Frame;
 
-/// A [`Client`]'s handle under redis-rs's names: its methods are those of [`redis::AsyncCommands`], where a client's
-/// own, such as [`Client::get`], would come first.
+/// A handle of a [`Client`] whose methods are those of [`redis::AsyncCommands`]. On a client, its own methods of the same names,
+/// such as [`Client::get`], come first.
 ///
 /// Clones are cheap, and each is bound to the next connection of the next shard, as those of a [`Client`].
 #[derive(Clone)]
 pub struct Connection(Client);
 
 impl Connection {
-    /// The client that it is a handle of.
+    /// The client of this handle.
     pub fn client(&self) -> &Client {
         &self.0
     }
@@ -82,7 +82,7 @@ impl ConnectionLike for Client {
     }
 }
 
-/// The wait for a reply, and nothing else: it is boxed for each command, and so it had better be small.
+/// The future of a reply. It is boxed for each command, so it holds nothing else.
 struct Waiting(ClientReply<Value>);
 
 impl Future for Waiting {
@@ -93,7 +93,7 @@ impl Future for Waiting {
     }
 }
 
-/// Queues a command; `None` if no caller waits for its reply.
+/// Queues a command; `None` if its caller does not wait for the reply.
 fn start(client: &Client, command: &redis::Cmd) -> RedisResult<Option<ClientReply<Value>>> {
     let bytes = command.get_packed_command();
     if bytes.is_empty() {
@@ -108,8 +108,8 @@ fn start(client: &Client, command: &redis::Cmd) -> RedisResult<Option<ClientRepl
     Ok(Some(reply))
 }
 
-/// Sends them as one batch, the `MULTI` and the `EXEC` of a transaction included, and returns so many replies from this
-/// one on.
+/// Sends the commands as one batch, with the `MULTI` and the `EXEC` of a transaction, and returns `count` replies after the first
+/// `offset`.
 async fn send_all(
     client: &Client,
     pipeline: &Pipeline,
@@ -132,14 +132,14 @@ async fn send_all(
     }
     let kept = replies.take(count).map(Value::try_from).collect::<RedisResult<Vec<Value>>>()?;
     match kept.as_slice() {
-        // What else redis-rs says of an `EXEC` that failed is that it is no array.
+        // For the error of an `EXEC`, redis-rs would only say that it is not an array.
         [Value::ServerError(error)] if pipeline.is_transaction() => Err(error.clone().into()),
         _ => Ok(kept),
     }
 }
 
 /// # Errors
-/// If the server did not take the `MULTI`, or one of the commands behind it.
+/// If the server refused the `MULTI`, or one of the commands after it.
 async fn all_queued(replies: Vec<Frame>) -> RedisResult<()> {
     let mut replies = replies.into_iter().map(|reply| match reply.without_attributes() {
         Frame::Error(text) => Some(text),
@@ -153,7 +153,7 @@ async fn all_queued(replies: Vec<Frame>) -> RedisResult<()> {
     if failed.is_empty() { Ok(()) } else { Err(aborted(&failed).await) }
 }
 
-/// The error that redis-rs has for this.
+/// The error of redis-rs for an empty command.
 fn empty() -> RedisError {
     (ErrorKind::Client, "empty command").into()
 }

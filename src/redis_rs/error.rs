@@ -1,4 +1,4 @@
-//! Errors as [`redis::RedisError`]s, by what an application asks those: what happened, and whether to try again.
+//! Errors as [`redis::RedisError`]s, so that what happened, and whether to try again, is found by the methods of those.
 
 use std::error::Error as _;
 use std::io;
@@ -10,8 +10,7 @@ use super::value::server_error;
 use crate::error::{Error, ErrorKind};
 use crate::proto::error::Outcome;
 
-/// The error that a [`RedisError`] was made from, if it is about a connection: with what happened, and with
-/// [`Error::outcome`].
+/// The error from which a [`RedisError`] was made, if it is about a connection. It has the whole text, and [`Error::outcome`].
 ///
 /// ```
 /// # fn example(error: &redis::RedisError) {
@@ -21,7 +20,7 @@ use crate::proto::error::Outcome;
 /// # }
 /// ```
 pub fn cause(error: &RedisError) -> Option<&Error> {
-    // redis-rs lends the pointer by which it shares the error.
+    // The source is the pointer by which redis-rs shares the error.
     let shared: &Arc<dyn std::error::Error + Send + Sync> = error.source()?.downcast_ref()?;
     shared.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
@@ -32,7 +31,7 @@ impl From<Error> for RedisError {
         let config =
             |error: Error| (RedisErrorKind::InvalidClientConfig, "hitless", error.to_string()).into();
         match (error.outcome(), error.kind()) {
-            // The one kind of I/O error that redis-rs does not say to send again.
+            // The only kind of I/O error that redis-rs does not retry.
             (Outcome::Ambiguous, _) => io::Error::new(io::ErrorKind::Unsupported, error).into(),
             (_, ErrorKind::Server) => from_server(error),
             (_, ErrorKind::ReplyType) => {
@@ -50,7 +49,7 @@ impl From<Error> for RedisError {
             (_, ErrorKind::MaintRefused | ErrorKind::MaintDenied) => config(error),
             (_, ErrorKind::Timeout) => io::Error::new(io::ErrorKind::TimedOut, error).into(),
             (_, ErrorKind::Overloaded) => io::Error::new(io::ErrorKind::ResourceBusy, error).into(),
-            // Every redis-rs of version 1 calls this one a dropped connection.
+            // Every redis-rs of version 1 treats this kind as a dropped connection.
             (_, ErrorKind::ShutDown | ErrorKind::Connect | ErrorKind::ConnectionLost) => {
                 io::Error::new(io::ErrorKind::BrokenPipe, error).into()
             }
@@ -63,7 +62,7 @@ impl From<Error> for RedisError {
 
 fn from_server(error: Error) -> RedisError {
     let value = server_error(&error.detail().as_bytes().to_vec().into());
-    // It is an error in either case.
+    // Either result is an error.
     let found: RedisResult<Value> = value.and_then(Value::extract_error);
     found.err().unwrap_or_else(|| (RedisErrorKind::Client, "hitless", error.to_string()).into())
 }

@@ -12,8 +12,8 @@
 //! +let connection = hitless::redis_rs::Connection::from(client);
 //! ```
 //!
-//! (or `hitless::Config::try_from(connection_info)?`, from a [`redis::ConnectionInfo`] that is there already) and what is
-//! written for any connection stays as it is:
+//! (or call `hitless::Config::try_from(connection_info)?` with a [`redis::ConnectionInfo`]). Code that is generic over the
+//! connection stays as it is:
 //!
 //! ```no_run
 //! use redis::AsyncCommands;
@@ -38,44 +38,44 @@
 //! ```
 //!
 //! Where a type is named, `redis::aio::MultiplexedConnection` and `redis::aio::ConnectionManager` become [`Connection`].
-//! A [`Client`](crate::Client) itself will do as well for whatever takes `impl AsyncCommands` or `impl ConnectionLike`;
-//! called directly, its own methods come first, which have the same names and other types.
+//! A [`Client`](crate::Client) itself also implements `AsyncCommands` and `ConnectionLike`. If you call its methods directly, its
+//! own come first, which have the same names and other types.
 //!
 //! # What is different
 //!
-//! - Clones go to different connections, as those of a [`Client`](crate::Client): to keep the order of two commands,
-//!   send them through one handle. A pipeline is one batch on one connection, and a transaction is never torn apart.
-//! - Connections are many, shared, and replaced while they are in use. So what concerns one connection is refused before
-//!   it is sent, with what to use instead: subscriptions, `MONITOR`, `WATCH`, `MULTI` without its `EXEC`, `SELECT`,
+//! - Clones use different connections, as those of a [`Client`](crate::Client): to keep the order of two commands, send them
+//!   through one handle. A pipeline is one batch on one connection, and a transaction is never split.
+//! - Connections are shared, and replaced while they are in use. So commands that concern one connection are refused before they
+//!   are sent, and the error names the alternative: subscriptions, `MONITOR`, `WATCH`, `MULTI` without its `EXEC`, `SELECT`,
 //!   `AUTH`, `HELLO`, `QUIT`, `RESET`, `CLIENT REPLY`, `CLIENT TRACKING`, `CLIENT SETNAME`; and so are commands that block,
-//!   unless they are in a transaction. The [whole list](mod@crate::command) is that of the crate. [`redis::aio::transaction_async`] needs `WATCH`: take a [`Script`](https://docs.rs/redis/1/redis/struct.Script.html).
-//! - Replies are those of RESP3 where the server speaks it. redis-rs's types read both.
-//! - Timeouts are those of [`Config`](crate::Config), and nobody has to reconnect.
-//! - [`redis::Cmd::set_no_response`] returns when the command is on its way, in order, and is not told what became of it.
+//!   unless they are in a transaction. The [whole list](mod@crate::command) is that of the crate.
+//!   [`redis::aio::transaction_async`] needs `WATCH`: use a [`Script`](https://docs.rs/redis/1/redis/struct.Script.html).
+//! - Replies are those of RESP3 where the server speaks it. The types of redis-rs convert from both protocols.
+//! - Timeouts are those of [`Config`](crate::Config), and you never reconnect.
+//! - A command with [`redis::Cmd::set_no_response`] returns when it is queued, in order, and never reports its outcome.
 //!
 //! # Errors
 //!
-//! What a server answers is the same as ever. Other errors go by [`Error::outcome`](crate::Error::outcome), since a
-//! program that asks [`redis::RedisError::retry_method`] must not be told to run a command twice:
+//! Error replies of the server are the same as with redis-rs. Other errors follow [`Error::outcome`](crate::Error::outcome), because
+//! [`redis::RedisError::retry_method`] must not tell a program to run a command twice:
 //!
 //! | what happened | `is_io_error` | `is_timeout` | `is_connection_dropped` | `retry_method` |
 //! |---|---|---|---|---|
-//! | it may have been executed, whatever went wrong | yes | no | no | `NoRetry` |
-//! | it was not sent in time | yes | yes | no | `RetryImmediately` |
+//! | the command may have been executed | yes | no | no | `NoRetry` |
+//! | the command was not sent in time | yes | yes | no | `RetryImmediately` |
 //! | too many commands wait already | yes | no | no | `RetryImmediately` |
-//! | there is no connection to be had | yes | no | yes | `Reconnect` |
-//! | the client is shut down, before it was sent | yes | no | yes | `Reconnect`: start another one |
+//! | no connection can be made | yes | no | yes | `Reconnect` |
+//! | the client is shut down, and the command was not sent | yes | no | yes | `Reconnect`: start another one |
 //! | refused credentials: `AuthenticationFailed` | no | no | no | `Reconnect` |
-//! | TLS, or maintenance that is asked for and not to be had: `InvalidClientConfig` | no | no | no | `NoRetry` |
+//! | TLS fails, or required maintenance notifications are not available: `InvalidClientConfig` | no | no | no | `NoRetry` |
 //! | a command that a shared connection cannot carry: `Client` | no | no | no | `NoRetry` |
 //!
-//! The first row says less than is known, because redis-rs would have a lost connection, and a timeout, tried again.
-//! [`cause`] gives the whole of it back.
+//! The first row hides the cause, because redis-rs retries after a lost connection or a timeout. [`cause`] returns the whole error.
 //!
 //! # On a shard
 //!
-//! [`Cmd::from`](crate::Cmd) takes a [`redis::Cmd`], and replies can be a [`redis::Value`], or [`FromRedis`] any type that
-//! those convert to:
+//! [`Cmd::from`](crate::Cmd) converts a [`redis::Cmd`]. A reply can be a [`redis::Value`], or with [`FromRedis`] any type that
+//! values convert to:
 //!
 //! ```no_run
 //! # async fn example(client: &hitless::Client) -> hitless::Result<()> {
@@ -92,8 +92,8 @@
 //!
 //! # Features of redis-rs
 //!
-//! This takes none of them but `tokio-comp`, without which its asynchronous half does not compile; replies can be awaited
-//! on any runtime. Switch on what you use, such as `script`, in your own dependency on it.
+//! Only `tokio-comp` is enabled, without which the asynchronous half of redis-rs does not compile. Any runtime can await the
+//! replies. Enable what you use, such as `script`, in your own dependency on redis-rs.
 
 mod aborted;
 mod command;

@@ -1,4 +1,4 @@
-//! Replies as [`redis::Value`]s, and as whatever redis-rs makes of those.
+//! Replies as [`redis::Value`]s, and as the types that redis-rs converts those to.
 
 use bytes::Bytes;
 use redis::{FromRedisValue, PushKind, RedisError, RedisResult, Value, VerbatimFormat};
@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::{Outcome, redacted};
 use crate::proto::resp::Frame;
 
-/// Any type that redis-rs converts values to, as a reply: for [`Shard::run`](crate::Shard::run) and
+/// A reply of any type that redis-rs converts values to: for [`Shard::run`](crate::Shard::run) and
 /// [`Client::run`](crate::Client::run).
 ///
 /// ```no_run
@@ -42,7 +42,7 @@ impl FromReply for Value {
     }
 }
 
-/// Fails only at a big number that redis-rs cannot read.
+/// It fails only for a big number that redis-rs cannot parse.
 impl TryFrom<Frame> for Value {
     type Error = RedisError;
 
@@ -67,13 +67,13 @@ impl TryFrom<Frame> for Value {
             },
             Frame::Push(items) => push(items)?,
             Frame::Error(text) => server_error(&text)?,
-            // What it is in redis-rs depends on features that are not ours to know.
+            // Its value in redis-rs depends on features of redis-rs, which this crate cannot see.
             Frame::BigNumber(digits) => read(&[b"(", &digits, b"\r\n"])?,
         })
     }
 }
 
-/// What a server's error reply is in redis-rs, which alone can make one; without what the server quotes of commands.
+/// An error reply as redis-rs, which alone can construct one, parses it; without what the server quotes of commands.
 pub(super) fn server_error(text: &Bytes) -> RedisResult<Value> {
     let text = redacted(text, text.len());
     let text = text.as_bytes();
@@ -126,9 +126,9 @@ fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// What redis-rs says of a value that it does not like holds all of that value, and is not repeated.
+/// The message of redis-rs about a value that does not convert contains the whole value, so it is left out.
 fn wrong_type(kind: &str) -> Error {
-    let detail = format!("the reply, of the kind {kind}, does not convert to the type that was asked for");
+    let detail = format!("the reply, of the kind {kind}, does not convert to the requested type");
     Error::new(ErrorKind::ReplyType, Outcome::Answered, detail)
 }
 
@@ -141,9 +141,9 @@ mod tests {
     use super::*;
     use crate::proto::resp::{Decoder, Limits};
 
-    /// What redis-rs reads is what we read, and convert.
+    /// Parsing with redis-rs gives the same as parsing here and converting.
     #[test]
-    fn every_frame_becomes_the_value_that_redis_rs_reads_itself() {
+    fn every_frame_becomes_the_value_that_redis_rs_parses() {
         let wires: [&[u8]; 25] = [
             b"+OK\r\n",
             b"+QUEUED\r\n",
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_become_what_redis_rs_converts_to() {
+    fn replies_convert_to_types_of_redis_rs() {
         let bulk = |text: &'static str| Frame::Bulk(Bytes::from_static(text.as_bytes()));
         let map = Frame::Map(vec![(bulk("a"), Frame::Integer(1)), (bulk("b"), bulk("2"))]);
         let FromRedis(found): FromRedis<BTreeMap<String, u8>> = FromReply::from_reply(map).unwrap();

@@ -1,4 +1,4 @@
-//! A shard without an executor: the test takes each turn of the driver by hand.
+//! A shard without an executor: the test runs each turn of the driver itself.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{Shard, ShardGroup};
 use crate::config::Config;
 use crate::proto::pool::{Action, ConnectionId};
 
-/// A shard whose only connection is ready, though it has no socket. No task of the shard runs.
+/// A shard whose only connection is ready, without a socket. No task of the shard runs.
 ///
 /// # Panics
 /// If the pool does not dial, or its handshake does not end.
@@ -23,8 +23,8 @@ pub(super) fn shard_of(config: Config) -> (Shard, ConnectionId) {
 
 /// The same for one of several shards.
 pub(super) fn shard_in(group: &ShardGroup, config: Config) -> (Shard, ConnectionId) {
-    let config = config.validate().expect("settings that hold");
-    let member = group.join().expect("a seat");
+    let config = config.validate().expect("valid settings");
+    let member = group.join().expect("a free place");
     let shard = Shard::at_rest(config, Arc::new(member), None);
     let id = shake_hands(&shard);
     (shard, id)
@@ -33,40 +33,40 @@ pub(super) fn shard_in(group: &ShardGroup, config: Config) -> (Shard, Connection
 /// A shard whose only connection is about to be dialed.
 #[cfg(test)]
 pub(super) fn dialing(config: Config) -> (Shard, ConnectionId) {
-    let config = config.validate().expect("settings that hold");
-    let member = ShardGroup::new(1).join().expect("a seat");
+    let config = config.validate().expect("valid settings");
+    let member = ShardGroup::new(1).join().expect("a free place");
     let shard = Shard::at_rest(config, Arc::new(member), None);
-    let action = shard.inner.core.borrow_mut().pool.poll_action();
+    let action = shard.shared.state.borrow_mut().pool.poll_action();
     match action {
         Some(Action::Dial { id, .. }) => (shard, id),
         other => panic!("{other:?}"),
     }
 }
 
-/// Answers whatever the pool writes, until its connection is ready.
+/// Answers every command of the handshake, until the connection is ready.
 fn shake_hands(shard: &Shard) -> ConnectionId {
-    let (now, core) = (shard.inner.clock.now(), &mut *shard.inner.core.borrow_mut());
+    let (now, state) = (shard.shared.clock.now(), &mut *shard.shared.state.borrow_mut());
     let mut id = None;
     for _ in 0..HANDSHAKE_TURNS {
-        while let Some(action) = core.pool.poll_action() {
+        while let Some(action) = state.pool.poll_action() {
             if let Action::Dial { id: dialed, .. } = action {
                 id = Some(dialed);
-                assert!(core.pool.handle_connected(dialed, None, None, now));
+                assert!(state.pool.handle_connected(dialed, None, None, now));
             }
         }
         let id = id.expect("the pool dials at once");
-        let written =
-            String::from_utf8_lossy(core.pool.poll_transmit(id, now).expect("it lives")).into_owned();
-        core.pool.handle_written(id, written.len());
+        let written = String::from_utf8_lossy(state.pool.poll_transmit(id, now).expect("a live connection"))
+            .into_owned();
+        state.pool.handle_written(id, written.len());
         let answers = written.split('*').skip(1).map(|command| match command.contains("HELLO") {
             true => "%1\r\n$5\r\nproto\r\n:3\r\n",
             false => "+OK\r\n",
         });
         let answers: String = answers.collect();
-        assert!(core.pool.handle_bytes(id, answers.as_bytes(), now, &mut core.calls));
+        assert!(state.pool.handle_bytes(id, answers.as_bytes(), now, &mut state.calls));
     }
-    assert_eq!(core.pool.ready(), (1, 1), "the handshake");
-    while core.pool.poll_action().is_some() || core.pool.poll_event().is_some() {}
+    assert_eq!(state.pool.ready(), (1, 1), "the handshake");
+    while state.pool.poll_action().is_some() || state.pool.poll_event().is_some() {}
     id.expect("the pool dials at once")
 }
 

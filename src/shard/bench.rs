@@ -1,24 +1,23 @@
-//! The path of a command on a shard without an executor and a socket, to count what it costs: from the call of a
-//! method to the value in its caller's hands, through the driver's own turn.
+//! The path of a command on a shard without an executor and a socket, to count its instructions: from the call of a method,
+//! through a turn of the driver, to the value that the caller gets.
 //!
-//! What is not in it: the executor, its wakers and the kernel. What takes their places is a waker that does nothing
-//! and a [`Tape`].
+//! The executor, its wakers and the kernel are not in it. A waker that does nothing and a [`Tape`] replace them.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
 use super::transport::Stream;
+use super::transport::tape::Tape;
 use super::{Reply, Shard, bare, driver};
 use crate::command::FromReply;
 use crate::proto::connection::ReadBudget;
 use crate::proto::pool::ConnectionId;
 
-/// Runs `rounds` rounds of a scenario, which is to be counted, after some that are not; says how many commands they
-/// were. `counted` is called before and after each of the three parts of a round.
+/// Runs `rounds` rounds of a scenario, after some that warm it up, and returns the number of commands. `counted` is called before
+/// and after each of the three parts of a round.
 ///
 /// # Panics
 /// If there is no such scenario, or a reply is not what it should be.
@@ -67,7 +66,7 @@ impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
         shard.on_push(PUSH, |_| ()).expect("a name for pushes");
         let stream = Stream::tape(Tape::new(&reply.repeat(together)));
         let shards = (0..together).map(|_| shard.clone()).collect();
-        // Nothing shuts it down: that takes an executor.
+        // Dropping the last handle would shut it down, which takes an executor.
         std::mem::forget(shard);
         Bench { shards, send, replies: Vec::with_capacity(together), id, stream }
     }
@@ -124,7 +123,7 @@ impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
         let [shard, ..] = &self.shards[..] else { panic!("there is always one") };
         let context = &mut Context::from_waker(Waker::noop());
         assert!(
-            driver::turn(&shard.inner, self.id, &mut self.stream, &mut ReadBudget::default(), context)
+            driver::turn(&shard.shared, self.id, &mut self.stream, &mut ReadBudget::default(), context)
                 .is_pending()
         );
     }
@@ -139,42 +138,9 @@ impl<T: FromReply, S: Fn(&Shard) -> Reply<T>> Bench<T, S> {
     }
 }
 
-/// What stands in a server's and a socket's place: for whatever is written there is one and the same to be read.
-pub(super) struct Tape {
-    replies: Vec<u8>,
-    /// How much of it is left to be read.
-    left: usize,
-}
-
-impl Tape {
-    fn new(replies: &str) -> Tape {
-        Tape { replies: replies.as_bytes().to_vec(), left: 0 }
-    }
-}
-
-impl Tape {
-    #[inline]
-    pub(super) fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.left = self.replies.len();
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    #[inline]
-    pub(super) fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.left == 0 {
-            return Poll::Pending;
-        }
-        let count = self.left.min(buffer.len());
-        let from = self.replies.len() - self.left;
-        buffer[..count].copy_from_slice(&self.replies[from..from + count]);
-        self.left -= count;
-        Poll::Ready(Ok(count))
-    }
-}
-
 const KEY: &str = "key:000000000042";
 const PUSH: &str = "news";
 const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
-/// Commands that become ready together.
+/// The number of commands that become ready together.
 const TOGETHER: usize = 64;
 const WARM_UP: usize = 16;

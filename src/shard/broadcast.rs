@@ -1,8 +1,4 @@
-//! [`ShardGroup`]: what one shard reads of a server's maintenance, all of them know.
-//!
-//! A server closes every connection to an endpoint that it leaves, and an idle one may read its own copy of the
-//! announcement too late. So the shard that reads one tells the others: into a bounded, lock-free inbox of each, and
-//! one wake-up for all that arrive while that shard is busy.
+//! [`ShardGroup`]: the broadcast. Every shard learns what one of them reads of a server's maintenance.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,7 +8,7 @@ use std::task::Poll;
 use atomic_waker::AtomicWaker;
 use concurrent_queue::ConcurrentQueue;
 
-use super::told::Told;
+use super::reported::ReportedTargets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::Outcome;
@@ -21,8 +17,8 @@ use crate::proto::time::Instant;
 
 /// Shards that tell each other what their servers announce.
 ///
-/// A [`Client`](crate::Client) makes one of its shards. Whoever brings executors of their own makes one, and starts
-/// each shard in it:
+/// A [`Client`](crate::Client) makes a group of its shards. If you run the executors yourself, make a group, and start each
+/// shard in it:
 ///
 /// ```no_run
 /// use hitless::{Config, Shard, ShardGroup};
@@ -40,23 +36,32 @@ use crate::proto::time::Instant;
 /// # }
 /// ```
 ///
-/// Shards without a group, or in different ones, each rely on what their own connections are told.
+/// Shards without a group, or in different groups, each rely on what their own connections hear.
 #[derive(Clone)]
-pub struct ShardGroup(Arc<[Inbox]>, Arc<Told>);
+pub struct ShardGroup(Arc<[Inbox]>, Arc<ReportedTargets>);
 
+/// The place of one member, and what the others have sent to it.
+///
+/// The server closes every connection to an endpoint that it leaves, and an idle connection may read its own copy of the
+/// announcement too late. So the shard that reads one puts it into the inbox of every other member. Putting is lock-free and
+/// never waits: a full inbox drops the announcement and counts it, because its shard hears from the server as well. All
+/// announcements that arrive while a shard is busy cost one wake-up.
+///
+/// Places are used again: an executor that dies leaves its place, and its successor takes it. The generation tells the two
+/// apart, so that a late [`release`](Inbox::release) of the old member does not take the place away from the new one.
 struct Inbox {
-    /// How often somebody has taken or left this seat: it is taken while that is odd.
-    changes: AtomicUsize,
+    /// How often a member has taken or left this place. The place is taken while the number is odd.
+    generation: AtomicUsize,
     announcements: ConcurrentQueue<Announcement>,
-    /// The shard that waits for them.
-    shard: AtomicWaker,
-    /// An announcement was dropped because it was full, and nobody was told of that yet.
+    /// The task of the member that waits for announcements.
+    listener: AtomicWaker,
+    /// An announcement was dropped because the inbox was full, and the log says so already.
     overrun: AtomicBool,
 }
 
 impl ShardGroup {
-    /// A group for so many shards at a time, at most 1024. Each takes a seat when it starts, and leaves it when it is
-    /// shut down, or gone.
+    /// A group for so many shards at a time, at most 1024. A shard joins when it starts, and leaves when it is shut down or
+    /// its executor has died.
     pub fn new(members: usize) -> Self {
         ShardGroup::with_room(members.min(MEMBERS_MAX), INBOX_MAX)
     }
@@ -65,40 +70,38 @@ impl ShardGroup {
         ShardGroup((0..members).map(|_| Inbox::new(announcements)).collect(), Arc::default())
     }
 
-    /// For how many shards it is.
+    /// How many shards can be in the group at a time.
     pub fn members(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether this member is the one that tells the application what a server announced, which all members know: the
-    /// first of those that are there.
-    pub fn is_teller(&self, member: usize) -> bool {
-        self.0.iter().position(|inbox| inbox.owner().is_some()) == Some(member)
+    /// Whether this member reports to the application what a server announced, which all members know. The first member that
+    /// is in the group does.
+    pub fn is_reporter(&self, member: usize) -> bool {
+        self.0.iter().position(|inbox| inbox.current().is_some()) == Some(member)
     }
 
-    /// Takes the first free seat.
+    /// Joins at the first free place.
     ///
     /// # Errors
-    /// If there is none.
+    /// If no place is free.
     pub(crate) fn join(&self) -> Result<Member> {
         for (index, inbox) in self.0.iter().enumerate() {
-            if let Some(claim) = inbox.claim() {
-                return Ok(Member { group: self.clone(), index, claim });
+            if let Some(generation) = inbox.acquire() {
+                return Ok(Member { group: self.clone(), index, generation });
             }
         }
         let problem = format!(
-            "all {} seats of this ShardGroup are taken: make it for as many shards as there will be (1 to {MEMBERS_MAX})",
+            "all {} places of this ShardGroup are taken: make it for as many shards as there will be (1 to {MEMBERS_MAX})",
             self.members()
         );
         Err(Error::new(ErrorKind::Config, Outcome::Unsent, problem))
     }
-}
 
-impl ShardGroup {
-    /// Takes this seat again, whose last owner has left it.
+    /// Joins at this place again, whose last member has left.
     pub(crate) fn join_at(&self, index: usize) -> Option<Member> {
-        let claim = self.0.get(index)?.claim()?;
-        Some(Member { group: self.clone(), index, claim })
+        let generation = self.0.get(index)?.acquire()?;
+        Some(Member { group: self.clone(), index, generation })
     }
 }
 
@@ -108,44 +111,44 @@ impl std::fmt::Debug for ShardGroup {
     }
 }
 
-/// One shard's seat in its group, which listens and leaves on the shard's thread. Dropping it leaves the group.
+/// The membership of one shard, which listens and leaves on the shard's thread. Dropping it leaves the group.
 pub(crate) struct Member {
     group: ShardGroup,
     index: usize,
-    /// What [`Inbox::changes`] is for as long as this shard has the seat.
-    claim: usize,
+    /// What [`Inbox::generation`] is while this shard is the member.
+    generation: usize,
 }
 
 impl Member {
-    /// The seat's number, from 0.
+    /// The number of its place, from 0.
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
-    pub(crate) fn is_teller(&self) -> bool {
-        self.inbox().is_some() && self.group.is_teller(self.index)
+    pub(crate) fn is_reporter(&self) -> bool {
+        self.inbox().is_some() && self.group.is_reporter(self.index)
     }
 
-    /// Whether no member has told the application of this refused target within the last minute.
-    pub(crate) fn is_first_to_tell(&self, target: &Endpoint, now: Instant) -> bool {
+    /// Whether no member has reported this refused target to the application within the last minute.
+    pub(crate) fn is_first_to_report(&self, target: &Endpoint, now: Instant) -> bool {
         self.group.1.is_first(target, now)
     }
 
-    /// Tells every other member, and says how many had no room for it. Each of those hears from the server, too.
+    /// Sends an announcement to every other member, and returns how many had no room. Those hear it from their server.
     pub(crate) fn announce(&self, announcement: &Announcement) -> u64 {
         let mut dropped = 0;
         let inboxes = self.group.0.iter().enumerate();
         for (member, inbox) in
-            inboxes.filter(|(index, inbox)| *index != self.index && inbox.owner().is_some())
+            inboxes.filter(|(index, inbox)| *index != self.index && inbox.current().is_some())
         {
             if !inbox.put(announcement.clone()) {
                 dropped += 1;
-                // Once for each time that the inbox fills up: whoever announces this much would fill the log as well.
+                // Once for each time that the inbox fills up: a server that announces this much would fill the log as well.
                 if !inbox.overrun.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         target: "hitless::shard",
                         shard = self.index, member,
-                        "another shard does not keep up with announcements; it has to hear them from its server"
+                        "another shard does not keep up with announcements; it hears them from its own server only"
                     );
                 }
             }
@@ -156,14 +159,14 @@ impl Member {
     /// What another member has read; `None` once this one has left.
     pub(crate) async fn next(&self) -> Option<Announcement> {
         poll_fn(|context| {
-            // The second attempt is for what came before the waker was in its place.
+            // The second attempt finds what came before the waker was registered.
             for attempt in 0..2 {
                 let Some(inbox) = self.inbox() else { return Poll::Ready(None) };
                 match inbox.announcements.pop() {
                     Ok(announcement) => return Poll::Ready(Some(announcement)),
                     Err(_) if attempt == 0 => {
                         inbox.overrun.store(false, Ordering::Relaxed);
-                        inbox.shard.register(context.waker());
+                        inbox.listener.register(context.waker());
                     }
                     Err(_) => {}
                 }
@@ -173,16 +176,17 @@ impl Member {
         .await
     }
 
-    /// Hears no more, and tells of nothing. Once more does no harm, even if somebody else has the seat by then.
+    /// Leaves the group: neither hears nor reports any more. A second call has no effect, even if another shard has the place
+    /// by then.
     pub(crate) fn leave(&self) {
         if let Some(inbox) = self.group.0.get(self.index) {
-            inbox.give_up(self.claim);
+            inbox.release(self.generation);
         }
     }
 
-    /// The seat's inbox, for as long as the seat is this shard's.
+    /// The inbox, while the place is this shard's.
     fn inbox(&self) -> Option<&Inbox> {
-        self.group.0.get(self.index).filter(|inbox| inbox.owner() == Some(self.claim))
+        self.group.0.get(self.index).filter(|inbox| inbox.current() == Some(self.generation))
     }
 }
 
@@ -195,42 +199,42 @@ impl Drop for Member {
 impl Inbox {
     fn new(announcements: usize) -> Self {
         Inbox {
-            changes: AtomicUsize::new(0),
+            generation: AtomicUsize::new(0),
             announcements: ConcurrentQueue::bounded(announcements),
-            shard: AtomicWaker::new(),
+            listener: AtomicWaker::new(),
             overrun: AtomicBool::new(false),
         }
     }
 
-    /// The claim of whoever has this seat.
-    fn owner(&self) -> Option<usize> {
-        Some(self.changes.load(Ordering::Acquire)).filter(|changes| !changes.is_multiple_of(2))
+    /// The generation of the member that has this place.
+    fn current(&self) -> Option<usize> {
+        Some(self.generation.load(Ordering::Acquire)).filter(|generation| !generation.is_multiple_of(2))
     }
 
-    /// Takes the seat if it is free.
-    fn claim(&self) -> Option<usize> {
-        let changes = self.changes.load(Ordering::Acquire);
-        let claim = changes.wrapping_add(1);
-        let free = changes.is_multiple_of(2);
-        let exchange = || self.changes.compare_exchange(changes, claim, Ordering::AcqRel, Ordering::Relaxed);
-        if !free || exchange().is_err() {
+    /// Takes the place if it is free.
+    fn acquire(&self) -> Option<usize> {
+        let free = self.generation.load(Ordering::Acquire);
+        let taken = free.wrapping_add(1);
+        let is_free = free.is_multiple_of(2);
+        let exchange = || self.generation.compare_exchange(free, taken, Ordering::AcqRel, Ordering::Relaxed);
+        if !is_free || exchange().is_err() {
             return None;
         }
-        // What the one before had not taken is not for this one.
+        // What the last member did not take is not for this one.
         while self.announcements.pop().is_ok() {}
-        Some(claim)
+        Some(taken)
     }
 
-    fn give_up(&self, claim: usize) {
-        if self.owner() != Some(claim) {
+    fn release(&self, generation: usize) {
+        if self.current() != Some(generation) {
             return;
         }
-        // Taken out first: whoever has the seat next puts a waker in its place at once, and this one would wait for
-        // ever to be told that it has left.
-        let listener = self.shard.take();
-        let free = claim.wrapping_add(1);
-        // Nobody but the owner, who is here, leaves the seat: it does not fail.
-        let _ = self.changes.compare_exchange(claim, free, Ordering::AcqRel, Ordering::Relaxed);
+        // Take the waker out before the place becomes free. The next member replaces it at once, and then the listener of this
+        // one would wait forever to learn that it has left.
+        let listener = self.listener.take();
+        let free = generation.wrapping_add(1);
+        // Only the member itself leaves the place, and it is here: the exchange does not fail.
+        let _ = self.generation.compare_exchange(generation, free, Ordering::AcqRel, Ordering::Relaxed);
         if let Some(listener) = listener {
             listener.wake();
         }
@@ -240,16 +244,16 @@ impl Inbox {
     fn put(&self, announcement: Announcement) -> bool {
         let fits = self.announcements.push(announcement).is_ok();
         if fits {
-            // Those that follow before the shard runs find nobody left to wake.
-            self.shard.wake();
+            // Announcements that follow before the shard runs find no waker any more.
+            self.listener.wake();
         }
         fits
     }
 }
 
-/// How many announcements may wait for their shard. One is sent for each event, not for each copy of it.
+/// How many announcements may wait for their shard. A shard sends one for each event, not for each copy of it.
 const INBOX_MAX: usize = 128;
-/// As many as a client can have shards.
+/// A client has no more shards.
 const MEMBERS_MAX: usize = 1024;
 
 #[cfg(test)]
@@ -258,7 +262,7 @@ mod across_threads;
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::{Context, Wake, Waker};
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use futures_lite::future::block_on;
@@ -266,6 +270,7 @@ mod tests {
     use super::*;
     use crate::proto::maint::notification::Notification;
     use crate::proto::time::Instant;
+    use crate::shard::testing::Wakes;
 
     fn announcement(seq: i64) -> Announcement {
         Announcement {
@@ -283,15 +288,6 @@ mod tests {
         let group = ShardGroup::new(N);
         let members = std::array::from_fn(|_| group.join().unwrap());
         (group, members)
-    }
-
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     #[test]
@@ -314,13 +310,12 @@ mod tests {
     #[test]
     fn a_burst_wakes_a_member_once() {
         let (_, [first, second]) = group();
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(wakes.clone());
-        assert!(pin!(second.next()).poll(&mut Context::from_waker(&waker)).is_pending());
+        let wakes = Arc::<Wakes>::default();
+        assert!(pin!(second.next()).poll(&mut Context::from_waker(&wakes.waker())).is_pending());
         for seq in 0..10 {
             first.announce(&announcement(seq));
         }
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.take(), 1);
     }
 
     #[test]
@@ -337,17 +332,16 @@ mod tests {
             assert_eq!(block_on(second.next()), Some(announcement(seq)));
         }
         assert!(pin!(second.next()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(overrun(), [false; 2], "the next time is told again");
+        assert_eq!(overrun(), [false; 2], "the next time is logged again");
     }
 
     #[test]
-    fn whoever_has_left_hears_nothing_and_costs_nobody_anything() {
+    fn member_that_has_left_hears_nothing_and_drops_nothing() {
         let (_, [first, second, third]) = group();
-        let (wakes, announced) = (Arc::new(Wakes::default()), announcement(1));
-        let waker = Waker::from(wakes.clone());
-        assert!(pin!(second.next()).poll(&mut Context::from_waker(&waker)).is_pending());
+        let (wakes, announced) = (Arc::<Wakes>::default(), announcement(1));
+        assert!(pin!(second.next()).poll(&mut Context::from_waker(&wakes.waker())).is_pending());
         second.leave();
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "it is woken to see that it has left");
+        assert_eq!(wakes.take(), 1, "it is woken to see that it has left");
         for _ in 0..=INBOX_MAX {
             assert_eq!(first.announce(&announced), 0);
             assert_eq!(block_on(third.next()).as_ref(), Some(&announced));
@@ -356,17 +350,17 @@ mod tests {
     }
 
     #[test]
-    fn the_teller_is_the_first_that_is_still_there() {
+    fn first_member_that_is_still_there_reports() {
         let (group, [first, second, third]) = group();
-        let tellers = || (0..4).filter(|member| group.is_teller(*member)).collect::<Vec<_>>();
-        assert_eq!(tellers(), [0]);
+        let reporters = || (0..4).filter(|member| group.is_reporter(*member)).collect::<Vec<_>>();
+        assert_eq!(reporters(), [0]);
         second.leave();
-        assert_eq!(tellers(), [0]);
+        assert_eq!(reporters(), [0]);
         drop(first);
-        assert_eq!(tellers(), [2]);
-        assert!(third.is_teller() && !second.is_teller());
+        assert_eq!(reporters(), [2]);
+        assert!(third.is_reporter() && !second.is_reporter());
         third.leave();
-        assert_eq!(tellers(), [0; 0]);
+        assert_eq!(reporters(), [0; 0]);
     }
 
     #[test]
@@ -374,22 +368,22 @@ mod tests {
         let (group, _members) = group::<2>();
         let error = group.join().map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("all 2 seats"), "{error}");
+        assert!(error.to_string().contains("all 2 places"), "{error}");
         assert!(ShardGroup::new(0).join().is_err());
         assert_eq!(ShardGroup::new(usize::MAX).members(), MEMBERS_MAX);
     }
 
     /// A shard whose server is not there yet fails to start, and is started again.
     #[test]
-    fn a_seat_that_was_left_is_taken_again_by_one_who_hears_only_what_comes_then() {
+    fn next_member_of_a_place_hears_only_what_comes_after_it_joined() {
         let (group, [first, second]) = group();
-        assert!(!ShardGroup::new(1).is_teller(0), "nobody is there");
+        assert!(!ShardGroup::new(1).is_reporter(0), "the group is empty");
         second.announce(&announcement(1));
         first.leave();
         let next = group.join().unwrap();
-        assert_eq!((next.index(), next.is_teller(), first.is_teller()), (0, true, false));
+        assert_eq!((next.index(), next.is_reporter(), first.is_reporter()), (0, true, false));
         drop(first);
-        assert!(next.is_teller(), "only who has the seat can leave it");
+        assert!(next.is_reporter(), "only the member that has the place can leave it");
         second.announce(&announcement(2));
         assert_eq!(block_on(next.next()), Some(announcement(2)));
     }

@@ -1,15 +1,4 @@
-//! [`Calls`]: the callers who wait for replies, by ticket.
-//!
-//! A call is a slot: taken when a command is submitted, filled when its reply comes, and given back when its caller
-//! takes the reply, or leaves. Nothing is allocated for a command at steady state.
-//!
-//! A slot keeps the waker of whoever used it last. A task that takes a reply and calls again gets the slot that it has
-//! just given back, finds its own waker there, and need not have it counted up and down for each command. Wakers that
-//! nobody came back for are [forgotten](Calls::forget_wakers) within a second or two: they keep their tasks' memory.
-//!
-//! Wakers and foreign callers are never called from in here, where everything is borrowed: waking may run code that
-//! submits or cancels. What is due is collected, pushes that somebody handles among it, and [`Calls::take_due`] hands
-//! it out.
+//! [`Calls`]: the callers that wait for replies, by ticket.
 
 use std::num::NonZeroU32;
 use std::task::{Context, Poll, Waker};
@@ -31,20 +20,33 @@ pub(crate) type Answer = Result<Frame, Failure>;
 pub(crate) type Caller = ForeignCaller<Answer>;
 pub(crate) type Call = ForeignCall<Answer>;
 
-/// A caller on another thread waits no longer for a command that was taken up under this ticket.
-pub(crate) struct Departure {
+/// A caller on another thread does not wait any longer for the command that was accepted under this ticket.
+pub(crate) struct Cancellation {
     pub(crate) ticket: Ticket,
     pub(crate) call: ForeignCallId<Answer>,
-    /// How long it was ready to wait, if it wants to know how far the command has come.
+    /// The deadline that has passed, if the caller wants to know how far the command has come.
     pub(crate) after: Option<Duration>,
 }
 
+/// The call table: the open calls of a shard, by ticket.
+///
+/// A call is a slot. It is taken when a command is submitted, filled when its reply comes, and given back when its caller
+/// takes the reply or leaves. A command allocates nothing at steady state. Every ticket is answered exactly once: by
+/// [`Deliver::reply`] or [`Deliver::fail`], or by the caller that leaves.
+///
+/// A slot keeps the waker of its last caller. A task that takes a reply and calls again gets the slot that it has just given
+/// back, and finds its own waker in it, so that no command clones and drops a waker. A waker also keeps the memory of its
+/// task. [`Calls::forget_wakers`] drops those that have been of no use for [`KEPT_MAX`].
+///
+/// The state of the shard is borrowed wherever a method of this type runs, and waking may run code that submits or cancels.
+/// So no method wakes a caller or drops a waker. They collect what is due, pushes included. The caller of the method takes it
+/// with [`Calls::take_due`], ends the borrow, [settles](Due::settle) it, and gives the memory back to [`Calls::reuse`].
 #[derive(Default)]
 pub(super) struct Calls {
     slots: Vec<Slot>,
-    /// The slots that no call uses; the next call gets the last of them.
+    /// The slots that no call uses. The next call gets the last of them.
     vacant: Vec<u32>,
-    /// How many calls are of callers on other threads, and how many of those may wait for room beyond [`CALLS_MAX`].
+    /// How many calls belong to callers on other threads, and how many of those may wait for room beyond [`CALLS_MAX`].
     foreign: usize,
     waiting_max: usize,
     /// A slot that no call uses may keep a waker.
@@ -52,12 +54,12 @@ pub(super) struct Calls {
     forgotten_at: Instant,
     pub(super) pushes: Pushes,
     pub(super) counts: CommandStats,
-    /// For how long something kept the thread from running until a moment ago.
+    /// How long the stall took that has just ended, if one has.
     pub(super) blocked: Option<Duration>,
     due: Due,
 }
 
-/// Who is to be woken, and which pushes are to be handled after that, once nothing is borrowed any more.
+/// The callers to wake, and the pushes to hand out after that, once the borrow has ended.
 #[derive(Default)]
 pub(super) struct Due {
     wakers: Vec<(Ticket, Waker)>,
@@ -67,32 +69,41 @@ pub(super) struct Due {
 
 #[derive(Default)]
 pub(super) struct Slot {
-    state: State,
+    state: SlotState,
     waker: Option<Waker>,
     /// The replies so far to a batch; `None` for a single command.
     gathered: Option<Vec<Frame>>,
 }
 
+/// ```text
+///            open            poll             answer               poll
+///  Vacant ──────────▶ Open ─────────▶ Awaited ─────────▶ Answered ─────────▶ Vacant
+///    │                 ├── answer ──────────────────────────▲
+///    │                 └── forget ──▶ Forgotten ── answer ─────────────────▶ Vacant
+///    └─ open_foreign ─▶ Foreign ── answer ─────────────────────────────────▶ Vacant
+/// ```
+///
+/// Awaited calls can be forgotten as well, and `leave` makes a slot of any state vacant.
 #[derive(Default)]
-enum State {
+enum SlotState {
     #[default]
     Vacant,
-    /// A task on this shard will wait.
+    /// A task on this shard has called and does not wait yet.
     Open,
-    /// A task on this shard waits: the waker is its own.
+    /// A task on this shard waits. The waker in the slot is its own.
     Awaited,
     /// Another thread waits.
-    Foreign(Caller, Place),
+    Foreign(Caller, QueuedAt),
     /// No caller waits: the answer is dropped.
     Forgotten,
     Answered(Answer),
 }
 
-/// Where the command of a call is queued; unknown while it is being submitted.
-type Place = Option<(EntryId, Position)>;
+/// Where the command of a call is queued; `None` while it is being submitted.
+type QueuedAt = Option<(EntryId, Position)>;
 
 impl Calls {
-    /// No calls, and room for so many of other threads beyond [`CALLS_MAX`].
+    /// An empty table, in which so many calls of other threads have room beyond [`CALLS_MAX`].
     pub(super) fn with_waiting(waiting_max: usize) -> Self {
         Calls { waiting_max, ..Calls::default() }
     }
@@ -108,47 +119,48 @@ impl Calls {
             return Err(Failure::Overloaded);
         }
         self.counts.issued += 1;
-        Ok(self.insert(State::Open, batch))
+        Ok(self.insert(SlotState::Open, batch))
     }
 
-    /// The same for a caller on another thread. `None` if it has left, or if [`CALLS_MAX`] are open and as many wait as
-    /// may, which it will be told.
+    /// The same for a caller on another thread. `None` if it has left. `None` as well if [`CALLS_MAX`] are open and the
+    /// waiting room is full: then the caller gets an error.
     pub(super) fn open_foreign(&mut self, caller: Caller, batch: Option<u32>) -> Option<Ticket> {
         if self.foreign >= CALLS_MAX + self.waiting_max {
             self.counts.error(ErrorKind::Overloaded);
             self.due.foreign.push((caller, Err(Failure::Overloaded)));
             return None;
         }
-        let ticket = self.insert(State::Open, batch);
+        let ticket = self.insert(SlotState::Open, batch);
         let slot = self.slots.get_mut(ticket.0 as usize)?;
-        if caller.take_up(ticket.0) {
-            slot.state = State::Foreign(caller, None);
+        if caller.accept(ticket.0) {
+            slot.state = SlotState::Foreign(caller, None);
             self.foreign += 1;
             self.counts.issued += 1;
             return Some(ticket);
         }
-        slot.state = State::Vacant;
+        slot.state = SlotState::Vacant;
         self.vacate(ticket);
         None
     }
 
     /// Notes where the command of a foreign call is queued.
-    pub(super) fn place(&mut self, ticket: Ticket, entry: EntryId, position: Position) {
+    pub(super) fn note_position(&mut self, ticket: Ticket, entry: EntryId, position: Position) {
         let slot = self.slots.get_mut(ticket.0 as usize);
-        if let Some(State::Foreign(_, place)) = slot.map(|slot| &mut slot.state) {
-            *place = Some((entry, position));
+        if let Some(SlotState::Foreign(_, queued_at)) = slot.map(|slot| &mut slot.state) {
+            *queued_at = Some((entry, position));
         }
     }
 
-    /// Where the command of a departing caller is queued, or was; `None` if it is answered.
-    pub(super) fn place_of(&self, departure: &Departure) -> Place {
-        match &self.slots.get(departure.ticket.0 as usize)?.state {
-            State::Foreign(caller, place) if caller.is_of(&departure.call) => *place,
+    /// Where the command of a cancelled call is, or was, queued; `None` if it is answered.
+    pub(super) fn position_of(&self, cancellation: &Cancellation) -> QueuedAt {
+        match &self.slots.get(cancellation.ticket.0 as usize)?.state {
+            SlotState::Foreign(caller, queued_at) if caller.is_of(&cancellation.call) => *queued_at,
             _ => None,
         }
     }
 
-    /// The caller's poll: its answer, which gives the slot back, or a promise to wake it.
+    /// The caller polls: it takes its answer, which gives the slot back, or its waker is kept. The other result is a waker to
+    /// drop after the borrow.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -157,38 +169,37 @@ impl Calls {
     ) -> (Poll<Answer>, Option<Waker>) {
         let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return (Poll::Pending, None) };
         match &mut slot.state {
-            State::Open | State::Awaited => {
-                slot.state = State::Awaited;
+            SlotState::Open | SlotState::Awaited => {
+                slot.state = SlotState::Awaited;
                 match &slot.waker {
                     Some(waker) if waker.will_wake(context.waker()) => (Poll::Pending, None),
-                    // Whoever drops a waker may run code: the old one goes out with the result.
                     _ => (Poll::Pending, slot.waker.replace(context.waker().clone())),
                 }
             }
-            State::Answered(_) => match std::mem::take(&mut slot.state) {
-                State::Answered(answer) => {
+            SlotState::Answered(_) => match std::mem::take(&mut slot.state) {
+                SlotState::Answered(answer) => {
                     self.vacate(ticket);
                     (Poll::Ready(answer), None)
                 }
                 _ => (Poll::Pending, None),
             },
-            State::Vacant | State::Foreign(..) | State::Forgotten => (Poll::Pending, None),
+            SlotState::Vacant | SlotState::Foreign(..) | SlotState::Forgotten => (Poll::Pending, None),
         }
     }
 
-    /// The caller leaves. True if the call had not been answered, so that its command has to be abandoned; and what is
-    /// left, to be dropped when nothing is borrowed.
+    /// The caller leaves. True if the call was not answered, so that its command has to be abandoned. The slot is to be
+    /// dropped after the borrow.
     pub(super) fn leave(&mut self, ticket: Ticket) -> (bool, Option<Slot>) {
         let slot = self.slots.get_mut(ticket.0 as usize).filter(|slot| slot.is_used());
         let Some(left) = slot.map(std::mem::take) else { return (false, None) };
-        let is_open = !matches!(left.state, State::Answered(_));
-        self.foreign -= usize::from(matches!(left.state, State::Foreign(..)));
+        let is_open = !matches!(left.state, SlotState::Answered(_));
+        self.foreign -= usize::from(matches!(left.state, SlotState::Foreign(..)));
         self.counts.cancelled += u64::from(is_open);
         self.vacate(ticket);
         (is_open, Some(left))
     }
 
-    /// The command of a call that was just opened is refused.
+    /// The pool refused the command of a call that was just opened.
     pub(super) fn withdraw(&mut self, ticket: Ticket, failure: &Failure) {
         self.leave(ticket);
         self.counts.issued -= 1;
@@ -196,13 +207,13 @@ impl Calls {
         self.counts.error(ErrorKind::of(failure));
     }
 
-    /// The caller wants no answer, and leaves the command to run. Gives what is to be dropped when nothing is borrowed.
+    /// The caller wants no answer, and the command runs. Returns what is to be dropped after the borrow.
     pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Slot> {
         if !self.is_open(ticket) {
             return self.leave(ticket).1;
         }
         let slot = self.slots.get_mut(ticket.0 as usize)?;
-        slot.state = State::Forgotten;
+        slot.state = SlotState::Forgotten;
         Some(Slot { waker: slot.waker.take(), ..Slot::default() })
     }
 
@@ -218,13 +229,13 @@ impl Calls {
         self.slots.len() - self.vacant.len()
     }
 
-    /// When [`Calls::forget_wakers`] has something to do.
+    /// When [`Calls::forget_wakers`] has wakers to drop.
     #[inline]
     pub(super) fn forget_at(&self) -> Option<Instant> {
         self.keeps_wakers.then(|| self.forgotten_at.after(KEPT_MAX))
     }
 
-    /// Gives up the wakers in slots that no call uses, if it is time for that; to be dropped when nothing is borrowed.
+    /// The wakers in slots that no call uses, if it is time to drop them; to be dropped after the borrow.
     pub(super) fn forget_wakers(&mut self, now: Instant) -> Vec<Waker> {
         if self.forget_at().is_none_or(|at| now < at) {
             return Vec::new();
@@ -235,7 +246,7 @@ impl Calls {
         vacant.filter_map(|slot| slot.waker.take()).collect()
     }
 
-    /// Those who are to be woken; give it back to [`Calls::reuse`] when that is done.
+    /// What is due, if anything is. Settle it after the borrow, and give it back to [`Calls::reuse`].
     #[inline]
     pub(super) fn take_due(&mut self) -> Option<Due> {
         if self.due.wakers.is_empty() && self.due.foreign.is_empty() && self.due.pushes.is_empty() {
@@ -244,8 +255,7 @@ impl Calls {
         Some(std::mem::take(&mut self.due))
     }
 
-    /// Puts back what [`Calls::take_due`] gave: the wakers, and the memory. Gives what is to be dropped when nothing is
-    /// borrowed.
+    /// Takes back what [`Calls::take_due`] returned: the wakers, and the memory. Returns wakers to drop after the borrow.
     #[inline]
     pub(super) fn reuse(&mut self, mut due: Due) -> Vec<Waker> {
         let mut left = Vec::new();
@@ -262,7 +272,7 @@ impl Calls {
     }
 
     #[inline]
-    fn insert(&mut self, state: State, batch: Option<u32>) -> Ticket {
+    fn insert(&mut self, state: SlotState, batch: Option<u32>) -> Ticket {
         let gathered = batch.map(|replies| Vec::with_capacity(replies as usize));
         if let Some(key) = self.vacant.pop()
             && let Some(slot) = self.slots.get_mut(key as usize)
@@ -271,7 +281,7 @@ impl Calls {
             slot.gathered = gathered;
             return Ticket(key);
         }
-        // There are never more than CALLS_MAX of either kind, and those that wait.
+        // It fits: there are at most CALLS_MAX slots of either kind, and those of calls that wait.
         let key = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot { state, waker: None, gathered });
         Ticket(key)
@@ -292,42 +302,43 @@ impl Calls {
             Err(failure) => self.counts.failed(failure),
         }
         match &mut slot.state {
-            State::Open => slot.state = State::Answered(answer),
-            State::Awaited => {
-                slot.state = State::Answered(answer);
+            SlotState::Open => slot.state = SlotState::Answered(answer),
+            SlotState::Awaited => {
+                slot.state = SlotState::Answered(answer);
                 if let Some(waker) = slot.waker.take() {
                     self.due.wakers.push((ticket, waker));
                 }
             }
-            State::Foreign(..) => {
-                if let State::Foreign(caller, _) = std::mem::take(&mut slot.state) {
+            SlotState::Foreign(..) => {
+                if let SlotState::Foreign(caller, _) = std::mem::take(&mut slot.state) {
                     self.due.foreign.push((caller, answer));
                 }
                 self.foreign -= 1;
                 self.vacate(ticket);
             }
-            State::Forgotten => {
-                slot.state = State::Vacant;
+            SlotState::Forgotten => {
+                slot.state = SlotState::Vacant;
                 self.vacate(ticket);
             }
-            State::Vacant | State::Answered(_) => {}
+            SlotState::Vacant | SlotState::Answered(_) => {}
         }
     }
 }
+
 impl Slot {
     #[inline]
     fn is_open(&self) -> bool {
-        !matches!(self.state, State::Vacant | State::Answered(_))
+        !matches!(self.state, SlotState::Vacant | SlotState::Answered(_))
     }
 
     #[inline]
     fn is_used(&self) -> bool {
-        !matches!(self.state, State::Vacant)
+        !matches!(self.state, SlotState::Vacant)
     }
 }
 
 impl Due {
-    /// Wakes everybody, then hands the pushes out.
+    /// Wakes every caller, then hands the pushes out.
     #[inline]
     pub(super) fn settle(&mut self) {
         for (_, waker) in &self.wakers {
@@ -377,10 +388,10 @@ impl Deliver for Calls {
     }
 }
 
-/// How long a waker is kept for which there is no call.
+/// How long a slot that no call uses keeps a waker.
 const KEPT_MAX: Duration = Duration::from_secs(1);
-/// How many calls of its own tasks, and of other threads, a shard works on. A task's wakers are counted in sixteen bits by the executor, signed:
-/// were all calls awaited by one task, this many clones of its waker would exist.
+/// How many calls of its own tasks, and how many of other threads, a shard works on. The executor counts the wakers of a task
+/// in sixteen signed bits: 33,000 clones panic. One task that awaits all calls has this many clones of its waker.
 pub(crate) const CALLS_MAX: usize = 30_000;
 
 #[cfg(test)]

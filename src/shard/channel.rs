@@ -1,8 +1,6 @@
-//! [`Channel`]: a bounded queue from many threads to one task. One wake-up for all that arrive while that task is busy,
-//! and room for whoever waits for it.
+//! [`Channel`]: a bounded queue from many threads to one task.
 //!
-//! It stands on a lock-free queue and an atomic waker and on nothing of this crate, so that `tests/loom` can try every
-//! interleaving of it.
+//! It uses a lock-free queue, an atomic waker, and nothing of this crate, so that `tests/loom` can try every interleaving.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
@@ -10,16 +8,24 @@ use std::task::{Context, Poll, Waker};
 use atomic_waker::AtomicWaker;
 use concurrent_queue::{ConcurrentQueue, PopError, PushError};
 
+/// A bounded queue from many threads to one task.
+///
+/// Items of one sender arrive in the order in which it sent them, and none is lost or doubled. All that arrive while the
+/// receiver is busy cost one wake-up. A sender that finds no room registers its waker, and is woken when the receiver has made
+/// room. One task at a time receives.
+///
+/// The queue and the waker of the other side are separate. So each side looks a second time after it has registered: what
+/// happened in between would otherwise wake no task.
 pub(crate) struct Channel<T> {
     items: ConcurrentQueue<T>,
     /// The task that waits for items.
     receiver: AtomicWaker,
-    /// Senders who wait for room. Each may be in it more than once, and is woken in vain then.
+    /// The senders that wait for room. A sender may be in it more than once, and is then woken in vain.
     senders: ConcurrentQueue<Waker>,
 }
 
 impl<T> Channel<T> {
-    /// A channel for so many items, and for so many wakers of senders who wait.
+    /// A channel for so many items, and for so many wakers of senders that wait.
     pub(crate) fn with_room(items: usize, senders: usize) -> Self {
         Channel {
             items: ConcurrentQueue::bounded(items),
@@ -35,9 +41,9 @@ impl<T> Channel<T> {
         Ok(())
     }
 
-    /// Puts an item in as soon as there is room; `false` if it is closed. Takes the item when it is done.
+    /// Puts an item in as soon as there is room, and takes it out of `item`; `false` if the channel is closed.
     pub(crate) fn poll_send(&self, item: &mut Option<T>, context: &Context<'_>) -> Poll<bool> {
-        // The second attempt is for room that was made before the waker was in its place.
+        // The second attempt finds room that was made before the waker was registered.
         for attempt in 0..2 {
             let Some(content) = item.take() else { return Poll::Ready(true) };
             match self.send(content) {
@@ -51,7 +57,7 @@ impl<T> Channel<T> {
             if attempt == 0 {
                 match self.senders.push(context.waker().clone()) {
                     Ok(()) => {}
-                    // With nowhere left to wait, it asks again at its next turn.
+                    // No place is left for its waker: the sender tries again in its next turn.
                     Err(PushError::Full(waker)) => waker.wake(),
                     Err(PushError::Closed(_)) => return Poll::Ready(false),
                 }
@@ -63,7 +69,7 @@ impl<T> Channel<T> {
     /// The next item; `None` once it is closed and empty. One task at a time waits for it.
     pub(crate) async fn next(&self) -> Option<T> {
         poll_fn(|context| {
-            // The second attempt is for what came before the waker was in its place.
+            // The second attempt finds what came before the waker was registered.
             for attempt in 0..2 {
                 match self.items.pop() {
                     Ok(item) => return Poll::Ready(Some(item)),
@@ -80,8 +86,8 @@ impl<T> Channel<T> {
         .await
     }
 
-    /// Wakes those who wait by now. One of them may find no room and be back before the next is woken: to go on until
-    /// nobody waits could take for ever.
+    /// Wakes the senders that wait at this moment. A sender may find no room, and wait again, before the next one is woken. A
+    /// loop until no sender waits might never end.
     pub(crate) fn wake_senders(&self) {
         for _ in 0..self.senders.len() {
             if let Ok(sender) = self.senders.pop() {
@@ -90,11 +96,11 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Takes nothing more, and tells those who wait for room, or for an item. What is in it stays.
+    /// Accepts no more items, and wakes the senders and the receiver. The items in it stay.
     pub(crate) fn close(&self) {
         self.items.close();
-        // After the items: a sender who is turned away here must not find room there. A waker that came in later would
-        // stay, and keep its task for as long.
+        // After the items: a sender that this rejects must not find room there. A waker that came in later would stay, and keep
+        // its task.
         self.senders.close();
         self.receiver.wake();
         self.wake_senders();

@@ -1,26 +1,27 @@
-//! [`Closures`]: the futures that callers on other threads run on a shard, and how those callers learn that the shard
-//! has ended first.
+//! [`Closures`]: the futures that callers on other threads run on a shard, and how those callers learn that the shard has
+//! ended before its result.
 //!
-//! An executor that ends does not drop tasks that wait for something, so the sender of a result inside such a task would
-//! never tell its receiver anything. The senders are kept here instead, within reach of the shard's end.
+//! An executor that ends does not drop tasks that wait for something. A sender inside such a task would never tell its
+//! receiver anything. So the senders are kept here, where the end of the shard reaches them.
 
-use std::any::type_name;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_lite::FutureExt;
 use slab::Slab;
 
-use super::{Inner, Shard};
-use crate::error::{Error, ErrorKind, Result};
+use super::clock::Clock;
+use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::proto::error::Outcome;
 
-/// Those that run on one shard.
+/// The futures that run on one shard.
 #[derive(Default)]
 pub(super) struct Closures(RefCell<Slab<Rc<dyn Ends>>>);
 
@@ -36,7 +37,29 @@ struct Running<T> {
 }
 
 impl Closures {
-    /// Ends every future that has not finished. Nothing may be borrowed.
+    /// Runs a future as a task, and sends its result, or its panic, to the caller. `polled_for` hears how long each poll
+    /// took, because the future may block the thread.
+    pub(super) fn spawn<T: 'static>(
+        self: Rc<Self>,
+        future: impl Future<Output = T> + 'static,
+        caller: oneshot::Sender<Result<T>>,
+        clock: Clock,
+        polled_for: impl Fn(Duration) + 'static,
+    ) {
+        let running = Rc::new(Running { caller: Cell::new(Some(caller)), waker: Cell::default() });
+        let key = self.0.borrow_mut().insert(running.clone());
+        let task = async move {
+            let future = AssertUnwindSafe(future).catch_unwind();
+            let result = running.until_ended(future, clock, polled_for).await;
+            if let Some(result) = result {
+                self.0.borrow_mut().try_remove(key);
+                running.finish(result.map_err(|panic| panicked(&*panic)));
+            }
+        };
+        glommio::spawn_local(task).detach();
+    }
+
+    /// Ends every future that has not finished. Call it without a borrow of the shard's state.
     pub(super) fn end_all(&self) {
         for (_, running) in self.0.take() {
             running.end();
@@ -44,47 +67,22 @@ impl Closures {
     }
 }
 
-impl Shard {
-    /// Runs a closure of a caller on another thread, and its future beside what else runs on this thread. The caller
-    /// gets the result, the panic, or nothing if the shard ends first.
-    pub(crate) fn run_closure<F, Fut, T>(self, run: F, caller: oneshot::Sender<Result<T>>)
-    where
-        F: FnOnce(Shard) -> Fut + 'static,
-        Fut: Future<Output = T> + 'static,
-        T: 'static,
-    {
-        let running = Rc::new(Running { caller: Cell::new(Some(caller)), waker: Cell::default() });
-        let inner = self.inner.clone();
-        let key = inner.closures.0.borrow_mut().insert(running.clone());
-        let shard = self.clone();
-        let task = async move {
-            let future = AssertUnwindSafe(async move { run(shard).await }).catch_unwind();
-            let result = running.until_ended(&inner, type_name::<F>(), future).await;
-            if let Some(result) = result {
-                inner.closures.0.borrow_mut().try_remove(key);
-                running.finish(result.map_err(|panic| panicked(&*panic)));
-            }
-        };
-        self.spawn(task);
-    }
-}
-
 impl<T> Running<T> {
-    /// The future's output; nothing if it was ended before. It is timed, for it may block under this name.
+    /// The output of the future; `None` if the future was ended first.
     async fn until_ended<F: Future>(
         &self,
-        inner: &Inner,
-        name: &'static str,
         future: F,
+        clock: Clock,
+        polled_for: impl Fn(Duration),
     ) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|context| {
             if self.has_ended() {
                 return Poll::Ready(None);
             }
-            let begin = inner.clock.now();
+            let begin = clock.now();
             let polled = future.as_mut().poll(context).map(Some);
-            inner.note_stall(inner.clock.now().since(begin), Some(name));
+            polled_for(clock.now().since(begin));
             if polled.is_pending() {
                 self.waker.set(Some(context.waker().clone()));
             }
@@ -117,8 +115,7 @@ impl<T> Ends for Running<T> {
     }
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    Error::new(ErrorKind::Panicked, Outcome::Ambiguous, format!("a closure on the shard panicked: {text}"))
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let detail = format!("a closure on the shard panicked: {}", panic_text(panic));
+    Error::new(ErrorKind::Panicked, Outcome::Ambiguous, detail)
 }

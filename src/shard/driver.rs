@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::state::ShardState;
 use super::transport::{self, Stream};
-use super::{Inner, credentials, resolve};
+use super::{credentials, resolve};
 use crate::proto::connection::{Credentials, ReadBudget};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
@@ -15,208 +16,207 @@ use crate::proto::pool::ConnectionId;
 use crate::proto::time::Instant;
 
 /// Dials, and drives the connection until the pool closes it.
-pub(super) fn spawn(inner: &Rc<Inner>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
-    let inner = inner.clone();
+pub(super) fn spawn(shared: &Rc<ShardState>, id: ConnectionId, endpoint: Endpoint, timeout: Duration) {
+    let shared = shared.clone();
     let task = async move {
-        // Whoever is to take another's place goes where the name leads now: that it has changed may be the reason.
-        if inner.core.borrow().pool.is_successor(id) {
-            inner.lookups.forget(&endpoint);
+        // Successors resolve the name again: a DNS change may be the reason for the handoff.
+        if shared.state.borrow().pool.is_successor(id) {
+            shared.lookups.forget(&endpoint);
         }
-        let addresses = resolve::admitted(&inner, id, &endpoint);
-        let dial = transport::dial(&endpoint, addresses, timeout, &inner.config, &inner.poller);
-        let both = futures_lite::future::try_zip(dial, credentials::ask(&inner.config, timeout));
-        match unless_closed(&inner, id, both).await {
-            Some(Ok((stream, login))) => drive(&inner, id, stream, &endpoint, login).await,
-            Some(Err(reason)) => inner.closed(id, reason),
+        let addresses = resolve::admitted(&shared, id, &endpoint);
+        let dial = transport::dial(&endpoint, addresses, timeout, &shared.config, &shared.reactor);
+        let both = futures_lite::future::try_zip(dial, credentials::ask(&shared.config, timeout));
+        match unless_closed(&shared, id, both).await {
+            Some(Ok((stream, login))) => drive(&shared, id, stream, &endpoint, login).await,
+            Some(Err(reason)) => closed(&shared, id, reason),
             None => {}
         }
-        // Where it was, or was not to be had, its server may be no more.
-        inner.lookups.forget(&endpoint);
+        // The server at the address that was found may be gone.
+        shared.lookups.forget(&endpoint);
     };
     glommio::spawn_local(task).detach();
 }
 
-/// Waits for `future`, or for the pool to lose interest in the connection.
+/// Waits for `future`; `None` if the pool closes the connection first.
 pub(super) async fn unless_closed<T>(
-    inner: &Rc<Inner>,
+    shared: &Rc<ShardState>,
     id: ConnectionId,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|context| {
-        if !inner.take_seat(id, context) {
+        if !register(shared, id, context) {
             return Poll::Ready(None);
         }
-        inner.note_the_time(id);
+        note_time(shared, id);
         future.as_mut().poll(context).map(Some)
     })
     .await
 }
 
 pub(super) async fn drive(
-    inner: &Rc<Inner>,
+    shared: &Rc<ShardState>,
     id: ConnectionId,
     mut stream: Stream,
     endpoint: &Endpoint,
     login: Option<Credentials>,
 ) {
     let connected = {
-        let mut core = inner.core.borrow_mut();
+        let mut state = shared.state.borrow_mut();
         let peer = stream.peer();
-        core.peers.insert(id, peer.map_or_else(|| endpoint.to_string(), |peer| peer.to_string()));
-        let connected = core.pool.handle_connected(id, peer, login, inner.clock.now());
-        core.ask_pilot();
+        state.peers.insert(id, peer.map_or_else(|| endpoint.to_string(), |peer| peer.to_string()));
+        let connected = state.pool.handle_connected(id, peer, login, shared.clock.now());
+        state.wake_supervisor();
         connected
     };
     if connected {
         let mut budget = ReadBudget::default();
-        poll_fn(|context| turn(inner, id, &mut stream, &mut budget, context)).await;
+        poll_fn(|context| turn(shared, id, &mut stream, &mut budget, context)).await;
     }
     stream.end();
-    inner.core.borrow_mut().peers.remove(id);
+    shared.state.borrow_mut().peers.remove(&id);
 }
 
-/// One turn: write what is queued, read what has come, tell the callers, and ask to be woken.
+/// One turn: write what is queued, read what has come, wake the callers, and ask to be woken.
 pub(super) fn turn(
-    inner: &Inner,
+    shared: &ShardState,
     id: ConnectionId,
     stream: &mut Stream,
     budget: &mut ReadBudget,
     context: &mut Context<'_>,
 ) -> Poll<()> {
-    if !inner.take_seat(id, context) {
+    if !register(shared, id, context) {
         return Poll::Ready(());
     }
     budget.begin();
     loop {
-        let now = inner.clock.now();
-        if let Err(error) = write(inner, id, stream, now, context) {
-            inner.closed(id, stream.reason(&error));
+        let now = shared.clock.now();
+        if let Err(error) = write(shared, id, stream, now, context) {
+            closed(shared, id, stream.reason(&error));
             return Poll::Ready(());
         }
         if !budget.allows(now) {
-            // Others have to run, too: the callers of what was read, to begin with.
-            inner.poller.run_later(context);
+            // Other tasks have to run, first of all the callers of what was read.
+            shared.reactor.run_later(context);
             return Poll::Pending;
         }
-        match read(inner, id, stream, budget.read_max(), context) {
+        match read(shared, id, stream, budget.read_max(), context) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Read::Alive) => {}
             Poll::Ready(Read::Gone) => return Poll::Ready(()),
             Poll::Ready(Read::Ended(reason)) => {
-                inner.closed(id, reason);
+                closed(shared, id, reason);
                 return Poll::Ready(());
             }
         }
     }
 }
 
+/// The connection is gone, so no driver acts for it any more: the waker of its driver. If the driver was notified of a command
+/// that it has not seen, the supervisor sees to that command.
+pub(super) fn remove(shared: &ShardState, id: ConnectionId) -> Option<Waker> {
+    let mut state = shared.state.borrow_mut();
+    let (waker, unseen) = state.drivers.remove(id);
+    if unseen {
+        state.supervisor.wake();
+    }
+    waker
+}
+
 fn write(
-    inner: &Inner,
+    shared: &ShardState,
     id: ConnectionId,
     stream: &mut Stream,
     now: Instant,
     context: &mut Context<'_>,
 ) -> std::io::Result<()> {
-    let mut core = inner.core.borrow_mut();
-    let core = &mut *core;
-    while let Some(bytes) = core.pool.poll_transmit(id, now).filter(|bytes| !bytes.is_empty()) {
+    let mut state = shared.state.borrow_mut();
+    let state = &mut *state;
+    while let Some(bytes) = state.pool.poll_transmit(id, now).filter(|bytes| !bytes.is_empty()) {
         match stream.poll_write(context, bytes)? {
-            Poll::Ready(count) => core.pool.handle_written(id, count),
+            Poll::Ready(count) => state.pool.handle_written(id, count),
             Poll::Pending => break,
         }
     }
-    // What is left of it has a waker of its own.
+    // If the socket is full, it wakes this task when it has room again.
     let _ = stream.poll_flush(context)?;
-    let deadline = core.pool.next_timeout_of(id.entry);
-    core.pilot.arm(deadline, now);
-    core.pilot.arm(core.calls.forget_at(), now);
-    core.ask_pilot();
+    let deadline = state.pool.next_timeout_of(id.entry);
+    state.supervisor.arm(deadline, now);
+    state.supervisor.arm(state.calls.forget_at(), now);
+    state.wake_supervisor();
     Ok(())
 }
 
 enum Read {
-    /// Something was read and taken in.
+    /// The pool took in what was read.
     Alive,
-    /// The pool has closed the connection because of it.
+    /// The pool has closed the connection because of what was read.
     Gone,
     /// The socket ended or broke.
     Ended(CloseReason),
 }
 
 fn read(
-    inner: &Inner,
+    shared: &ShardState,
     id: ConnectionId,
     stream: &mut Stream,
     most: usize,
     context: &mut Context<'_>,
 ) -> Poll<Read> {
     let (due, read) = {
-        let mut core = inner.core.borrow_mut();
-        let core = &mut *core;
-        let direct = core.pool.read_buffer(id);
+        let mut state = shared.state.borrow_mut();
+        let state = &mut *state;
+        let direct = state.pool.read_buffer(id);
         let is_direct = direct.is_some();
-        let most = most.min(core.read_buffer.len());
-        let target = direct.unwrap_or_else(|| core.read_buffer.get_mut(..most).unwrap_or_default());
+        let most = most.min(state.read_buffer.len());
+        let target = direct.unwrap_or_else(|| state.read_buffer.get_mut(..most).unwrap_or_default());
         let count = match std::task::ready!(stream.poll_read(context, target)) {
             Ok(0) => return Poll::Ready(Read::Ended(CloseReason::ClosedByServer)),
             Ok(count) => count,
             Err(error) => return Poll::Ready(Read::Ended(stream.reason(&error))),
         };
-        let now = inner.clock.now();
+        let now = shared.clock.now();
         let alive = if is_direct {
-            core.pool.handle_filled(id, count, now, &mut core.calls)
+            state.pool.handle_filled(id, count, now, &mut state.calls)
         } else {
-            let received = core.read_buffer.get(..count).unwrap_or_default();
-            core.pool.handle_bytes(id, received, now, &mut core.calls)
+            let received = state.read_buffer.get(..count).unwrap_or_default();
+            state.pool.handle_bytes(id, received, now, &mut state.calls)
         };
-        core.ask_pilot();
-        (core.calls.take_due(), if alive { Read::Alive } else { Read::Gone })
+        state.wake_supervisor();
+        (state.calls.take_due(), if alive { Read::Alive } else { Read::Gone })
     };
-    inner.wake(due);
+    shared.wake(due);
     Poll::Ready(read)
 }
 
-impl Inner {
-    /// Takes the driver's seat of this connection; false if the connection is no more.
-    fn take_seat(&self, id: ConnectionId, context: &Context<'_>) -> bool {
-        let mut core = self.core.borrow_mut();
-        let alive = core.pool.is_alive(id);
-        if alive {
-            core.seats.take(id, context);
-        }
-        alive
+/// Registers the driver of this connection; false if the connection is gone.
+fn register(shared: &ShardState, id: ConnectionId, context: &Context<'_>) -> bool {
+    let mut state = shared.state.borrow_mut();
+    let alive = state.pool.is_alive(id);
+    if alive {
+        state.drivers.register(id, context);
     }
+    alive
+}
 
-    /// Nobody drives this connection any more: what a driver was told of is the pilot's to see to.
-    pub(super) fn empty_seat(&self, id: ConnectionId) -> Option<Waker> {
-        let mut core = self.core.borrow_mut();
-        let (waker, untold) = core.seats.clear(id);
-        if untold {
-            core.pilot.wake();
-        }
-        waker
-    }
+/// Commands may be queued while the connection is still being dialed. Their time runs from now.
+fn note_time(shared: &ShardState, id: ConnectionId) {
+    let mut state = shared.state.borrow_mut();
+    let now = shared.clock.now();
+    state.pool.poll_transmit(id, now);
+    let deadline = state.pool.next_timeout_of(id.entry);
+    state.supervisor.arm(deadline, now);
+    state.wake_supervisor();
+}
 
-    /// Commands may have been submitted while there is nothing to write them to: their time runs all the same.
-    fn note_the_time(&self, id: ConnectionId) {
-        let mut core = self.core.borrow_mut();
-        let now = self.clock.now();
-        core.pool.poll_transmit(id, now);
-        let deadline = core.pool.next_timeout_of(id.entry);
-        core.pilot.arm(deadline, now);
-        core.ask_pilot();
-    }
-
-    /// A dial failed, or a socket ended.
-    fn closed(&self, id: ConnectionId, reason: CloseReason) {
-        let due = {
-            let mut core = self.core.borrow_mut();
-            let core = &mut *core;
-            core.pool.handle_closed(id, reason, self.clock.now(), &mut core.calls);
-            core.pilot.wake();
-            core.calls.take_due()
-        };
-        self.wake(due);
-    }
+/// A dial failed, or a socket ended.
+fn closed(shared: &ShardState, id: ConnectionId, reason: CloseReason) {
+    let due = {
+        let mut state = shared.state.borrow_mut();
+        let state = &mut *state;
+        state.pool.handle_closed(id, reason, shared.clock.now(), &mut state.calls);
+        state.supervisor.wake();
+        state.calls.take_due()
+    };
+    shared.wake(due);
 }

@@ -1,10 +1,9 @@
-//! [`Executor`]: the pinned thread that shards run on, one of each client that shares it.
+//! [`Executor`]: the pinned thread that shards run on, one shard of each client that shares it.
 //!
-//! A task that panics takes the executor that it runs on along, and with it every connection and task of its shards.
-//! Those whose commands were under way are told, and a new executor takes the dead one's place on the same thread: it
-//! serves the same mailboxes, in which what was not begun still waits.
+//! A task that panics ends the executor that it runs on, and with it every connection and task of its shards. Callers whose
+//! commands were in flight get an error. A new executor replaces the dead one on the same thread. It serves the same
+//! mailboxes, in which the requests that were not begun still wait.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -15,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::lobby::Lobby;
 use super::tenancy::Tenancies;
+use super::tenant_queue::TenantQueue;
 use super::thread::{self, HostId};
 use crate::config::ResolvedConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::proto::error::Outcome;
 
 pub(crate) struct Executor(JoinHandle<()>);
@@ -27,7 +26,7 @@ pub(crate) struct Executor(JoinHandle<()>);
 impl Executor {
     /// Waits until the thread has ended.
     pub(crate) fn join(self) {
-        // Whatever it panicked of, its mailboxes are closed, and their callers know.
+        // Even if it panicked: its mailboxes are closed, and their callers know.
         let _ = self.0.join();
     }
 }
@@ -35,24 +34,24 @@ impl Executor {
 /// Starts the thread of the shards with this index, which serves tenants until the last one has left.
 ///
 /// # Errors
-/// If the thread cannot be had.
+/// If the thread cannot be started.
 pub(super) fn start(
     host: HostId,
     index: usize,
     config: &ResolvedConfig,
-    lobby: Arc<Lobby>,
+    tenants: Arc<TenantQueue>,
 ) -> Result<Starting> {
     let core = config.shard_cores().get(index).copied().flatten();
     let (started, start) = mpsc::channel();
-    let place = Place { index, core, host, spin: config.spin_before_park() };
+    let plan = ThreadPlan { index, core, host, spin: config.spin_before_park() };
     let thread = std::thread::Builder::new()
         .name(format!("hitless-{index}"))
-        .spawn(move || place.live(lobby, &started))
+        .spawn(move || plan.run(tenants, &started))
         .map_err(|error| unable(index, core, &error.to_string()))?;
     Ok(Starting { index, core, thread, start })
 }
 
-/// A thread whose executor may not run yet.
+/// A started thread, whose executor may not run yet.
 pub(super) struct Starting {
     index: usize,
     core: Option<usize>,
@@ -64,7 +63,7 @@ impl Starting {
     /// Waits until its executor runs.
     ///
     /// # Errors
-    /// If that cannot be had.
+    /// If it cannot run.
     pub(super) fn wait(self) -> Result<Executor> {
         let (index, core) = (self.index, self.core);
         match self.start.recv_timeout(START_TIMEOUT) {
@@ -78,7 +77,7 @@ impl Starting {
     }
 }
 
-/// Whether a glommio executor runs this task. The runtime has no way to ask but one that panics.
+/// Checks that a glommio executor runs this task. The runtime answers only by a panic.
 ///
 /// # Errors
 /// If not.
@@ -91,52 +90,55 @@ pub(super) fn must_run_here() -> Result<()> {
     })
 }
 
-/// What the executors of one thread have in common, as one takes another's place.
-struct Place {
+/// What the executors of one thread have in common, when one replaces another.
+struct ThreadPlan {
     index: usize,
     core: Option<usize>,
     host: HostId,
     spin: Duration,
 }
 
-/// Where the caller that starts the thread learns whether its first executor runs.
+/// How the caller that starts the thread learns whether its first executor runs.
 type Started = mpsc::Sender<std::result::Result<(), String>>;
 
-impl Place {
-    /// Runs one executor after the other, until one ends as it should.
-    fn live(self, lobby: Arc<Lobby>, started: &Started) {
+impl ThreadPlan {
+    /// Runs one executor after the other, until one ends without a panic.
+    fn run(self, tenants: Arc<TenantQueue>, started: &Started) {
         thread::enter(self.host);
-        let tenancies = Tenancies::new(lobby.clone(), self.core);
-        let mut deaths = Deaths::default();
-        while let Err(reason) = self.run(&tenancies, &lobby, started) {
+        let tenancies = Tenancies::new(tenants.clone(), self.core);
+        let mut restarts = RestartBudget::default();
+        while let Err(reason) = self.run_once(&tenancies, &tenants, started) {
             let shard = self.index;
-            if !tenancies.bury() || !deaths.may_go_on(Instant::now()) {
-                tracing::error!(target: "hitless::shard", shard, reason, "the shard has died, and stays dead");
+            if !tenancies.drop_dead() || !restarts.allows(Instant::now()) {
+                tracing::error!(target: "hitless::shard", shard, reason, "the shard's executor has ended, and is not started again");
                 break;
             }
             tracing::error!(
                 target: "hitless::shard", shard, reason,
-                "the shard's executor is no more: its connections are lost, and the shard starts anew"
+                "the shard's executor has ended: its connections are lost, and the shard starts again"
             );
         }
         tenancies.abandon();
     }
 
-    /// Runs one executor to its end; what it panicked with, if it did, or why there is none.
-    fn run(
+    /// Runs one executor to its end.
+    ///
+    /// # Errors
+    /// The text of its panic, or why it could not be made.
+    fn run_once(
         &self,
         tenancies: &Rc<Tenancies>,
-        lobby: &Lobby,
+        tenants: &TenantQueue,
         started: &Started,
     ) -> std::result::Result<(), String> {
-        let life = AssertUnwindSafe(|| self.run_executor(tenancies, lobby, started));
-        catch_unwind(life).unwrap_or_else(|panic| Err(text_of(&*panic).to_owned()))
+        let run = AssertUnwindSafe(|| self.run_executor(tenancies, tenants, started));
+        catch_unwind(run).unwrap_or_else(|panic| Err(panic_text(&*panic).to_owned()))
     }
 
     fn run_executor(
         &self,
         tenancies: &Rc<Tenancies>,
-        lobby: &Lobby,
+        tenants: &TenantQueue,
         started: &Started,
     ) -> std::result::Result<(), String> {
         let builder = LocalExecutorBuilder::new(self.core.map_or(Placement::Unbound, Placement::Fixed))
@@ -146,7 +148,7 @@ impl Place {
         let executor = match builder.make() {
             Ok(executor) => executor,
             Err(error) => {
-                // Whoever waits for the first one says so; that a later one is not to be had is said here.
+                // The caller that waits for the first executor reports the error. For a later one the log does.
                 let unheard = started.send(Err(error.to_string())).is_err();
                 return if unheard { Err(error.to_string()) } else { Ok(()) };
             }
@@ -154,7 +156,7 @@ impl Place {
         executor.run(async {
             let _ = started.send(Ok(()));
             tenancies.resume();
-            while let Some(arrived) = poll_fn(|context| lobby.poll_arrivals(context)).await {
+            while let Some(arrived) = poll_fn(|context| tenants.poll_arrivals(context)).await {
                 arrived.into_iter().for_each(|tenant| tenancies.admit(tenant));
             }
         });
@@ -162,28 +164,23 @@ impl Place {
     }
 }
 
-/// When executors died: one that does so again and again is not worth another.
+/// How often executors may end by a panic. A shard whose executors do that again and again is not started any more.
 #[derive(Default)]
-struct Deaths {
+struct RestartBudget {
     count: u32,
     since: Option<Instant>,
 }
 
-impl Deaths {
-    /// Counts one more; whether there is to be another executor.
-    fn may_go_on(&mut self, now: Instant) -> bool {
-        let is_old = self.since.is_none_or(|since| now.duration_since(since) > DEATHS_WITHIN);
+impl RestartBudget {
+    /// Counts one more end; whether another executor is started.
+    fn allows(&mut self, now: Instant) -> bool {
+        let is_old = self.since.is_none_or(|since| now.duration_since(since) > RESTARTS_WITHIN);
         if is_old {
-            *self = Deaths { count: 0, since: Some(now) };
+            *self = RestartBudget { count: 0, since: Some(now) };
         }
         self.count += 1;
-        self.count <= DEATHS_MAX
+        self.count <= RESTARTS_MAX
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
@@ -194,28 +191,28 @@ fn unable(index: usize, core: Option<usize>, why: &str) -> Error {
     ))
 }
 
-/// What the runtime sets aside for files at once, which shards do not have; tasks that read some get more when they do.
+/// The memory that the runtime sets aside for files. Shards have none; a task that reads files gets more when it does.
 const STORAGE_MEMORY: usize = 256 << 10;
-/// An executor is there within milliseconds, or not at all.
+/// An executor starts within milliseconds, or not at all.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often within [`DEATHS_WITHIN`] a shard starts anew.
-const DEATHS_MAX: u32 = 16;
-const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+/// How often within [`RESTARTS_WITHIN`] a shard starts again.
+const RESTARTS_MAX: u32 = 16;
+const RESTARTS_WITHIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_that_dies_all_the_time_stays_dead_and_one_that_does_so_now_and_then_does_not() {
+    fn frequent_panics_end_a_shard_and_rare_ones_do_not() {
         let start = Instant::now();
-        let mut deaths = Deaths::default();
+        let mut restarts = RestartBudget::default();
         for second in 0..1000 {
-            assert!(deaths.may_go_on(start + 10 * Duration::from_secs(second)));
+            assert!(restarts.allows(start + 10 * Duration::from_secs(second)));
         }
-        let mut deaths = Deaths::default();
-        let lives = (0..1000).filter(|_| deaths.may_go_on(start)).count();
-        assert_eq!(lives, DEATHS_MAX as usize);
-        assert!(deaths.may_go_on(start + 2 * DEATHS_WITHIN));
+        let mut restarts = RestartBudget::default();
+        let allowed = (0..1000).filter(|_| restarts.allows(start)).count();
+        assert_eq!(allowed, RESTARTS_MAX as usize);
+        assert!(restarts.allows(start + 2 * RESTARTS_WITHIN));
     }
 }

@@ -1,61 +1,61 @@
 //! [`ForeignCall`] and [`ForeignCaller`]: the two ends of a call that another thread makes on a shard.
 //!
-//! The thread holds the call. The caller travels with the command, into the mailbox and then into a slot of the shard,
-//! and carries the answer back. Both ends agree, in one word, on how far the command has come:
-//!
-//! ```text
-//!  QUEUED ── the shard takes the command up ──▶ its ticket ──▶ the answer, or the end of the shard
-//!     └───── the thread leaves before that ───▶ LEFT: the command is never sent
-//! ```
-//!
-//! So a thread that leaves knows whether its command can still be executed. Nothing of this crate is used here, so that
-//! `tests/loom` can try every interleaving.
+//! This file uses nothing of this crate but its [`sync`](super::sync), so that `tests/loom` can try every interleaving.
 
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
-// By way of the module above: `tests/loom` gives it others.
 use super::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
 
-/// The thread's end. Dropping it leaves: a command that is still queued is never sent.
+/// The end of the thread. Dropping it leaves: a command that is still queued is never sent.
+///
+/// The thread keeps the call. The [`ForeignCaller`] travels with the command, into the mailbox and then into a slot of the
+/// shard, and carries the answer back. One word says how far the command has come:
+///
+/// ```text
+///  QUEUED ── the shard accepts the command ──▶ its ticket ──▶ the answer, or the end of the shard
+///     └───── the thread leaves before that ──▶ LEFT: the command is never sent
+/// ```
+///
+/// Either exchange of that word excludes the other. So a thread that leaves knows whether its command can still be executed,
+/// and a shard never sends a command whose thread has left.
 pub(crate) struct ForeignCall<T> {
     state: Arc<State<T>>,
-    /// The thread wants no answer, and the command sent all the same.
+    /// The thread wants no answer, and the command is sent all the same.
     is_forgotten: bool,
 }
 
-/// The shard's end. Dropping it tells the thread that no answer will come.
+/// The end of the shard. Dropping it tells the thread that no answer will come.
 pub(crate) struct ForeignCaller<T>(Option<Arc<State<T>>>);
 
-/// Which call it is, for a shard that has taken it up.
+/// The identity of a call, by which the shard that has accepted it finds it.
 pub(crate) struct ForeignCallId<T>(Arc<State<T>>);
 
 struct State<T> {
     progress: AtomicU64,
     /// [`OPEN`], [`ANSWERED`] or [`GONE`].
     end: AtomicU8,
-    /// The shard locks it before it says [`ANSWERED`], and the thread after that: neither ever waits for the other.
+    /// The shard locks it before it stores [`ANSWERED`], and the thread after it has seen that: neither waits for the other.
     answer: Mutex<Option<T>>,
     thread: AtomicWaker,
-    /// What the thread has left with the call, to be dropped with the answer.
-    luggage: OnceLock<Box<dyn Send + Sync>>,
+    /// What the thread has left with the call, to be dropped together with the answer.
+    guard: OnceLock<Box<dyn Send + Sync>>,
 }
 
-/// A call that no shard has taken up yet.
+/// A call that no shard has accepted yet.
 pub(crate) fn foreign_call<T>() -> (ForeignCaller<T>, ForeignCall<T>) {
     let (progress, end, answer) = (AtomicU64::new(QUEUED), AtomicU8::new(OPEN), Mutex::new(None));
-    let state =
-        Arc::new(State { progress, end, answer, thread: AtomicWaker::new(), luggage: OnceLock::new() });
+    let state = Arc::new(State { progress, end, answer, thread: AtomicWaker::new(), guard: OnceLock::new() });
     (ForeignCaller(Some(state.clone())), ForeignCall { state, is_forgotten: false })
 }
 
 impl<T> ForeignCall<T> {
     /// The answer; `None` if the shard has ended without one.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<T>> {
-        // The second attempt is for an answer that came before the waker was in its place.
+        // The second attempt finds an answer that came before the waker was registered.
         for attempt in 0..2 {
             match self.state.end.load(Ordering::Acquire) {
                 ANSWERED => return Poll::Ready(self.state.answer().take()),
@@ -67,29 +67,29 @@ impl<T> ForeignCall<T> {
         Poll::Pending
     }
 
-    /// Leaves before the shard takes the command up.
+    /// Leaves, if the shard has not accepted the command yet.
     ///
     /// # Errors
-    /// If the shard has done so already: the ticket under which it did.
+    /// If the shard has accepted it: its ticket there.
     pub(crate) fn leave(&self) -> Result<(), u32> {
         match self.state.progress.compare_exchange(QUEUED, LEFT, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(LEFT) => Ok(()),
-            // What is neither of the marks is a ticket.
+            // Any value but the two marks is a ticket.
             Err(ticket) => Err(u32::try_from(ticket).unwrap_or(u32::MAX)),
         }
     }
 
-    /// Whether the answer is here, or will not come.
+    /// Whether the answer has come, or never will.
     pub(crate) fn is_decided(&self) -> bool {
         self.state.end.load(Ordering::Acquire) != OPEN
     }
 
-    /// Leaves the command to run, and drops its answer when that comes, with `luggage` if there is any.
-    pub(crate) fn forget(mut self, luggage: Option<Box<dyn Send + Sync>>) {
+    /// Has the command run, and its answer dropped when it comes, together with `guard`.
+    pub(crate) fn forget(mut self, guard: Option<Box<dyn Send + Sync>>) {
         self.is_forgotten = true;
-        if let Some(luggage) = luggage {
-            // It is empty: only this sets it.
-            let _ = self.state.luggage.set(luggage);
+        if let Some(guard) = guard {
+            // It was empty: only this line sets it.
+            let _ = self.state.guard.set(guard);
         }
     }
 
@@ -99,14 +99,14 @@ impl<T> ForeignCall<T> {
 }
 
 impl<T> ForeignCaller<T> {
-    /// The shard takes the command up; false if the thread has left.
-    pub(crate) fn take_up(&self, ticket: u32) -> bool {
+    /// The shard accepts the command; false if the thread has left.
+    pub(crate) fn accept(&self, ticket: u32) -> bool {
         let Some(state) = &self.0 else { return false };
         let ticket = u64::from(ticket);
         state.progress.compare_exchange(QUEUED, ticket, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Whether the thread has left before the command was taken up.
+    /// Whether the thread has left before the shard accepted the command.
     pub(crate) fn has_left(&self) -> bool {
         self.0.as_ref().is_none_or(|state| state.progress.load(Ordering::Acquire) == LEFT)
     }
@@ -133,7 +133,7 @@ impl<T> State<T> {
 impl<T> Drop for ForeignCall<T> {
     fn drop(&mut self) {
         if !self.is_forgotten {
-            // Where it was taken up, the answer is dropped when it comes.
+            // If the shard has accepted it, the answer is dropped when it comes.
             let _ = self.leave();
         }
     }
@@ -153,5 +153,5 @@ const LEFT: u64 = u64::MAX - 1;
 
 const OPEN: u8 = 0;
 const ANSWERED: u8 = 1;
-/// The shard's end was dropped.
+/// The end of the shard was dropped.
 const GONE: u8 = 2;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_channel::oneshot;
 
 use super::executor::{self, Executor};
-use super::lobby::{Lobby, Tenant};
+use super::tenant_queue::{Tenant, TenantQueue};
 use super::thread::HostId;
 use crate::config::ResolvedConfig;
 use crate::error::Result;
@@ -13,8 +13,8 @@ use crate::error::Result;
 /// One thread for each shard of the client that started them. A thread ends when the last client's pool on it has.
 pub(crate) struct Host {
     id: HostId,
-    lobbies: Vec<Arc<Lobby>>,
-    /// Each is taken by the caller that joins it.
+    queues: Vec<Arc<TenantQueue>>,
+    /// The caller that joins an executor takes it out.
     executors: Mutex<Vec<Option<Executor>>>,
 }
 
@@ -25,39 +25,41 @@ impl Host {
     /// If one of them cannot run. The others end once their mailboxes are closed.
     pub(crate) fn start(config: &ResolvedConfig, tenants: Vec<Tenant>) -> Result<Arc<Host>> {
         let id = HostId::unique();
-        let lobbies: Vec<_> = tenants.into_iter().map(|first| Arc::new(Lobby::new(first))).collect();
-        // All at once: each takes some milliseconds.
-        let starting = lobbies.iter().enumerate();
+        let queues: Vec<_> = tenants.into_iter().map(|first| Arc::new(TenantQueue::new(first))).collect();
+        // All at once, because each takes some milliseconds.
+        let starting = queues.iter().enumerate();
         let starting: Vec<_> =
-            starting.map(|(index, lobby)| executor::start(id, index, config, lobby.clone())).collect();
+            starting.map(|(index, tenants)| executor::start(id, index, config, tenants.clone())).collect();
         let executors = starting.into_iter().map(|starting| starting?.wait().map(Some));
         let executors = Mutex::new(executors.collect::<Result<_>>()?);
-        Ok(Arc::new(Host { id, lobbies, executors }))
+        Ok(Arc::new(Host { id, queues, executors }))
     }
 
-    /// Without any threads, for tests that serve mailboxes themselves.
+    /// A host without threads, for tests that serve mailboxes themselves.
     #[cfg(test)]
     pub(crate) fn without_threads() -> Arc<Host> {
-        Arc::new(Host { id: HostId::unique(), lobbies: Vec::new(), executors: Mutex::default() })
+        Arc::new(Host { id: HostId::unique(), queues: Vec::new(), executors: Mutex::default() })
     }
 
-    /// Has each thread serve one more tenant. False if one comes too late, because its thread is ending; those before it
-    /// are served until their mailboxes are closed.
+    /// Has each thread serve one more tenant. False if a tenant comes too late, because its thread is ending; the tenants before
+    /// it are served until their mailboxes are closed.
     pub(crate) fn admit(&self, tenants: Vec<Tenant>) -> bool {
-        self.lobbies.iter().zip(tenants).all(|(lobby, tenant)| lobby.enter(tenant))
+        self.queues.iter().zip(tenants).all(|(tenants, tenant)| tenants.enter(tenant))
     }
 
-    /// What its threads know themselves by.
+    /// The identity of its threads.
     pub(crate) fn id(&self) -> HostId {
         self.id
     }
 
-    /// Waits for the end of those threads that have no tenant left.
+    /// Waits for the end of all threads that have no tenant left.
     pub(crate) async fn join_ended(&self) {
         let ended: Vec<Executor> = {
             let mut executors = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
-            let both = self.lobbies.iter().zip(executors.iter_mut());
-            both.filter(|(lobby, _)| lobby.is_over()).filter_map(|(_, executor)| executor.take()).collect()
+            let both = self.queues.iter().zip(executors.iter_mut());
+            both.filter(|(tenants, _)| tenants.is_over())
+                .filter_map(|(_, executor)| executor.take())
+                .collect()
         };
         let (done, joined) = oneshot::channel();
         let join = move || {

@@ -1,4 +1,4 @@
-//! [`Mailbox`]: how other threads reach a shard. Which letters there are, and what is done about each.
+//! [`Mailbox`]: how other threads reach a shard. What they can ask for, and how the shard serves it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,129 +7,135 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::calls::{Caller, Departure};
+use super::Shard;
+use super::calls::{Caller, Cancellation};
 use super::channel::Channel;
-use super::{Inner, Shard};
+use super::state::{ShardState, Submission};
 use crate::error::Result;
 use crate::proto::connection::{Deliver, HandleId};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::{EntryId, Limited};
 
 /// What another thread asks of a shard.
-pub(crate) enum Letter {
+pub(crate) enum Request {
     /// Send this command, or batch, and tell the caller how it ended.
     Call { bytes: Vec<u8>, batch: Option<u32>, entry: EntryId, handle: HandleId, caller: Caller },
-    /// The caller of a command that the shard has taken up waits no longer.
-    Depart(Departure),
+    /// The caller of a command that the shard has accepted does not wait any longer.
+    Cancel(Cancellation),
     /// Run this on the shard's thread.
     Run(Box<dyn FnOnce(Shard) + Send>),
     /// Drain, close, and end.
     ShutDown { grace: Duration, done: oneshot::Sender<Result<()>> },
 }
 
-impl Letter {
-    /// Whoever sent it has left.
+impl Request {
+    /// Whether its caller has left before the shard accepted it.
     pub(crate) fn is_unwanted(&self) -> bool {
-        matches!(self, Letter::Call { caller, .. } if caller.has_left())
+        matches!(self, Request::Call { caller, .. } if caller.has_left())
     }
 
-    /// No shard will take it: tells whoever sent it that nothing was done.
+    /// No shard will accept it: tells the caller that nothing was sent.
     pub(crate) fn refuse(self) {
-        if let Letter::Call { caller, .. } = self {
+        if let Request::Call { caller, .. } = self {
             caller.answer(Err(Failure::ShutDown(Outcome::Unsent)));
         }
     }
 }
 
-/// What a shard's letters come through.
-pub(crate) type Mailbox = Channel<Letter>;
+/// The bounded queue of requests to one shard.
+///
+/// Any thread sends; one task of the shard receives. Requests of one sender are served in the order in which it sent them. A
+/// sender that finds no room waits for it with [`poll_send`](Channel::poll_send). The mailbox is closed by the last client, or
+/// by the shard when it ends. The end of a shard must go through [`abandon`](Mailbox::abandon): a request that stayed in a
+/// closed mailbox would leave its caller waiting forever.
+pub(crate) type Mailbox = Channel<Request>;
 
 impl Mailbox {
     pub(crate) fn new() -> Self {
-        Mailbox::with_room(LETTERS_MAX, SENDERS_MAX)
+        Mailbox::with_room(REQUESTS_MAX, SENDERS_MAX)
     }
 
-    /// Takes no more letters, tells the senders of those that are in it that nothing was sent, and wakes those who
+    /// Accepts no more requests, tells the callers of those in the mailbox that nothing was sent, and wakes the senders that
     /// wait for room.
     pub(crate) fn abandon(&self) {
-        self.abandon_with(Letter::refuse);
+        self.abandon_with(Request::refuse);
     }
 }
 
-/// A shutdown that a caller asked for.
-pub(super) struct Ended {
+/// A shutdown that a caller asked for, and that is done.
+pub(super) struct FinishedShutdown {
     result: Result<()>,
     done: oneshot::Sender<Result<()>>,
 }
 
-impl Ended {
-    /// Tells the caller how it went.
-    pub(super) fn tell(self) {
+impl FinishedShutdown {
+    /// Tells the caller the result.
+    pub(super) fn report(self) {
         // The caller may have stopped waiting.
         let _ = self.done.send(self.result);
     }
 }
 
-/// Does what letters ask until the shard is shut down, or every client is gone, which no caller asked for.
-pub(super) async fn serve(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
-    let bell = shard.inner.poller.bell().clone();
-    let mut serving = pin!(serve_letters(mailbox, shard));
+/// Serves requests until the shard is shut down. `None` if that is because every client is gone.
+pub(super) async fn serve(mailbox: &Mailbox, shard: Shard) -> Option<FinishedShutdown> {
+    let notifier = shard.shared.reactor.notifier().clone();
+    let mut serving = pin!(serve_requests(mailbox, shard));
     let mut waker: Option<(Waker, Waker)> = None;
     poll_fn(|context| {
-        // Letters come from other threads, which the thread does not hear in its naps.
+        // Requests come from other threads. In a short wait of the reactor only its notifier can wake this thread.
         if waker.as_ref().is_none_or(|(own, _)| !own.will_wake(context.waker())) {
-            waker = Some((context.waker().clone(), bell.on(context.waker())));
+            waker = Some((context.waker().clone(), notifier.waker_for(context.waker())));
         }
-        let ringing = waker.as_ref().map_or(context.waker(), |(_, ringing)| ringing);
-        serving.as_mut().poll(&mut Context::from_waker(ringing))
+        let notifying = waker.as_ref().map_or(context.waker(), |(_, notifying)| notifying);
+        serving.as_mut().poll(&mut Context::from_waker(notifying))
     })
     .await
 }
 
-async fn serve_letters(mailbox: &Mailbox, shard: Shard) -> Option<Ended> {
+async fn serve_requests(mailbox: &Mailbox, shard: Shard) -> Option<FinishedShutdown> {
     let mut served = 0usize;
-    while let Some(letter) = mailbox.next().await {
-        match letter {
-            letter if letter.is_unwanted() => {}
-            Letter::Call { bytes, batch, entry, handle, caller } => {
-                shard.submit_foreign(entry, handle, &bytes, batch, caller)
+    while let Some(request) = mailbox.next().await {
+        match request {
+            request if request.is_unwanted() => {}
+            Request::Call { bytes, batch, entry, handle, caller } => {
+                shard.shared.submit_foreign(entry, handle, &bytes, batch, caller)
             }
-            Letter::Depart(departure) => shard.inner.depart(departure),
-            Letter::Run(run) => run(shard.clone()),
-            Letter::ShutDown { grace, done } => {
+            Request::Cancel(cancellation) => shard.shared.cancel_foreign(cancellation),
+            Request::Run(run) => run(shard.clone()),
+            Request::ShutDown { grace, done } => {
                 let result = shard.shutdown(grace).await;
                 mailbox.abandon();
                 end_closures(&shard).await;
-                return Some(Ended { result, done });
+                return Some(FinishedShutdown { result, done });
             }
         }
         served = served.wrapping_add(1);
-        if served.is_multiple_of(LETTERS_PER_TURN) {
-            // Letters may come faster than they are served: the connections have to run, too, and senders who wait
-            // must not wait for a lull.
+        if served.is_multiple_of(REQUESTS_PER_TURN) {
+            // Requests may come faster than the shard serves them. Its connections have to run as well, and senders that
+            // wait for room must not wait until the mailbox is empty.
             mailbox.wake_senders();
             futures_lite::future::yield_now().await;
         }
     }
-    // Nobody is left who could ask how it went.
-    let _ = shard.shutdown(shard.inner.config.last_replies()).await;
+    // Every client is gone, so no caller waits for the result.
+    let _ = shard.shutdown(shard.shared.config.last_replies()).await;
     end_closures(&shard).await;
     None
 }
 
-/// Lets closures that only waited for their last replies finish, and ends the others.
+/// Lets closures finish that only waited for their last replies, and ends the others.
 async fn end_closures(shard: &Shard) {
     for _ in 0..LAST_TURNS {
         futures_lite::future::yield_now().await;
     }
-    shard.inner.closures.end_all();
+    shard.shared.closures.end_all();
     // They drop what they hold when they run once more.
     futures_lite::future::yield_now().await;
 }
 
-impl Shard {
-    /// Submits what a caller on another thread has encoded.
-    pub(crate) fn submit_foreign(
+impl ShardState {
+    /// Opens a call for a caller on another thread, and queues what that thread has encoded.
+    pub(super) fn submit_foreign(
         &self,
         entry: EntryId,
         handle: HandleId,
@@ -137,72 +143,56 @@ impl Shard {
         batch: Option<u32>,
         caller: Caller,
     ) {
-        self.inner.submit_foreign(entry, handle, bytes, batch, caller);
-    }
-}
-
-impl Inner {
-    fn submit_foreign(
-        &self,
-        entry: EntryId,
-        handle: HandleId,
-        bytes: &[u8],
-        batch: Option<u32>,
-        caller: Caller,
-    ) {
-        self.poller.stir();
+        self.reactor.mark_busy();
         let due = {
-            let mut core = self.core.borrow_mut();
-            let core = &mut *core;
-            if let Some(ticket) = core.calls.open_foreign(caller, batch) {
-                let encode = |out: &mut Vec<u8>| out.extend_from_slice(bytes);
-                match core.pool.submit(entry, handle, ticket, batch.unwrap_or(1), encode) {
-                    Ok(position) => {
-                        core.calls.place(ticket, entry, position);
-                        core.notify(entry);
-                    }
-                    Err(failure) => core.calls.fail(ticket, failure),
+            let mut state = self.state.borrow_mut();
+            let state = &mut *state;
+            if let Some(ticket) = state.calls.open_foreign(caller, batch) {
+                let submission = Submission { entry, handle, ticket, replies: batch.unwrap_or(1) };
+                match state.queue(submission, |out| out.extend_from_slice(bytes)) {
+                    Ok(position) => state.calls.note_position(ticket, entry, position),
+                    Err(failure) => state.calls.fail(ticket, failure),
                 }
             }
-            core.calls.take_due()
+            state.calls.take_due()
         };
         self.wake(due);
     }
 
-    /// A caller on another thread waits no longer: its slot is free, and it learns how far its command has come if it
-    /// wants to.
-    fn depart(&self, departure: Departure) {
+    /// A caller on another thread does not wait any longer: its slot becomes free. If its deadline has passed, it learns how
+    /// far its command has come.
+    fn cancel_foreign(&self, cancellation: Cancellation) {
         let (due, _left) = {
-            let mut core = self.core.borrow_mut();
-            let core = &mut *core;
-            let Some((entry, position)) = core.calls.place_of(&departure) else { return };
-            let ticket = departure.ticket;
-            let left = match departure.after {
+            let mut state = self.state.borrow_mut();
+            let state = &mut *state;
+            let Some((entry, position)) = state.calls.position_of(&cancellation) else { return };
+            let ticket = cancellation.ticket;
+            let left = match cancellation.after {
                 Some(after) => {
                     let limited = Limited { entry, position, ticket, after };
-                    core.pool.expire(limited, self.clock.now(), &mut core.calls);
+                    state.pool.expire(limited, self.clock.now(), &mut state.calls);
                     None
                 }
                 None => {
-                    core.pool.abandon(entry, position);
-                    core.calls.leave(ticket).1
+                    state.pool.abandon(entry, position);
+                    state.calls.leave(ticket).1
                 }
             };
-            core.ask_pilot();
-            (core.calls.take_due(), left)
+            state.wake_supervisor();
+            (state.calls.take_due(), left)
         };
         self.wake(due);
     }
 }
 
-/// How many letters may wait for their shard.
-const LETTERS_MAX: usize = 8192;
-/// How many wakers of senders who wait for room are kept: fewer than the clones of one waker that a task of an executor
-/// like the shards' own survives (see [`CALLS_MAX`](super::calls::CALLS_MAX)).
-const SENDERS_MAX: usize = 2 * LETTERS_MAX;
-/// How many letters are served before other tasks of the shard run.
-const LETTERS_PER_TURN: usize = 256;
-/// How many turns of the run queue closures have to finish once no call is open any more.
+/// How many requests may wait in the mailbox of a shard.
+const REQUESTS_MAX: usize = 8192;
+/// How many wakers of senders that wait for room are kept. A task of an executor like the shards' own survives more clones of
+/// its waker than this (see [`CALLS_MAX`](super::calls::CALLS_MAX)).
+const SENDERS_MAX: usize = 2 * REQUESTS_MAX;
+/// How many requests are served before other tasks of the shard run.
+const REQUESTS_PER_TURN: usize = 256;
+/// How many turns of the run queue closures have to finish in once no call is open.
 const LAST_TURNS: usize = 16;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! [`Pushes`]: messages that answer no command, and the application's handlers for them, by name.
+//! [`Pushes`]: the application's handlers for messages that answer no command, by name.
 //!
-//! A push is read where everything is borrowed, and a handler may do anything: what has a handler is collected, and
-//! handed out with the answers that are due, after their callers are woken.
+//! A push is read while the state of the shard is borrowed, and a handler may call anything. So pushes that have a handler are
+//! collected, and handed out after the callers of the same read are woken.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -32,10 +32,10 @@ pub(super) struct Collected {
 
 impl Handler {
     /// # Errors
-    /// If no push of the application's can have this name.
+    /// If the application cannot handle pushes of this name.
     pub(super) fn new(name: &str, handle: impl FnMut(&[Frame]) + 'static) -> Result<Rc<Self>> {
         if NotificationKind::of(name.as_bytes()).is_some() {
-            let problem = "maintenance is handled by the shard itself; Config::on_event tells of it";
+            let problem = "the shard handles maintenance itself; Config::on_event reports it";
             return Err(refusal(name, problem));
         }
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
@@ -54,10 +54,10 @@ impl Handler {
 }
 
 impl Pushes {
-    /// Adds a handler; the one that had its name until now is returned, to be dropped where nothing is borrowed.
+    /// Adds a handler, and returns the one that it replaces, to be dropped after the borrow.
     ///
     /// # Errors
-    /// If there are too many.
+    /// If [`PUSH_HANDLERS_MAX`] names have a handler.
     pub(super) fn insert(&mut self, handler: Rc<Handler>) -> Result<Option<Rc<Handler>>> {
         if let Some(place) = self.0.iter_mut().find(|place| place.is_for(&handler.name)) {
             return Ok(Some(std::mem::replace(place, handler)));
@@ -70,12 +70,12 @@ impl Pushes {
         Ok(None)
     }
 
-    /// Takes all handlers out, to be dropped where nothing is borrowed.
+    /// Takes all handlers out, to be dropped after the borrow.
     pub(super) fn clear(&mut self) -> Vec<Rc<Handler>> {
         std::mem::take(&mut self.0)
     }
 
-    /// Adds a push to those that are to be handed out, if it has a handler; false if it has none.
+    /// Collects a push that has a handler; false if it has none.
     pub(super) fn collect(&self, frame: Frame, collected: &mut Vec<Collected>) -> bool {
         let Frame::Push(mut items) = frame.without_attributes() else { return false };
         let Some(Frame::Bulk(name) | Frame::Simple(name)) = items.first() else {
@@ -95,12 +95,11 @@ impl Pushes {
 }
 
 impl Collected {
-    /// Calls the handler. Nothing may be borrowed. A panic ends here: it would take down everything that runs on the
-    /// shard.
+    /// Calls the handler, without a borrow. A panic ends here: it would otherwise end the executor and all of its tasks.
     pub(super) fn hand_out(self) {
         let Collected { handler, items } = self;
         let handled = catch_unwind(AssertUnwindSafe(|| {
-            // A handler that is running cannot be reached by way of itself.
+            // A handler that runs, and hands out pushes itself, does not call itself.
             if let Ok(mut handle) = handler.handle.try_borrow_mut() {
                 handle(&items);
             }
@@ -116,7 +115,7 @@ fn refusal(name: &str, problem: &str) -> Error {
     Error::new(ErrorKind::Config, Outcome::Unsent, format!("no handler for pushes named {name:?}: {problem}"))
 }
 
-/// The name of a push, if it looks like one: servers send anything in its place.
+/// The name of a push, if it is a word. A server may send anything in its place.
 struct Label<'a>(&'a [u8]);
 
 impl fmt::Display for Label<'_> {
@@ -131,10 +130,10 @@ impl fmt::Display for Label<'_> {
 
 /// Longer names of pushes are not logged.
 const LABEL_MAX: usize = 32;
-/// How many names can have a handler: they are compared with the name of each push, one after the other.
+/// How many names can have a handler. The name of each push is compared with all of them.
 const PUSH_HANDLERS_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 256;
-/// More than one read brings: a push with a name has at least eight bytes. They are handed out after each read.
+/// More pushes than one read brings: a push with a name has at least eight bytes, and they are handed out after each read.
 const COLLECTED_MAX: usize = crate::proto::connection::READ_MAX / 8 + 1;
 
 #[cfg(test)]
@@ -145,7 +144,7 @@ mod tests {
         Frame::Push(items.iter().map(|item| Frame::Bulk((*item).into())).collect())
     }
 
-    /// A handler that notes what it gets.
+    /// A handler that notes what it receives.
     fn noting(name: &str, noted: &Rc<RefCell<Vec<Vec<Frame>>>>) -> Rc<Handler> {
         let noted = noted.clone();
         Handler::new(name, move |items: &[Frame]| noted.borrow_mut().push(items.to_vec())).unwrap()
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_goes_to_the_handler_of_its_name_without_the_name() {
+    fn push_goes_to_the_handler_of_its_name() {
         let (mut pushes, noted) = (Pushes::default(), Rc::default());
         pushes.insert(noting("Hello", &noted)).unwrap();
         deliver(&pushes, push(&["hello", "a"]));
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_handler_takes_the_place_of_an_earlier_one() {
+    fn later_handler_replaces_an_earlier_one() {
         let (mut pushes, first, second) = (Pushes::default(), Rc::default(), Rc::default());
         assert!(pushes.insert(noting("hello", &first)).unwrap().is_none());
         assert!(pushes.insert(noting("HELLO", &second)).unwrap().is_some());

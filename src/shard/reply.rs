@@ -1,4 +1,4 @@
-//! [`Reply`]: the wait for a command's reply.
+//! [`Reply`]: the future of a command's reply.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,19 +7,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::Inner;
-use crate::command::{CommandName, FromReply};
+use super::state::{ShardState, Submitted};
+use crate::command::{CommandName, FromReply, TransactionReply};
 use crate::error::{Error, Result};
-use crate::proto::connection::{Position, Ticket};
-use crate::proto::pool::{DeadlineId, EntryId};
+use crate::proto::pool::DeadlineId;
 use crate::proto::resp::Frame;
 
 /// The reply to a command that was called on a [`Shard`](super::Shard).
 ///
-/// The command was queued when the method was called; this future only waits. Dropping it cancels: a command that
-/// is still queued is never sent, and the reply to one that was sent is dropped when it comes. So `let _ = shard.incr(…)`
-/// may execute nothing: [`fire_and_forget`](Reply::fire_and_forget) does without the reply. It lives on its shard's
-/// thread.
+/// The command was queued when the method was called; this future only waits. Dropping it cancels: a command that is still
+/// queued is never sent, and the reply to one that was sent is dropped when it comes. So `let _ = shard.incr(…)` may execute
+/// nothing. To do without the reply, call [`fire_and_forget`](Reply::fire_and_forget). A reply lives on its shard's thread.
 #[must_use = "dropping a reply cancels its command: await it, or call fire_and_forget"]
 pub struct Reply<T> {
     call: Call,
@@ -29,39 +27,31 @@ pub struct Reply<T> {
 
 enum Call {
     Open {
-        inner: Rc<Inner>,
-        ticket: Ticket,
-        entry: EntryId,
-        position: Position,
-        /// The caller's own, if it set one.
+        shared: Rc<ShardState>,
+        call: Submitted,
+        /// The deadline that the caller has set, if any.
         deadline: Option<DeadlineId>,
     },
-    /// It was decided before it was queued.
+    /// The result was known before anything was queued.
     Settled(Result<Frame>),
     Taken,
 }
 
 impl<T> Reply<T> {
     #[inline]
-    pub(super) fn open(
-        inner: Rc<Inner>,
-        ticket: Ticket,
-        entry: EntryId,
-        position: Position,
-        name: CommandName,
-    ) -> Self {
-        Reply { call: Call::Open { inner, ticket, entry, position, deadline: None }, name, kind: PhantomData }
+    pub(super) fn open(shared: Rc<ShardState>, call: Submitted, name: CommandName) -> Self {
+        Reply { call: Call::Open { shared, call, deadline: None }, name, kind: PhantomData }
     }
 
     pub(super) fn settled(result: Result<Frame>, name: CommandName) -> Self {
         Reply { call: Call::Settled(result), name, kind: PhantomData }
     }
 
-    /// The same reply, but no later than this from now: then the call fails with
+    /// The same reply with a deadline, counted from now. When it passes, the call fails with
     /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and is cancelled.
     ///
-    /// The command timeout goes on to apply, and is relaxed while a server announces maintenance. This deadline is the
-    /// caller's own and never relaxed. A later one takes its place.
+    /// The command timeout still applies, and is relaxed while a server announces maintenance. This deadline is the caller's
+    /// own and is never relaxed. A later call replaces it.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -73,14 +63,14 @@ impl<T> Reply<T> {
     /// # }
     /// ```
     pub fn timeout(mut self, time: Duration) -> Self {
-        if let Call::Open { inner, ticket, entry, position, deadline } = &mut self.call {
-            *deadline = inner.set_deadline((*ticket, *entry, *position), time, deadline.take());
+        if let Call::Open { shared, call, deadline } = &mut self.call {
+            *deadline = shared.set_deadline(*call, time, deadline.take());
         }
         self
     }
 
-    /// Does without the reply: the command runs as if it were awaited, within the command timeout, and what comes of it is
-    /// only counted, in [`Shard::stats`](super::Shard::stats). A deadline that was set does not apply any more.
+    /// Does without the reply: the command runs as if it were awaited, within the command timeout. Its outcome is only
+    /// counted, in [`Shard::stats`](super::Shard::stats). A deadline that was set no longer applies.
     ///
     /// ```no_run
     /// # fn example(shard: &hitless::Shard) -> hitless::Result<()> {
@@ -90,17 +80,33 @@ impl<T> Reply<T> {
     /// ```
     ///
     /// # Errors
-    /// If the command was refused at once: it is [overloaded](crate::ErrorKind::Overloaded), shut down, or none for a
-    /// shared connection.
+    /// If the command was refused at once: the shard is [overloaded](crate::ErrorKind::Overloaded) or shut down, or a shared
+    /// connection cannot carry the command.
     pub fn fire_and_forget(mut self) -> Result<()> {
         match std::mem::replace(&mut self.call, Call::Taken) {
-            Call::Open { inner, ticket, deadline, .. } => {
-                inner.forget(ticket, deadline);
+            Call::Open { shared, call, deadline } => {
+                shared.forget(call, deadline);
                 Ok(())
             }
             Call::Settled(Err(error)) => Err(error.of(self.name)),
             Call::Settled(Ok(_)) | Call::Taken => Ok(()),
         }
+    }
+}
+
+impl<T> TransactionReply<Reply<Vec<Frame>>, T> {
+    /// As [`Reply::timeout`].
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.reply = self.reply.timeout(time);
+        self
+    }
+
+    /// As [`Reply::fire_and_forget`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fire_and_forget(self) -> Result<()> {
+        self.reply.fire_and_forget()
     }
 }
 
@@ -111,14 +117,14 @@ impl<T: FromReply> Future for Reply<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
         let result = match &this.call {
-            Call::Open { inner, ticket, deadline, .. } => {
-                let (polled, _old_waker) = inner.core.borrow_mut().calls.poll(*ticket, context);
+            Call::Open { shared, call, deadline } => {
+                let (polled, _old_waker) = shared.state.borrow_mut().calls.poll(call.ticket, context);
                 let answer = std::task::ready!(polled);
                 if let Some(deadline) = *deadline {
-                    inner.core.borrow_mut().pool.clear_deadline(deadline);
+                    shared.state.borrow_mut().pool.clear_deadline(deadline);
                 }
                 let result = answer.map_err(Error::from).and_then(T::from_reply);
-                result.map_err(|error| error.of(this.name).at(inner.config.endpoint()))
+                result.map_err(|error| error.of(this.name).at(shared.config.endpoint()))
             }
             Call::Settled(result) => {
                 result.clone().and_then(T::from_reply).map_err(|error| error.of(this.name))
@@ -130,7 +136,7 @@ impl<T: FromReply> Future for Reply<T> {
     }
 }
 
-/// The command and how far it is; no values.
+/// The command, and whether its reply has come; no values.
 impl<T> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.call {
@@ -145,8 +151,8 @@ impl<T> fmt::Debug for Reply<T> {
 impl<T> Drop for Reply<T> {
     #[inline]
     fn drop(&mut self) {
-        if let Call::Open { inner, ticket, entry, position, deadline } = &self.call {
-            inner.cancel(*ticket, *entry, *position, *deadline);
+        if let Call::Open { shared, call, deadline } = &self.call {
+            shared.cancel(*call, *deadline);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! [`Stalls`]: when something kept a shard's thread from running its tasks, and what, where that is known.
+//! [`Stalls`]: when something blocked a shard's thread, and what, where that is known.
 //!
-//! Nothing watches the thread from outside. What measures is what runs there anyway: a closure from another thread is
-//! timed around each poll, the poller knows how long its last turn took, and the pilot by how much its timer was late.
-//! The first to notice a stall has it told; the others find it known.
+//! No thread watches from outside. The tasks of the shard measure: each poll of a closure from another thread is timed, the
+//! reactor knows how long its last turn took, and the supervisor by how much its timer was late. The first of them to notice a
+//! stall has it reported.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,49 +11,49 @@ use crate::proto::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Stalls {
-    /// Not told to the application yet.
-    untold: Cell<Option<Stall>>,
+    /// Not reported to the application yet.
+    unreported: Cell<Option<Stall>>,
     last: Cell<Option<(Instant, Stall)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
     pub(super) duration: Duration,
-    /// What ran all that time.
+    /// What ran during that time.
     pub(super) by: Option<&'static str>,
 }
 
 impl Stalls {
-    /// Something took so long, up to now. Whether that is a stall, and one that was not noticed before.
+    /// Something ran for `duration` until now. True if that is a stall that was not noticed before.
     pub(super) fn note(&self, duration: Duration, by: Option<&'static str>, now: Instant) -> bool {
         if duration < STALL_MIN {
             return false;
         }
-        // What several notice is one stall: it had not ended when this began.
+        // Several may notice one stall: if the last one ended after this one began, they are the same.
         let is_known = self.last.get().is_some_and(|(end, _)| now.since(end) < duration);
         if is_known {
             return false;
         }
         let stall = Stall { duration, by };
         self.last.set(Some((now, stall)));
-        self.untold.set(Some(stall));
+        self.unreported.set(Some(stall));
         true
     }
 
-    /// The stall that the application has not been told of, once.
+    /// Takes the stall that was not reported to the application.
     pub(super) fn take(&self) -> Option<Stall> {
-        self.untold.take()
+        self.unreported.take()
     }
 
-    /// How long the stall took that is just over, if one is.
+    /// How long the stall took that has just ended, if one has.
     pub(super) fn just_over(&self, now: Instant) -> Option<Duration> {
         self.last.get().filter(|(end, _)| now.since(*end) < JUST_OVER_MAX).map(|(_, stall)| stall.duration)
     }
 }
 
-/// What takes less is not worth telling: other tasks may well use the thread for some milliseconds each.
+/// A shorter time is not reported: tasks may use the thread for some milliseconds each.
 const STALL_MIN: Duration = Duration::from_millis(100);
-/// Deadlines that passed during a stall are acted on within this time.
+/// The supervisor acts on deadlines that passed during a stall within this time.
 const JUST_OVER_MAX: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_that_several_notice_is_told_once() {
+    fn stall_that_several_notice_is_reported_once() {
         let stalls = Stalls::default();
         assert!(!stalls.note(millis(99), None, at(1000)));
         assert!(stalls.note(millis(400), Some("a closure"), at(1000)));

@@ -1,11 +1,10 @@
-//! [`ShardStats`]: what happened on a shard, as plain numbers.
+//! [`ShardStats`]: the counters and gauges of a shard.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::Core;
+use super::state::State;
 use crate::observe::CommandStats;
 use crate::proto::maint::event::MaintenanceStats;
-use crate::proto::pool::ConnectionId;
 
 /// A snapshot of one shard's counters and gauges. Counters begin at 0 with the shard and never go down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,13 +12,13 @@ use crate::proto::pool::ConnectionId;
 pub struct ShardStats {
     /// Connected sockets by the address of their peer.
     pub connections: BTreeMap<String, usize>,
-    /// Connections on which commands can be sent.
+    /// Connections that can carry commands.
     pub ready: usize,
-    /// Calls that wait for a reply, or whose reply nobody has taken yet.
+    /// Calls that wait for a reply, or whose reply the caller has not taken yet.
     pub calls: usize,
-    /// Commands that are queued, unsent; a pipeline counts as one.
+    /// Commands that are queued and unsent. A pipeline counts as one.
     pub queued: usize,
-    /// Commands that are written, unanswered.
+    /// Commands that are written and unanswered.
     pub in_flight: usize,
     /// Connections that became ready.
     pub connected: u64,
@@ -36,39 +35,25 @@ pub struct ShardStats {
     pub bytes_received: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
-    /// Announcements for other shards that those had no room for; they hear them from their server, too.
+    /// Announcements for other shards that found no room there. Those shards hear them from their own server as well.
     pub broadcasts_dropped: u64,
-    /// What became of commands, and how long they took.
+    /// The outcomes of commands, and how long they took.
     pub commands: CommandStats,
-    /// What maintenance did.
+    /// The counts of maintenance.
     pub maintenance: MaintenanceStats,
 }
 
-/// Who is at the other end of each socket.
-#[derive(Default)]
-pub(super) struct Peers(HashMap<ConnectionId, String>);
-
-impl Peers {
-    pub(super) fn insert(&mut self, id: ConnectionId, peer: String) {
-        self.0.insert(id, peer);
-    }
-
-    pub(super) fn remove(&mut self, id: ConnectionId) {
-        self.0.remove(&id);
-    }
-}
-
-pub(super) fn collect(core: &mut Core) -> ShardStats {
+pub(super) fn collect(state: &mut State) -> ShardStats {
     let mut connections = BTreeMap::new();
-    for peer in core.peers.0.values() {
+    for peer in state.peers.values() {
         *connections.entry(peer.clone()).or_default() += 1;
     }
-    let counters = core.pool.counters();
-    let (queued, in_flight) = core.pool.depth();
+    let counters = state.pool.counters();
+    let (queued, in_flight) = state.pool.depth();
     ShardStats {
         connections,
-        ready: core.pool.ready().0,
-        calls: core.calls.len(),
+        ready: state.pool.ready().0,
+        calls: state.calls.len(),
         queued,
         in_flight,
         connected: counters.connected,
@@ -78,8 +63,8 @@ pub(super) fn collect(core: &mut Core) -> ShardStats {
         floods: counters.floods,
         bytes_received: counters.bytes_received,
         bytes_sent: counters.bytes_sent,
-        broadcasts_dropped: core.broadcasts_dropped,
-        commands: core.calls.counts.clone(),
-        maintenance: core.pool.maintenance(),
+        broadcasts_dropped: state.broadcasts_dropped,
+        commands: state.calls.counts.clone(),
+        maintenance: state.pool.maintenance(),
     }
 }

@@ -1,4 +1,4 @@
-//! [`Tenancies`]: the pools that one thread serves, through the deaths of its executors.
+//! [`Tenancies`]: the pools that one thread serves, through the ends of its executors.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::lobby::{Lobby, Tenant};
 use super::mailbox::{self, Mailbox};
-use super::poller::{self, Idling};
-use super::{Inner, Member, Shard, ShardGroup};
+use super::reactor::{self, IdleConfig};
+use super::state::ShardState;
+use super::tenant_queue::{Tenant, TenantQueue};
+use super::{Member, Shard, ShardGroup};
 use crate::config::ResolvedConfig;
 
-/// What outlives an executor that dies.
+/// The pools of one thread, which outlive an executor that ends by a panic.
 pub(super) struct Tenancies {
     served: RefCell<Slab<Rc<Tenancy>>>,
-    lobby: Arc<Lobby>,
+    tenants: Arc<TenantQueue>,
     pinned_to: Option<usize>,
 }
 
@@ -24,56 +25,56 @@ struct Tenancy {
     group: ShardGroup,
     mailbox: Arc<Mailbox>,
     index: usize,
-    /// Its place in the group, until the pool has it.
+    /// Its place in the group, until the pool takes it over.
     member: Cell<Option<Member>>,
-    /// The pool, while an executor runs it.
-    inner: RefCell<Weak<Inner>>,
+    /// The state of the pool, while an executor runs it.
+    shared: RefCell<Weak<ShardState>>,
 }
 
 impl Tenancies {
-    pub(super) fn new(lobby: Arc<Lobby>, pinned_to: Option<usize>) -> Rc<Self> {
-        Rc::new(Tenancies { served: RefCell::default(), lobby, pinned_to })
+    pub(super) fn new(tenants: Arc<TenantQueue>, pinned_to: Option<usize>) -> Rc<Self> {
+        Rc::new(Tenancies { served: RefCell::default(), tenants, pinned_to })
     }
 
-    /// Serves those that a dead executor has left, on the one that runs now.
+    /// Serves the pools of a dead executor on the one that runs now.
     pub(super) fn resume(self: &Rc<Self>) {
         let keys: Vec<usize> = self.served.borrow().iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.clone().serve(key));
     }
 
-    /// Serves one more.
+    /// Serves one more pool.
     pub(super) fn admit(self: &Rc<Self>, tenant: Tenant) {
         let Tenant { config, group, member, mailbox } = tenant;
         let index = member.index();
-        let (member, inner) = (Cell::new(Some(member)), RefCell::default());
-        let tenancy = Rc::new(Tenancy { config, group, mailbox, index, member, inner });
+        let (member, shared) = (Cell::new(Some(member)), RefCell::default());
+        let tenancy = Rc::new(Tenancy { config, group, mailbox, index, member, shared });
         let key = self.served.borrow_mut().insert(tenancy);
         self.clone().serve(key);
     }
 
-    /// The executor has died: callers are told, and those pools are kept that a client may still call. Whether there
-    /// are any, or new ones have arrived.
-    pub(super) fn bury(&self) -> bool {
+    /// The executor has died: tells the callers, and keeps only pools that a client may still call. True if there are any, or
+    /// new ones have arrived.
+    pub(super) fn drop_dead(&self) -> bool {
         self.served.borrow_mut().retain(|_, tenancy| {
-            if let Some(inner) = tenancy.inner.take().upgrade() {
-                inner.die();
+            if let Some(shared) = tenancy.shared.take().upgrade() {
+                shared.die();
             }
             let is_wanted = !tenancy.mailbox.is_closed();
             if !is_wanted {
                 tenancy.mailbox.abandon();
-                self.lobby.leave();
+                self.tenants.leave();
             }
             is_wanted
         });
-        // Tasks that wait for something when their executor dies are never dropped, and they hold sockets.
-        poller::end_all();
-        !self.lobby.is_over()
+        // An executor that dies never drops the tasks that wait for something, and they hold sockets.
+        reactor::close_all();
+        !self.tenants.is_over()
     }
 
-    /// The thread ends, however that came about: no caller waits for it any longer.
+    /// The thread ends: tells every caller that still waits for it.
     pub(super) fn abandon(&self) {
         self.served.borrow().iter().for_each(|(_, tenancy)| tenancy.mailbox.abandon());
-        self.lobby.close().iter().for_each(|tenant| tenant.mailbox.abandon());
+        self.tenants.close().iter().for_each(|tenant| tenant.mailbox.abandon());
     }
 
     /// Runs a pool until its client is shut down or gone.
@@ -82,15 +83,15 @@ impl Tenancies {
         let task = async move {
             let end = match tenancy.start(self.pinned_to) {
                 Some(shard) => mailbox::serve(&tenancy.mailbox, shard).await,
-                // Another shard has its place in the group: there is none to serve it.
+                // Another shard has taken its place in the group, so no shard serves this mailbox.
                 None => None,
             };
             tenancy.mailbox.abandon();
             self.served.borrow_mut().try_remove(key);
-            self.lobby.leave();
-            // The caller finds the thread's last tenant gone.
+            self.tenants.leave();
+            // Last, because the caller joins a thread that has no tenant left.
             if let Some(end) = end {
-                end.tell();
+                end.report();
             }
         };
         glommio::spawn_local(task).detach();
@@ -101,9 +102,10 @@ impl Tenancy {
     fn start(&self, pinned_to: Option<usize>) -> Option<Shard> {
         let member = self.member.take().or_else(|| self.group.join_at(self.index))?;
         let spin = self.config.spin_before_park();
-        let idling = Idling { spin, naps: self.config.wait_before_park().unwrap_or(true) };
-        let shard = Shard::start(self.config.clone(), Arc::new(member), pinned_to, idling);
-        self.inner.replace(shard.downgrade());
+        let wait_before_park = self.config.wait_before_park().unwrap_or(true);
+        let idle = IdleConfig { spin, wait_before_park };
+        let shard = Shard::start(self.config.clone(), Arc::new(member), pinned_to, idle);
+        self.shared.replace(shard.downgrade());
         Some(shard)
     }
 }

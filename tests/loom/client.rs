@@ -2,8 +2,8 @@
 
 use loom::sync;
 
-#[path = "../../src/client/held.rs"]
-mod held;
+#[path = "../../src/client/sticky.rs"]
+mod sticky;
 #[path = "../../src/client/overflow.rs"]
 mod overflow;
 mod threads;

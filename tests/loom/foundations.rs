@@ -1,8 +1,8 @@
-//! Stand-ins for `concurrent_queue` and `atomic_waker`, which loom can see into.
+//! Models of `concurrent_queue` and `atomic_waker`, which loom can follow.
 //!
-//! Each operation is one step here, behind a lock. That is what is relied upon of the originals:
-//! - A queue is linearizable: a push, a pop, a close and a length each take effect at one moment, and whatever happened
-//!   before a push is visible to whoever pops what was pushed. A pop that comes in the middle of a push waits for its
+//! Each operation is one step here, behind a lock. The crate relies on these properties of the originals:
+//! - A queue is linearizable: a push, a pop, a close and a length each take effect at one moment, and what happened before a
+//!   push is visible to the thread that pops the item. A pop that comes in the middle of a push waits for its
 //!   end, and so does not miss it. A push fails only if the queue is full or closed, and a pop only if it is empty; an
 //!   empty one that is closed says so.
 //! - These moments have one order over several queues and wakers: of two threads that each write to one and then look

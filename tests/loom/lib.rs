@@ -1,9 +1,9 @@
-//! What threads share, in every interleaving that matters: the crate's own source files, included as they are, on
-//! foundations that loom sees into. `scripts/loom` runs it.
+//! What threads share, in every interleaving within bounds: the crate's own source files, on foundations that loom can follow.
+//! `scripts/loom` runs it.
 //!
-//! What is included names its foundations as it does in the crate. For `concurrent_queue` and `atomic_waker` it finds
-//! [`foundations`], and for the standard library's atomics and locks, which it takes from the module above its own,
-//! those of loom. So the protocols are checked, on models of what they stand on; `scripts/miri` runs the whole as it is.
+//! The files are included unchanged. For `concurrent_queue` and `atomic_waker` they find the models in [`foundations`], and for
+//! the module `sync`, which holds the locks and atomics of the standard library in the crate, that of loom. So this checks the
+//! protocols on models of their foundations. `scripts/miri` runs the whole on the real ones.
 
 extern crate self as atomic_waker;
 extern crate self as concurrent_queue;

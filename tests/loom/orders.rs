@@ -8,8 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 
-/// Runs a model in every order in which a thread loses its turn at most so often where it could have gone on. Somebody
-/// who waits for ever is a failure.
+/// Runs a model in every order in which threads are preempted at most so often. A thread that waits forever fails it.
 pub(crate) fn in_every_order(turns_lost: usize, model: impl Fn() + Send + Sync + 'static) {
     let orders = Arc::new(AtomicUsize::new(0));
     let counted = orders.clone();
@@ -20,12 +19,12 @@ pub(crate) fn in_every_order(turns_lost: usize, model: impl Fn() + Send + Sync +
         model();
     });
     let orders = orders.load(Ordering::Relaxed);
-    assert!(orders > 1, "it is a single thread's");
+    assert!(orders > 1, "it has a single thread");
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     eprintln!("{orders:>8} orders: {name}");
 }
 
-/// A thread that waits until it is woken, and not less: a wake-up by chance would stand in for one that is lost.
+/// A thread that waits until it is woken. It has no spurious wake-ups, which would hide a lost one.
 pub(crate) struct Parked {
     is_woken: Mutex<bool>,
     woken: Condvar,

@@ -1,4 +1,4 @@
-//! The channel between threads, and the letters that what stands on it sends.
+//! The channel between threads, and requests that the client sends through it.
 
 use loom::sync;
 

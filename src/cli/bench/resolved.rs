@@ -17,7 +17,7 @@ use crate::cli::report::text::Heading;
 use crate::config::usable_cores;
 use crate::load::Workload;
 use crate::rehearsal::{Endpoints, EndpointsConfig, ServerTls};
-use crate::shard::probe;
+use crate::shard::machine;
 use crate::{Config, ResolvedConfig};
 
 /// The options with every default filled in, and the endpoints if they are in this process. [`Resolved::new`] starts
@@ -127,7 +127,7 @@ impl Resolved {
 /// Starts two endpoints in this process.
 fn embedded(core: Option<usize>, certificate: Option<&GeneratedCertificate>) -> Result<Endpoints, Failure> {
     // The client's own check: its error says how to fix the machine.
-    probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
+    machine::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let tls = certificate
         .map(|pem| ServerTls::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()))

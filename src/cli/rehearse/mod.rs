@@ -19,7 +19,7 @@ use crate::cli::exit::{FAILED, Failure, SUCCESS};
 use crate::cli::report::sink::{self, Sink};
 use crate::cli::terminal::stop;
 use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
-use crate::shard::probe;
+use crate::shard::machine;
 use crate::{Config, ConfigError, ResolvedConfig};
 
 /// Options of `hitless rehearse`.
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     };
     let json = sink::open("--json", args.json.as_deref())?;
     // The error of this check says how to fix the machine.
-    probe::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
+    machine::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
     if let Some(upstream) = &config.upstream {
         // As the listeners will: the upstream must be reachable and accept the login.
         reach(upstream, &stop)?;

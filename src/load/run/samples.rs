@@ -19,7 +19,7 @@ pub(super) struct Sample {
 }
 
 pub(super) async fn sample(shard: Shard) -> Sample {
-    Sample { core: shard.core(), cpu: thread_cpu(), times: thread_times(), stats: shard.stats() }
+    Sample { core: shard.cpu(), cpu: thread_cpu(), times: thread_times(), stats: shard.stats() }
 }
 
 /// Takes the counters at a future time, or at once when the user stops the run.

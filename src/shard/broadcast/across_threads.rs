@@ -1,5 +1,5 @@
-//! The group between threads: small enough for every interleaving of it to come up under a checker that tries many
-//! (`scripts/miri`), and ordinary tests otherwise.
+//! The group between threads. The tests are small, so that a checker that tries many interleavings (`scripts/miri`) meets every
+//! one of them. They are ordinary tests as well.
 
 use std::pin::pin;
 use std::sync::mpsc;
@@ -20,7 +20,7 @@ fn announcement(from: usize, count: i64) -> Announcement {
     Announcement { peer, notification, received: Instant::from_nanos(7) }
 }
 
-/// Who announced it, and its count.
+/// The announcing member, and its count.
 fn read(announcement: &Announcement) -> (usize, i64) {
     let Notification::Moving { seq: Some(count), .. } = announcement.notification else {
         panic!("{announcement:?}")
@@ -58,44 +58,45 @@ fn every_other_member_hears_each_announcement_once_and_in_its_order() {
 
 #[test]
 fn an_announcement_is_heard_once_or_counted_as_dropped() {
-    const TELLERS: usize = 2;
+    const REPORTERS: usize = 2;
     const COUNTED: i64 = 3;
     const LAST: i64 = 9;
     in_all_orders(|| {
         let group = ShardGroup::with_room(1, 2);
         let hearer = group.join().unwrap();
-        // What a member does to the inbox of each other one; these have none of their own, and need not listen.
-        let tell = |teller: usize| {
+        // What a member does to the inboxes of others. These reporters have no inbox of their own.
+        let tell = |reporter: usize| {
             let inbox = &group.0[0];
-            let dropped = (0..COUNTED).filter(|count| !inbox.put(announcement(teller, *count))).count();
-            while !inbox.put(announcement(teller, LAST)) {
+            let dropped = (0..COUNTED).filter(|count| !inbox.put(announcement(reporter, *count))).count();
+            while !inbox.put(announcement(reporter, LAST)) {
                 thread::yield_now();
             }
             dropped
         };
         let (heard, dropped) = thread::scope(|scope| {
-            let tellers: Vec<_> = (0..TELLERS).map(|teller| scope.spawn(move || tell(teller))).collect();
+            let reporters: Vec<_> =
+                (0..REPORTERS).map(|reporter| scope.spawn(move || tell(reporter))).collect();
             let mut heard = Vec::new();
-            while heard.iter().filter(|(_, count)| *count == LAST).count() < TELLERS {
+            while heard.iter().filter(|(_, count)| *count == LAST).count() < REPORTERS {
                 heard.push(read(&block_on(hearer.next()).unwrap()));
             }
-            let dropped: usize = tellers.into_iter().map(|teller| teller.join().unwrap()).sum();
+            let dropped: usize = reporters.into_iter().map(|reporter| reporter.join().unwrap()).sum();
             (heard, dropped)
         });
-        assert_eq!(heard.len() + dropped, TELLERS * (COUNTED as usize + 1));
-        for teller in 0..TELLERS {
-            assert!(of_member(&heard, teller).is_sorted_by(|one, other| one < other), "{heard:?}");
+        assert_eq!(heard.len() + dropped, REPORTERS * (COUNTED as usize + 1));
+        for reporter in 0..REPORTERS {
+            assert!(of_member(&heard, reporter).is_sorted_by(|one, other| one < other), "{heard:?}");
         }
     });
 }
 
-/// A shard's listener waits while the shard leaves, and somebody else is quick to take the seat.
+/// The listener of a shard waits while the shard leaves and another shard takes the place at once.
 #[test]
-fn whoever_leaves_is_woken_and_whoever_takes_the_seat_hears_what_comes_then() {
+fn leaving_wakes_the_listener_and_the_next_member_hears_later_news() {
     in_all_orders(|| {
         let group = &ShardGroup::with_room(2, 4);
-        let (teller, leaver) = (group.join().unwrap(), group.join().unwrap());
-        let (seated, is_seated) = mpsc::channel();
+        let (reporter, leaver) = (group.join().unwrap(), group.join().unwrap());
+        let (joined, has_joined) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(move || {
                 block_on(async {
@@ -115,62 +116,61 @@ fn whoever_leaves_is_woken_and_whoever_takes_the_seat_hears_what_comes_then() {
                         Err(_) => thread::yield_now(),
                     }
                 };
-                seated.send(()).unwrap();
+                joined.send(()).unwrap();
                 let mut heard = Vec::new();
                 while heard.last() != Some(&2) {
                     heard.push(read(&block_on(member.next()).unwrap()).1);
                 }
                 assert!(heard == [2] || heard == [1, 2], "{heard:?}");
             });
-            assert_eq!(teller.announce(&announcement(0, 1)), 0);
-            is_seated.recv().unwrap();
-            assert_eq!(teller.announce(&announcement(0, 2)), 0);
+            assert_eq!(reporter.announce(&announcement(0, 1)), 0);
+            has_joined.recv().unwrap();
+            assert_eq!(reporter.announce(&announcement(0, 2)), 0);
         });
     });
 }
 
 #[test]
-fn there_is_one_teller_whoever_comes_and_goes() {
+fn one_member_reports_while_others_come_and_go() {
     in_all_orders(|| {
         let group = &ShardGroup::with_room(3, 2);
         let (first, second) = (group.join().unwrap(), group.join().unwrap());
         thread::scope(|scope| {
             scope.spawn(move || {
-                assert!(first.is_teller(), "nobody is before it");
+                assert!(first.is_reporter(), "no member is before it");
                 drop(first);
             });
             scope.spawn(|| {
                 for _ in 0..2 {
                     let member = group.join().unwrap();
-                    assert_eq!(member.is_teller(), member.index() == 0);
+                    assert_eq!(member.is_reporter(), member.index() == 0);
                     member.leave();
-                    assert!(!member.is_teller());
+                    assert!(!member.is_reporter());
                 }
             });
             scope.spawn(|| {
-                // Whether it is the one depends on the first seat; that there is one does not.
-                let there = |inbox: &Inbox| inbox.owner().is_some();
+                // Which member reports depends on the first place; that one does, does not.
+                let there = |inbox: &Inbox| inbox.current().is_some();
                 assert!(group.0.iter().any(there));
-                second.is_teller();
+                second.is_reporter();
             });
         });
-        assert!(second.is_teller());
-        let tellers = (0..group.members()).filter(|member| group.is_teller(*member));
-        assert_eq!(tellers.collect::<Vec<_>>(), [second.index()]);
+        assert!(second.is_reporter());
+        let reporters = (0..group.members()).filter(|member| group.is_reporter(*member));
+        assert_eq!(reporters.collect::<Vec<_>>(), [second.index()]);
     });
 }
 
-/// Each seat has one owner, however many want it.
 #[test]
-fn a_seat_is_taken_by_one() {
+fn place_is_taken_by_one_of_many() {
     in_all_orders(|| {
         let group = &ShardGroup::with_room(2, 2);
         let taken = thread::scope(|scope| {
             let joining: Vec<_> = (0..3).map(|_| scope.spawn(|| group.join().ok())).collect();
             joining.into_iter().filter_map(|joining| joining.join().unwrap()).collect::<Vec<_>>()
         });
-        let mut seats: Vec<usize> = taken.iter().map(Member::index).collect();
-        seats.sort_unstable();
-        assert_eq!(seats, [0, 1]);
+        let mut places: Vec<usize> = taken.iter().map(Member::index).collect();
+        places.sort_unstable();
+        assert_eq!(places, [0, 1]);
     });
 }

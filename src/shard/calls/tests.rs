@@ -1,18 +1,17 @@
-//! The slots of calls, without a shard.
+//! The call table, without a shard.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
 
 use super::*;
 use crate::shard::foreign::foreign_call;
+use crate::shard::testing::Wakes;
 
 fn integer(number: i64) -> Frame {
     Frame::Integer(number)
 }
 
 #[test]
-fn a_batch_is_answered_once_with_all_of_its_replies() {
+fn batch_is_answered_once_with_all_of_its_replies() {
     let mut calls = Calls::default();
     let ticket = calls.open(Some(2)).unwrap();
     let mut context = Context::from_waker(Waker::noop());
@@ -29,7 +28,7 @@ fn a_batch_is_answered_once_with_all_of_its_replies() {
 }
 
 #[test]
-fn whoever_leaves_takes_the_slot_along() {
+fn caller_that_leaves_gives_its_slot_back() {
     let mut calls = Calls::default();
     let (waiting, answered) = (calls.open(None).unwrap(), calls.open(None).unwrap());
     calls.reply(answered, integer(1), true);
@@ -40,7 +39,7 @@ fn whoever_leaves_takes_the_slot_along() {
 }
 
 #[test]
-fn the_number_of_calls_is_bounded() {
+fn number_of_calls_is_bounded() {
     let mut calls = Calls::default();
     for _ in 0..CALLS_MAX {
         calls.open(None).unwrap();
@@ -49,7 +48,7 @@ fn the_number_of_calls_is_bounded() {
 }
 
 #[test]
-fn a_foreign_caller_gets_the_answer_when_the_due_are_woken() {
+fn foreign_caller_is_answered_when_the_due_are_settled() {
     let mut calls = Calls::default();
     let (caller, call) = foreign_call();
     let ticket = calls.open_foreign(caller, None).unwrap();
@@ -63,7 +62,7 @@ fn a_foreign_caller_gets_the_answer_when_the_due_are_woken() {
 }
 
 #[test]
-fn a_foreign_caller_that_left_takes_no_slot() {
+fn foreign_caller_that_left_takes_no_slot() {
     let mut calls = Calls::default();
     let (caller, call) = foreign_call();
     drop(call);
@@ -72,30 +71,20 @@ fn a_foreign_caller_that_left_takes_no_slot() {
 }
 
 #[test]
-fn a_departure_finds_its_own_call_only() {
+fn cancellation_finds_its_own_call_only() {
     let mut calls = Calls::default();
     let (caller, first) = foreign_call();
     let ticket = calls.open_foreign(caller, None).unwrap();
     let (entry, position) = (EntryId(1), Position(7));
-    calls.place(ticket, entry, position);
-    let departure = Departure { ticket, call: first.id(), after: None };
-    assert_eq!(calls.place_of(&departure), Some((entry, position)));
+    calls.note_position(ticket, entry, position);
+    let cancellation = Cancellation { ticket, call: first.id(), after: None };
+    assert_eq!(calls.position_of(&cancellation), Some((entry, position)));
     calls.reply(ticket, integer(1), true);
-    assert_eq!(calls.place_of(&departure), None, "it is answered");
+    assert_eq!(calls.position_of(&cancellation), None, "it is answered");
     let (caller, _second) = foreign_call();
     assert_eq!(calls.open_foreign(caller, None), Some(ticket), "the slot is used again");
-    calls.place(ticket, entry, position);
-    assert_eq!(calls.place_of(&departure), None, "it is another call's");
-}
-
-/// A waker that counts how often it was woken, and how many there are of it.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
+    calls.note_position(ticket, entry, position);
+    assert_eq!(calls.position_of(&cancellation), None, "it is another call's");
 }
 
 fn settle(calls: &mut Calls) {
@@ -105,29 +94,29 @@ fn settle(calls: &mut Calls) {
 }
 
 #[test]
-fn a_caller_that_comes_back_finds_its_waker_in_its_slot() {
-    let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
-    let waker = Waker::from(count.clone());
+fn caller_that_calls_again_finds_its_waker_in_its_slot() {
+    let (mut calls, wakes) = (Calls::default(), Arc::<Wakes>::default());
+    let waker = wakes.waker();
     let mut context = Context::from_waker(&waker);
     for round in 1..4 {
         let ticket = calls.open(None).unwrap();
         assert!(calls.poll(ticket, &mut context).0.is_pending());
-        assert_eq!(Arc::strong_count(&count), 3, "this one, the caller's, and that of its slot");
+        assert_eq!(Arc::strong_count(&wakes), 3, "the test's, the caller's, and the slot's");
         calls.reply(ticket, integer(round), true);
         settle(&mut calls);
-        assert_eq!(count.0.load(Ordering::Relaxed), round as usize);
+        assert_eq!(wakes.take(), 1);
         assert!(calls.poll(ticket, &mut context).0.is_ready());
     }
     let at = calls.forget_at().unwrap();
-    assert!(calls.forget_wakers(Instant::default()).is_empty(), "it is not time for that");
+    assert!(calls.forget_wakers(Instant::default()).is_empty(), "it is too early");
     assert_eq!(calls.forget_wakers(at).len(), 1);
-    assert_eq!((Arc::strong_count(&count), calls.forget_at()), (2, None));
+    assert_eq!((Arc::strong_count(&wakes), calls.forget_at()), (2, None));
 }
 
 #[test]
-fn whoever_had_a_slot_before_is_not_woken_for_its_next_call() {
-    let (mut calls, count) = (Calls::default(), Arc::new(Count::default()));
-    let waker = Waker::from(count.clone());
+fn last_caller_of_a_slot_is_not_woken_for_its_next_call() {
+    let (mut calls, wakes) = (Calls::default(), Arc::<Wakes>::default());
+    let waker = wakes.waker();
     let first = calls.open(None).unwrap();
     assert!(calls.poll(first, &mut Context::from_waker(&waker)).0.is_pending());
     calls.reply(first, integer(1), true);
@@ -136,9 +125,9 @@ fn whoever_had_a_slot_before_is_not_woken_for_its_next_call() {
     let second = calls.open(None).unwrap();
     assert_eq!(first, second, "the slot that was given back last");
     calls.reply(second, integer(2), true);
-    assert!(calls.take_due().is_none(), "nobody waits for it yet");
+    assert!(calls.take_due().is_none(), "no caller waits for it yet");
     assert!(calls.poll(second, &mut Context::from_waker(Waker::noop())).0.is_ready());
-    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(wakes.take(), 1);
 }
 
 /// Every answer is moved twice and kept in a slot of its own: with 1,000 callers, 16 bytes more cost 8 % of the user time.

@@ -1,4 +1,4 @@
-//! What a person is told of a machine, beyond what nothing runs without.
+//! What `hitless doctor` says of a machine, beyond the checks without which no client runs.
 
 use std::fs;
 use std::io;
@@ -7,13 +7,13 @@ use super::checks::{Finding, Needs, necessary, shards};
 use super::facts::Facts;
 use crate::config::CpuLimit;
 
-/// What decides how fast executors can be.
+/// The facts that decide how fast executors can be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cores {
-    /// Those that this process may use, each with all hardware threads of its core, itself among them.
+    /// The CPUs that this process may use, each with all hardware threads of its core, itself included.
     pub(crate) allowed: Vec<(usize, Vec<usize>)>,
     pub(crate) clock_source: Option<String>,
-    /// What a control group grants, if it grants less than all.
+    /// The limit of a control group, if there is one.
     pub(crate) limit: Option<CpuLimit>,
 }
 
@@ -32,7 +32,7 @@ impl Cores {
     }
 }
 
-/// Everything, in the order in which one would mend it.
+/// All findings, in the order in which you would mend them.
 pub(crate) fn examine(facts: &Facts, cores: &Cores, needs: Needs) -> Vec<Finding> {
     let mut findings = vec![kernel(facts), sysctl(facts), seccomp(facts)];
     findings.extend(necessary(facts, needs));
@@ -45,7 +45,7 @@ fn kernel(facts: &Facts) -> Finding {
     let found = format!("Linux {}", facts.kernel);
     match facts.release() {
         None => Finding::ok(CHECK, "the system does not say"),
-        // Some distributions bring io_uring to old kernels: whether it is there is another question.
+        // Some distributions bring io_uring to older kernels. Another check tells whether it is there.
         Some(release) if release < KERNEL_MIN => {
             Finding::warn(CHECK, found, "Linux 5.8 is the oldest that is known to run it")
         }
@@ -58,7 +58,7 @@ fn sysctl(facts: &Facts) -> Finding {
     const REMEDY: &str = "`sysctl -w kernel.io_uring_disabled=0`";
     match facts.uring_disabled {
         None => Finding::ok(CHECK, "this kernel has no such switch"),
-        Some(0) => Finding::ok(CHECK, "0: everybody may use io_uring"),
+        Some(0) => Finding::ok(CHECK, "0: every process may use io_uring"),
         Some(1) if facts.uring.is_ok() => {
             Finding::ok(CHECK, "1: some may use io_uring, and this process may")
         }
@@ -67,7 +67,7 @@ fn sysctl(facts: &Facts) -> Finding {
                 format!("{REMEDY}, or CAP_SYS_ADMIN, or membership in the group of kernel.io_uring_group");
             Finding::fail(CHECK, "1: some may use io_uring, and this process may not", remedy)
         }
-        Some(number) => Finding::fail(CHECK, format!("{number}: nobody may use io_uring"), REMEDY),
+        Some(number) => Finding::fail(CHECK, format!("{number}: no process may use io_uring"), REMEDY),
     }
 }
 
@@ -138,14 +138,14 @@ fn clock(cores: &Cores) -> Finding {
         None | Some("") => Finding::ok(CHECK, "the system does not say"),
         Some(source) if FAST_CLOCKS.contains(&source) => Finding::ok(CHECK, source),
         Some(source) => {
-            let found = format!("{source}: every look at the clock is a system call");
-            let remedy = "a faster one, if the machine has it (/sys/devices/system/clocksource/clocksource0/available_clocksource)";
+            let found = format!("{source}: reading the clock takes a system call");
+            let remedy = "use a faster one, if the machine has it (/sys/devices/system/clocksource/clocksource0/available_clocksource)";
             Finding::warn(CHECK, found, remedy)
         }
     }
 }
 
-/// A list as the system writes it: `0-2,8`.
+/// Parses a list as the system writes it: `0-2,8`.
 fn cores(list: &str) -> Vec<usize> {
     let mut cores = Vec::new();
     for part in list.trim().split(',') {
@@ -158,7 +158,7 @@ fn cores(list: &str) -> Vec<usize> {
 }
 
 const KERNEL_MIN: (u32, u32) = (5, 8);
-/// Those that are read without a system call.
+/// Clock sources that are read without a system call.
 const FAST_CLOCKS: &[&str] = &[
     "tsc",
     "kvm-clock",
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_cores_are_understood() {
+    fn lists_of_cores_are_parsed() {
         assert_eq!(cores("0-2,8\n"), [0, 1, 2, 8]);
         assert!(cores("nonsense").is_empty());
     }

@@ -1,33 +1,33 @@
-//! [`Finding`]: whether a fact is good enough, and what to do if it is not.
+//! [`Finding`]: whether a fact meets a need, and the remedy if it does not.
 
 use std::io;
 
 use super::facts::{Facts, Limit};
 
-/// What is to be run.
+/// What a client needs of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Needs {
     pub(crate) shards: usize,
-    /// Of each shard.
+    /// For each shard.
     pub(crate) connections: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// What was looked at, in a word or two.
+    /// The name of the check, in a word or two.
     pub(crate) check: &'static str,
     pub(crate) level: Level,
     pub(crate) found: String,
-    /// What to do about it.
+    /// How to mend it.
     pub(crate) remedy: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Ok,
-    /// It runs, and not as well as it could.
+    /// A client runs, but slower or with less room than it could.
     Warn,
-    /// It does not run.
+    /// A client does not run.
     Fail,
 }
 
@@ -45,7 +45,7 @@ impl Finding {
     }
 }
 
-/// What nothing runs without.
+/// The checks without which no client runs.
 pub(super) fn necessary(facts: &Facts, needs: Needs) -> Vec<Finding> {
     vec![io_uring(facts), locked_memory(facts, needs), open_files(facts, needs)]
 }
@@ -73,7 +73,7 @@ fn refused(error: &io::Error, facts: &Facts) -> String {
     format!("refused on Linux {}{filter}: {error}", facts.kernel)
 }
 
-/// Why it is refused, and what to do about it.
+/// Why io_uring is refused, and the remedy.
 fn refusal(error: &io::Error, facts: &Facts) -> &'static str {
     match (error.raw_os_error(), facts.uring_disabled) {
         (Some(libc::EPERM | libc::EACCES), Some(1 | 2)) => {
@@ -112,7 +112,7 @@ pub(super) fn locked_memory(facts: &Facts, needs: Needs) -> Finding {
         true => "LimitMEMLOCK= of the service, `--ulimit memlock=` of the container",
         false => "`ulimit -l`",
     };
-    // Whatever the capabilities.
+    // Also with CAP_IPC_LOCK, which the runtime ignores.
     if soft < LOCKED_MEMORY_MIN {
         let found =
             format!("a limit of {}; {} is the least for an executor", kib(soft), kib(LOCKED_MEMORY_MIN));
@@ -126,7 +126,7 @@ pub(super) fn locked_memory(facts: &Facts, needs: Needs) -> Finding {
     let found = format!("a limit of {}; {} for {}", kib(soft), kib(needed), shards(needs));
     if soft < needed {
         let remedy = format!("raise it to {} or more ({}), or grant CAP_IPC_LOCK", kib(needed), how(needed));
-        // Older kernels charged executors otherwise, some of them nothing.
+        // Older kernels charge executors less, some of them nothing.
         return match facts.release() {
             Some(release) if release >= CHARGED_SINCE => Finding::fail(CHECK, found, remedy),
             _ => Finding::warn(CHECK, found, remedy),
@@ -149,7 +149,7 @@ pub(super) fn open_files(facts: &Facts, needs: Needs) -> Finding {
     }
     let (shards, connections) = (needs.shards as u64, needs.connections as u64);
     let needed = facts.open_now + FILES_BESIDE + shards * (FILES_OF_SHARD + connections);
-    // While connections are handed off there are two of each.
+    // During a handoff both connections are open.
     let during_handoffs = needed + shards * connections;
     let found = format!(
         "a limit of {soft}; {needed} for {} with {connections} connections each, and up to {during_handoffs} while \
@@ -179,15 +179,16 @@ fn kib(bytes: u64) -> String {
     format!("{} KiB", bytes / 1024)
 }
 
-/// What the runtime refuses to start without.
+/// The runtime does not start with less.
 const LOCKED_MEMORY_MIN: u64 = 512 << 10;
-/// What the rings of one executor are charged.
+/// What the kernel charges for the rings of one executor.
 const LOCKED_MEMORY_OF_SHARD: u64 = 48 << 10;
-/// The oldest kernel that was seen to charge it.
+/// The oldest kernel that was measured to charge it.
 const CHARGED_SINCE: (u32, u32) = (6, 18);
-/// Three rings and what wakes them; the poller's epoll instance, the copy of it that a ring waits for, and its bell.
+/// Three rings and the descriptor that wakes them; the reactor's epoll instance, the copy of it that a ring waits for, and the
+/// notifier.
 const FILES_OF_SHARD: u64 = 7;
-/// What comes and goes: look-ups, files that are read.
+/// Descriptors that are open for a short time, such as those of look-ups.
 const FILES_BESIDE: u64 = 8;
 /// The operations that the runtime asks for when it starts.
 pub(super) const NEEDED: &[(u8, &str)] = &[

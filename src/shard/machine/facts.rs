@@ -1,9 +1,9 @@
-//! [`Facts`]: what the system says about itself and this process. What it does not say is absent.
+//! [`Facts`]: what the system says about itself and this process. What it does not say is `None`.
 
 use std::fs;
 use std::io;
 
-use crate::shard::probe::{self, Uring};
+use super::uring::{Uring, uring};
 
 /// What executors depend on.
 #[derive(Debug)]
@@ -16,13 +16,13 @@ pub(crate) struct Facts {
     /// 0: none, 1: strict, 2: a filter.
     pub(crate) seccomp: Option<u8>,
     pub(crate) locked_memory: Option<Limit>,
-    /// Whether the process has CAP_IPC_LOCK, and with it no limit of locked memory.
+    /// Whether the process has CAP_IPC_LOCK, which lifts the limit of locked memory.
     pub(crate) locks_freely: bool,
     pub(crate) open_files: Option<Limit>,
     pub(crate) open_now: u64,
 }
 
-/// A limit of the process; `u64::MAX` stands for none.
+/// A limit of the process; `u64::MAX` means that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
     pub(crate) soft: u64,
@@ -35,7 +35,7 @@ impl Facts {
         let (status, limits) = (text("/proc/self/status"), text("/proc/self/limits"));
         Facts {
             kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
-            uring: probe::uring(),
+            uring: uring(),
             uring_disabled: text("/proc/sys/kernel/io_uring_disabled").trim().parse().ok(),
             seccomp: field(&status, "Seccomp:").and_then(|mode| mode.parse().ok()),
             locked_memory: limit(&limits, "Max locked memory"),
@@ -54,7 +54,7 @@ impl Facts {
     }
 }
 
-/// The rest of the line that begins like this.
+/// The rest of the line that begins with this name.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
@@ -66,8 +66,8 @@ fn limit(limits: &str, name: &str) -> Option<Limit> {
 }
 
 fn has_capability(status: &str, number: u32) -> bool {
-    let effective = field(status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
-    effective.is_some_and(|mask| mask >> number & 1 == 1)
+    let config = field(status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    config.is_some_and(|mask| mask >> number & 1 == 1)
 }
 
 const CAP_IPC_LOCK: u32 = 14;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_writes_is_understood() {
+    fn texts_of_the_system_are_parsed() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            1024                 524288               files     \n\
                       Max locked memory         65536                unlimited            bytes     \n";

@@ -1,11 +1,11 @@
-//! Machines that are good, and machines that are not.
+//! Machines that meet every need, and machines that do not.
 
 use std::io;
 
 use super::checks::NEEDED;
 use super::facts::Limit;
+use super::uring::Uring;
 use super::*;
-use crate::shard::probe::Uring;
 
 fn good() -> Facts {
     let operations = NEEDED.iter().map(|(number, _)| *number).collect();
@@ -35,13 +35,13 @@ fn cores(count: usize) -> Cores {
 
 const NEEDS: Needs = Needs { shards: 2, connections: 4 };
 
-/// What is found about one thing.
+/// The finding of one check.
 fn of(check: &str, facts: &Facts, needs: Needs) -> Finding {
     let mut findings = examine(facts, &cores(2), needs).into_iter();
     findings.find(|finding| finding.check == check).unwrap()
 }
 
-/// The one finding that is not in order, which must be of this level.
+/// The one finding that is not ok, which must be of this level.
 fn only(facts: &Facts, cores: &Cores, level: Level) -> Finding {
     let mut odd = examine(facts, cores, NEEDS).into_iter().filter(|finding| finding.level != Level::Ok);
     let finding = odd.next().unwrap();
@@ -108,7 +108,7 @@ fn locked_memory_has_to_be_enough_for_every_shard() {
         ..good()
     };
     let many = Needs { shards: 100, connections: 1 };
-    // The runtime does not ask who may lock more than the limit says.
+    // The runtime ignores the capability that lifts the limit.
     for locks_freely in [false, true] {
         let finding = only(&limited(64, locks_freely), &cores(2), Level::Fail);
         let remedy = finding.remedy.unwrap();
@@ -120,7 +120,7 @@ fn locked_memory_has_to_be_enough_for_every_shard() {
     assert_eq!(level(&limited(9600, false)), Level::Ok);
     assert_eq!(level(&limited(4800, false)), Level::Warn, "there may be other processes");
     assert_eq!(level(&limited(4799, true)), Level::Ok);
-    // What kernels charge has changed more than once.
+    // What kernels charge for a ring has changed more than once.
     assert_eq!(level(&limited(4799, false)), Level::Warn);
     let new = Facts { kernel: "6.18.2".to_owned(), ..limited(4799, false) };
     assert_eq!(level(&new), Level::Fail);

@@ -1,5 +1,5 @@
-//! The mailbox between threads: small enough for every interleaving to come up under a checker that tries
-//! many (`scripts/miri`), and ordinary tests otherwise. `tests/loom` has models of the channel alone.
+//! The mailbox between threads. The tests are small, so that a checker that tries many interleavings (`scripts/miri`) meets every
+//! one of them. They are ordinary tests as well. `tests/loom` has models of the channel alone.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::shard::Call;
 use crate::shard::foreign::foreign_call;
 use crate::shard::testing::in_all_orders;
 
-/// As little as can be full.
+/// The smallest room in which two requests meet.
 const ROOM: usize = 2;
 
 type Receiver = Call;
 
-/// A letter with a sender's number and its count, and where its answer comes.
-fn letter(sender: u8, count: u8) -> (Letter, Receiver) {
+/// A request with the number of its sender and its count, and the receiver of its answer.
+fn request(sender: u8, count: u8) -> (Request, Receiver) {
     let (caller, receiver) = foreign_call();
     let bytes = vec![sender, count];
-    (Letter::Call { bytes, batch: None, entry: EntryId(0), handle: HandleId(0), caller }, receiver)
+    (Request::Call { bytes, batch: None, entry: EntryId(0), handle: HandleId(0), caller }, receiver)
 }
 
-/// Waits for room. Gives the letter back if the shard is gone.
-fn send_when_there_is_room(mailbox: &Mailbox, letter: Letter) -> Result<(), Option<Letter>> {
-    let mut letter = Some(letter);
-    match block_on(poll_fn(|context| mailbox.poll_send(&mut letter, context))) {
+/// Waits for room. Gives the request back if the shard is gone.
+fn send_when_there_is_room(mailbox: &Mailbox, request: Request) -> Result<(), Option<Request>> {
+    let mut request = Some(request);
+    match block_on(poll_fn(|context| mailbox.poll_send(&mut request, context))) {
         true => Ok(()),
-        false => Err(letter),
+        false => Err(request),
     }
 }
 
-/// Answers a letter with its own number, and says which it was.
-fn answer(letter: Letter) -> (u8, u8) {
-    let Letter::Call { bytes, caller, .. } = letter else { panic!("only calls are sent") };
+/// Answers a request with its own number, and returns that number.
+fn answer(request: Request) -> (u8, u8) {
+    let Request::Call { bytes, caller, .. } = request else { panic!("only calls are sent") };
     caller.answer(Ok(number(bytes[0], bytes[1])));
     (bytes[0], bytes[1])
 }
@@ -47,7 +47,7 @@ fn number(sender: u8, count: u8) -> Frame {
     Frame::Integer(i64::from(sender) << 8 | i64::from(count))
 }
 
-/// What became of a letter.
+/// How a request ended.
 #[derive(Debug, PartialEq)]
 enum End {
     Answered,
@@ -56,9 +56,9 @@ enum End {
 }
 
 fn end(receiver: Receiver, sender: u8, count: u8) -> End {
-    match block_on(poll_fn(|context| receiver.poll(context))).expect("every caller is told") {
+    match block_on(poll_fn(|context| receiver.poll(context))).expect("every caller gets an answer") {
         Ok(frame) => {
-            assert_eq!(frame, number(sender, count), "an answer of somebody else");
+            assert_eq!(frame, number(sender, count), "the answer to another request");
             End::Answered
         }
         Err(Failure::ShutDown(Outcome::Unsent)) => End::Unsent,
@@ -66,34 +66,34 @@ fn end(receiver: Receiver, sender: u8, count: u8) -> End {
     }
 }
 
-/// Every letter of each sender that was served, in the order in which it was.
+/// The counts of a sender's requests, in the order in which they were served.
 fn of_sender(served: &[(u8, u8)], sender: u8) -> Vec<u8> {
     served.iter().filter(|(from, _)| *from == sender).map(|(_, count)| *count).collect()
 }
 
 fn serve_until_closed(mailbox: &Mailbox) -> Vec<(u8, u8)> {
     let mut served = Vec::new();
-    while let Some(letter) = block_on(mailbox.next()) {
-        served.push(answer(letter));
+    while let Some(request) = block_on(mailbox.next()) {
+        served.push(answer(request));
     }
     served
 }
 
 #[test]
-fn no_letter_is_lost_or_doubled_and_each_sender_keeps_its_order() {
+fn no_request_is_lost_or_doubled_and_senders_keep_their_order() {
     const SENDERS: u8 = 3;
-    const LETTERS: u8 = 3;
+    const REQUESTS: u8 = 3;
     in_all_orders(|| {
-        // Not every sender finds a place for its waker, either.
+        // There is not a place for the waker of every sender either.
         let mailbox = &Mailbox::with_room(ROOM, ROOM);
         let served = thread::scope(|scope| {
             let shard = scope.spawn(|| serve_until_closed(mailbox));
             let send_all = |sender| {
                 move || {
-                    let receivers: Vec<Receiver> = (0..LETTERS)
+                    let receivers: Vec<Receiver> = (0..REQUESTS)
                         .map(|count| {
-                            let (letter, receiver) = letter(sender, count);
-                            assert!(send_when_there_is_room(mailbox, letter).is_ok(), "it is open");
+                            let (request, receiver) = request(sender, count);
+                            assert!(send_when_there_is_room(mailbox, request).is_ok(), "it is open");
                             receiver
                         })
                         .collect();
@@ -108,21 +108,21 @@ fn no_letter_is_lost_or_doubled_and_each_sender_keeps_its_order() {
             shard.join().unwrap()
         });
         for sender in 0..SENDERS {
-            assert_eq!(of_sender(&served, sender), Vec::from_iter(0..LETTERS));
+            assert_eq!(of_sender(&served, sender), Vec::from_iter(0..REQUESTS));
         }
     });
 }
 
-/// Nothing else comes that could wake either of them by chance.
+/// No other request comes that could wake either of them by chance.
 #[test]
-fn a_lone_letter_wakes_a_shard_that_waits() {
+fn lone_request_wakes_a_shard_that_waits() {
     in_all_orders(|| {
         let mailbox = &Mailbox::with_room(ROOM, ROOM);
         thread::scope(|scope| {
             let shard = scope.spawn(|| serve_until_closed(mailbox));
             for count in 0..3 {
-                let (letter, receiver) = letter(0, count);
-                assert!(mailbox.send(letter).is_ok(), "there is room");
+                let (request, receiver) = request(0, count);
+                assert!(mailbox.send(request).is_ok(), "there is room");
                 assert_eq!(end(receiver, 0, count), End::Answered);
             }
             mailbox.close();
@@ -131,34 +131,34 @@ fn a_lone_letter_wakes_a_shard_that_waits() {
     });
 }
 
-/// The shard takes letters until there are none, and then waits for one; nobody else comes that could wake either.
+/// The shard takes requests until there are none, and then waits. No other sender comes that could wake either.
 #[test]
-fn a_sender_that_waits_is_woken_when_room_is_made() {
-    const LETTERS: u8 = 6;
+fn sender_that_waits_is_woken_when_there_is_room() {
+    const REQUESTS: u8 = 6;
     in_all_orders(|| {
         let mailbox = &Mailbox::with_room(ROOM, 2 * ROOM);
         thread::scope(|scope| {
             let sender = scope.spawn(|| {
-                for count in 0..LETTERS {
-                    assert!(send_when_there_is_room(mailbox, letter(0, count).0).is_ok(), "it is open");
+                for count in 0..REQUESTS {
+                    assert!(send_when_there_is_room(mailbox, request(0, count).0).is_ok(), "it is open");
                 }
             });
             let shard = scope.spawn(|| serve_until_closed(mailbox));
             sender.join().unwrap();
             mailbox.close();
-            assert_eq!(shard.join().unwrap(), Vec::from_iter((0..LETTERS).map(|count| (0, count))));
+            assert_eq!(shard.join().unwrap(), Vec::from_iter((0..REQUESTS).map(|count| (0, count))));
         });
     });
 }
 
 #[test]
-fn what_was_taken_before_it_closed_is_served_and_the_rest_is_given_back() {
+fn requests_before_the_close_are_served_and_later_ones_returned() {
     in_all_orders(|| {
         let mailbox = &Mailbox::with_room(8, ROOM);
         thread::scope(|scope| {
             let shard = scope.spawn(|| serve_until_closed(mailbox));
             let sender = scope.spawn(|| {
-                (0..4).filter(|count| mailbox.send(letter(0, *count).0).is_ok()).collect::<Vec<u8>>()
+                (0..4).filter(|count| mailbox.send(request(0, *count).0).is_ok()).collect::<Vec<u8>>()
             });
             mailbox.close();
             assert_eq!(of_sender(&shard.join().unwrap(), 0), sender.join().unwrap());
@@ -167,7 +167,7 @@ fn what_was_taken_before_it_closed_is_served_and_the_rest_is_given_back() {
 }
 
 #[test]
-fn whoever_is_abandoned_is_told_so_and_nobody_waits() {
+fn abandoned_requests_are_refused_and_no_sender_waits() {
     const SENDERS: u8 = 3;
     in_all_orders(|| {
         let mailbox = &Mailbox::with_room(ROOM, ROOM);
@@ -176,19 +176,19 @@ fn whoever_is_abandoned_is_told_so_and_nobody_waits() {
                 let first = block_on(mailbox.next()).map(answer);
                 mailbox.abandon();
                 assert!(block_on(mailbox.next()).is_none(), "there is nothing left");
-                // The thread that it is served by ends.
+                // The thread that serves it ends.
                 mailbox.abandon();
                 first
             });
             let send_both = |sender| {
                 move || {
                     [0, 1].map(|count| {
-                        let (letter, receiver) = letter(sender, count);
-                        let (entered, back) = match send_when_there_is_room(mailbox, letter) {
+                        let (request, receiver) = request(sender, count);
+                        let (entered, back) = match send_when_there_is_room(mailbox, request) {
                             Ok(()) => (true, None),
                             Err(back) => (false, back),
                         };
-                        assert_ne!(entered, back.is_some(), "it is either in, or given back");
+                        assert_ne!(entered, back.is_some(), "it is either in, or returned");
                         if entered { end(receiver, sender, count) } else { End::GivenBack }
                     })
                 }
@@ -202,15 +202,15 @@ fn whoever_is_abandoned_is_told_so_and_nobody_waits() {
     });
 }
 
-/// A caller may leave while its answer comes, and either is fine; nobody else's answer is the worse for it.
+/// A caller may leave while its answer comes. Either may be first, and no other answer is affected.
 #[test]
-fn callers_who_leave_disturb_nobody() {
+fn callers_that_leave_affect_no_other_caller() {
     in_all_orders(|| {
         let mailbox = &Mailbox::with_room(ROOM, ROOM);
         thread::scope(|scope| {
             let shard = scope.spawn(|| serve_until_closed(mailbox));
-            let (leaves, left) = letter(0, 0);
-            let (stays, stayed) = letter(0, 1);
+            let (leaves, left) = request(0, 0);
+            let (stays, stayed) = request(0, 1);
             assert!(mailbox.send(leaves).is_ok() && mailbox.send(stays).is_ok());
             let _ = block_on(poll_once(poll_fn(|context| left.poll(context))));
             drop(left);
@@ -230,26 +230,26 @@ struct Insistent {
 impl Wake for Insistent {
     fn wake(self: Arc<Self>) {
         if self.woken.fetch_add(1, Ordering::Relaxed) > 100 {
-            // So that the test fails, instead of going on.
+            // Stop, so that the test fails instead of running forever.
             return;
         }
         let waker = Waker::from(self.clone());
-        let _ = self.mailbox.poll_send(&mut Some(letter(1, 0).0), &Context::from_waker(&waker));
+        let _ = self.mailbox.poll_send(&mut Some(request(1, 0).0), &Context::from_waker(&waker));
     }
 }
 
 #[test]
-fn waking_senders_ends_although_they_find_no_room_and_ask_again_at_once() {
+fn waking_senders_ends_although_they_wait_again_at_once() {
     let mailbox = Arc::new(Mailbox::with_room(ROOM, ROOM));
     for count in 0..ROOM as u8 {
-        assert!(mailbox.send(letter(0, count).0).is_ok());
+        assert!(mailbox.send(request(0, count).0).is_ok());
     }
     let insistent = Arc::new(Insistent { mailbox: mailbox.clone(), woken: AtomicUsize::new(0) });
     let waker = Waker::from(insistent.clone());
-    let mut waiting = Some(letter(1, 0).0);
+    let mut waiting = Some(request(1, 0).0);
     assert!(mailbox.poll_send(&mut waiting, &Context::from_waker(&waker)).is_pending());
     mailbox.wake_senders();
     assert_eq!(insistent.woken.load(Ordering::Relaxed), 1);
-    // Its waker holds the mailbox that holds its waker.
+    // The waker holds the mailbox, which holds the waker.
     mailbox.abandon();
 }

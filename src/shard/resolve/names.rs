@@ -1,5 +1,4 @@
-//! [`Names`]: what a shard knows about names, and what it is finding out. Bookkeeping only: time is an argument, and
-//! nobody is asked.
+//! [`Names`]: the cache of look-ups, and which of them are pending. It does no I/O, and time is an argument.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,21 +11,21 @@ use crate::proto::time::Instant;
 /// Every address of a name, or why there is none.
 pub(in crate::shard) type Answer = Result<Vec<SocketAddr>, String>;
 
-/// Which answers are good enough.
+/// Which answers will do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// One that is not older than the cache keeps them, or that somebody is waiting for already.
+    /// One from the cache, or that of a look-up that is pending already.
     Recent,
     /// That of a look-up that begins now.
     New,
 }
 
-/// What became of a question.
+/// The result of [`Names::ask`].
 pub(super) enum Asked {
     Known(Vec<SocketAddr>),
-    /// Somebody is finding out.
+    /// A look-up is pending already.
     Waits(oneshot::Receiver<Answer>),
-    /// Whoever asks has to find out, and to say so to [`Names::answered`].
+    /// The caller has to begin this look-up, and to pass its result to [`Names::answered`].
     Begins(Lookup, oneshot::Receiver<Answer>),
 }
 
@@ -35,10 +34,10 @@ pub(super) struct Lookup(u64);
 
 pub(super) struct Names {
     kept_for: Duration,
-    /// A look-up that takes longer is taken for stuck: nobody else joins it.
+    /// A look-up that takes longer counts as stuck: no other caller joins it.
     joined_for: Duration,
     known: Vec<Known>,
-    /// No more than there may be look-ups.
+    /// At most as many as there may be look-ups.
     pending: Vec<Pending>,
     next: u64,
 }
@@ -54,7 +53,7 @@ struct Pending {
     lookup: Lookup,
     endpoint: Endpoint,
     began: Instant,
-    /// Nothing has happened since that its answer may be too old for.
+    /// No connection to the endpoint has failed since, so that the answer is not too old.
     is_sound: bool,
     waiters: Vec<oneshot::Sender<Answer>>,
 }
@@ -89,7 +88,7 @@ impl Names {
         Asked::Begins(lookup, receiver)
     }
 
-    /// Tells everybody who waits, and keeps the answer if there is one.
+    /// Answers every caller that waits, and caches addresses.
     pub(super) fn answered(&mut self, lookup: Lookup, answer: Answer, now: Instant) {
         let Some(at) = self.pending.iter().position(|pending| pending.lookup == lookup) else { return };
         let pending = self.pending.swap_remove(at);
@@ -99,13 +98,13 @@ impl Names {
             self.keep(&pending, addresses, now);
         }
         for waiter in pending.waiters {
-            // Who asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = waiter.send(answer.clone());
         }
     }
 
-    /// A connection to this endpoint has ended or was not to be had: where it was, its server may be no more. What is
-    /// known of it, or was asked before, is not used again.
+    /// A connection to this endpoint has ended or could not be made: its server may have moved. Neither what is known of it nor
+    /// the answer of a pending look-up is used again.
     pub(super) fn forget(&mut self, endpoint: &Endpoint) {
         self.known.retain(|known| known.endpoint != *endpoint);
         for pending in self.pending.iter_mut().filter(|pending| pending.endpoint == *endpoint) {
@@ -116,14 +115,14 @@ impl Names {
     fn keep(&mut self, pending: &Pending, addresses: &[SocketAddr], now: Instant) {
         let kept_for = self.kept_for;
         self.known.retain(|known| now.since(known.found) < kept_for);
-        // What began later knows better, even if it was done earlier.
+        // A look-up that began later has the newer answer, even if it ended earlier.
         let is_better = |known: &Known| known.endpoint == pending.endpoint && known.began > pending.began;
         if kept_for.is_zero() || self.known.iter().any(is_better) {
             return;
         }
         self.known.retain(|known| known.endpoint != pending.endpoint);
         if self.known.len() >= NAMES_MAX {
-            // In the order in which they were found: the oldest is first.
+            // They are in the order in which they were found, so the first is the oldest.
             self.known.remove(0);
         }
         self.known.push(Known {
@@ -135,7 +134,7 @@ impl Names {
     }
 }
 
-/// How many names a shard remembers: its own endpoint's, and those that servers announce.
+/// How many names a shard remembers: that of its own endpoint, and those that servers announce.
 const NAMES_MAX: usize = 64;
 
 #[cfg(test)]
@@ -160,7 +159,7 @@ mod tests {
         match names.ask(name, wanted, now) {
             Asked::Begins(lookup, _) => lookup,
             Asked::Known(known) => panic!("known: {known:?}"),
-            Asked::Waits(_) => panic!("it waits"),
+            Asked::Waits(_) => panic!("it is pending"),
         }
     }
 
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up_once_for_all_who_ask_and_remembered_for_its_time() {
+    fn name_is_looked_up_once_for_all_callers_and_cached() {
         let (mut names, name) = (Names::new(SECOND, SECOND * 5), name(0));
         let Asked::Begins(lookup, mut first) = names.ask(&name, Wanted::Recent, at(0)) else {
             panic!("known")
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_to_all_and_not_remembered() {
+    fn errors_reach_all_callers_and_are_not_cached() {
         let (mut names, name) = (Names::new(SECOND, SECOND * 5), name(0));
         let Asked::Begins(lookup, mut asker) = names.ask(&name, Wanted::Recent, at(0)) else {
             panic!("known")
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_wants_a_new_answer_gets_one_and_the_later_question_wins() {
+    fn later_look_up_replaces_the_answer_of_an_earlier_one() {
         let (mut names, name) = (Names::new(SECOND, SECOND * 5), name(0));
         let early = begin(&mut names, &name, Wanted::Recent, at(0));
         let late = begin(&mut names, &name, Wanted::New, at(10));
@@ -220,7 +219,7 @@ mod tests {
         names.forget(&name);
         let before = begin(&mut names, &name, Wanted::Recent, at(2));
         names.forget(&name);
-        // What was asked before the failure is neither joined nor kept.
+        // A look-up from before the failure is neither joined nor cached.
         let after = begin(&mut names, &name, Wanted::Recent, at(3));
         names.answered(before, Ok(address(1)), at(4));
         assert!(matches!(names.ask(&name, Wanted::Recent, at(5)), Asked::Waits(_)));
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_joins_a_look_up_that_is_stuck() {
+    fn look_up_that_is_stuck_is_not_joined() {
         let (mut names, name) = (Names::new(SECOND, SECOND), name(0));
         begin(&mut names, &name, Wanted::Recent, at(0));
         assert!(matches!(names.ask(&name, Wanted::Recent, at(999)), Asked::Waits(_)));
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_names_are_remembered_than_declared_and_none_if_so_configured() {
+    fn cached_names_are_bounded_and_none_if_so_configured() {
         let mut names = Names::new(SECOND, SECOND);
         for number in 0..=NAMES_MAX {
             let lookup = begin(&mut names, &name(number), Wanted::Recent, at(0));

@@ -1,4 +1,4 @@
-//! Callers: each is told once, wherever it waits, and leaves nothing behind.
+//! Callers: each is answered once, on whichever thread it waits, and leaves nothing behind.
 
 use super::*;
 use crate::error::ErrorKind as Kind;
@@ -10,20 +10,20 @@ use crate::shard::foreign::{ForeignCall, foreign_call};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Calls as a caller on another thread does, whose command has been encoded there.
+/// Calls as a caller on another thread does, which has encoded the command.
 fn call_from_afar(rig: &Rig) -> ForeignCall<Answer> {
     let (caller, call) = foreign_call();
     let bytes = b"*1\r\n$4\r\nPING\r\n";
-    rig.shard.submit_foreign(rig.id.entry, HandleId(1 << 31), bytes, None, caller);
+    rig.shard.shared.submit_foreign(rig.id.entry, HandleId(1 << 31), bytes, None, caller);
     call
 }
 
-/// The answer, which has to be there.
-fn told(call: &ForeignCall<Answer>) -> Answer {
+/// The answer, which must have come.
+fn answer_of(call: &ForeignCall<Answer>) -> Answer {
     match call.poll(&Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(answer)) => answer,
-        Poll::Ready(None) => panic!("the caller was forgotten"),
-        Poll::Pending => panic!("the caller was told nothing"),
+        Poll::Ready(None) => panic!("the call was dropped"),
+        Poll::Pending => panic!("there is no answer"),
     }
 }
 
@@ -36,20 +36,20 @@ fn call_from_another_thread_wakes_the_driver_and_is_answered() {
     assert!(rig.turn().is_pending());
     rig.say("+PONG\r\n");
     assert!(rig.is_woken() && rig.turn().is_pending());
-    assert_eq!(told(&call).unwrap(), Frame::Simple("PONG".into()));
+    assert_eq!(answer_of(&call).unwrap(), Frame::Simple("PONG".into()));
     assert_eq!(rig.shard.stats().calls, 0);
 }
 
 #[test]
-fn call_from_another_thread_that_is_refused_is_told_at_once() {
+fn call_from_another_thread_is_refused_at_once() {
     let rig = Rig::new();
-    rig.shard.inner.core.borrow_mut().calls = Calls::with_waiting(0);
+    rig.shard.shared.state.borrow_mut().calls = Calls::with_waiting(0);
     let _calls: Vec<_> = (0..CALLS_MAX).map(|_| call_from_afar(&rig)).collect();
-    let overloaded = told(&call_from_afar(&rig));
+    let overloaded = answer_of(&call_from_afar(&rig));
     assert!(matches!(overloaded, Err(Failure::Overloaded)), "{overloaded:?}");
     let rig = Rig::new();
-    pilots::begin_shutdown(&rig.shard.inner, HOUR);
-    let late = told(&call_from_afar(&rig));
+    tasks::begin_shutdown(&rig.shard.shared, HOUR);
+    let late = answer_of(&call_from_afar(&rig));
     assert!(matches!(late, Err(Failure::ShutDown(Outcome::Unsent))), "{late:?}");
     assert_eq!(rig.shard.stats().calls, 0);
 }
@@ -67,7 +67,7 @@ fn call_that_would_wait_for_room_can_be_refused_instead() {
 #[test]
 fn call_that_is_refused_leaves_no_slot_behind() {
     let rig = Rig::new();
-    pilots::begin_shutdown(&rig.shard.inner, HOUR);
+    tasks::begin_shutdown(&rig.shard.shared, HOUR);
     for _ in 0..10 {
         let mut refused = rig.shard.incr("n");
         assert_eq!(answer(&mut refused).unwrap().unwrap_err().kind(), Kind::ShutDown);
@@ -82,40 +82,40 @@ fn callers_are_woken_when_their_connection_is_lost() {
     let caller = await_answer(&mut lost);
     let afar = call_from_afar(&rig);
     assert!(rig.turn().is_pending());
-    run_pilot(&rig);
+    run_supervisor(&rig);
     rig.heard();
     rig.hang_up();
     assert!(rig.is_woken() && rig.turn().is_ready());
     assert_eq!(caller.take(), 1);
     assert_eq!(answer(&mut lost).unwrap().unwrap_err().kind(), Kind::ConnectionLost);
-    assert!(matches!(told(&afar), Err(Failure::Lost { .. })));
-    assert!(rig.is_pilot_notified(), "who dials anew?");
+    assert!(matches!(answer_of(&afar), Err(Failure::Lost { .. })));
+    assert!(rig.is_supervisor_notified(), "it has to dial again");
 }
 
 #[test]
-fn callers_are_woken_when_their_time_is_over() {
+fn callers_are_woken_when_their_deadline_passes() {
     let mut rig = Rig::new();
     let mut reply = rig.shard.incr("n").timeout(Duration::from_nanos(1));
     let caller = await_answer(&mut reply);
     assert!(rig.turn().is_pending());
-    assert!(rig.is_pilot_notified());
-    run_pilot(&rig);
+    assert!(rig.is_supervisor_notified());
+    run_supervisor(&rig);
     assert_eq!(caller.take(), 1);
     let error = answer(&mut reply).unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (Kind::Timeout, Outcome::Ambiguous));
 }
 
 #[test]
-fn earlier_deadline_wakes_the_pilot_and_a_later_one_takes_its_place() {
+fn earlier_deadline_wakes_the_supervisor_until_it_is_replaced() {
     let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(None));
     assert!(rig.turn().is_pending());
     let reply = rig.shard.incr("n").timeout(HOUR * 2);
-    assert!(run_pilot(&rig).is_some());
+    assert!(run_supervisor(&rig).is_some());
     let reply = reply.timeout(HOUR);
-    assert!(rig.is_pilot_notified(), "it would sleep too long");
-    assert!(run_pilot(&rig).is_some_and(|time| time <= HOUR));
+    assert!(rig.is_supervisor_notified(), "it would sleep too long");
+    assert!(run_supervisor(&rig).is_some_and(|time| time <= HOUR));
     let _reply = reply.timeout(HOUR * 2);
-    assert!(run_pilot(&rig).is_some_and(|time| time > HOUR), "the earlier one is cleared");
+    assert!(run_supervisor(&rig).is_some_and(|time| time > HOUR), "the earlier one is cleared");
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn answered_call_leaves_no_deadline_behind() {
     assert!(rig.is_woken() && rig.turn().is_pending());
     assert_eq!(answer(&mut before).unwrap().unwrap(), 1);
     let mut after = after.timeout(HOUR);
-    assert_eq!(rig.shard.inner.core.borrow().pool.next_timeout(), None);
+    assert_eq!(rig.shard.shared.state.borrow().pool.next_timeout(), None);
     assert_eq!(answer(&mut after).unwrap().unwrap(), 2);
 }
 
-/// A task may be polled with another waker than the time before.
+/// A task may be polled with another waker than before.
 #[test]
 fn driver_is_reached_at_its_newest_waker() {
     let mut rig = Rig::new();
@@ -143,34 +143,34 @@ fn driver_is_reached_at_its_newest_waker() {
     assert_eq!((before.take(), rig.wakes.take()), (0, 1));
     assert!(rig.turn().is_pending());
     rig.say(":1\r\n");
-    rig.shard.inner.poller.ask();
+    rig.shard.shared.reactor.poll_now();
     assert_eq!((before.take(), rig.wakes.take()), (0, 1));
 }
 
 /// Without any timeout of commands no other timer runs.
 #[test]
-fn wakers_that_are_kept_are_forgotten_though_nothing_else_is_due() {
+fn kept_wakers_are_dropped_although_no_timer_runs() {
     let mut rig = Rig::with(config("redis://127.0.0.1").command_timeout(None));
     assert!(rig.turn().is_pending());
-    run_pilot(&rig);
+    run_supervisor(&rig);
     let mut reply = rig.shard.incr("n");
     let caller = await_answer(&mut reply);
     assert!(rig.turn().is_pending());
     rig.say(":1\r\n");
     assert!(rig.is_woken() && rig.turn().is_pending());
     assert!(answer(&mut reply).is_some() && caller.take() == 1);
-    assert!(!rig.is_pilot_notified());
+    assert!(!rig.is_supervisor_notified());
     let _next = rig.shard.incr("n");
     assert!(rig.turn().is_pending());
-    assert!(rig.is_pilot_notified());
+    assert!(rig.is_supervisor_notified());
 }
 
-/// A caller that is woken may call again at once, and get the same slot, before the wakers are put back.
+/// A caller that is woken may call again at once, and get the same slot, before the wakers are taken back.
 #[test]
-fn waker_that_comes_back_late_does_not_take_anothers_place() {
+fn waker_that_comes_back_late_replaces_no_other() {
     let mut calls = Calls::default();
     let (one, other) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
-    let [first, second] = [&one, &other].map(|wakes| Waker::from(wakes.clone()));
+    let [first, second] = [&one, &other].map(|wakes| wakes.waker());
     let ticket = calls.open(None).unwrap();
     assert!(calls.poll(ticket, &mut Context::from_waker(&first)).0.is_pending());
     calls.reply(ticket, Frame::Integer(1), true);
@@ -179,7 +179,7 @@ fn waker_that_comes_back_late_does_not_take_anothers_place() {
     assert!(calls.poll(ticket, &mut Context::from_waker(&first)).0.is_ready());
     assert_eq!(calls.open(None).unwrap(), ticket);
     assert!(calls.poll(ticket, &mut Context::from_waker(&second)).0.is_pending());
-    assert_eq!(calls.reuse(due).len(), 1, "it is given back to be dropped");
+    assert_eq!(calls.reuse(due).len(), 1, "it is returned to be dropped");
     one.take();
     calls.reply(ticket, Frame::Integer(2), true);
     calls.take_due().unwrap().settle();

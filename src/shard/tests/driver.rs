@@ -1,13 +1,13 @@
-//! The driver: what it does in a turn, and what makes it take the next one.
+//! The driver: what it does in a turn, and what wakes it for the next one.
 
 use super::*;
 use crate::error::ErrorKind as Kind;
 use crate::proto::error::Outcome;
 
-/// After its reads it lets other tasks run, and all sockets be asked. Only the poller wakes it for what is left: the
-/// socket said so long ago, and a driver that wakes itself keeps the runtime from its timers.
+/// After its reads it lets other tasks run, and the reactor poll. Only the reactor wakes it for the rest, because epoll tells of
+/// it once. A driver that wakes itself keeps the runtime from its timers.
 #[test]
-fn driver_with_more_to_read_stands_back_until_the_next_look() {
+fn driver_with_more_to_read_waits_for_the_next_poll() {
     let mut rig = Rig::new();
     rig.read_at_once(16);
     let replies: Vec<_> = (0..100).map(|_| rig.shard.incr("n")).collect();
@@ -50,7 +50,7 @@ fn read_that_fills_the_buffer_is_followed_by_another() {
     assert_eq!(answer(&mut late).unwrap().unwrap(), 8);
 }
 
-/// A server answers, says why it leaves, and closes. The write that finds it gone must not hide either.
+/// A server answers, says why it leaves, and closes. A write that fails must hide neither.
 #[test]
 fn last_words_are_read_after_a_failed_write() {
     let mut rig = Rig::new();
@@ -63,7 +63,7 @@ fn last_words_are_read_after_a_failed_write() {
     rig.is_woken();
     assert!(rig.turn().is_ready(), "the end is found in the same turn");
     assert_eq!(answer(&mut answered).unwrap().unwrap(), 1);
-    let obstacle = rig.shard.inner.core.borrow().pool.last_error().unwrap().to_string();
+    let obstacle = rig.shard.shared.state.borrow().pool.last_error().unwrap().to_string();
     assert_eq!(obstacle, "the server closed the connection", "and not a broken pipe");
     assert!(answer(&mut lost).is_none(), "no byte of it was written: it waits for the next connection");
 }
@@ -95,33 +95,33 @@ fn command_wakes_its_driver_once_until_it_runs() {
     assert_eq!(rig.wakes.take(), 1);
 }
 
-/// A driver that was told of a command may end before it runs. The pilot has to note the time of that command.
+/// A driver that was notified of a command may end before it runs. The supervisor has to note the time of that command.
 #[test]
-fn news_left_in_an_empty_seat_go_to_the_pilot() {
+fn unseen_commands_of_a_removed_driver_go_to_the_supervisor() {
     let mut rig = Rig::new();
     assert!(rig.turn().is_pending());
-    run_pilot(&rig);
-    assert!(rig.shard.inner.empty_seat(rig.id).is_some());
-    assert!(!rig.is_pilot_notified(), "there was nothing to tell");
+    run_supervisor(&rig);
+    assert!(turns::remove(&rig.shard.shared, rig.id).is_some());
+    assert!(!rig.is_supervisor_notified(), "the driver has seen every command");
     assert!(rig.turn().is_pending());
-    run_pilot(&rig);
+    run_supervisor(&rig);
     let _reply = rig.shard.incr("n");
-    assert!(!rig.is_pilot_notified(), "its driver was told");
-    assert!(rig.shard.inner.empty_seat(rig.id).is_some());
-    assert!(rig.is_pilot_notified());
+    assert!(!rig.is_supervisor_notified(), "its driver was notified");
+    assert!(turns::remove(&rig.shard.shared, rig.id).is_some());
+    assert!(rig.is_supervisor_notified());
 }
 
 #[test]
-fn driver_of_a_closed_connection_ends_and_tells_the_pilot() {
+fn driver_of_a_closed_connection_ends_and_wakes_the_supervisor() {
     let mut rig = Rig::new();
     let mut lost = rig.shard.incr("a");
     assert!(rig.turn().is_pending());
-    run_pilot(&rig);
+    run_supervisor(&rig);
     rig.say("?");
     rig.is_woken();
     assert!(rig.turn().is_ready(), "what came is no RESP");
     let error = answer(&mut lost).unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (Kind::ConnectionLost, Outcome::Ambiguous), "{error}");
-    assert!(rig.is_pilot_notified(), "it has to log, and to dial anew");
+    assert!(rig.is_supervisor_notified(), "it has to log, and to dial again");
     assert!(rig.turn().is_ready(), "and it stays ended");
 }

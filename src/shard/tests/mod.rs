@@ -1,23 +1,25 @@
-//! The tasks of a shard, taken turn by turn without an executor: what wakes whom, and what is given back.
+//! The tasks of a shard, turn by turn and without an executor: which task wakes which, and what is released.
 
 mod callers;
 mod dialing;
 mod driver;
-mod endings;
+mod events;
 mod executor;
-mod letters;
-mod pilot;
-mod watchers;
+mod requests;
+mod shutdown;
+mod supervisor;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::pilot::{self as pilots, Turn};
+use super::reactor::Socket;
+use super::supervisor::{self as tasks, Turn};
+use super::testing::Wakes;
 use super::transport::Stream;
 use super::{Reply, Shard, bare, driver as turns};
 use crate::command::FromReply;
@@ -26,15 +28,15 @@ use crate::error::Result;
 use crate::proto::connection::ReadBudget;
 use crate::proto::pool::ConnectionId;
 
-/// A shard that no executor runs, and both ends of the socket of its only connection. Nothing in it waits, and no clock
-/// decides anything: the test takes the turns.
+/// A shard without an executor, and both ends of the socket of its only connection. Nothing in it waits, and nothing depends on a
+/// clock: the test runs every turn.
 struct Rig {
     shard: Shard,
     id: ConnectionId,
     near: Stream,
-    /// What the server would hold.
+    /// The server's end.
     far: UnixStream,
-    /// Of the driver.
+    /// The wakes of the driver.
     wakes: Arc<Wakes>,
 }
 
@@ -49,27 +51,27 @@ impl Rig {
         for end in [&near, &far] {
             end.set_nonblocking(true).unwrap();
         }
-        let near = Stream::plain(shard.inner.poller.register(near.into()).unwrap());
+        let near = Stream::plain(Socket::register(&shard.shared.reactor, near.into()).unwrap());
         let rig = Rig { shard, id, near, far, wakes: Arc::default() };
-        rig.shard.inner.poller.ask();
+        rig.shard.shared.reactor.poll_now();
         rig
     }
 
-    /// Reads so little at once from now on.
+    /// Makes every further read so short.
     fn read_at_once(&self, bytes: usize) {
-        self.shard.inner.core.borrow_mut().read_buffer = vec![0; bytes].into();
+        self.shard.shared.state.borrow_mut().read_buffer = vec![0; bytes].into();
     }
 
-    /// One turn of the driver. It has registered its waker by then if it is to be woken.
+    /// One turn of the driver, which registers its waker.
     fn turn(&mut self) -> Poll<()> {
-        let waker = Waker::from(self.wakes.clone());
+        let waker = self.wakes.waker();
         let context = &mut Context::from_waker(&waker);
-        turns::turn(&self.shard.inner, self.id, &mut self.near, &mut ReadBudget::default(), context)
+        turns::turn(&self.shard.shared, self.id, &mut self.near, &mut ReadBudget::default(), context)
     }
 
-    /// Lets the poller wake the driver if its socket has something. Whether it was woken since the last call.
+    /// Lets the reactor wake the driver if its socket has something. True if the driver was woken since the last call.
     fn is_woken(&self) -> bool {
-        self.shard.inner.poller.ask();
+        self.shard.shared.reactor.poll_now();
         self.wakes.take() > 0
     }
 
@@ -77,12 +79,12 @@ impl Rig {
         self.far.write_all(bytes.as_bytes()).unwrap();
     }
 
-    /// The server closes. It has read everything.
+    /// The server closes, after it has read everything.
     fn hang_up(&mut self) {
         drop(std::mem::replace(&mut self.far, UnixStream::pair().unwrap().0));
     }
 
-    /// What the far end has received, all of it.
+    /// Everything that the server has received.
     fn heard(&mut self) -> String {
         let (mut heard, mut buffer) = (Vec::new(), [0; 4 << 10]);
         loop {
@@ -96,50 +98,34 @@ impl Rig {
         String::from_utf8(heard).unwrap()
     }
 
-    /// Whether the pilot was told to run since it was last seen to.
-    fn is_pilot_notified(&self) -> bool {
-        self.shard.inner.core.borrow().pilot.is_notified()
+    /// Whether the supervisor was notified since its last turn.
+    fn is_supervisor_notified(&self) -> bool {
+        self.shard.shared.state.borrow().supervisor.is_notified()
     }
 }
 
-/// How often a task was woken.
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Wakes {
-    fn take(&self) -> usize {
-        self.0.swap(0, Ordering::Relaxed)
-    }
-}
-
-/// Has the pilot run for as long as it is told to. How long it would sleep then; `None` is until it is woken.
-fn run_pilot(rig: &Rig) -> Option<Duration> {
+/// Runs the supervisor for as long as it is notified. How long it sleeps then; `None` means until it is woken.
+fn run_supervisor(rig: &Rig) -> Option<Duration> {
     loop {
-        match pilots::turn(&rig.shard.inner) {
-            Turn::Sleep(time) if !rig.is_pilot_notified() => return time,
+        match tasks::turn(&rig.shard.shared) {
+            Turn::Sleep(time) if !rig.is_supervisor_notified() => return time,
             Turn::Sleep(_) => {}
             Turn::Done => panic!("nothing shuts the shard down"),
         }
     }
 }
 
-/// One connection that says nothing of its own accord, so that no timer runs for it; and time enough for a machine that
-/// stands still in the middle of a test.
+/// One connection that sends no pings, so that it has no timer; and timeouts that a machine that pauses in the middle of a test
+/// does not reach.
 fn config(url: &str) -> Config {
     let config = Config::from_url(url).unwrap().shards(1).connections_per_shard(1);
     config.idle_ping(None).command_timeout(Duration::from_secs(3600))
 }
 
-/// Polls a call as a task does; who is woken when it is answered.
+/// Polls a call as a task does. Returns what counts the wakes of that task.
 fn await_answer<T: FromReply>(reply: &mut Reply<T>) -> Arc<Wakes> {
     let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
+    let waker = wakes.waker();
     assert!(Pin::new(reply).poll(&mut Context::from_waker(&waker)).is_pending());
     wakes
 }

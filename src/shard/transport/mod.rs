@@ -1,10 +1,12 @@
-//! Sockets: dialing, and reading and writing without waiting.
+//! [`Stream`]: a connected socket, plain or under TLS. Dialing it, and reading and writing without blocking.
 
 mod dial;
 mod race;
 #[cfg(feature = "tls")]
 mod refusal;
 mod socket;
+#[cfg(benching)]
+pub(super) mod tape;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -13,10 +15,10 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 pub(super) use self::dial::dial;
-use super::poller::Socket;
+use super::reactor::Socket;
 use crate::proto::error::{Cause, CloseReason};
 
-/// A connected socket, and what is spoken over it.
+/// A connected socket, and the protocol under which it carries bytes.
 pub(super) struct Stream {
     transport: Transport,
     peer: Option<SocketAddr>,
@@ -28,7 +30,7 @@ enum Transport {
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
     #[cfg(benching)]
-    Tape(super::bench::Tape),
+    Tape(tape::Tape),
 }
 
 impl Stream {
@@ -36,9 +38,9 @@ impl Stream {
         Stream { transport, peer, has_received: false }
     }
 
-    /// What the counts of instructions put in a socket's place.
+    /// What replaces a socket where instructions are counted.
     #[cfg(benching)]
-    pub(super) fn tape(tape: super::bench::Tape) -> Self {
+    pub(super) fn tape(tape: tape::Tape) -> Self {
         Stream::new(Transport::Tape(tape), None)
     }
 
@@ -53,7 +55,7 @@ impl Stream {
         self.peer
     }
 
-    /// What has come; 0 bytes are the end. It is pending only if there is nothing left that was received.
+    /// Reads what has come; 0 bytes are the end. Pending only if nothing that was received is left.
     #[inline]
     pub(super) fn poll_read(
         &mut self,
@@ -71,8 +73,7 @@ impl Stream {
         read
     }
 
-    /// Takes what can be taken at once; pending if that is nothing. It is not on its way before it is
-    /// [flushed](Stream::poll_flush).
+    /// Accepts what it has room for; pending if it has none. Nothing is sent before it is [flushed](Stream::poll_flush).
     #[inline]
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.transport {
@@ -84,7 +85,7 @@ impl Stream {
         }
     }
 
-    /// Sends what was taken; pending if some of it is left, for which the task is woken.
+    /// Sends what was accepted; pending if some of it is left. The task is woken when the socket has room for it.
     #[inline]
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
@@ -99,10 +100,10 @@ impl Stream {
         }
     }
 
-    /// Why the connection ended, on which this happened.
+    /// The reason to close the connection after this error.
     pub(super) fn reason(&self, error: &io::Error) -> CloseReason {
         match &self.transport {
-            // So does a server that expects TLS, and has no more to say about it.
+            // A server that expects TLS resets a connection without a word as well.
             Transport::Plain(_)
                 if self.peer.is_some()
                     && !self.has_received
@@ -120,7 +121,7 @@ impl Stream {
         }
     }
 
-    /// Says goodbye, if that is the custom and the socket takes it.
+    /// Sends the closing message of the protocol, if it has one and the socket has room.
     pub(super) fn end(self) {
         match self.transport {
             Transport::Plain(_) => {}
@@ -136,7 +137,7 @@ fn lost(error: &io::Error) -> CloseReason {
     CloseReason::Io(Cause::of(error.to_string(), copy(error)))
 }
 
-/// The same error, for those who keep it.
+/// The same error, to be kept.
 fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -147,7 +148,7 @@ fn copy(error: &io::Error) -> io::Error {
 #[inline]
 fn write(socket: &Socket, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     match socket.poll_write(context, bytes) {
-        // Before it closed, the server may have said why, or answered: reading tells that first, and then the end.
+        // The server may have answered, or said why, before it closed. Reading returns that first, and then the end.
         Poll::Ready(Err(error)) if is_gone(error.kind()) => Poll::Pending,
         other => other,
     }

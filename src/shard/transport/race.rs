@@ -1,4 +1,4 @@
-//! Several addresses of one name: in which order they are tried, and which of them it is to be (RFC 8305).
+//! Several addresses of one name: the order in which they are tried, and the first that connects (RFC 8305).
 
 use std::future::poll_fn;
 use std::io;
@@ -7,9 +7,8 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// The addresses in the order in which they are tried: each once, and the families in turn, beginning with the
-/// family that the resolver has put first. A family that leads nowhere costs one attempt, and not as many as it has
-/// addresses.
+/// The addresses in the order in which they are tried: each once, and the families in turn, beginning with the family of the
+/// resolver's first address. So a family without a route costs one attempt, and not as many as it has addresses.
 pub(super) fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let begins_with = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let mut families: [Vec<SocketAddr>; 2] = Default::default();
@@ -32,11 +31,11 @@ pub(super) fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// The first that is connected. The next address is tried as soon as one has failed, and anyway after `delay`; what is
-/// slower than the first is dropped.
+/// The first socket that is connected. The next address is tried when one has failed, or after `delay`. Slower attempts are
+/// dropped.
 ///
 /// # Errors
-/// What went wrong with each address.
+/// The error of each address.
 pub(super) async fn first<T, A, D>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> A,
@@ -90,7 +89,7 @@ where
     .await
 }
 
-/// How long an attempt is the only one, if it neither fails nor succeeds.
+/// How long an attempt that neither fails nor succeeds is the only one.
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
@@ -109,7 +108,7 @@ mod tests {
     const FOUR: [&str; 4] = ["[2001:db8::1]:7", "[2001:db8::2]:7", "10.0.0.1:7", "10.0.0.2:7"];
 
     #[test]
-    fn families_take_turns_and_the_resolvers_first_is_first() {
+    fn families_take_turns_from_the_resolvers_first() {
         for (found, tried) in [
             (&[][..], &[][..]),
             (&["10.0.0.1:7"], &["10.0.0.1:7"]),
@@ -121,15 +120,15 @@ mod tests {
         }
     }
 
-    /// What an attempt at an address comes to.
+    /// How an attempt at an address ends.
     enum Fate {
         Hangs,
         Fails,
         Connects,
     }
 
-    /// Which addresses are tried, as their last numbers, and which is taken, where `delays` pauses end at once and
-    /// all later ones never.
+    /// Which addresses are tried, as their last numbers, and which one connects. The first `delays` pauses end at once, and later
+    /// ones never.
     fn raced(fates: &[Fate], delays: usize) -> (Vec<usize>, Option<Result<usize, usize>>) {
         let tried = RefCell::new(Vec::new());
         let paused = RefCell::new(0);
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_connects_wins_and_a_failure_starts_the_next_at_once() {
+    fn first_connection_wins_and_a_failure_starts_the_next_attempt() {
         use Fate::{Connects, Fails, Hangs};
         assert_eq!(raced(&[Connects, Connects], 0), (vec![0], Some(Ok(0))));
         assert_eq!(raced(&[Fails, Fails, Connects, Connects], 0), (vec![0, 1, 2], Some(Ok(2))));

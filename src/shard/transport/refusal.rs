@@ -1,12 +1,12 @@
-//! What ended a TLS session, as a reason to close: what is wrong, and what a person can do about it.
+//! What ended a TLS session, as a reason to close: the problem, and its remedy.
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::proto::endpoint::TlsNames;
 use crate::proto::error::{Cause, CloseReason, Remedy, recognize};
 
-/// The reason, if it takes a person to mend it; everything else may pass by itself. `names`: what the server was asked
-/// to prove.
+/// The reason, if only a person can mend it; every other error may pass by itself. `names` is what the server was asked to
+/// prove.
 pub(super) fn explain(error: &Error, names: Option<&TlsNames>) -> Option<CloseReason> {
     let (problem, remedy) = match error {
         Error::InvalidCertificate(error) => certificate(error, names),
@@ -17,13 +17,13 @@ pub(super) fn explain(error: &Error, names: Option<&TlsNames>) -> Option<CloseRe
         Error::PeerIncompatible(what) => {
             (format!("the server and this client have no TLS in common: {what:?}"), Some(Remedy::TlsVersion))
         }
-        Error::NoCertificatesPresented => ("the server shows no certificate".to_owned(), None),
+        Error::NoCertificatesPresented => ("the server presents no certificate".to_owned(), None),
         _ => return None,
     };
     Some(CloseReason::Tls { problem: Cause::of(problem, error.clone()), remedy })
 }
 
-/// The reason, if a server answered the beginning of a handshake with these bytes, which are not TLS.
+/// The reason, if a server answered the beginning of a handshake with bytes that are not TLS.
 pub(super) fn not_tls(error: &Error, opening: &[u8]) -> Option<CloseReason> {
     let is_message = matches!(
         error,
@@ -52,7 +52,7 @@ fn certificate(error: &CertificateError, names: Option<&TlsNames>) -> (String, O
             let wanted = wanted.unwrap_or_default();
             (format!("the server's certificate is not for {wanted}: {error}"), Some(Remedy::ServerName))
         }
-        // A CA of the same name and with another key, too.
+        // Also a CA of the same name with another key.
         Certificate::UnknownIssuer | Certificate::BadSignature => {
             ("the server's certificate is not signed by a trusted CA".to_owned(), Some(Remedy::TrustIssuer))
         }
@@ -62,26 +62,26 @@ fn certificate(error: &CertificateError, names: Option<&TlsNames>) -> (String, O
         Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
             (format!("the server's certificate is not valid yet: {error}"), Some(Remedy::CheckClock))
         }
-        // rustls has no names of its own for these, and passes on those of its verifier.
+        // rustls has no variants for these, and passes on the names of its verifier.
         Certificate::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            let problem = "the server's certificate is a CA's, which must not serve as a server's own";
+            let problem = "the server's certificate belongs to a CA, which must not use it as a server";
             (problem.to_owned(), Some(Remedy::MakeCertificate))
         }
         Certificate::Other(other) if other.to_string() == "UnsupportedCertVersion" => {
             let problem =
-                "the server's certificate is X.509 version 1, which says neither for whom nor for what it is";
+                "the server's certificate is X.509 version 1, which names neither its server nor its purpose";
             (problem.to_owned(), Some(Remedy::MakeCertificate))
         }
         _ => (format!("the server's certificate is not acceptable: {error}"), None),
     }
 }
 
-/// Alerts that are about who a side is, and what it speaks.
+/// Alerts about the identity of a side, or about versions and ciphers.
 fn alert(alert: AlertDescription) -> Option<(String, Option<Remedy>)> {
     use AlertDescription as Alert;
     let remedy = match alert {
         Alert::CertificateRequired => {
-            let problem = "the server wants a certificate of the client, and got none";
+            let problem = "the server requires a client certificate and got none";
             return Some((problem.to_owned(), Some(Remedy::ClientCertificate)));
         }
         Alert::NoCertificate
@@ -93,7 +93,7 @@ fn alert(alert: AlertDescription) -> Option<(String, Option<Remedy>)> {
         | Alert::UnknownCA
         | Alert::AccessDenied => Some(Remedy::ClientCertificate),
         Alert::ProtocolVersion => Some(Remedy::TlsVersion),
-        // It may be about a certificate, a version or a cipher.
+        // These may be about a certificate, a version or a cipher.
         Alert::HandshakeFailure | Alert::InsufficientSecurity | Alert::UnrecognisedName => None,
         _ => return None,
     };
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_as_a_server_is_told_what_to_make() {
+    fn ca_certificate_of_a_server_has_a_remedy() {
         for name in ["CaUsedAsEndEntity", "UnsupportedCertVersion"] {
             let other = OtherError(std::sync::Arc::new(std::io::Error::other(name)));
             let (problem, remedy) = told(&Error::InvalidCertificate(CertificateError::Other(other)));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_of_who_and_what_are_final_and_others_are_not() {
+    fn alerts_about_identity_are_final_and_others_are_not() {
         let refused = |alert| told(&Error::AlertReceived(alert)).1;
         assert_eq!(refused(AlertDescription::CertificateRequired), Some(Remedy::ClientCertificate));
         assert_eq!(refused(AlertDescription::UnknownCA), Some(Remedy::ClientCertificate));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_tls_is_known_by_its_answer() {
+    fn server_without_tls_is_recognized_by_its_answer() {
         let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
         let told =
             |opening: &[u8]| not_tls(&error, opening).map(|reason| (reason.to_string(), reason.remedy()));

@@ -1,4 +1,4 @@
-//! Sockets of the system: connecting one, and what is asked of it.
+//! Connecting sockets, and setting their options.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,10 +11,10 @@ use glommio::timer::Timer;
 use socket2::{Domain, Protocol, SockAddr, Socket as Unconnected, TcpKeepalive, Type};
 
 use crate::config::ResolvedConfig;
-use crate::shard::poller::{Poller, Socket};
+use crate::shard::reactor::{Reactor, Socket};
 
 pub(super) async fn connect(
-    poller: &Rc<Poller>,
+    reactor: &Rc<Reactor>,
     address: SocketAddr,
     timeout: Duration,
     config: &ResolvedConfig,
@@ -25,15 +25,15 @@ pub(super) async fn connect(
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
-    let socket = poller.register(tcp.into())?;
+    let socket = Socket::register(reactor, tcp.into())?;
     let late = async {
         Timer::new(timeout).await;
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {timeout:?}")))
     };
     or(poll_fn(|context| socket.poll_connected(context)), late).await?;
     socket.with(|tcp| {
-        // A port of the ephemeral range that nobody listens on may get connected to itself, which would keep its server
-        // from ever coming back.
+        // A port of the ephemeral range without a listener may get connected to itself. Such a connection would keep the server
+        // from ever binding the port again.
         if tcp.local_addr()?.as_socket() == tcp.peer_addr()?.as_socket() {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -48,18 +48,18 @@ pub(super) async fn connect(
     Ok(socket)
 }
 
-/// The kernel knows at once when the other end of a unix socket is gone: there is nothing to ask of it.
-pub(super) async fn connect_unix(poller: &Rc<Poller>, path: &str) -> io::Result<Socket> {
+/// A unix socket needs no options: the kernel knows at once when its other end is gone.
+pub(super) async fn connect_unix(reactor: &Rc<Reactor>, path: &str) -> io::Result<Socket> {
     let address = SockAddr::unix(path)?;
     let unix = Unconnected::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    // A server that is behind with those who want in says so at once; whoever waits here knows how long it may take.
+    // A server whose backlog is full rejects the attempt at once. Try again until the caller's timeout.
     while let Err(error) = unix.connect(&address) {
         if error.kind() != io::ErrorKind::WouldBlock {
             return Err(error);
         }
         Timer::new(UNIX_RETRY).await;
     }
-    poller.register(unix.into())
+    Socket::register(reactor, unix.into())
 }
 
 const KEEPALIVE_PROBES: u32 = 3;

@@ -1,5 +1,4 @@
-//! TLS over a socket: rustls, driven directly, so that a turn of the driver costs one read and one write as it does
-//! without.
+//! TLS over a socket. It drives rustls directly, so that a turn of the driver costs one read and one write, as without TLS.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
@@ -19,29 +18,32 @@ use super::refusal::{explain, not_tls};
 use crate::config::Tls;
 use crate::proto::endpoint::{Endpoint, TlsNames};
 use crate::proto::error::{Cause, CloseReason};
-use crate::shard::poller::Socket;
+use crate::shard::reactor::Socket;
 
+/// A TLS session over a socket.
+///
+/// Guarantee: a pending read means that nothing received is left, neither encrypted nor decrypted, and that what the session has
+/// to send by itself is sent or waits for room in the socket. So a driver that waits for the socket misses nothing.
 pub(super) struct TlsStream {
     socket: Socket,
     session: ClientConnection,
-    /// What the socket has received and the session has not taken yet: no more than one read, and nothing is read
-    /// while there is any.
+    /// What the socket has received and the session has not taken yet: at most one read. The next read waits until it is empty.
     received: Box<[u8]>,
     start: usize,
     end: usize,
-    /// What has put an end to the session; told when what came before it is.
+    /// The error that ended the session; returned after all that came before it.
     broken: Option<Error>,
 }
 
-/// What one connection begins with.
+/// What one TLS handshake begins with.
 pub(super) struct Connector {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     names: TlsNames,
 }
 
-/// What is asked of the server at this endpoint. Certificates that have changed are read again first, if it is time
-/// for that, and off this thread.
+/// The TLS configuration for the server at this endpoint. From time to time it first reads certificate files that have changed,
+/// on another thread.
 pub(super) async fn connector(
     tls: &Tls,
     endpoint: &Endpoint,
@@ -51,7 +53,7 @@ pub(super) async fn connector(
         let (sender, receiver) = oneshot::channel();
         let follow = move || {
             check.reload_changed_files();
-            // Whoever waits may have left.
+            // The caller may have stopped waiting.
             let _ = sender.send(());
         };
         if thread::Builder::new().name("hitless-tls".into()).spawn(follow).is_ok() {
@@ -63,8 +65,8 @@ pub(super) async fn connector(
     Ok(Connector { config, name, names })
 }
 
-/// The handshake. The socket is given up if it fails, or is not over shortly before `time` has passed: whoever ends it
-/// then can only say that it took too long.
+/// The handshake. It fails shortly before `time` has passed. The timeout of the whole dial, which ends at `time`, could only say
+/// that it took too long.
 pub(super) async fn shake_hands(
     socket: Socket,
     peer: SocketAddr,
@@ -96,7 +98,7 @@ pub(super) async fn shake_hands(
     }
 }
 
-/// The reason, if it is one that a person has to see to.
+/// The reason, if only a person can mend it.
 pub(super) fn refusal(error: &io::Error) -> Option<CloseReason> {
     tls_error(error).and_then(|error| explain(error, None))
 }
@@ -113,15 +115,15 @@ impl TlsStream {
                 Ok(Plaintext::Ended) => return Poll::Ready(Ok(filled)),
                 Ok(Plaintext::Exhausted) if filled > 0 => return Poll::Ready(Ok(filled)),
                 Ok(Plaintext::Exhausted) => {}
-                Err(error) => return Poll::Ready(Err(self.bid_farewell(context, error))),
+                Err(error) => return Poll::Ready(Err(self.send_alert(context, error))),
             }
             match self.receive(context) {
-                // Without a farewell it may have been cut off by anybody. Replies say themselves where they end.
+                // Without a close_notify anyone on the path may have cut the session off. That is safe: replies have lengths.
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    // What was taken may want an answer, such as a change of keys.
+                    // The session may have to answer what it took, such as a key update.
                     return match self.poll_flush(context) {
                         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                         _ => Poll::Pending,
@@ -129,7 +131,7 @@ impl TlsStream {
                 }
             }
         }
-        // A peer that sends nothing but what is not for us must not keep this thread to itself.
+        // A server that sends only records without data must not keep this thread to itself.
         self.socket.run_later(context);
         Poll::Pending
     }
@@ -140,7 +142,7 @@ impl TlsStream {
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
             }
-            // As much is encrypted already as may wait.
+            // The session holds as much encrypted data as it may.
             std::task::ready!(self.poll_flush(context))?;
         }
     }
@@ -156,7 +158,7 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Tells the server that nothing follows, if the socket takes it at once.
+    /// Sends the close_notify, if the socket has room for it.
     pub(super) fn end(mut self) {
         self.session.send_close_notify();
         let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
@@ -164,7 +166,7 @@ impl TlsStream {
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            // The last of it may be on its way when the connection is in use already.
+            // The last message of the handshake may still be sent while the connection is in use.
             let _ = self.poll_flush(context)?;
             if !self.session.is_handshaking() {
                 return Poll::Ready(Ok(()));
@@ -173,29 +175,31 @@ impl TlsStream {
                 let ended = "the server closed the connection";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, ended)));
             }
-            if let Err(error) = self.digest() {
-                return Poll::Ready(Err(self.bid_farewell(context, error)));
+            if let Err(error) = self.process_received() {
+                return Poll::Ready(Err(self.send_alert(context, error)));
             }
         }
     }
 
     fn overdue(&self, time: Duration) -> io::Error {
         let text = match self.end {
-            // Servers wait for more if they take it for the beginning of something else.
+            // A server of another protocol may wait for more of what it takes for a request.
             0 => format!("not a byte within {time:?}: is it a port on which TLS is spoken?"),
             _ => format!("not over within {time:?}"),
         };
         io::Error::new(io::ErrorKind::TimedOut, text)
     }
 
-    /// Fills the buffer with what was received, as far as it goes, without asking the socket for more.
+    /// Fills the buffer with what was received, without reading from the socket.
     fn take_plaintext(&mut self, buffer: &mut [u8], filled: &mut usize) -> Result<Plaintext, Error> {
         while let Some(room) = buffer.get_mut(*filled..).filter(|room| !room.is_empty()) {
             match self.session.reader().read(room) {
                 Ok(0) => return Ok(Plaintext::Ended),
                 Ok(count) => *filled += count,
-                // What the session took before it broke is told first.
-                Err(_) if self.start < self.end && self.broken.is_none() => self.broken = self.digest().err(),
+                // What the session took before the error is returned first.
+                Err(_) if self.start < self.end && self.broken.is_none() => {
+                    self.broken = self.process_received().err()
+                }
                 Err(_) => {
                     return match self.broken.take_if(|_| *filled == 0) {
                         Some(error) => Err(error),
@@ -207,13 +211,13 @@ impl TlsStream {
         Ok(Plaintext::Exhausted)
     }
 
-    /// Has the session take what was received, until that yields something to read.
-    fn digest(&mut self) -> Result<(), Error> {
+    /// Has the session take what was received, until it has something to read.
+    fn process_received(&mut self) -> Result<(), Error> {
         while self.start < self.end {
             let mut rest = self.received.get(self.start..self.end).unwrap_or_default();
             let taken =
                 self.session.read_tls(&mut rest).map_err(|error| Error::General(error.to_string()))?;
-            // After a farewell nothing is taken any more.
+            // After a close_notify the session takes nothing more.
             self.start = if taken == 0 { self.end } else { self.start + taken };
             if self.session.process_new_packets()?.plaintext_bytes_to_read() > 0 {
                 return Ok(());
@@ -222,28 +226,28 @@ impl TlsStream {
         Ok(())
     }
 
-    /// One read of the socket. Everything before it has been digested.
+    /// One read of the socket. The session has taken everything before it.
     fn receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let count = std::task::ready!(self.socket.poll_read(context, &mut self.received))?;
         (self.start, self.end) = (0, count);
         Poll::Ready(Ok(count))
     }
 
-    /// Tells the server why the session ends, if the socket takes it at once.
-    fn bid_farewell(&mut self, context: &mut Context<'_>, error: Error) -> io::Error {
+    /// Sends the alert that says why the session ends, if the socket has room for it.
+    fn send_alert(&mut self, context: &mut Context<'_>, error: Error) -> io::Error {
         let _ = self.poll_flush(context);
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
 }
 
 enum Plaintext {
-    /// There is no more, or no more room for it.
+    /// Nothing more was received, or the buffer is full.
     Exhausted,
-    /// The server has said that nothing follows.
+    /// The server has sent its close_notify.
     Ended,
 }
 
-/// Where the session writes: to the socket, as far as that takes it.
+/// The writer of the session: the socket, as far as it has room.
 struct SocketWriter<'a, 'b> {
     socket: &'a Socket,
     context: &'a mut Context<'b>,
@@ -266,14 +270,14 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// What was set cannot begin a session.
+/// A configuration that cannot begin a session.
 fn unusable(problem: Cause) -> CloseReason {
     CloseReason::Tls { problem, remedy: None }
 }
 
-/// A record at its longest, with room for the beginning of the next.
+/// The longest record, with room for the beginning of the next one.
 const RECEIVE_BUFFER: usize = 18 << 10;
-/// After this many reads without anything for the caller other tasks run.
+/// How many reads without data for the caller follow each other before other tasks run.
 const EMPTY_READS_MAX: usize = 8;
 
 #[cfg(test)]

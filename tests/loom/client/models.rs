@@ -1,4 +1,4 @@
-//! A handle's promises: its calls keep their order and their place, however many threads they are awaited on.
+//! What a handle guarantees: its calls keep their order and their place, on however many threads they are awaited.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread::{self, JoinHandle};
 
-use super::held::Held;
+use super::sticky::StickyRoute;
 use super::overflow::{Overflow, Sent, WaitingRoom};
 use super::threads::Threads;
 use crate::orders::{block_on, in_every_order};
-use crate::shard::mailbox::{Letter, Mailbox, Numbers};
+use crate::shard::mailbox::{Mailbox, Numbers, Request};
 
-/// One handle, and the only shard there is, with room for one letter.
+/// One handle, and the only shard there is, with room for one request.
 struct World {
     overflow: Overflow,
     threads: Threads,
@@ -34,16 +34,16 @@ impl World {
     }
 
     fn send(&self, number: u8, is_unwanted: bool) -> Sent {
-        let letter = Letter { number, is_unwanted, refused: self.refused.clone() };
-        self.overflow.send(&self.threads, 0, letter)
+        let request = Request { number, is_unwanted, refused: self.refused.clone() };
+        self.overflow.send(&self.threads, 0, request)
     }
 
-    /// As whoever awaits a reply does.
+    /// Does what the caller that awaits a reply does.
     fn flush(&self) {
         block_on(poll_fn(|context| self.overflow.poll_flush(&self.threads, context)));
     }
 
-    /// The same; the last of two closes the mailbox.
+    /// The same; the second of two closes the mailbox.
     fn flush_and_close(&self) {
         self.flush();
         if self.flushing.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -59,7 +59,7 @@ impl World {
 
 /// The first reply is awaited on another thread, which sends what waits while its caller goes on to call.
 #[test]
-fn a_handles_calls_keep_their_order_whoever_sends_what_waits() {
+fn calls_of_a_handle_keep_their_order_on_any_thread() {
     in_every_order(2, || {
         let world = World::new();
         assert_eq!((world.send(0, false), world.send(1, false)), (Sent::InTheMailbox, Sent::Waiting));
@@ -68,8 +68,8 @@ fn a_handles_calls_keep_their_order_whoever_sends_what_waits() {
             assert_ne!(world.send(2, false), Sent::Gone);
             world.flush_and_close();
         });
-        let letters = std::iter::from_fn(|| block_on(world.mailbox().next()));
-        let numbers: Vec<u8> = letters.map(|letter| letter.number).collect();
+        let requests = std::iter::from_fn(|| block_on(world.mailbox().next()));
+        let numbers: Vec<u8> = requests.map(|request| request.number).collect();
         assert_eq!(numbers, [0, 1, 2]);
         awaiter.join().unwrap();
         caller.join().unwrap();
@@ -77,7 +77,7 @@ fn a_handles_calls_keep_their_order_whoever_sends_what_waits() {
 }
 
 #[test]
-fn what_nobody_wants_any_more_is_not_sent() {
+fn unwanted_requests_are_not_sent() {
     in_every_order(4, || {
         let world = World::new();
         let sent = [(0, false), (1, true), (2, false)].map(|(number, left)| world.send(number, left));
@@ -89,9 +89,9 @@ fn what_nobody_wants_any_more_is_not_sent() {
     });
 }
 
-/// The caller of what waits leaves while another call is made.
+/// The caller of a request that waits leaves while another call is made.
 #[test]
-fn what_was_left_makes_room_for_later_calls() {
+fn dropped_calls_make_room_for_later_ones() {
     in_every_order(4, || {
         let world = World::new();
         assert_eq!((world.send(0, false), world.send(1, true)), (Sent::InTheMailbox, Sent::Waiting));
@@ -104,9 +104,9 @@ fn what_was_left_makes_room_for_later_calls() {
     });
 }
 
-/// The shard ends while two threads wait for it to take what waits.
+/// The shard ends while two threads wait for room in its mailbox.
 #[test]
-fn every_call_is_told_of_a_shard_that_is_gone() {
+fn every_call_fails_when_its_shard_is_gone() {
     in_every_order(2, || {
         let world = World::new();
         assert_eq!((world.send(0, false), world.send(1, false)), (Sent::InTheMailbox, Sent::Waiting));
@@ -116,44 +116,44 @@ fn every_call_is_told_of_a_shard_that_is_gone() {
             _ => world.flush(),
         });
         let first = block_on(world.mailbox().next()).unwrap().number;
-        world.mailbox().abandon_with(Letter::refuse);
+        world.mailbox().abandon_with(Request::refuse);
         awaiter.join().unwrap();
         caller.join().unwrap();
-        let mut told = world.refused.lock().unwrap().clone();
-        told.sort_unstable();
-        assert_eq!((first, told), (0, vec![1, 2]));
+        let mut refused = world.refused.lock().unwrap().clone();
+        refused.sort_unstable();
+        assert_eq!((first, refused), (0, vec![1, 2]));
     });
 }
 
-/// Calls that are open at the same time are at one place, and the next one after all of them is wherever it likes.
+/// Calls that are open at the same time are at one place, and the next one after all of them chooses again.
 #[test]
 fn open_calls_are_at_one_place() {
     const THREADS: u8 = 2;
     const CALLS: u8 = 2;
     in_every_order(8, || {
-        let held = Arc::new(Held::default());
-        // Of the calls that have entered, and not begun to leave.
+        let route = Arc::new(StickyRoute::default());
+        // The places of the calls that have entered, and not begun to leave.
         let open = Arc::new(Mutex::new(Vec::new()));
         let callers: Vec<_> = (0..THREADS)
             .map(|caller| {
-                let (held, open) = (held.clone(), open.clone());
+                let (route, open) = (route.clone(), open.clone());
                 thread::spawn(move || {
                     for call in 0..CALLS {
                         let wish = (usize::from(caller), u32::from(call));
-                        let place = held.enter(|| wish);
+                        let place = route.enter(|| wish);
                         let mut calls = open.lock().unwrap();
                         calls.push(place);
                         assert!(calls.iter().all(|other| *other == place), "{calls:?}");
                         drop(calls);
-                        // Others have a turn while it is open.
+                        // Other threads have a turn while it is open.
                         thread::yield_now();
                         open.lock().unwrap().pop();
-                        held.leave();
+                        route.leave();
                     }
                 })
             })
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
-        assert_eq!(held.enter(|| (1023, 4095)), (1023, 4095), "none is open");
+        assert_eq!(route.enter(|| (1023, 4095)), (1023, 4095), "none is open");
     });
 }

@@ -1,4 +1,4 @@
-//! The channel's promises: nothing is lost or doubled, each sender keeps its order, and nobody waits for ever.
+//! What the channel guarantees: no item is lost or doubled, each sender keeps its order, and no thread waits forever.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::orders::{Parked, block_on, in_every_order};
 /// A sender's number, and its count.
 type Item = (u8, u8);
 
-/// Waits for room. Gives the item back if there is none to come.
+/// Waits for room. Returns the item if the channel is closed.
 fn send_when_there_is_room(channel: &Channel<Item>, item: Item) -> Result<(), Item> {
     let mut item = Some(item);
     let is_in = block_on(poll_fn(|context| channel.poll_send(&mut item, context)));
@@ -21,10 +21,10 @@ fn send_when_there_is_room(channel: &Channel<Item>, item: Item) -> Result<(), It
         None if is_in => Ok(()),
         Some(back) if !is_in => {
             let again = channel.send(back);
-            assert!(matches!(again, Err(PushError::Closed(_))), "it was told that it is closed: {again:?}");
+            assert!(matches!(again, Err(PushError::Closed(_))), "the channel is closed: {again:?}");
             Err(back)
         }
-        _ => panic!("it is either in, or given back"),
+        _ => panic!("it is either in, or returned"),
     }
 }
 
@@ -36,7 +36,7 @@ fn spawn<T: 'static>(
     thread::spawn(move || run(&channel))
 }
 
-/// A thread that sends so many items, and says which were given back.
+/// A thread that sends so many items, and returns those that the channel rejected.
 fn sender(channel: &Arc<Channel<Item>>, number: u8, items: u8) -> JoinHandle<Vec<Item>> {
     spawn(channel, move |channel| {
         (0..items).filter_map(|count| send_when_there_is_room(channel, (number, count)).err()).collect()
@@ -58,9 +58,9 @@ fn assert_all_of(mut items: Vec<Item>, senders: u8, each: u8) {
     assert_eq!(items, all, "nothing is lost or doubled");
 }
 
-/// Nothing else comes that could wake it by chance.
+/// No other item comes that could wake it by chance.
 #[test]
-fn a_lone_item_wakes_a_receiver_that_waits() {
+fn lone_item_wakes_a_receiver_that_waits() {
     in_every_order(8, || {
         let channel = Arc::new(Channel::with_room(1, 1));
         let sender = spawn(&channel, |channel| channel.send((0, 0)).is_ok());
@@ -69,9 +69,9 @@ fn a_lone_item_wakes_a_receiver_that_waits() {
     });
 }
 
-/// The receiver takes items until there are none, and then waits for one; nobody else comes that could wake either.
+/// The receiver takes items until there are none, and then waits. No other sender comes that could wake either.
 #[test]
-fn a_sender_that_waits_is_woken_when_room_is_made() {
+fn sender_that_waits_is_woken_when_there_is_room() {
     in_every_order(3, || {
         let channel = Arc::new(Channel::with_room(1, 4));
         let sender = sender(&channel, 0, 3);
@@ -82,7 +82,7 @@ fn a_sender_that_waits_is_woken_when_room_is_made() {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_and_each_sender_keeps_its_order() {
+fn no_item_is_lost_or_doubled_and_senders_keep_their_order() {
     in_every_order(1, || {
         let channel = Arc::new(Channel::with_room(1, 4));
         let senders = [0, 1].map(|number| sender(&channel, number, 2));
@@ -92,9 +92,9 @@ fn nothing_is_lost_or_doubled_and_each_sender_keeps_its_order() {
     });
 }
 
-/// Two of them may wait, and only one waker has a place.
+/// Two senders may wait, and only one waker has a place.
 #[test]
-fn a_sender_with_nowhere_to_wait_sends_all_the_same() {
+fn sender_without_a_place_for_its_waker_sends_in_the_end() {
     in_every_order(2, || {
         let channel = Arc::new(Channel::with_room(1, 1));
         assert!(channel.send((0, 0)).is_ok());
@@ -104,7 +104,7 @@ fn a_sender_with_nowhere_to_wait_sends_all_the_same() {
                 block_on(poll_fn(|context| {
                     let poll = channel.poll_send(&mut item, context);
                     if poll.is_pending() {
-                        // It may have woken itself, and trying again is in vain before somebody else had a turn.
+                        // It may have woken itself. Trying again is in vain before another thread had a turn.
                         thread::yield_now();
                     }
                     poll
@@ -117,7 +117,7 @@ fn a_sender_with_nowhere_to_wait_sends_all_the_same() {
     });
 }
 
-/// A receiver that is never without items wakes those who wait now and then, as [`Channel::wake_senders`] is for.
+/// A receiver that never runs out of items calls [`Channel::wake_senders`] from time to time.
 #[test]
 fn senders_are_woken_although_the_receiver_never_waits() {
     in_every_order(4, || {
@@ -126,17 +126,17 @@ fn senders_are_woken_although_the_receiver_never_waits() {
         let sender = sender(&channel, 1, 1);
         assert_eq!(block_on(channel.next()), Some((0, 0)));
         channel.wake_senders();
-        // One item is left in it all the time, so that the receiver finds no reason to.
+        // One item is always left, so that the receiver never waits.
         assert_eq!(sender.join().unwrap(), []);
         assert_eq!(block_on(channel.next()), Some((0, 1)));
         assert_eq!(block_on(channel.next()), Some((1, 0)));
     });
 }
 
-/// Nobody takes anything out, so that it is the closing alone that wakes it, and no waker is left behind: it would keep
-/// what waits, and that may keep the channel.
+/// No receiver takes an item out, so only the close wakes the sender. No waker may stay: it would keep its task, and that task may
+/// keep the channel.
 #[test]
-fn whoever_waits_for_room_when_it_is_closed_gets_the_item_back() {
+fn sender_that_waits_gets_its_item_back_from_a_close() {
     in_every_order(8, || {
         let channel = Arc::new(Channel::with_room(1, 2));
         assert!(channel.send((0, 0)).is_ok());
@@ -157,7 +157,7 @@ fn whoever_waits_for_room_when_it_is_closed_gets_the_item_back() {
 }
 
 #[test]
-fn a_receiver_that_waits_when_it_is_closed_is_told() {
+fn close_wakes_a_receiver_that_waits() {
     in_every_order(8, || {
         let channel = Arc::new(Channel::<Item>::with_room(1, 1));
         let receiver = spawn(&channel, |channel| block_on(channel.next()));
@@ -166,9 +166,9 @@ fn a_receiver_that_waits_when_it_is_closed_is_told() {
     });
 }
 
-/// Somebody else closes it while one sends and one takes.
+/// A third thread closes it while one sends and one receives.
 #[test]
-fn what_came_in_before_it_was_closed_is_received_and_the_rest_is_given_back() {
+fn items_before_the_close_are_received_and_later_ones_returned() {
     in_every_order(3, || {
         let channel = Arc::new(Channel::with_room(1, 2));
         let sender = sender(&channel, 0, 2);
@@ -180,9 +180,9 @@ fn what_came_in_before_it_was_closed_is_received_and_the_rest_is_given_back() {
     });
 }
 
-/// The receiver takes one item and then no more; it may be in the middle of closing when others wait for room.
+/// The receiver takes one item and then abandons the channel, while others may begin to wait for room.
 #[test]
-fn whoever_is_abandoned_is_told_so_and_nobody_waits() {
+fn abandoned_senders_get_their_items_back_and_none_waits() {
     in_every_order(3, || {
         let channel = Arc::new(Channel::with_room(1, 2));
         let senders = [0, 1].map(|number| sender(&channel, number, 1));
@@ -195,9 +195,9 @@ fn whoever_is_abandoned_is_told_so_and_nobody_waits() {
     });
 }
 
-/// Both may be: by the last client, and by the shard.
+/// Both happen: the last client closes, and the shard abandons.
 #[test]
-fn abandoning_what_is_being_closed_loses_nothing() {
+fn abandoning_during_a_close_loses_no_item() {
     in_every_order(3, || {
         let channel = Arc::new(Channel::with_room(1, 2));
         let sender = sender(&channel, 0, 2);
@@ -210,18 +210,18 @@ fn abandoning_what_is_being_closed_loses_nothing() {
     });
 }
 
-/// The thread leaves while the shard takes its command up: one of them is first, and both know which.
+/// The thread leaves while the shard accepts its command. One of them is first, and both know which.
 #[test]
-fn a_call_is_left_or_taken_up_and_both_ends_agree() {
+fn call_is_left_or_accepted_and_both_ends_agree() {
     in_every_order(8, || {
         let (caller, call) = foreign_call::<u8>();
         let shard = thread::spawn(move || {
-            let taken = caller.take_up(7);
-            assert_eq!(caller.has_left(), !taken);
-            if taken {
+            let accepted = caller.accept(7);
+            assert_eq!(caller.has_left(), !accepted);
+            if accepted {
                 caller.answer(1);
             }
-            taken
+            accepted
         });
         let left = call.leave();
         assert_eq!(left, if shard.join().unwrap() { Err(7) } else { Ok(()) });
@@ -229,12 +229,12 @@ fn a_call_is_left_or_taken_up_and_both_ends_agree() {
 }
 
 #[test]
-fn a_call_that_waits_gets_its_answer_or_the_end() {
+fn call_that_waits_gets_its_answer_or_the_end() {
     for answers in [true, false] {
         in_every_order(8, move || {
             let (caller, call) = foreign_call::<u8>();
             let shard = thread::spawn(move || {
-                assert!(caller.take_up(7));
+                assert!(caller.accept(7));
                 if answers {
                     caller.answer(1);
                 }

@@ -1,10 +1,7 @@
-//! The session between a socket and the driver, record by record: what it has to say by itself is said, and a turn of it
-//! ends.
+//! The session between a socket and the driver, record by record: it sends what it has to send by itself, and its turns end.
 
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
 
 use rustls::crypto::cipher::{AeadKey, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::ring::{self, cipher_suite};
@@ -15,24 +12,16 @@ use rustls::{
 };
 
 use super::*;
-use crate::shard::poller::Poller;
+use crate::shard::reactor::Reactor;
+use crate::shard::testing::Wakes;
 
-/// Both ends of a session, of which the test has the server's.
+/// Both ends of a session. The test is the server.
 struct Rig {
     client: TlsStream,
-    poller: Rc<Poller>,
+    reactor: Rc<Reactor>,
     server: ServerConnection,
     far: UnixStream,
     wakes: Arc<Wakes>,
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 impl Rig {
@@ -65,37 +54,37 @@ impl Rig {
         for end in [&near, &far] {
             end.set_nonblocking(true).unwrap();
         }
-        let poller = Poller::new();
-        let socket = poller.register(near.into()).unwrap();
+        let reactor = Reactor::new();
+        let socket = Socket::register(&reactor, near.into()).unwrap();
         let session =
             ClientConnection::new(Arc::new(client), ServerName::try_from("localhost").unwrap()).unwrap();
         let received = vec![0; RECEIVE_BUFFER].into_boxed_slice();
         let client = TlsStream { socket, session, received, start: 0, end: 0, broken: None };
         let server = ServerConnection::new(Arc::new(server)).unwrap();
-        let mut rig = Rig { client, poller, server, far, wakes: Arc::default() };
+        let mut rig = Rig { client, reactor, server, far, wakes: Arc::default() };
         rig.shake_hands();
         rig
     }
 
     fn shake_hands(&mut self) {
         for _ in 0..HANDSHAKE_TURNS {
-            self.poller.ask();
-            let waker = Waker::from(self.wakes.clone());
+            self.reactor.poll_now();
+            let waker = self.wakes.waker();
             if let Poll::Ready(shaken) = self.client.poll_handshake(&mut Context::from_waker(&waker)) {
                 shaken.unwrap();
             }
             self.serve();
         }
         assert!(!self.client.session.is_handshaking() && !self.server.is_handshaking());
-        // The tickets, and whatever else comes with the end of the handshake.
+        // Session tickets, and what else follows the handshake.
         assert!(self.read(&mut [0; 16]).is_pending());
         self.serve();
-        self.wakes.0.store(0, Ordering::Relaxed);
+        self.wakes.take();
     }
 
-    /// The server takes what has come, and sends what it has to say.
+    /// The server takes what has come, and sends what it has to send.
     fn serve(&mut self) {
-        let records = self.heard();
+        let records = self.received();
         let mut rest = &records[..];
         while !rest.is_empty() {
             self.server.read_tls(&mut rest).unwrap();
@@ -109,17 +98,17 @@ impl Rig {
     }
 
     /// Everything that the client has sent.
-    fn heard(&mut self) -> Vec<u8> {
-        let (mut heard, mut buffer) = (Vec::new(), [0; 4 << 10]);
+    fn received(&mut self) -> Vec<u8> {
+        let (mut received, mut buffer) = (Vec::new(), [0; 4 << 10]);
         while let Ok(count @ 1..) = self.far.read(&mut buffer) {
-            heard.extend_from_slice(&buffer[..count]);
+            received.extend_from_slice(&buffer[..count]);
         }
-        heard
+        received
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poller.ask();
-        let waker = Waker::from(self.wakes.clone());
+        self.reactor.poll_now();
+        let waker = self.wakes.waker();
         self.client.poll_read(&mut Context::from_waker(&waker), buffer)
     }
 }
@@ -128,8 +117,8 @@ impl Rig {
 #[test]
 fn refusal_of_a_renegotiation_is_sent_by_the_read_that_causes_it() {
     let mut rig = Rig::new(&rustls::version::TLS12);
-    assert!(rig.heard().is_empty());
-    let Rig { mut client, poller, server, mut far, .. } = rig;
+    assert!(rig.received().is_empty());
+    let Rig { mut client, reactor, server, mut far, .. } = rig;
     let secrets = server.dangerous_extract_secrets().unwrap();
     let (sequence, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets.tx else {
         panic!("the only cipher that is offered")
@@ -146,16 +135,16 @@ fn refusal_of_a_renegotiation_is_sent_by_the_read_that_causes_it() {
         payload: OutboundChunks::Single(&[0; 4]),
     };
     far.write_all(&encrypter.encrypt(hello_request, sequence).unwrap().encode()).unwrap();
-    poller.ask();
+    reactor.poll_now();
     assert!(client.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0; 16]).is_pending());
     let mut alert = [0; 64];
     assert!(far.read(&mut alert).is_ok_and(|count| count > 0), "nothing was sent");
     assert_eq!(ContentType::from(alert[0]), ContentType::Alert);
 }
 
-/// Records without anything to read must not keep the thread, and what is behind them must not be left.
+/// Records without data must not keep the thread, and what follows them must be read.
 #[test]
-fn reader_of_many_empty_reads_lets_others_run_and_goes_on() {
+fn many_empty_records_let_other_tasks_run() {
     let mut rig = Rig::new(&rustls::version::TLS13);
     rig.client.received = vec![0; 16].into_boxed_slice();
     rig.server.writer().write_all(&[b'v'; 1000]).unwrap();
@@ -164,9 +153,9 @@ fn reader_of_many_empty_reads_lets_others_run_and_goes_on() {
     let read = loop {
         let read = rig.read(&mut buffer);
         turns += 1;
-        // The socket told of all of it at once: unless the poller knows that there is more, it would wait for ever.
-        rig.poller.ask();
-        match rig.wakes.0.swap(0, Ordering::Relaxed) {
+        // Epoll tells of all of it once: a reactor that does not know of the rest would wait forever.
+        rig.reactor.poll_now();
+        match rig.wakes.take() {
             0 => break read,
             _ if read.is_ready() => break read,
             _ => {}
@@ -176,7 +165,7 @@ fn reader_of_many_empty_reads_lets_others_run_and_goes_on() {
     assert_eq!(turns, 1022_usize.div_ceil(16) / EMPTY_READS_MAX + 1, "a record of 1022 bytes");
 }
 
-/// What was received and not taken is not forgotten when the buffer of the driver is full.
+/// A full buffer of the driver leaves the rest for the next read.
 #[test]
 fn read_that_fills_the_buffer_leaves_the_rest_for_the_next() {
     let mut rig = Rig::new(&rustls::version::TLS13);
@@ -191,13 +180,13 @@ fn read_that_fills_the_buffer_leaves_the_rest_for_the_next() {
     assert_eq!(taken, [[b'a'; 100], [b'b'; 100]].concat());
 }
 
-/// A server that breaks the session is told why, and what it had sent before is read all the same.
+/// A server that breaks the session gets an alert, and what it sent before is read.
 #[test]
-fn rest_before_a_broken_record_is_read_and_the_server_told_of_it() {
+fn rest_before_a_broken_record_is_read_and_answered_by_an_alert() {
     let mut rig = Rig::new(&rustls::version::TLS13);
     rig.server.writer().write_all(b"last words").unwrap();
     rig.serve();
-    rig.heard();
+    rig.received();
     // A record of application data that no key fits.
     rig.far.write_all(&[23, 3, 3, 0, 20]).unwrap();
     rig.far.write_all(&[7; 20]).unwrap();
@@ -205,11 +194,11 @@ fn rest_before_a_broken_record_is_read_and_the_server_told_of_it() {
     assert!(matches!(rig.read(&mut buffer), Poll::Ready(Ok(10))));
     assert_eq!(&buffer[..10], b"last words");
     assert!(matches!(rig.read(&mut buffer), Poll::Ready(Err(_))));
-    assert!(!rig.heard().is_empty(), "nothing was said");
+    assert!(!rig.received().is_empty(), "no alert was sent");
 }
 
 #[test]
-fn end_of_a_session_is_said() {
+fn end_of_a_session_sends_a_close_notify() {
     let Rig { client, mut far, mut server, .. } = Rig::new(&rustls::version::TLS13);
     client.end();
     let mut farewell = [0; 64];

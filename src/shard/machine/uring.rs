@@ -1,14 +1,10 @@
-//! Whether this machine lets this process run executors at all, asked before one is started.
+//! [`Uring`]: whether this process may use io_uring, asked before an executor is started.
 //!
-//! Where io_uring is forbidden, the runtime panics with a text about old kernels; the true reasons are a seccomp
-//! filter, as container engines install by default, a sysctl, or indeed an old kernel.
+//! Where io_uring is forbidden, the runtime panics with a text about old kernels. The cause is a seccomp filter, as container
+//! engines install by default, or a sysctl, or an old kernel.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-
-use super::machine::{self, Facts, Needs};
-use crate::config::ResolvedConfig;
-use crate::error::{Error, Result};
 
 /// What the kernel's io_uring can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,33 +15,10 @@ pub(crate) struct Uring {
     pub(crate) operations: Vec<u8>,
 }
 
-/// Whether executors for this configuration can be had, each with its connections.
+/// Sets up the smallest io_uring, asks what it supports, and enters it once: the three system calls that an executor needs.
 ///
 /// # Errors
-/// Names what stands in the way, and the remedy.
-pub(crate) fn can_run(config: &ResolvedConfig) -> Result<()> {
-    let shards = config.shard_cores().len();
-    fulfil(Needs { shards, connections: config.connections_per_shard() })
-}
-
-/// Whether io_uring can be used, by one executor at least.
-///
-/// # Errors
-/// Names what forbids it, and the remedy.
-#[cfg(feature = "cli")]
-pub(crate) fn io_uring() -> Result<()> {
-    fulfil(Needs { shards: 1, connections: 1 })
-}
-
-fn fulfil(needs: Needs) -> Result<()> {
-    machine::obstacle(&Facts::read(), needs).map_or(Ok(()), |obstacle| Err(Error::machine(obstacle)))
-}
-
-/// Sets the smallest io_uring up, asks it what it can do, and enters it once: the three system calls that all else
-/// stands on.
-///
-/// # Errors
-/// That of the first call that is refused.
+/// The error of the first call that is refused.
 pub(super) fn uring() -> io::Result<Uring> {
     let (ring, features) = set_up()?;
     let operations = supported_operations(&ring)?;
@@ -63,7 +36,7 @@ fn set_up() -> io::Result<(OwnedFd, u32)> {
     let Ok(descriptor @ 0..) = libc::c_int::try_from(descriptor) else {
         return Err(io::Error::last_os_error());
     };
-    // SAFETY: the call has just opened this descriptor, and nobody else knows its number.
+    // SAFETY: the call has just opened this descriptor, and no other code knows its number.
     let ring = unsafe { OwnedFd::from_raw_fd(descriptor) };
     Ok((ring, params.get(PARAMS_FEATURES).copied().unwrap_or_default()))
 }
@@ -85,7 +58,7 @@ fn supported_operations(ring: &OwnedFd) -> io::Result<Vec<u8>> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    // An entry: the operation's number, a byte of nothing, two bytes of flags, four of nothing.
+    // An entry: the number of the operation, a reserved byte, two bytes of flags, four reserved bytes.
     let entries = probe.iter().skip(PROBE_HEADER / 8).map(|entry| entry.to_ne_bytes());
     let supported =
         entries.filter(|[_, _, low, high, ..]| u16::from_ne_bytes([*low, *high]) & OPERATION_SUPPORTED != 0);
@@ -111,7 +84,7 @@ const REGISTER_PROBE: u32 = 8;
 const PROBE_HEADER: usize = 16;
 /// `sizeof(struct io_uring_probe_op)`.
 const PROBE_ENTRY: usize = 8;
-/// As many as there can be.
+/// The kernel has no more operations.
 const PROBE_ENTRIES: usize = 256;
 /// `IO_URING_OP_SUPPORTED`.
 const OPERATION_SUPPORTED: u16 = 1;
@@ -121,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ring_says_what_it_can_do() {
+    fn ring_says_what_it_supports() {
         let uring = uring().expect("these tests run where io_uring does");
         // IORING_OP_NOP and IORING_OP_RECV are as old as what the runtime needs.
         assert!(uring.operations.contains(&0) && uring.operations.contains(&27), "{uring:?}");

@@ -1,7 +1,4 @@
-//! [`Lobby`]: how the pools of clients come to a thread that runs shards, and when that thread has nothing left to do.
-//!
-//! A thread ends with its last tenant. Both sides decide that under one lock, so that no client comes to a thread that
-//! has just decided to end. Nothing on the way of a command touches it.
+//! [`TenantQueue`]: how the pools of clients reach a thread that runs shards, and when that thread ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -16,77 +13,81 @@ use crate::config::ResolvedConfig;
 pub(crate) struct Tenant {
     pub(crate) config: ResolvedConfig,
     pub(crate) group: ShardGroup,
-    /// Its place in the group, which it leaves when its executor dies, and takes again.
+    /// Its membership. The place is left when the executor dies, and taken again by the next one.
     pub(crate) member: Member,
     pub(crate) mailbox: Arc<Mailbox>,
 }
 
-pub(crate) struct Lobby {
-    state: Mutex<State>,
+/// The tenants of one thread: those on their way to it, and how many it has.
+///
+/// A thread ends with its last tenant. The client that adds one and the thread that ends decide under one lock, so that no
+/// tenant reaches a thread that has just decided to end. No command touches this lock.
+pub(crate) struct TenantQueue {
+    state: Mutex<Tenants>,
     /// The thread's task that waits for tenants.
     arrival: AtomicWaker,
 }
 
-struct State {
+struct Tenants {
     arriving: Vec<Tenant>,
-    /// Those that are served or arriving.
-    tenants: usize,
+    /// How many are served or arriving.
+    count: usize,
 }
 
-impl Lobby {
+impl TenantQueue {
     pub(super) fn new(first: Tenant) -> Self {
-        let state = State { arriving: vec![first], tenants: 1 };
-        Lobby { state: Mutex::new(state), arrival: AtomicWaker::new() }
+        let state = Tenants { arriving: vec![first], count: 1 };
+        TenantQueue { state: Mutex::new(state), arrival: AtomicWaker::new() }
     }
 
-    /// Has the thread serve one more; false if the thread is ending.
+    /// Has the thread serve one more tenant; false if the thread is ending.
     pub(super) fn enter(&self, tenant: Tenant) -> bool {
         {
             let mut state = self.state();
-            if state.tenants == 0 {
+            if state.count == 0 {
                 return false;
             }
-            state.tenants += 1;
+            state.count += 1;
             state.arriving.push(tenant);
         }
         self.arrival.wake();
         true
     }
 
-    /// One that was served has ended.
+    /// A tenant that was served has ended.
     pub(super) fn leave(&self) {
         let mut state = self.state();
-        state.tenants = state.tenants.saturating_sub(1);
-        if state.tenants == 0 {
+        state.count = state.count.saturating_sub(1);
+        if state.count == 0 {
             drop(state);
             self.arrival.wake();
         }
     }
 
-    /// The thread serves no one any more. Gives back those that it has not begun to serve.
+    /// The thread serves no tenant any more. Returns those that it has not begun to serve.
     pub(super) fn close(&self) -> Vec<Tenant> {
         let mut state = self.state();
-        state.tenants = 0;
+        state.count = 0;
         std::mem::take(&mut state.arriving)
     }
 
     /// Whether the thread has ended, or is about to.
     pub(super) fn is_over(&self) -> bool {
-        self.state().tenants == 0
+        self.state().count == 0
     }
 
     /// Tenants that have arrived; `None` when the last one has left.
     pub(super) fn poll_arrivals(&self, context: &Context<'_>) -> Poll<Option<Vec<Tenant>>> {
-        // Before the look: a tenant that arrives in between wakes this task.
+        // Register first: a tenant that arrives in between wakes this task.
         self.arrival.register(context.waker());
         let mut state = self.state();
         if !state.arriving.is_empty() {
             return Poll::Ready(Some(std::mem::take(&mut state.arriving)));
         }
-        if state.tenants == 0 { Poll::Ready(None) } else { Poll::Pending }
+        if state.count == 0 { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Tenants> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,25 +107,25 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_ending_takes_no_tenant() {
-        let lobby = Lobby::new(tenant());
+    fn thread_that_is_ending_takes_no_tenant() {
+        let tenants = TenantQueue::new(tenant());
         let context = Context::from_waker(Waker::noop());
-        assert!(lobby.enter(tenant()));
-        let Poll::Ready(Some(arrived)) = lobby.poll_arrivals(&context) else { panic!("two have arrived") };
+        assert!(tenants.enter(tenant()));
+        let Poll::Ready(Some(arrived)) = tenants.poll_arrivals(&context) else { panic!("two have arrived") };
         assert_eq!(arrived.len(), 2);
-        assert!(lobby.poll_arrivals(&context).is_pending());
-        lobby.leave();
-        assert!(lobby.poll_arrivals(&context).is_pending() && !lobby.is_over());
-        lobby.leave();
-        assert!(matches!(lobby.poll_arrivals(&context), Poll::Ready(None)));
-        assert!(lobby.is_over() && !lobby.enter(tenant()));
+        assert!(tenants.poll_arrivals(&context).is_pending());
+        tenants.leave();
+        assert!(tenants.poll_arrivals(&context).is_pending() && !tenants.is_over());
+        tenants.leave();
+        assert!(matches!(tenants.poll_arrivals(&context), Poll::Ready(None)));
+        assert!(tenants.is_over() && !tenants.enter(tenant()));
     }
 
     #[test]
-    fn a_thread_that_stays_dead_gives_its_arrivals_back() {
-        let lobby = Lobby::new(tenant());
-        assert!(lobby.enter(tenant()));
-        assert_eq!(lobby.close().len(), 2);
-        assert!(lobby.is_over() && !lobby.enter(tenant()));
+    fn thread_that_is_not_restarted_returns_its_arrivals() {
+        let tenants = TenantQueue::new(tenant());
+        assert!(tenants.enter(tenant()));
+        assert_eq!(tenants.close().len(), 2);
+        assert!(tenants.is_over() && !tenants.enter(tenant()));
     }
 }

@@ -1,16 +1,17 @@
-//! [`Held`]: where the open calls of a handle are that may choose its place anew whenever there are none.
+//! [`StickyRoute`]: where the open calls of a handle are that chooses its route.
 
-// By way of the module above: `tests/loom` gives it others.
 use super::sync::atomic::{AtomicU64, Ordering};
 
-/// The place of a handle's open calls, and how many there are: both in one word, so that no call sees one without the
-/// other.
+/// The place of a handle's open calls, and how many there are.
+///
+/// Both are in one word, so that no call sees one without the other: a call that joins open calls always joins their place, and
+/// a new place is chosen only while no call is open.
 #[derive(Default)]
-pub(super) struct Held(AtomicU64);
+pub(super) struct StickyRoute(AtomicU64);
 
-impl Held {
-    /// Counts one more call in, at the place of those that are open, or at the one that `choose` finds: a shard and one
-    /// of its connections.
+impl StickyRoute {
+    /// Counts one more call in. Its place, a shard and one of its connections, is that of the open calls; if there are none,
+    /// `choose` finds one.
     pub(super) fn enter(&self, choose: impl Fn() -> (usize, u32)) -> (usize, u32) {
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
@@ -23,13 +24,13 @@ impl Held {
         }
     }
 
-    /// Counts one out that had entered.
+    /// Counts one call out that had entered.
     pub(super) fn leave(&self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// A place in the upper half of a word; the lower half counts. There are at most 1024 shards and 4096 connections.
+/// The place is in the upper half of the word, and the count in the lower. There are at most 1024 shards and 4096 connections.
 fn pack((shard, entry): (usize, u32)) -> u64 {
     (shard as u64) << 48 | u64::from(entry) << 32
 }

@@ -1,62 +1,55 @@
-//! [`Socket`]: reading and writing without waiting, and being told when that makes sense again.
+//! [`Socket`]: reading and writing without blocking, and a wake-up when either can go on.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
-use super::Poller;
+use super::Reactor;
 
-/// A socket that its shard's poller watches.
+/// A socket that its shard's reactor watches.
 pub(in crate::shard) struct Socket {
-    poller: Rc<Poller>,
+    reactor: Rc<Reactor>,
     key: usize,
 }
 
-/// What the poller knows of it.
-pub(super) struct Source {
-    descriptor: OwnedFd,
-    /// Whoever uses it; there is one task for each.
-    waker: Option<Waker>,
-    readable: bool,
-    writable: bool,
-    /// It has ended, or is broken; reading says so when everything else was read.
-    ended: bool,
-}
-
 impl Socket {
-    pub(super) fn new(poller: Rc<Poller>, key: usize) -> Self {
-        Socket { poller, key }
+    /// Has the reactor watch a socket, which must be non-blocking.
+    ///
+    /// # Errors
+    /// If the system has no room left to watch it.
+    pub(in crate::shard) fn register(reactor: &Rc<Reactor>, descriptor: OwnedFd) -> io::Result<Self> {
+        let key = reactor.watch(descriptor)?;
+        Ok(Socket { reactor: reactor.clone(), key })
     }
 
-    /// Has its task run again after the next look at all sockets: there is more to read, and others have to run, too.
+    /// Has its task run again after the next poll of all sockets: there is more to read, and other tasks have to run as well.
     #[cfg(feature = "tls")]
     pub(in crate::shard) fn run_later(&self, context: &Context<'_>) {
-        self.poller.run_later(context);
+        self.reactor.run_later(context);
     }
 
-    /// What has come; 0 bytes are the end.
+    /// Reads what has come; 0 bytes are the end.
     #[inline]
     pub(in crate::shard) fn poll_read(
         &self,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut sources = self.poller.sources.borrow_mut();
+        let mut sources = self.reactor.sources.borrow_mut();
         let Some(source) = sources.get_mut(self.key) else { return Poll::Ready(Err(gone())) };
         if !source.readable {
             return source.wait(context);
         }
         match rustix::net::recv(&source.descriptor, &mut *buffer, RecvFlags::DONTWAIT) {
             Ok((_, count)) => {
-                // What has not filled the buffer has emptied the socket.
+                // A read that did not fill the buffer has emptied the socket. That saves the system call that would say so.
                 source.readable = source.ended || count == buffer.len();
-                self.poller.stir();
+                self.reactor.mark_busy();
                 Poll::Ready(Ok(count))
             }
             Err(Errno::AGAIN) => {
@@ -68,21 +61,21 @@ impl Socket {
         }
     }
 
-    /// Takes what can be taken at once; pending if that is nothing.
+    /// Writes what the socket has room for; pending if it has none.
     #[inline]
     pub(in crate::shard) fn poll_write(
         &self,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut sources = self.poller.sources.borrow_mut();
+        let mut sources = self.reactor.sources.borrow_mut();
         let Some(source) = sources.get_mut(self.key) else { return Poll::Ready(Err(gone())) };
         if !source.writable {
             return source.wait(context);
         }
         match rustix::net::send(&source.descriptor, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(count) => {
-                self.poller.stir();
+                self.reactor.mark_busy();
                 Poll::Ready(Ok(count))
             }
             Err(Errno::AGAIN) => {
@@ -94,9 +87,9 @@ impl Socket {
         }
     }
 
-    /// Waits until a connection that was begun is there, or has failed.
+    /// Waits until a connection that was begun is established, or has failed.
     pub(in crate::shard) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut sources = self.poller.sources.borrow_mut();
+        let mut sources = self.reactor.sources.borrow_mut();
         let Some(source) = sources.get_mut(self.key) else { return Poll::Ready(Err(gone())) };
         if !source.writable {
             return source.wait(context);
@@ -105,9 +98,9 @@ impl Socket {
         Poll::Ready(error.and_then(|error| error.map_or(Ok(()), Err)))
     }
 
-    /// Looks at the socket, or sets something of it.
+    /// Reads or sets options of the socket.
     pub(in crate::shard) fn with<T>(&self, see: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
-        let sources = self.poller.sources.borrow();
+        let sources = self.reactor.sources.borrow();
         let source = sources.get(self.key).ok_or_else(gone)?;
         see(SockRef::from(&source.descriptor))
     }
@@ -115,37 +108,12 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Its waker may run code when it is dropped: not while all are borrowed.
-        let source = self.poller.sources.borrow_mut().try_remove(self.key);
+        // Dropping its waker may run code: end the borrow of the sources first.
+        let source = self.reactor.sources.borrow_mut().try_remove(self.key);
         drop(source);
-        if self.poller.is_over() {
-            self.poller.wake();
+        if self.reactor.is_over() {
+            self.reactor.wake();
         }
-    }
-}
-
-impl Source {
-    pub(super) fn new(descriptor: OwnedFd) -> Self {
-        Source { descriptor, waker: None, readable: false, writable: false, ended: false }
-    }
-
-    pub(super) fn handle_event(&mut self, flags: EventFlags) {
-        let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-        self.ended |= ended;
-        self.readable |= ended || flags.contains(EventFlags::IN);
-        self.writable |= ended || flags.contains(EventFlags::OUT);
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    #[inline]
-    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<io::Result<T>> {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
-        Poll::Pending
     }
 }
 
@@ -155,5 +123,5 @@ fn again<T>(context: &Context<'_>) -> Poll<io::Result<T>> {
 }
 
 fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the shard's executor is no more")
+    io::Error::new(io::ErrorKind::NotConnected, "the shard's executor has ended")
 }

@@ -1,4 +1,4 @@
-//! Those who watch: they are told everything once, by one shard, and in portions.
+//! Events: the hook gets each of them once, from one shard, and in portions.
 
 use super::*;
 use crate::observe::Event;
@@ -6,12 +6,12 @@ use crate::proto::maint::notification::{Announcement, Notification};
 use crate::proto::pool::Action;
 use crate::shard::ShardGroup;
 
-/// A server announces so many different things.
+/// A server makes so many announcements.
 fn announce(shard: &Shard, count: i64) {
-    let now = shard.inner.clock.now();
+    let now = shard.shared.clock.now();
     for seq in 0..count {
-        let core = &mut *shard.inner.core.borrow_mut();
-        core.pool.handle_announcement(announcement(seq, now), now);
+        let state = &mut *shard.shared.state.borrow_mut();
+        state.pool.handle_announcement(announcement(seq, now), now);
     }
 }
 
@@ -22,10 +22,10 @@ fn announcement(seq: i64, received: crate::proto::time::Instant) -> Announcement
 }
 
 #[test]
-fn flood_of_events_is_told_in_portions_and_to_its_end() {
+fn many_events_are_reported_in_portions() {
     const EVENTS: usize = 600;
-    let told = Arc::new(AtomicUsize::new(0));
-    let counter = told.clone();
+    let reported = Arc::new(AtomicUsize::new(0));
+    let counter = reported.clone();
     let count = move |_: usize, event: &Event| {
         counter.fetch_add(usize::from(matches!(event, Event::Announced { .. })), Ordering::Relaxed);
     };
@@ -33,9 +33,9 @@ fn flood_of_events_is_told_in_portions_and_to_its_end() {
     announce(&shard, EVENTS as i64);
     let mut turns = Vec::new();
     loop {
-        pilots::turn(&shard.inner);
-        turns.push(told.load(Ordering::Relaxed));
-        if !shard.inner.core.borrow().pilot.is_notified() {
+        tasks::turn(&shard.shared);
+        turns.push(reported.load(Ordering::Relaxed));
+        if !shard.shared.state.borrow().supervisor.is_notified() {
             break;
         }
     }
@@ -43,11 +43,11 @@ fn flood_of_events_is_told_in_portions_and_to_its_end() {
 }
 
 #[test]
-fn what_all_shards_know_is_told_by_one_of_them() {
+fn one_shard_reports_what_all_shards_know() {
     let group = ShardGroup::new(2);
-    let told = Arc::new(AtomicUsize::new(0));
+    let reported = Arc::new(AtomicUsize::new(0));
     let shards = [(); 2].map(|()| {
-        let counter = told.clone();
+        let counter = reported.clone();
         let count = move |shard: usize, event: &Event| {
             if matches!(event, Event::Announced { .. }) {
                 counter.fetch_add(1 + 100 * shard, Ordering::Relaxed);
@@ -57,9 +57,9 @@ fn what_all_shards_know_is_told_by_one_of_them() {
     });
     for shard in &shards {
         announce(shard, 1);
-        pilots::turn(&shard.inner);
+        tasks::turn(&shard.shared);
     }
-    assert_eq!(told.load(Ordering::Relaxed), 1, "by the first");
+    assert_eq!(reported.load(Ordering::Relaxed), 1, "by the first");
 }
 
 #[test]
@@ -67,9 +67,9 @@ fn announcements_that_a_busy_shard_has_no_room_for_are_counted() {
     let group = ShardGroup::new(2);
     let (shard, _) = bare::shard_in(&group, config("redis://127.0.0.1"));
     let _busy = group.join().unwrap();
-    let now = shard.inner.clock.now();
+    let now = shard.shared.clock.now();
     for seq in 0..130 {
-        pilots::act(&shard.inner, Action::Announce(announcement(seq, now)));
+        tasks::execute(&shard.shared, Action::Announce(announcement(seq, now)));
     }
     assert_eq!(shard.stats().broadcasts_dropped, 2);
 }

@@ -1,0 +1,115 @@
+//! [`Lookups`]: names to addresses without stopping the executor. A resolver may block for seconds, so each look-up runs on a
+//! thread of its own.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use futures_channel::oneshot;
+
+use super::names::{Answer, Asked, Lookup, Names, Wanted};
+use crate::config::{ResolvedConfig, Resolver};
+use crate::proto::endpoint::Endpoint;
+use crate::shard::clock::Clock;
+use crate::shard::permits::Permits;
+
+/// The look-ups of one shard.
+///
+/// Connections that want the same name share one look-up, and its answer for a short time. Threads are bounded by permits,
+/// half of them for the configured endpoint and half for names that servers cause to be looked up. One bound for both would
+/// let a server that announces many slow names keep the client from finding its own server.
+#[derive(Clone)]
+pub(in crate::shard) struct Lookups {
+    names: Rc<RefCell<Names>>,
+    resolver: Resolver,
+    clock: Clock,
+    /// For the configured endpoint, and for names that servers cause. A thread keeps its permit until the resolver returns,
+    /// which may be long after the last caller has stopped waiting.
+    own: Arc<Permits>,
+    caused: Arc<Permits>,
+}
+
+/// On whose account a name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Account {
+    /// The user's, who configured it.
+    Own,
+    /// A server's, which named it, or whose announcement is the reason for the look-up.
+    Server,
+}
+
+impl Lookups {
+    pub(in crate::shard) fn new(config: &ResolvedConfig, clock: Clock) -> Self {
+        let names = Names::new(config.dns_cache(), config.connect_timeout());
+        let names = Rc::new(RefCell::new(names));
+        let [own, caused] = [(); 2].map(|()| Arc::new(Permits::new(LOOKUPS_MAX / 2)));
+        Lookups { names, resolver: config.resolver().clone(), clock, own, caused }
+    }
+
+    /// A connection to this endpoint has ended: the next one looks its name up again.
+    pub(in crate::shard) fn forget(&self, endpoint: &Endpoint) {
+        self.names.borrow_mut().forget(endpoint);
+    }
+
+    /// All addresses of an endpoint's name, in the order of the resolver.
+    ///
+    /// # Errors
+    /// Why there is none, as text.
+    pub(super) async fn find(&self, endpoint: &Endpoint, wanted: Wanted, account: Account) -> Answer {
+        let asked = self.names.borrow_mut().ask(endpoint, wanted, self.clock.now());
+        let answer = match asked {
+            Asked::Known(addresses) => return Ok(addresses),
+            Asked::Waits(answer) => answer,
+            Asked::Begins(lookup, answer) => {
+                self.begin(lookup, endpoint, account);
+                answer
+            }
+        };
+        answer.await.unwrap_or_else(|_| Err(format!("looking up {} was interrupted", endpoint.host())))
+    }
+
+    /// The look-up is a task of its own, because its first caller may leave before the others.
+    fn begin(&self, lookup: Lookup, endpoint: &Endpoint, account: Account) {
+        let (lookups, endpoint) = (self.clone(), endpoint.clone());
+        let task = async move {
+            let permits = match account {
+                Account::Own => &lookups.own,
+                Account::Server => &lookups.caused,
+            };
+            let answer = look_up(&endpoint, &lookups.resolver, permits).await;
+            lookups.names.borrow_mut().answered(lookup, answer, lookups.clock.now());
+        };
+        glommio::spawn_local(task).detach();
+    }
+}
+
+/// All addresses of an endpoint's name, in the order of the resolver.
+///
+/// # Errors
+/// Why there is none, as text.
+async fn look_up(endpoint: &Endpoint, resolver: &Resolver, permits: &Arc<Permits>) -> Answer {
+    let (sender, receiver) = oneshot::channel();
+    let (host, port, resolver) = (endpoint.host().to_owned(), endpoint.port(), resolver.clone());
+    let permit = Permits::take(permits.clone()).ok_or("too many names are being looked up at this moment")?;
+    let look_up = move || {
+        let addresses = resolver.resolve(&host, port);
+        drop(permit);
+        // The caller may have stopped waiting.
+        let _ = sender.send(addresses);
+    };
+    thread::Builder::new()
+        .name("hitless-resolve".into())
+        .spawn(look_up)
+        .map_err(|error| format!("no thread for looking up {}: {error}", endpoint.host()))?;
+    let addresses = match receiver.await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(format!("looking up {}: {error}", endpoint.host())),
+        Err(_) => return Err(format!("looking up {} was interrupted", endpoint.host())),
+    };
+    if addresses.is_empty() { Err(format!("{} has no address", endpoint.host())) } else { Ok(addresses) }
+}
+
+/// How many threads of one shard may look names up at a time, including those whose callers have stopped waiting. Half of
+/// them are for names that servers cause to be looked up.
+const LOOKUPS_MAX: usize = 16;

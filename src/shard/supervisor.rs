@@ -1,0 +1,307 @@
+//! The supervisor: the task that executes what a shard's pool asks for, and keeps the shard's one timer.
+//!
+//! It runs when a [`SupervisorWaker`](super::wakers::SupervisorWaker) wakes it, or when its timer fires. Each turn lets time
+//! pass in the pool, executes every [`Action`], wakes the callers and watchers, and then reports events to the application.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::stalls::Stall;
+use super::state::ShardState;
+use super::{credentials, driver, resolve};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{self, Event};
+use crate::proto::error::{CloseReason, Outcome};
+use crate::proto::pool::{Action, ConnectionId, Renewal};
+use crate::proto::time::{Instant, earliest};
+
+/// Starts the supervisor. It ends when the pool is shut down.
+pub(super) fn spawn(shared: &Rc<ShardState>) {
+    let shared = shared.clone();
+    let run = async move {
+        while let Turn::Sleep(time) = turn(&shared) {
+            sleep(&shared, time).await;
+            catch_up(&shared).await;
+        }
+        finish(&shared);
+    };
+    glommio::spawn_local(run).detach();
+}
+
+/// Starts the task that takes in what other shards of the group have read. It ends with the supervisor.
+pub(super) fn spawn_listener(shared: &Rc<ShardState>) {
+    let shared = shared.clone();
+    glommio::spawn_local(async move { listen(&shared).await }).detach();
+}
+
+/// Takes in what other shards of the group have read, until this shard has left the group.
+pub(super) async fn listen(shared: &ShardState) {
+    while let Some(announcement) = shared.member.next().await {
+        let mut state = shared.state.borrow_mut();
+        state.pool.handle_announcement(announcement, shared.clock.now());
+        state.supervisor.wake();
+    }
+}
+
+/// What the supervisor does after a turn.
+pub(super) enum Turn {
+    /// It sleeps for this long, or until it is woken.
+    Sleep(Option<Duration>),
+    Done,
+}
+
+/// Lets time pass, then executes what the pool asks for.
+pub(super) fn turn(shared: &Rc<ShardState>) -> Turn {
+    let now = shared.clock.now();
+    {
+        let mut state = shared.state.borrow_mut();
+        let state = &mut *state;
+        state.supervisor.begin_turn();
+        state.drivers.supervisor_runs();
+        state.calls.blocked = shared.stalls.just_over(now);
+        state.pool.handle_timeout(now, &mut state.calls);
+    }
+    // A task that is spawned runs at once, up to its first wait. So no borrow may be open here.
+    while let Some(action) = shared.next_action() {
+        execute(shared, action);
+    }
+    let (due, watchers, sleep, _forgotten) = {
+        let mut state = shared.state.borrow_mut();
+        let state = &mut *state;
+        let forgotten = state.calls.forget_wakers(now);
+        let next = earliest(state.pool.next_timeout(), state.calls.forget_at());
+        state.supervisor.end_turn(next, now);
+        let sleep = next.map(|next| next.since(now).max(TICK));
+        (state.calls.take_due(), std::mem::take(&mut state.watchers), sleep, forgotten)
+    };
+    shared.wake(due);
+    for watcher in watchers {
+        watcher.wake();
+    }
+    report_events(shared);
+    let mut state = shared.state.borrow_mut();
+    state.wake_supervisor();
+    match state.pool.is_shut_down() && !state.pool.has_actions() {
+        true => Turn::Done,
+        false => Turn::Sleep(sleep),
+    }
+}
+
+pub(super) fn execute(shared: &Rc<ShardState>, action: Action) {
+    let shard = shared.member.index();
+    match action {
+        Action::Dial { id, endpoint, timeout } => {
+            tracing::debug!(target: "hitless::shard", shard, %endpoint, ?id, "dialing");
+            driver::spawn(shared, id, endpoint, timeout);
+        }
+        Action::Ready { id } => {
+            let protocol = shared.state.borrow().pool.negotiated(id).map(|agreed| agreed.protocol);
+            tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
+        }
+        Action::Wake { id } => shared.state.borrow_mut().drivers.wake(id),
+        Action::Announce(announcement) => {
+            let dropped = shared.member.announce(&announcement);
+            shared.state.borrow_mut().broadcasts_dropped += dropped;
+        }
+        Action::AskCredentials => credentials::spawn(shared),
+        Action::Resolve { lookup, endpoint } => resolve::spawn(shared, lookup, endpoint),
+        Action::Close { id, reason, unused } => {
+            log_close(shared, id, &reason, unused);
+            // Before the next dial, which may follow at once.
+            shared.lookups.forget(shared.config.endpoint());
+            // Its driver runs once more, finds the connection gone, and ends.
+            if let Some(waker) = driver::remove(shared, id) {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// Releases what a shard that is shut down does not need any more, and wakes the tasks that waited for the end.
+pub(super) fn finish(shared: &ShardState) {
+    shared.member.leave();
+    shared.reactor.close();
+    let (handlers, wakers, watchers) = {
+        let mut state = shared.state.borrow_mut();
+        state.supervisor.finished = true;
+        let wakers = state.calls.forget_wakers(Instant::from_nanos(u64::MAX));
+        (state.calls.pushes.clear(), wakers, std::mem::take(&mut state.watchers))
+    };
+    // What they hold may hold this shard.
+    drop((handlers, wakers));
+    for watcher in watchers {
+        watcher.wake();
+    }
+}
+
+pub(super) async fn wait_until_ready(shared: &Rc<ShardState>, timeout: Duration) -> Result<()> {
+    let mut timer = glommio::timer::Timer::new(timeout);
+    poll_fn(|context| {
+        let timed_out = pin!(&mut timer).poll(context).is_ready();
+        let mut state = shared.state.borrow_mut();
+        let (ready, wanted) = state.pool.ready();
+        if ready == wanted {
+            return Poll::Ready(Ok(()));
+        }
+        let obstacle = state.pool.last_error();
+        let refused = state.pool.is_turned_away();
+        if !timed_out && !refused {
+            state.watchers.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        let error = match obstacle {
+            Some(reason) => Error::from_close_reason(reason),
+            None => {
+                let detail = format!("{ready} of {wanted} connections were ready within {timeout:?}");
+                Error::new(ErrorKind::Connect, Outcome::Unsent, detail)
+            }
+        };
+        Poll::Ready(Err(error.at(shared.config.endpoint())))
+    })
+    .await
+}
+
+/// Waits until the server has answered on every connection that logs in again.
+pub(super) async fn wait_until_renewed(shared: &Rc<ShardState>) -> Result<()> {
+    poll_fn(|context| {
+        let mut state = shared.state.borrow_mut();
+        if state.supervisor.finished {
+            return Poll::Ready(Err(Error::shut_down(Outcome::Unsent)));
+        }
+        match state.pool.renewal() {
+            Renewal::UnderWay { .. } => {
+                state.watchers.push(context.waker().clone());
+                Poll::Pending
+            }
+            Renewal::Done => Poll::Ready(Ok(())),
+            Renewal::Refused(reply) => {
+                let error = Error::from_close_reason(CloseReason::Auth(reply.clone()));
+                Poll::Ready(Err(error.at(shared.config.endpoint())))
+            }
+        }
+    })
+    .await
+}
+
+/// Accepts no more commands, and gives up those that are not answered within `grace`.
+pub(super) fn begin_shutdown(shared: &Rc<ShardState>, grace: Duration) {
+    let now = shared.clock.now();
+    let due = {
+        let mut state = shared.state.borrow_mut();
+        let state = &mut *state;
+        state.pool.shut_down(now, now.after(grace), &mut state.calls);
+        state.supervisor.wake();
+        state.calls.take_due()
+    };
+    shared.wake(due);
+}
+
+pub(super) async fn shut_down(shared: &Rc<ShardState>, grace: Duration) -> Result<()> {
+    begin_shutdown(shared, grace);
+    let given_up = poll_fn(|context| {
+        let mut state = shared.state.borrow_mut();
+        if state.supervisor.finished {
+            return Poll::Ready(state.pool.counters().given_up);
+        }
+        state.watchers.push(context.waker().clone());
+        Poll::Pending
+    })
+    .await;
+    if given_up > 0 {
+        let detail = format!("{given_up} commands were not answered within {grace:?} and were given up");
+        return Err(Error::new(ErrorKind::Timeout, Outcome::Ambiguous, detail));
+    }
+    Ok(())
+}
+
+/// Sleeps for this long, or until another task wakes the supervisor.
+async fn sleep(shared: &Rc<ShardState>, time: Option<Duration>) {
+    let is_woken = shared.state.borrow().supervisor.is_notified();
+    if is_woken {
+        // Other tasks run before the next turn.
+        return futures_lite::future::yield_now().await;
+    }
+    let mut timer = time.map(glommio::timer::Timer::new);
+    poll_fn(|context| {
+        if !shared.state.borrow_mut().supervisor.register(context) {
+            return Poll::Ready(());
+        }
+        match &mut timer {
+            Some(timer) => pin!(timer).poll(context).map(|_| ()),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// After a stall: reads the replies that came during it, before any call times out for want of them.
+///
+/// A timer that fires late tells that the thread was blocked. The sockets may then hold replies that arrived in time. Without
+/// these turns every one of their calls would time out, although its server answered.
+async fn catch_up(shared: &ShardState) {
+    let (now, armed) = (shared.clock.now(), shared.state.borrow().supervisor.armed());
+    shared.note_stall(armed.map_or(Duration::ZERO, |armed| now.since(armed)), None);
+    if shared.stalls.just_over(now).is_some() {
+        shared.reactor.catch_up();
+        for _ in 0..CATCH_UP_TURNS {
+            futures_lite::future::yield_now().await;
+        }
+    }
+}
+
+/// Reports what happened to the application; after many events the rest in the next turn. Call it without a borrow and after
+/// every waiting task is woken, because a hook is code of the application.
+fn report_events(shared: &ShardState) {
+    if let Some(Stall { duration, by }) = shared.stalls.take() {
+        report(shared, &Event::Blocked { duration, by });
+    }
+    for _ in 0..EVENTS_PER_TURN {
+        let begin = shared.clock.now();
+        let event = shared.state.borrow_mut().pool.poll_event();
+        let Some(event) = event else { return };
+        // Every shard of a group learns of an announcement; one of them reports it.
+        if matches!(event, Event::Announced { .. }) && !shared.member.is_reporter() {
+            continue;
+        }
+        if let Event::TargetRefused { target, .. } = &event
+            && !shared.member.is_first_to_report(target, shared.clock.now())
+        {
+            continue;
+        }
+        report(shared, &event);
+        shared.note_stall(shared.clock.now().since(begin), Some("Config::on_event"));
+    }
+}
+
+fn report(shared: &ShardState, event: &Event) {
+    let shard = shared.member.index();
+    observe::log::log(shard, event);
+    shared.config.hook().call(shard, event);
+}
+
+fn log_close(shared: &ShardState, id: ConnectionId, reason: &CloseReason, unused: bool) {
+    let (shard, endpoint) = (shared.member.index(), shared.config.endpoint());
+    match reason {
+        CloseReason::Local | CloseReason::Replaced | CloseReason::LeadsBack => {
+            tracing::debug!(target: "hitless::shard", shard, ?id, %reason, "closed")
+        }
+        reason if reason.is_refusal() => {
+            let remedy = reason.remedy().map(tracing::field::display);
+            tracing::error!(target: "hitless::shard", shard, %endpoint, %reason, remedy, "rejected by the server");
+        }
+        reason if unused => {
+            tracing::debug!(target: "hitless::shard", shard, %endpoint, %reason, "could not connect");
+        }
+        reason => tracing::warn!(target: "hitless::shard", shard, %endpoint, %reason, "lost a connection"),
+    }
+}
+
+/// How many turns of the run queue it takes all connections to read, and their callers to be woken.
+const CATCH_UP_TURNS: usize = 4;
+/// How many events are reported before other tasks of the shard run.
+const EVENTS_PER_TURN: usize = 256;
+/// By how much the timer may be late. It saves a wake-up for each deadline of a burst.
+const TICK: Duration = Duration::from_millis(1);

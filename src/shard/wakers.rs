@@ -1,0 +1,274 @@
+//! How a shard wakes its own tasks: [`DriverWakers`] for the drivers of its connections, [`SupervisorWaker`] for its
+//! [supervisor](super::supervisor).
+
+use std::task::{Context, Waker};
+
+use crate::proto::pool::{ConnectionId, EntryId};
+use crate::proto::time::Instant;
+
+/// The wakers of the connection drivers, by entry.
+///
+/// An entry may have several connections at a time: the active one, a successor that is being dialed, and predecessors that
+/// drain. A command concerns the active one only. It wakes that driver once, however many commands follow until the driver
+/// has run: [`notify`](DriverWakers::notify) marks the driver as notified, and [`register`](DriverWakers::register), which a
+/// driver calls at the beginning of each turn, acknowledges the mark. A mark must never be lost: without it no task would
+/// note the time of the command, and its timeout would not fire. So [`remove`](DriverWakers::remove) says whether one was
+/// left.
+pub(super) struct DriverWakers(Vec<Entry>);
+
+/// How other tasks reach the supervisor.
+///
+/// It runs when another task [wakes](SupervisorWaker::wake) it, or at the earliest time for which it is
+/// [armed](SupervisorWaker::arm). `notified` closes the race between a wake-up and the moment at which the supervisor falls
+/// asleep: the supervisor looks at it after it has registered its waker.
+#[derive(Default)]
+pub(super) struct SupervisorWaker {
+    waker: Option<Waker>,
+    notified: bool,
+    /// When it runs next without being woken.
+    armed: Option<Instant>,
+    /// The pool is shut down, and the supervisor has told the tasks that waited for that.
+    pub(super) finished: bool,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// The generation whose driver was notified of a command and has not run since. If that generation has no driver, the
+    /// supervisor was notified.
+    notified: Option<u32>,
+    drivers: Vec<DriverWaker>,
+}
+
+struct DriverWaker {
+    generation: u32,
+    waker: Waker,
+}
+
+impl DriverWakers {
+    pub(super) fn new(entries: usize) -> Self {
+        DriverWakers((0..entries).map(|_| Entry::default()).collect())
+    }
+
+    /// A command was queued for this entry, whose active connection has this generation. True if the supervisor has to be
+    /// woken, because no driver can write the command.
+    #[inline]
+    pub(super) fn notify(&mut self, entry: EntryId, generation: u32) -> bool {
+        let Some(entry) = self.0.get_mut(entry.0 as usize) else { return false };
+        if entry.notified == Some(generation) {
+            return false;
+        }
+        entry.notified = Some(generation);
+        match entry.driver(generation) {
+            Some(driver) => {
+                driver.waker.wake_by_ref();
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// A driver runs: it sees every command that it could be notified of. Its next wake-up reaches it at this waker.
+    #[inline]
+    pub(super) fn register(&mut self, id: ConnectionId, context: &Context<'_>) {
+        let Some(entry) = self.0.get_mut(id.entry.0 as usize) else { return };
+        entry.acknowledge(id.generation);
+        match entry.driver(id.generation) {
+            Some(driver) => driver.waker.clone_from(context.waker()),
+            None => {
+                entry.drivers.push(DriverWaker { generation: id.generation, waker: context.waker().clone() })
+            }
+        }
+    }
+
+    /// Wakes the driver of this connection. A driver that has not begun to run needs no wake-up.
+    pub(super) fn wake(&mut self, id: ConnectionId) {
+        let entry = self.0.get_mut(id.entry.0 as usize);
+        if let Some(driver) = entry.and_then(|entry| entry.driver(id.generation)) {
+            driver.waker.wake_by_ref();
+        }
+    }
+
+    /// The connection is gone: the waker of its driver, and whether that driver was notified of a command that it has not
+    /// seen. The supervisor has to see to such a command.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> (Option<Waker>, bool) {
+        let Some(entry) = self.0.get_mut(id.entry.0 as usize) else { return (None, false) };
+        let index = entry.drivers.iter().position(|driver| driver.generation == id.generation);
+        let waker = index.map(|index| entry.drivers.swap_remove(index).waker);
+        (waker, entry.acknowledge(id.generation))
+    }
+
+    /// The supervisor runs: it sees every command of which no driver was notified.
+    pub(super) fn supervisor_runs(&mut self) {
+        for entry in &mut self.0 {
+            if let Some(notified) = entry.notified
+                && entry.driver(notified).is_none()
+            {
+                entry.notified = None;
+            }
+        }
+    }
+}
+
+impl SupervisorWaker {
+    pub(super) fn wake(&mut self) {
+        self.notified = true;
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Makes sure that the supervisor runs by `deadline`, or at once if that has passed.
+    ///
+    /// How late it runs tells for how long the thread was blocked. So a deadline that has passed counts from `now`: after an
+    /// idle hour it may be an hour old, although nothing was blocked.
+    #[inline]
+    pub(super) fn arm(&mut self, deadline: Option<Instant>, now: Instant) {
+        if let Some(deadline) = deadline.map(|deadline| deadline.max(now))
+            && self.armed.is_none_or(|armed| deadline < armed)
+        {
+            self.armed = Some(deadline);
+            self.wake();
+        }
+    }
+
+    /// The supervisor begins a turn: what it was notified of, it sees now.
+    pub(super) fn begin_turn(&mut self) {
+        self.notified = false;
+    }
+
+    /// The supervisor ends a turn, and runs again at `next`.
+    pub(super) fn end_turn(&mut self, next: Option<Instant>, now: Instant) {
+        self.armed = next.map(|next| next.max(now));
+    }
+
+    /// When the supervisor runs next without being woken.
+    pub(super) fn armed(&self) -> Option<Instant> {
+        self.armed
+    }
+
+    /// Whether another task has woken the supervisor since its last turn began.
+    pub(super) fn is_notified(&self) -> bool {
+        self.notified
+    }
+
+    /// Registers the supervisor's task, unless it was notified and has to run.
+    pub(super) fn register(&mut self, context: &Context<'_>) -> bool {
+        if self.notified {
+            return false;
+        }
+        match &mut self.waker {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            waker => *waker = Some(context.waker().clone()),
+        }
+        true
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn driver(&mut self, generation: u32) -> Option<&mut DriverWaker> {
+        self.drivers.iter_mut().find(|driver| driver.generation == generation)
+    }
+
+    /// The next command notifies this generation again; true if it was notified.
+    #[inline]
+    fn acknowledge(&mut self, generation: u32) -> bool {
+        let was_notified = self.notified == Some(generation);
+        if was_notified {
+            self.notified = None;
+        }
+        was_notified
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::shard::testing::Wakes;
+
+    const ENTRY: EntryId = EntryId(1);
+
+    fn id(generation: u32) -> ConnectionId {
+        ConnectionId { entry: ENTRY, generation }
+    }
+
+    fn register(wakes: &Arc<Wakes>, drivers: &mut DriverWakers, generation: u32) {
+        drivers.register(id(generation), &Context::from_waker(&wakes.waker()));
+    }
+
+    fn two() -> (DriverWakers, Arc<Wakes>, Arc<Wakes>) {
+        let (mut drivers, old, new) = (DriverWakers::new(2), Arc::default(), Arc::default());
+        register(&old, &mut drivers, 1);
+        register(&new, &mut drivers, 2);
+        (drivers, old, new)
+    }
+
+    #[test]
+    fn commands_wake_the_active_driver_once_until_it_runs() {
+        let (mut drivers, old, new) = two();
+        for _ in 0..3 {
+            assert!(!drivers.notify(ENTRY, 1));
+        }
+        assert_eq!((old.take(), new.take()), (1, 0));
+        register(&old, &mut drivers, 1);
+        drivers.notify(ENTRY, 1);
+        assert_eq!(old.take(), 1);
+    }
+
+    #[test]
+    fn successor_is_woken_after_a_cut_over_although_its_predecessor_was() {
+        let (mut drivers, old, new) = two();
+        drivers.notify(ENTRY, 1);
+        drivers.notify(ENTRY, 2);
+        assert_eq!((old.take(), new.take()), (1, 1));
+        // A turn of the predecessor acknowledges nothing of the successor's.
+        register(&old, &mut drivers, 1);
+        drivers.notify(ENTRY, 2);
+        assert_eq!(new.take(), 0);
+        register(&new, &mut drivers, 2);
+        drivers.notify(ENTRY, 2);
+        assert_eq!((old.take(), new.take()), (0, 1));
+    }
+
+    #[test]
+    fn without_a_driver_the_supervisor_is_notified_once_until_it_runs() {
+        let (mut drivers, driver) = (DriverWakers::new(2), Arc::default());
+        assert!(drivers.notify(ENTRY, 1));
+        assert!(!drivers.notify(ENTRY, 1), "it was notified");
+        drivers.supervisor_runs();
+        assert!(drivers.notify(ENTRY, 1));
+        register(&driver, &mut drivers, 1);
+        assert!(!drivers.notify(ENTRY, 1));
+        assert_eq!(driver.take(), 1);
+        drivers.supervisor_runs();
+        drivers.notify(ENTRY, 1);
+        assert_eq!(driver.take(), 0, "the supervisor does not acknowledge what a driver was notified of");
+    }
+
+    #[test]
+    fn wake_up_reaches_one_driver_and_removal_says_what_it_had_not_seen() {
+        let (mut drivers, old, new) = two();
+        drivers.wake(id(1));
+        drivers.wake(id(3));
+        assert_eq!((old.take(), new.take()), (1, 0));
+        drivers.notify(ENTRY, 2);
+        let (waker, unseen) = drivers.remove(id(1));
+        assert!(waker.is_some() && !unseen);
+        let (waker, unseen) = drivers.remove(id(2));
+        assert!(waker.is_some() && unseen, "its driver had not run since");
+        assert!(drivers.remove(id(2)).0.is_none());
+        assert!(drivers.notify(ENTRY, 2));
+    }
+
+    #[test]
+    fn deadline_that_has_passed_counts_from_now() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let mut supervisor = SupervisorWaker::default();
+        supervisor.arm(Some(at(1000)), at(5000));
+        assert_eq!((supervisor.armed(), supervisor.is_notified()), (Some(at(5000)), true));
+        supervisor.arm(Some(at(6000)), at(5001));
+        assert_eq!(supervisor.armed(), Some(at(5000)), "the earliest counts");
+    }
+}
