@@ -397,7 +397,6 @@ impl Run for Client {
     fn endpoint(&self) -> Option<&Endpoint> {
         Some(self.config().endpoint())
     }
-
 }
 
 #[doc(hidden)]

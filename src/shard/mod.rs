@@ -392,7 +392,6 @@ impl Run for Shard {
     fn endpoint(&self) -> Option<&Endpoint> {
         Some(self.shared.config.endpoint())
     }
-
 }
 
 #[doc(hidden)]
