@@ -308,9 +308,11 @@ impl Config {
     /// thread. The default is yes on the executors of a [`Client`](crate::Client), and no on yours.
     ///
     /// The runtime needs nine system calls to park and to wake up once. This wait needs one, and saves most of that cost if
-    /// the reply comes within it. A reply ends the wait, and so does a call from another thread. A shard whose replies
-    /// usually take longer hardly ever waits. The wait delays other work of your tasks on that thread, such as files and
-    /// timers of the runtime, by up to 1 ms. Set it to false if that matters.
+    /// the reply comes within it: 50 callers on 50 connections cost 5.5 µs of CPU per GET instead of 10.4 µs. A reply ends
+    /// the wait, and so does a call from another thread. A shard whose replies usually take longer hardly ever waits.
+    ///
+    /// The wait delays other work of your tasks on that thread, such as files and timers of the runtime, by up to 1 ms. Set it
+    /// to false if that matters.
     #[must_use]
     pub fn wait_before_park(mut self, waits: bool) -> Self {
         self.wait_before_park = Some(waits);
