@@ -3,14 +3,12 @@
 mod command_name;
 mod failure;
 mod kind;
-mod panic;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use self::command_name::CommandName;
 pub use self::kind::ErrorKind;
-pub(crate) use self::panic::panic_text;
 use crate::proto::endpoint::Endpoint;
 pub(crate) use crate::proto::error::Remedy;
 use crate::proto::error::{CloseReason, Outcome, ServerState, redacted};

@@ -2,6 +2,7 @@
 
 mod cause;
 mod other_protocol;
+mod panic;
 mod redact;
 mod remedy;
 mod state;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use self::cause::Cause;
 pub(crate) use self::other_protocol::{OtherProtocol, recognize};
+pub(crate) use self::panic::panic_text;
 pub(crate) use self::redact::{log_text, redacted};
 pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;

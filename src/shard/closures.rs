@@ -18,8 +18,8 @@ use futures_lite::FutureExt;
 use slab::Slab;
 
 use super::clock::Clock;
-use crate::error::{Error, ErrorKind, Result, panic_text};
-use crate::proto::error::Outcome;
+use crate::error::{Error, ErrorKind, Result};
+use crate::proto::error::{Outcome, panic_text};
 
 /// The futures that run on one shard.
 #[derive(Default)]

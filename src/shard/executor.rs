@@ -18,8 +18,8 @@ use super::tenancy::Tenancies;
 use super::tenant_queue::TenantQueue;
 use super::thread::{self, HostId};
 use crate::config::ResolvedConfig;
-use crate::error::{Error, Result, panic_text};
-use crate::proto::error::Outcome;
+use crate::error::{Error, Result};
+use crate::proto::error::{Outcome, panic_text};
 
 pub(crate) struct Executor(JoinHandle<()>);
 

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn successor_is_woken_after_a_cut_over_although_its_predecessor_was() {
+    fn successor_is_woken_after_a_cut_over() {
         let (mut drivers, old, new) = two();
         drivers.notify(ENTRY, 1);
         drivers.notify(ENTRY, 2);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_driver_the_supervisor_is_notified_once_until_it_runs() {
+    fn command_without_a_driver_notifies_the_supervisor_once() {
         let (mut drivers, driver) = (DriverWakers::new(2), Arc::default());
         assert!(drivers.notify(ENTRY, 1));
         assert!(!drivers.notify(ENTRY, 1), "it was notified");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn wake_up_reaches_one_driver_and_removal_says_what_it_had_not_seen() {
+    fn removed_driver_returns_what_it_had_not_seen() {
         let (mut drivers, old, new) = two();
         drivers.wake(id(1));
         drivers.wake(id(3));

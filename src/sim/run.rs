@@ -7,6 +7,7 @@ use super::simulation::Simulation;
 use super::tally::Tally;
 use super::trace::Trace;
 use super::violation::Violation;
+use crate::proto::error::panic_text;
 
 /// Runs the simulation of this plan to its end and records its trace.
 ///
@@ -19,10 +20,7 @@ pub(crate) fn run(plan: &Plan, trace: &mut Trace) -> Result<Tally, Violation> {
 fn unless_it_panics(run: impl FnOnce() -> Result<Tally, Violation>) -> Result<Tally, Violation> {
     // The closure owns the simulation, so no broken state is visible after a panic.
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let what = text.unwrap_or_else(|| "without a message".to_owned());
-        Err(Violation { invariant: "nothing panics", what })
+        Err(Violation { invariant: "nothing panics", what: panic_text(&*panic).to_owned() })
     })
 }
 

@@ -33,7 +33,7 @@ fn of_member(heard: &[(usize, i64)], member: usize) -> Vec<i64> {
 }
 
 #[test]
-fn every_other_member_hears_each_announcement_once_and_in_its_order() {
+fn every_other_member_hears_each_announcement_once_in_order() {
     const MEMBERS: usize = 3;
     in_all_orders(|| {
         let group = ShardGroup::with_room(MEMBERS, 4);
@@ -92,7 +92,7 @@ fn an_announcement_is_heard_once_or_counted_as_dropped() {
 
 /// The listener of a shard waits while the shard leaves and another shard takes the place at once.
 #[test]
-fn leaving_wakes_the_listener_and_the_next_member_hears_later_news() {
+fn leaving_wakes_the_listener_and_frees_the_place() {
     in_all_orders(|| {
         let group = &ShardGroup::with_room(2, 4);
         let (reporter, leaver) = (group.join().unwrap(), group.join().unwrap());

@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_without_replies_become_rare_and_replies_bring_them_back() {
+    fn waits_without_replies_become_rare() {
         let mut waits = ShortWaits::default();
         assert_eq!(taken(&mut waits, 100, true), 100);
         let few = taken(&mut waits, 10_000, false);

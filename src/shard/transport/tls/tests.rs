@@ -115,7 +115,7 @@ impl Rig {
 
 /// A server that asks for a renegotiation waits for the refusal, and a client without commands writes nothing else.
 #[test]
-fn refusal_of_a_renegotiation_is_sent_by_the_read_that_causes_it() {
+fn refusal_of_a_renegotiation_is_sent_by_the_same_read() {
     let mut rig = Rig::new(&rustls::version::TLS12);
     assert!(rig.received().is_empty());
     let Rig { mut client, reactor, server, mut far, .. } = rig;
