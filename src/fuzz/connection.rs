@@ -37,14 +37,14 @@ pub fn connection(data: &[u8]) {
 struct Harness {
     queue: Queue,
     /// The last one is the current connection; the others are retired.
-    links: Vec<Link>,
+    connections: Vec<ServerConnection>,
     callers: Callers,
     executed: Executed,
     config: ConnectionConfig,
     allowance: TimeoutWindow,
 }
 
-struct Link {
+struct ServerConnection {
     connection: Connection,
     peer: Peer,
     retired: bool,
@@ -65,7 +65,7 @@ impl Harness {
         let until = script.coin().then(|| Instant::default().after(SECOND * 5));
         Harness {
             queue: Queue::new(bounds),
-            links: Vec::new(),
+            connections: Vec::new(),
             callers: Callers::with_numbered_replies(),
             executed: Executed::default(),
             config,
@@ -115,45 +115,49 @@ impl Harness {
         let index = usize::from(script.byte());
         let Some(position) = self.callers.waiting(index) else { return };
         let queued = self.queue.abandon(position);
-        let written =
-            self.links.iter_mut().filter_map(|link| link.connection.abandon(position).then_some(()));
+        let written = self
+            .connections
+            .iter_mut()
+            .filter_map(|server| server.connection.abandon(position).then_some(()));
         assert_eq!(written.count() + usize::from(queued), 1, "{index} is not in exactly one place");
         self.callers.leave(index);
     }
 
-    fn link(&mut self, which: u8) -> Option<usize> {
-        usize::from(which).checked_rem(self.links.len())
+    fn choose(&mut self, which: u8) -> Option<usize> {
+        usize::from(which).checked_rem(self.connections.len())
     }
 
     fn transmit(&mut self, which: u8, most: usize) {
-        let Some(index) = self.link(which) else { return };
+        let Some(index) = self.choose(which) else { return };
         // A handle's next command waits until its predecessor connection has answered the earlier ones.
         let mut held: Vec<HandleId> = Vec::new();
-        for link in self.links.iter().filter(|link| link.retired) {
-            held.extend(link.connection.handles());
+        for server in self.connections.iter().filter(|server| server.retired) {
+            held.extend(server.connection.handles());
         }
         held.sort();
-        let link = &mut self.links[index];
-        let bytes = link.connection.poll_transmit(self.callers.now, &mut self.queue, &held, &self.config);
+        let server = &mut self.connections[index];
+        let bytes = server.connection.poll_transmit(self.callers.now, &mut self.queue, &held, &self.config);
         let count = bytes.len().min(most);
-        link.peer.receive(&bytes[..count], &mut self.executed);
-        link.connection.handle_written(count);
-        assert!(link.connection.in_flight() <= self.config.in_flight_max);
+        server.peer.receive(&bytes[..count], &mut self.executed);
+        server.connection.handle_written(count);
+        assert!(server.connection.in_flight() <= self.config.in_flight_max);
     }
 
     fn receive(&mut self, which: u8, most: usize) {
-        let Some(index) = self.link(which) else { return };
-        let link = &mut self.links[index];
-        let count = link.peer.replies.len().min(most);
-        let bytes: Vec<u8> = link.peer.replies.drain(..count).collect();
-        let taken = link.connection.handle_bytes(self.callers.now, &bytes, &mut self.callers);
-        if link.connection.awaits_opt_in() {
-            link.connection.handle_opt_in(true);
+        let Some(index) = self.choose(which) else { return };
+        let server = &mut self.connections[index];
+        let count = server.peer.replies.len().min(most);
+        let bytes: Vec<u8> = server.peer.replies.drain(..count).collect();
+        let taken = server.connection.handle_bytes(self.callers.now, &bytes, &mut self.callers);
+        if server.connection.awaits_opt_in() {
+            server.connection.handle_opt_in(true);
         }
-        let pushes = link.connection.take_pushes();
+        let pushes = server.connection.take_pushes();
         assert!(pushes.iter().all(|push| push.frame.is_push()));
         match taken {
-            Ok(()) if link.retired && link.connection.is_idle() => self.remove(index, &CloseReason::Replaced),
+            Ok(()) if server.retired && server.connection.is_idle() => {
+                self.remove(index, &CloseReason::Replaced)
+            }
             Ok(()) => {}
             Err(reason) => {
                 assert!(!self.callers.numbered, "{reason}");
@@ -164,8 +168,8 @@ impl Harness {
 
     /// Adds bytes to what the server sends.
     fn inject(&mut self, which: u8, bytes: &[u8]) {
-        if let Some(index) = self.link(which) {
-            let peer = &mut self.links[index].peer;
+        if let Some(index) = self.choose(which) {
+            let peer = &mut self.connections[index].peer;
             // The bytes must not land inside a reply, of which the client may have read a part.
             if self.callers.numbered && !peer.replies.is_empty() {
                 peer.replies.extend_from_slice(bytes);
@@ -182,8 +186,8 @@ impl Harness {
         self.callers.now = self.callers.now.after(time);
         let (now, delivered) = (self.callers.now, self.callers.delivered);
         let patience = ReplyDeadline { window: self.allowance, maintenance: None };
-        for index in (0..self.links.len()).rev() {
-            let connection = &mut self.links[index].connection;
+        for index in (0..self.connections.len()).rev() {
+            let connection = &mut self.connections[index].connection;
             let due = connection.next_timeout(&self.allowance).is_some_and(|at| at <= now);
             let before = self.callers.delivered;
             let ended = connection.handle_timeout(now, &patience, &mut self.callers);
@@ -202,56 +206,56 @@ impl Harness {
 
     /// The current connection sends a command of its own, whose reply must not reach any caller.
     fn authenticate(&mut self) {
-        if let Some(link) = self.links.last_mut() {
-            link.connection.log_in(Arc::new(Credentials::password("secret")));
+        if let Some(server) = self.connections.last_mut() {
+            server.connection.log_in(Arc::new(Credentials::password("secret")));
         }
     }
 
     /// Opens a connection, which replaces the current one.
     fn dial(&mut self) {
-        if self.links.len() >= LINKS_MAX {
+        if self.connections.len() >= CONNECTIONS_MAX {
             return;
         }
-        if let Some(current) = self.links.last_mut().filter(|link| !link.retired) {
+        if let Some(current) = self.connections.last_mut().filter(|server| !server.retired) {
             current.connection.retire(&mut self.queue);
             current.retired = true;
         }
         let mut connection = Connection::dialing(self.callers.now, SECOND * 2, &self.config);
         let peer = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
         connection.handle_connected(peer, None, self.callers.now, &self.config);
-        self.links.push(Link { connection, peer: Peer::default(), retired: false });
+        self.connections.push(ServerConnection { connection, peer: Peer::default(), retired: false });
     }
 
     fn end(&mut self, which: u8, reason: &CloseReason) {
-        if let Some(index) = self.link(which) {
+        if let Some(index) = self.choose(which) {
             self.remove(index, reason);
         }
     }
 
     fn remove(&mut self, index: usize, reason: &CloseReason) {
-        let link = self.links.remove(index);
+        let server = self.connections.remove(index);
         let before = self.callers.delivered;
-        let lost = link.connection.end(&Arc::new(reason.clone()), None, &mut self.queue, &mut self.callers);
+        let lost = server.connection.end(&Arc::new(reason.clone()), None, &mut self.queue, &mut self.callers);
         assert_eq!(lost, (self.callers.delivered - before) as u64);
-        link.peer.end(&mut self.executed);
+        server.peer.end(&mut self.executed);
     }
 
     fn give_up(&mut self, which: u8) {
-        let Some(index) = self.link(which) else { return };
+        let Some(index) = self.choose(which) else { return };
         let callers = &mut self.callers;
-        self.links[index].connection.give_up(|ticket, outcome| callers.failed(ticket, outcome));
+        self.connections[index].connection.give_up(|ticket, outcome| callers.failed(ticket, outcome));
         self.remove(index, &CloseReason::Local);
     }
 
     fn drain(&mut self) {
-        if let Some(link) = self.links.last_mut() {
-            link.connection.drain();
+        if let Some(server) = self.connections.last_mut() {
+            server.connection.drain();
         }
     }
 
     /// Closes all connections and fails the remaining commands; then every caller must have its result.
     fn close(&mut self) {
-        while !self.links.is_empty() {
+        while !self.connections.is_empty() {
             self.remove(0, &CloseReason::Local);
         }
         let callers = &mut self.callers;
@@ -265,4 +269,4 @@ const SECOND: Duration = Duration::from_secs(1);
 const STEPS: usize = 16;
 const STEPS_MAX: usize = 2000;
 const COMMANDS_MAX: usize = 256;
-const LINKS_MAX: usize = 3;
+const CONNECTIONS_MAX: usize = 3;
