@@ -156,7 +156,7 @@ fn a_usage_error_names_the_allowed_values() {
         (&["--json", "/nonexistent/report.json"], &["--json"]),
         (&["--tls-cert", "/nonexistent/c.pem"], &["--tls-key"]),
         (&["--tls-cert", "/nonexistent/c.pem", "--tls-key", &late], &["--tls-cert", "/nonexistent/c.pem"]),
-        (&["--tls-cert", &late, "--tls-key", &late], &["--tls-cert", "there is none in the PEM"]),
+        (&["--tls-cert", &late, "--tls-key", &late], &["--tls-cert", "the PEM contains no certificate"]),
         (&["--tls-client-ca", &late], &["--tls-cert"]),
         (&["--no-such-option"], &["--no-such-option"]),
     ] {

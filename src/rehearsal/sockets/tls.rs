@@ -119,7 +119,7 @@ pub(super) fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>
         .collect::<Result<_, _>>()
         .map_err(|error| invalid("certificate", error))?;
     match all.is_empty() {
-        true => Err(invalid("certificate", "the PEM contains none")),
+        true => Err(invalid("certificate", "the PEM contains no certificate")),
         false => Ok(all),
     }
 }
@@ -154,8 +154,8 @@ mod tests {
         };
         refused(&chain, &other_key, "certificate and key");
         refused(&other, &chain, "private key");
-        refused(&key, &key, "the PEM contains none");
-        refused("", &key, "the PEM contains none");
+        refused(&key, &key, "the PEM contains no certificate");
+        refused("", &key, "the PEM contains no certificate");
         refused("-----BEGIN CERTIFICATE-----\nAA\n", &key, "certificate");
     }
 

@@ -226,6 +226,6 @@ mod tests {
             UpstreamTls::trusting(pem.as_bytes(), name).expect_err("wrong").to_string()
         };
         assert!(wrong(&pem, "a b").contains("server name"));
-        assert!(wrong("nothing", "redis.test").contains("contains none"));
+        assert!(wrong("nothing", "redis.test").contains("contains no certificate"));
     }
 }
