@@ -66,8 +66,8 @@ pub use report::Report;
 pub use report::by_command::{BytesPerSecond, CommandReport};
 pub use report::client_cpu::ClientCpu;
 pub use report::counts::{
-    Audit, Cleanup, Commands, Handoffs, LoopKind, MaintenanceReport, Moving, OfferedLoad, ServerReport,
-    ShardReport, VerifyReport,
+    Audit, Cleanup, CommandCounts, HandoffCounts, LoopKind, MaintenanceReport, Moving, OfferedLoad,
+    ServerReport, ShardReport, VerifyReport,
 };
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use report::measured::Recorded;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::load::{
-    Audit, BytesPerSecond, ClientCpu, CommandReport, Commands, Handoffs, Latency, LoopKind, Machine,
-    MaintenanceReport, Moving, OfferedLoad, Recorded, Report, ShardReport, Spread, VerifyReport,
+    Audit, BytesPerSecond, ClientCpu, CommandCounts, CommandReport, HandoffCounts, Latency, LoopKind,
+    Machine, MaintenanceReport, Moving, OfferedLoad, Recorded, Report, ShardReport, Spread, VerifyReport,
 };
 
 /// A report in which everything was measured.
@@ -16,7 +16,7 @@ pub(crate) fn full() -> Report {
         problems: Vec::new(),
         answered_share: Some(0.995),
         loop_kind: LoopKind::Open,
-        commands: Commands {
+        commands: CommandCounts {
             issued: 1002,
             from_warm_up: 4,
             answered: 1000,
@@ -89,7 +89,7 @@ fn observed() -> MaintenanceReport {
         notifications: 16,
         duplicates: 14,
         malformed: 1,
-        handoffs: Handoffs { expected: Some(9), started: 8, succeeded: 6, failed: 1, superseded: 1 },
+        handoffs: HandoffCounts { expected: Some(9), started: 8, succeeded: 6, failed: 1, superseded: 1 },
         handoff_duration_us: Some(Spread { p50: 800.0, max: 1500.0 }),
         movings: vec![Moving {
             at_seconds: 5.0,

@@ -23,13 +23,6 @@ pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timers(Rc<TimerTable>);
 
-#[derive(Debug, Default)]
-struct TimerTable {
-    /// Ordered by due time; the number separates timers that are due at the same time.
-    due: RefCell<BTreeMap<(Instant, u64), Waker>>,
-    count: Cell<u64>,
-}
-
 impl Timers {
     pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
         self.0.count.set(self.0.count.get() + 1);
@@ -103,6 +96,7 @@ pub(crate) fn run<T>(
             let (Some(turn), Some(waker)) = (turns.get(index), wakers.get(index)) else {
                 continue;
             };
+            // Cleared before the poll: a wake-up during the poll must queue the task again, or it would be lost.
             turn.queued.store(false, Ordering::SeqCst);
             let context = &mut Context::from_waker(waker);
             match tasks.get_mut(index) {
@@ -120,6 +114,7 @@ pub(crate) fn run<T>(
         }
         // The tasks that were just polled may have set new timers.
         let wait = timers.fire().or(wait);
+        // A wake-up after this check unparks the thread, so the next park returns at once.
         if left > 0 && ready.queue.is_empty() {
             match wait {
                 Some(wait) => thread::park_timeout(wait),
@@ -128,6 +123,13 @@ pub(crate) fn run<T>(
         }
     }
     results
+}
+
+#[derive(Debug, Default)]
+struct TimerTable {
+    /// Ordered by due time; the number separates timers that are due at the same time.
+    due: RefCell<BTreeMap<(Instant, u64), Waker>>,
+    count: Cell<u64>,
 }
 
 /// The tasks that are ready to be polled, and the thread that polls them.

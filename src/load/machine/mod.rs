@@ -102,13 +102,13 @@ impl Machine {
     }
 }
 
-fn share(part: Duration, whole: Duration) -> f64 {
-    round((part.as_secs_f64() / whole.as_secs_f64()).min(1.0), 4)
-}
-
 /// Starts to measure pauses at `from`.
 pub(crate) fn watch(from: Instant) -> Option<PauseProbe> {
     PauseProbe::start(from)
+}
+
+fn share(part: Duration, whole: Duration) -> f64 {
+    round((part.as_secs_f64() / whole.as_secs_f64()).min(1.0), 4)
 }
 
 #[cfg(test)]

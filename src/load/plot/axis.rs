@@ -12,14 +12,6 @@ pub(crate) struct Axis {
     given: Vec<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    Linear,
-    Log,
-    /// Each step is a tenth of the distance to 100 % of the step before. This scale shows the tail of a distribution.
-    Nines,
-}
-
 /// The quantity of the numbers, which determines their format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -192,6 +184,14 @@ impl Unit {
             Unit::Percent => (0.01, " %"),
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    Log,
+    /// Each step is a tenth of the distance to 100 % of the step before. This scale shows the tail of a distribution.
+    Nines,
 }
 
 /// The smallest 1, 2 or 5 times a power of ten that is not below.

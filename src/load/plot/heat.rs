@@ -34,7 +34,7 @@ impl HeatMap {
             height: (area.bottom() - text * 3.2 - top).max(1.0),
         };
         self.draw_heading(canvas, area);
-        let grid = Grid { frame, columns: self.columns.1.len().max(1), rows: self.rows.1.len().max(1) };
+        let grid = CellGrid { frame, columns: self.columns.1.len().max(1), rows: self.rows.1.len().max(1) };
         self.draw_cells(canvas, &grid);
         self.draw_labels(canvas, &grid);
         if let Some((row, column, name)) = &self.marked {
@@ -64,7 +64,7 @@ impl HeatMap {
         canvas.text(&self.unit.short(least), (bar - text * 0.4, y), Anchor::Right, text, colors::TEXT);
     }
 
-    fn draw_cells(&self, canvas: &mut Canvas, grid: &Grid) {
+    fn draw_cells(&self, canvas: &mut Canvas, grid: &CellGrid) {
         let size = canvas.text_size() * 0.92;
         let range = self.range();
         for (row, values) in self.cells.iter().enumerate() {
@@ -87,7 +87,7 @@ impl HeatMap {
     }
 
     /// The labels of rows and columns: every second one, or fewer, if not all fit.
-    fn draw_labels(&self, canvas: &mut Canvas, grid: &Grid) {
+    fn draw_labels(&self, canvas: &mut Canvas, grid: &CellGrid) {
         let (text, frame) = (canvas.text_size(), grid.frame);
         let every = (text * 1.2 / grid.cell(0, 0).height).ceil().max(1.0) as usize;
         for (row, label) in self.rows.1.iter().enumerate().step_by(every) {
@@ -109,7 +109,7 @@ impl HeatMap {
     }
 
     /// Frames a cell. Its name is written beside the title, and in the cell if it fits below the value.
-    fn draw_mark(&self, canvas: &mut Canvas, grid: &Grid, (row, column): (usize, usize), name: &str) {
+    fn draw_mark(&self, canvas: &mut Canvas, grid: &CellGrid, (row, column): (usize, usize), name: &str) {
         let (text, cell) = (canvas.text_size(), grid.cell(row, column));
         outline(canvas, cell);
         let (right, y) = (grid.frame.right(), grid.frame.top - text * 0.7);
@@ -143,13 +143,13 @@ impl HeatMap {
 }
 
 /// The positions of the cells.
-struct Grid {
+struct CellGrid {
     frame: Area,
     columns: usize,
     rows: usize,
 }
 
-impl Grid {
+impl CellGrid {
     fn cell(&self, row: usize, column: usize) -> Area {
         let (width, height) = (self.frame.width / self.columns as f32, self.frame.height / self.rows as f32);
         // Large cells are separated by one pixel of background.

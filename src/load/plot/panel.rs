@@ -34,7 +34,7 @@ struct Shade {
 }
 
 /// One entry of the legend: a color, its name and its position.
-struct Entry<'a> {
+struct LegendEntry<'a> {
     name: &'a str,
     color: Color,
     x: f32,
@@ -110,7 +110,7 @@ impl Panel {
     }
 
     /// The legend beside the title, continued on further lines if it does not fit.
-    fn legend(&self, canvas: &Canvas, (left, right): (f32, f32)) -> Vec<Entry<'_>> {
+    fn legend(&self, canvas: &Canvas, (left, right): (f32, f32)) -> Vec<LegendEntry<'_>> {
         let text = canvas.text_size();
         let happened = (!self.marks.1.is_empty()).then_some((self.marks.0.as_str(), colors::RED));
         let named = self.series.iter().filter(|series| !series.name.is_empty());
@@ -122,7 +122,7 @@ impl Panel {
             if x + width > right {
                 (x, line) = (left, line + 1);
             }
-            let entry = Entry { name, color, x, line };
+            let entry = LegendEntry { name, color, x, line };
             x += width;
             entry
         });
@@ -130,11 +130,11 @@ impl Panel {
     }
 
     /// Draws the title and the legend.
-    fn draw_heading(&self, canvas: &mut Canvas, area: Area, frame: Area, legend: &[Entry<'_>]) {
+    fn draw_heading(&self, canvas: &mut Canvas, area: Area, frame: Area, legend: &[LegendEntry<'_>]) {
         let text = canvas.text_size();
         let y = area.top + text * 1.2;
         canvas.text(&self.title, (frame.left, y), Anchor::Left, text * TITLE, colors::TEXT);
-        for Entry { name, color, x, line } in legend {
+        for LegendEntry { name, color, x, line } in legend {
             let y = y + text * LEGEND_LINE * *line as f32;
             let key = Area { left: *x, top: y - text * 0.68, width: text * 0.7, height: text * 0.7 };
             canvas.rectangle(key, *color);

@@ -25,17 +25,7 @@ pub struct HandoffWatch {
     /// For each shard, and in the last place for all shards: commands that were sent until this time overlap a handoff.
     /// In nanoseconds since the epoch; 0: there was no handoff; [`OPEN`]: a handoff is in progress.
     until: Vec<Arc<AtomicU64>>,
-    tally: Mutex<Tally>,
-}
-
-#[derive(Debug)]
-struct Tally {
-    /// Handoffs in progress: of each shard, and in the last place of all shards.
-    open: Vec<usize>,
-    succeeded: u64,
-    /// Durations of successful handoffs, in nanoseconds.
-    durations: Histogram<u64>,
-    windows: Windows,
+    state: Mutex<State>,
 }
 
 impl HandoffWatch {
@@ -44,7 +34,7 @@ impl HandoffWatch {
         HandoffWatch {
             epoch: Instant::now(),
             until: (0..=shards).map(|_| Arc::default()).collect(),
-            tally: Mutex::new(Tally {
+            state: Mutex::new(State {
                 open: vec![0; shards + 1],
                 succeeded: 0,
                 durations: histogram(),
@@ -59,33 +49,33 @@ impl HandoffWatch {
         if shard >= all {
             return;
         }
-        let mut tally = self.tally();
+        let mut state = self.state();
         match event {
             Event::HandoffStarted { .. } => {
-                [shard, all].into_iter().for_each(|place| self.begin(&mut tally, place));
+                [shard, all].into_iter().for_each(|place| self.begin(&mut state, place));
             }
             Event::HandoffEnded { result, duration, .. } => {
                 if *result == HandoffResult::Succeeded {
-                    tally.succeeded += 1;
-                    tally.durations.saturating_record(nanos(*duration));
+                    state.succeeded += 1;
+                    state.durations.saturating_record(nanos(*duration));
                 }
-                [shard, all].into_iter().for_each(|place| self.end(&mut tally, place));
+                [shard, all].into_iter().for_each(|place| self.end(&mut state, place));
             }
             _ => {}
         }
-        let open = tally.open.last().copied().unwrap_or_default();
-        tally.windows.note(Instant::now(), event, open);
+        let open = state.open.last().copied().unwrap_or_default();
+        state.windows.note(Instant::now(), event, open);
     }
 
-    fn begin(&self, tally: &mut Tally, place: usize) {
-        if let (Some(open), Some(until)) = (tally.open.get_mut(place), self.until.get(place)) {
+    fn begin(&self, state: &mut State, place: usize) {
+        if let (Some(open), Some(until)) = (state.open.get_mut(place), self.until.get(place)) {
             *open += 1;
             until.store(OPEN, Ordering::Relaxed);
         }
     }
 
-    fn end(&self, tally: &mut Tally, place: usize) {
-        if let (Some(open), Some(until)) = (tally.open.get_mut(place), self.until.get(place)) {
+    fn end(&self, state: &mut State, place: usize) {
+        if let (Some(open), Some(until)) = (state.open.get_mut(place), self.until.get(place)) {
             *open = open.saturating_sub(1);
             // Stored while the lock is held: otherwise the end of one shard's handoff could overwrite the start of
             // another's in the last place.
@@ -97,22 +87,22 @@ impl HandoffWatch {
 
     /// The number of successful handoffs so far.
     pub(crate) fn succeeded(&self) -> u64 {
-        self.tally().succeeded
+        self.state().succeeded
     }
 
     /// Durations of the successful handoffs, in nanoseconds.
     pub(crate) fn durations(&self) -> Histogram<u64> {
-        self.tally().durations.clone()
+        self.state().durations.clone()
     }
 
     /// The maintenance windows so far.
     pub(crate) fn windows(&self) -> Vec<Window> {
-        self.tally().windows.all()
+        self.state().windows.all()
     }
 
     /// The kind of the maintenance that is in progress, or was since `since`.
     pub(crate) fn kind_since(&self, since: Instant) -> Option<&'static str> {
-        self.tally().windows.kind_since(since)
+        self.state().windows.kind_since(since)
     }
 
     /// The overlap test for callers on this shard; without a shard, for callers whose commands go to any shard.
@@ -121,8 +111,8 @@ impl HandoffWatch {
         Overlap { epoch: self.epoch, until: self.until.get(place).cloned().unwrap_or_default() }
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,6 +130,16 @@ impl Overlap {
         let until = self.until.load(Ordering::Relaxed);
         until != 0 && since.saturating_duration_since(self.epoch) <= Duration::from_nanos(until)
     }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Handoffs in progress: of each shard, and in the last place of all shards.
+    open: Vec<usize>,
+    succeeded: u64,
+    /// Durations of successful handoffs, in nanoseconds.
+    durations: Histogram<u64>,
+    windows: Windows,
 }
 
 const OPEN: u64 = u64::MAX;

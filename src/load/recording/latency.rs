@@ -63,11 +63,11 @@ pub(crate) fn sum_of(one: &Histogram<u64>, other: &Histogram<u64>) -> Histogram<
     both
 }
 
-fn micros(nanos: u64) -> f64 {
-    nanos as f64 / 1e3
-}
-
 pub(crate) fn round(number: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (number * scale).round() / scale
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
 }

@@ -171,16 +171,6 @@ impl Recording {
     }
 }
 
-fn absorb_histogram(into: &mut Histogram<u64>, from: &mut Histogram<u64>) {
-    if from.is_empty() {
-        return;
-    }
-    // Both have the same bounds, so every value fits.
-    let added = into.add(&*from);
-    debug_assert!(added.is_ok(), "histograms of one shape");
-    from.reset();
-}
-
 /// Records the measurements of one thread of callers.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -269,6 +259,16 @@ impl Recorder {
 /// Nanoseconds in 64 bits cover 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn absorb_histogram(into: &mut Histogram<u64>, from: &mut Histogram<u64>) {
+    if from.is_empty() {
+        return;
+    }
+    // Both have the same bounds, so every value fits.
+    let added = into.add(&*from);
+    debug_assert!(added.is_ok(), "histograms of one shape");
+    from.reset();
 }
 
 /// The longest latency that histograms represent; longer ones count as this one.

@@ -24,16 +24,6 @@ pub(crate) struct Timeline {
     latency: Histogram<u64>,
 }
 
-/// The stored form of one interval.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Bin {
-    /// The recorded time, summed over the threads.
-    recorded: Duration,
-    answered: u64,
-    failed: u64,
-    latency: Packed,
-}
-
 /// One interval of a run, or several joined ones.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Interval {
@@ -185,6 +175,16 @@ impl Timeline {
         let recorded = self.bins.last().map_or(Duration::ZERO, |bin| bin.recorded / self.threads);
         if recorded.is_zero() { self.width } else { recorded.min(self.width) }
     }
+}
+
+/// The stored form of one interval.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Bin {
+    /// The recorded time, summed over the threads.
+    recorded: Duration,
+    answered: u64,
+    failed: u64,
+    latency: Packed,
 }
 
 fn add(into: &mut Histogram<u64>, from: &Histogram<u64>) {

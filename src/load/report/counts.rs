@@ -31,7 +31,7 @@ pub struct OfferedLoad {
 /// How many commands had which outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Commands {
+pub struct CommandCounts {
     /// Commands passed to the client.
     pub issued: u64,
     /// Of these, commands that were sent during the warm-up and ended after it. They count with their whole latency;
@@ -88,7 +88,7 @@ pub struct MaintenanceReport {
     /// Push messages with the name of a notification that could not be parsed.
     pub malformed: u64,
     /// The handoffs of connections to their successors.
-    pub handoffs: Handoffs,
+    pub handoffs: HandoffCounts,
     /// Duration of the successful handoffs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handoff_duration_us: Option<Spread>,
@@ -121,7 +121,7 @@ pub struct Moving {
 /// How many handoffs had which outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
-pub struct Handoffs {
+pub struct HandoffCounts {
     /// The number of connections times the number of rehearsed `MOVING`s; absent if none was rehearsed, or the client
     /// does not follow them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +136,7 @@ pub struct Handoffs {
     pub superseded: u64,
 }
 
-impl Handoffs {
+impl HandoffCounts {
     /// Whether all expected handoffs succeeded.
     pub fn are_complete(&self) -> bool {
         self.expected.is_none_or(|expected| self.succeeded >= expected)

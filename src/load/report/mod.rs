@@ -24,7 +24,7 @@ use crate::load::recording::recorder::{Answers, Counts, KindRecord};
 use by_command::{BytesPerSecond, CommandReport, by_command};
 use client_cpu::ClientCpu;
 use counts::{
-    Audit, Cleanup, Commands, LoopKind, MaintenanceReport, OfferedLoad, ServerReport, ShardReport,
+    Audit, Cleanup, CommandCounts, LoopKind, MaintenanceReport, OfferedLoad, ServerReport, ShardReport,
     VerifyReport,
 };
 use measured::{Measured, Recorded, ShardMeasured};
@@ -52,7 +52,7 @@ pub struct Report {
     #[serde(rename = "loop")]
     pub loop_kind: LoopKind,
     /// How many commands had which outcome.
-    pub commands: Commands,
+    pub commands: CommandCounts,
     /// Failed commands by the kind of the error.
     pub errors: BTreeMap<&'static str, u64>,
     /// The text of the first error of each kind.
@@ -227,8 +227,8 @@ fn server_report((endpoint, tally): (String, Tally), elapsed: Duration) -> Serve
     }
 }
 
-fn commands(counts: &Counts) -> Commands {
-    Commands {
+fn commands(counts: &Counts) -> CommandCounts {
+    CommandCounts {
         issued: counts.issued,
         from_warm_up: counts.from_warm_up,
         answered: counts.answered,
@@ -265,7 +265,7 @@ mod tests {
     use crate::load::recording::findings::AuditTally;
     use crate::load::recording::recorder::{Failure, Recorder, Recording};
     use crate::load::recording::timeline::Timeline;
-    use counts::Handoffs;
+    use counts::HandoffCounts;
 
     fn measured(record: impl FnOnce(&mut Recorder)) -> Measured {
         let mut recorder = Recorder::new(false, 1);
@@ -354,7 +354,7 @@ mod tests {
     fn a_missing_handoff_fails_the_report() {
         let mut report = Report::new(measured(|_| {}));
         for (expected, succeeded, clean) in [(None, 0, true), (Some(8), 8, true), (Some(8), 7, false)] {
-            report.maintenance.handoffs = Handoffs { expected, succeeded, ..Handoffs::default() };
+            report.maintenance.handoffs = HandoffCounts { expected, succeeded, ..HandoffCounts::default() };
             assert_eq!(report.is_clean(), clean);
         }
     }

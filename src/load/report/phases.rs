@@ -73,10 +73,6 @@ pub(crate) fn intervals(timeline: &Timeline) -> Vec<ReportInterval> {
     timeline.at_most(INTERVALS_MAX).map(|interval| ReportInterval::of(&interval)).collect()
 }
 
-/// The kind of a maintenance with its start and end since the start of the run. `None`: it had not ended at the end of
-/// the run.
-type Span = (&'static str, Duration, Option<Duration>);
-
 /// The run before, during and after each maintenance. Without the client's events, the rehearsed `MOVING`s are used,
 /// each with its announced grace period.
 pub(crate) fn windows(
@@ -102,6 +98,10 @@ pub(crate) fn windows(
     let one = |(index, span): (usize, &Span)| around(timeline, span, &spans, index, elapsed);
     spans.iter().enumerate().map(one).collect()
 }
+
+/// The kind of a maintenance with its start and end since the start of the run. `None`: it had not ended at the end of
+/// the run.
+type Span = (&'static str, Duration, Option<Duration>);
 
 fn around(
     timeline: &Timeline,

@@ -22,15 +22,6 @@ pub struct Leftover {
     pub holds: String,
 }
 
-/// The value that a command needs at its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
-    /// A value of this type, as `TYPE` names it.
-    Type(&'static str),
-    /// A string that holds an integer.
-    Number,
-}
-
 /// Checks a sample of the key space, and returns a key that one of the run's commands would fail on. A run that writes
 /// the keys first has no such key. If the server answers the checks with errors, the run starts anyway.
 ///
@@ -77,6 +68,46 @@ pub fn leftover(client: &Client, workload: &Workload) -> Option<Leftover> {
     None
 }
 
+/// Removes every key of the key space, and returns how many existed. `observe` receives the number of keys that were
+/// processed. Blocks the calling thread until all are processed, or until `stop` becomes true.
+///
+/// # Errors
+/// The first error of the server. Some keys may remain then.
+pub fn cleanup(
+    client: &Client,
+    workload: &Workload,
+    stop: &AtomicBool,
+    mut observe: impl FnMut(u64),
+) -> Result<u64, Error> {
+    let mut text = KeyText::new(&workload.key_prefix, workload.key_minimum);
+    let (mut removed, mut next) = (0, 0);
+    while next < workload.key_space && !stop.load(Ordering::Relaxed) {
+        let batches: Vec<_> = (0..BATCHES_TOGETHER)
+            .map_while(|_| {
+                let end = workload.key_space.min(next + BATCH);
+                let keys = (next..end).map(|index| text.write(index).to_vec());
+                let command = (next < end).then(|| cmd("UNLINK").args(keys));
+                next = end;
+                Some(client.run::<u64>(&command?))
+            })
+            .collect();
+        for batch in batches {
+            removed += block_on(batch)?;
+        }
+        observe(next);
+    }
+    Ok(removed)
+}
+
+/// The value that a command needs at its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// A value of this type, as `TYPE` names it.
+    Type(&'static str),
+    /// A string that holds an integer.
+    Number,
+}
+
 /// The beginning of a value, long enough to see whether it is an integer.
 fn head(client: &Client, key: &[u8]) -> crate::ClientReply<Vec<u8>> {
     client.run(&cmd("GETRANGE").arg(key).arg(0).arg(NUMBER_LENGTH_MAX))
@@ -114,37 +145,6 @@ fn need(command: &str) -> Option<Need> {
         [b'X', ..] => Some(Need::Type("stream")),
         _ => None,
     }
-}
-
-/// Removes every key of the key space, and returns how many existed. `observe` receives the number of keys that were
-/// processed. Blocks the calling thread until all are processed, or until `stop` becomes true.
-///
-/// # Errors
-/// The first error of the server. Some keys may remain then.
-pub fn cleanup(
-    client: &Client,
-    workload: &Workload,
-    stop: &AtomicBool,
-    mut observe: impl FnMut(u64),
-) -> Result<u64, Error> {
-    let mut text = KeyText::new(&workload.key_prefix, workload.key_minimum);
-    let (mut removed, mut next) = (0, 0);
-    while next < workload.key_space && !stop.load(Ordering::Relaxed) {
-        let batches: Vec<_> = (0..BATCHES_TOGETHER)
-            .map_while(|_| {
-                let end = workload.key_space.min(next + BATCH);
-                let keys = (next..end).map(|index| text.write(index).to_vec());
-                let command = (next < end).then(|| cmd("UNLINK").args(keys));
-                next = end;
-                Some(client.run::<u64>(&command?))
-            })
-            .collect();
-        for batch in batches {
-            removed += block_on(batch)?;
-        }
-        observe(next);
-    }
-    Ok(removed)
 }
 
 /// The largest key space that is cleaned up: removing more keys takes longer than a few minutes.

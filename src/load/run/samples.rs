@@ -11,19 +11,19 @@ use crate::{Shard, ShardStats};
 
 /// Counters of one shard at one time.
 #[derive(Debug)]
-pub(super) struct Sample {
+pub(super) struct ShardSample {
     pub(super) core: Option<usize>,
     pub(super) cpu: Duration,
     pub(super) times: Option<ThreadTimes>,
     pub(super) stats: ShardStats,
 }
 
-pub(super) async fn sample(shard: Shard) -> Sample {
-    Sample { core: shard.cpu(), cpu: thread_cpu(), times: thread_times(), stats: shard.stats() }
+pub(super) async fn sample(shard: Shard) -> ShardSample {
+    ShardSample { core: shard.cpu(), cpu: thread_cpu(), times: thread_times(), stats: shard.stats() }
 }
 
 /// Takes the counters at a future time, or at once when the user stops the run.
-pub(super) async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> Sample {
+pub(super) async fn sample_at(shard: Shard, plan: Arc<Plan>, at: Instant) -> ShardSample {
     while let Some(wait) = at.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
         if plan.is_stopped() {
             break;
@@ -52,9 +52,9 @@ pub(super) async fn warm_up() {
 /// replaced. The wait is bounded: a run that ends shortly after a `MOVING` is reported as it is at the end of the wait.
 pub(super) fn settle(
     clients: Clients<'_>,
-    before: &[Sample],
+    before: &[ShardSample],
     handoffs: u64,
-) -> Result<Vec<Sample>, LoadError> {
+) -> Result<Vec<ShardSample>, LoadError> {
     let goals: Arc<[(u64, usize)]> = clients
         .members()
         .flat_map(|member| std::iter::repeat_n(member.client.config().connections_per_shard(), member.shards))

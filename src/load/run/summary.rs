@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::clients::{Clients, NumberedClient};
 use super::collector::Collected;
-use super::samples::Sample;
+use super::samples::ShardSample;
 use crate::ShardStats;
 use crate::load::machine::PauseReadings;
 use crate::load::plan::Plan;
@@ -13,7 +13,7 @@ use crate::load::recording::findings::Findings;
 use crate::load::recording::handoffs::HandoffWatch;
 use crate::load::recording::latency::Spread;
 use crate::load::report::Report;
-use crate::load::report::counts::{Handoffs, LoopKind, MaintenanceReport, Moving, OfferedLoad};
+use crate::load::report::counts::{HandoffCounts, LoopKind, MaintenanceReport, Moving, OfferedLoad};
 use crate::load::report::measured::{Measured, ShardMeasured};
 use crate::load::report::verdict::Tally;
 use crate::load::workload::{Limit, Via};
@@ -30,41 +30,12 @@ pub(super) struct Outcome {
     pub(super) expected: u64,
     /// CPU time that all shards together used in a second without commands.
     pub(super) idle_cpu: Option<Duration>,
-    pub(super) before: Vec<Sample>,
+    pub(super) before: Vec<ShardSample>,
     /// Taken after the last reply.
-    pub(super) after: Vec<Sample>,
+    pub(super) after: Vec<ShardSample>,
     /// Taken after the last handoff ended.
-    pub(super) settled: Vec<Sample>,
+    pub(super) settled: Vec<ShardSample>,
     pub(super) pause_readings: Option<PauseReadings>,
-}
-
-/// The load that the arrivals of an open loop offered; the callers sent `issued` commands of it.
-fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<OfferedLoad> {
-    let rate = plan.workload.rate? as f64;
-    let per_second = match plan.workload.limit {
-        Limit::Duration(time) if !plan.is_stopped() => (issued + unsent) as f64 / time.as_secs_f64(),
-        // The intended time of the last command is not known here; the configured rate is its mean.
-        _ => rate,
-    };
-    Some(OfferedLoad { per_second: (per_second * 10.0).round() / 10.0, unsent })
-}
-
-/// What each shard did between two samples. `on_shards`: the callers ran on the shards.
-fn shards_measured(
-    (before, after): (&[Sample], &[Sample]),
-    answered: &[u64],
-    on_shards: bool,
-    elapsed: Duration,
-) -> Vec<ShardMeasured> {
-    let all = before.iter().zip(after).zip(answered).map(|((before, after), answered)| {
-        let times = after.times.zip(before.times).filter(|_| !elapsed.is_zero());
-        ShardMeasured {
-            core: after.core,
-            commands: on_shards.then_some(*answered),
-            shares: times.map(|(after, before)| after.shares_since(before, elapsed)),
-        }
-    });
-    all.collect()
 }
 
 /// Makes the report of a run.
@@ -75,17 +46,17 @@ pub(super) fn report(
     collected: Collected,
     watch: &HandoffWatch,
 ) -> Report {
-    let cpu = |samples: &[Sample]| samples.iter().map(|sample| sample.cpu).sum::<Duration>();
+    let cpu = |samples: &[ShardSample]| samples.iter().map(|sample| sample.cpu).sum::<Duration>();
     let Outcome { before, after, settled, .. } = outcome;
     let sum = |number: fn(&ShardStats) -> u64| {
-        let all = |samples: &[Sample]| samples.iter().map(|sample| number(&sample.stats)).sum::<u64>();
+        let all = |samples: &[ShardSample]| samples.iter().map(|sample| number(&sample.stats)).sum::<u64>();
         all(&settled).saturating_sub(all(&before))
     };
     let mut connections = BTreeMap::new();
     for (peer, count) in settled.iter().flat_map(|sample| &sample.stats.connections) {
         *connections.entry(peer.clone()).or_default() += count;
     }
-    let handoffs = Handoffs {
+    let handoffs = HandoffCounts {
         expected: (outcome.expected > 0).then_some(outcome.expected),
         started: sum(|stats| stats.maintenance.handoffs_started),
         succeeded: sum(|stats| stats.maintenance.handoffs_succeeded),
@@ -135,4 +106,33 @@ pub(super) fn report(
         shards: shards_measured((&before, &after), &collected.answered, on_shards, elapsed),
         pause_readings: outcome.pause_readings,
     })
+}
+
+/// The load that the arrivals of an open loop offered; the callers sent `issued` commands of it.
+fn offered(plan: &Plan, issued: u64, unsent: u64) -> Option<OfferedLoad> {
+    let rate = plan.workload.rate? as f64;
+    let per_second = match plan.workload.limit {
+        Limit::Duration(time) if !plan.is_stopped() => (issued + unsent) as f64 / time.as_secs_f64(),
+        // The intended time of the last command is not known here; the configured rate is its mean.
+        _ => rate,
+    };
+    Some(OfferedLoad { per_second: (per_second * 10.0).round() / 10.0, unsent })
+}
+
+/// What each shard did between two samples. `on_shards`: the callers ran on the shards.
+fn shards_measured(
+    (before, after): (&[ShardSample], &[ShardSample]),
+    answered: &[u64],
+    on_shards: bool,
+    elapsed: Duration,
+) -> Vec<ShardMeasured> {
+    let all = before.iter().zip(after).zip(answered).map(|((before, after), answered)| {
+        let times = after.times.zip(before.times).filter(|_| !elapsed.is_zero());
+        ShardMeasured {
+            core: after.core,
+            commands: on_shards.then_some(*answered),
+            shares: times.map(|(after, before)| after.shares_since(before, elapsed)),
+        }
+    });
+    all.collect()
 }

@@ -27,15 +27,6 @@ pub(crate) struct NetworkCounts {
     segments: Option<(u64, u64)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Link {
-    name: String,
-    /// Bits per second in each direction.
-    speed: u64,
-    received: u64,
-    sent: u64,
-}
-
 impl NetworkCounts {
     pub(crate) fn read() -> NetworkCounts {
         let links = read_links(Path::new("/sys/class/net"));
@@ -60,6 +51,20 @@ impl NetworkCounts {
         let sent = sent.saturating_sub(sent_then);
         (sent > 0).then(|| again.saturating_sub(again_then) as f64 / sent as f64)
     }
+}
+
+/// Whether a peer of a report is on this machine: a loopback address, or a unix socket.
+pub(crate) fn is_local(peer: &str) -> bool {
+    peer.parse::<SocketAddr>().map_or_else(|_| peer.contains('/'), |address| address.ip().is_loopback())
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Link {
+    name: String,
+    /// Bits per second in each direction.
+    speed: u64,
+    received: u64,
+    sent: u64,
 }
 
 /// The interfaces that have a speed; the loopback interface has none.
@@ -91,11 +96,6 @@ fn parse_segments(snmp: &str) -> Option<(u64, u64)> {
         numbers.split_whitespace().nth(place)?.parse().ok()
     };
     Some((field("OutSegs")?, field("RetransSegs")?))
-}
-
-/// Whether a peer of a report is on this machine: a loopback address, or a unix socket.
-pub(crate) fn is_local(peer: &str) -> bool {
-    peer.parse::<SocketAddr>().map_or_else(|_| peer.contains('/'), |address| address.ip().is_loopback())
 }
 
 /// The most interfaces that are read.

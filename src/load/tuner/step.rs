@@ -57,28 +57,6 @@ pub(crate) fn warm_up(length: Duration) -> Duration {
     (length / WARM_UP_PART).min(WARM_UP_MAX)
 }
 
-/// One run of the load.
-#[derive(Debug)]
-struct LoadRun<'a> {
-    setting: Setting,
-    length: Duration,
-    /// `None`: a closed loop.
-    rate: Option<u64>,
-    /// Whether the keys are written before the run.
-    loads: bool,
-    moves: Option<&'a Moves<'a>>,
-}
-
-impl LoadRun<'_> {
-    fn closed(setting: Setting, length: Duration) -> Self {
-        LoadRun { setting, length, rate: None, loads: false, moves: None }
-    }
-
-    fn warm_up(setting: Setting, length: Duration) -> Self {
-        LoadRun::closed(setting, warm_up(length))
-    }
-}
-
 impl StepRunner<'_> {
     /// Measures a setting for `length`. `loads`: writes the keys first.
     pub(crate) fn step(
@@ -190,6 +168,28 @@ impl StepRunner<'_> {
             }
         };
         Readings { server, network: NetworkCounts::read() }
+    }
+}
+
+/// One run of the load.
+#[derive(Debug)]
+struct LoadRun<'a> {
+    setting: Setting,
+    length: Duration,
+    /// `None`: a closed loop.
+    rate: Option<u64>,
+    /// Whether the keys are written before the run.
+    loads: bool,
+    moves: Option<&'a Moves<'a>>,
+}
+
+impl LoadRun<'_> {
+    fn closed(setting: Setting, length: Duration) -> Self {
+        LoadRun { setting, length, rate: None, loads: false, moves: None }
+    }
+
+    fn warm_up(setting: Setting, length: Duration) -> Self {
+        LoadRun::closed(setting, warm_up(length))
     }
 }
 

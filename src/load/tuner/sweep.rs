@@ -46,15 +46,6 @@ pub(crate) fn order(count: usize, seed: u64, round: usize) -> Vec<usize> {
     order
 }
 
-/// Estimates the throughput of a row if no other threads had used the cores.
-fn undisturbed(row: &Row) -> f64 {
-    let waited = |sample: &Sample| {
-        let (core, server) = (sample.core_wait.unwrap_or(0.0), sample.server_wait.unwrap_or(0.0));
-        core.max(server).max(sample.away_share()).min(WAITED_MAX)
-    };
-    row.median(|sample| Some(sample.throughput_per_second / (1.0 - waited(sample)))).unwrap_or(0.0)
-}
-
 /// Which rows are measured in full rounds. One short step is easily disturbed, so the estimate adds the time that other
 /// threads took, and a setting between two good numbers of callers is kept, too.
 pub(crate) fn worth_repeating(rows: &[Row], objective: Option<&Objective>) -> Vec<bool> {
@@ -88,6 +79,15 @@ pub(crate) fn worth_repeating(rows: &[Row], objective: Option<&Objective>) -> Ve
         fewer && worth_repeating().any(|(other, _)| other.setting.tasks >= row.setting.tasks)
     };
     rows.iter().map(is_kept).collect()
+}
+
+/// Estimates the throughput of a row if no other threads had used the cores.
+fn undisturbed(row: &Row) -> f64 {
+    let waited = |sample: &Sample| {
+        let (core, server) = (sample.core_wait.unwrap_or(0.0), sample.server_wait.unwrap_or(0.0));
+        core.max(server).max(sample.away_share()).min(WAITED_MAX)
+    };
+    row.median(|sample| Some(sample.throughput_per_second / (1.0 - waited(sample)))).unwrap_or(0.0)
 }
 
 /// The most settings of one run; more would take hours.

@@ -125,6 +125,7 @@ impl KeyChooser {
         match self {
             KeyChooser::Uniform { size } => rng.u64(..*size),
             KeyChooser::Zipf(zipf) => zipf.sample(rng) - 1,
+            // At the largest deviation, which is the size, 38 % of the samples fall into the key space.
             KeyChooser::Gaussian { size, deviation, normal } => loop {
                 let key = *size / 2.0 + *deviation * normal.sample(rng);
                 if key >= 0.0 && key < *size {

@@ -44,33 +44,6 @@ impl Zipf {
     }
 }
 
-/// `x^-exponent`: the hat, which bounds the probabilities.
-fn hat(x: f64, exponent: f64) -> f64 {
-    (-exponent * x.ln()).exp()
-}
-
-/// The integral of the hat from 1 to `x`, in a form that stays exact when the exponent nears 1.
-fn integral(x: f64, exponent: f64) -> f64 {
-    let log = x.ln();
-    expm1_over((1.0 - exponent) * log) * log
-}
-
-fn inverse_integral(y: f64, exponent: f64) -> f64 {
-    // Below -1 there is no inverse; rounding may take the argument there at the far end.
-    let t = (y * (1.0 - exponent)).max(-1.0);
-    (log1p_over(t) * y).exp()
-}
-
-/// `(e^x - 1) / x`, and 1 at 0.
-fn expm1_over(x: f64) -> f64 {
-    if x.abs() > 1e-8 { x.exp_m1() / x } else { 1.0 + x / 2.0 * (1.0 + x / 3.0) }
-}
-
-/// `ln(1 + x) / x`, and 1 at 0.
-fn log1p_over(x: f64) -> f64 {
-    if x.abs() > 1e-8 { x.ln_1p() / x } else { 1.0 - x * (0.5 - x / 3.0) }
-}
-
 /// Samples the normal distribution with the polar method (G. Marsaglia, 1964), which yields two at a time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Normal {
@@ -99,6 +72,33 @@ impl Normal {
 pub(crate) fn exponential(rng: &mut fastrand::Rng) -> f64 {
     // Never the logarithm of 0: the uniform sample is below 1.
     -(1.0 - rng.f64()).ln()
+}
+
+/// `x^-exponent`: the hat, which bounds the probabilities.
+fn hat(x: f64, exponent: f64) -> f64 {
+    (-exponent * x.ln()).exp()
+}
+
+/// The integral of the hat from 1 to `x`, in a form that stays exact when the exponent nears 1.
+fn integral(x: f64, exponent: f64) -> f64 {
+    let log = x.ln();
+    expm1_over((1.0 - exponent) * log) * log
+}
+
+fn inverse_integral(y: f64, exponent: f64) -> f64 {
+    // Below -1 there is no inverse; rounding may take the argument there at the far end.
+    let t = (y * (1.0 - exponent)).max(-1.0);
+    (log1p_over(t) * y).exp()
+}
+
+/// `(e^x - 1) / x`, and 1 at 0.
+fn expm1_over(x: f64) -> f64 {
+    if x.abs() > 1e-8 { x.exp_m1() / x } else { 1.0 + x / 2.0 * (1.0 + x / 3.0) }
+}
+
+/// `ln(1 + x) / x`, and 1 at 0.
+fn log1p_over(x: f64) -> f64 {
+    if x.abs() > 1e-8 { x.ln_1p() / x } else { 1.0 - x * (0.5 - x / 3.0) }
 }
 
 #[cfg(test)]
