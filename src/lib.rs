@@ -92,7 +92,7 @@
 //! 1. `proto/resp/decoder.rs` yields a push. It never takes a reply's place.
 //! 2. `proto/connection/mod.rs` passes it on without interpreting it.
 //! 3. `proto/pool/announcements.rs` has it parsed (`proto/maint/notification.rs`), drops copies of known ones
-//!    (`ledger.rs`), and relaxes timeouts while it lasts (`relax.rs`).
+//!    (`dedup.rs`), and relaxes timeouts while it lasts (`relax.rs`).
 //! 4. `shard/broadcast.rs` passes it to every other shard, whose pool handles it as if it had read it itself.
 //! 5. Every connection to that peer, idle ones too, joins the queue of `proto/pool/handoffs.rs`
 //!    (`proto/maint/queue.rs`).

@@ -96,21 +96,21 @@ impl Maintenance {
         self
     }
 
-    /// How many connections of a shard are handed off at once, up to 4096. The formula is that of other clients: 0, the
-    /// default, means a third of the connections, at least 1 and at most 10. Any other number below 10 is raised to 10.
+    /// How many connections of a shard are handed off at once, 1 to 4096. The formula is that of other clients: the
+    /// default is a third of the connections, at least 1 and at most 10. A number below 10 is raised to 10.
     /// [`ResolvedConfig`](crate::ResolvedConfig) shows the result.
     #[must_use]
     pub fn handoff_workers(mut self, count: usize) -> Self {
-        self.0.handoff_workers = count;
+        self.0.handoff_workers = Some(count);
         self
     }
 
-    /// How many connections of a shard may be queued for a handoff, up to 4096. Further connections stay in use and are
-    /// queued later. 0, the default, means ten times the workers. The queue never exceeds the number of connections.
+    /// How many connections of a shard may be queued for a handoff, 1 to 4096. Further connections stay in use and are
+    /// queued later. The default is ten times the workers. The queue never exceeds the number of connections.
     /// [`ResolvedConfig`](crate::ResolvedConfig) shows the result.
     #[must_use]
     pub fn handoff_queue(mut self, count: usize) -> Self {
-        self.0.handoff_queue = count;
+        self.0.handoff_queue = Some(count);
         self
     }
 
@@ -143,8 +143,8 @@ impl Maintenance {
         check_time("maintenance.post_handoff_relaxed", config.post_handoff_relaxed, Duration::ZERO, hour)?;
         check_time("maintenance.handoff_timeout", config.handoff_timeout, ms, hour)?;
         check_number("maintenance.handoff_retries_max", config.handoff_retries_max as usize, 1, 10)?;
-        check_number("maintenance.handoff_workers", config.handoff_workers, 0, 4096)?;
-        check_number("maintenance.handoff_queue", config.handoff_queue, 0, 4096)?;
+        check_number("maintenance.handoff_workers", config.handoff_workers.unwrap_or(1), 1, 4096)?;
+        check_number("maintenance.handoff_queue", config.handoff_queue.unwrap_or(1), 1, 4096)?;
         check_number("maintenance.circuit_breaker (failures)", config.breaker.failures as usize, 1, 1000)?;
         check_time("maintenance.circuit_breaker (cooldown)", config.breaker.cooldown, ms, hour)?;
         check_number("maintenance.circuit_breaker (probes)", config.breaker.probes as usize, 1, 1000)
@@ -166,8 +166,8 @@ mod tests {
             (auto().handoff_timeout(Duration::ZERO), "handoff_timeout", "1ms to 3600s"),
             (auto().handoff_retries_max(0), "handoff_retries_max", "1 to 10"),
             (auto().handoff_retries_max(11), "handoff_retries_max", "1 to 10"),
-            (auto().handoff_workers(5000), "handoff_workers", "0 to 4096"),
-            (auto().handoff_queue(5000), "handoff_queue", "0 to 4096"),
+            (auto().handoff_workers(5000), "handoff_workers", "1 to 4096"),
+            (auto().handoff_queue(0), "handoff_queue", "1 to 4096"),
             (auto().circuit_breaker(0, hour, 1), "failures", "1 to 1000"),
             (auto().circuit_breaker(1, Duration::ZERO, 1), "cooldown", "1ms to 3600s"),
             (auto().circuit_breaker(1, hour, 0), "probes", "1 to 1000"),

@@ -51,21 +51,22 @@ fn shake_hands(shard: &Shard) -> ConnectionId {
         while let Some(action) = state.pool.poll_action() {
             if let Action::Dial { id: dialed, .. } = action {
                 id = Some(dialed);
-                assert!(state.pool.handle_connected(dialed, None, None, now));
+                assert!(state.pool.connection(dialed).handle_connected(None, None, now));
             }
         }
         let id = id.expect("the pool dials at once");
-        let written = String::from_utf8_lossy(state.pool.poll_transmit(id, now).expect("a live connection"))
-            .into_owned();
-        state.pool.handle_written(id, written.len());
+        let written =
+            String::from_utf8_lossy(state.pool.connection(id).poll_transmit(now).expect("a live connection"))
+                .into_owned();
+        state.pool.connection(id).handle_written(written.len());
         let answers = written.split('*').skip(1).map(|command| match command.contains("HELLO") {
             true => "%1\r\n$5\r\nproto\r\n:3\r\n",
             false => "+OK\r\n",
         });
         let answers: String = answers.collect();
-        assert!(state.pool.handle_bytes(id, answers.as_bytes(), now, &mut state.calls));
+        assert!(state.pool.connection(id).handle_bytes(answers.as_bytes(), now, &mut state.calls));
     }
-    assert_eq!(state.pool.ready(), (1, 1), "the handshake");
+    assert_eq!(state.pool.entries().ready(), (1, 1), "the handshake");
     while state.pool.poll_action().is_some() || state.pool.poll_event().is_some() {}
     id.expect("the pool dials at once")
 }

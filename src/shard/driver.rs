@@ -20,7 +20,7 @@ pub(super) fn spawn(shared: &Rc<ShardState>, id: ConnectionId, endpoint: Endpoin
     let shared = shared.clone();
     let task = async move {
         // Successors resolve the name again: a DNS change may be the reason for the handoff.
-        if shared.state.borrow().pool.is_successor(id) {
+        if shared.state.borrow_mut().pool.connection(id).is_successor() {
             shared.lookups.forget(&endpoint);
         }
         let addresses = resolve::admitted(&shared, id, &endpoint);
@@ -65,7 +65,7 @@ pub(super) async fn drive(
         let mut state = shared.state.borrow_mut();
         let peer = stream.peer();
         state.peers.insert(id, peer.map_or_else(|| endpoint.to_string(), |peer| peer.to_string()));
-        let connected = state.pool.handle_connected(id, peer, login, shared.clock.now());
+        let connected = state.pool.connection(id).handle_connected(peer, login, shared.clock.now());
         state.wake_supervisor();
         connected
     };
@@ -132,15 +132,15 @@ fn write(
 ) -> std::io::Result<()> {
     let mut state = shared.state.borrow_mut();
     let state = &mut *state;
-    while let Some(bytes) = state.pool.poll_transmit(id, now).filter(|bytes| !bytes.is_empty()) {
+    while let Some(bytes) = state.pool.connection(id).poll_transmit(now).filter(|bytes| !bytes.is_empty()) {
         match stream.poll_write(context, bytes)? {
-            Poll::Ready(count) => state.pool.handle_written(id, count),
+            Poll::Ready(count) => state.pool.connection(id).handle_written(count),
             Poll::Pending => break,
         }
     }
     // If the socket is full, it wakes this task when it has room again.
     let _ = stream.poll_flush(context)?;
-    let deadline = state.pool.next_timeout_of(id.entry);
+    let deadline = state.pool.connection(id).next_timeout();
     state.supervisor.arm(deadline, now);
     state.supervisor.arm(state.calls.forget_at(), now);
     state.wake_supervisor();
@@ -166,7 +166,7 @@ fn read(
     let (due, read) = {
         let mut state = shared.state.borrow_mut();
         let state = &mut *state;
-        let direct = state.pool.read_buffer(id);
+        let direct = state.pool.connection(id).read_buffer();
         let is_direct = direct.is_some();
         let most = most.min(state.read_buffer.len());
         let target = direct.unwrap_or_else(|| state.read_buffer.get_mut(..most).unwrap_or_default());
@@ -177,10 +177,10 @@ fn read(
         };
         let now = shared.clock.now();
         let alive = if is_direct {
-            state.pool.handle_filled(id, count, now, &mut state.calls)
+            state.pool.connection(id).handle_filled(count, now, &mut state.calls)
         } else {
             let received = state.read_buffer.get(..count).unwrap_or_default();
-            state.pool.handle_bytes(id, received, now, &mut state.calls)
+            state.pool.connection(id).handle_bytes(received, now, &mut state.calls)
         };
         state.wake_supervisor();
         (state.calls.take_due(), if alive { Read::Alive } else { Read::Gone })
@@ -192,7 +192,7 @@ fn read(
 /// Registers the driver of this connection; false if the connection is gone.
 fn register(shared: &ShardState, id: ConnectionId, context: &Context<'_>) -> bool {
     let mut state = shared.state.borrow_mut();
-    let alive = state.pool.is_alive(id);
+    let alive = state.pool.connection(id).is_alive();
     if alive {
         state.drivers.register(id, context);
     }
@@ -203,8 +203,8 @@ fn register(shared: &ShardState, id: ConnectionId, context: &Context<'_>) -> boo
 fn note_time(shared: &ShardState, id: ConnectionId) {
     let mut state = shared.state.borrow_mut();
     let now = shared.clock.now();
-    state.pool.poll_transmit(id, now);
-    let deadline = state.pool.next_timeout_of(id.entry);
+    state.pool.connection(id).poll_transmit(now);
+    let deadline = state.pool.connection(id).next_timeout();
     state.supervisor.arm(deadline, now);
     state.wake_supervisor();
 }
@@ -214,7 +214,7 @@ fn closed(shared: &ShardState, id: ConnectionId, reason: CloseReason) {
     let due = {
         let mut state = shared.state.borrow_mut();
         let state = &mut *state;
-        state.pool.handle_closed(id, reason, shared.clock.now(), &mut state.calls);
+        state.pool.connection(id).handle_closed(reason, shared.clock.now(), &mut state.calls);
         state.supervisor.wake();
         state.calls.take_due()
     };

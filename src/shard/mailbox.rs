@@ -14,7 +14,7 @@ use super::state::{ShardState, Submission};
 use crate::error::Result;
 use crate::proto::connection::{Deliver, HandleId};
 use crate::proto::error::{Failure, Outcome};
-use crate::proto::pool::{EntryId, Limited};
+use crate::proto::pool::{CallDeadline, EntryId};
 
 /// What another thread asks of a shard.
 pub(crate) enum Request {
@@ -169,7 +169,7 @@ impl ShardState {
             let ticket = cancellation.ticket;
             let left = match cancellation.after {
                 Some(after) => {
-                    let limited = Limited { entry, position, ticket, after };
+                    let limited = CallDeadline { entry, position, ticket, after };
                     state.pool.expire(limited, self.clock.now(), &mut state.calls);
                     None
                 }

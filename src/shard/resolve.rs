@@ -28,13 +28,13 @@ pub(super) async fn admitted(
     let found = match endpoint.socket_addr() {
         Some(address) => vec![address],
         None => {
-            let is_sent = shared.state.borrow_mut().pool.is_sent(id);
+            let is_sent = shared.state.borrow_mut().pool.connection(id).is_redirected();
             let account = if is_sent { Account::Server } else { Account::Own };
             let found = shared.lookups.find(endpoint, Wanted::Recent, account).await;
             found.map_err(|text| CloseReason::Dial(text.into()))?
         }
     };
-    shared.state.borrow_mut().pool.admit(id, found, shared.clock.now())
+    shared.state.borrow_mut().pool.connection(id).admit(found, shared.clock.now())
 }
 
 /// Looks a name up for the pool, within the connect timeout, and hands it the result. The pool watches for a change, so it
@@ -44,8 +44,8 @@ pub(super) fn spawn(shared: &Rc<ShardState>, lookup: LookupId, endpoint: Endpoin
     let task = async move {
         let Some(result) = resolve_in_time(&shared, &endpoint).await else { return };
         let now = shared.clock.now();
-        let mut state = shared.state.borrow_mut();
-        state.pool.handle_resolved(lookup, result, now);
+        let state = &mut *shared.state.borrow_mut();
+        state.pool.handle_resolved(lookup, result, now, &mut state.calls);
         state.supervisor.wake();
     };
     glommio::spawn_local(task).detach();

@@ -242,7 +242,7 @@ impl State {
         let Submission { entry, handle, ticket, replies } = submission;
         let position = self.pool.submit(entry, handle, ticket, replies, encode)?;
         // No connection has the generation 0: without a connection the supervisor notes the time of the command.
-        let generation = self.pool.generation_in_use(entry).unwrap_or(0);
+        let generation = self.pool.entries().active_generation(entry).unwrap_or(0);
         if self.drivers.notify(entry, generation) {
             self.supervisor.wake();
         }

@@ -49,10 +49,10 @@ pub(super) fn collect(state: &mut State) -> ShardStats {
         *connections.entry(peer.clone()).or_default() += 1;
     }
     let counters = state.pool.counters();
-    let (queued, in_flight) = state.pool.depth();
+    let (queued, in_flight) = state.pool.entries().depth();
     ShardStats {
         connections,
-        ready: state.pool.ready().0,
+        ready: state.pool.entries().ready().0,
         calls: state.calls.len(),
         queued,
         in_flight,

@@ -40,8 +40,8 @@ pub(super) fn spawn_listener(shared: &Rc<ShardState>) {
 /// Takes in what other shards of the group have read, until this shard has left the group.
 pub(super) async fn listen(shared: &ShardState) {
     while let Some(announcement) = shared.member.next().await {
-        let mut state = shared.state.borrow_mut();
-        state.pool.handle_announcement(announcement, shared.clock.now());
+        let state = &mut *shared.state.borrow_mut();
+        state.pool.handle_announcement(announcement, shared.clock.now(), &mut state.calls);
         state.supervisor.wake();
     }
 }
@@ -98,7 +98,8 @@ pub(super) fn execute(shared: &Rc<ShardState>, action: Action) {
             driver::spawn(shared, id, endpoint, timeout);
         }
         Action::Ready { id } => {
-            let protocol = shared.state.borrow().pool.negotiated(id).map(|agreed| agreed.protocol);
+            let protocol =
+                shared.state.borrow_mut().pool.connection(id).negotiated().map(|agreed| agreed.protocol);
             tracing::debug!(target: "hitless::shard", shard, ?id, ?protocol, "ready");
         }
         Action::Wake { id } => shared.state.borrow_mut().drivers.wake(id),
@@ -142,12 +143,12 @@ pub(super) async fn wait_until_ready(shared: &Rc<ShardState>, timeout: Duration)
     poll_fn(|context| {
         let timed_out = pin!(&mut timer).poll(context).is_ready();
         let mut state = shared.state.borrow_mut();
-        let (ready, wanted) = state.pool.ready();
+        let (ready, wanted) = state.pool.entries().ready();
         if ready == wanted {
             return Poll::Ready(Ok(()));
         }
-        let obstacle = state.pool.last_error();
-        let refused = state.pool.is_turned_away();
+        let obstacle = state.pool.entries().last_error();
+        let refused = state.pool.entries().is_any_rejected();
         if !timed_out && !refused {
             state.watchers.push(context.waker().clone());
             return Poll::Pending;

@@ -1,13 +1,4 @@
-//! [`Breaker`]: whether a target is worth another dial.
-//!
-//! ```text
-//! closed ──failures in a row──▶ open ──cooldown, or a new sequence id──▶ half-open ──success──▶ closed
-//!                                ▲                                           │
-//!                                └────────────────── failure ────────────────┘
-//! ```
-//!
-//! It becomes half-open by the time that is handed to it, not by a timer or a clean-up that somebody has to run: one
-//! that waited for such a call was seen to stay open for ever.
+//! [`Breaker`]: whether a target may be dialed again.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +7,24 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::time::Instant;
 
 /// The circuit breaker of one target.
+///
+/// Each dial that [`allows`](Breaker::allows) permits is followed by one [`failed`](Breaker::failed),
+/// [`succeeded`](Breaker::succeeded) or [`abandoned`](Breaker::abandoned). A missing one keeps a probe, and the breaker
+/// can stay half-open for ever.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     config: BreakerConfig,
     state: State,
 }
 
+/// ```text
+/// closed ──failures in a row──▶ open ──cooldown, or a new sequence id──▶ half-open ──success──▶ closed
+///                                ▲                                           │
+///                                └────────────────── failure ────────────────┘
+/// ```
+///
+/// The time that is handed in makes it half-open, not a timer or a cleanup task: a breaker that depended on such a call
+/// was seen to stay open for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Closed { failures: u32 },
@@ -34,8 +37,8 @@ impl Breaker {
         Breaker { config, state: State::Closed { failures: 0 } }
     }
 
-    /// Whether somebody may dial now. While it is half-open that takes one of a few places; [`Breaker::failed`],
-    /// [`Breaker::succeeded`] or [`Breaker::abandoned`] gives it back.
+    /// Whether the target may be dialed now. In the half-open state this takes one of a few probes;
+    /// [`Breaker::failed`], [`Breaker::succeeded`] or [`Breaker::abandoned`] gives it back.
     pub(crate) fn allows(&mut self, now: Instant) -> bool {
         if self.is_open(now) {
             return false;
@@ -48,7 +51,7 @@ impl Breaker {
         true
     }
 
-    /// Whether no dial would be allowed now.
+    /// Whether no dial is allowed now. Takes no probe.
     pub(crate) fn is_open(&self, now: Instant) -> bool {
         match self.state {
             State::Closed { .. } => false,
@@ -57,7 +60,7 @@ impl Breaker {
         }
     }
 
-    /// Whether what its few probes find out decides.
+    /// Whether probes are under way that decide whether it closes.
     pub(crate) fn is_half_open(&self) -> bool {
         matches!(self.state, State::HalfOpen { .. })
     }
@@ -71,31 +74,31 @@ impl Breaker {
             State::Closed { .. } | State::HalfOpen { .. } => {
                 self.state = State::Open { until: now.after(self.config.cooldown) };
             }
-            // A dial from before it opened: that it failed, too, is no reason to wait longer.
+            // This dial began before the breaker opened: its failure must not extend the cooldown.
             State::Open { .. } => {}
         }
     }
 
-    /// A dial succeeded: whatever went before, the target is there.
+    /// A dial succeeded: the target works, whatever failed before.
     pub(crate) fn succeeded(&mut self) {
         self.state = State::Closed { failures: 0 };
     }
 
-    /// A dial that was allowed ended, and nothing was learned about the target.
+    /// A dial that was allowed ended without telling whether the target works.
     pub(crate) fn abandoned(&mut self) {
         if let State::HalfOpen { probes } = &mut self.state {
             *probes = probes.saturating_sub(1);
         }
     }
 
-    /// An announcement with a new sequence id names this target: the server may know better.
+    /// An announcement with a new sequence id names this target: the server may know that it works again.
     pub(crate) fn half_open(&mut self) {
         if matches!(self.state, State::Open { .. }) {
             self.state = State::HalfOpen { probes: 0 };
         }
     }
 
-    /// When it will let somebody try, if it waits for a time.
+    /// When an open breaker becomes half-open.
     #[cfg(test)]
     pub(crate) fn reopens_at(&self) -> Option<Instant> {
         match self.state {
@@ -108,13 +111,13 @@ impl Breaker {
         matches!(self.state, State::Closed { .. })
     }
 
-    /// With none at all it would stay half-open for ever.
+    /// Without a probe it would stay half-open for ever.
     fn probes_max(&self) -> u32 {
         self.config.probes.max(1)
     }
 }
 
-/// The breakers of the targets that were dialed last.
+/// The breakers of the targets that were dialed last. Their number is bounded, since a server can name any target.
 #[derive(Debug)]
 pub(crate) struct Breakers {
     config: BreakerConfig,
@@ -145,12 +148,13 @@ impl Breakers {
         &mut known.breaker
     }
 
-    /// Whether no dial of this target would be allowed now.
+    /// Whether no dial of this target is allowed now. Takes no probe.
     pub(crate) fn is_open(&self, target: &Endpoint, now: Instant) -> bool {
         self.table.get(target).is_some_and(|known| known.breaker.is_open(now))
     }
 
-    /// One that is closed remembers little; if none is, the one that was not used for the longest time goes.
+    /// Drops the closed breaker that was not used for the longest time, or an open one if none is closed: a closed one
+    /// remembers little.
     fn drop_one(&mut self) {
         let least = self.table.iter().min_by_key(|(_, known)| (!known.breaker.is_closed(), known.last_use));
         if let Some(target) = least.map(|(target, _)| target.clone()) {
@@ -159,7 +163,7 @@ impl Breakers {
     }
 }
 
-/// More targets than a pool has at a time.
+/// More targets than a pool has at once.
 pub(crate) const BREAKERS_MAX: usize = 32;
 
 #[cfg(test)]
@@ -185,12 +189,12 @@ mod tests {
     }
 
     /// How many dials are allowed at once.
-    fn places(breaker: &mut Breaker, now: Instant) -> usize {
+    fn probes(breaker: &mut Breaker, now: Instant) -> usize {
         (0..100).take_while(|_| breaker.allows(now)).count()
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_only_then() {
+    fn it_opens_only_after_failures_in_a_row() {
         let mut breaker = Breaker::new(CONFIG);
         for _ in 0..4 {
             breaker.failed(at(0));
@@ -207,50 +211,50 @@ mod tests {
     }
 
     #[test]
-    fn it_half_opens_by_time_alone_however_often_it_is_asked() {
+    fn it_half_opens_by_time_alone() {
         let mut breaker = open();
         for second in 0..60 {
             assert!(breaker.is_open(at(second)) && !breaker.allows(at(second)));
         }
         assert!(!breaker.is_open(at(60)));
-        assert_eq!(places(&mut breaker, at(60)), 3);
-        assert!(breaker.is_open(at(60)), "all places are taken");
+        assert_eq!(probes(&mut breaker, at(60)), 3);
+        assert!(breaker.is_open(at(60)), "all probes are taken");
         breaker.abandoned();
-        assert_eq!(places(&mut breaker, at(61)), 1, "one came back");
+        assert_eq!(probes(&mut breaker, at(61)), 1, "one probe came back");
         breaker.succeeded();
-        assert_eq!((places(&mut breaker, at(61)), breaker.reopens_at()), (100, None));
+        assert_eq!((probes(&mut breaker, at(61)), breaker.reopens_at()), (100, None));
     }
 
     #[test]
-    fn asking_whether_it_is_open_takes_no_place() {
+    fn is_open_takes_no_probe() {
         let mut breaker = open();
         assert!((0..100).all(|_| !breaker.is_open(at(60))));
-        assert_eq!(places(&mut breaker, at(60)), 3);
+        assert_eq!(probes(&mut breaker, at(60)), 3);
     }
 
     #[test]
-    fn a_failed_probe_opens_it_again_for_a_whole_cooldown() {
+    fn failed_probe_reopens_it_for_a_whole_cooldown() {
         let mut breaker = open();
-        assert_eq!(places(&mut breaker, at(70)), 3);
+        assert_eq!(probes(&mut breaker, at(70)), 3);
         breaker.failed(at(75));
         assert_eq!(breaker.reopens_at(), Some(at(135)));
         breaker.failed(at(80));
-        assert_eq!(breaker.reopens_at(), Some(at(135)), "the other probes had been allowed before");
+        assert_eq!(breaker.reopens_at(), Some(at(135)), "the other probes began before");
         breaker.abandoned();
         assert!(breaker.is_open(at(134)));
-        assert_eq!(places(&mut breaker, at(135)), 3);
+        assert_eq!(probes(&mut breaker, at(135)), 3);
     }
 
     #[test]
-    fn a_new_announcement_half_opens_it_at_once_and_gives_no_places_twice() {
+    fn new_announcement_half_opens_it_once() {
         let mut breaker = open();
         breaker.half_open();
-        assert_eq!(places(&mut breaker, at(1)), 3);
+        assert_eq!(probes(&mut breaker, at(1)), 3);
         breaker.half_open();
-        assert_eq!(places(&mut breaker, at(1)), 0);
+        assert_eq!(probes(&mut breaker, at(1)), 0);
         let mut closed = Breaker::new(CONFIG);
         closed.half_open();
-        assert_eq!(places(&mut closed, at(1)), 100, "a closed one stays closed");
+        assert_eq!(probes(&mut closed, at(1)), 100, "a closed one stays closed");
     }
 
     fn target(port: u16) -> Endpoint {
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn each_target_has_its_own() {
+    fn each_target_has_its_own_breaker() {
         let mut breakers = Breakers::new(CONFIG);
         for _ in 0..5 {
             breakers.of(&target(1)).failed(at(0));
@@ -268,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_keeps_what_is_open() {
+    fn table_is_bounded_and_keeps_open_breakers() {
         let mut breakers = Breakers::new(CONFIG);
         for _ in 0..5 {
             breakers.of(&target(1)).failed(at(0));
@@ -284,7 +288,7 @@ mod tests {
             }
         }
         assert_eq!(breakers.table.len(), BREAKERS_MAX);
-        assert!(!breakers.is_open(&target(1), at(0)), "all are open: the least recently used one went");
+        assert!(!breakers.is_open(&target(1), at(0)), "all are open: the least recently used one is dropped");
         assert!(breakers.is_open(&target(3999), at(0)));
     }
 }

@@ -1,4 +1,4 @@
-//! [`Event`]: what happened, for those who watch; and [`MaintenanceStats`]: how often.
+//! [`Event`]: what happened on a shard, for hooks and logs; and [`MaintenanceStats`]: how often.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use crate::proto::targets::Redirection;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A server announced something. Told once for each event, however many copies of it arrive on however many
+    /// A server announced something. Reported once per notification, however many copies arrive on however many
     /// connections and shards.
     Announced {
         /// The peer that it concerns.
         peer: SocketAddr,
-        /// What it said.
+        /// What it announced.
         notification: Notification,
     },
-    /// A server does not offer notifications, or not to this user. Told once for each peer.
+    /// A server does not offer notifications, or not to this user. Reported once per peer.
     NotOffered {
         /// The peer that was asked.
         peer: SocketAddr,
-        /// The user may not ask: a mistake in its permissions, rather than a server without the feature.
+        /// The server has the feature, but this user has no permission to ask for it.
         denied: bool,
-        /// The server's words.
+        /// The server's reply.
         reason: String,
     },
     /// A connection is about to be replaced: its successor is dialed while it keeps serving.
@@ -36,11 +36,11 @@ pub enum Event {
         /// Where its successor goes.
         to: Endpoint,
     },
-    /// A handoff is over, one way or another. Each that was started ends once.
+    /// A handoff has ended. Every started handoff ends once.
     HandoffEnded {
         /// The peer of the connection.
         from: SocketAddr,
-        /// Where its successor went, or was to go.
+        /// Where its successor was dialed.
         to: Endpoint,
         /// How it ended.
         result: HandoffResult,
@@ -49,9 +49,10 @@ pub enum Event {
         /// How many times the target was dialed.
         attempts: u32,
     },
-    /// A server named a target that [`Targets`](crate::net::Targets) does not allow. The client does not go there: the
-    /// old connection serves on, and half way through the grace the configured endpoint is asked instead. Told once
-    /// per target and minute, however many shards refuse it; [`MaintenanceStats::targets_refused`] counts every one.
+    /// A server named a target that [`Targets`](crate::net::Targets) does not allow. The client does not dial it: the
+    /// old connection keeps serving, and halfway through the grace period the configured endpoint is resolved again.
+    /// Reported once per target and minute, however many shards refuse it; [`MaintenanceStats::targets_refused`] counts
+    /// every refusal.
     TargetRefused {
         /// The peer that named it.
         peer: SocketAddr,
@@ -59,54 +60,54 @@ pub enum Event {
         redirection: Redirection,
         /// The target, as the server named it.
         target: Endpoint,
-        /// Why it is refused, in words.
+        /// Why it is refused.
         reason: String,
     },
-    /// The connections of a shard were told to log in with new credentials, and have. Told once for each renewal.
+    /// All connections of a shard have logged in with the new credentials. Reported once per renewal.
     CredentialsRenewed,
-    /// The server refused to log connections in with new credentials; they live on with the old ones. Told once for
-    /// each renewal.
+    /// The server refused the new credentials; connections keep the old ones. Reported once per renewal.
     CredentialsRefused {
-        /// The server's words.
+        /// The server's reply.
         reason: String,
     },
-    /// A server said in a reply that it cannot serve as a master any more: the connection is made anew, beside the one
-    /// that there is. Told once for each attempt.
+    /// A server replied that it cannot serve as a master any more: a replacement for the connection is dialed while it
+    /// keeps serving. Reported once per attempt.
     Demoted {
-        /// The peer that said so.
+        /// The peer that replied so.
         peer: SocketAddr,
         /// The code of its error, `READONLY` or `MASTERDOWN`.
         code: &'static str,
     },
-    /// A server sent more pushes that nothing has a use for than a connection may send: more than 5,000 at once, or 500
-    /// a second for long. The connection is closed, and dialed again with growing waits. Copies and rubbish count, and
-    /// what no [handler](crate::Shard::on_push) takes; the announcement of a new move counts for sixteen.
+    /// A server sent more useless pushes than a connection may send: more than 5,000 at once, or 500 per second for a
+    /// long time. The connection is closed, and dialed again with growing delays. Copies, malformed pushes, and
+    /// pushes that no [handler](crate::Shard::on_push) takes count as useless; the announcement of a new move counts
+    /// as sixteen.
     Flooded {
-        /// Who sent them, if it has an address.
+        /// The peer that sent them, if it has an address.
         peer: Option<SocketAddr>,
-        /// How many such pushes came on this connection.
+        /// How many useless pushes this connection has received.
         pushes: u64,
     },
-    /// Something kept a shard's thread from running its tasks for 100 ms or more: no reply was read and no timeout
-    /// fired meanwhile. Told once, when it is over.
+    /// A shard's thread did not run its tasks for 100 ms or more: it read no reply and fired no timeout meanwhile.
+    /// Reported once, when it is over.
     Blocked {
-        /// For how long, at least.
+        /// For how long at least.
         duration: Duration,
         /// The type of the closure of [`Client::run_on`](crate::Client::run_on) that did not yield, or the name of the
-        /// setting whose function did not return. Without one it was another task on the thread, or the machine itself
-        /// stood still.
+        /// setting whose function did not return. `None` if another task blocked the thread, or the machine itself
+        /// stopped.
         by: Option<&'static str>,
     },
     /// A connection is ready for commands.
     Connected {
-        /// Who is at its other end, if it has an address.
+        /// The peer, if it has an address.
         peer: Option<SocketAddr>,
     },
-    /// A connection is no more, or could not be made.
+    /// A connection has ended, or could not be made.
     Disconnected {
-        /// Who was at its other end, if it came so far.
+        /// The peer, if one was reached.
         peer: Option<SocketAddr>,
-        /// Why, in words.
+        /// Why.
         reason: String,
     },
 }
@@ -117,11 +118,11 @@ pub enum Event {
 pub enum HandoffResult {
     /// The successor has taken over.
     Succeeded,
-    /// Every attempt failed; the old connection serves until its server closes it. With the last error, in words.
+    /// Every attempt failed; the old connection serves until its server closes it. Holds the last error.
     GaveUp(String),
-    /// The grace was over first.
+    /// The grace period was over first.
     Deadline,
-    /// A newer announcement took its place.
+    /// A newer announcement replaced it.
     Superseded,
     /// The target had failed so often that it was not dialed.
     BreakerOpen,
@@ -130,7 +131,7 @@ pub enum HandoffResult {
 }
 
 impl HandoffResult {
-    /// The result as a word, for metrics; it never changes.
+    /// The result as a word, for metrics. Words never change.
     pub fn name(&self) -> &'static str {
         match self {
             HandoffResult::Succeeded => "ok",
@@ -156,23 +157,24 @@ impl fmt::Display for HandoffResult {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MaintenanceStats {
-    /// Notifications received, every copy counted, but for completions of what was over before a connection began.
+    /// Notifications received, with every copy. The ends of maintenance that was over before a connection was made do
+    /// not count.
     pub notifications: u64,
-    /// Of these, copies of one that was known already.
+    /// Of these, copies of a known notification.
     pub duplicates: u64,
-    /// Of these, such as came too late to mean anything.
+    /// Of these, notifications that arrived too late to have a meaning.
     pub stale: u64,
-    /// Of these, different targets under one number.
+    /// Of these, notifications that name another target under a known number.
     pub conflicts: u64,
-    /// Pushes named like a notification that could not be read, and inner items of others.
+    /// Pushes with the name of a notification that could not be read, and items of readable ones that could not.
     pub malformed: u64,
     /// Pushes that were skipped because they were too large.
     pub oversized: u64,
-    /// Notifications that came although the mode is disabled.
+    /// Notifications received although the mode is disabled.
     pub ignored: u64,
-    /// Targets that servers named and this client does not go to, see [`Event::TargetRefused`].
+    /// Targets that servers named and this client refused, see [`Event::TargetRefused`].
     pub targets_refused: u64,
-    /// Connections that asked for notifications and will get them.
+    /// Connections that asked for notifications and receive them.
     pub opted_in: u64,
     /// Connections that asked and were refused.
     pub refused: u64,
@@ -182,21 +184,21 @@ pub struct MaintenanceStats {
     pub handoffs_succeeded: u64,
     /// Handoffs that ended otherwise, superseded ones left out.
     pub handoffs_failed: u64,
-    /// Handoffs that a newer announcement took the place of.
+    /// Handoffs that a newer announcement replaced.
     pub handoffs_superseded: u64,
-    /// Dials beyond the first of a handoff.
+    /// Dials after the first one of a handoff.
     pub handoff_retries: u64,
     /// Handoffs that wait for a permit now.
     pub handoffs_queued: usize,
     /// Permits in use now.
     pub permits_in_use: usize,
-    /// The most permits that were ever in use at once.
+    /// The most permits that were in use at once.
     pub permits_in_use_max: usize,
     /// Announced operations that relax timeouts now.
     pub windows_open: usize,
-    /// Connections that were replaced and still wait for replies.
+    /// Replaced connections that still wait for replies.
     pub draining: usize,
-    /// The longest that commands were held at a cut-over to keep their caller's order.
+    /// The longest time for which a cut-over held commands to keep their caller's order.
     pub hold_max: Duration,
     /// Commands that were lost with a connection while maintenance was announced.
     pub orphaned: u64,

@@ -1,4 +1,4 @@
-//! [`Move`]: an announced move of one peer; and [`Handoff`]: how far one connection has come in following it.
+//! [`Move`]: the announced move of one peer; and [`Handoff`]: the state of one connection that follows it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::targets::{RedirectSource, Redirection};
 use crate::proto::time::{Backoff, Instant};
 
-/// A move's place among all that a pool has learned of: later ones have higher numbers.
+/// The number of a move within its pool: later moves have higher numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MoveId(pub(crate) u64);
 
-/// What a peer announced: that it will close its connections, and where they can go.
+/// What a peer announced: that it closes its connections at the deadline, and where they can go.
 #[derive(Clone, Debug)]
 pub(crate) struct Move {
     pub(crate) id: MoveId,
-    /// Where to go, as far as that is known already.
+    /// The target, once it is known.
     pub(crate) to: Option<Endpoint>,
-    /// Who named it, if a server did: where the configured name leads is the user's choice.
+    /// The message that named the target; `None` if it is the configured endpoint, which the user chose.
     pub(crate) sent: Option<RedirectSource>,
-    /// What the server named instead, and was refused.
+    /// The target that the server named and that this client refused.
     pub(crate) refused: Option<Endpoint>,
-    /// The address may front another server by the time when it is dialed, or may not: a successor that is told of the
-    /// same move proves that it does not.
+    /// The target is the address that is left: another server may answer there by now. If the successor hears of the
+    /// same move, the old one does.
     pub(crate) is_redial: bool,
-    /// When the first connection may go.
+    /// When the first connection may be handed off.
     pub(crate) from_then: Instant,
-    /// When half of the grace is over.
+    /// Halfway through the grace period.
     pub(crate) half: Instant,
     pub(crate) deadline: Instant,
 }
@@ -35,9 +35,9 @@ pub(crate) struct Move {
 impl Move {
     /// A move that was announced at `received`, with `grace` to follow it.
     ///
-    /// `target` is where the server says to go; without one, connections go to `configured` if that is an address,
-    /// and otherwise wherever its name leads once half of the grace is over. `spread` is a random share of 1 that keeps
-    /// the shards of many clients from dialing at the same moment.
+    /// `target` is where the server says to go. Without one, the configured endpoint is the target, if it is an
+    /// address; a configured name is resolved again halfway through the grace period. `spread` is a random number
+    /// between 0 and 1 that keeps many shards and clients from dialing at the same moment.
     pub(crate) fn announced(
         id: MoveId,
         peer: SocketAddr,
@@ -65,8 +65,8 @@ impl Move {
         }
     }
 
-    /// The same move as if no target had been named, which was refused: as another move, for connections have given
-    /// up on the first one.
+    /// The same move without its target, which was refused. It has another id, since connections have given up on the
+    /// first one.
     pub(crate) fn without_target(&self, id: MoveId, configured: &Endpoint, now: Instant) -> Move {
         let to = configured.socket_addr().is_some().then(|| configured.clone());
         let (is_redial, from_then) = (to.is_some(), self.half.max(now));
@@ -74,7 +74,7 @@ impl Move {
         Move { id, to, sent: None, refused, is_redial, from_then, half, deadline }
     }
 
-    /// A move to where the configured name leads now.
+    /// A move to the address that the configured name resolves to now.
     pub(crate) fn to_configured(id: MoveId, to: SocketAddr, now: Instant, deadline: Instant) -> Move {
         let to = Some(to.into());
         Move { id, to, sent: None, refused: None, is_redial: false, from_then: now, half: now, deadline }
@@ -85,28 +85,43 @@ impl Move {
     }
 }
 
-/// One connection on its way to its successor.
+/// The handoff of one connection to its successor.
+///
+/// It belongs to an entry whose connection serves until the successor is ready. The pool queues it, begins an attempt
+/// by [`dial`](Handoff::dial), and ends it by [`ended`](Handoff::ended), exactly once. No attempt begins after the
+/// deadline.
 #[derive(Debug)]
 pub(crate) struct Handoff {
-    /// `None` if nobody announced a move: the same endpoint is dialed anew.
+    /// `None` if no server announced a move: the same endpoint is dialed again.
     pub(crate) move_id: Option<MoveId>,
     pub(crate) from: SocketAddr,
     pub(crate) to: Endpoint,
-    /// Who named that, if a server did.
+    /// The message that named the target, if a server did.
     pub(crate) sent: Option<RedirectSource>,
     half: Instant,
     pub(crate) deadline: Instant,
     /// It holds one of the permits.
     pub(crate) has_permit: bool,
-    phase: Phase,
+    state: State,
     attempts: u32,
     began: Option<Instant>,
     backoff: Backoff,
 }
 
+/// ```text
+///            dial               ready
+/// Waiting ─────────▶ Dialing ─────────▶ (ended: Succeeded)
+///    ▲                │ ▲ │
+///    │   led back     │ │ └─ last attempt failed ──▶ (ended: GaveUp)
+///    └────────────────┤ │
+///              failed ▼ │ dial
+///                  BackingOff
+///
+/// each of them ── deadline, newer move, open breaker, loss of the connection, shutdown ──▶ (ended)
+/// ```
 #[derive(Debug, PartialEq, Eq)]
-enum Phase {
-    /// In the queue, or on the way there.
+enum State {
+    /// Queued for a permit, or for a later time.
     Waiting,
     Dialing,
     BackingOff {
@@ -117,9 +132,9 @@ enum Phase {
 /// What follows from a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
-    /// It will be tried again.
+    /// The target is dialed again later.
     Again,
-    /// It is over, and the old connection serves until its server closes it.
+    /// The handoff is over; the old connection serves until its server closes it.
     Over(HandoffResult),
 }
 
@@ -129,12 +144,12 @@ impl Handoff {
             move_id: Some(followed.id),
             sent: followed.sent,
             half: followed.half,
-            ..Handoff::anew(from, to, followed.deadline)
+            ..Handoff::unannounced(from, to, followed.deadline)
         }
     }
 
-    /// One that nobody announced.
-    pub(crate) fn anew(from: SocketAddr, to: Endpoint, deadline: Instant) -> Self {
+    /// A handoff that no server announced.
+    pub(crate) fn unannounced(from: SocketAddr, to: Endpoint, deadline: Instant) -> Self {
         Handoff {
             move_id: None,
             from,
@@ -143,26 +158,26 @@ impl Handoff {
             half: deadline,
             deadline,
             has_permit: false,
-            phase: Phase::Waiting,
+            state: State::Waiting,
             attempts: 0,
             began: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
         }
     }
 
-    /// Begins an attempt: how long it may take, or `None` if the grace is over.
+    /// Begins an attempt, and returns how long it may take; `None` if the deadline has passed.
     pub(crate) fn dial(&mut self, now: Instant, handoff_timeout: Duration) -> Option<Duration> {
         let budget = self.deadline.since(now).min(handoff_timeout);
         if budget.is_zero() {
             return None;
         }
         self.attempts += 1;
-        self.phase = Phase::Dialing;
+        self.state = State::Dialing;
         self.began.get_or_insert(now);
         Some(budget)
     }
 
-    /// An attempt came to nothing. `is_final` says that another would, too.
+    /// An attempt failed. `is_final` says that another one would fail as well.
     pub(crate) fn failed(
         &mut self,
         why: &str,
@@ -178,36 +193,36 @@ impl Handoff {
         if until >= self.deadline {
             return Failed::Over(HandoffResult::Deadline);
         }
-        self.phase = Phase::BackingOff { until };
+        self.state = State::BackingOff { until };
         Failed::Again
     }
 
-    /// Its target led back to the server that is about to close: when it may lead elsewhere, if ever. The names of
-    /// servers change late; they are tried once more when half of the grace is over.
+    /// The target led back to the server that is about to close: returns when it may lead elsewhere. Operators change
+    /// names late, so a name is tried once more halfway through the grace period; an address is not.
     pub(crate) fn led_back(&self, now: Instant) -> Option<Instant> {
         let is_name = self.to.socket_addr().is_none();
         (is_name && now < self.half).then_some(self.half)
     }
 
-    /// It goes back to the queue.
+    /// The handoff returns to the queue.
     pub(crate) fn wait(&mut self) {
-        self.phase = Phase::Waiting;
+        self.state = State::Waiting;
     }
 
     /// Whether the next attempt is due.
     pub(crate) fn is_retry_due(&self, now: Instant) -> bool {
-        matches!(self.phase, Phase::BackingOff { until } if now >= until)
+        matches!(self.state, State::BackingOff { until } if now >= until)
     }
 
     /// When the next attempt is due, if one is planned.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::BackingOff { until } => Some(until),
-            Phase::Waiting | Phase::Dialing => None,
+        match self.state {
+            State::BackingOff { until } => Some(until),
+            State::Waiting | State::Dialing => None,
         }
     }
 
-    /// Whether it was ever dialed: only then does anybody hear of it.
+    /// Whether the target was ever dialed. Only such a handoff is counted and reported.
     pub(crate) fn is_begun(&self) -> bool {
         self.began.is_some()
     }
@@ -216,7 +231,7 @@ impl Handoff {
         self.attempts
     }
 
-    /// The story of one that was begun.
+    /// The event that reports the end of a handoff that was begun.
     pub(crate) fn ended(self, result: HandoffResult, now: Instant) -> Event {
         let duration = self.began.map_or(Duration::ZERO, |began| now.since(began));
         Event::HandoffEnded { from: self.from, to: self.to, result, duration, attempts: self.attempts }
@@ -225,7 +240,7 @@ impl Handoff {
 
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// With no more grace than this there is no time to lose.
+/// A grace period up to this is too short to spend any of it on spreading the dials.
 const JITTER_GRACE_MIN: Duration = Duration::from_secs(2);
 const JITTER_MAX: Duration = Duration::from_secs(1);
 
@@ -249,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_target_is_dialed_at_once_but_not_by_all_at_the_same_moment() {
+    fn named_target_is_dialed_soon_with_jitter() {
         for (grace_s, spread, latest_ms) in [(30, 1.0, 1000), (5, 1.0, 500), (5, 0.5, 250), (2, 1.0, 0)] {
             let found = announced(grace_s, Some("10.0.0.2:6379"), "redis.example:6379", spread);
             assert_eq!(found.from_then, at(1000 + latest_ms), "{grace_s} {spread}");
@@ -259,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_target_nothing_is_dialed_before_half_of_the_grace() {
+    fn no_target_is_dialed_before_half_the_grace() {
         let by_name = announced(15, None, "redis.example:6379", 1.0);
         assert_eq!((by_name.to, by_name.from_then), (None, at(8500)));
         let by_address = announced(1, None, "10.0.0.1:6379", 1.0);
@@ -273,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_bounded_in_number_and_by_the_deadline() {
+    fn attempts_are_bounded_by_number_and_deadline() {
         let followed = announced(10, Some("10.0.0.2:6379"), "10.0.0.1:6379", 0.0);
         let mut random = fastrand::Rng::with_seed(1);
         let mut handoff =
@@ -300,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_mended_is_not_tried_again() {
+    fn permanent_failure_is_not_retried() {
         let followed = announced(10, Some("10.0.0.2:6379"), "10.0.0.1:6379", 0.0);
         let mut handoff =
             Handoff::new("10.0.0.1:6379".parse().unwrap(), &followed, endpoint("10.0.0.2:6379"));

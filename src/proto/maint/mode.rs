@@ -1,11 +1,11 @@
-//! [`Mode`] and [`EndpointType`]: whether to ask for notifications, and in which form targets are to be named.
+//! [`Mode`] and [`EndpointType`]: whether to ask for notifications, and in which form servers name targets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-/// Whether connections ask for maintenance notifications. It never changes: what a server says about it concerns one
-/// connection and its endpoint.
+/// Whether connections ask for maintenance notifications. It never changes: a server's refusal holds for one connection
+/// and its endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Mode {
     Disabled,
@@ -38,25 +38,25 @@ impl FromStr for Mode {
     }
 }
 
-/// In which form a server that announces a move is asked to name the new endpoint.
+/// The form in which a server has to name the new endpoint when it announces a move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndpointType {
-    /// Chosen for each connection: internal or external by the address at its other end, a name with TLS and an
-    /// address without. Never asks DNS.
+    /// Chosen for each connection: internal or external by the address of its peer, a name with TLS and an address
+    /// without. Makes no DNS request.
     #[default]
     Auto,
     /// An address inside the server's network.
     InternalIp,
-    /// A name that means something inside the server's network.
+    /// A name that resolves inside the server's network.
     InternalFqdn,
     /// A public address.
     ExternalIp,
     /// A public name.
     ExternalFqdn,
-    /// No endpoint: connections move to the configured one, as soon as DNS names another address.
+    /// No endpoint: connections move to the configured one, once it resolves to another address.
     None,
-    /// Whatever the server prefers: the request names no type.
+    /// The server decides: the request names no type.
     ServerDefault,
 }
 
@@ -71,7 +71,8 @@ impl EndpointType {
         EndpointType::ServerDefault,
     ];
 
-    /// The type as users, and but for two of them servers, spell it: `internal-ip`, `none`, …
+    /// The type as you write it in settings: `internal-ip`, `none`, … All but `auto` and `server-default` are the words
+    /// of the wire as well.
     pub fn name(self) -> &'static str {
         match self {
             EndpointType::Auto => "auto",
@@ -84,20 +85,20 @@ impl EndpointType {
         }
     }
 
-    /// What to ask for on a connection to this peer; [`EndpointType::Auto`] is the only one that depends on it.
+    /// The type to ask for on a connection to this peer. Only [`EndpointType::Auto`] depends on the peer.
     pub(crate) fn resolve(self, peer: Option<IpAddr>, tls: bool) -> EndpointType {
         match (self, peer.map(is_internal), tls) {
             (EndpointType::Auto, Some(true), false) => EndpointType::InternalIp,
             (EndpointType::Auto, Some(true), true) => EndpointType::InternalFqdn,
             (EndpointType::Auto, Some(false), false) => EndpointType::ExternalIp,
             (EndpointType::Auto, Some(false), true) => EndpointType::ExternalFqdn,
-            // Behind a tunnel nobody knows which address would be of use.
+            // The client of a unix socket cannot know which addresses it can reach.
             (EndpointType::Auto, None, _) => EndpointType::None,
             (chosen, ..) => chosen,
         }
     }
 
-    /// What the request carries; `None` if it names no type.
+    /// The type in the request; `None` if it names no type.
     pub(crate) fn requested(self) -> Option<&'static str> {
         match self {
             EndpointType::Auto | EndpointType::ServerDefault => None,
@@ -124,12 +125,13 @@ impl FromStr for EndpointType {
 /// The text names no [`EndpointType`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is none of auto, internal-ip, internal-fqdn, external-ip, external-fqdn, none, server-default"
+    "unknown endpoint type {0:?}; use auto, internal-ip, internal-fqdn, external-ip, external-fqdn, none, or \
+     server-default"
 )]
 pub struct UnknownEndpointType(String);
 
-/// Whether an address is one that only its own network, or machine, can reach: RFC 1918, loopback, link-local,
-/// RFC 6598 (carrier-grade NAT), and their like of IPv6.
+/// Whether only the own network or machine can reach an address: RFC 1918, loopback, link-local, RFC 6598
+/// (carrier-grade NAT), and the corresponding ranges of IPv6.
 fn is_internal(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back() {
+    fn names_parse_back() {
         for kind in EndpointType::ALL {
             assert_eq!(kind.name().parse(), Ok(kind));
         }

@@ -1,4 +1,4 @@
-//! [`Notification`]: a push frame, understood.
+//! [`Notification`]: the meaning of a push frame.
 
 mod wire;
 
@@ -13,8 +13,8 @@ use crate::proto::time::Instant;
 
 /// What a server announced.
 ///
-/// `seq` is the server's number of the event, if it could be read: all copies of one event carry the same. It is not
-/// always rising and may start again.
+/// `seq` is the server's number of the event, if it could be read. All copies of an event carry the same number.
+/// Numbers do not always rise and may start again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notification {
@@ -22,18 +22,18 @@ pub enum Notification {
     Moving {
         /// The event's number.
         seq: Option<i64>,
-        /// How long connections are still served; zero if that is over or was not said.
+        /// How long connections are still served; zero if the time is over or missing.
         grace: Duration,
-        /// Where to go; without one, wherever the configured endpoint leads by then.
+        /// The new endpoint. Without one, connections follow the configured endpoint.
         target: Option<Endpoint>,
     },
     /// Data is about to move between servers behind this endpoint.
     Migrating {
         /// The event's number.
         seq: Option<i64>,
-        /// The announced time, zero if it is over or was not said; what it means differs between servers.
+        /// The announced time; zero if it is over or missing. Its meaning differs between servers.
         time: Duration,
-        /// The ids of the server's shards, as text: `["27"]`. Empty if there were none; cut after 4 KiB.
+        /// The ids of the server's shards, as text: `["27"]`. Empty if there are none; cut after 4 KiB.
         shards: String,
     },
     /// The migration is over.
@@ -47,7 +47,7 @@ pub enum Notification {
     FailingOver {
         /// The event's number.
         seq: Option<i64>,
-        /// The announced time, zero if it is over or was not said; what it means differs between servers.
+        /// The announced time; zero if it is over or missing. Its meaning differs between servers.
         time: Duration,
         /// As in [`Notification::Migrating`].
         shards: String,
@@ -59,39 +59,39 @@ pub enum Notification {
         /// As in [`Notification::Migrating`].
         shards: String,
     },
-    /// Hash slots of a cluster begin to move.
+    /// Hash slots of a cluster are about to move.
     SlotsMigrating {
         /// The event's number.
         seq: Option<i64>,
-        /// Which ones; empty if that could not be read.
+        /// The slots; empty if they could not be read.
         slots: Vec<RangeInclusive<u16>>,
     },
     /// Hash slots of a cluster have moved.
     SlotsMigrated {
         /// The event's number.
         seq: Option<i64>,
-        /// From where to where; empty if that could not be read.
+        /// The moves; empty if they could not be read.
         moves: Vec<SlotMove>,
     },
 }
 
-/// Hash slots that went from one node to another.
+/// Hash slots that moved from one node to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotMove {
-    /// The node that had them; `None` if it was not named. Some servers never name it, and mean themselves: where
-    /// every move of a notification lacks one, it is the peer that the notification came from.
+    /// The node that had the slots; `None` if it was not named. Some servers never name it and mean themselves: if
+    /// every move of a notification lacks a source, the source is the peer that sent it.
     pub source: Option<Endpoint>,
-    /// The node that has them now; `None` if it was not named.
+    /// The node that has the slots now; `None` if it was not named.
     pub target: Option<Endpoint>,
-    /// Which ones.
+    /// The slots.
     pub slots: Vec<RangeInclusive<u16>>,
 }
 
-/// Which notification it is.
+/// The kind of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "they are those of Notification")]
+#[expect(missing_docs, reason = "Notification documents the same variants")]
 pub enum NotificationKind {
     Moving,
     Migrating,
@@ -102,7 +102,7 @@ pub enum NotificationKind {
     SlotsMigrated,
 }
 
-/// What goes on on the server: an opener and a closer of one operation are paired.
+/// The operation of the server. An opener and a closer of the same operation are paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Operation {
     Move,
@@ -135,7 +135,7 @@ impl NotificationKind {
         }
     }
 
-    /// Whether it announces the end of something, rather than the beginning.
+    /// Whether it announces the end of an operation, rather than its beginning.
     pub fn is_closer(self) -> bool {
         matches!(
             self,
@@ -152,7 +152,7 @@ impl NotificationKind {
         }
     }
 
-    /// The kind that a push of this name is of, in any case.
+    /// The kind with this name on the wire, in upper or lower case.
     pub(crate) fn of(name: &[u8]) -> Option<NotificationKind> {
         NotificationKind::ALL.into_iter().find(|kind| kind.name().as_bytes().eq_ignore_ascii_case(name))
     }
@@ -165,7 +165,7 @@ impl fmt::Display for NotificationKind {
 }
 
 impl Notification {
-    /// Which one it is.
+    /// The kind of this notification.
     pub fn kind(&self) -> NotificationKind {
         match self {
             Notification::Moving { .. } => NotificationKind::Moving,
@@ -192,18 +192,18 @@ impl Notification {
     }
 }
 
-/// What a push turned out to be.
+/// What a push holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
-    /// A notification, of which so many inner items could not be read and were left out.
+    /// A notification, without the `bad_items` of it that could not be read.
     Maintenance { notification: Notification, bad_items: u32 },
-    /// Named like a notification, and none.
+    /// A push with the name of a notification that cannot be read.
     Malformed(&'static str),
-    /// Something else.
+    /// Another push.
     Other,
 }
 
-/// What one shard tells the others: who announced what, and when it was read.
+/// What one shard tells the others: which peer announced what, and when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
     pub(crate) peer: SocketAddr,

@@ -7,15 +7,15 @@
 //!             any of them, close to its deadline ─┘
 //! ```
 //!
-//! A full queue is no error: what finds no place in it serves on, and gets one as others leave. Nor are permits that
-//! dead targets hold: whoever is about to lose its connection goes without one.
+//! A full queue is no error: an entry without a place keeps serving, and gets one when another leaves. Permits that
+//! dead targets hold are none either: an entry that is about to lose its connection goes without a permit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::proto::time::{Instant, earliest};
 
-/// How many handoffs go on at once, and how many may be queued for that. "Workers" are permits.
+/// How many handoffs run at once, and how many wait in the queue. A "worker" is a permit, not a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HandoffLimits {
     pub(crate) workers: usize,
@@ -23,16 +23,14 @@ pub(crate) struct HandoffLimits {
 }
 
 impl HandoffLimits {
-    /// The limits of a pool of so many connections; 0 workers, or a queue of 0, are automatic.
-    pub(crate) fn derive(pool: usize, workers: usize, queue: usize) -> Self {
+    /// The limits of a pool of so many connections. The specification of maintenance notifications fixes the formulas,
+    /// with the minimum for explicit workers; the resolved configuration shows the result.
+    pub(crate) fn derive(pool: usize, workers: Option<usize>, queue: Option<usize>) -> Self {
         let workers = match workers {
-            0 => (pool / 3).clamp(1, WORKERS_AUTO_MAX),
-            explicit => explicit.max(WORKERS_EXPLICIT_MIN),
+            None => (pool / 3).clamp(1, WORKERS_DERIVED_MAX),
+            Some(explicit) => explicit.max(WORKERS_EXPLICIT_MIN),
         };
-        let queue = match queue {
-            0 => workers.saturating_mul(QUEUE_PER_WORKER),
-            explicit => explicit,
-        };
+        let queue = queue.unwrap_or_else(|| workers.saturating_mul(QUEUE_PER_WORKER));
         HandoffLimits { workers, queue: queue.min(pool).max(1) }
     }
 }
@@ -42,11 +40,16 @@ impl HandoffLimits {
 pub(crate) enum Admission {
     /// It holds a permit until [`HandoffQueue::release`].
     Permit,
-    /// It could not wait for one, and holds none.
+    /// Its deadline is near: it holds no permit.
     Bypass,
 }
 
-/// Entries that are to be handed off. There are never more of them than the pool has entries.
+/// The entries that wait to be handed off: at most as many as the pool has.
+///
+/// Each call takes the time and moves the entries whose time has come. The pool calls [`pop`](HandoffQueue::pop)
+/// until it returns `None`, after every push, release and removal and at
+/// [`next_timeout`](HandoffQueue::next_timeout). Each [`Admission::Permit`] is given back by one
+/// [`release`](HandoffQueue::release).
 #[derive(Debug)]
 pub(crate) struct HandoffQueue {
     limits: HandoffLimits,
@@ -54,7 +57,7 @@ pub(crate) struct HandoffQueue {
     in_use_max: usize,
     places_given: u64,
     waits: BTreeMap<u32, Wait>,
-    // Every entry stands in one of these three, and in the fourth.
+    // Every entry is in one of these three, and in the fourth.
     waiting: BTreeSet<(Instant, u32)>,
     queued: BTreeSet<(u64, u32)>,
     deferred: BTreeSet<(Instant, u32)>,
@@ -65,16 +68,16 @@ pub(crate) struct HandoffQueue {
 struct Wait {
     ready_at: Instant,
     deadline: Instant,
-    /// So long before its deadline it waits for no permit any more.
+    /// This long before its deadline it goes without a permit.
     margin: Duration,
-    stage: Stage,
+    state: WaitState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum WaitState {
     /// Its time has not come.
     Waiting,
-    /// Its place in the queue: the lowest is the next.
+    /// Its place in the queue. The lowest comes next.
     Queued(u64),
     /// The queue was full.
     Deferred,
@@ -103,8 +106,8 @@ impl HandoffQueue {
         }
     }
 
-    /// An entry is to be handed off, from `ready_at` on and before `deadline`. One that is here already gets new times,
-    /// and keeps its place if it has one: an announcement that comes again must not send it to the end.
+    /// Adds an entry that has to be handed off between `ready_at` and `deadline`. An entry that is here already gets
+    /// the new times and keeps its place: a copy of an announcement must not send it to the end.
     pub(crate) fn push(&mut self, entry: u32, ready_at: Instant, now: Instant, deadline: Instant) {
         self.promote(now);
         let before = self.take(entry);
@@ -112,16 +115,16 @@ impl HandoffQueue {
             Some(before) if before.deadline == deadline => before.margin,
             _ => BYPASS_MARGIN.min(deadline.since(now.max(ready_at)) / 2),
         };
-        let stage = match before {
-            Some(before) if ready_at <= now => before.stage,
-            _ => Stage::Waiting,
+        let state = match before {
+            Some(before) if ready_at <= now => before.state,
+            _ => WaitState::Waiting,
         };
-        self.put(entry, Wait { ready_at, deadline, margin, stage });
+        self.put(entry, Wait { ready_at, deadline, margin, state });
         self.fill_places();
         self.promote(now);
     }
 
-    /// The next entry that may be handed off, if there is one.
+    /// Takes out the next entry that may be handed off now.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(u32, Admission)> {
         self.promote(now);
         if let Some(&(at, entry)) = self.bypass.first()
@@ -140,18 +143,18 @@ impl HandoffQueue {
         Some((entry, Admission::Permit))
     }
 
-    /// A permit comes back.
+    /// Gives a permit back.
     pub(crate) fn release(&mut self) {
         self.in_use = self.in_use.saturating_sub(1);
     }
 
-    /// An entry needs no handoff any more.
+    /// Drops an entry that needs no handoff any more.
     pub(crate) fn remove(&mut self, entry: u32) {
         self.take(entry);
         self.fill_places();
     }
 
-    /// When [`HandoffQueue::pop`] has something although nothing else happens.
+    /// When [`HandoffQueue::pop`] returns an entry, if nothing is added, released or removed before.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let bypass = self.bypass.first().map(|&(at, _)| at);
         if !self.has_permit() {
@@ -162,7 +165,7 @@ impl HandoffQueue {
         earliest(bypass, queued.map(|wait| wait.ready_at).or(waiting))
     }
 
-    /// How many entries are to be handed off and have not come out.
+    /// How many entries wait.
     pub(crate) fn depth(&self) -> usize {
         self.waits.len()
     }
@@ -171,7 +174,7 @@ impl HandoffQueue {
         self.in_use
     }
 
-    /// The most permits that were ever in use.
+    /// The most permits that were in use at once.
     pub(crate) fn in_use_max(&self) -> usize {
         self.in_use_max
     }
@@ -185,37 +188,37 @@ impl HandoffQueue {
         self.in_use < self.limits.workers
     }
 
-    /// Lets those whose time has come go on to the queue, or to be deferred, in the order of their times.
+    /// Moves the entries whose time has come to the queue, or to the deferred ones, in the order of their times.
     fn promote(&mut self, now: Instant) {
         while let Some(&(ready_at, entry)) = self.waiting.first()
             && ready_at <= now
         {
-            self.advance(entry, Stage::Deferred);
+            self.advance(entry, WaitState::Deferred);
             self.fill_places();
         }
     }
 
-    /// Gives the free places in the queue to those who need them soonest.
+    /// Gives free places in the queue to the deferred entries with the earliest deadlines.
     fn fill_places(&mut self) {
         while self.queued.len() < self.limits.queue
             && let Some(&(_, entry)) = self.deferred.first()
         {
-            self.advance(entry, Stage::Queued(self.places_given));
+            self.advance(entry, WaitState::Queued(self.places_given));
             self.places_given += 1;
         }
     }
 
-    fn advance(&mut self, entry: u32, stage: Stage) {
+    fn advance(&mut self, entry: u32, state: WaitState) {
         if let Some(wait) = self.take(entry) {
-            self.put(entry, Wait { stage, ..wait });
+            self.put(entry, Wait { state, ..wait });
         }
     }
 
     fn put(&mut self, entry: u32, wait: Wait) {
-        match wait.stage {
-            Stage::Waiting => self.waiting.insert((wait.ready_at, entry)),
-            Stage::Queued(place) => self.queued.insert((place, entry)),
-            Stage::Deferred => self.deferred.insert((wait.deadline, entry)),
+        match wait.state {
+            WaitState::Waiting => self.waiting.insert((wait.ready_at, entry)),
+            WaitState::Queued(place) => self.queued.insert((place, entry)),
+            WaitState::Deferred => self.deferred.insert((wait.deadline, entry)),
         };
         self.bypass.insert((wait.bypass_at(), entry));
         self.waits.insert(entry, wait);
@@ -223,21 +226,21 @@ impl HandoffQueue {
 
     fn take(&mut self, entry: u32) -> Option<Wait> {
         let wait = self.waits.remove(&entry)?;
-        match wait.stage {
-            Stage::Waiting => self.waiting.remove(&(wait.ready_at, entry)),
-            Stage::Queued(place) => self.queued.remove(&(place, entry)),
-            Stage::Deferred => self.deferred.remove(&(wait.deadline, entry)),
+        match wait.state {
+            WaitState::Waiting => self.waiting.remove(&(wait.ready_at, entry)),
+            WaitState::Queued(place) => self.queued.remove(&(place, entry)),
+            WaitState::Deferred => self.deferred.remove(&(wait.deadline, entry)),
         };
         self.bypass.remove(&(wait.bypass_at(), entry));
         Some(wait)
     }
 }
 
-/// So many permits a small machine has use for, unless somebody knows better.
-const WORKERS_AUTO_MAX: usize = 10;
+/// As many permits as a small machine can use.
+const WORKERS_DERIVED_MAX: usize = 10;
 const WORKERS_EXPLICIT_MIN: usize = 10;
 const QUEUE_PER_WORKER: usize = 10;
-/// Time enough for a dial and a handshake. Of a shorter grace, half.
+/// Enough time for a dial and a handshake. In a shorter grace period it is half of that.
 const BYPASS_MARGIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -266,37 +269,37 @@ mod tests {
     #[test]
     fn mv_limiter_formulas() {
         for (pool, workers, queue, expected) in [
-            (1, 0, 0, (1, 1)),
-            (10, 0, 0, (3, 10)),
-            (100, 0, 0, (10, 100)),
-            (1000, 0, 0, (10, 100)),
-            (10, 5, 0, (10, 10)),
-            (1000, 5, 0, (10, 100)),
-            (10, 15, 50, (15, 10)),
-            (1000, 15, 50, (15, 50)),
-            (1000, 15, 0, (15, 150)),
-            (0, 0, 0, (1, 1)),
-            (usize::MAX, usize::MAX, 0, (usize::MAX, usize::MAX)),
+            (1, None, None, (1, 1)),
+            (10, None, None, (3, 10)),
+            (100, None, None, (10, 100)),
+            (1000, None, None, (10, 100)),
+            (10, Some(5), None, (10, 10)),
+            (1000, Some(5), None, (10, 100)),
+            (10, Some(15), Some(50), (15, 10)),
+            (1000, Some(15), Some(50), (15, 50)),
+            (1000, Some(15), None, (15, 150)),
+            (0, None, None, (1, 1)),
+            (usize::MAX, Some(usize::MAX), None, (usize::MAX, usize::MAX)),
         ] {
             let limits = HandoffLimits::derive(pool, workers, queue);
             assert_eq!(
                 (limits.workers, limits.queue),
                 expected,
-                "pool {pool}, {workers} workers, queue {queue}"
+                "pool {pool}, workers {workers:?}, queue {queue:?}"
             );
         }
     }
 
     #[test]
-    fn a_full_queue_defers_and_loses_nobody() {
-        let mut queue = HandoffQueue::new(HandoffLimits::derive(1000, 0, 100));
+    fn full_queue_defers_and_loses_no_entry() {
+        let mut queue = HandoffQueue::new(HandoffLimits::derive(1000, None, Some(100)));
         for entry in 0..1000 {
             queue.push(entry, at(1), at(0), at(600));
         }
         assert!(queue.pop(at(0)).is_none(), "its time has not come");
         let mut moved = drain(&mut queue, at(1));
         assert_eq!((moved.len(), queue.in_use(), queue.depth()), (10, 10, 990));
-        assert_eq!(queue.queued.len(), 100, "as places free they are taken");
+        assert_eq!(queue.queued.len(), 100, "a freed place is taken at once");
         while queue.depth() > 0 {
             queue.release();
             moved.extend(drain(&mut queue, at(2)));
@@ -309,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_close_to_its_deadline_needs_no_permit() {
+    fn entry_near_its_deadline_needs_no_permit() {
         let mut queue = queue(1, 1);
         queue.push(0, at(0), at(0), at(60));
         assert_eq!(queue.pop(at(0)), Some((0, Admission::Permit)));
@@ -323,13 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_grace_bypasses_in_its_second_half_and_never_before_it_is_ready() {
+    fn short_grace_bypasses_in_its_second_half_once_ready() {
         let mut queue = queue(1, 1);
         queue.in_use = 1;
         queue.push(1, at(10), at(10), at(12));
         assert_eq!(queue.next_timeout(), Some(at(11)));
         queue.push(1, at(11), at(11), at(12));
-        assert_eq!(queue.next_timeout(), Some(at(11)), "told again, it is not put off");
+        assert_eq!(queue.next_timeout(), Some(at(11)), "a copy does not postpone it");
         queue.push(2, at(40), at(11), at(40));
         queue.remove(1);
         assert_eq!((queue.pop(at(39)), queue.next_timeout()), (None, Some(at(40))));
@@ -337,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn first_come_first_served_and_the_deferred_by_their_deadlines() {
+    fn queue_is_fifo_and_deferred_go_by_deadline() {
         let mut queue = queue(1, 2);
         for (entry, deadline) in [(5, 100), (4, 90), (3, 80), (2, 50), (1, 60)] {
             queue.push(entry, at(0), at(0), at(deadline));
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_wait_takes_no_place_from_those_who_are_ready() {
+    fn waiting_entry_takes_no_place_from_ready_ones() {
         let mut queue = queue(2, 1);
         queue.push(1, at(8), at(0), at(15));
         queue.push(2, at(8), at(0), at(15));
@@ -370,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_put_off_gives_up_its_place() {
+    fn postponed_entry_gives_up_its_place() {
         let mut queue = queue(1, 1);
         queue.push(1, at(0), at(0), at(60));
         queue.push(2, at(0), at(0), at(60));
@@ -379,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_that_comes_back_twice_is_one() {
+    fn permit_released_twice_counts_once() {
         let mut queue = queue(1, 2);
         queue.release();
         queue.push(1, at(0), at(0), at(60));
@@ -410,7 +413,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn timers_fire_when_there_is_something_and_never_in_vain(
+        fn timer_fires_exactly_when_an_entry_is_due(
             workers in 1..4_usize,
             places in 1..4_usize,
             steps in proptest::collection::vec(steps(), 1..120),

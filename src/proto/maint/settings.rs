@@ -1,9 +1,10 @@
-//! [`MaintConfig`]: the knobs of everything in this folder, and their defaults.
+//! [`MaintConfig`]: the settings of everything in this folder, and their defaults.
 
 use std::time::Duration;
 
 use super::mode::{EndpointType, Mode};
 
+/// How this client takes part in maintenance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MaintConfig {
     pub(crate) mode: Mode,
@@ -12,27 +13,27 @@ pub(crate) struct MaintConfig {
     pub(crate) relaxed_timeout: Duration,
     /// How long an announcement can relax timeouts if nothing ends it.
     pub(crate) window_max: Duration,
-    /// How long timeouts stay relaxed when the end was announced.
+    /// How long timeouts stay relaxed after an announced end.
     pub(crate) post_event_relaxed: Duration,
     /// How long the timeouts of a connection that took over stay relaxed.
     pub(crate) post_handoff_relaxed: Duration,
     pub(crate) handoff_timeout: Duration,
     pub(crate) handoff_retries_max: u32,
-    /// 0 is automatic.
-    pub(crate) handoff_workers: usize,
-    /// 0 is automatic.
-    pub(crate) handoff_queue: usize,
+    /// Permits; `None` derives them from the size of the pool.
+    pub(crate) handoff_workers: Option<usize>,
+    /// Places in the queue for permits; `None` derives them from the permits.
+    pub(crate) handoff_queue: Option<usize>,
     pub(crate) breaker: BreakerConfig,
 }
 
-/// When a target is left alone.
+/// When a target is not dialed for some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BreakerConfig {
-    /// It opens after so many failures in a row,
+    /// The number of failures in a row that opens the breaker.
     pub(crate) failures: u32,
-    /// lets somebody try after this time,
+    /// How long an open breaker allows no dial.
     pub(crate) cooldown: Duration,
-    /// and so many of them at once.
+    /// How many dials it allows at once after that, until one of them succeeds or fails.
     pub(crate) probes: u32,
 }
 
@@ -47,8 +48,8 @@ impl Default for MaintConfig {
             post_handoff_relaxed: Duration::from_secs(20),
             handoff_timeout: Duration::from_secs(15),
             handoff_retries_max: 3,
-            handoff_workers: 0,
-            handoff_queue: 0,
+            handoff_workers: None,
+            handoff_queue: None,
             breaker: BreakerConfig { failures: 5, cooldown: Duration::from_secs(60), probes: 3 },
         }
     }

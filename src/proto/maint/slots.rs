@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// Adds the slots of a list to `ranges`, in their order, and says how many of its items could not be read.
+/// Adds the slots of a list to `ranges`, in their order, and returns how many of its items could not be read.
 ///
 /// An item is a number of at most 16383, or two with a `-` between, the greater one last; spaces around items and
 /// numbers do not matter. A list without text has no items.
@@ -41,7 +41,7 @@ fn slot(digits: &[u8]) -> Option<u16> {
 }
 
 const SLOT_MAX: u16 = 16383;
-/// No list needs more: one for each slot.
+/// One range for each slot: no list needs more.
 const RANGES_MAX: usize = 16384;
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_adds_to_another_up_to_a_bound() {
+    fn list_adds_to_another_up_to_a_bound() {
         let mut ranges = vec![5..=5];
         assert_eq!(read(b"6,7", &mut ranges), 0);
         assert_eq!(ranges, [5..=5, 6..=6, 7..=7]);

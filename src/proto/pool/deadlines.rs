@@ -1,11 +1,11 @@
-//! [`Deadlines`]: the few commands whose callers have set a limit of their own.
+//! [`Deadlines`]: the commands whose callers set a timeout for the one call.
 //!
-//! All others share one timer, which looks at the oldest only.
+//! All other commands share one timer, that of the oldest in each queue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::EntryId;
+use super::ids::EntryId;
 use crate::proto::connection::{Position, Ticket};
 use crate::proto::time::Instant;
 
@@ -16,27 +16,27 @@ pub(crate) struct DeadlineId {
     number: u64,
 }
 
-/// Which command it is of, and how long its caller was ready to wait.
+/// The command that a deadline belongs to, and the timeout that its caller set.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limited {
+pub(crate) struct CallDeadline {
     pub(crate) entry: EntryId,
     pub(crate) position: Position,
     pub(crate) ticket: Ticket,
     pub(crate) after: Duration,
 }
 
-/// There are never more of them than open calls: whoever set one clears it.
+/// The deadlines of single calls. There are never more of them than open calls, since each call clears its own.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    table: BTreeMap<DeadlineId, Limited>,
+    table: BTreeMap<DeadlineId, CallDeadline>,
     next: u64,
 }
 
 impl Deadlines {
-    pub(super) fn set(&mut self, at: Instant, limited: Limited) -> DeadlineId {
+    pub(super) fn set(&mut self, at: Instant, call: CallDeadline) -> DeadlineId {
         let id = DeadlineId { at, number: self.next };
         self.next += 1;
-        self.table.insert(id, limited);
+        self.table.insert(id, call);
         id
     }
 
@@ -44,13 +44,13 @@ impl Deadlines {
         self.table.remove(&id);
     }
 
-    /// Takes out one that is over.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Limited> {
+    /// Takes out a deadline that has passed.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<CallDeadline> {
         let first = self.table.first_entry()?;
         (first.key().at <= now).then(|| first.remove())
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.table.first_key_value().map(|(id, _)| id.at)
     }
 }

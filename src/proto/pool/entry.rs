@@ -1,45 +1,67 @@
-//! [`Entry`]: one place in a pool: its queue, its connections, and what is done when there is none.
-//!
-//! One connection at a time, the active one, takes commands out of the queue. Beside it there may be a successor that
-//! is being dialed, and predecessors that wait for the replies to what they have written.
+//! [`Entry`]: one place in a pool, with its queue and its connections.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::link::Link;
-use super::{ConnectionId, EntryId, PoolConfig};
+use super::action::Action;
+use super::config::PoolConfig;
+use super::connection::{PoolConnection, Route};
+use super::context::Context;
+use super::effects::Effect;
+use super::ids::{ConnectionId, EntryId};
+use super::order_barrier::OrderBarrier;
 use crate::proto::connection::{Deliver, HandleId, Position, Queue, Ticket, TimeoutWindow};
-use crate::proto::endpoint::Endpoint;
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::maint::handoff::{Handoff, MoveId};
 use crate::proto::time::{Backoff, Instant, earliest};
 
+/// One place in a pool: a queue of commands, and the connections that serve it.
+///
+/// ```text
+///             dial            cut over                  last reply, or close_by
+/// (none) ─────────▶ successor ────────▶ active ───────────▶ predecessor ──────▶ (gone)
+///    │                  │                 ▲ │   cut over
+///    │                  └─ active lost ───┘ │
+///    └────────── dial, redial ──────────────┘
+/// ```
+///
+/// - At most one connection is active. It alone takes commands out of the queue, and only as many as it can write.
+/// - A successor is dialed while the active connection serves. If that one is lost first, the successor takes its place
+///   although it is not ready.
+/// - Predecessors take nothing new. They wait for the replies to what they have written, and close after the last one.
+/// - A command stays in the queue until a connection takes it. What that connection did not write goes back to its
+///   place: no command is lost, repeated or reordered by a handoff.
+/// - The queue's commands expire here; those in flight expire in their connection.
+///
+/// The pool is the only caller. After each call that can change which commands may be written, it wakes the driver of
+/// the active connection.
 #[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) id: EntryId,
     pub(super) queue: Queue,
-    pub(super) active: Option<Link>,
-    pub(super) successor: Option<Link>,
-    pub(super) predecessors: Vec<Link>,
+    pub(super) active: Option<PoolConnection>,
+    pub(super) successor: Option<PoolConnection>,
+    pub(super) predecessors: Vec<PoolConnection>,
     pub(super) handoff: Option<Handoff>,
-    /// A move that was not followed to its end: whoever dials next does not try it again.
+    /// The newest move whose handoff failed: no later dial follows it.
     pub(super) gave_up_on: Option<MoveId>,
-    /// The last dial to where this move leads came to nothing: the next one goes to the configured address.
-    pub(super) detour: Option<MoveId>,
+    /// The move that the last failed dial followed: the next one goes to the configured endpoint.
+    pub(super) failed_move: Option<MoveId>,
     pub(super) redial_at: Option<Instant>,
-    /// Commands are refused for what stands in the way, which only a person can mend.
-    pub(super) is_turned_away: bool,
-    /// When its connection may be made anew next because of what the server said of itself.
+    /// Commands are rejected for `last_error`, which a person has to fix.
+    pub(super) is_rejected: bool,
+    /// When its connection may be replaced next because its server says that it cannot serve.
     pub(super) replaceable_at: Instant,
     /// Why there is no connection, or was none until the last one became ready.
     pub(super) last_error: Option<Arc<CloseReason>>,
-    pub(super) hold: Hold,
+    pub(super) barrier: OrderBarrier,
     generation: u32,
     backoff: Backoff,
     /// How far timeouts were relaxed on the connection that was lost, until there is another.
     relaxed: (Option<Instant>, Option<&'static str>),
 }
 
-/// What a connection was to its entry.
+/// What a connection is to its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Active,
@@ -47,33 +69,22 @@ pub(crate) enum Role {
     Predecessor,
 }
 
-/// The handles whose commands wait in the queue because replies are awaited on a predecessor.
-#[derive(Debug, Default)]
-pub(super) struct Hold {
-    /// Sorted.
-    handles: Vec<HandleId>,
-    /// Something was answered, or written, since the handles were listed.
-    is_stale: bool,
-    since: Option<Instant>,
-    /// The longest that there ever was.
-    pub(super) longest: Duration,
-}
-
 impl Entry {
-    pub(super) fn new(config: &PoolConfig) -> Self {
+    pub(super) fn new(id: EntryId, config: &PoolConfig) -> Self {
         Entry {
+            id,
             queue: Queue::new(config.queue),
             active: None,
             successor: None,
             predecessors: Vec::new(),
             handoff: None,
             gave_up_on: None,
-            detour: None,
+            failed_move: None,
             redial_at: None,
-            is_turned_away: false,
+            is_rejected: false,
             replaceable_at: Instant::default(),
             last_error: None,
-            hold: Hold::default(),
+            barrier: OrderBarrier::default(),
             generation: 0,
             backoff: Backoff::new(config.backoff_first, config.backoff_max),
             relaxed: (None, None),
@@ -88,7 +99,7 @@ impl Entry {
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Position, Failure> {
-        if self.is_turned_away
+        if self.is_rejected
             && let Some(reason) = &self.last_error
         {
             return Err(Failure::Refused(reason.clone()));
@@ -96,150 +107,153 @@ impl Entry {
         Ok(self.queue.submit(handle, ticket, replies, encode))
     }
 
-    /// Forgets that anybody waits for a command; how far it had come, if it was still here.
+    /// Drops a command whose caller is gone, or its reply. Returns how far it had come, if it was still here.
     pub(super) fn abandon(&mut self, position: Position) -> Option<Outcome> {
         if self.queue.abandon(position) {
             return Some(Outcome::Unsent);
         }
-        let mut links = self.links();
-        links.any(|link| link.connection.abandon(position)).then_some(Outcome::Ambiguous)
+        let mut connections = self.connections_mut();
+        connections.any(|known| known.connection.abandon(position)).then_some(Outcome::Ambiguous)
     }
 
     /// All connections, the active one first.
-    pub(super) fn links(&mut self) -> impl Iterator<Item = &mut Link> {
-        self.active.iter_mut().chain(self.successor.as_mut()).chain(&mut self.predecessors)
+    pub(super) fn connections(&self) -> impl Iterator<Item = &PoolConnection> {
+        self.active.iter().chain(&self.successor).chain(&self.predecessors)
+    }
+
+    pub(super) fn connections_mut(&mut self) -> impl Iterator<Item = &mut PoolConnection> {
+        self.active.iter_mut().chain(&mut self.successor).chain(&mut self.predecessors)
     }
 
     #[inline]
-    pub(super) fn link(&mut self, generation: u32) -> Option<&mut Link> {
+    pub(super) fn connection(&mut self, generation: u32) -> Option<&mut PoolConnection> {
         match &mut self.active {
-            Some(link) if link.generation == generation => Some(link),
+            Some(active) if active.id.generation == generation => Some(active),
             _ => {
                 let mut others = self.successor.iter_mut().chain(&mut self.predecessors);
-                others.find(|link| link.generation == generation)
+                others.find(|other| other.id.generation == generation)
             }
         }
     }
 
+    #[inline]
     pub(super) fn role(&self, generation: u32) -> Option<Role> {
-        let is = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.generation == generation);
+        let is = |known: &Option<PoolConnection>| {
+            known.as_ref().is_some_and(|known| known.id.generation == generation)
+        };
         if is(&self.active) {
             Some(Role::Active)
         } else if is(&self.successor) {
             Some(Role::Successor)
         } else {
-            self.predecessors.iter().any(|link| link.generation == generation).then_some(Role::Predecessor)
+            let mut predecessors = self.predecessors.iter();
+            predecessors.any(|known| known.id.generation == generation).then_some(Role::Predecessor)
         }
     }
 
     /// Removes a connection.
-    pub(super) fn take(&mut self, generation: u32) -> Option<(Role, Link)> {
+    pub(super) fn take(&mut self, generation: u32) -> Option<(Role, PoolConnection)> {
         let role = self.role(generation)?;
-        let link = match role {
+        let taken = match role {
             Role::Active => self.active.take(),
             Role::Successor => self.successor.take(),
             Role::Predecessor => {
-                self.hold.is_stale = true;
-                let index = self.predecessors.iter().position(|link| link.generation == generation)?;
+                self.barrier.note_progress();
+                let index = self.predecessors.iter().position(|known| known.id.generation == generation)?;
                 Some(self.predecessors.remove(index))
             }
         };
-        link.map(|link| (role, link))
+        taken.map(|taken| (role, taken))
     }
 
-    pub(super) fn id(&self, index: usize, generation: u32) -> ConnectionId {
-        ConnectionId { entry: EntryId(u32::try_from(index).unwrap_or(u32::MAX)), generation }
+    #[inline]
+    pub(super) fn active_generation(&self) -> Option<u32> {
+        self.active.as_ref().map(|active| active.id.generation)
     }
 
-    pub(super) fn current(&self) -> Option<u32> {
-        self.active.as_ref().map(|link| link.generation)
-    }
-
-    /// A connection that somebody begins to dial now.
-    pub(super) fn new_link(
+    /// A new connection, which the driver has to dial within `budget`.
+    pub(super) fn dial(
         &mut self,
-        endpoint: Endpoint,
-        follows: Option<MoveId>,
+        route: Route,
         budget: Duration,
-        now: Instant,
-        config: &PoolConfig,
-    ) -> Link {
+        login_version: u64,
+        ctx: &mut Context,
+    ) -> PoolConnection {
         self.generation = self.generation.wrapping_add(1);
-        Link::dialing(self.generation, endpoint, follows, budget, now, config)
+        let id = ConnectionId { entry: self.id, generation: self.generation };
+        ctx.effects.act(Action::Dial { id, endpoint: route.endpoint.clone(), timeout: budget });
+        PoolConnection::dialing(id, route, budget, login_version, ctx.now, &ctx.config)
     }
 
-    /// How long connecting may take now. Something is `announced` until then, to others if not to this entry.
-    pub(super) fn connect_budget(
-        &self,
-        announced: Option<Instant>,
-        now: Instant,
-        config: &PoolConfig,
-    ) -> Duration {
+    /// How long connecting may take now. Maintenance that was announced to other entries until `announced` counts as
+    /// well.
+    pub(super) fn connect_budget(&self, announced: Option<Instant>, ctx: &Context) -> Duration {
         let until = self.relaxation().0.max(announced);
-        TimeoutWindow::relaxed(config.connection.connect_timeout, config.maint.relaxed_timeout, until).at(now)
+        let (normal, relaxed) = (ctx.config.connection.connect_timeout, ctx.config.maint.relaxed_timeout);
+        TimeoutWindow::relaxed(normal, relaxed, until).at(ctx.now)
     }
 
-    /// The successor takes over: everything unsent, and everything to come, is its own; its predecessor only waits for
-    /// replies, until `close_by` at the latest if there is such a time.
+    /// The successor takes over everything unsent and everything to come. Its predecessor only waits for replies, and
+    /// not longer than until `close_by`, if that is set.
     pub(super) fn cut_over(&mut self, close_by: Option<Instant>) {
         let Some(successor) = self.successor.take() else { return };
         if let Some(mut predecessor) = self.active.replace(successor) {
             predecessor.connection.retire(&mut self.queue);
             predecessor.close_by = close_by;
             self.predecessors.push(predecessor);
-            self.hold.is_stale = true;
+            self.barrier.note_progress();
         }
         self.clear_last_error();
     }
 
-    /// Nothing stands in the way any more.
+    /// The entry has a ready connection.
     pub(super) fn clear_last_error(&mut self) {
         self.last_error = None;
-        self.is_turned_away = false;
+        self.is_rejected = false;
     }
 
-    /// The active connection is gone: say so to those who wait for it, and plan the next one. Says how many commands
-    /// were lost.
-    pub(super) fn handle_end(
+    /// The active connection is gone: fails what it had written, and plans the next one. Returns how many commands were
+    /// lost.
+    pub(super) fn handle_loss(
         &mut self,
-        link: Link,
+        lost: PoolConnection,
         reason: &Arc<CloseReason>,
-        now: Instant,
-        config: &PoolConfig,
-        random: &mut fastrand::Rng,
+        ctx: &mut Context,
         deliver: &mut impl Deliver,
     ) -> u64 {
-        // One that floods its client comes back later each time.
+        // A server that floods its clients is dialed later each time, however long the connection was ready.
         let is_flood = matches!(**reason, CloseReason::PushFlood(_));
-        if !is_flood && link.connection.ready_since().is_some_and(|since| now.since(since) >= STABLE) {
+        let ready_since = lost.connection.ready_since();
+        if !is_flood && ready_since.is_some_and(|since| ctx.now.since(since) >= STABLE) {
             self.backoff.reset();
         }
-        let maintenance = link.lost_to(now);
-        // One that was never connected knows of nothing, and ends nothing.
-        if link.relaxed_until() >= self.relaxed.0 {
-            self.relaxed = (link.relaxed_until(), maintenance);
+        let maintenance = lost.lost_to(ctx.now);
+        // A dial that failed heard of no maintenance. It must not end the relaxation of the connection before it.
+        if lost.relaxed_until() >= self.relaxed.0 {
+            self.relaxed = (lost.relaxed_until(), maintenance);
         }
-        // What a server's word led to is no refusal of what was asked for: that is dialed next.
-        let is_elsewhere = link.follows.is_some() && !link.is_ready();
-        let lost = link.connection.end(reason, maintenance, &mut self.queue, deliver);
+        // A target that a server named can reject this client; that says nothing about the configured endpoint, which
+        // is dialed next.
+        let is_elsewhere = lost.route.follows.is_some() && !lost.is_ready();
+        let count = lost.connection.end(reason, maintenance, &mut self.queue, deliver);
         self.last_error = Some(reason.clone());
-        self.is_turned_away = config.is_final(reason) && !is_elsewhere;
+        self.is_rejected = ctx.config.is_permanent(reason) && !is_elsewhere;
         if let Some(successor) = self.successor.take() {
-            // It is on its way already.
+            // Its dial is in progress already.
             self.active = Some(successor);
-            return lost;
+            return count;
         }
-        let delay = if self.is_turned_away {
+        let delay = if self.is_rejected {
             self.queue.clear(|ticket| deliver.fail(ticket, Failure::Refused(reason.clone())));
-            config.backoff_max
+            ctx.config.backoff_max
         } else {
-            self.backoff.next_delay(random)
+            self.backoff.next_delay(&mut ctx.random)
         };
-        self.redial_at = Some(now.after(delay));
-        lost
+        self.redial_at = Some(ctx.now.after(delay));
+        count
     }
 
-    /// What this connection writes next; only the active one takes from the queue.
+    /// What this connection writes next. Only the active one takes commands out of the queue.
     #[inline]
     pub(super) fn poll_transmit(
         &mut self,
@@ -247,30 +261,31 @@ impl Entry {
         now: Instant,
         config: &PoolConfig,
     ) -> Option<&[u8]> {
-        if self.current() != Some(generation) {
+        if self.active_generation() != Some(generation) {
             self.queue.stamp(now);
-            return self.link(generation).map(|link| link.connection.unwritten());
+            return self.connection(generation).map(|known| known.connection.unwritten());
         }
-        if self.hold.is_stale || !self.hold.handles.is_empty() {
-            self.hold.update(&self.predecessors, &self.queue, now);
+        if self.barrier.is_raised() {
+            self.barrier.update(&self.predecessors, &self.queue, now);
         }
-        let link = self.active.as_mut()?;
-        Some(link.connection.poll_transmit(now, &mut self.queue, &self.hold.handles, &config.connection))
+        let active = self.active.as_mut()?;
+        Some(active.connection.poll_transmit(now, &mut self.queue, self.barrier.held(), &config.connection))
     }
 
-    /// Something was answered on a predecessor.
-    pub(super) fn handle_drained(&mut self) {
-        self.hold.is_stale = true;
+    /// Wakes the driver of the active connection if commands that the order barrier held may be written now.
+    pub(super) fn wake_held(&self, ctx: &mut Context) {
+        if self.barrier.is_stale()
+            && !self.queue.is_empty()
+            && let Some(active) = &self.active
+        {
+            ctx.effects.act(Action::Wake { id: active.id });
+        }
     }
 
-    /// Whether the active connection has to look again what it may take.
-    pub(super) fn is_hold_due(&self) -> bool {
-        self.hold.is_stale && !self.queue.is_empty()
-    }
-
-    pub(super) fn expire_queued(&mut self, now: Instant, config: &PoolConfig, deliver: &mut impl Deliver) {
+    pub(super) fn expire_queued(&mut self, ctx: &Context, deliver: &mut impl Deliver) {
+        let now = ctx.now;
         self.queue.stamp(now);
-        let allowance = self.queue_allowance(config);
+        let allowance = self.queue_allowance(&ctx.config);
         if let Some(until) = allowance.expired_until(now)
             && self.queue.oldest().is_some_and(|oldest| oldest <= until)
         {
@@ -287,7 +302,39 @@ impl Entry {
         }
     }
 
-    /// Fails everything that is left, and says how much that was.
+    /// Ends the connections that are overdue or have drained, and wakes those that have a command of their own to send.
+    pub(super) fn check_connections(&mut self, give_up: bool, ctx: &mut Context, deliver: &mut impl Deliver) {
+        for known in self.connections_mut() {
+            let checked = match known.close_by {
+                _ if give_up => Err(CloseReason::Local),
+                Some(close_by) if ctx.now >= close_by => Err(CloseReason::Undrained),
+                _ => {
+                    let deadline = known.reply_deadline(ctx.now, &ctx.config);
+                    known.connection.handle_timeout(ctx.now, &deadline, deliver)
+                }
+            };
+            match checked {
+                Err(reason) => ctx.effects.push(Effect::End { id: known.id, reason }),
+                Ok(()) if known.connection.has_internal() => ctx.effects.act(Action::Wake { id: known.id }),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// During a shutdown: closes the connections that have nothing left to do.
+    pub(super) fn close_drained(&mut self, ctx: &mut Context) {
+        if ctx.closing.is_none() || !self.queue.is_empty() {
+            return;
+        }
+        for known in self.connections_mut() {
+            known.connection.drain();
+            if known.connection.is_idle() || !known.is_ready() {
+                ctx.effects.push(Effect::End { id: known.id, reason: CloseReason::Local });
+            }
+        }
+    }
+
+    /// Fails everything that is left, and returns how much that was.
     pub(super) fn give_up(&mut self, deliver: &mut impl Deliver) -> u64 {
         let mut count = 0;
         let mut fail = |ticket, outcome| {
@@ -295,8 +342,8 @@ impl Entry {
             deliver.fail(ticket, Failure::ShutDown(outcome));
         };
         self.queue.clear(|ticket| fail(ticket, Outcome::Unsent));
-        for link in self.links() {
-            link.connection.give_up(&mut fail);
+        for known in self.connections_mut() {
+            known.connection.give_up(&mut fail);
         }
         self.redial_at = None;
         count
@@ -307,13 +354,12 @@ impl Entry {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.active.as_ref().is_some_and(Link::is_ready)
+        self.active.as_ref().is_some_and(PoolConnection::is_ready)
     }
 
     /// Nothing is queued, awaited, or connected.
     pub(super) fn is_done(&self) -> bool {
-        let links = self.active.is_some() || self.successor.is_some() || !self.predecessors.is_empty();
-        !links && self.queue.is_empty()
+        self.connections().next().is_none() && self.queue.is_empty()
     }
 
     #[inline]
@@ -327,11 +373,12 @@ impl Entry {
         for predecessor in &self.predecessors {
             next = earliest(next, earliest(predecessor.close_by, predecessor.next_timeout(config)));
         }
-        // What may take for ever needs no timer.
+        // A wait without a limit needs no timer.
         let next = next.filter(|at| *at < Instant::END);
         earliest(next, self.handoff.as_ref().and_then(Handoff::next_timeout))
     }
 
+    /// The maintenance that relaxes the timeouts of its commands now.
     pub(super) fn maintenance(&self, now: Instant) -> Option<&'static str> {
         let (until, name) = self.relaxation();
         name.filter(|_| until.is_some_and(|until| now < until))
@@ -339,7 +386,7 @@ impl Entry {
 
     fn queue_allowance(&self, config: &PoolConfig) -> TimeoutWindow {
         match &self.active {
-            Some(link) if link.relaxed_until() >= self.relaxed.0 => link.allowance(config),
+            Some(active) if active.relaxed_until() >= self.relaxed.0 => active.allowance(config),
             _ => {
                 let normal = config.connection.command_timeout;
                 TimeoutWindow::relaxed(normal, config.maint.relaxed_timeout, self.relaxation().0)
@@ -347,32 +394,13 @@ impl Entry {
         }
     }
 
-    /// Until when timeouts are relaxed, and what by. What was announced to a connection that is lost goes on until its
-    /// end: the next one need not hear of it.
+    /// Until when timeouts are relaxed, and by which maintenance. What was announced to a connection that is lost holds
+    /// until its end: the next connection need not hear of it.
     fn relaxation(&self) -> (Option<Instant>, Option<&'static str>) {
-        let active = self.active.as_ref().map(|link| (link.relaxed_until(), link.announced()));
+        let active = self.active.as_ref().map(|active| (active.relaxed_until(), active.announced()));
         active.filter(|active| active.0 >= self.relaxed.0).unwrap_or(self.relaxed)
     }
 }
 
-impl Hold {
-    /// Lists the handles for which replies are awaited on predecessors, and notes for how long any command waits.
-    fn update(&mut self, predecessors: &[Link], queue: &Queue, now: Instant) {
-        if std::mem::take(&mut self.is_stale) {
-            self.handles.clear();
-            self.handles.extend(predecessors.iter().flat_map(|link| link.connection.handles()));
-            self.handles.sort_unstable();
-            self.handles.dedup();
-        }
-        if self.handles.is_empty() {
-            if let Some(since) = self.since.take() {
-                self.longest = self.longest.max(now.since(since));
-            }
-        } else if self.since.is_none() && queue.holds_any(&self.handles) {
-            self.since = Some(now);
-        }
-    }
-}
-
-/// A connection that was ready for this long was a good one: the next failure is a first one.
+/// A connection that was ready for this long worked: its loss starts the backoff anew.
 const STABLE: Duration = Duration::from_secs(1);

@@ -1,66 +1,66 @@
-//! Make before break: who moves, when, and what becomes of the old connection.
+//! [`Handoffs`]: make before break. Which connections move, when, and what becomes of the old ones.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::Role;
-use super::{Action, ConnectionId, EntryId, Pool};
-use crate::proto::connection::Deliver;
+use super::action::Action;
+use super::config::PoolConfig;
+use super::connection::Route;
+use super::context::Context;
+use super::effects::Effect;
+use super::entries::Entries;
+use super::entry::Entry;
+use super::ids::EntryId;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::error::CloseReason;
-use crate::proto::maint::event::{Event, HandoffResult};
-use crate::proto::maint::handoff::{Failed, Handoff, MoveId};
-use crate::proto::maint::queue::Admission;
-use crate::proto::targets::RedirectSource;
+use crate::proto::error::{CloseReason, ServerState};
+use crate::proto::maint::breaker::Breakers;
+use crate::proto::maint::event::{Event, HandoffResult, MaintenanceStats};
+use crate::proto::maint::handoff::{Failed, Handoff, Move, MoveId};
+use crate::proto::maint::queue::{Admission, HandoffLimits, HandoffQueue};
 use crate::proto::time::Instant;
 
-impl Pool {
-    /// Whether this connection is to take the place of another that still serves.
-    pub(crate) fn is_successor(&self, id: ConnectionId) -> bool {
-        let role = self.entries.get(id.entry.0 as usize).and_then(|entry| entry.role(id.generation));
-        role == Some(Role::Successor)
+/// The handoffs of a pool: the queue for permits, and the breaker of each target.
+///
+/// Every handoff that was begun ends once, by [`finish`](Handoffs::finish): it gives back the permit, the probe of the
+/// breaker and the place in the queue, closes a successor that is not used, counts the result and reports it. An entry
+/// has at most one handoff; its own state is drawn at `Handoff`.
+#[derive(Debug)]
+pub(super) struct Handoffs {
+    queue: HandoffQueue,
+    pub(super) breakers: Breakers,
+}
+
+impl Handoffs {
+    pub(super) fn new(config: &PoolConfig) -> Self {
+        let maint = &config.maint;
+        let limits = HandoffLimits::derive(config.connections, maint.handoff_workers, maint.handoff_queue);
+        Handoffs { queue: HandoffQueue::new(limits), breakers: Breakers::new(maint.breaker) }
     }
 
-    /// Where a connection of this entry is dialed to: while a move goes on, where it leads, unless that has proved to
-    /// be of no use; then that and the configured address in turn.
-    pub(super) fn route(
-        &mut self,
-        index: usize,
-        now: Instant,
-    ) -> (Endpoint, Option<MoveId>, Option<RedirectSource>) {
-        let configured = || self.config.endpoint.clone();
-        let Some(newest) = self.peers.newest_move(now) else { return (configured(), None, None) };
-        let entry = self.entries.get(index);
-        let is_no_use = entry.is_some_and(|entry| entry.gave_up_on.max(entry.detour) == Some(newest.id));
-        match &newest.to {
-            Some(to) if !newest.is_redial && !is_no_use && !self.breakers.is_open(to, now) => {
-                (to.clone(), Some(newest.id), newest.sent)
-            }
-            _ => (configured(), None, None),
+    /// Where a connection of this entry is dialed that replaces a lost one. During a move, that is the target. If the
+    /// last dial there failed, it is the configured endpoint, and so on in turn.
+    pub(super) fn route(&self, entry: &Entry, newest: Option<&Move>, ctx: &Context) -> Route {
+        let failed = entry.gave_up_on.max(entry.failed_move);
+        if let Some(newest) = newest
+            && let Some(to) = &newest.to
+            && !newest.is_redial
+            && failed != Some(newest.id)
+            && !self.breakers.is_open(to, ctx.now)
+        {
+            return Route { endpoint: to.clone(), follows: Some(newest.id), sent: newest.sent };
         }
+        Route { endpoint: ctx.config.endpoint.clone(), follows: None, sent: None }
     }
 
-    /// A move has begun, or has got a target: every connection to its peer is to go.
-    pub(super) fn follow(&mut self, now: Instant) {
-        for index in 0..self.entries.len() {
-            self.consider_handoff(index, now);
-        }
-        self.start_handoffs(now);
-    }
-
-    /// Queues an entry to be handed off if the peer of its connection moves.
-    pub(super) fn consider_handoff(&mut self, index: usize, now: Instant) {
-        if self.closing.is_some() {
-            return;
-        }
-        let Some(entry) = self.entries.get(index) else { return };
+    /// Queues an entry for a handoff if the peer of its connection moves.
+    pub(super) fn consider(&mut self, entry: &mut Entry, moving: &Move, ctx: &mut Context) {
+        let Some(to) = moving.to.clone() else { return };
         let Some(active) = entry.active.as_ref().filter(|active| active.is_ready()) else { return };
         let Some(from) = active.peer else { return };
-        let moving = self.peers.get(&from).and_then(|peer| peer.moving.as_ref());
-        let Some((moving, to)) = moving.and_then(|moving| Some((moving, moving.to.clone()?))) else { return };
-        // A connection that was made because of a move knows of all that came before it.
-        let is_known = active.follows.max(entry.gave_up_on) >= Some(moving.id);
-        if is_known || !moving.is_live(now) {
+        // A connection that follows a move was made after all earlier ones.
+        let is_known = active.route.follows.max(entry.gave_up_on) >= Some(moving.id);
+        if is_known || !moving.is_live(ctx.now) {
             return;
         }
         if let Some(under_way) = &entry.handoff
@@ -69,231 +69,218 @@ impl Pool {
         {
             return;
         }
-        let (handoff, from_then) = (Handoff::new(from, moving, to), moving.from_then);
+        let handoff = Handoff::new(from, moving, to);
         let deadline = handoff.deadline;
-        self.finish_handoff(index, HandoffResult::Superseded, now);
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.handoff = Some(handoff);
-            self.handoffs.push(key(index), from_then, now, deadline);
-        }
+        self.finish(entry, HandoffResult::Superseded, ctx);
+        entry.handoff = Some(handoff);
+        self.queue.push(entry.id.0, moving.from_then, ctx.now, deadline);
     }
 
-    /// Dials for as many as there are permits.
-    pub(super) fn start_handoffs(&mut self, now: Instant) {
-        while let Some((entry, admission)) = self.handoffs.pop(now) {
-            let index = entry as usize;
-            let Some(entry) = self.entries.get_mut(index) else { continue };
-            let drained = entry.predecessors.len() < PREDECESSORS_MAX;
+    /// Replaces the connection of a server that says that it cannot serve as a master any more.
+    ///
+    /// The configured name, or the address in front of the servers, may lead to another server by now. So the same
+    /// endpoint is dialed again, and the new connection takes over between two commands, as after an announced move.
+    pub(super) fn replace(&mut self, entry: &mut Entry, state: ServerState, ctx: &mut Context) {
+        if entry.handoff.is_some() || ctx.closing.is_some() || ctx.now < entry.replaceable_at {
+            return;
+        }
+        // A unix socket leads to one server only.
+        let Some(peer) = entry.active.as_ref().and_then(|active| active.peer) else { return };
+        let deadline = ctx.now.after(ctx.config.maint.handoff_timeout);
+        entry.replaceable_at = ctx.now.after(REPLACED_EVERY);
+        entry.handoff = Some(Handoff::unannounced(peer, ctx.config.endpoint.clone(), deadline));
+        ctx.effects.report(Event::Demoted { peer, code: state.code() });
+        self.queue.push(entry.id.0, ctx.now, ctx.now, deadline);
+        ctx.effects.push(Effect::QueueChanged);
+    }
+
+    /// Dials for as many entries as there are permits.
+    pub(super) fn start(&mut self, entries: &mut Entries, login_version: u64, ctx: &mut Context) {
+        while let Some((number, admission)) = self.queue.pop(ctx.now) {
+            let Some(entry) = entries.get_mut(EntryId(number)) else { continue };
+            let has_room = entry.predecessors.len() < PREDECESSORS_MAX;
             let Some(handoff) = &mut entry.handoff else {
                 if admission == Admission::Permit {
-                    self.handoffs.release();
+                    self.queue.release();
                 }
                 continue;
             };
             handoff.has_permit = admission == Admission::Permit;
-            match drained {
-                true => self.attempt_handoff(index, now),
-                // The oldest has to have some time.
-                false => self.put_off(index, now.after(PUT_OFF), now),
+            match has_room {
+                true => self.attempt(entry, login_version, ctx),
+                // The oldest predecessor has to drain first.
+                false => self.postpone(entry, ctx.now.after(POSTPONED_FOR), ctx),
             }
         }
     }
 
-    /// Queues a handoff that cannot go on now to be asked again then.
-    fn put_off(&mut self, index: usize, then: Instant, now: Instant) {
-        let Some(handoff) = self.entries.get_mut(index).and_then(|entry| entry.handoff.as_mut()) else {
-            return;
-        };
-        handoff.wait();
-        let deadline = handoff.deadline;
-        if std::mem::take(&mut handoff.has_permit) {
-            self.handoffs.release();
-        }
-        if then < deadline {
-            self.handoffs.push(key(index), then, now, deadline);
-        } else {
-            self.finish_handoff(index, HandoffResult::Deadline, now);
+    /// Dials again if that is due.
+    pub(super) fn retry(&mut self, entry: &mut Entry, login_version: u64, ctx: &mut Context) {
+        if entry.handoff.as_ref().is_some_and(|handoff| handoff.is_retry_due(ctx.now)) {
+            self.attempt(entry, login_version, ctx);
         }
     }
 
-    /// Dials again where that is due.
-    pub(super) fn retry_handoff(&mut self, index: usize, now: Instant) {
-        let handoff = self.entries.get(index).and_then(|entry| entry.handoff.as_ref());
-        if handoff.is_some_and(|handoff| handoff.is_retry_due(now)) {
-            self.attempt_handoff(index, now);
-        }
-    }
-
-    fn attempt_handoff(&mut self, index: usize, now: Instant) {
-        let config = &self.config;
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        let Some(handoff) = &mut entry.handoff else { return };
-        let breaker = self.breakers.of(&handoff.to);
-        // Whoever is dialed anew, rather than because of a move, is no target to give up on.
-        if handoff.move_id.is_some() && !breaker.allows(now) {
-            match breaker.is_half_open() {
-                // Others find out whether the target is there: that is worth waiting for.
-                true => self.put_off(index, now.after(PUT_OFF), now),
-                false => self.finish_handoff(index, HandoffResult::BreakerOpen, now),
-            }
-            return;
-        }
-        let Some(budget) = handoff.dial(now, config.maint.handoff_timeout) else {
-            if handoff.move_id.is_some() {
-                breaker.abandoned();
-            }
-            self.finish_handoff(index, HandoffResult::Deadline, now);
-            return;
-        };
-        if handoff.attempts() == 1 {
-            self.maintenance.handoffs_started += 1;
-            let (from, to) = (handoff.from, handoff.to.clone());
-            self.events.push_back(Event::HandoffStarted { from, to });
-        } else {
-            self.maintenance.handoff_retries += 1;
-        }
-        let (endpoint, follows, sent) = (handoff.to.clone(), handoff.move_id, handoff.sent);
-        let mut link = entry.new_link(endpoint.clone(), follows, budget, now, config);
-        link.renewals = self.logins.renewals();
-        link.sent = sent;
-        if follows.is_some() {
-            link.relax_as_successor(now.after(config.maint.post_handoff_relaxed));
-        }
-        let id = entry.id(index, link.generation);
-        entry.successor = Some(link);
-        self.actions.push_back(Action::Dial { id, endpoint, timeout: budget });
-    }
-
-    /// The successor is ready: from here on it takes what is submitted.
-    pub(super) fn cut_over(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
-        let index = id.entry.0 as usize;
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        // One that nobody announced to close is waited for as long as its replies are.
+    /// The successor is ready and takes over.
+    pub(super) fn cut_over(&mut self, entry: &mut Entry, ctx: &mut Context) {
+        // A server that announced no move does not close the old connection: its replies have all the time they need.
         let announced = entry.handoff.as_ref().filter(|handoff| handoff.move_id.is_some());
-        let close_by = announced.map(|handoff| handoff.deadline.max(now).after(DRAIN_MAX));
-        let before = entry.current();
+        let close_by = announced.map(|handoff| handoff.deadline.max(ctx.now).after(DRAIN_MAX));
         entry.cut_over(close_by);
-        if let Some(active) = &mut entry.active {
-            if close_by.is_some() {
-                active.relax_as_successor(now.after(self.config.maint.post_handoff_relaxed));
-            }
-            if let Some(peer) = active.peer.and_then(|peer| self.peers.get(&peer)) {
-                active.relax(&peer.windows, now);
-            }
+        if let Some(active) = entry.active.as_mut().filter(|_| close_by.is_some()) {
+            active.relax_as_successor(ctx.now.after(ctx.config.maint.post_handoff_relaxed));
         }
-        self.finish_handoff(index, HandoffResult::Succeeded, now);
-        self.settle_renewal();
-        self.actions.push_back(Action::Wake { id });
-        if let Some(generation) = before {
-            self.handle_drained(ConnectionId { entry: id.entry, generation }, now, deliver);
-        }
-        self.consider_handoff(index, now);
-        self.start_handoffs(now);
+        self.finish(entry, HandoffResult::Succeeded, ctx);
     }
 
-    /// A predecessor may have got its last reply, or one that a command behind it waited for.
-    pub(super) fn handle_drained(&mut self, id: ConnectionId, now: Instant, deliver: &mut impl Deliver) {
-        let index = id.entry.0 as usize;
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        if entry.role(id.generation) != Some(Role::Predecessor) {
-            return;
-        }
-        entry.handle_drained();
-        if entry.link(id.generation).is_some_and(|link| link.connection.is_idle()) {
-            self.end(id, CloseReason::Replaced, now, deliver);
-        }
-        self.wake_held(index);
-    }
-
-    /// Commands that were held may be free to go.
-    pub(super) fn wake_held(&mut self, index: usize) {
-        let Some(entry) = self.entries.get(index).filter(|entry| entry.is_hold_due()) else { return };
-        if let Some(generation) = entry.current() {
-            self.actions.push_back(Action::Wake { id: entry.id(index, generation) });
-        }
-    }
-
-    /// The dial of a successor, or its handshake, came to nothing.
-    pub(super) fn handle_failed_handoff(&mut self, index: usize, reason: &CloseReason, now: Instant) {
-        let retries_max = self.config.maint.handoff_retries_max;
-        let Some(handoff) = self.entries.get_mut(index).and_then(|entry| entry.handoff.as_mut()) else {
-            return;
-        };
+    /// The dial of a successor, or its handshake, failed.
+    pub(super) fn handle_failure(&mut self, entry: &mut Entry, reason: &CloseReason, ctx: &mut Context) {
+        let retries_max = ctx.config.maint.handoff_retries_max;
+        let Some(handoff) = &mut entry.handoff else { return };
         let leads_back = matches!(reason, CloseReason::LeadsBack);
-        if let Some(half) = handoff.led_back(now).filter(|_| leads_back) {
-            self.put_off(index, half, now);
-            self.start_handoffs(now);
+        if let Some(half) = handoff.led_back(ctx.now).filter(|_| leads_back) {
+            self.postpone(entry, half, ctx);
+            ctx.effects.push(Effect::QueueChanged);
             return;
         }
         let is_refused = matches!(reason, CloseReason::TargetRefused(_));
-        let is_final = self.config.is_final(reason) || leads_back || is_refused;
-        let failed = handoff.failed(&reason.to_string(), is_final, now, retries_max, &mut self.random);
+        let is_final = ctx.config.is_permanent(reason) || leads_back || is_refused;
+        let failed = handoff.failed(&reason.to_string(), is_final, ctx.now, retries_max, &mut ctx.random);
         if let Failed::Over(result) = failed {
-            self.finish_handoff(index, result, now);
-            self.start_handoffs(now);
+            self.finish(entry, result, ctx);
+            ctx.effects.push(Effect::QueueChanged);
         }
     }
 
-    /// The active connection of an entry is gone. A successor that was on its way has taken its place.
-    pub(super) fn handle_loss(&mut self, index: usize, now: Instant) {
-        self.finish_handoff(index, HandoffResult::Abandoned, now);
-        self.start_handoffs(now);
-    }
-
-    /// A connection to this address stays where it is.
-    pub(super) fn call_off_handoff(&mut self, index: usize, from: SocketAddr, now: Instant) {
-        let handoff = self.entries.get(index).and_then(|entry| entry.handoff.as_ref());
-        if handoff.is_some_and(|handoff| handoff.from == from) {
-            self.finish_handoff(index, HandoffResult::Superseded, now);
+    /// A connection that was dialed because of a move ended before it was ready. A refused target was not dialed: that
+    /// tells nothing about it.
+    pub(super) fn note_failed_dial(&mut self, target: &Endpoint, is_refused: bool, now: Instant) {
+        let breaker = self.breakers.of(target);
+        match is_refused {
+            true => breaker.abandoned(),
+            false => breaker.failed(now),
         }
     }
 
-    /// Nothing is handed off any more.
-    pub(super) fn abandon_handoffs(&mut self, now: Instant) {
-        for index in 0..self.entries.len() {
-            self.finish_handoff(index, HandoffResult::Abandoned, now);
-        }
+    /// Connections to this address stay where they are.
+    pub(super) fn withdraw(&mut self, entries: &mut Entries, from: SocketAddr, ctx: &mut Context) {
+        self.supersede(entries, |handoff| handoff.from == from, ctx);
     }
 
-    /// Ends an entry's handoff, if there is one, and what belongs to it.
-    pub(super) fn finish_handoff(&mut self, index: usize, result: HandoffResult, now: Instant) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
+    /// Handoffs of this move stop: its target is refused.
+    pub(super) fn drop_target(&mut self, entries: &mut Entries, refused: MoveId, ctx: &mut Context) {
+        self.supersede(entries, |handoff| handoff.move_id == Some(refused), ctx);
+    }
+
+    /// During a shutdown no connection is handed off.
+    pub(super) fn abandon_all(&mut self, entries: &mut Entries, ctx: &mut Context) {
+        entries.iter_mut().for_each(|entry| self.finish(entry, HandoffResult::Abandoned, ctx));
+    }
+
+    /// Ends the handoff of an entry, if there is one, and returns everything that it holds.
+    pub(super) fn finish(&mut self, entry: &mut Entry, result: HandoffResult, ctx: &mut Context) {
         let Some(handoff) = entry.handoff.take() else { return };
-        let abandoned = entry.successor.take().map(|link| (entry.id(index, link.generation), link.peer));
-        self.handoffs.remove(key(index));
+        self.queue.remove(entry.id.0);
         if handoff.has_permit {
-            self.handoffs.release();
+            self.queue.release();
         }
         if matches!(result, HandoffResult::GaveUp(_) | HandoffResult::Deadline | HandoffResult::BreakerOpen) {
             entry.gave_up_on = handoff.move_id.or(entry.gave_up_on);
         }
-        if let Some((id, peer)) = abandoned {
+        if let Some(unused) = entry.successor.take() {
             if handoff.move_id.is_some() {
                 self.breakers.of(&handoff.to).abandoned();
             }
-            let reason = std::sync::Arc::new(CloseReason::Local);
-            self.actions.push_back(Action::Close { id, reason, unused: true });
-            self.forget_connection(id, peer, now);
+            let (id, reason) = (unused.id, Arc::new(CloseReason::Local));
+            ctx.effects.act(Action::Close { id, reason, unused: true });
+            ctx.effects.push(Effect::Forget { id, peer: unused.peer });
         }
         let counter = match result {
-            HandoffResult::Succeeded => &mut self.maintenance.handoffs_succeeded,
-            HandoffResult::Superseded => &mut self.maintenance.handoffs_superseded,
-            _ => &mut self.maintenance.handoffs_failed,
+            HandoffResult::Succeeded => &mut ctx.stats.handoffs_succeeded,
+            HandoffResult::Superseded => &mut ctx.stats.handoffs_superseded,
+            _ => &mut ctx.stats.handoffs_failed,
         };
         if handoff.is_begun() || result == HandoffResult::BreakerOpen {
             *counter += 1;
-            self.events.push_back(handoff.ended(result, now));
+            ctx.effects.report(handoff.ended(result, ctx.now));
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.queue.next_timeout()
+    }
+
+    /// Adds what is in use now.
+    pub(super) fn report(&self, stats: &mut MaintenanceStats) {
+        stats.handoffs_queued = self.queue.depth();
+        stats.permits_in_use = self.queue.in_use();
+        stats.permits_in_use_max = self.queue.in_use_max();
+    }
+
+    fn attempt(&mut self, entry: &mut Entry, login_version: u64, ctx: &mut Context) {
+        let Some(handoff) = &mut entry.handoff else { return };
+        let breaker = self.breakers.of(&handoff.to);
+        // The configured endpoint is dialed again in any case: there is no other to go to.
+        if handoff.move_id.is_some() && !breaker.allows(ctx.now) {
+            match breaker.is_half_open() {
+                // The probes of others find out whether the target works.
+                true => self.postpone(entry, ctx.now.after(POSTPONED_FOR), ctx),
+                false => self.finish(entry, HandoffResult::BreakerOpen, ctx),
+            }
+            return;
+        }
+        let Some(budget) = handoff.dial(ctx.now, ctx.config.maint.handoff_timeout) else {
+            if handoff.move_id.is_some() {
+                breaker.abandoned();
+            }
+            self.finish(entry, HandoffResult::Deadline, ctx);
+            return;
+        };
+        if handoff.attempts() == 1 {
+            ctx.stats.handoffs_started += 1;
+            ctx.effects.report(Event::HandoffStarted { from: handoff.from, to: handoff.to.clone() });
+        } else {
+            ctx.stats.handoff_retries += 1;
+        }
+        let route = Route { endpoint: handoff.to.clone(), follows: handoff.move_id, sent: handoff.sent };
+        let is_announced = route.follows.is_some();
+        let mut successor = entry.dial(route, budget, login_version, ctx);
+        if is_announced {
+            successor.relax_as_successor(ctx.now.after(ctx.config.maint.post_handoff_relaxed));
+        }
+        entry.successor = Some(successor);
+    }
+
+    /// Returns a handoff that cannot go on now to the queue, to come out again at `then`.
+    fn postpone(&mut self, entry: &mut Entry, then: Instant, ctx: &mut Context) {
+        let Some(handoff) = &mut entry.handoff else { return };
+        handoff.wait();
+        let deadline = handoff.deadline;
+        if std::mem::take(&mut handoff.has_permit) {
+            self.queue.release();
+        }
+        if then < deadline {
+            self.queue.push(entry.id.0, then, ctx.now, deadline);
+        } else {
+            self.finish(entry, HandoffResult::Deadline, ctx);
+        }
+    }
+
+    fn supersede(&mut self, entries: &mut Entries, is_it: impl Fn(&Handoff) -> bool, ctx: &mut Context) {
+        for entry in entries.iter_mut() {
+            if entry.handoff.as_ref().is_some_and(&is_it) {
+                self.finish(entry, HandoffResult::Superseded, ctx);
+            }
         }
     }
 }
 
-pub(super) fn key(index: usize) -> u32 {
-    EntryId(u32::try_from(index).unwrap_or(u32::MAX)).0
-}
-
-/// How many connections of one entry may drain at the same time.
+/// How many connections of one entry may drain at the same time: a server that moves again and again must not make a
+/// client collect sockets.
 const PREDECESSORS_MAX: usize = 8;
-/// How soon a handoff is asked again that could not go on.
-const PUT_OFF: Duration = Duration::from_millis(100);
-/// For how long after the grace replies are still read: servers close their sockets late.
+/// When a handoff that could not go on is tried again.
+const POSTPONED_FOR: Duration = Duration::from_millis(100);
+/// For how long after the grace period replies are still read: servers close their sockets late.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// At most this often an entry's connection is replaced because its server says that it cannot serve.
+const REPLACED_EVERY: Duration = Duration::from_secs(10);

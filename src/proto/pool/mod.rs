@@ -1,191 +1,103 @@
 //! [`Pool`]: all connections of one shard, and every decision about them.
 //!
-//! The only root that a driver, or the simulator, holds. It says what to dial and what to close
-//! ([`Pool::poll_action`]), what to write ([`Pool::poll_transmit`]), and when to be asked again
-//! ([`Pool::next_timeout`]). Replies go straight to the [`Deliver`] that the driver hands in: there is no queue
-//! of events between a socket and a caller.
+//! ```text
+//!                       Pool ── ConnectionMut          the interface: what happened, what to do
+//!                            │
+//!                          Parts                       applies the effects of its parts, in one loop
+//!          ┌────────────┬────┴────────┬───────────┐
+//!       Entries      Handoffs    Maintenance     Auth  own their state; ask each other by effects only
+//!          │            │             │
+//!        Entry      HandoffQueue    Peers
+//!          │         Breakers     Redirects
+//!   PoolConnection
+//!    OrderBarrier
+//! ```
 
-mod announcements;
-#[cfg(feature = "cli")]
-mod census;
-mod clearance;
+mod action;
+mod auth;
+mod config;
+mod connection;
+mod connection_mut;
+mod context;
 mod deadlines;
+mod effects;
+mod entries;
 mod entry;
 mod handoffs;
-mod link;
-mod lives;
-mod logins;
-mod peer;
-mod targets;
-mod unfit;
+mod ids;
+mod maintenance;
+mod order_barrier;
+mod parts;
+mod peers;
+mod redirects;
+#[cfg(feature = "cli")]
+mod snapshot;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::action::{Action, PoolCounters};
+pub(crate) use self::auth::Renewal;
+pub(crate) use self::config::PoolConfig;
+pub(crate) use self::deadlines::{CallDeadline, DeadlineId};
 #[cfg(feature = "cli")]
-pub(crate) use self::census::{Census, Role};
-pub(crate) use self::deadlines::{DeadlineId, Limited};
-pub(crate) use self::logins::Renewal;
+pub(crate) use self::entry::Role;
+pub(crate) use self::ids::{ConnectionId, EntryId, LookupId};
+#[cfg(feature = "cli")]
+pub(crate) use self::snapshot::ConnectionSnapshot;
 
+use self::connection_mut::ConnectionMut;
 use self::deadlines::Deadlines;
-use self::entry::Entry;
-use self::lives::link_of;
-use self::logins::Logins;
-use self::peer::Peers;
-use super::connection::{
-    ConnectionConfig, Credentials, Deliver, HandleId, Negotiated, Position, QueueBounds, Ticket,
-};
-use super::endpoint::Endpoint;
-use super::error::{CloseReason, Failure, Outcome};
-use super::maint::breaker::Breakers;
+use self::entries::Entries;
+use self::parts::Parts;
+use super::connection::{Credentials, Deliver, HandleId, Position, Ticket};
+use super::error::{Failure, Outcome};
 use super::maint::event::{Event, MaintenanceStats};
+use super::maint::mode::Mode;
 use super::maint::notification::Announcement;
-use super::maint::queue::{HandoffLimits, HandoffQueue};
-use super::maint::settings::MaintConfig;
-use super::targets::{TargetFilter, Targets};
 use super::time::{Instant, earliest};
 
-/// What a pool is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct PoolConfig {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) connections: usize,
-    pub(crate) connection: ConnectionConfig,
-    pub(crate) queue: QueueBounds,
-    pub(crate) maint: MaintConfig,
-    pub(crate) targets: Targets,
-    pub(crate) backoff_first: Duration,
-    pub(crate) backoff_max: Duration,
-    /// Somebody can be asked for other credentials than those that were refused.
-    pub(crate) renewable: bool,
-    /// Where the jitter of the backoff comes from.
-    pub(crate) seed: u64,
-}
-
-/// One place in a pool, which one connection at a time fills. Commands are bound to it, not to the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct EntryId(pub(crate) u32);
-
-/// One connection of an entry; the next one has another generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ConnectionId {
-    pub(crate) entry: EntryId,
-    pub(crate) generation: u32,
-}
-
-/// What a driver has to do, or to tell.
-#[derive(Clone, Debug)]
-pub(crate) enum Action {
-    /// Find the addresses of this endpoint, have them [admitted](Pool::admit), and connect to one of them, all in all
-    /// within `timeout`; then say [`Pool::handle_connected`] or [`Pool::handle_closed`].
-    Dial { id: ConnectionId, endpoint: Endpoint, timeout: Duration },
-    /// The handshake is over, and commands flow.
-    Ready { id: ConnectionId },
-    /// The connection is no more: close the socket, if there is one, and stop driving it. `unused` says that it
-    /// had never been ready.
-    Close { id: ConnectionId, reason: Arc<CloseReason>, unused: bool },
-    /// This connection has something to write that no submission told of.
-    Wake { id: ConnectionId },
-    /// Tell the other shards, which say [`Pool::handle_announcement`].
-    Announce(Announcement),
-    /// Ask for new credentials, then say [`Pool::renew`].
-    AskCredentials,
-    /// Look this endpoint's name up, then say [`Pool::handle_resolved`].
-    Resolve { lookup: LookupId, endpoint: Endpoint },
-}
-
-/// One look-up of a name that a pool asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LookupId(pub(crate) u64);
-
-/// What happened in a pool since its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PoolCounters {
-    /// Connections that became ready.
-    pub(crate) connected: u64,
-    /// Connections that ended after they had been ready, other than by our own will.
-    pub(crate) lost: u64,
-    /// Dials and handshakes that failed.
-    pub(crate) dial_failures: u64,
-    /// Pushes received.
-    pub(crate) pushes: u64,
-    /// Connections that were ended because they were sent too many pushes of no use.
-    pub(crate) floods: u64,
-    /// Commands that were given up because the time to shut down was over.
-    pub(crate) given_up: u64,
-    pub(crate) bytes_received: u64,
-    pub(crate) bytes_sent: u64,
-}
-
+/// All connections of one shard, and every decision about them. A driver, or the simulator, holds nothing else.
+///
+/// It guarantees that each accepted command is resolved once, by a reply or a failure that goes to the [`Deliver`] of
+/// some call; that the commands of one handle reach the server in their order, through handoffs too; and that a command
+/// is never written twice.
+///
+/// The contract has three kinds of calls. None of them blocks, reads a clock, or touches a socket.
+///
+/// 1. Tell it what happened: `handle_*` of the pool, and of a connection through [`Pool::connection`]; and what the
+///    application wants: [`submit`](Pool::submit), [`abandon`](Pool::abandon), [`renew`](Pool::renew),
+///    [`shut_down`](Pool::shut_down).
+/// 2. Ask what to do. After any call of the first kind, poll in this order:
+///    [`poll_transmit`](ConnectionMut::poll_transmit) of the connection that the call was about, until it returns
+///    nothing or the socket is full; [`poll_action`](Pool::poll_action) until it returns `None`;
+///    [`poll_event`](Pool::poll_event) likewise; and last [`next_timeout`](Pool::next_timeout).
+/// 3. Call [`handle_timeout`](Pool::handle_timeout) at that time, or later. A new answer replaces the earlier one.
+///
+/// After a submission, transmit on the [active connection](Entries::active_generation) of its entry; if there is none,
+/// an action follows once there is. Time is an argument and must never go backwards. An action that is not carried out
+/// stalls its entry, and a timeout that is not called delays everything that waits for it.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    config: PoolConfig,
-    entries: Vec<Entry>,
-    peers: Peers,
-    handoffs: HandoffQueue,
-    breakers: Breakers,
-    target_filter: TargetFilter,
+    parts: Parts,
     deadlines: Deadlines,
-    actions: VecDeque<Action>,
-    events: VecDeque<Event>,
-    random: fastrand::Rng,
-    counters: PoolCounters,
-    maintenance: MaintenanceStats,
-    logins: Logins,
-    /// Set once no new command is accepted: when what is left is given up.
-    closing: Option<Instant>,
-    next_entry: u32,
-    next_move: u64,
-    next_lookup: u64,
-    /// The last time at which time passed.
-    checked_at: Instant,
 }
 
 impl Pool {
-    /// A pool that begins to dial all of its connections at once.
+    /// A pool that dials all of its connections at once.
     pub(crate) fn new(config: PoolConfig, now: Instant) -> Self {
-        let (workers, queue) = (config.maint.handoff_workers, config.maint.handoff_queue);
-        let limits = HandoffLimits::derive(config.connections, workers, queue);
-        let mut pool = Pool {
-            entries: (0..config.connections).map(|_| Entry::new(&config)).collect(),
-            peers: Peers::default(),
-            handoffs: HandoffQueue::new(limits),
-            breakers: Breakers::new(config.maint.breaker),
-            target_filter: TargetFilter::new(config.targets.clone(), config.endpoint.clone()),
-            deadlines: Deadlines::default(),
-            actions: VecDeque::new(),
-            events: VecDeque::new(),
-            random: fastrand::Rng::with_seed(config.seed),
-            counters: PoolCounters::default(),
-            maintenance: MaintenanceStats::default(),
-            logins: Logins::default(),
-            closing: None,
-            next_entry: 0,
-            next_move: 0,
-            next_lookup: 0,
-            checked_at: now,
-            config,
-        };
-        for index in 0..pool.entries.len() {
-            pool.dial(index, now);
-        }
-        pool
+        Pool { parts: Parts::new(config, now), deadlines: Deadlines::default() }
     }
 
     /// The entry that the next handle is bound to: each in turn.
     pub(crate) fn assign(&mut self) -> EntryId {
-        let id = EntryId(self.next_entry);
-        self.next_entry =
-            (self.next_entry + 1) % u32::try_from(self.entries.len().max(1)).unwrap_or(u32::MAX);
-        id
+        self.parts.entries.assign()
     }
 
-    /// Queues what `encode` writes: one command, or a batch that goes out together and is answered `replies` times.
+    /// Queues what `encode` writes: one command, or a batch that is written together and answered `replies` times.
     ///
     /// # Errors
-    /// If the pool is shutting down, or the server has turned this client away. Nothing was encoded then.
+    /// If the pool is shutting down, or the server refuses this client. Nothing was encoded then.
     #[inline]
     pub(crate) fn submit(
         &mut self,
@@ -195,107 +107,36 @@ impl Pool {
         replies: u32,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Position, Failure> {
-        if self.closing.is_some() {
+        if self.parts.ctx.closing.is_some() {
             return Err(Failure::ShutDown(Outcome::Unsent));
         }
-        match self.entries.get_mut(entry.0 as usize) {
+        match self.parts.entries.get_mut(entry) {
             Some(entry) => entry.submit(handle, ticket, replies, encode),
             None => Err(Failure::ShutDown(Outcome::Unsent)),
         }
     }
 
-    /// Whether a command submitted now would be queued at once, rather than wait for room.
-    pub(crate) fn has_room(&self, entry: EntryId) -> bool {
-        self.entries.get(entry.0 as usize).is_some_and(|entry| entry.queue.has_room())
-    }
-
-    /// Nobody waits for this command any more: unsent, it never will be; sent, its reply will be dropped.
+    /// The caller of this command is gone: an unsent command is dropped, and the reply to a sent one.
     pub(crate) fn abandon(&mut self, entry: EntryId, position: Position) {
-        if let Some(entry) = self.entries.get_mut(entry.0 as usize) {
-            // Whether it was still here makes no difference.
+        if let Some(entry) = self.parts.entries.get_mut(entry) {
+            // A command that is resolved already needs nothing.
             let _ = entry.abandon(position);
         }
     }
 
-    /// A dial succeeded, and reached this address if it has one; false if nobody wants the socket any more. Without
-    /// `credentials` of its own it logs in with the newest that are known.
-    pub(crate) fn handle_connected(
-        &mut self,
-        id: ConnectionId,
-        peer: Option<SocketAddr>,
-        credentials: Option<Credentials>,
-        now: Instant,
-    ) -> bool {
-        let Some(link) = link_of(&mut self.entries, id) else { return false };
-        link.peer = peer;
-        link.login = credentials.map(Arc::new).or_else(|| self.logins.newest(&self.config));
-        let (ip, config) = (peer.map(|peer| peer.ip()), &self.config.connection);
-        link.connection.handle_connected(ip, link.login.clone(), now, config);
-        if let Some(known) = peer.and_then(|peer| self.peers.get(&peer)) {
-            link.relax(&known.windows, now);
-        }
-        true
-    }
-
-    /// A dial failed, or a socket ended or broke.
-    pub(crate) fn handle_closed(
-        &mut self,
-        id: ConnectionId,
-        reason: CloseReason,
-        now: Instant,
-        deliver: &mut impl Deliver,
-    ) {
-        self.end(id, reason, now, deliver);
-    }
-
-    /// Takes in what a socket received; false once the connection is no more.
+    /// A connection, for one call of its driver.
     #[inline]
-    pub(crate) fn handle_bytes(
-        &mut self,
-        id: ConnectionId,
-        input: &[u8],
-        now: Instant,
-        deliver: &mut impl Deliver,
-    ) -> bool {
-        self.receive(id, now, deliver, |connection, deliver| {
-            let is_opening = connection.traffic().0 == 0;
-            let received = connection.handle_bytes(now, input, deliver);
-            received.map_err(|reason| if is_opening { reason.given_opening(input) } else { reason })
-        })
+    pub(crate) fn connection(&mut self, id: ConnectionId) -> ConnectionMut<'_> {
+        ConnectionMut::new(&mut self.parts, id)
     }
 
-    /// Where the next bytes of this connection are to be read to, if anywhere in particular; then call
-    /// [`Pool::handle_filled`].
-    pub(crate) fn read_buffer(&mut self, id: ConnectionId) -> Option<&mut [u8]> {
-        link_of(&mut self.entries, id)?.connection.read_buffer()
-    }
-
-    /// Takes in `count` bytes that were read into [`Pool::read_buffer`]; false once the connection is no more.
-    pub(crate) fn handle_filled(
-        &mut self,
-        id: ConnectionId,
-        count: usize,
-        now: Instant,
-        deliver: &mut impl Deliver,
-    ) -> bool {
-        self.receive(id, now, deliver, |connection, deliver| connection.handle_filled(now, count, deliver))
-    }
-
-    /// What this connection writes next, possibly nothing; then call [`Pool::handle_written`]. `None` once the
-    /// connection is no more.
+    /// The state of the entries.
     #[inline]
-    pub(crate) fn poll_transmit(&mut self, id: ConnectionId, now: Instant) -> Option<&[u8]> {
-        self.entries.get_mut(id.entry.0 as usize)?.poll_transmit(id.generation, now, &self.config)
+    pub(crate) fn entries(&self) -> &Entries {
+        &self.parts.entries
     }
 
-    /// The socket took `count` bytes of what was to be transmitted.
-    pub(crate) fn handle_written(&mut self, id: ConnectionId, count: usize) {
-        if let Some(link) = link_of(&mut self.entries, id) {
-            link.connection.handle_written(count);
-        }
-    }
-
-    /// Gives a command a deadline of its own, which nothing relaxes.
+    /// Sets a timeout for one command. Maintenance does not relax it.
     pub(crate) fn set_deadline(
         &mut self,
         entry: EntryId,
@@ -304,7 +145,7 @@ impl Pool {
         after: Duration,
         now: Instant,
     ) -> DeadlineId {
-        self.deadlines.set(now.after(after), Limited { entry, position, ticket, after })
+        self.deadlines.set(now.after(after), CallDeadline { entry, position, ticket, after })
     }
 
     /// The command is answered, or abandoned.
@@ -312,29 +153,73 @@ impl Pool {
         self.deadlines.clear(deadline);
     }
 
-    /// Time has passed: expire what is overdue, give up what hangs, dial what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, deliver: &mut impl Deliver) {
-        self.checked_at = now;
-        self.expire_limited(now, deliver);
-        let give_up = self.closing.is_some_and(|until| now >= until);
-        for index in 0..self.entries.len() {
-            let Some(entry) = self.entries.get_mut(index) else { continue };
-            entry.expire_queued(now, &self.config, deliver);
-            if give_up {
-                self.counters.given_up += entry.give_up(deliver);
-            }
-            if self.closing.is_some() && entry.queue.is_empty() {
-                entry.redial_at = None;
-            }
-            self.check_links(index, give_up, now, deliver);
-            if self.entries.get(index).is_some_and(|entry| entry.is_redial_due(now)) {
-                self.dial(index, now);
-            }
-            self.retry_handoff(index, now);
-            self.close_drained(index, now, deliver);
+    /// Fails a command whose own timeout is over, unless it is answered.
+    pub(crate) fn expire(&mut self, call: CallDeadline, now: Instant, deliver: &mut impl Deliver) {
+        let CallDeadline { entry, position, ticket, after } = call;
+        let Some(entry) = self.parts.entries.get_mut(entry) else { return };
+        let maintenance = entry.maintenance(now);
+        if let Some(outcome) = entry.abandon(position) {
+            let last_error = entry.last_error.clone().filter(|_| outcome == Outcome::Unsent);
+            deliver.fail(
+                ticket,
+                Failure::TimedOut { outcome, after, last_error, maintenance, blocked_ms: None },
+            );
         }
-        self.check_peers(now);
-        self.start_handoffs(now);
+    }
+
+    /// Time has passed: expires what is overdue, closes what hangs, dials what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, deliver: &mut impl Deliver) {
+        self.parts.ctx.now = now;
+        while let Some(call) = self.deadlines.pop(now) {
+            self.expire(call, now, deliver);
+        }
+        self.parts.handle_timeout(deliver);
+    }
+
+    /// Another shard has read this.
+    pub(crate) fn handle_announcement(
+        &mut self,
+        announcement: Announcement,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        let Parts { entries, maintenance, ctx, .. } = &mut self.parts;
+        ctx.now = now;
+        if ctx.config.maint.mode == Mode::Disabled || ctx.closing.is_some() {
+            return;
+        }
+        let is_reached = entries.connected_to(announcement.peer).next().is_some();
+        maintenance.handle_announcement(announcement, is_reached, ctx);
+        self.parts.apply(deliver);
+    }
+
+    /// A look-up is done: every address of the name, or why there is none.
+    pub(crate) fn handle_resolved(
+        &mut self,
+        lookup: LookupId,
+        result: Result<Vec<SocketAddr>, String>,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        self.parts.ctx.now = now;
+        self.parts.maintenance.handle_resolved(lookup, result, &mut self.parts.ctx);
+        self.parts.apply(deliver);
+    }
+
+    /// What the driver has to do next.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.parts.ctx.effects.next_action()
+    }
+
+    /// What happened since the last call, for the application's hooks.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.parts.ctx.effects.next_event()
+    }
+
+    /// Whether [`Pool::poll_action`] or [`Pool::poll_event`] has something.
+    #[inline]
+    pub(crate) fn has_actions(&self) -> bool {
+        self.parts.ctx.effects.has_output()
     }
 
     /// When [`Pool::handle_timeout`] has something to do, as far as is known now.
@@ -342,103 +227,57 @@ impl Pool {
         if self.is_shut_down() {
             return None;
         }
-        let entries = self.entries.iter().map(|entry| entry.next_timeout(&self.config));
-        let next = entries.fold(self.closing, earliest);
-        let maintenance = earliest(self.handoffs.next_timeout(), self.peers.next_timeout());
-        earliest(next, earliest(maintenance, self.deadlines.next()))
+        let Parts { entries, handoffs, maintenance, ctx, .. } = &self.parts;
+        let next = earliest(ctx.closing, entries.next_timeout(&ctx.config));
+        let next = earliest(next, earliest(handoffs.next_timeout(), maintenance.peers.next_timeout()));
+        earliest(next, self.deadlines.next_timeout())
     }
 
-    /// The same for one entry: what the driver of a connection asks after each turn.
-    #[inline]
-    pub(crate) fn next_timeout_of(&self, entry: EntryId) -> Option<Instant> {
-        self.entries.get(entry.0 as usize)?.next_timeout(&self.config)
+    /// Replaces the credentials: live connections log in again between two commands, and entries that were rejected
+    /// for the old ones are dialed at once.
+    pub(crate) fn renew(&mut self, credentials: Credentials, now: Instant) {
+        let Parts { entries, auth, ctx, .. } = &mut self.parts;
+        ctx.now = now;
+        auth.renew(credentials, entries, ctx);
     }
 
-    /// Whether [`Pool::poll_action`] or [`Pool::poll_event`] has something.
-    #[inline]
-    pub(crate) fn has_actions(&self) -> bool {
-        !self.actions.is_empty() || !self.events.is_empty()
+    /// The state of the last renewal.
+    pub(crate) fn renewal(&self) -> &Renewal {
+        self.parts.auth.renewal()
     }
 
-    /// Whether this connection is dialed, in use, or draining.
-    #[inline]
-    pub(crate) fn is_alive(&self, id: ConnectionId) -> bool {
-        self.entries.get(id.entry.0 as usize).is_some_and(|entry| entry.role(id.generation).is_some())
-    }
-
-    /// The generation of the connection that an entry's commands are written to.
-    #[inline]
-    pub(crate) fn generation_in_use(&self, entry: EntryId) -> Option<u32> {
-        self.entries.get(entry.0 as usize)?.current()
-    }
-
-    /// What the handshake of a ready connection agreed on.
-    pub(crate) fn negotiated(&self, id: ConnectionId) -> Option<&Negotiated> {
-        let active = self.entries.get(id.entry.0 as usize)?.active.as_ref()?;
-        active.connection.negotiated().filter(|_| active.generation == id.generation)
-    }
-
-    /// What the driver has to do next.
-    pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
-    /// What happened since the last call, for those who watch.
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Accept no new command; finish what was accepted, until `until` at the latest.
+    /// Accepts no new command, and finishes those that were accepted, until `until` at the latest.
     pub(crate) fn shut_down(&mut self, now: Instant, until: Instant, deliver: &mut impl Deliver) {
-        self.closing = Some(self.closing.map_or(until, |earlier| earlier.min(until)));
-        self.abandon_handoffs(now);
+        let Parts { entries, handoffs, ctx, .. } = &mut self.parts;
+        ctx.now = now;
+        ctx.closing = Some(ctx.closing.map_or(until, |earlier| earlier.min(until)));
+        handoffs.abandon_all(entries, ctx);
+        self.parts.apply(deliver);
         self.handle_timeout(now, deliver);
     }
 
     /// After [`Pool::shut_down`]: every command is resolved and every connection closed.
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.closing.is_some() && self.entries.iter().all(Entry::is_done)
+        self.parts.ctx.closing.is_some() && self.parts.entries.are_done()
     }
 
-    /// How many connections commands can be sent on, of how many.
-    pub(crate) fn ready(&self) -> (usize, usize) {
-        (self.entries.iter().filter(|entry| entry.is_ready()).count(), self.entries.len())
-    }
-
-    /// What keeps an entry from being ready, the first one of those that are not.
-    pub(crate) fn last_error(&self) -> Option<Arc<CloseReason>> {
-        self.entries.iter().filter(|entry| !entry.is_ready()).find_map(|entry| entry.last_error.clone())
-    }
-
-    /// Commands queued, and commands in flight.
-    pub(crate) fn depth(&mut self) -> (usize, usize) {
-        self.entries.iter_mut().fold((0, 0), |(queued, in_flight), entry| {
-            let written: usize = entry.links().map(|link| link.connection.in_flight()).sum();
-            (queued + entry.queue.len(), in_flight + written)
-        })
-    }
-
-    pub(crate) fn counters(&mut self) -> PoolCounters {
-        let mut counters = self.counters;
-        for link in self.entries.iter_mut().flat_map(Entry::links) {
-            let (received, sent) = link.connection.traffic();
-            counters.bytes_received += received;
-            counters.bytes_sent += sent;
-        }
+    pub(crate) fn counters(&self) -> PoolCounters {
+        let (received, sent) = self.parts.entries.traffic();
+        let mut counters = self.parts.ctx.counters;
+        counters.bytes_received += received;
+        counters.bytes_sent += sent;
         counters
     }
 
     /// What maintenance did so far.
     pub(crate) fn maintenance(&self) -> MaintenanceStats {
-        MaintenanceStats {
-            handoffs_queued: self.handoffs.depth(),
-            permits_in_use: self.handoffs.in_use(),
-            permits_in_use_max: self.handoffs.in_use_max(),
-            windows_open: self.peers.iter().map(|(_, peer)| peer.windows.open_count(self.checked_at)).sum(),
-            draining: self.entries.iter().map(|entry| entry.predecessors.len()).sum(),
-            hold_max: self.entries.iter().map(|entry| entry.hold.longest).max().unwrap_or_default(),
-            ..self.maintenance.clone()
-        }
+        let Parts { entries, handoffs, maintenance, ctx, .. } = &self.parts;
+        let mut stats = ctx.stats.clone();
+        handoffs.report(&mut stats);
+        stats.windows_open = maintenance.peers.open_windows(ctx.now);
+        stats.draining = entries.draining();
+        stats.hold_max = entries.longest_hold();
+        stats
     }
 }
 

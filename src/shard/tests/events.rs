@@ -11,7 +11,7 @@ fn announce(shard: &Shard, count: i64) {
     let now = shard.shared.clock.now();
     for seq in 0..count {
         let state = &mut *shard.shared.state.borrow_mut();
-        state.pool.handle_announcement(announcement(seq, now), now);
+        state.pool.handle_announcement(announcement(seq, now), now, &mut state.calls);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::proto::pool::{Census, ConnectionId, Pool, Role};
+use crate::proto::pool::{ConnectionId, ConnectionSnapshot, Pool, Role};
 use crate::sim::violation::Violation;
 
 #[derive(Debug, Default)]
@@ -16,7 +16,9 @@ impl Bounds {
     pub(in crate::sim) fn check(&mut self, pool: &mut Pool, in_flight_max: usize) -> Result<(), Violation> {
         let mut draining = BTreeMap::new();
         let mut active = BTreeMap::new();
-        for Census { id: ConnectionId { entry, generation }, role, in_flight, .. } in pool.census() {
+        for ConnectionSnapshot { id: ConnectionId { entry, generation }, role, in_flight, .. } in
+            pool.entries().snapshot()
+        {
             if in_flight > in_flight_max {
                 return Err(Violation::new(
                     "the in-flight bound holds",

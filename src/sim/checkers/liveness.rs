@@ -10,9 +10,12 @@ pub(in crate::sim) fn check_recovered(pool: &mut Pool, outcomes: &Outcomes) -> R
     if let Some((ticket, _)) = outcomes.calls.iter().find(|(_, call)| call.end == End::Open) {
         return violated(format!("ticket {ticket} is still open"));
     }
-    let (ready, wanted) = pool.ready();
+    let (ready, wanted) = pool.entries().ready();
     if ready < wanted {
-        return violated(format!("{ready} of {wanted} connections are ready: {:?}", pool.last_error()));
+        return violated(format!(
+            "{ready} of {wanted} connections are ready: {:?}",
+            pool.entries().last_error()
+        ));
     }
     let stats = pool.maintenance();
     let left = [stats.draining, stats.permits_in_use, stats.handoffs_queued, stats.windows_open];

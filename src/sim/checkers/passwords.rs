@@ -1,6 +1,6 @@
 //! In the end every connection uses the newest password, however many rotations came during its handshake.
 
-use crate::proto::pool::{Census, ConnectionId, Pool, Renewal, Role};
+use crate::proto::pool::{ConnectionId, ConnectionSnapshot, Pool, Renewal, Role};
 use crate::sim::violation::Violation;
 
 /// The password with this number: [`PREFIX`] and four digits, so that the checkers find it in any bytes.
@@ -45,7 +45,7 @@ pub(in crate::sim) fn check_recovered(
         return violated("a renewal still waits for a reply".to_owned());
     }
     let Some(newest) = newest else { return Ok(()) };
-    for Census { id, role, .. } in pool.census() {
+    for ConnectionSnapshot { id, role, .. } in pool.entries().snapshot() {
         let sent = sent(id);
         if role == Role::Active && sent != Some(newest) {
             return violated(format!("{id:?} logged in with {sent:?}, and the newest is {newest}"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::connection::ConnectionChecks;
-use crate::proto::pool::{Census, Pool, Role};
+use crate::proto::pool::{ConnectionSnapshot, Pool, Role};
 use crate::sim::network::WireId;
 use crate::sim::violation::Violation;
 
@@ -14,7 +14,7 @@ pub(in crate::sim) fn check(
     checks: &BTreeMap<WireId, ConnectionChecks>,
     in_flight_max: usize,
 ) -> Result<(), Violation> {
-    for Census { id, role, in_flight, has_internal } in pool.census() {
+    for ConnectionSnapshot { id, role, in_flight, has_internal } in pool.entries().snapshot() {
         let can_write = role == Role::Active && in_flight < in_flight_max;
         if !has_internal || !can_write {
             continue;

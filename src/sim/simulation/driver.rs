@@ -102,7 +102,7 @@ impl Simulation<'_> {
             return false;
         };
         let Some(checks) = self.checks.get_mut(&id) else { return false };
-        let bytes = state.pool.poll_transmit(id.id(), self.now).unwrap_or_default();
+        let bytes = state.pool.connection(id.id()).poll_transmit(self.now).unwrap_or_default();
         if bytes.is_empty() || !wire.connected {
             return false;
         }
@@ -122,7 +122,7 @@ impl Simulation<'_> {
             let at =
                 wire.to_server.send(Chunk::Bytes(bytes.get(..count).unwrap_or_default().to_vec()), arrival);
             self.events.schedule(at, SimEvent::ToServer { wire: id });
-            state.pool.handle_written(id.id(), count);
+            state.pool.connection(id.id()).handle_written(count);
             self.trace.note(self.now, &[3, shard as u64, id.generation.into(), count as u64], |line| {
                 line.push_str(&format!("{id:?} writes {count} bytes"));
             });
@@ -146,7 +146,7 @@ impl Simulation<'_> {
                 state.rejections.note_dial(id, &dialed);
                 let renewals = state.renewals;
                 let time = if dialed.socket_addr().is_some() { Duration::ZERO } else { self.dns.time };
-                let admitted = state.pool.admit(id, addresses(&dialed, &self.dns.nodes), self.now);
+                let admitted = state.pool.connection(id).admit(addresses(&dialed, &self.dns.nodes), self.now);
                 let wire = WireId::new(shard, id);
                 let (found, refused) = match admitted {
                     Ok(found) => (found, None),
@@ -245,7 +245,7 @@ impl Simulation<'_> {
             // A client with a credentials provider has asked it for the newest password.
             let asked = self.password.filter(|_| self.plan.parameters.renewable);
             let login = asked.map(|number| Credentials::password(password(number)));
-            state.pool.handle_connected(id.id(), peer, login, self.now);
+            state.pool.connection(id.id()).handle_connected(peer, login, self.now);
         }
         self.mark_runnable(id);
         self.drive(id.shard)
@@ -253,7 +253,7 @@ impl Simulation<'_> {
 
     pub(super) fn closed(&mut self, id: WireId, reason: CloseReason) -> Result<(), Violation> {
         if let Some(state) = self.shards.get_mut(id.shard) {
-            state.pool.handle_closed(id.id(), reason, self.now, &mut state.outcomes);
+            state.pool.connection(id.id()).handle_closed(reason, self.now, &mut state.outcomes);
         }
         self.drive(id.shard)
     }
@@ -271,7 +271,7 @@ impl Simulation<'_> {
         let addresses = nodes(&self.dns.nodes);
         let result = if addresses.is_empty() { Err("no such name".to_owned()) } else { Ok(addresses) };
         if let Some(state) = self.shards.get_mut(shard) {
-            state.pool.handle_resolved(lookup, result, self.now);
+            state.pool.handle_resolved(lookup, result, self.now, &mut state.outcomes);
         }
         self.drive(shard)
     }

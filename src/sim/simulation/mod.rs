@@ -252,7 +252,7 @@ impl<'a> Simulation<'a> {
             SimEvent::Renewed { shard } => self.renewed(shard),
             SimEvent::Broadcast { shard, announcement } => {
                 if let Some(state) = self.shards.get_mut(shard) {
-                    state.pool.handle_announcement(*announcement, self.now);
+                    state.pool.handle_announcement(*announcement, self.now, &mut state.outcomes);
                 }
                 self.drive(shard)
             }
@@ -265,7 +265,7 @@ impl<'a> Simulation<'a> {
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         let SimShard { pool, outcomes, next_ticket, .. } = state;
         let again = caller.act(pool, outcomes, next_ticket, &mut self.random, self.now);
-        let in_use = pool.generation_in_use(caller.entry);
+        let in_use = pool.entries().active_generation(caller.entry);
         let wire = in_use.map(|generation| WireId { shard, entry: caller.entry.0, generation });
         self.events.schedule(self.now.after(again), SimEvent::Caller { caller: number });
         match wire {

@@ -146,7 +146,7 @@ impl Simulation<'_> {
             checks.internal.note_received(self.now);
         }
         if let Some(state) = self.shards.get_mut(id.shard) {
-            state.pool.handle_bytes(id.id(), bytes, self.now, &mut state.outcomes);
+            state.pool.connection(id.id()).handle_bytes(bytes, self.now, &mut state.outcomes);
         }
         self.mark_runnable(id);
         self.drive(id.shard)

@@ -1,8 +1,8 @@
-//! What stands where in a push.
+//! The layout of the fields in a push.
 //!
-//! Servers and proxies differ in what they leave out, add, and how they write numbers and absence. Whatever can be
-//! understood is: a notification that is dropped costs more than one that is acted on without need. Nothing here
-//! recurses or looks at an element more than a constant number of times.
+//! Servers and proxies differ in the fields that they leave out or add, and in how they write numbers and absence. The
+//! parser accepts all forms that it can understand: a dropped notification costs more than one that is acted on without
+//! need. It does not recurse, and it reads each element a constant number of times.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::slots;
 use crate::proto::resp::Frame;
 
-/// Reads the elements of a push. `port` is that of the connection: an endpoint that is named without one has the same.
+/// Reads the elements of a push. `port` is the port of the connection, and of an endpoint that is named without one.
 ///
-/// - A number may be an integer or text. An event's number that cannot be read is `None`; a time that cannot, is
-///   missing, or is not positive, is zero, which means now; one beyond a day is a day.
-/// - A time may be missing in front of shards or of an endpoint, and may be there in front of the shards of a closer.
-/// - An endpoint that cannot be read counts as a bad item, and as none.
-/// - Slots that cannot be read count as bad items. No slots at all means that nobody knows which.
-/// - What follows the last field is ignored; an aggregate in the place of a scalar makes the whole malformed, but
-///   within the moves of `SMIGRATED`, where it spoils one move.
+/// - A number may be an integer or text. An event number that cannot be read is `None`. A time that cannot be read, is
+///   missing, or is not positive, is zero, which means now. A time beyond a day is a day.
+/// - A time may be missing before shards or an endpoint, and may be present before the shards of a closer.
+/// - An endpoint that cannot be read counts as a bad item, and as absent.
+/// - Slots that cannot be read count as bad items. An empty list means that the slots are unknown.
+/// - Elements after the last field are ignored. An aggregate in the place of a scalar makes the push malformed; within
+///   the moves of `SMIGRATED` it only makes that move a bad item.
 pub(crate) fn parse(items: &[Frame], port: u16) -> Parsed {
     let Some((Frame::Bulk(name) | Frame::Simple(name), fields)) = items.split_first() else {
         return Parsed::Other;
@@ -76,7 +76,7 @@ fn read(kind: NotificationKind, fields: &[Frame], port: u16) -> Result<Parsed, &
     Ok(Parsed::Maintenance { notification, bad_items })
 }
 
-/// The event's number, and the fields behind it. It is missing where what comes next stands in its place.
+/// The event's number, and the fields after it. The number is missing if the next field stands in its place.
 fn take_seq(kind: NotificationKind, fields: &[Frame]) -> Result<(Option<i64>, &[Frame]), &'static str> {
     let Some((first, rest)) = fields.split_first() else { return Ok((None, fields)) };
     match Scalar::of(first) {
@@ -90,7 +90,7 @@ fn take_seq(kind: NotificationKind, fields: &[Frame]) -> Result<(Option<i64>, &[
     }
 }
 
-/// The time, and the field behind it. It is missing where what comes next stands in its place.
+/// The time, and the field after it. The time is missing if the next field stands in its place.
 fn take_time(fields: &[Frame]) -> Result<(Duration, Option<&Frame>), &'static str> {
     let Some((first, rest)) = fields.split_first() else { return Ok((Duration::ZERO, None)) };
     match Scalar::of(first) {
@@ -106,7 +106,7 @@ fn take_time(fields: &[Frame]) -> Result<(Duration, Option<&Frame>), &'static st
     }
 }
 
-/// Ids of shards as text, those of an array in the form that they have as text.
+/// The ids of shards as text. An array of ids gets the form that other servers send as text.
 fn shards_of(field: Option<&Frame>) -> Result<String, &'static str> {
     let Some(frame) = field else { return Ok(String::new()) };
     let mut shards = match (frame, Scalar::of(frame)) {
@@ -135,9 +135,9 @@ fn shards_of(field: Option<&Frame>) -> Result<String, &'static str> {
     Ok(shards)
 }
 
-/// The moves in any of the forms that servers and proxies have written them in: an array of `[source, target,
-/// slots]`, of `[target, slots]` or of `"target slots"`, with or without a count before it; or the same fields
-/// without any array. An item that is none of these is bad, and the others count.
+/// The moves, in any form that servers and proxies write: an array of `[source, target, slots]`, of `[target, slots]`
+/// or of `"target slots"`, with or without a count before it; or the same fields without an array. Another item is a
+/// bad item, and the rest is read.
 fn moves_of(fields: &[Frame], port: u16, bad_items: &mut u32) -> Result<Vec<SlotMove>, &'static str> {
     let mut moves = Vec::new();
     let mut add = |found: Option<SlotMove>, bad_items: &mut u32| match found {
@@ -172,7 +172,7 @@ fn moves_of(fields: &[Frame], port: u16, bad_items: &mut u32) -> Result<Vec<Slot
     Ok(moves)
 }
 
-/// One move; without a source it is the node that says so.
+/// One move. Without a source, the source is the node that sent it.
 fn move_of(item: &[Scalar<'_>], port: u16, bad_items: &mut u32) -> Option<SlotMove> {
     let (source, target, list) = match *item {
         [target, list] => (None, target, list),
@@ -185,7 +185,7 @@ fn move_of(item: &[Scalar<'_>], port: u16, bad_items: &mut u32) -> Option<SlotMo
     Some(SlotMove { source, target, slots })
 }
 
-/// The same in one text.
+/// One move, as one text.
 fn words_of(item: Scalar<'_>, port: u16, bad_items: &mut u32) -> Option<SlotMove> {
     let Scalar::Text(text) = item else { return None };
     let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -207,13 +207,13 @@ fn endpoint_of(field: Scalar<'_>, port: u16, bad_items: &mut u32) -> Option<Endp
     })
 }
 
-/// An element that has no elements.
+/// An element that is no aggregate.
 #[derive(Clone, Copy, Debug)]
 enum Scalar<'a> {
     Absent,
     Number(i64),
     Text(&'a [u8]),
-    /// A boolean or a floating-point number, which mean nothing here.
+    /// A boolean or a floating-point number, which no field holds.
     Other,
 }
 
@@ -253,7 +253,7 @@ impl<'a> Scalar<'a> {
     }
 }
 
-/// A number in digits, with an optional sign; one that is beyond all bounds is the greatest, or least, there is.
+/// A number in digits, with an optional sign. A number out of range becomes the greatest or least one.
 fn digits(text: &[u8]) -> Option<i128> {
     let text = text.trim_ascii();
     let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
@@ -266,7 +266,7 @@ fn digits(text: &[u8]) -> Option<i128> {
     Some(if text.starts_with(b"-") { -number } else { number })
 }
 
-/// The number of an event that is in the range of one.
+/// The number of an event, if it is in range.
 fn exact(number: i128) -> Option<i64> {
     number.try_into().ok()
 }
@@ -275,17 +275,17 @@ fn time(seconds: i128) -> Duration {
     Duration::from_secs(u64::try_from(seconds.clamp(0, TIME_MAX_S.into())).unwrap_or(0))
 }
 
-/// Whether a text is a list of shards, rather than a number gone wrong.
+/// Whether a text is a list of shards, rather than an unreadable number.
 fn is_list(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"[")
 }
 
-const NESTED: &str = "an aggregate stood where a scalar belongs";
-/// No announced time is longer.
+const NESTED: &str = "an aggregate in the place of a scalar";
+/// Longer announced times are cut to this.
 const TIME_MAX_S: u64 = 24 * 60 * 60;
-/// What is longer is cut, since it is only ever compared.
+/// Longer texts are cut: they are only compared.
 const SHARDS_LENGTH_MAX: usize = 4 << 10;
-/// No more moves can be of use: one for each slot.
+/// One move for each slot: more have no meaning.
 const MOVES_MAX: usize = 16384;
-/// A move has three fields: so many are enough to tell that there are more.
+/// A move has at most three fields: a fourth one shows that there are too many.
 const FIELDS_MAX: usize = 4;

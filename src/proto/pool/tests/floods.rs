@@ -1,4 +1,4 @@
-//! Servers that send too much: floods of pushes, and replies without an end.
+//! Servers that send too much: floods of pushes, and endless replies.
 
 use super::story::*;
 use super::*;
@@ -6,14 +6,14 @@ use super::*;
 const USELESS: &str = ">2\r\n+useless\r\n:1\r\n";
 
 #[test]
-fn a_flood_of_pushes_is_put_out_and_comes_back_later_each_time() {
+fn push_flood_closes_and_is_redialed_later_each_time() {
     let mut waits = Vec::new();
     let (mut story, mut id) = Story::ready(config());
     for _ in 0..6 {
-        // It was a good connection for a while.
+        // The connection was stable before.
         story.run(SECOND * 2);
         let mut sent = 0;
-        while story.pool.is_alive(id) {
+        while story.pool.connection(id).is_alive() {
             story.receive(id, USELESS.repeat(100).as_bytes());
             sent += 100;
             assert!(sent <= 5_100 + 2_000, "{sent} pushes");
@@ -35,7 +35,7 @@ fn a_flood_of_pushes_is_put_out_and_comes_back_later_each_time() {
 
 #[test]
 fn sc_endless_reply_ends() {
-    // By itself, and with everything that a server can say to be given more time.
+    // Alone, and with every announcement that relaxes timeouts.
     for more in ["", &opens("MIGRATING", 0, 3600, "1")] {
         let mut config = config();
         config.connection.reply_time_max = SECOND * 20;
@@ -46,17 +46,17 @@ fn sc_endless_reply_ends() {
         story.receive(id, more.as_bytes());
         story.receive(id, b"*?\r\n");
         let begin = story.now;
-        while story.pool.is_alive(id) {
+        while story.pool.connection(id).is_alive() {
             story.receive(id, b":1\r\n");
             story.run(Duration::from_millis(100));
-            assert!(story.now.since(begin) <= SECOND * 21, "it goes on for ever");
+            assert!(story.now.since(begin) <= SECOND * 21, "the connection stays open");
         }
         assert!(story.now.since(begin) >= SECOND * 20, "{more:?}");
-        // Its caller knew long before.
+        // The caller got its error long before.
         assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous)]);
         assert!(story.closed().unwrap().to_string().contains("reply_time_max"));
     }
-    // In memory: what a frame may hold is bounded, whatever it is made of.
+    // The memory of a frame is bounded, whatever it consists of.
     let mut config = config();
     config.connection.limits.elements = 1_000;
     let (mut story, id) = Story::ready(config);
@@ -66,18 +66,18 @@ fn sc_endless_reply_ends() {
     for _ in 0..1_001 {
         story.receive(id, b":1\r\n");
     }
-    assert!(!story.pool.is_alive(id));
+    assert!(!story.pool.connection(id).is_alive());
 }
 
 #[test]
-fn replies_that_end_in_time_may_follow_each_other_without_end() {
+fn unbroken_stream_of_timely_replies_is_allowed() {
     let mut config = config();
     config.connection.reply_time_max = SECOND;
     let (mut story, id) = Story::ready(config);
     for _ in 0..10 {
         story.submit("GET");
         story.written(id);
-        // The end of each comes with the beginning of the next.
+        // The end of each reply comes with the beginning of the next.
         story.receive(id, b"$3\r\nab");
         story.run(Duration::from_millis(900));
         story.submit("GET");
@@ -86,21 +86,21 @@ fn replies_that_end_in_time_may_follow_each_other_without_end() {
         story.run(Duration::from_millis(900));
         story.receive(id, b"c\r\n");
         story.run(SECOND * 5);
-        assert!(story.pool.is_alive(id));
+        assert!(story.pool.connection(id).is_alive());
     }
     assert_eq!(story.delivered.replies.len(), 20);
 }
 
 #[test]
 fn sc_deadline_kept_in_flood() {
-    // Of pushes that only relax timeouts, of rubbish, and within a reply.
+    // Pushes that only relax timeouts, malformed ones, and a reply that does not end.
     for flood in [">3\r\n+MIGRATING\r\n:1\r\n:2\r\n", USELESS, "*?\r\n:1\r\n"] {
         let (mut story, id) = Story::ready(config());
         let position = story.submit("GET");
         story.pool.set_deadline(ONLY, position, Ticket(1), Duration::from_millis(300), story.now);
         story.written(id);
         let mut spent = 0;
-        // As fast as it may without being put out; the timer is asked as its driver asks it, between two reads.
+        // Just slow enough not to be closed; the driver asks for the timer between two reads.
         while story.delivered.failures.is_empty() {
             story
                 .receive(id, if spent == 0 || !flood.starts_with('*') { flood } else { ":1\r\n" }.as_bytes());
@@ -109,6 +109,6 @@ fn sc_deadline_kept_in_flood() {
             assert!(spent <= 310, "{flood:?}");
         }
         assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous)]);
-        assert!(spent >= 300 && story.pool.is_alive(id), "{flood:?}: {spent} ms");
+        assert!(spent >= 300 && story.pool.connection(id).is_alive(), "{flood:?}: {spent} ms");
     }
 }

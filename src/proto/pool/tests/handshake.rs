@@ -1,4 +1,4 @@
-//! The handshake as servers see it, old ones and new ones, and what becomes of a connection by their answers.
+//! The handshake with old and new servers, and what their answers do to a connection.
 
 use std::net::SocketAddr;
 
@@ -53,7 +53,7 @@ fn hs_order() {
     let mut story = Story::new(config_with(full()));
     let id = story.dialed();
     story.submit("early");
-    assert_eq!(story.wire(id, usize::MAX), b"", "nobody is there yet");
+    assert_eq!(story.wire(id, usize::MAX), b"", "nothing is written before the connection");
     story.connect(id, A);
     assert_eq!(
         String::from_utf8_lossy(&story.wire(id, usize::MAX)),
@@ -74,8 +74,8 @@ fn hs_order() {
         version.len()
     );
     // The rest is one write.
-    assert_eq!(String::from_utf8_lossy(story.pool.poll_transmit(id, story.now).unwrap()), second);
-    story.pool.handle_written(id, second.len());
+    assert_eq!(String::from_utf8_lossy(story.pool.connection(id).poll_transmit(story.now).unwrap()), second);
+    story.pool.connection(id).handle_written(second.len());
     for _ in 0..3 {
         story.receive(id, b"+OK\r\n");
         assert_eq!(story.wire(id, usize::MAX), b"", "no command before the last reply");
@@ -102,7 +102,7 @@ fn hs_bare_on_in_cluster() {
     let second = String::from_utf8(story.wire(id, usize::MAX)).unwrap();
     assert!(second.ends_with("*3\r\n$6\r\nCLIENT\r\n$19\r\nMAINT_NOTIFICATIONS\r\n$2\r\nON\r\n"), "{second}");
     story.receive(id, SETTINGS_OK);
-    assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::On);
+    assert_eq!(story.pool.connection(id).negotiated().unwrap().notifications, Notifications::On);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn hs_disabled_sends_nothing() {
     assert!(story.events().is_empty());
     let stats = story.pool.maintenance();
     assert_eq!((stats.ignored, stats.notifications, stats.windows_open), (1, 0, 0));
-    assert_eq!(story.delivered.pushes, 0, "nobody else takes it for theirs");
+    assert_eq!(story.delivered.pushes, 0, "the application does not get it");
     assert_works(&mut story, id, &Server::new());
 }
 
@@ -127,7 +127,7 @@ fn hs_auto_hello_unknown_resp2() {
     for (hello, login) in [
         ("-ERR unknown command 'HELLO', with args beginning with: '3'\r\n", true),
         ("-NOPROTO unsupported protocol version\r\n", true),
-        // It took the credentials, and answered in the old protocol.
+        // It took the credentials, and answered in RESP2.
         ("*2\r\n$5\r\nproto\r\n:2\r\n", false),
     ] {
         let server = Server { hello: hello.into(), ..Server::new() };
@@ -136,7 +136,7 @@ fn hs_auto_hello_unknown_resp2() {
         let said = story.accept(id, A, &server);
         let logins = ["AUTH s3cret", "CLIENT SETNAME app"].map(|word| said.iter().any(|said| said == word));
         assert_eq!((logins, asks(&said)), ([login; 2], 0), "{said:?}");
-        let agreed = story.pool.negotiated(id).unwrap();
+        let agreed = story.pool.connection(id).negotiated().unwrap();
         assert_eq!((agreed.protocol, &agreed.notifications), (Protocol::Resp2, &Notifications::Off));
         assert_works(&mut story, id, &server);
     }
@@ -156,7 +156,7 @@ fn hs_enabled_hello_unknown_fails() {
             panic!("{:?}", story.delivered.failures)
         };
         assert!(matches!(**reason, CloseReason::Resp3NotNegotiated));
-        assert!(story.next_dial().is_none(), "one attempt is enough to say so");
+        assert!(story.next_dial().is_none(), "one attempt is enough");
     }
 }
 
@@ -198,14 +198,14 @@ fn hs_auto_unknown_subcommand() {
         assert_eq!(peer.to_string(), A);
         assert!(
             !reply.starts_with('-') || reply.contains(reason.as_str()),
-            "in the server's words: {reason}"
+            "with the server's reply: {reason}"
         );
-        // Nobody else has to ask here,
+        // No other connection has to ask this server.
         assert_eq!(asks(&story.accept(b, A, &server)), 0);
         assert_works(&mut story, b, &server);
-        // but what this server says is not said of others.
+        // The refusal does not hold for other servers.
         assert_eq!(asks(&story.accept(c, B, &Server::new())), 1);
-        assert_eq!(story.pool.negotiated(c).unwrap().notifications, Notifications::On);
+        assert_eq!(story.pool.connection(c).negotiated().unwrap().notifications, Notifications::On);
         let mut id = b;
         for (waited, asked) in [(0, 0), (59, 0), (2, 1), (0, 0)] {
             story.run(SECOND * waited);
@@ -214,12 +214,12 @@ fn hs_auto_unknown_subcommand() {
             assert_eq!(asks(&story.accept(id, A, &server)), asked, "{waited} s later");
             assert_works(&mut story, id, &server);
         }
-        assert_eq!(refusals(&mut story), [], "once for each endpoint");
+        assert_eq!(refusals(&mut story), [], "once per endpoint");
     }
 }
 
 #[test]
-fn a_type_that_the_server_does_not_know_is_left_out() {
+fn unknown_endpoint_type_is_left_out() {
     for mode in [Mode::Auto, Mode::Enabled] {
         let mut story = Story::new(config_with(HandshakeConfig { database: 2, ..in_mode(mode) }));
         let id = story.dialed();
@@ -231,7 +231,7 @@ fn a_type_that_the_server_does_not_know_is_left_out() {
         story.receive(id, replies);
         assert_eq!(story.commands(id), ["CLIENT MAINT_NOTIFICATIONS ON"]);
         story.receive(id, b"+OK\r\n");
-        assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::On);
+        assert_eq!(story.pool.connection(id).negotiated().unwrap().notifications, Notifications::On);
         assert_works(&mut story, id, &Server::new());
     }
 }
@@ -247,12 +247,12 @@ fn hs_enabled_unknown_subcommand() {
         story.submit("a");
         let id = story.dialed();
         assert_eq!(asks(&story.accept(id, A, &Server::with_maint(reply))), 1);
-        assert!(!story.pool.is_alive(id));
+        assert!(!story.pool.connection(id).is_alive());
         let [(1, Failure::Refused(reason))] = &story.delivered.failures[..] else {
             panic!("{:?}", story.delivered.failures)
         };
         assert!(matches!(&**reason, CloseReason::MaintRefused(text) if text.contains(told)), "{reason}");
-        // The next attempt asks again: it was told to insist.
+        // The next attempt asks again: the mode requires notifications.
         let next = story.redial();
         assert_eq!(asks(&story.accept(next, A, &Server::new())), 1);
         assert_works(&mut story, next, &Server::new());
@@ -267,7 +267,7 @@ fn hs_noperm_auto_warns_once() {
     assert_eq!(ids.len(), 10);
     let told = refusals(&mut story);
     assert_eq!(told, [(A.parse().unwrap(), true, NOPERM.to_owned())]);
-    // Nor is it told again when each of them has been refused by itself.
+    // It is not reported again when each connection was refused.
     for id in &mut ids {
         story.run(SECOND * 61);
         story.close(*id);
@@ -282,7 +282,7 @@ fn hs_noperm_auto_warns_once() {
 }
 
 #[test]
-fn a_mistake_in_permissions_is_told_of_a_server_that_was_too_old_before() {
+fn missing_permission_is_reported_after_a_missing_feature() {
     let (mut story, mut id) = (Story::new(config()), None);
     for reply in [error(UNKNOWN), error(NOPERM), error(UNKNOWN), error(NOPERM)] {
         if let Some(id) = id {
@@ -309,7 +309,7 @@ fn hs_noperm_enabled_fails() {
         assert_eq!(asks(&story.accept(id, A, &server)), 1);
         let reason = story.closed().unwrap();
         assert!(matches!(&*reason, CloseReason::MaintDenied(text) if text == NOPERM), "{reason:?}");
-        assert!(reason.to_string().contains("client|maint_notifications"), "it says what to allow");
+        assert!(reason.to_string().contains("client|maint_notifications"), "it names the permission");
         id = story.redial();
     }
     assert!(matches!(&story.delivered.failures[..], [(1, Failure::Refused(_))]));
@@ -329,20 +329,20 @@ fn hs_maint_eof_or_timeout_fails_conn() {
             story.receive(id, HELLO_OK);
             assert!(story.written(id).contains("MAINT_NOTIFICATIONS"));
             story.receive(id, &b"+OK\r\n+OK\r\n"[..answered * 5]);
-            // Half of an answer is none.
+            // Half of a reply is no reply.
             story.receive(id, b"+O");
             match hangs {
                 true => story.wait(SECOND * 2),
                 false => story.close(id),
             }
             assert!(story.closed().is_some());
-            assert!(!story.receive(id, b"K\r\n+OK\r\n"), "what comes late answers nothing");
-            assert!(story.pool.poll_transmit(id, story.now).is_none());
+            assert!(!story.receive(id, b"K\r\n+OK\r\n"), "a late reply has no effect");
+            assert!(story.pool.connection(id).poll_transmit(story.now).is_none());
             assert_eq!(refusals(&mut story), [], "silence is no refusal");
             let next = story.redial();
             story.submit("b");
             let said = story.accept(next, A, &Server::new());
-            assert_eq!(asks(&said), 1, "it is asked anew");
+            assert_eq!(asks(&said), 1, "it is asked again");
             assert_eq!(said.last().unwrap(), "b");
             assert!(story.delivered.answered().contains(&2));
         }
@@ -363,16 +363,16 @@ fn hs_auto_never_promotes() {
         story.accept(id, peer, &server);
         assert_works(&mut story, id, &server);
     }
-    let on = ids.map(|id| story.pool.negotiated(id).unwrap().notifications == Notifications::On);
-    assert_eq!(on, [true, false, false, true], "nor does a refusal disarm anybody else");
-    // Where it was offered once, it may be refused the next time.
+    let on = ids.map(|id| story.pool.connection(id).negotiated().unwrap().notifications == Notifications::On);
+    assert_eq!(on, [true, false, false, true], "a refusal holds for one peer only");
+    // A server that offered notifications may refuse them the next time.
     story.close(ids[0]);
     let again = story.redial();
     story.accept(again, A, &Server::without_maint());
     assert_works(&mut story, again, &Server::new());
 }
 
-/// The whole exchange, with a push before and after each reply, is read in two pieces for each flight.
+/// Each flight of the exchange, with a push before and after each reply, is read in two pieces.
 #[test]
 fn hs_push_between_replies() {
     let push = format!(">2\r\n+x\r\n:7\r\n{}", opens("MIGRATING", 5, 2, "1"));
@@ -387,8 +387,8 @@ fn hs_push_between_replies() {
     let first = flight(&[HELLO_OK]);
     let second = flight(&[&b"+OK\r\n"[..]; 4]);
     let assert_shaken = |story: &mut Story, id| {
-        assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::On);
-        assert_eq!(story.delivered.pushes, 7, "those that are nobody's own");
+        assert_eq!(story.pool.connection(id).negotiated().unwrap().notifications, Notifications::On);
+        assert_eq!(story.delivered.pushes, 7, "the pushes that no part of the client handles");
         let stats = story.pool.maintenance();
         assert_eq!((stats.notifications, stats.duplicates, stats.malformed), (7, 6, 0));
         assert_eq!(story.announced().len(), 1);
@@ -424,7 +424,7 @@ fn hs_retained_completion_is_history() {
     for (push, database) in retained.iter().flat_map(|push| [(push, 0), (push, 2)]) {
         let maint = format!("+OK\r\n{push}");
         let mut config = config_with(HandshakeConfig { database, ..HandshakeConfig::default() });
-        // A name: nobody asks DNS about what is history.
+        // With a name: the end of an old migration causes no look-up.
         config.endpoint = "redis.example:6379".parse().unwrap();
         let mut story = Story::new(config);
         let id = story.dialed();
@@ -438,7 +438,7 @@ fn hs_retained_completion_is_history() {
         story.submit("a");
         story.written(id);
         assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)), "nothing is relaxed");
-        // It was not recorded either: the same number means something when it is live.
+        // It was not recorded either: the same number is new when it is live.
         story.receive(id, opens("MIGRATING", 0, 2, "27"));
         assert_eq!((story.announced().len(), story.pool.maintenance().windows_open), (1, 1));
     }
@@ -448,13 +448,13 @@ fn hs_retained_completion_is_history() {
 fn hs_unix_socket_skips() {
     let mut story = Story::new(config_with(full()));
     let id = story.dialed();
-    assert!(story.pool.handle_connected(id, None, None, story.now));
+    assert!(story.pool.connection(id).handle_connected(None, None, story.now));
     let said = story.serve(id, &Server::without_maint());
     assert_eq!((asks(&said), said.last().map(String::as_str)), (0, Some("SELECT 2")), "{said:?}");
-    assert_eq!(story.pool.negotiated(id).unwrap().notifications, Notifications::Off);
+    assert_eq!(story.pool.connection(id).negotiated().unwrap().notifications, Notifications::Off);
     assert_eq!(refusals(&mut story), []);
     assert_works(&mut story, id, &Server::new());
-    // What comes all the same is of no consequence.
+    // A push that arrives all the same has no effect.
     assert!(story.receive(id, moving(1, 15, Some(B))));
     assert!(story.dial().is_none());
     assert_works(&mut story, id, &Server::new());
@@ -476,8 +476,8 @@ fn hs_socket_dies_mid_handshake() {
             assert!(story.receive(id, reply));
         }
         story.close(id);
-        assert!(matches!(*story.closed().expect("it is told at once"), CloseReason::ClosedByServer));
-        assert!(!story.pool.is_alive(id));
+        assert!(matches!(*story.closed().expect("it is closed at once"), CloseReason::ClosedByServer));
+        assert!(!story.pool.connection(id).is_alive());
         let at = story.pool.next_timeout().unwrap();
         assert!(at.since(story.now) <= Duration::from_millis(50), "the loop goes on");
         let next = story.redial();
@@ -487,7 +487,7 @@ fn hs_socket_dies_mid_handshake() {
 }
 
 #[test]
-fn who_waits_for_anothers_answer_does_not_wait_for_the_dead() {
+fn waiting_opt_in_continues_when_the_asker_is_lost() {
     let mut story = Story::new(config_of(3));
     let [a, b, c] = [story.dialed(), story.dialed(), story.dialed()];
     for id in [a, b, c] {
@@ -498,10 +498,10 @@ fn who_waits_for_anothers_answer_does_not_wait_for_the_dead() {
     assert!(story.written(a).contains("MAINT_NOTIFICATIONS"));
     assert_eq!((story.written(b), story.written(c)), (String::new(), String::new()));
     story.close(a);
-    assert!(story.written(b).contains("MAINT_NOTIFICATIONS"), "the next in line");
+    assert!(story.written(b).contains("MAINT_NOTIFICATIONS"), "the next one asks");
     assert_eq!(story.written(c), "");
     story.receive(b, SETTINGS_OK);
     assert!(story.written(c).contains("MAINT_NOTIFICATIONS"));
     story.receive(c, SETTINGS_OK);
-    assert_eq!(story.pool.ready(), (2, 3));
+    assert_eq!(story.pool.entries().ready(), (2, 3));
 }

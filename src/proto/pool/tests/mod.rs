@@ -1,18 +1,18 @@
-//! A pool in stories, told in virtual time and without a socket.
+//! Scenarios of a pool, in virtual time and without a socket.
 
-mod books;
+mod auth;
+mod counters;
+mod demotions;
+mod events;
 mod floods;
 mod handshake;
-mod logins;
+mod internal_commands;
 mod moving;
-mod observed;
-mod own;
 mod relaxed;
 mod schedule;
 mod story;
-mod strange;
 mod timers;
-mod unfit;
+mod unexpected_replies;
 mod wakes;
 
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use std::sync::Arc;
 use self::story::*;
 use super::*;
 use crate::proto::connection::{HandshakeConfig, Secret};
+use crate::proto::error::CloseReason;
 use crate::proto::resp::Frame;
 
 #[test]
-fn commands_wait_for_the_handshake_and_then_go_in_one_write() {
+fn commands_wait_for_the_handshake_then_share_one_write() {
     let mut story = Story::new(config());
     story.submit("a");
     let id = story.dialed();
@@ -36,12 +37,12 @@ fn commands_wait_for_the_handshake_and_then_go_in_one_write() {
 }
 
 #[test]
-fn what_was_unsent_is_sent_later_and_what_was_written_is_ambiguous() {
+fn unsent_commands_are_sent_later_and_written_ones_ambiguous() {
     let (mut story, id) = Story::ready(config());
     for text in ["a", "b", "c", "d"] {
         story.submit(text);
     }
-    // Each is 11 bytes long: the second is cut in the middle.
+    // Each command is 11 bytes long: the second is cut in the middle.
     story.written_up_to(id, 16);
     assert!(story.receive(id, b"+one\r\n"));
     story.submit("e");
@@ -57,17 +58,17 @@ fn what_was_unsent_is_sent_later_and_what_was_written_is_ambiguous() {
 }
 
 #[test]
-fn bytes_of_a_connection_that_is_gone_are_ignored() {
+fn bytes_of_a_closed_connection_are_ignored() {
     let (mut story, id) = Story::ready(config());
     story.close(id);
     assert!(!story.receive(id, b"+late\r\n"));
-    assert!(story.pool.poll_transmit(id, story.now).is_none());
-    assert!(!story.pool.handle_connected(id, PEER, None, story.now));
+    assert!(story.pool.connection(id).poll_transmit(story.now).is_none());
+    assert!(!story.pool.connection(id).handle_connected(PEER, None, story.now));
     assert_eq!(story.pool.counters().lost, 1);
 }
 
 #[test]
-fn a_cancelled_command_is_dropped_unsent_or_leaves_a_tombstone() {
+fn cancelled_command_is_dropped_or_leaves_a_tombstone() {
     let (mut story, id) = Story::ready(config());
     let sent = story.submit("a");
     assert_eq!(story.written(id), "a");
@@ -82,7 +83,7 @@ fn a_cancelled_command_is_dropped_unsent_or_leaves_a_tombstone() {
 }
 
 #[test]
-fn a_batch_stays_together_and_takes_its_own_replies() {
+fn batch_stays_together_and_takes_its_own_replies() {
     let (mut story, id) = Story::ready(config());
     story.submit_batch("two", 2);
     story.submit("one");
@@ -92,14 +93,14 @@ fn a_batch_stays_together_and_takes_its_own_replies() {
 }
 
 #[test]
-fn the_head_expires_first_and_its_late_reply_goes_to_nobody() {
+fn head_expires_first_and_its_late_reply_is_dropped() {
     let (mut story, id) = Story::ready(config());
     story.submit("a");
     story.written(id);
     story.wait(SECOND / 2);
     story.submit("b");
     story.written(id);
-    // Bytes flow, so that the connection is alive.
+    // Bytes arrive, so the connection is alive.
     story.receive(id, b">1\r\n+x\r\n");
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND / 2)));
     story.wait(SECOND / 2);
@@ -110,15 +111,15 @@ fn the_head_expires_first_and_its_late_reply_goes_to_nobody() {
 }
 
 #[test]
-fn silence_while_replies_are_overdue_is_death() {
+fn silence_while_replies_are_overdue_closes_the_connection() {
     let (mut story, id) = Story::ready(config());
     story.wait(SECOND * 100);
-    assert!(story.pool.is_alive(id), "an idle connection may be silent");
+    assert!(story.pool.connection(id).is_alive(), "an idle connection may be silent");
     story.submit("a");
     story.written(id);
     story.submit("b");
     story.wait(SECOND);
-    assert!(!story.pool.is_alive(id));
+    assert!(!story.pool.connection(id).is_alive());
     assert!(matches!(*story.closed().unwrap(), CloseReason::Unresponsive(_)));
     assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous)]);
     let next = story.redial();
@@ -127,7 +128,7 @@ fn silence_while_replies_are_overdue_is_death() {
 }
 
 #[test]
-fn a_slow_server_is_not_taken_for_a_dead_one() {
+fn slow_server_is_not_taken_for_a_dead_one() {
     let (mut story, id) = Story::ready(config());
     story.submit("a");
     story.submit("b");
@@ -136,20 +137,24 @@ fn a_slow_server_is_not_taken_for_a_dead_one() {
     story.receive(id, b"+a\r\n");
     story.wait(SECOND / 10);
     assert_eq!(story.delivered.failed(), [(2, Outcome::Ambiguous)]);
-    assert!(story.pool.is_alive(id));
-    // The reply is still awaited, and so is a sign of life.
+    assert!(story.pool.connection(id).is_alive());
+    // The reply is still awaited, and so are any other bytes.
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 9 / 10)));
     story.wait(SECOND);
-    assert!(!story.pool.is_alive(id));
+    assert!(!story.pool.connection(id).is_alive());
 }
 
 #[test]
-fn what_cannot_be_sent_in_time_fails_unsent_and_says_what_stood_in_the_way() {
+fn command_not_sent_in_time_fails_unsent_with_the_last_error() {
     let mut story = Story::new(config());
     let id = story.dialed();
     story.submit("a");
-    story.pool.poll_transmit(id, story.now);
-    story.pool.handle_closed(id, CloseReason::Dial("refused".into()), story.now, &mut story.delivered);
+    story.pool.connection(id).poll_transmit(story.now);
+    story.pool.connection(id).handle_closed(
+        CloseReason::Dial("refused".into()),
+        story.now,
+        &mut story.delivered,
+    );
     story.wait(SECOND);
     assert_eq!(story.delivered.failed(), [(1, Outcome::Unsent)]);
     match &story.delivered.failures[0].1 {
@@ -161,12 +166,16 @@ fn what_cannot_be_sent_in_time_fails_unsent_and_says_what_stood_in_the_way() {
 }
 
 #[test]
-fn dials_back_off_with_jitter_until_a_connection_has_held() {
+fn dials_back_off_with_jitter_until_a_connection_is_stable() {
     let mut story = Story::new(config());
     let mut id = story.dialed();
     let mut waits = Vec::new();
     for _ in 0..12 {
-        story.pool.handle_closed(id, CloseReason::Dial("refused".into()), story.now, &mut story.delivered);
+        story.pool.connection(id).handle_closed(
+            CloseReason::Dial("refused".into()),
+            story.now,
+            &mut story.delivered,
+        );
         assert!(story.next_dial().is_none(), "not at once");
         let before = story.now;
         id = story.redial();
@@ -177,7 +186,7 @@ fn dials_back_off_with_jitter_until_a_connection_has_held() {
     assert!(waits[6..].iter().any(|wait| *wait > SECOND / 2), "{waits:?}");
     assert_eq!(story.pool.counters().dial_failures, 12);
 
-    // One that breaks at once counts as another failure; one that held begins anew.
+    // A connection that breaks at once counts as another failure; a stable one starts the backoff anew.
     story.shake_hands(id);
     story.wait(SECOND);
     story.close(id);
@@ -187,12 +196,12 @@ fn dials_back_off_with_jitter_until_a_connection_has_held() {
 }
 
 #[test]
-fn a_dial_or_a_handshake_that_hangs_is_given_up() {
+fn hanging_dial_or_handshake_is_given_up() {
     for connected in [false, true] {
         let mut story = Story::new(config());
         let id = story.dialed();
         if connected {
-            story.pool.handle_connected(id, PEER, None, story.now);
+            story.pool.connection(id).handle_connected(PEER, None, story.now);
         }
         assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
         story.wait(SECOND * 2);
@@ -203,27 +212,27 @@ fn a_dial_or_a_handshake_that_hangs_is_given_up() {
                 assert_eq!(reason.to_string(), "connected, but no reply to HELLO came within 2s of dialing")
             }
         }
-        assert!(!story.pool.handle_connected(id, PEER, None, story.now));
+        assert!(!story.pool.connection(id).handle_connected(PEER, None, story.now));
         story.redial();
     }
 }
 
 #[test]
-fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
+fn refused_credentials_fail_callers_without_a_dial_storm() {
     let mut config = config();
     let greeting = HandshakeConfig { password: Some(Secret("wrong".into())), ..HandshakeConfig::default() };
     config.connection.handshake = Arc::new(greeting);
     let mut story = Story::new(config);
     story.submit("a");
     let id = story.dialed();
-    story.pool.handle_connected(id, PEER, None, story.now);
+    story.pool.connection(id).handle_connected(PEER, None, story.now);
     story.written(id);
     assert!(!story.receive(id, b"-WRONGPASS invalid\r\n"));
     assert!(matches!(story.delivered.failures[..], [(1, Failure::Refused(_))]));
     let refused = story.pool.submit(ONLY, HandleId(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::Refused(_))));
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
-    // Once the password is mended, everything works again.
+    // With the right password, everything works again.
     let next = story.redial();
     story.shake_hands(next);
     story.submit("b");
@@ -231,7 +240,7 @@ fn refused_credentials_fail_callers_at_once_and_are_not_tried_in_a_storm() {
 }
 
 #[test]
-fn a_reply_that_nobody_asked_for_ends_the_connection() {
+fn unasked_reply_ends_the_connection() {
     let (mut story, id) = Story::ready(config());
     assert!(story.receive(id, b">1\r\n+push\r\n"));
     assert_eq!(story.delivered.pushes, 1);
@@ -240,7 +249,7 @@ fn a_reply_that_nobody_asked_for_ends_the_connection() {
 }
 
 #[test]
-fn a_push_takes_no_replys_place_wherever_it_comes() {
+fn push_never_takes_the_place_of_a_reply() {
     let (mut story, id) = Story::ready(config());
     story.submit("a");
     story.submit("b");
@@ -251,7 +260,7 @@ fn a_push_takes_no_replys_place_wherever_it_comes() {
 }
 
 #[test]
-fn no_more_is_in_flight_than_may_be_and_callers_wait_in_order() {
+fn in_flight_is_bounded_and_callers_wait_in_order() {
     let mut config = config();
     config.connection.in_flight_max = 2;
     config.queue.commands = 2;
@@ -259,18 +268,18 @@ fn no_more_is_in_flight_than_may_be_and_callers_wait_in_order() {
     for text in ["a", "b", "c", "d", "e"] {
         story.submit(text);
     }
-    assert!(!story.pool.has_room(ONLY));
+    assert!(!story.pool.entries().has_room(ONLY));
     assert_eq!(story.written(id), "a b");
-    assert_eq!(story.pool.depth(), (3, 2));
+    assert_eq!(story.pool.entries().depth(), (3, 2));
     story.receive(id, b"+a\r\n");
     assert_eq!(story.written(id), "c");
     story.receive(id, b"+b\r\n+c\r\n");
     assert_eq!(story.written(id), "d e");
-    assert!(story.pool.has_room(ONLY));
+    assert!(story.pool.entries().has_room(ONLY));
 }
 
 #[test]
-fn shutting_down_finishes_what_was_accepted_and_accepts_nothing() {
+fn shutdown_finishes_accepted_commands_and_accepts_none() {
     let (mut story, id) = Story::ready(config());
     story.submit("a");
     story.written(id);
@@ -284,18 +293,18 @@ fn shutting_down_finishes_what_was_accepted_and_accepts_nothing() {
     assert!(!story.receive(id, b"+b\r\n"), "it closes with the last reply");
     assert!(story.pool.is_shut_down());
     assert_eq!(story.delivered.answered(), [1, 2]);
-    assert_eq!(story.pool.next_timeout(), None, "there is nothing left to wait for");
+    assert_eq!(story.pool.next_timeout(), None, "no timer is left");
 }
 
 #[test]
-fn shutting_down_gives_up_in_time() {
+fn shutdown_gives_up_in_time() {
     let mut config = config();
     config.connection.command_timeout = SECOND * 60;
     let (mut story, id) = Story::ready(config);
     for text in ["a", "b"] {
         story.submit(text);
     }
-    // Eleven bytes are the first.
+    // The first command is 11 bytes long.
     story.written_up_to(id, 11);
     story.submit("c");
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
@@ -309,21 +318,25 @@ fn shutting_down_gives_up_in_time() {
 }
 
 #[test]
-fn shutting_down_does_not_wait_for_what_was_cancelled() {
+fn shutdown_does_not_wait_for_cancelled_commands() {
     let (mut story, id) = Story::ready(config());
     let cancelled = story.submit("a");
     story.pool.abandon(ONLY, cancelled);
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
     assert!(story.pool.is_shut_down());
-    assert!(story.pool.poll_transmit(id, story.now).is_none());
+    assert!(story.pool.connection(id).poll_transmit(story.now).is_none());
     assert_eq!(story.pool.counters().given_up, 0);
 }
 
 #[test]
-fn shutting_down_without_work_closes_at_once_and_dials_no_more() {
+fn shutdown_without_work_closes_at_once_and_dials_no_more() {
     let mut story = Story::new(config());
     let id = story.dialed();
-    story.pool.handle_closed(id, CloseReason::Dial("refused".into()), story.now, &mut story.delivered);
+    story.pool.connection(id).handle_closed(
+        CloseReason::Dial("refused".into()),
+        story.now,
+        &mut story.delivered,
+    );
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
     assert!(story.pool.is_shut_down());
     story.wait(SECOND * 10);

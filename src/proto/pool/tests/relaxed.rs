@@ -1,4 +1,4 @@
-//! Timeouts while maintenance is announced: who gets more time, how much, and when it is over.
+//! Timeouts while maintenance is announced: which commands get more time, how much, and when it is over.
 
 use super::*;
 
@@ -7,24 +7,24 @@ const B: &str = "10.0.0.2:6379";
 const X: EntryId = EntryId(0);
 const Y: EntryId = EntryId(1);
 
-/// Two connections to one peer, whose handshakes nobody remembers.
+/// Two ready connections to one peer, without the events of their handshakes.
 fn two() -> (Story, ConnectionId, ConnectionId) {
     let (mut story, ids) = Story::all_ready(config_of(2));
     story.events();
     (story, ids[0], ids[1])
 }
 
-/// How long a command that is written now waits in vain, and what its failure is laid to.
+/// After how long a command that is written now fails, and which maintenance its failure names.
 fn patience(story: &mut Story, entry: EntryId) -> (Duration, Option<&'static str>) {
     story.submit_to(entry, HandleId(0), "PATIENCE", 1);
-    let generation = story.pool.generation_in_use(entry).unwrap();
+    let generation = story.pool.entries().active_generation(entry).unwrap();
     let id = ConnectionId { entry, generation };
     assert_eq!(story.written(id), "PATIENCE");
     let (ticket, since) = (story.next_ticket, story.now);
     for _ in 0..100 {
-        let at = story.pool.next_timeout().expect("an end to its patience");
+        let at = story.pool.next_timeout().expect("a timeout");
         story.now = story.now.max(at);
-        // The connection is alive, but for this reply.
+        // Other bytes arrive: the connection is alive, only this reply is missing.
         assert!(story.receive(id, b">1\r\n+x\r\n"));
         story.wait(Duration::ZERO);
         if let Some((_, failure)) = story.delivered.failures.iter().find(|(failed, _)| *failed == ticket) {
@@ -58,7 +58,7 @@ fn rt_inflight_and_queued_covered() {
     story.receive(id, b"+queued\r\n");
     assert_eq!(story.delivered.answered(), [1, 2]);
 
-    // More time is not all the time in the world.
+    // The relaxed timeout ends as well.
     story.submit("sent");
     story.submit("queued");
     assert_eq!(story.written(id), "sent");
@@ -92,7 +92,7 @@ fn rt_idle_connection_opens_window() {
 }
 
 #[test]
-fn a_connection_that_is_made_within_a_window_is_given_time_from_its_dial_on() {
+fn connection_made_within_a_window_is_relaxed_from_its_dial() {
     let (mut story, told, other) = two();
     story.receive(told, opens("FAILING_OVER", 6, 20, "1"));
     story.close(other);
@@ -108,7 +108,7 @@ fn a_connection_that_is_made_within_a_window_is_given_time_from_its_dial_on() {
 }
 
 #[test]
-fn who_was_not_connected_when_it_was_announced_is_given_time_too() {
+fn entry_without_a_connection_is_relaxed_as_well() {
     let (mut story, told, other) = two();
     story.close(other);
     let dial = story.redial();
@@ -121,7 +121,7 @@ fn who_was_not_connected_when_it_was_announced_is_given_time_too() {
 }
 
 #[test]
-fn dials_that_fail_within_a_window_do_not_end_it() {
+fn failed_dials_within_a_window_do_not_end_it() {
     let (mut story, id) = Story::ready(config());
     story.receive(id, opens("FAILING_OVER", 6, 20, "1"));
     story.close(id);
@@ -131,7 +131,7 @@ fn dials_that_fail_within_a_window_do_not_end_it() {
         let dial = story.redial();
         story.fail(dial, CloseReason::Dial("refused".into()));
     }
-    assert_eq!(story.delivered.failed(), [], "it waits as long as it would have with a connection");
+    assert_eq!(story.delivered.failed(), [], "it waits as long as with a connection");
     let next = story.redial();
     story.shake_hands(next);
     assert_eq!(story.written(next), "a");
@@ -143,19 +143,19 @@ fn rt_lost_closer() {
     story.receive(told, opens("MIGRATING", 5, 1000, "1"));
     story.run(SECOND * 40);
     assert_eq!(patience(&mut story, Y), (SECOND * 10, Some("MIGRATING")));
-    // At 50: there are 10 s left. What is sent shortly before its end has until then, or its own normal time.
+    // At 50 s there are 10 s left. A command sent shortly before the end has until then, or its normal time.
     story.run(SECOND * 5);
     assert_eq!(patience(&mut story, X), (SECOND * 5, Some("MIGRATING")));
     assert_eq!(story.pool.maintenance().windows_open, 0);
     assert_eq!([patience(&mut story, X), patience(&mut story, Y)], [NORMAL; 2], "there is no tail");
-    assert_eq!(story.announced().len(), 1, "nor is it said that it had ended");
-    // Its end comes after all, and is the end of nothing.
+    assert_eq!(story.announced().len(), 1, "its end is not reported");
+    // Its end arrives after all, and ends no window.
     story.receive(told, closes("MIGRATED", 6, "1"));
     assert_eq!(patience(&mut story, X), NORMAL);
 }
 
 #[test]
-fn the_end_that_was_announced_has_a_tail() {
+fn announced_end_has_a_tail() {
     let (mut story, told, _) = two();
     story.receive(told, opens("MIGRATING", 5, 30, "1"));
     story.run(SECOND);
@@ -167,7 +167,7 @@ fn the_end_that_was_announced_has_a_tail() {
 }
 
 #[test]
-fn a_failure_is_laid_to_what_still_goes_on() {
+fn failure_names_the_maintenance_that_still_runs() {
     let (mut story, told, _) = two();
     story.receive(told, opens("MIGRATING", 5, 50, "1"));
     story.receive(told, opens("FAILING_OVER", 6, 12, "1"));
@@ -195,16 +195,16 @@ fn rt_stray_closer_noop() {
 fn rt_stale_opener() {
     let (mut story, a, b) = two();
     story.receive(a, smigrated(19, &[[A, B, "1-5"]]));
-    assert_eq!(story.announced().len(), 1, "the end alone is news of where slots are");
+    assert_eq!(story.announced().len(), 1, "only the end says where slots are");
     story.receive(b, smigrating(18, "1-5"));
     assert_eq!(story.announced(), []);
     let stats = story.pool.maintenance();
     assert_eq!((stats.windows_open, stats.stale, stats.notifications), (0, 1, 2));
     assert_eq!([patience(&mut story, X), patience(&mut story, Y)], [NORMAL; 2]);
-    // The next one is not stale,
+    // The next opener is not stale.
     story.receive(b, smigrating(20, "1-5"));
     assert_eq!(patience(&mut story, X), (SECOND * 10, Some("SMIGRATING")));
-    // and, in the order in which they were sent, neither is the first.
+    // In the order in which they were sent, the first one is not stale either.
     let (mut story, a, b) = two();
     story.receive(b, smigrating(18, "1-5"));
     assert_eq!(story.pool.maintenance().windows_open, 1);
@@ -213,8 +213,8 @@ fn rt_stale_opener() {
 }
 
 #[test]
-fn a_window_outlives_a_connection_unless_it_alone_reported_it() {
-    // (who is told, who dies, whether the other one stays relaxed)
+fn window_outlives_its_connection_if_others_reported_it() {
+    // (which connections read it, which one is lost, whether the other one stays relaxed)
     for (told, dies, relaxed) in
         [(&[0][..], 0, false), (&[0, 1], 0, true), (&[0, 1], 1, true), (&[1, 0, 1], 1, true)]
     {
@@ -225,13 +225,13 @@ fn a_window_outlives_a_connection_unless_it_alone_reported_it() {
         }
         story.close(ids[dies]);
         let (_, maintenance) = patience(&mut story, ids[2].entry);
-        assert_eq!(maintenance.is_some(), relaxed, "{told:?} are told, {dies} dies");
+        assert_eq!(maintenance.is_some(), relaxed, "{told:?} read it, {dies} is lost");
         assert_eq!(story.announced().len(), 1);
     }
 }
 
 #[test]
-fn a_copy_that_comes_after_the_end_opens_nothing() {
+fn copy_after_the_end_opens_no_window() {
     let (mut story, a, b) = two();
     story.receive(a, opens("MIGRATING", 5, 30, "1"));
     story.receive(a, closes("MIGRATED", 6, "1"));
@@ -257,7 +257,7 @@ fn rt_post_handoff_window() {
         let (new, endpoint, timeout) = story.dial().unwrap();
         assert_eq!(endpoint.to_string(), B);
         assert!(timeout >= SECOND * 14, "{timeout:?}");
-        // Connecting, and each step of the handshake, may take longer than they normally do.
+        // The dial, and each step of the handshake, may take longer than normally.
         story.run(SECOND * 3);
         assert!(story.connect(new, B));
         for replies in [HELLO_OK, SETTINGS_OK] {
@@ -265,8 +265,8 @@ fn rt_post_handoff_window() {
             story.run(SECOND * 3);
             assert!(story.receive(new, replies), "at {:?}", story.now);
         }
-        assert_eq!(story.pool.generation_in_use(ONLY), Some(new.generation));
-        // From here on 20 s.
+        assert_eq!(story.pool.entries().active_generation(ONLY), Some(new.generation));
+        // From here on it is relaxed for 20 s.
         story.run(SECOND * 5);
         assert_eq!(patience(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
         assert_eq!(patience(&mut story, ONLY), (SECOND * 5, Some("MOVING")), "until the end");
@@ -275,7 +275,7 @@ fn rt_post_handoff_window() {
 }
 
 #[test]
-fn connection_that_is_lost_soon_after_a_handoff_is_dialed_with_more_time() {
+fn connection_lost_soon_after_a_handoff_is_dialed_relaxed() {
     let (mut story, old) = Story::ready(config());
     story.receive(old, moving(1, 2, Some(B)));
     story.run(SECOND);
@@ -290,28 +290,28 @@ fn connection_that_is_lost_soon_after_a_handoff_is_dialed_with_more_time() {
     assert_eq!(timeout, SECOND * 10);
 }
 
-/// The next connection knows of nothing yet.
+/// The next connection has read no announcement yet.
 #[test]
-fn command_that_waits_for_the_next_connection_has_the_time_of_the_lost_one() {
+fn queued_command_keeps_the_relaxed_timeout_of_the_lost_one() {
     let (mut story, id) = Story::ready(config());
     story.receive(id, opens("MIGRATING", 1, 30, "1"));
     story.close(id);
     let next = story.redial();
     story.submit("a");
-    assert!(story.pool.poll_transmit(next, story.now).is_some());
+    assert!(story.pool.connection(next).poll_transmit(story.now).is_some());
     let submitted = story.now;
     while story.delivered.failures.is_empty() {
-        let at = story.pool.next_timeout().expect("an end to its patience");
+        let at = story.pool.next_timeout().expect("a timeout");
         story.wait(at.since(story.now));
     }
     assert_eq!(story.now.since(submitted), SECOND * 10);
 }
 
 #[test]
-fn a_successor_that_has_to_take_over_before_it_is_ready_is_given_time_too() {
+fn successor_that_takes_over_early_is_relaxed_as_well() {
     let (mut story, old) = Story::ready(config());
-    // What the window of the move is good for is over soon.
-    story.pool.config.maint.window_max = SECOND;
+    // The window of the move is over soon.
+    story.pool.parts.ctx.config.maint.window_max = SECOND;
     story.receive(old, moving(1, 15, Some(B)));
     story.run(SECOND);
     let new = story.dialed();
@@ -325,7 +325,7 @@ fn a_successor_that_has_to_take_over_before_it_is_ready_is_given_time_too() {
 }
 
 #[test]
-fn a_loss_is_laid_to_the_move_although_the_server_closes_late() {
+fn late_close_is_attributed_to_the_move() {
     for (closes_at, moved, maintenance) in [
         (9, false, Some("MOVING")),
         (17, false, Some("MOVING")),
@@ -377,13 +377,13 @@ fn rt_user_deadline_wins() {
         assert_eq!((*told, *maintenance), (after, Some("MIGRATING")));
     }
     story.receive(id, b"+sent\r\n");
-    assert_eq!(story.written(id), "patient", "nobody waits for the other any more");
+    assert_eq!(story.written(id), "patient", "the other one was given up");
     story.receive(id, b"+patient\r\n");
     assert_eq!(story.delivered.answered(), [3]);
 }
 
 #[test]
-fn what_may_take_for_ever_still_may_within_a_window_and_after_it() {
+fn unlimited_timeout_stays_unlimited_within_a_window() {
     let mut config = config();
     config.connection.command_timeout = Duration::MAX;
     config.connection.in_flight_max = 1;

@@ -1,13 +1,13 @@
-//! A pool under random schedules, against servers that echo: whatever happens, each ticket is resolved once, with its
-//! own reply, nothing runs twice, and what was submitted on one handle runs in that order. The simulator in the large
-//! begins here.
+//! A pool under random schedules, against servers that echo. In every run each ticket is resolved once, with its own
+//! reply, no command runs twice, and the commands of one handle run in their order. The simulator checks the same on a
+//! larger scale.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::*;
 use crate::proto::resp::Encoder;
 
-/// The world around a pool: its tickets, and one server process behind each of its connections.
+/// Everything around a pool: its tickets, and one server for each of its connections.
 struct World {
     pool: Pool,
     now: Instant,
@@ -17,7 +17,7 @@ struct World {
     next_ticket: u32,
     sockets: HashMap<ConnectionId, Socket>,
     executed: Vec<u32>,
-    /// Servers announce maintenance, and close the connections that they said they would.
+    /// Servers announce maintenance, and close connections when the grace period is over.
     maintained: bool,
     next_seq: i64,
     evictions: Vec<(Instant, SocketAddr)>,
@@ -32,9 +32,9 @@ struct Outcomes {
 struct Socket {
     peer: SocketAddr,
     connected: bool,
-    /// What arrived at the server, as far as it has not been executed.
+    /// Bytes that arrived at the server and were not executed yet.
     inbox: Vec<u8>,
-    /// What the server sent, as far as the client has not read it.
+    /// Bytes that the server sent and the client has not read yet.
     outbox: VecDeque<u8>,
 }
 
@@ -134,15 +134,15 @@ impl World {
     fn transmit(&mut self, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         if !socket.connected {
-            socket.connected = self.pool.handle_connected(id, Some(socket.peer), None, self.now);
+            socket.connected = self.pool.connection(id).handle_connected(Some(socket.peer), None, self.now);
         }
-        let Some(bytes) = self.pool.poll_transmit(id, self.now) else { return };
+        let Some(bytes) = self.pool.connection(id).poll_transmit(self.now) else { return };
         let count = self.random.usize(..=bytes.len());
         socket.inbox.extend_from_slice(&bytes[..count]);
-        self.pool.handle_written(id, count);
+        self.pool.connection(id).handle_written(count);
     }
 
-    /// The server executes some of what has arrived.
+    /// The server executes some of the commands that have arrived.
     fn serve(&mut self, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         for _ in 0..self.random.u32(1..5) {
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// The server says something about maintenance to one connection, or to all.
+    /// The server announces something to one connection, or to all.
     fn announce(&mut self, id: ConnectionId) {
         let Some(peer) = self.sockets.get(&id).map(|socket| socket.peer) else { return };
         if self.random.u32(..4) > 0 {
@@ -199,7 +199,7 @@ impl World {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         let count = self.random.usize(..=socket.outbox.len());
         let bytes: Vec<u8> = socket.outbox.drain(..count).collect();
-        self.pool.handle_bytes(id, &bytes, self.now, &mut self.outcome);
+        self.pool.connection(id).handle_bytes(&bytes, self.now, &mut self.outcome);
     }
 
     fn pass_time(&mut self) {
@@ -209,7 +209,7 @@ impl World {
         self.evict();
     }
 
-    /// Servers close the connections whose grace is over.
+    /// Servers close the connections whose grace period is over.
     fn evict(&mut self) {
         let now = self.now;
         let due: Vec<_> = self.evictions.extract_if(.., |(at, _)| *at <= now).map(|(_, peer)| peer).collect();
@@ -222,7 +222,7 @@ impl World {
 
     fn end(&mut self, id: ConnectionId) {
         self.sockets.remove(&id);
-        self.pool.handle_closed(id, CloseReason::ClosedByServer, self.now, &mut self.outcome);
+        self.pool.connection(id).handle_closed(CloseReason::ClosedByServer, self.now, &mut self.outcome);
     }
 
     fn act(&mut self) {
@@ -242,13 +242,13 @@ impl World {
     }
 
     fn check_bounds(&mut self) {
-        for entry in &mut self.pool.entries {
-            assert!(entry.links().all(|link| link.connection.in_flight() <= 8));
+        for entry in self.pool.parts.entries.iter() {
+            assert!(entry.connections().all(|link| link.connection.in_flight() <= 8));
             assert!(entry.predecessors.len() <= 8);
         }
     }
 
-    /// Everything arrives, and nothing is said or closed, for this long.
+    /// For this long everything arrives, and servers neither announce nor close anything.
     fn calm(&mut self, time: Duration) {
         let until = self.now.after(time);
         while self.now < until {
@@ -265,21 +265,21 @@ impl World {
         }
     }
 
-    /// No more faults: handoffs end, connections settle, and everything is answered without being told to end.
+    /// Without faults: handoffs end, connections settle, and every command is answered.
     fn recover(&mut self, seed: u64) {
         self.evictions.clear();
         self.calm(Duration::from_secs(16));
         let stats = self.pool.maintenance();
         let rest = (stats.draining, stats.permits_in_use, stats.handoffs_queued);
         assert_eq!(rest, (0, 0, 0), "seed {seed}: a handoff has no end");
-        assert_eq!(self.pool.ready(), (2, 2), "seed {seed}: not connected");
+        assert_eq!(self.pool.entries().ready(), (2, 2), "seed {seed}: not connected");
         let open = self.open.keys().filter(|ticket| !self.outcome.resolved.contains_key(ticket));
         assert_eq!(open.count(), 0, "seed {seed}: not answered");
         let ended = stats.handoffs_succeeded + stats.handoffs_failed + stats.handoffs_superseded;
         assert!(stats.handoffs_started <= ended, "seed {seed}: {stats:?}");
     }
 
-    /// No more faults, and no more commands: everything must come to an end, soon.
+    /// Without faults and new commands: the pool must shut down soon.
     fn settle(&mut self) {
         let until = self.now.after(Duration::from_secs(1));
         self.pool.shut_down(self.now, until, &mut self.outcome);
@@ -292,9 +292,12 @@ impl World {
         assert_eq!(executed.len(), self.executed.len(), "seed {seed}: a command ran twice");
         for ticket in self.open.keys() {
             match self.outcome.resolved.get(ticket) {
-                Some(Ok(())) => assert!(executed.contains(ticket), "seed {seed}: a reply from nowhere"),
+                Some(Ok(())) => assert!(executed.contains(ticket), "seed {seed}: a reply without a command"),
                 Some(Err(Outcome::Unsent)) => {
-                    assert!(!executed.contains(ticket), "seed {seed}: {ticket} ran, and is called unsent");
+                    assert!(
+                        !executed.contains(ticket),
+                        "seed {seed}: {ticket} ran, and was reported as unsent"
+                    );
                 }
                 Some(Err(_)) => {}
                 None => panic!("seed {seed}: ticket {ticket} was never resolved"),
@@ -310,7 +313,7 @@ impl World {
 
 const CALM_STEP: Duration = Duration::from_millis(25);
 
-/// A command's words, if it is there whole; its bytes are taken.
+/// The words of the first command, if it is complete; its bytes are removed.
 fn take_command(inbox: &mut Vec<u8>) -> Option<Vec<String>> {
     let text = String::from_utf8(inbox.clone()).unwrap();
     let mut lines = text.split_inclusive("\r\n");
@@ -327,7 +330,7 @@ fn take_command(inbox: &mut Vec<u8>) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// As many schedules as `HITLESS_SCHEDULES` says, or enough for every day.
+/// The number of schedules in `HITLESS_SCHEDULES`, or a small default.
 fn schedules() -> u64 {
     std::env::var("HITLESS_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(2_000)
 }
@@ -351,19 +354,19 @@ fn run(seed: u64, maintained: bool, resolved: &mut BTreeMap<String, u64>) -> Mai
 }
 
 #[test]
-fn whatever_happens_each_ticket_is_resolved_once_and_rightly() {
+fn random_schedules_resolve_each_ticket_once() {
     let mut resolved = BTreeMap::new();
     for seed in 0..schedules() {
         run(seed, false, &mut resolved);
     }
-    // A schedule that never gets anywhere would prove nothing.
+    // Schedules in which nothing succeeds would prove nothing.
     for (how, least) in [("Ok(())", 40_000), ("Err(Unsent)", 1_000), ("Err(Ambiguous)", 1_000)] {
         assert!(resolved.get(how).is_some_and(|count| *count > least), "{resolved:?}");
     }
 }
 
 #[test]
-fn whatever_is_announced_nothing_is_lost_doubled_or_reordered() {
+fn random_maintenance_loses_repeats_reorders_nothing() {
     let (mut resolved, mut succeeded, mut failed, mut superseded) = (BTreeMap::new(), 0, 0, 0);
     for seed in 0..schedules() / 2 {
         let stats = run(seed, true, &mut resolved);

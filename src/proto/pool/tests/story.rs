@@ -1,4 +1,4 @@
-//! [`Story`]: a pool with its driver's duties at hand; [`Server`]: who answers it; and what servers announce.
+//! [`Story`]: a pool and the calls of its driver; [`Server`]: its peer; and the bytes of announcements.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -6,8 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::super::*;
-use crate::proto::connection::HandshakeConfig;
+use crate::proto::connection::{ConnectionConfig, HandshakeConfig, QueueBounds};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
+use crate::proto::maint::settings::MaintConfig;
 use crate::proto::resp::{Encoder, Frame, Limits};
+use crate::proto::targets::Targets;
 
 /// What was delivered, in order.
 #[derive(Default)]
@@ -42,13 +46,13 @@ impl Delivered {
     }
 }
 
-/// A pool with its driver's duties at hand.
+/// A pool, and the calls that its driver makes.
 pub(super) struct Story {
     pub(super) pool: Pool,
     pub(super) now: Instant,
     pub(super) delivered: Delivered,
     pub(super) next_ticket: u32,
-    /// What the pool asked for and nobody has looked at.
+    /// Actions that the test has not looked at yet.
     pub(super) actions: VecDeque<Action>,
 }
 
@@ -56,7 +60,7 @@ pub(super) const HELLO_OK: &[u8] = b"%1\r\n+proto\r\n:3\r\n";
 /// SETINFO twice, and the request for notifications.
 pub(super) const SETTINGS_OK: &[u8] = b"+OK\r\n+OK\r\n+OK\r\n";
 pub(super) const ONLY: EntryId = EntryId(0);
-/// Whom [`config`] leads to.
+/// The peer that [`config`] names.
 pub(super) const PEER: Option<SocketAddr> =
     Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 6379));
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -84,12 +88,12 @@ pub(super) fn config() -> PoolConfig {
     }
 }
 
-/// The same with a pool of so many.
+/// The same with a pool of this many connections.
 pub(super) fn config_of(connections: usize) -> PoolConfig {
     PoolConfig { connections, ..config() }
 }
 
-/// The same with another greeting, and with its mode everywhere.
+/// The same with another handshake, and its mode in all settings.
 pub(super) fn config_with(greeting: HandshakeConfig) -> PoolConfig {
     let mut config = config();
     config.maint.mode = greeting.mode;
@@ -98,29 +102,29 @@ pub(super) fn config_with(greeting: HandshakeConfig) -> PoolConfig {
     config
 }
 
-/// What a server answers. To commands of the application it says the command's own first word.
+/// The replies of a server. The reply to a command of the application is the command's first word.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) hello: Vec<u8>,
     pub(super) auth: Vec<u8>,
-    /// To the request for notifications; whatever is added to it comes in the same write.
+    /// The reply to the request for notifications; anything appended arrives in the same write.
     pub(super) maint: Vec<u8>,
     pub(super) select: Vec<u8>,
 }
 
 impl Server {
-    /// One that offers notifications.
+    /// A server that offers notifications.
     pub(super) fn new() -> Self {
         let ok = || b"+OK\r\n".to_vec();
         Server { hello: HELLO_OK.to_vec(), auth: ok(), maint: ok(), select: ok() }
     }
 
-    /// One that answers the request for notifications like this.
+    /// A server with this reply to the request for notifications.
     pub(super) fn with_maint(reply: impl AsRef<[u8]>) -> Self {
         Server { maint: reply.as_ref().to_vec(), ..Server::new() }
     }
 
-    /// One that knows nothing of notifications.
+    /// A server without the feature.
     pub(super) fn without_maint() -> Self {
         Server::with_maint("-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n")
     }
@@ -186,13 +190,13 @@ impl Story {
         self.pool.submit(entry, handle, ticket, replies, encode).unwrap()
     }
 
-    /// Lets time pass all at once: whatever was due in between happens at its end.
+    /// Lets time pass all at once: everything that was due in between happens at its end.
     pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now.after(time);
         self.pool.handle_timeout(self.now, &mut self.delivered);
     }
 
-    /// Lets time pass as a driver does, who wakes whenever the pool has asked for it.
+    /// Lets time pass as a driver does: it wakes whenever the pool asked for it.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now.after(time);
         let mut idle = 0;
@@ -213,7 +217,7 @@ impl Story {
         is(&self.actions.remove(index)?)
     }
 
-    /// The next dial, with where it goes and how long it may take.
+    /// The next dial, with its endpoint and timeout.
     pub(super) fn dial(&mut self) -> Option<(ConnectionId, Endpoint, Duration)> {
         self.action(|action| match action {
             Action::Dial { id, endpoint, timeout } => Some((*id, endpoint.clone(), *timeout)),
@@ -236,7 +240,7 @@ impl Story {
         })
     }
 
-    /// The next look-up that was asked for.
+    /// The next look-up.
     pub(super) fn lookup(&mut self) -> Option<LookupId> {
         self.action(|action| match action {
             Action::Resolve { lookup, .. } => Some(*lookup),
@@ -248,10 +252,10 @@ impl Story {
     pub(super) fn resolve(&mut self, addresses: &[&str]) {
         let lookup = self.lookup().expect("a look-up");
         let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        self.pool.handle_resolved(lookup, Ok(addresses), self.now);
+        self.pool.handle_resolved(lookup, Ok(addresses), self.now, &mut self.delivered);
     }
 
-    /// The next word to the other shards.
+    /// The next message to the other shards.
     pub(super) fn announcement(&mut self) -> Option<Announcement> {
         self.action(|action| match action {
             Action::Announce(announcement) => Some(announcement.clone()),
@@ -259,7 +263,7 @@ impl Story {
         })
     }
 
-    /// What the watchers were told since the last call.
+    /// The events since the last call.
     pub(super) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.pool.poll_event()).collect()
     }
@@ -271,15 +275,15 @@ impl Story {
         events
     }
 
-    /// Waits for the next dial as the timer would.
+    /// Waits until the timer of the next dial fires.
     pub(super) fn redial(&mut self) -> ConnectionId {
-        let at = self.pool.next_timeout().expect("a plan to dial again");
+        let at = self.pool.next_timeout().expect("a time to dial again");
         self.wait(at.since(self.now));
         self.dialed()
     }
 
     pub(super) fn shake_hands(&mut self, id: ConnectionId) {
-        assert!(self.pool.handle_connected(id, PEER, None, self.now));
+        assert!(self.pool.connection(id).handle_connected(PEER, None, self.now));
         assert!(self.written(id).contains("HELLO"));
         assert!(self.receive(id, HELLO_OK));
         assert!(self.written(id).contains("SETINFO"));
@@ -288,34 +292,34 @@ impl Story {
 
     /// A dial reached this address.
     pub(super) fn connect(&mut self, id: ConnectionId, peer: &str) -> bool {
-        self.pool.handle_connected(id, Some(peer.parse().unwrap()), None, self.now)
+        self.pool.connection(id).handle_connected(Some(peer.parse().unwrap()), None, self.now)
     }
 
-    /// A dial reached a server at this address, which answers until nothing more is said; what was said.
+    /// A dial reached a server at this address, which answers until nothing more is written; returns what was written.
     pub(super) fn accept(&mut self, id: ConnectionId, peer: &str, server: &Server) -> Vec<String> {
         assert!(self.connect(id, peer), "{id:?} is not wanted");
         self.serve(id, server)
     }
 
-    /// Accepts every dial, each at the address that it goes to; which ones. Some of them may wait for others, which
-    /// is why all are connected before anyone is answered.
+    /// Accepts every dial, each at its address, and returns the connections. Some wait for the answers of others, so
+    /// all are connected before the first is answered.
     pub(super) fn accept_all(&mut self, server: &Server) -> Vec<ConnectionId> {
         let mut ids = Vec::new();
         while let Some((id, endpoint, _)) = self.dial() {
             let peer = endpoint.socket_addr().expect("an address");
-            assert!(self.pool.handle_connected(id, Some(peer), None, self.now));
+            assert!(self.pool.connection(id).handle_connected(Some(peer), None, self.now));
             ids.push(id);
         }
         self.serve_all(&ids, server);
         ids
     }
 
-    /// The server answers whatever is written, until nothing more is; what was written, each command as its words.
+    /// The server answers until nothing more is written; returns what was written, each command as its words.
     pub(super) fn serve(&mut self, id: ConnectionId, server: &Server) -> Vec<String> {
         self.serve_all(&[id], server)
     }
 
-    /// The same on several connections at the same time: everybody's first words are answered before anybody's second.
+    /// The same on several connections at once: the first commands of all are answered before the second of any.
     pub(super) fn serve_all(&mut self, ids: &[ConnectionId], server: &Server) -> Vec<String> {
         let mut all = Vec::new();
         loop {
@@ -334,8 +338,13 @@ impl Story {
         }
     }
 
+    /// When an entry has something to do, as the driver of any of its connections asks for it.
+    pub(super) fn next_timeout_of(&mut self, entry: EntryId) -> Option<Instant> {
+        self.pool.connection(ConnectionId { entry, generation: 0 }).next_timeout()
+    }
+
     pub(super) fn receive(&mut self, id: ConnectionId, bytes: impl AsRef<[u8]>) -> bool {
-        self.pool.handle_bytes(id, bytes.as_ref(), self.now, &mut self.delivered)
+        self.pool.connection(id).handle_bytes(bytes.as_ref(), self.now, &mut self.delivered)
     }
 
     pub(super) fn close(&mut self, id: ConnectionId) {
@@ -343,22 +352,22 @@ impl Story {
     }
 
     pub(super) fn fail(&mut self, id: ConnectionId, reason: CloseReason) {
-        self.pool.handle_closed(id, reason, self.now, &mut self.delivered);
+        self.pool.connection(id).handle_closed(reason, self.now, &mut self.delivered);
     }
 
-    /// Writes everything there is to write; the words of it.
+    /// Writes everything, and returns its words.
     pub(super) fn written(&mut self, id: ConnectionId) -> String {
         self.written_up_to(id, usize::MAX)
     }
 
-    /// Writes so many bytes; the words of them.
+    /// Writes this many bytes at most, and returns their words.
     pub(super) fn written_up_to(&mut self, id: ConnectionId, most: usize) -> String {
         let text = String::from_utf8(self.wire(id, most)).unwrap();
         let words = text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with(['*', '$']));
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// Writes everything there is to write; each command as its words. None of them may hold a `*` or `$`.
+    /// Writes everything, and returns each command as its words. None of them may hold a `*` or `$`.
     pub(super) fn commands(&mut self, id: ConnectionId) -> Vec<String> {
         let text = String::from_utf8(self.wire(id, usize::MAX)).unwrap();
         let commands = text.split('*').skip(1).map(|command| {
@@ -369,14 +378,16 @@ impl Story {
         commands.collect()
     }
 
-    /// Writes up to so many bytes; these.
+    /// Writes this many bytes at most, and returns them.
     pub(super) fn wire(&mut self, id: ConnectionId, mut most: usize) -> Vec<u8> {
         let mut wire = Vec::new();
-        while let Some(bytes) = self.pool.poll_transmit(id, self.now).filter(|bytes| !bytes.is_empty()) {
+        while let Some(bytes) =
+            self.pool.connection(id).poll_transmit(self.now).filter(|bytes| !bytes.is_empty())
+        {
             let count = bytes.len().min(most);
             wire.extend_from_slice(&bytes[..count]);
             most -= count;
-            self.pool.handle_written(id, count);
+            self.pool.connection(id).handle_written(count);
             if most == 0 {
                 break;
             }

@@ -1,33 +1,37 @@
-//! Timers: whatever has to happen at some time is what the pool asks to be woken for, if nothing else comes.
+//! Timers: the pool asks for a timeout for everything that has to happen at some time.
 
 use super::story::*;
 use super::*;
 use crate::proto::connection::Credentials;
 
-/// The driver of a connection that is being dialed notes the time of what is submitted meanwhile.
+/// The driver of a connection that is being dialed stamps the commands that are submitted meanwhile.
 #[test]
 fn queued_command_has_a_timer_before_any_connection() {
     let mut story = Story::new(config());
     let id = story.dialed();
     story.submit("a");
-    assert!(story.pool.poll_transmit(id, story.now).is_some());
-    assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)), "long before that of the dial");
-    assert_eq!(story.pool.next_timeout_of(ONLY), story.pool.next_timeout());
+    assert!(story.pool.connection(id).poll_transmit(story.now).is_some());
+    assert_eq!(
+        story.pool.next_timeout(),
+        Some(story.now.after(SECOND)),
+        "long before the timeout of the dial"
+    );
+    assert_eq!(story.next_timeout_of(ONLY), story.pool.next_timeout());
     story.fail(id, CloseReason::Dial("refused".into()));
     let redial = story.redial();
     story.run(SECOND);
     assert_eq!(story.delivered.failed(), [(1, Outcome::Unsent)]);
-    assert!(story.pool.is_alive(redial));
+    assert!(story.pool.connection(redial).is_alive());
 }
 
 #[test]
 fn written_command_has_a_timer_of_its_entry() {
     let (mut story, id) = Story::ready(config());
-    assert_eq!(story.pool.next_timeout_of(ONLY), None);
+    assert_eq!(story.next_timeout_of(ONLY), None);
     story.submit("a");
     story.written(id);
-    assert_eq!(story.pool.next_timeout_of(ONLY), Some(story.now.after(SECOND)));
-    assert_eq!(story.pool.next_timeout(), story.pool.next_timeout_of(ONLY));
+    assert_eq!(story.next_timeout_of(ONLY), Some(story.now.after(SECOND)));
+    assert_eq!(story.pool.next_timeout(), story.next_timeout_of(ONLY));
 }
 
 #[test]
@@ -41,7 +45,7 @@ fn end_of_a_shutdown_has_a_timer() {
     story.pool.shut_down(story.now, until, &mut story.delivered);
     assert_eq!(story.pool.next_timeout(), Some(until));
     story.pool.shut_down(story.now, until.after(SECOND), &mut story.delivered);
-    assert_eq!(story.pool.next_timeout(), Some(until), "who asks later does not prolong it");
+    assert_eq!(story.pool.next_timeout(), Some(until), "a later call does not extend it");
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)));
 }
@@ -60,9 +64,9 @@ fn deadline_of_one_call_has_a_timer_until_it_is_cleared() {
     assert!(story.delivered.failures.is_empty());
 }
 
-/// What was lost before the shutdown would be dialed for the command that waits, and for nothing else.
+/// A connection that was lost before the shutdown is dialed again only for a command that waits.
 #[test]
-fn shutdown_dials_no_more_once_nothing_waits() {
+fn shutdown_stops_dialing_once_nothing_waits() {
     let mut config = config_of(2);
     config.connection.command_timeout = SECOND;
     config.backoff_first = SECOND * 100;
@@ -76,7 +80,7 @@ fn shutdown_dials_no_more_once_nothing_waits() {
     story.pool.shut_down(story.now, story.now.after(SECOND * 3000), &mut story.delivered);
     assert!(story.next_dial().is_none());
     story.pool.abandon(ids[1].entry, waiting);
-    // Replies to the other connection keep the pool alive past the time of the redial.
+    // Replies on the other connection keep the pool open past the time of the redial.
     for _ in 0..400 {
         story.wait(SECOND / 2);
         story.receive(ids[0], b">1\r\n+alive\r\n");
@@ -86,9 +90,9 @@ fn shutdown_dials_no_more_once_nothing_waits() {
 }
 
 #[test]
-fn login_that_is_awaited_has_a_timer() {
+fn awaited_login_has_a_timer() {
     let (mut story, id) = Story::ready(config());
     story.pool.renew(Credentials::password("new"), story.now);
     assert_eq!(story.written(id), "AUTH new");
-    assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)), "silence is the sign of death");
+    assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)), "silence closes the connection");
 }

@@ -1,4 +1,4 @@
-//! Wake-ups: a connection that has something to write which no submission tells of is woken for it.
+//! Wake-ups: a connection is woken when it has something to write that no submission caused.
 
 use super::story::*;
 use super::*;
@@ -6,7 +6,7 @@ use crate::proto::connection::Credentials;
 
 const OTHER: &str = "10.0.0.2:6379";
 
-/// Forgets what the pool has asked for so far.
+/// Drops the actions so far.
 fn forget(story: &mut Story) {
     while story.action(|_| Some(())).is_some() {}
 }
@@ -33,13 +33,13 @@ fn cut_over() -> (Story, ConnectionId, ConnectionId) {
     story.accept(new, OTHER, &Server::new());
     story.submit_to(ONLY, HandleId(1), "a2", 1);
     story.submit_to(ONLY, HandleId(2), "b2", 1);
-    assert_eq!(story.written(new), "", "both wait for replies to what went before");
+    assert_eq!(story.written(new), "", "both wait for replies on the predecessor");
     forget(&mut story);
     (story, old, new)
 }
 
 #[test]
-fn held_command_goes_with_the_last_reply_of_its_own_handle() {
+fn held_command_goes_with_the_last_reply_of_its_handle() {
     let (mut story, old, new) = cut_over();
     story.receive(old, b"+a1\r\n");
     assert!(is_woken(&mut story, new));
@@ -50,7 +50,7 @@ fn held_command_goes_with_the_last_reply_of_its_own_handle() {
 }
 
 #[test]
-fn held_commands_go_when_their_predecessor_is_lost() {
+fn held_commands_go_when_the_predecessor_is_lost() {
     let (mut story, old, new) = cut_over();
     story.close(old);
     assert!(is_woken(&mut story, new));
@@ -59,17 +59,17 @@ fn held_commands_go_when_their_predecessor_is_lost() {
 }
 
 #[test]
-fn held_commands_go_when_their_predecessor_is_given_up() {
+fn held_commands_go_when_the_predecessor_is_given_up() {
     let (mut story, old, new) = cut_over();
-    // Two seconds of grace, and five more in which servers close late.
+    // A grace period of 2 s, and 5 s more in which servers close late.
     story.run(SECOND * 7);
-    assert!(!story.pool.is_alive(old));
+    assert!(!story.pool.connection(old).is_alive());
     assert!(is_woken(&mut story, new));
     assert_eq!(story.written(new), "a2 b2");
 }
 
 #[test]
-fn nothing_is_woken_for_a_predecessor_that_holds_nothing() {
+fn predecessor_that_holds_nothing_wakes_nothing() {
     let (mut story, old, new) = cut_over();
     story.receive(old, b"+a1\r\n");
     story.written(new);
@@ -97,7 +97,7 @@ fn idle_connection_is_woken_for_its_ping() {
 }
 
 #[test]
-fn connection_is_woken_for_its_new_login_and_for_its_clearance() {
+fn connection_is_woken_for_its_login_and_its_opt_in() {
     let (mut story, id) = Story::ready(config());
     forget(&mut story);
     story.pool.renew(Credentials::password("new"), story.now);
@@ -112,7 +112,7 @@ fn connection_is_woken_for_its_new_login_and_for_its_clearance() {
         story.receive(id, HELLO_OK);
     }
     forget(&mut story);
-    assert_eq!(story.written(other), "", "it waits for what the first is told");
+    assert_eq!(story.written(other), "", "it waits for the answer to the first");
     story.written(one);
     story.receive(one, SETTINGS_OK);
     assert!(is_woken(&mut story, other));
@@ -127,14 +127,14 @@ fn renewal_without_a_connection_is_over_at_once() {
     assert_eq!(story.events(), [Event::CredentialsRenewed]);
 }
 
-/// The old connection may never answer: what counts is who serves.
+/// The old connection may never answer: only active connections count.
 #[test]
-fn renewal_is_over_when_a_successor_that_knows_it_takes_over() {
+fn renewal_ends_when_a_successor_with_it_takes_over() {
     let (mut story, old) = Story::ready(config());
     story.receive(old, moving(1, 2, Some(OTHER)));
     story.run(SECOND);
     let new = story.dialed();
-    assert!(story.pool.is_successor(new) && !story.pool.is_successor(old));
+    assert!(story.pool.connection(new).is_successor() && !story.pool.connection(old).is_successor());
     story.pool.renew(Credentials::password("new"), story.now);
     assert_eq!(story.written(old), "AUTH new");
     assert!(matches!(story.pool.renewal(), Renewal::UnderWay { .. }));
@@ -144,9 +144,9 @@ fn renewal_is_over_when_a_successor_that_knows_it_takes_over() {
     assert_eq!(story.events().iter().filter(|event| **event == Event::CredentialsRenewed).count(), 1);
 }
 
-/// Either of them is for the pilot, which nothing else wakes.
+/// Both are for the driver's main task, which nothing else wakes.
 #[test]
-fn pool_with_something_to_do_or_to_tell_says_so() {
+fn pool_with_actions_or_events_says_so() {
     let (mut story, id) = Story::ready(config());
     forget(&mut story);
     story.events();
@@ -154,10 +154,10 @@ fn pool_with_something_to_do_or_to_tell_says_so() {
     story.receive(id, opens("MIGRATING", 1, 2, "1"));
     assert!(story.pool.has_actions());
     forget(&mut story);
-    assert!(story.pool.has_actions(), "the event is to be told");
+    assert!(story.pool.has_actions(), "the event has to be polled");
     story.events();
     assert!(!story.pool.has_actions());
     story.pool.renew(Credentials::password("new"), story.now);
     story.events();
-    assert!(story.pool.has_actions(), "the driver is to be woken");
+    assert!(story.pool.has_actions(), "the action has to be polled");
 }

@@ -1,4 +1,4 @@
-//! How much a notification may hold.
+//! The bounds of a notification.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn moves_beyond_their_bound_are_bad_items() {
 }
 
 #[test]
-fn slots_that_cannot_be_read_are_bad_items_of_a_move() {
+fn unreadable_slots_are_bad_items_of_a_move() {
     let moves = array(&[&array(&["10.0.0.1:1", "7,x,9"]), "10.0.0.2:1 1,99999"]);
     let items =
         [Frame::Bulk("SMIGRATED".into()), Frame::Integer(1), frame(format!("{moves}\r\n").as_bytes())];

@@ -1,4 +1,4 @@
-//! A connection between pipelined replies and pushes of every kind: it lives, and no reply is mistaken for another.
+//! Pipelined replies between pushes of every kind: the connection stays open, and each reply goes to its command.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::proto::error::Failure;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 
-/// A connection that is ready for commands, and what came of it.
+/// A connection that is ready for commands, and its outcomes.
 struct Line {
     connection: Connection,
     queue: Queue,
@@ -69,7 +69,7 @@ impl Line {
         line
     }
 
-    /// Writes what is to be written, and says which commands it was.
+    /// Writes everything, and returns the commands.
     fn transmit(&mut self) -> Vec<Frame> {
         let wire = self.connection.poll_transmit(NOW, &mut self.queue, &[], &self.config).to_vec();
         self.connection.handle_written(wire.len());
@@ -77,7 +77,7 @@ impl Line {
         std::iter::from_fn(|| decoder.decode(&mut rest).unwrap()).collect()
     }
 
-    /// Sends a command and says what its reply, and that of no other, is to be.
+    /// Sends a command, and returns the reply that only this command gets.
     fn submit(&mut self) -> String {
         let ticket = Ticket(self.submitted);
         self.submitted += 1;
@@ -94,7 +94,7 @@ impl Line {
         assert!(outcome.is_ok(), "{outcome:?}: {}", bytes.escape_ascii());
     }
 
-    /// What was pushed since the last call, once every reply is seen to be where it belongs.
+    /// Checks that every reply went to its command, and returns the pushes since the last call.
     fn take(&mut self) -> Vec<Parsed> {
         for (ticket, frame) in self.delivered.replies.drain(..) {
             let expected = match ticket % 2 {
@@ -144,7 +144,7 @@ fn px_push_split_every_byte() {
     }
 }
 
-/// As many pushes as `HITLESS_FUZZ_PUSHES` says, or enough for every day.
+/// The number of pushes in `HITLESS_FUZZ_PUSHES`, or a small default.
 #[test]
 fn px_malformed_never_kills() {
     let wanted =
@@ -182,11 +182,11 @@ fn px_malformed_never_kills() {
         }
     }
     println!("{sent} pushes: {read} read, {malformed} malformed, {other} others, {skipped} skipped");
-    // Every kind has to occur for this to be a test of it.
+    // Every kind has to occur, or this is no test of it.
     assert!([read, malformed, other, skipped].iter().all(|count| *count > wanted / 1000));
 }
 
-/// Texts that mean something in one place or another.
+/// Texts with a meaning in some field.
 const TEXTS: &[&str] = &[
     "",
     "0",
@@ -225,7 +225,7 @@ const TEXTS: &[&str] = &[
     "\u{e9}",
 ];
 
-/// Writes a push, most often one that is named like a notification; whether it will be kept.
+/// Writes a push, most often with the name of a notification; returns whether the decoder keeps it.
 fn any_push(random: &mut fastrand::Rng, out: &mut Vec<u8>) -> bool {
     if random.u32(..10) == 0 {
         out.extend(b"|1\r\n+from\r\n:1\r\n");
@@ -242,11 +242,11 @@ fn any_push(random: &mut fastrand::Rng, out: &mut Vec<u8>) -> bool {
     } else {
         blob(out, '$', name.as_bytes());
     }
-    // Not `all`, which would leave out what comes after the first that spoils it.
+    // Not `all`, which would not write the elements after the first bad one.
     (0..fields).fold(true, |kept, _| element(random, out, 1) && kept)
 }
 
-/// Writes an element of an aggregate at this depth; whether it can be kept.
+/// Writes an element of an aggregate at this depth; returns whether the decoder can keep it.
 fn element(random: &mut fastrand::Rng, out: &mut Vec<u8>, depth: usize) -> bool {
     let text = *random.choice(TEXTS.iter()).unwrap();
     let kinds = if depth > 5 { 13 } else { 17 };
@@ -281,7 +281,7 @@ fn element(random: &mut fastrand::Rng, out: &mut Vec<u8>, depth: usize) -> bool 
     true
 }
 
-/// Writes an aggregate at this depth, streamed now and then; whether it can be kept.
+/// Writes an aggregate at this depth, sometimes streamed; returns whether the decoder can keep it.
 fn aggregate(random: &mut fastrand::Rng, out: &mut Vec<u8>, depth: usize, kind: char, step: usize) -> bool {
     let count = random.usize(0..3);
     let streamed = kind != '|' && random.u32(..5) == 0;

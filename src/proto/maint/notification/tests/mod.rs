@@ -1,4 +1,4 @@
-//! Pushes as servers, proxies and clients' tests have written them, through the decoder.
+//! Pushes of real servers, proxies and the tests of other clients, through the decoder.
 
 mod bounds;
 mod hostile;
@@ -7,10 +7,10 @@ use super::wire::parse;
 use super::*;
 use crate::proto::resp::{Decoder, Frame, Limits};
 
-/// The port of the connection that everything arrives on.
+/// The port of the connection.
 const PORT: u16 = 7000;
 
-/// The one frame that these bytes are.
+/// The one frame in these bytes.
 fn frame(wire: &[u8]) -> Frame {
     let mut input = wire;
     let frame = Decoder::new(Limits::default()).decode(&mut input).unwrap().unwrap();
@@ -22,7 +22,7 @@ fn parsed(wire: &str) -> Parsed {
     parse(frame(wire.as_bytes()).push_items().unwrap(), PORT)
 }
 
-/// A notification of which nothing was bad.
+/// A notification without bad items.
 fn notification(wire: &str) -> Notification {
     match parsed(wire) {
         Parsed::Maintenance { notification, bad_items: 0 } => notification,
@@ -30,8 +30,8 @@ fn notification(wire: &str) -> Notification {
     }
 }
 
-/// A push of these elements; what begins with a type byte and a digit, or is one of the nulls, is written as it is,
-/// all else as a bulk string.
+/// A push of these elements. An element that begins with a type byte and a digit, or is a null, is written as it is;
+/// all others become bulk strings.
 fn push(elements: &[&str]) -> String {
     let mut wire = format!(">{}\r\n", elements.len());
     for element in elements {
@@ -58,7 +58,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What the frames that were captured on real servers say.
+/// The notifications in frames that were captured on real servers.
 fn captured() -> Vec<(&'static str, Notification)> {
     let shards = |ids: &str| ids.to_owned();
     vec![
@@ -150,7 +150,7 @@ fn px_scalar_variants() {
         let clamped = moving(Some(1), 24 * 60 * 60);
         assert_eq!(notification(&push(&["MOVING", ":1", huge, "10.0.0.1:1"])), clamped, "{huge}");
     }
-    // Fields that are missing in front of others.
+    // Fields that are missing before others.
     assert_eq!(notification(&push(&["MOVING", ":1", "10.0.0.1:1"])), moving(Some(1), 0));
     assert_eq!(notification(&push(&["MOVING", "10.0.0.1:1"])), moving(None, 0));
     let nowhere = Notification::Moving { seq: None, grace: Duration::ZERO, target: None };
@@ -204,7 +204,7 @@ fn px_null_endpoint_spellings() {
         assert_eq!(notification(&wire), nowhere, "{null:?}");
     }
     assert_eq!(notification(&push(&["MOVING", ":1", ":15"])), nowhere);
-    // One that cannot be read is none, either, and is counted.
+    // An endpoint that cannot be read counts as absent, and as a bad item.
     for bad in ["a b:1", "host:65536", "[::1", ":12", "\u{7}", &"a".repeat(1000)] {
         let expected = Parsed::Maintenance { notification: nowhere.clone(), bad_items: 1 };
         assert_eq!(parsed(&push(&["MOVING", ":1", ":15", bad])), expected, "{bad:?}");
@@ -253,7 +253,7 @@ fn px_extra_and_nested_elements() {
     ] {
         assert!(matches!(parsed(&push(elements)), Parsed::Malformed(_)), "{elements:?}");
     }
-    // The frame after a malformed one is whole.
+    // The frame after a malformed one is intact.
     let wire = push(&["MOVING", ":1", ":15", &deep]) + &push(&["MOVING", ":1", ":15", "10.0.0.1:1"]);
     let (mut decoder, mut input) = (Decoder::new(Limits::default()), wire.as_bytes());
     let mut next = || decoder.decode(&mut input).unwrap().unwrap();
@@ -292,7 +292,7 @@ fn px_smigrated_four_shapes() {
     let without_seq = Notification::SlotsMigrated { seq: None, moves: named.clone() };
     assert_eq!(notification(&push(&["SMIGRATED", &triplets])), without_seq);
     assert_eq!(notification(&push(&["SMIGRATED", a, b, "1,3-5", b, c, "9"])), without_seq);
-    // A source that is not named is none; items of another form are left out.
+    // A missing source is `None`; items of another form are left out.
     let spoiled = array(&[
         &array(&["?", c, "9"]),
         &array(&[a]),
@@ -308,7 +308,7 @@ fn px_smigrated_four_shapes() {
 }
 
 #[test]
-fn slots_that_begin_to_move_come_in_one_list_or_in_many() {
+fn migrating_slots_come_in_one_or_several_lists() {
     let slots = |seq, slots| Notification::SlotsMigrating { seq, slots };
     let two = vec![1..=2, 7..=7];
     assert_eq!(notification(&push(&["SMIGRATING", ":1", "1-2,7"])), slots(Some(1), two.clone()));

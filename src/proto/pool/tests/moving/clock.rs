@@ -1,10 +1,10 @@
-//! Timers of a handoff: each fires though nothing else happens.
+//! Timers of a handoff: each fires although nothing else happens.
 
 use super::world::LATENCY;
 use super::*;
 
 #[test]
-fn successor_that_hangs_is_given_up_and_dialed_again() {
+fn hanging_successor_is_given_up_and_dialed_again() {
     for is_connected in [false, true] {
         let mut config = config();
         config.maint.handoff_timeout = SECOND * 3;
@@ -25,7 +25,7 @@ fn successor_that_hangs_is_given_up_and_dialed_again() {
 }
 
 #[test]
-fn reply_that_a_predecessor_owes_is_waited_for_so_long_and_not_longer() {
+fn reply_on_a_predecessor_has_its_normal_timeout() {
     let mut config = config();
     config.maint.relaxed_timeout = SECOND * 4;
     config.maint.post_handoff_relaxed = SECOND * 4;

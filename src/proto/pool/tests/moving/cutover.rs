@@ -1,4 +1,4 @@
-//! Cutting over: what runs where, in which order, and what the old connection still does.
+//! Cutting over: which command runs where, in which order, and what the old connection still does.
 
 use super::world::{Key, LATENCY};
 use super::*;
@@ -6,7 +6,7 @@ use crate::proto::connection::{HandshakeConfig, Secret};
 
 const OLD: Key = (0, 1);
 
-/// With room for this many commands in flight and in the queue.
+/// A pool with room for this many commands in flight and in the queue.
 fn roomy(commands: usize) -> PoolConfig {
     let mut config = config();
     config.connection.in_flight_max = commands;
@@ -24,7 +24,7 @@ fn mv_make_before_break() {
         }
         world.submit(0, step % 4, &step.to_string());
         world.run(ms(1));
-        assert_eq!(world.pool.ready(), (1, 1), "there is never none");
+        assert_eq!(world.pool.entries().ready(), (1, 1), "a connection is ready at all times");
         assert!(world.sockets[&OLD].is_open || world.readies.contains_key(&(0, 2)));
     }
     assert!(world.all_at(B));
@@ -36,7 +36,7 @@ fn mv_make_before_break() {
     assert!(world.closes[0].at >= world.readies[&(0, 2)]);
     assert!(
         world.closes[0].at <= world.readies[&(0, 2)].after(LATENCY),
-        "it had only its last replies to give"
+        "only its last replies were missing"
     );
     let times: Vec<_> = world.outcomes.answered.iter().map(|(at, _)| *at).collect();
     let gap = times.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap();
@@ -53,12 +53,12 @@ fn mv_inflight_pipeline_drains_on_old() {
         world.submit(0, number % 7, &number.to_string());
     }
     world.run(ms(1));
-    assert_eq!(world.pool.depth(), (0, 1000), "all of them are written");
+    assert_eq!(world.pool.entries().depth(), (0, 1000), "all of them are written");
     world.push(A, &moving_to(0, 15, B));
     world.run(SECOND * 2);
     assert!(world.all_at(B) && world.sockets[&OLD].is_open);
     assert_eq!((world.pool.maintenance().draining, world.outcomes.answered.len()), (1, 0));
-    // The first byte to the new one overtakes nothing of its handle.
+    // The first command on the new connection overtakes none of its handle.
     for number in 1000..1007_u32 {
         world.submit(0, number % 7, &number.to_string());
     }
@@ -78,7 +78,7 @@ fn mv_inflight_pipeline_drains_on_old() {
 #[test]
 fn mv_unwritten_go_to_new_once() {
     let mut world = World::of(1);
-    // Each is 11 bytes long: two go out whole, and the third in part.
+    // Each is 11 bytes long: two are written, and a part of the third.
     world.take_more(OLD, 25);
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     for (handle, name) in (0..).zip(names) {
@@ -90,7 +90,7 @@ fn mv_unwritten_go_to_new_once() {
     world.run(SECOND * 2);
     assert_eq!(world.ran(B), ["d", "e", "f", "g", "h"]);
     assert!(world.sockets[&OLD].is_open, "half of a command is written");
-    // The handle of that command waits for it; a new one does not.
+    // The handle of that command waits for its reply; another handle does not.
     world.submit(0, 2, "after c");
     world.submit(0, 99, "i");
     world.run(SECOND);
@@ -118,7 +118,7 @@ fn mv_never_idle_submitter_cuts_over() {
     while world.now.since(told) < ms(1100) {
         keep_full(&mut world);
         world.run(LATENCY / 4);
-        assert!(world.pool.depth().1 > 0, "the pipeline is never empty");
+        assert!(world.pool.entries().depth().1 > 0, "the pipeline is never empty");
     }
     assert!(world.all_at(B));
     assert!(world.readies[&(0, 2)].since(told) <= SECOND + 3 * LATENCY, "a jitter, a dial, and two flights");
@@ -130,7 +130,7 @@ fn mv_never_idle_submitter_cuts_over() {
 }
 
 #[test]
-fn handles_that_wait_for_nothing_are_not_held() {
+fn handles_without_outstanding_replies_are_not_held() {
     let mut world = World::of(1);
     world.server(A).is_stalled = true;
     for number in 0..5 {
@@ -138,7 +138,7 @@ fn handles_that_wait_for_nothing_are_not_held() {
     }
     world.push(A, &moving_to(0, 15, B));
     world.run(SECOND * 2);
-    assert!(world.all_at(B), "a full pipeline keeps nobody from cutting over");
+    assert!(world.all_at(B), "a full pipeline does not prevent cutting over");
     for number in 5..8 {
         world.submit(0, 1, &format!("x{number}"));
         world.submit(0, 2, &format!("y{number}"));
@@ -176,7 +176,7 @@ fn mv_server_closes_late() {
 }
 
 #[test]
-fn a_server_that_never_closes_is_left_some_time_after_its_grace() {
+fn server_that_never_closes_is_left_after_its_grace() {
     let mut config = config();
     config.connection.command_timeout = SECOND * 60;
     let mut world = World::ready(config);
@@ -213,11 +213,11 @@ fn mv_session_state_carried() {
     assert!(before.iter().any(|command| command.starts_with("CLIENT MAINT_NOTIFICATIONS ON")));
     assert_eq!(world.sockets[&(0, 2)].greeting, before);
     assert!(world.sockets[&(0, 2)].opted_in);
-    // What counts are the credentials of the moment of the dial.
+    // The credentials at the moment of the dial count.
     greeting.password = Some(Secret("second".into()));
     world.push(B, &moving_to(1, 15, C));
     world.run(ms(0));
-    world.pool.config.connection.handshake = Arc::new(greeting);
+    world.pool.parts.ctx.config.connection.handshake = Arc::new(greeting);
     world.run(SECOND * 2);
     assert!(world.all_at(C));
     let after = &world.sockets[&(0, 3)].greeting;
@@ -226,7 +226,7 @@ fn mv_session_state_carried() {
 }
 
 #[test]
-fn shutting_down_ends_handoffs_at_once_and_waits_for_what_is_written() {
+fn shutdown_ends_handoffs_and_waits_for_written_commands() {
     let mut world = World::of(2);
     world.server(A).is_stalled = true;
     world.server(B).door = Door::Silent;

@@ -1,4 +1,4 @@
-//! Targets that are not there, servers that close early, and what is done when the grace is over.
+//! Targets that do not answer, servers that close early, and what follows the end of the grace period.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn mv_fallback_after_grace() {
     world.run(SECOND * 2);
     assert!(world.all_at(B));
     world.take_dials(start);
-    // While the grace lasts, new connections go where the announcement says.
+    // During the grace period, new connections are dialed to the target.
     world.hang_up(B);
     world.run(SECOND);
     assert!(world.all_at(B));
@@ -20,7 +20,7 @@ fn mv_fallback_after_grace() {
     world.run(ms(0));
     assert_eq!(world.take_dials(start), [], "it backs off");
     world.run(SECOND);
-    assert!(world.all_at(A), "the grace was over when it was dialed");
+    assert!(world.all_at(A), "the grace period was over when it was dialed");
     assert_eq!(world.take_dials(start)[0].1, A.to_string());
     world.hang_up(A);
     world.run(SECOND);
@@ -61,14 +61,14 @@ fn mv_target_dead() {
     let dials = world.dials.len();
     assert!(
         (5..=15).contains(&dials),
-        "{dials}: ten had a permit when the fifth failed, and nobody tried again"
+        "{dials}: ten had a permit when the fifth failed, and none was dialed again"
     );
-    assert!(world.pool.breakers.is_open(&B.into(), world.now));
+    assert!(world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
     let results = world.take_results();
     assert_eq!(results.len(), 40);
     assert!(results.iter().all(|result| ["gave_up", "breaker_open"].contains(result)), "{results:?}");
     assert!(results.contains(&"breaker_open"));
-    // The old server serves to its end.
+    // The old server serves until it closes.
     assert!(world.all_at(A));
     world.run_until(start, SECOND * 14);
     for entry in 0..40 {
@@ -79,11 +79,11 @@ fn mv_target_dead() {
     world.take_dials(start);
     world.hang_up(A);
     world.run(SECOND * 2);
-    assert!(world.all_at(A), "the configured address is what is left");
+    assert!(world.all_at(A), "the configured address is dialed");
     assert!(world.take_dials(start).iter().all(|(_, to)| *to == A.to_string()));
-    // After its cooldown, and with the target back, all of them can go there, though few are let in at first.
+    // After the cooldown, and with the target back, all can go there, a few probes first.
     world.run_until(start, SECOND * 70);
-    assert!(!world.pool.breakers.is_open(&B.into(), world.now));
+    assert!(!world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
     world.server(B).door = Door::Open;
     world.push(A, &moving_to(1, 15, B));
     world.run(SECOND * 5);
@@ -91,7 +91,7 @@ fn mv_target_dead() {
 }
 
 #[test]
-fn one_connection_tries_a_dead_target_so_often_and_not_more() {
+fn dead_target_is_dialed_four_times_per_handoff() {
     let mut world = World::of(1);
     world.server(B).door = Door::Refusing;
     let start = world.now;
@@ -101,13 +101,13 @@ fn one_connection_tries_a_dead_target_so_often_and_not_more() {
     assert_eq!((world.take_results(), world.all_at(A)), (vec!["gave_up"], true));
     world.hang_up(A);
     world.run(ms(500));
-    assert_eq!(world.take_dials(start)[0].1, A.to_string(), "what led nowhere is not tried again");
+    assert_eq!(world.take_dials(start)[0].1, A.to_string(), "the failed target is not dialed again");
 }
 
-/// A server that closes early and names a target that is not there must not cost more than it has to: whoever has no
-/// connection left tries both addresses in turn.
+/// A server may close early and name a target that does not answer: an entry without a connection dials both addresses
+/// in turn.
 #[test]
-fn a_target_that_is_not_there_does_not_keep_the_configured_address_from_being_tried() {
+fn missing_target_does_not_block_the_configured_address() {
     let mut world = World::of(1);
     world.server(B).door = Door::Refusing;
     let start = world.now;
@@ -122,10 +122,10 @@ fn a_target_that_is_not_there_does_not_keep_the_configured_address_from_being_tr
     assert_eq!(world.outcomes.tickets(), [ticket]);
 }
 
-/// What is wrong with a target that a server has named is not wrong with the configured address: nobody is refused for
-/// it, and nothing waits for as long as a person needs to mend it.
+/// A target that a server named may be untrusted; that says nothing about the configured address. No command is
+/// rejected for it, and the configured address is dialed at once.
 #[test]
-fn a_target_that_is_not_trusted_costs_nobody_a_refusal() {
+fn untrusted_target_rejects_no_command() {
     let mut world = World::of(1);
     world.server(B).door = Door::Untrusted;
     world.push(A, &moving_to(0, 60, B));
@@ -139,7 +139,7 @@ fn a_target_that_is_not_trusted_costs_nobody_a_refusal() {
 
 #[test]
 fn mv_server_closes_early() {
-    // Before the first dial, while the target is silent, and while it keeps its replies.
+    // Before the first dial, while the target is silent, and while it holds its replies back.
     for (closes_at, door, is_stalled) in
         [(ms(5), Door::Open, false), (SECOND * 5, Door::Silent, false), (SECOND * 5, Door::Open, true)]
     {
@@ -163,7 +163,7 @@ fn mv_server_closes_early() {
         world.reply_at_last(B);
         world.run_until(start, SECOND * 14);
         if door == Door::Silent {
-            // That dial hangs until the grace is over; nothing tells it from one that takes its time.
+            // That dial hangs until the grace period is over: it cannot be told from a slow one.
             world.run(SECOND * 2);
         } else {
             assert!(world.all_at(B), "{closes_at:?}");

@@ -1,12 +1,12 @@
-//! What `MOVING` makes a pool do, as stories in virtual time. The names of tests are conformance ids.
+//! What `MOVING` makes a pool do, as scenarios in virtual time. `mv_`, `sc_` and the like are conformance ids.
 
 mod clock;
 mod cutover;
 mod failing;
-mod given_back;
-mod news;
-mod null;
+mod no_target;
+mod novelty;
 mod overlapping;
+mod permits;
 mod random;
 mod refused;
 mod storm;
@@ -19,8 +19,10 @@ use std::sync::Arc;
 use self::world::{Door, World, ms};
 use super::super::*;
 use super::story::{SECOND, closes, config, config_of, moving, opens};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
 
-/// Whom the configuration leads to, and two others.
+/// The configured server, and two others.
 const A: SocketAddr = server(1);
 const B: SocketAddr = server(2);
 const C: SocketAddr = server(3);
@@ -29,7 +31,7 @@ const fn server(number: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 6379)
 }
 
-/// A pool of so many whose server is known by name.
+/// A pool of this many connections whose server is configured by name.
 fn named(connections: usize) -> PoolConfig {
     PoolConfig { endpoint: "redis.example:6379".parse().unwrap(), ..config_of(connections) }
 }
@@ -39,7 +41,7 @@ fn moving_to(seq: i64, grace_s: i64, target: SocketAddr) -> String {
     moving(seq, grace_s, Some(&target.to_string()))
 }
 
-/// `MOVING` with none.
+/// `MOVING` without a target.
 fn moving_somewhere(seq: i64, grace_s: i64) -> String {
     moving(seq, grace_s, None)
 }

@@ -1,4 +1,4 @@
-//! Moves that are told again, change their minds, come late, or meet a connection that is being made.
+//! Moves that are repeated, change their target, arrive late, or meet a connection that is being made.
 
 use super::*;
 
@@ -6,14 +6,14 @@ use super::*;
 fn mv_resend_on_new_connection_no_loop() {
     let mut world = World::of(3);
     let announcement = moving_to(0, 15, B);
-    // Every connection that opts in is told, on the old server and on the new one.
+    // Every connection that opts in reads it, on the old server and on the new one.
     world.announce(A, &announcement);
     world.server(B).with_opt_in = announcement.clone();
     for _ in 0..3 {
         world.run(SECOND);
         world.push(A, &announcement);
     }
-    // One that reaches the old server again, by name or by accident, is told again, too.
+    // A connection that reaches the old server again reads it again.
     world.server(B).door = Door::Refusing;
     world.push_on((0, 1), &announcement);
     world.run(SECOND * 60);
@@ -24,12 +24,12 @@ fn mv_resend_on_new_connection_no_loop() {
 }
 
 #[test]
-fn a_new_connection_to_the_old_server_is_handed_off_like_the_others() {
+fn new_connection_to_the_old_server_is_handed_off() {
     let mut world = World::ready(named(2));
     let start = world.now;
     world.announce(A, &moving_somewhere(0, 15));
     world.run_until(start, SECOND * 3);
-    // One is lost; its name still leads to the old server, which repeats itself.
+    // One is lost; its name still resolves to the old server, which repeats the announcement.
     world.lose((1, 1));
     world.run(SECOND);
     assert!(world.all_at(A));
@@ -58,7 +58,7 @@ fn mv_second_newer_target() {
         let to: Vec<_> = world.take_dials(start).into_iter().map(|(_, to)| to).collect();
         assert_eq!(to, [B.to_string(), C.to_string()]);
         assert_eq!(world.take_results(), ["superseded", "ok"]);
-        // Read out of order: what came before is over.
+        // Read out of order, the older one has no effect.
         let stale = world.pool.maintenance().stale;
         world.run(SECOND * 30);
         assert_eq!((world.dials.len(), world.pool.maintenance().stale), (0, stale));
@@ -67,7 +67,7 @@ fn mv_second_newer_target() {
 }
 
 #[test]
-fn an_older_move_that_is_read_later_is_ignored() {
+fn older_move_read_later_is_ignored() {
     let mut world = World::of(2);
     world.push_on((0, 1), &moving_to(6, 15, C));
     world.push_on((1, 1), &moving_to(5, 15, B));
@@ -77,7 +77,7 @@ fn an_older_move_that_is_read_later_is_ignored() {
 }
 
 #[test]
-fn a_newer_move_of_the_new_peer_is_another_handoff_and_one_of_the_old_is_none() {
+fn newer_move_of_the_new_peer_hands_off_again() {
     let mut world = World::of(1);
     world.server(A).is_stalled = true;
     world.submit(0, 0, "slow");
@@ -92,7 +92,11 @@ fn a_newer_move_of_the_new_peer_is_another_handoff_and_one_of_the_old_is_none() 
         target: Some(C.into()),
     };
     let received = world.now;
-    world.pool.handle_announcement(Announcement { peer, notification, received }, received);
+    world.pool.handle_announcement(
+        Announcement { peer, notification, received },
+        received,
+        &mut world.outcomes,
+    );
     world.run(SECOND * 2);
     assert_eq!((world.all_at(B), world.dials.len()), (true, 1));
     world.push(B, &moving_to(7, 15, C));
@@ -110,7 +114,7 @@ fn mv_same_seq_other_target() {
     world.push(A, &moving_to(5, 15, B));
     world.run(ms(1_500));
     world.push(A, &moving_to(5, 15, C));
-    // A copy of the first does not win it back.
+    // A copy of the first does not restore its target.
     world.push(A, &moving_to(5, 15, B));
     world.run(SECOND * 2);
     assert!(world.all_at(C));
@@ -130,9 +134,9 @@ fn mv_during_handshake() {
             let server = world.server(A);
             let place = if with_hello { &mut server.with_hello } else { &mut server.with_opt_in };
             *place = moving_to(0, 15, target);
-            // One of them asks for notifications first, the other when that was granted.
+            // One of them asks for notifications first, the other once that was granted.
             world.run(ms(5));
-            assert_eq!(world.pool.ready(), (2, 2), "the handshakes go on as if nothing had been said");
+            assert_eq!(world.pool.entries().ready(), (2, 2), "the handshakes go on");
             assert_eq!(world.sockets[&(0, 1)].greeting.last().unwrap(), "SELECT 2");
             assert_eq!(world.closes.len(), 0);
             world.run(SECOND * 60);
@@ -165,7 +169,7 @@ fn mv_on_retired_ignored() {
 
 #[test]
 fn mv_stale_after_grace() {
-    // Nobody could follow the move, and one connection was not read until the grace was over.
+    // No connection could follow the move, and one was not read until the grace period was over.
     let mut world = World::of(2);
     world.server(B).door = Door::Refusing;
     world.push_on((0, 1), &moving_to(0, 10, B));
@@ -179,7 +183,7 @@ fn mv_stale_after_grace() {
     let after = world.pool.maintenance();
     assert_eq!((after.duplicates, after.windows_open), (before.duplicates + 1, 0));
     assert!(world.dials.is_empty() && world.all_at(A));
-    // Nor does it move a connection that was made after the grace.
+    // It does not move a connection that was made after the grace period either.
     world.hang_up(A);
     world.server(A).with_opt_in = moving_to(0, 10, B);
     world.run(SECOND * 20);
@@ -225,13 +229,13 @@ fn mv_seq_zero_and_restart() {
     world.run_until(start, SECOND * 5);
     assert_eq!((world.all_at(B), world.announced(), world.dials.len()), (true, 1, 1));
     assert_eq!(world.pool.maintenance().duplicates, copies - 1);
-    // Back again; and what is known of the old server still counts.
+    // It moves back; the records of the old server still count.
     world.push(B, &moving_to(1, 5, A));
     world.run_until(start, SECOND * 20);
     assert_eq!((world.all_at(A), world.dials.len()), (true, 2));
     world.push(A, &moving_to(0, 15, B));
     world.run_until(start, SECOND * 119);
-    assert_eq!((world.all_at(A), world.dials.len()), (true, 2), "0 was seen before");
+    assert_eq!((world.all_at(A), world.dials.len()), (true, 2), "0 is recorded");
     // The numbers have started again.
     world.run_until(start, SECOND * 121);
     world.push(A, &moving_to(0, 15, B));

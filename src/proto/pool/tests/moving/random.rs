@@ -1,5 +1,5 @@
-//! Random announcements, servers that come and go, and random losses: whatever happens, each command is resolved once
-//! and runs once at most, each handle keeps its order, and in the end nothing is left of any of it.
+//! Random announcements, servers that come and go, and random losses. In every run each command is resolved once and
+//! runs at most once, each handle keeps its order, and in the end no handoff, permit or window is left.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::*;
 const SERVERS: [SocketAddr; 3] = [A, B, C];
 const ENTRIES: u32 = 6;
 
-/// One thing that happens.
+/// One random event.
 fn disturb(world: &mut World, random: &mut fastrand::Rng, seq: &mut i64) {
     let server = SERVERS[random.usize(..3)];
     let target = SERVERS[random.usize(..3)];
@@ -62,7 +62,7 @@ fn disturb(world: &mut World, random: &mut fastrand::Rng, seq: &mut i64) {
     }
 }
 
-/// Everything is well again.
+/// All servers work again.
 fn heal(world: &mut World) {
     world.dns = Ok(vec![A]);
     for server in SERVERS {
@@ -98,14 +98,18 @@ fn judge(world: &mut World, seed: u64, submitted: u32) {
     let count = |is: fn(&Event) -> bool| world.events.iter().filter(|event| is(event)).count() as u64;
     let started = count(|event| matches!(event, Event::HandoffStarted { .. }));
     let ended = count(|event| matches!(event, Event::HandoffEnded { attempts: 1.., .. }));
-    assert_eq!((started, ended), (stats.handoffs_started, started), "seed {seed}: what begins ends");
+    assert_eq!(
+        (started, ended),
+        (stats.handoffs_started, started),
+        "seed {seed}: every handoff that begins ends"
+    );
     let open = world.sockets.values().filter(|socket| socket.is_open).count();
-    assert_eq!((world.pool.ready().0, open), (ENTRIES as usize, ENTRIES as usize), "seed {seed}");
-    assert_eq!(world.pool.depth(), (0, 0), "seed {seed}");
+    assert_eq!((world.pool.entries().ready().0, open), (ENTRIES as usize, ENTRIES as usize), "seed {seed}");
+    assert_eq!(world.pool.entries().depth(), (0, 0), "seed {seed}");
 }
 
 #[test]
-fn whatever_is_announced_everything_comes_to_rest() {
+fn random_announcements_leave_nothing_behind() {
     let wanted = std::env::var("HITLESS_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let mut succeeded = 0;
     for seed in 0..wanted {
@@ -131,5 +135,5 @@ fn whatever_is_announced_everything_comes_to_rest() {
         succeeded += world.pool.maintenance().handoffs_succeeded;
         judge(&mut world, seed, submitted);
     }
-    assert!(succeeded > wanted * 5, "{succeeded}: a schedule in which nobody moves proves nothing");
+    assert!(succeeded > wanted * 5, "{succeeded} handoffs: too few to prove anything");
 }

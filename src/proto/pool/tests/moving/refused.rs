@@ -1,12 +1,12 @@
-//! Moves to where a client does not go.
+//! Moves to targets that a client refuses.
 
 use super::*;
 use crate::proto::targets::{MOVING_TARGETS_MAX, Redirection};
 
-/// Where no server at [`A`] may send anybody.
+/// A target that a server at [`A`] may not name.
 const LOOPBACK: &str = "127.0.0.1:6379";
 
-/// The targets whose refusal was told, and why.
+/// The targets whose refusal was reported, and why.
 fn refused(world: &World) -> Vec<(String, &str)> {
     let told = world.events.iter().filter_map(|event| match event {
         Event::TargetRefused { peer, redirection, target, reason } => {
@@ -25,7 +25,7 @@ fn was_reached(world: &World, address: &str) -> bool {
 
 #[test]
 fn sc_refused_target_old_serves() {
-    // By name: the configured one is asked half way through the grace, and leads elsewhere in time.
+    // A configured name: it is resolved again halfway through the grace period, to another address.
     let mut world = World::ready(named(3));
     let start = world.now;
     world.dns = Ok(vec![B]);
@@ -34,20 +34,20 @@ fn sc_refused_target_old_serves() {
         world.submit(0, 0, "served");
         world.run(ms(100));
     }
-    assert_eq!(refused(&world).len(), 1, "one target is told once: {:?}", world.events);
+    assert_eq!(refused(&world).len(), 1, "one target is reported once: {:?}", world.events);
     assert!(refused(&world)[0].1.contains("loopback") && refused(&world)[0].1.contains("private"));
-    assert_eq!(world.pool.maintenance().targets_refused, 1, "copies are no news");
+    assert_eq!(world.pool.maintenance().targets_refused, 1, "copies are not counted");
     world.run_until(start, ms(4_999));
     assert!(world.dials.is_empty() && world.lookups.is_empty() && world.all_at(A));
     world.submit(0, 0, "still served");
     world.run_until(start, ms(5_500));
-    assert!(world.all_at(B), "the null-endpoint path");
+    assert!(world.all_at(B), "as a move without a target");
     world.hang_up(A);
     world.run(SECOND * 20);
     world.assert_unharmed();
     assert!(!was_reached(&world, LOOPBACK));
 
-    // By address: it is dialed again; and when the server closes, that is where everything goes.
+    // A configured address: it is dialed again, also after the server has closed.
     let mut world = World::of(2);
     let start = world.now;
     world.announce(A, &moving(0, 10, Some(LOOPBACK)));
@@ -74,7 +74,7 @@ fn sc_target_class_checked_after_resolution() {
     world.dns = Ok(vec![B]);
     world.push(A, &moving(0, 10, Some("evil.example:6379")));
     world.run_until(start, ms(4_900));
-    // It is looked up, since a name says nothing; and no connection goes there, a second time neither.
+    // A name is resolved before it can be judged; no connection is dialed to it, not even later.
     assert!(world.all_at(A) && refused(&world).len() == 1, "{:?}", world.events);
     assert!(world.dials.len() <= 4 && world.dials.iter().all(|dial| dial.to == "evil.example:6379"));
     assert!(
@@ -82,20 +82,20 @@ fn sc_target_class_checked_after_resolution() {
     );
     world.submit(0, 0, "served");
     world.run_until(start, ms(5_500));
-    assert!(world.all_at(B), "the configured name is asked half way through the grace");
-    assert_eq!(world.pool.maintenance().permits_in_use, 0, "permits come back");
+    assert!(world.all_at(B), "the configured name is resolved halfway through the grace period");
+    assert_eq!(world.pool.maintenance().permits_in_use, 0, "permits are returned");
     world.hang_up(A);
     world.run(SECOND * 60);
     world.assert_unharmed();
 
-    // Of several addresses those are dialed that may be.
+    // Of several addresses, the allowed ones are dialed.
     let mut world = World::ready(named(1));
     world.names.insert("node.example", vec![LOOPBACK.parse().unwrap(), B]);
     world.push(A, &moving(0, 10, Some("node.example:6379")));
     world.run(SECOND * 2);
     assert!(world.all_at(B) && refused(&world).is_empty() && !was_reached(&world, LOOPBACK));
 
-    // Without a connection, too, no connection goes there.
+    // An entry without a connection is not dialed there either.
     let mut world = World::ready(named(1));
     world.names.insert("evil.example", vec![LOOPBACK.parse().unwrap()]);
     world.push(A, &moving(0, 10, Some("evil.example:6379")));
@@ -105,8 +105,8 @@ fn sc_target_class_checked_after_resolution() {
 }
 
 #[test]
-fn refused_targets_do_not_put_off_the_configured_name() {
-    // Without a number every copy could be another move, and with other targets they are.
+fn refused_targets_do_not_delay_the_configured_name() {
+    // Without a number, every other target is another move.
     let mut world = World::ready(named(1));
     let start = world.now;
     world.dns = Ok(vec![B]);
@@ -121,7 +121,7 @@ fn refused_targets_do_not_put_off_the_configured_name() {
 }
 
 #[test]
-fn a_flood_of_targets_is_bounded() {
+fn flood_of_targets_is_bounded() {
     let mut world = World::ready(named(1));
     for number in 0..300 {
         let name = format!("name-{number}.example:6379");

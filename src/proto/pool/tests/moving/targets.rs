@@ -1,4 +1,4 @@
-//! Where connections go while moves go on: the newest target that is of any use, and otherwise the configured address.
+//! Where connections are dialed during moves: to the newest target that works, and otherwise to the configured address.
 
 use super::world::LATENCY;
 use super::*;
@@ -8,7 +8,11 @@ fn announce(world: &mut World, peer: SocketAddr, seq: i64, target: Option<Socket
     let notification =
         Notification::Moving { seq: Some(seq), grace: SECOND * 15, target: target.map(Into::into) };
     let received = world.now;
-    world.pool.handle_announcement(Announcement { peer, notification, received }, received);
+    world.pool.handle_announcement(
+        Announcement { peer, notification, received },
+        received,
+        &mut world.outcomes,
+    );
 }
 
 fn dialed(world: &mut World) -> Vec<String> {
@@ -16,17 +20,17 @@ fn dialed(world: &mut World) -> Vec<String> {
 }
 
 #[test]
-fn breaker_lets_somebody_try_at_a_new_move() {
+fn breaker_allows_probes_at_a_new_move() {
     let mut world = World::of(1);
     for _ in 0..5 {
-        world.pool.breakers.of(&B.into()).failed(world.now);
+        world.pool.parts.handoffs.breakers.of(&B.into()).failed(world.now);
     }
     world.push(A, &moving_to(1, 15, B));
     world.run(SECOND * 2);
-    assert!(world.all_at(B), "the server may know better");
+    assert!(world.all_at(B), "a new announcement half-opens the breaker");
 }
 
-/// Both servers say so, and the later word counts.
+/// Both servers announce a move to each other; the later one counts.
 #[test]
 fn target_of_a_newer_move_keeps_its_connections() {
     let mut world = World::of(2);
@@ -40,18 +44,18 @@ fn target_of_a_newer_move_keeps_its_connections() {
     world.server(B).door = Door::Open;
     world.run(SECOND * 20);
     assert!(world.all_at(A) && world.dials.is_empty());
-    // And a lost connection is dialed there, too.
+    // A lost connection is dialed there as well.
     let mut world = World::ready(named(1));
     world.push(A, &moving_somewhere(1, 15));
     world.run(SECOND);
     announce(&mut world, B, 2, Some(A));
     world.dns = Ok(vec![C]);
     world.run(SECOND * 20);
-    assert!(world.all_at(A) && world.lookups.is_empty(), "it is not asked where it moves to");
+    assert!(world.all_at(A) && world.lookups.is_empty(), "no look-up for its own move");
 }
 
 #[test]
-fn target_that_moves_on_while_it_is_dialed_is_left_again() {
+fn target_that_moves_while_dialed_is_left_again() {
     let mut world = World::of(1);
     world.server(B).is_stalled = true;
     world.push(A, &moving_to(1, 15, B));
@@ -65,14 +69,14 @@ fn target_that_moves_on_while_it_is_dialed_is_left_again() {
 }
 
 #[test]
-fn lost_connections_go_to_the_newest_target_that_is_known() {
+fn lost_connections_go_to_the_newest_known_target() {
     let mut world = World::of(1);
     announce(&mut world, server(8), 1, Some(B));
     announce(&mut world, server(9), 2, Some(C));
     world.hang_up(A);
     world.run(SECOND);
     assert_eq!(dialed(&mut world), [C.to_string()]);
-    // A later one that names no target says nothing of where to go.
+    // A later move without a target changes nothing.
     let mut world = World::ready(named(1));
     announce(&mut world, A, 1, Some(B));
     announce(&mut world, C, 2, None);
@@ -86,7 +90,7 @@ fn lost_connections_do_not_go_where_a_breaker_is_open() {
     let mut world = World::of(1);
     announce(&mut world, C, 1, Some(B));
     for _ in 0..5 {
-        world.pool.breakers.of(&B.into()).failed(world.now);
+        world.pool.parts.handoffs.breakers.of(&B.into()).failed(world.now);
     }
     world.hang_up(A);
     world.run(ms(500));
@@ -94,14 +98,14 @@ fn lost_connections_do_not_go_where_a_breaker_is_open() {
 }
 
 #[test]
-fn move_that_was_given_up_is_not_followed_because_of_another() {
+fn failed_move_is_not_followed_because_of_another() {
     for is_open in [false, true] {
         let mut world = World::of(1);
         world.server(B).door = Door::Refusing;
         if is_open {
-            world.pool.config.maint.breaker.failures = 1;
+            world.pool.parts.ctx.config.maint.breaker.failures = 1;
             for _ in 0..5 {
-                world.pool.breakers.of(&B.into()).failed(world.now);
+                world.pool.parts.handoffs.breakers.of(&B.into()).failed(world.now);
             }
         }
         world.push(A, &moving_to(1, 60, B));
@@ -117,9 +121,9 @@ fn move_that_was_given_up_is_not_followed_because_of_another() {
     }
 }
 
-/// Too late for another attempt, but not for the server to close.
+/// The deadline leaves no time for another attempt, but the server has not closed yet.
 #[test]
-fn target_that_was_not_reached_in_time_is_not_tried_by_who_is_lost() {
+fn lost_connection_skips_a_target_missed_in_time() {
     let mut config = config();
     config.maint.handoff_retries_max = 1000;
     config.maint.breaker.failures = 1000;
@@ -138,23 +142,23 @@ fn target_that_was_not_reached_in_time_is_not_tried_by_who_is_lost() {
     assert_eq!(dialed(&mut world)[0], A.to_string());
 }
 
-/// The address that is dialed again is the one that is left: a connection that was lost meanwhile is not new.
+/// The address that is dialed again is the one that is left: a connection made meanwhile has to be replaced as well.
 #[test]
-fn connection_that_was_lost_before_a_redial_is_redialed_too() {
+fn connection_lost_before_a_redial_is_redialed_as_well() {
     let mut world = World::of(2);
     let start = world.now;
     world.push(A, &moving_somewhere(1, 15));
     world.run_until(start, SECOND * 2);
     world.lose((0, 1));
     world.run_until(start, SECOND * 5);
-    assert_eq!(world.pool.ready(), (2, 2));
+    assert_eq!(world.pool.entries().ready(), (2, 2));
     dialed(&mut world);
     world.run_until(start, SECOND * 14);
-    assert_eq!(dialed(&mut world).len(), 2, "both are redialed at half of the grace");
+    assert_eq!(dialed(&mut world).len(), 2, "both are redialed halfway through the grace period");
 }
 
 #[test]
-fn each_answer_of_the_resolver_is_for_the_move_that_asked() {
+fn each_look_up_answers_the_move_that_asked() {
     use crate::proto::pool::tests::story::{Server, Story};
     let mut story = Story::new(named(2));
     let ids: Vec<_> = [A, B]
@@ -170,23 +174,27 @@ fn each_answer_of_the_resolver_is_for_the_move_that_asked() {
     }
     story.run(SECOND * 5);
     let (first, second) = (story.lookup().expect("of A"), story.lookup().expect("of B"));
-    story.pool.handle_resolved(second, Ok(vec![C]), story.now);
+    story.pool.handle_resolved(second, Ok(vec![C]), story.now, &mut story.delivered);
     story.run(ms(1));
-    let (successor, endpoint, _) = story.dial().expect("of the second");
+    let (successor, endpoint, _) = story.dial().expect("the dial of the second move");
     assert_eq!((successor.entry, endpoint), (ids[1].entry, C.into()));
-    assert!(story.next_dial().is_none(), "the first has got no answer");
-    story.pool.handle_resolved(first, Ok(vec![C]), story.now);
+    assert!(story.next_dial().is_none(), "the first look-up is not answered");
+    story.pool.handle_resolved(first, Ok(vec![C]), story.now, &mut story.delivered);
     story.accept(successor, &C.to_string(), &Server::new());
     story.run(ms(1));
     assert_eq!(story.dialed().entry, ids[0].entry);
 }
 
 #[test]
-fn names_are_not_asked_about_servers_that_nobody_uses_nor_slots_nor_too_often() {
+fn unused_servers_and_slot_moves_cause_no_look_up() {
     let migrated = |seq| Notification::Migrated { seq: Some(seq), shards: String::new() };
     let mut world = World::ready(named(1));
     let received = world.now;
-    world.pool.handle_announcement(Announcement { peer: C, notification: migrated(1), received }, received);
+    world.pool.handle_announcement(
+        Announcement { peer: C, notification: migrated(1), received },
+        received,
+        &mut world.outcomes,
+    );
     world.push(A, &crate::proto::pool::tests::story::smigrated(2, &[["a", "b", "1"]]));
     world.run(SECOND * 5);
     assert!(world.lookups.is_empty());
@@ -201,7 +209,7 @@ fn names_are_not_asked_about_servers_that_nobody_uses_nor_slots_nor_too_often() 
 }
 
 #[test]
-fn names_are_not_asked_while_shutting_down() {
+fn shutdown_causes_no_look_up() {
     let mut world = World::ready(named(1));
     world.server(A).is_stalled = true;
     world.submit(0, 0, "slow");

@@ -1,6 +1,6 @@
-//! [`World`]: a pool, the servers that it can reach, one name, and time that goes from one thing that is due to the
-//! next. It drives the pool as little as a driver may: a socket is written to when something was read from it,
-//! submitted to it, or when it was woken.
+//! [`World`]: a pool, the servers that it can reach, one name, and virtual time that advances from one due event to
+//! the next. It drives the pool as little as the contract allows: a socket is written to after something was read
+//! from it or submitted to it, and when its driver was woken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use super::super::story::{HELLO_OK, config_of};
 use super::*;
 use crate::proto::resp::{Encoder, Frame};
 
-/// How long a dial takes, and how long a reply.
+/// How long a dial takes, and a reply.
 pub(super) const LATENCY: Duration = ms(1);
 
 pub(super) struct World {
     pub(super) pool: Pool,
     pub(super) now: Instant,
     servers: BTreeMap<SocketAddr, Server>,
-    /// What the configured name leads to.
+    /// What the configured name resolves to.
     pub(super) dns: Result<Vec<SocketAddr>, String>,
-    /// What other names lead to.
+    /// What other names resolve to.
     pub(super) names: BTreeMap<&'static str, Vec<SocketAddr>>,
     pub(super) sockets: BTreeMap<Key, Socket>,
     /// Commands of the application, in the order in which servers ran them.
@@ -31,7 +31,7 @@ pub(super) struct World {
     pub(super) lookups: Vec<Instant>,
     pub(super) events: Vec<Event>,
     pub(super) outcomes: Outcomes,
-    /// The most connections that were being made at the same time.
+    /// The most connections that were being made at once.
     pub(super) most_in_progress: usize,
     in_progress: BTreeSet<Key>,
     due: BTreeMap<(Instant, u64), Due>,
@@ -39,7 +39,7 @@ pub(super) struct World {
     to_write: BTreeSet<Key>,
 }
 
-/// A connection, in an order: its entry and its generation.
+/// A connection, as its entry and its generation: sorted keys make runs repeatable.
 pub(super) type Key = (u32, u32);
 
 #[derive(Debug)]
@@ -65,10 +65,10 @@ pub(super) struct Closed {
 #[derive(Default)]
 pub(super) struct Server {
     pub(super) door: Door,
-    /// Pushes that come with its answer to HELLO, and with that to the request for notifications.
+    /// Pushes that come with its reply to HELLO, and with its reply to the request for notifications.
     pub(super) with_hello: String,
     pub(super) with_opt_in: String,
-    /// It reads commands, and keeps its replies for now.
+    /// It reads commands and holds its replies back.
     pub(super) is_stalled: bool,
 }
 
@@ -79,7 +79,7 @@ pub(super) enum Door {
     Refusing,
     /// Its certificate does not verify.
     Untrusted,
-    /// Nobody ever hears of it.
+    /// Dials get no answer.
     Silent,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Socket {
     pub(super) opted_in: bool,
     /// Its handshake, each command as its words.
     pub(super) greeting: Vec<String>,
-    /// So many bytes it takes from the client.
+    /// How many bytes it takes from the client.
     pub(super) takes: usize,
     inbox: Vec<u8>,
     held: Vec<u8>,
@@ -104,7 +104,7 @@ enum Due {
     Resolved(LookupId),
 }
 
-/// What became of the commands, each of which is to be answered with its own text.
+/// The outcome of each command. A correct reply is the command's own text.
 #[derive(Default)]
 pub(super) struct Outcomes {
     now: Instant,
@@ -137,7 +137,7 @@ impl Outcomes {
 }
 
 impl World {
-    /// Servers at [`A`], [`B`] and [`C`], and a name that leads to the first.
+    /// Servers at [`A`], [`B`] and [`C`], and a name that resolves to the first.
     pub(super) fn new(config: PoolConfig) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
         let servers = [A, B, C].map(|address| (address, Server::default()));
@@ -164,18 +164,18 @@ impl World {
         }
     }
 
-    /// With all connections ready, and the past forgotten.
+    /// With all connections ready, and all records cleared.
     pub(super) fn ready(config: PoolConfig) -> Self {
         let mut world = World::new(config);
         world.run(ms(20));
-        assert_eq!(world.pool.ready().0, world.pool.ready().1);
+        assert_eq!(world.pool.entries().ready().0, world.pool.entries().ready().1);
         world.dials.clear();
         world.events.clear();
         world.most_in_progress = 0;
         world
     }
 
-    /// The same with a pool of so many connections.
+    /// The same with a pool of this many connections.
     pub(super) fn of(connections: usize) -> Self {
         World::ready(config_of(connections))
     }
@@ -184,18 +184,19 @@ impl World {
         self.servers.get_mut(&address).unwrap()
     }
 
-    /// Submits a command that is answered with its own text; its ticket.
+    /// Submits a command that is answered with its own text; returns its ticket.
     pub(super) fn submit(&mut self, entry: u32, handle: u32, text: &str) -> u32 {
         let ticket = u32::try_from(self.outcomes.texts.len()).unwrap();
         self.outcomes.texts.push(text.to_owned());
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
         let entry = EntryId(entry);
         self.pool.submit(entry, HandleId(handle), Ticket(ticket), 1, encode).unwrap();
-        self.to_write.extend(self.pool.generation_in_use(entry).map(|generation| (entry.0, generation)));
+        self.to_write
+            .extend(self.pool.entries().active_generation(entry).map(|generation| (entry.0, generation)));
         ticket
     }
 
-    /// Every connection to this server that asked for them gets a push.
+    /// Sends a push to every connection of this server that asked for notifications.
     pub(super) fn push(&mut self, peer: SocketAddr, push: &str) {
         for key in self.connected_to(peer) {
             if self.sockets[&key].opted_in {
@@ -208,7 +209,7 @@ impl World {
         self.plan(Duration::ZERO, Due::Bytes(key, push.as_bytes().to_vec()));
     }
 
-    /// A server repeats this to whoever asks for notifications, and tells it to all that have.
+    /// A server announces this to all connections that asked for notifications, and to every new one.
     pub(super) fn announce(&mut self, peer: SocketAddr, push: &str) {
         self.server(peer).with_opt_in = push.to_owned();
         self.push(peer, push);
@@ -226,7 +227,7 @@ impl World {
         self.plan(Duration::ZERO, Due::Failed(key, CloseReason::ClosedByServer));
     }
 
-    /// A server that kept its replies gives them, and keeps none any more.
+    /// A server that held its replies back sends them, and holds none back any more.
     pub(super) fn reply_at_last(&mut self, peer: SocketAddr) {
         self.server(peer).is_stalled = false;
         for key in self.connected_to(peer) {
@@ -235,7 +236,7 @@ impl World {
         }
     }
 
-    /// A socket takes so many bytes more.
+    /// A socket takes this many more bytes.
     pub(super) fn take_more(&mut self, key: Key, takes: usize) {
         self.sockets.get_mut(&key).unwrap().takes = takes;
         self.to_write.insert(key);
@@ -249,7 +250,7 @@ impl World {
 
     /// The peer of each entry's connection in use.
     pub(super) fn peers(&self) -> Vec<Option<SocketAddr>> {
-        let active = self.pool.entries.iter().map(|entry| entry.active.as_ref());
+        let active = self.pool.parts.entries.iter().map(|entry| entry.active.as_ref());
         active.map(|link| link.filter(|link| link.is_ready())?.peer).collect()
     }
 
@@ -257,13 +258,13 @@ impl World {
         self.peers().iter().all(|at| *at == Some(peer))
     }
 
-    /// Where was dialed since the last call, and how long after `start`.
+    /// The dials since the last call, and how long after `start` each was.
     pub(super) fn take_dials(&mut self, start: Instant) -> Vec<(Duration, String)> {
         let dials = std::mem::take(&mut self.dials);
         dials.into_iter().map(|dial| (dial.at.since(start), dial.to)).collect()
     }
 
-    /// The results of handoffs since the last call, in words.
+    /// The results of handoffs since the last call, as words.
     pub(super) fn take_results(&mut self) -> Vec<&'static str> {
         let events = std::mem::take(&mut self.events);
         let results = events.iter().filter_map(|event| match event {
@@ -273,17 +274,17 @@ impl World {
         results.collect()
     }
 
-    /// How many logical events were told of.
+    /// How many announcements were reported.
     pub(super) fn announced(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::Announced { .. })).count()
     }
 
-    /// Texts that this server ran, in order.
+    /// The texts that this server ran, in order.
     pub(super) fn ran(&self, by: SocketAddr) -> Vec<&str> {
         self.executed.iter().filter(|one| one.by == by).map(|one| one.text.as_str()).collect()
     }
 
-    /// Each command was answered, and ran once; nothing failed.
+    /// Asserts that each command was answered and ran once, and none failed.
     pub(super) fn assert_unharmed(&self) {
         assert!(self.outcomes.failed.is_empty(), "{:?}", self.outcomes.failed);
         let mut answered = self.outcomes.tickets();
@@ -296,7 +297,7 @@ impl World {
         assert!(ran == submitted, "each runs once");
     }
 
-    /// Lets everything happen that is due within this time.
+    /// Handles everything that is due within this time.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now.after(time);
         let mut idle = 0;
@@ -318,14 +319,14 @@ impl World {
         self.outcomes.now = end;
     }
 
-    /// Until so long after `start`.
+    /// Runs until this long after `start`.
     pub(super) fn run_until(&mut self, start: Instant, time: Duration) {
         let end = start.after(time);
-        assert!(end >= self.now, "time goes on only");
+        assert!(end >= self.now, "time only advances");
         self.run(end.since(self.now));
     }
 
-    /// Until so many dials were begun, which has to be soon.
+    /// Runs until this many dials were begun, for 5 s at most.
     pub(super) fn run_until_dials(&mut self, count: usize) {
         let start = self.now;
         while self.dials.len() < count {
@@ -347,7 +348,7 @@ impl World {
                 Due::Connected(key) => {
                     let socket = &self.sockets[&key];
                     if socket.is_open
-                        && self.pool.handle_connected(socket.id, Some(socket.peer), None, self.now)
+                        && self.pool.connection(socket.id).handle_connected(Some(socket.peer), None, self.now)
                     {
                         self.to_write.insert(key);
                     }
@@ -355,23 +356,25 @@ impl World {
                 Due::Failed(key, reason) => {
                     let socket = self.sockets.get_mut(&key).unwrap();
                     if std::mem::take(&mut socket.is_open) {
-                        self.pool.handle_closed(socket.id, reason, self.now, &mut self.outcomes);
+                        self.pool.connection(socket.id).handle_closed(reason, self.now, &mut self.outcomes);
                     }
                 }
                 Due::Bytes(key, bytes) => {
                     let socket = &self.sockets[&key];
                     if socket.is_open {
-                        self.pool.handle_bytes(socket.id, &bytes, self.now, &mut self.outcomes);
+                        self.pool.connection(socket.id).handle_bytes(&bytes, self.now, &mut self.outcomes);
                         self.to_write.insert(key);
                     }
                 }
-                Due::Resolved(lookup) => self.pool.handle_resolved(lookup, self.dns.clone(), self.now),
+                Due::Resolved(lookup) => {
+                    self.pool.handle_resolved(lookup, self.dns.clone(), self.now, &mut self.outcomes);
+                }
             }
             self.act();
         }
     }
 
-    /// Does what the pool asks for, and writes what there is to write.
+    /// Carries out the pool's actions, and writes what it has to write.
     fn settle(&mut self) {
         loop {
             self.act();
@@ -423,7 +426,7 @@ impl World {
             (None, Some(addresses)) => addresses.clone(),
             (None, None) => self.dns.clone().unwrap_or_default(),
         };
-        let admitted = self.pool.admit(id, found, self.now);
+        let admitted = self.pool.connection(id).admit(found, self.now);
         let peer = admitted.as_ref().ok().and_then(|found| found.first().copied()).unwrap_or(NOWHERE);
         let socket = Socket {
             id,
@@ -452,7 +455,8 @@ impl World {
 
     fn write(&mut self, key: Key) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
-        while let Some(bytes) = self.pool.poll_transmit(socket.id, self.now).filter(|bytes| !bytes.is_empty())
+        while let Some(bytes) =
+            self.pool.connection(socket.id).poll_transmit(self.now).filter(|bytes| !bytes.is_empty())
         {
             let count = bytes.len().min(socket.takes);
             if count == 0 {
@@ -460,12 +464,12 @@ impl World {
             }
             socket.takes -= count;
             socket.inbox.extend_from_slice(&bytes[..count]);
-            self.pool.handle_written(socket.id, count);
+            self.pool.connection(socket.id).handle_written(count);
         }
         self.serve(key);
     }
 
-    /// The server runs what has arrived whole.
+    /// The server runs the commands that have arrived completely.
     fn serve(&mut self, key: Key) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let Some(server) = self.servers.get(&socket.peer) else { return };
@@ -503,7 +507,7 @@ impl World {
     }
 }
 
-/// Where a name leads that leads to nobody.
+/// An address without a server.
 const NOWHERE: SocketAddr = super::server(0);
 
 pub(super) fn key(id: ConnectionId) -> Key {
@@ -514,7 +518,7 @@ pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The first command's words, if it is there whole, and what comes after it.
+/// The words of the first command, if it is complete, and the rest.
 fn parse(input: &str) -> Option<(Vec<&str>, &str)> {
     let (count, mut rest) = input.strip_prefix('*')?.split_once("\r\n")?;
     let mut words = Vec::new();

@@ -1,4 +1,4 @@
-//! What is news and what is not: copies, conflicts, moves without numbers, and what other shards have read.
+//! Which notifications are new: copies, conflicts, moves without numbers, and what other shards have read.
 
 use super::*;
 use crate::proto::maint::mode::Mode;
@@ -12,7 +12,7 @@ fn unnumbered(grace_s: i64, target: Option<SocketAddr>) -> String {
 
 fn read_by_another(world: &mut World, peer: SocketAddr, notification: Notification, received: Instant) {
     let now = world.now;
-    world.pool.handle_announcement(Announcement { peer, notification, received }, now);
+    world.pool.handle_announcement(Announcement { peer, notification, received }, now, &mut world.outcomes);
 }
 
 fn announced(seq: i64, grace_s: u64, target: SocketAddr) -> Notification {
@@ -26,7 +26,7 @@ fn told(world: &World) -> (usize, u64) {
 }
 
 #[test]
-fn move_without_a_number_is_one_move_however_often_it_comes() {
+fn copies_of_an_unnumbered_move_are_one_move() {
     for (config, target) in [(config_of(2), Some(B)), (config_of(2), None), (named(2), None)] {
         let mut world = World::ready(config);
         world.dns = Ok(vec![A]);
@@ -41,7 +41,7 @@ fn move_without_a_number_is_one_move_however_often_it_comes() {
 }
 
 #[test]
-fn move_without_a_number_is_new_after_its_grace_and_with_another_target() {
+fn unnumbered_move_is_new_after_grace_or_with_another_target() {
     let mut world = World::of(1);
     world.server(B).door = Door::Refusing;
     world.push(A, &unnumbered(5, Some(B)));
@@ -50,7 +50,7 @@ fn move_without_a_number_is_new_after_its_grace_and_with_another_target() {
     world.push(A, &unnumbered(5, Some(B)));
     world.run(SECOND * 2);
     assert_eq!((told(&world), world.all_at(B)), ((2, 0), true));
-    // Back to the first, which had said where to go: now it says something else, and then nothing in particular.
+    // Back to the first server: it names another target, and then none.
     world.push(B, &unnumbered(5, Some(A)));
     world.run(SECOND * 6);
     assert!(world.all_at(A));
@@ -69,7 +69,7 @@ fn move_without_a_number_is_new_after_its_grace_and_with_another_target() {
 }
 
 #[test]
-fn target_after_a_move_without_one_is_news_though_no_name_has_led_anywhere() {
+fn target_named_after_a_move_without_one_is_new() {
     let mut world = World::ready(named(1));
     world.push(A, &unnumbered(15, None));
     world.run(ms(10));
@@ -78,7 +78,7 @@ fn target_after_a_move_without_one_is_news_though_no_name_has_led_anywhere() {
     assert_eq!((told(&world), world.all_at(B)), ((2, 0), true));
 }
 
-/// The grace may be over, or never given: servers take some time to close their sockets all the same.
+/// The grace period may be over or missing: servers take some time to close their sockets all the same.
 #[test]
 fn move_without_grace_is_followed_at_once() {
     for grace_s in [0, -1] {
@@ -90,7 +90,7 @@ fn move_without_grace_is_followed_at_once() {
 }
 
 #[test]
-fn what_another_shard_read_counts_from_when_it_was_read() {
+fn notification_of_another_shard_counts_from_its_reading() {
     let mut world = World::of(1);
     world.server(B).door = Door::Silent;
     world.run(SECOND * 20);
@@ -105,7 +105,7 @@ fn what_another_shard_read_counts_from_when_it_was_read() {
 }
 
 #[test]
-fn another_shards_conflict_is_followed_and_its_stale_news_is_not() {
+fn conflict_of_another_shard_is_followed_stale_news_not() {
     let mut world = World::of(1);
     world.server(B).door = Door::Silent;
     world.push(A, &moving_to(5, 15, B));
@@ -119,7 +119,7 @@ fn another_shards_conflict_is_followed_and_its_stale_news_is_not() {
 }
 
 #[test]
-fn other_shards_are_not_heard_where_maintenance_is_off_nor_at_the_end() {
+fn disabled_or_closing_pool_ignores_other_shards() {
     let mut config = config();
     config.maint.mode = Mode::Disabled;
     config.connection.handshake =
@@ -141,7 +141,7 @@ fn other_shards_are_not_heard_where_maintenance_is_off_nor_at_the_end() {
 }
 
 #[test]
-fn window_that_another_shard_confirms_outlives_its_reporter() {
+fn window_confirmed_by_another_shard_outlives_its_reporter() {
     for is_confirmed in [true, false] {
         let mut world = World::of(2);
         world.push_on((0, 1), &opens("MIGRATING", 1, 30, "7"));
@@ -158,7 +158,7 @@ fn window_that_another_shard_confirms_outlives_its_reporter() {
 }
 
 #[test]
-fn events_that_nobody_takes_and_peers_that_nobody_reaches_are_bounded() {
+fn unread_events_and_unreached_peers_are_bounded() {
     let mut world = World::of(1);
     let now = world.now;
     for number in 0..5_000_u16 {
@@ -166,7 +166,7 @@ fn events_that_nobody_takes_and_peers_that_nobody_reaches_are_bounded() {
         let peer = SocketAddr::from(([10, 9, high, low], 6379));
         read_by_another(&mut world, peer, announced(1, 15, B), now);
     }
-    assert!(world.pool.peers.iter().count() <= 64);
+    assert!(world.pool.parts.maintenance.peers.iter().count() <= 64);
     let events = std::iter::from_fn(|| world.pool.poll_event()).count();
     assert!(events <= 1024, "{events}");
     // What was spoken of last is what is known.

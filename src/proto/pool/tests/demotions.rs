@@ -1,4 +1,4 @@
-//! Handoffs that no server announced: what they have in common with the others, and what they have not.
+//! Replacements of demoted servers: handoffs that no server announced.
 
 use super::story::*;
 use super::*;
@@ -7,7 +7,7 @@ use crate::proto::maint::event::HandoffResult;
 const A: &str = "10.0.0.1:6379";
 const B: &str = "10.0.0.2:6379";
 
-/// The answer to a command says that its server is a replica.
+/// A reply says that the server is a replica.
 fn demote(story: &mut Story, id: ConnectionId) {
     story.submit("write");
     assert!(story.written(id).contains("write"));
@@ -20,19 +20,19 @@ fn patient() -> PoolConfig {
     config
 }
 
-/// The endpoint may have been the target of a move, and have failed as such.
+/// The endpoint may have been the failed target of a move.
 #[test]
-fn endpoint_that_is_dialed_anew_is_dialed_whatever_its_breaker_says() {
+fn replacement_ignores_the_breaker_of_its_endpoint() {
     let (mut story, id) = Story::ready(patient());
     for _ in 0..5 {
-        story.pool.breakers.of(&config().endpoint).failed(story.now);
+        story.pool.parts.handoffs.breakers.of(&config().endpoint).failed(story.now);
     }
     demote(&mut story, id);
     assert!(story.next_dial().is_some());
 }
 
 #[test]
-fn predecessor_that_nobody_closes_is_waited_for_as_long_as_its_replies_are() {
+fn predecessor_of_a_replacement_has_no_close_deadline() {
     let (mut story, id) = Story::ready(patient());
     story.submit("write");
     story.submit("slow");
@@ -41,13 +41,13 @@ fn predecessor_that_nobody_closes_is_waited_for_as_long_as_its_replies_are() {
     let next = story.dialed();
     story.accept(next, A, &Server::new());
     story.run(SECOND * 500);
-    assert!(story.pool.is_alive(id));
+    assert!(story.pool.connection(id).is_alive());
     story.receive(id, b"+slow\r\n");
-    assert_eq!((story.delivered.answered(), story.pool.is_alive(id)), (vec![1, 2], false));
+    assert_eq!((story.delivered.answered(), story.pool.connection(id).is_alive()), (vec![1, 2], false));
 }
 
 #[test]
-fn successor_of_a_demoted_server_gets_no_more_time_than_others() {
+fn replacement_of_a_demoted_server_is_not_relaxed() {
     let (mut story, id) = Story::ready(config());
     demote(&mut story, id);
     let next = story.dialed();
@@ -58,24 +58,24 @@ fn successor_of_a_demoted_server_gets_no_more_time_than_others() {
 }
 
 #[test]
-fn server_that_leaves_anyway_is_not_replaced_as_well() {
+fn moving_server_is_not_replaced_as_well() {
     let (mut story, id) = Story::ready(patient());
     story.receive(id, moving(1, 60, Some(B)));
     story.events();
     demote(&mut story, id);
-    assert!(story.events().is_empty(), "nothing else begins");
+    assert!(story.events().is_empty(), "no other handoff begins");
     story.run(SECOND);
-    let (next, endpoint, _) = story.dial().expect("of the move");
+    let (next, endpoint, _) = story.dial().expect("the dial of the move");
     assert_eq!(endpoint.to_string(), B);
     demote(&mut story, id);
     story.run(SECOND);
     assert!(story.next_dial().is_none());
     story.accept(next, B, &Server::new());
-    assert_eq!(story.pool.generation_in_use(ONLY), Some(next.generation));
+    assert_eq!(story.pool.entries().active_generation(ONLY), Some(next.generation));
 }
 
 #[test]
-fn server_that_has_not_said_where_it_moves_is_not_replaced_either() {
+fn server_moving_without_a_target_is_not_replaced() {
     let mut config = patient();
     config.endpoint = "redis.example:6379".parse().unwrap();
     let (mut story, id) = Story::ready(config);
@@ -86,7 +86,7 @@ fn server_that_has_not_said_where_it_moves_is_not_replaced_either() {
 }
 
 #[test]
-fn demotions_are_one_while_a_handoff_goes_on_and_none_on_predecessors() {
+fn demotions_count_once_per_handoff_and_not_on_predecessors() {
     let (mut story, id) = Story::ready(patient());
     for _ in 0..3 {
         story.submit("write");
@@ -97,17 +97,17 @@ fn demotions_are_one_while_a_handoff_goes_on_and_none_on_predecessors() {
     let next = story.dialed();
     story.run(SECOND * 11);
     story.receive(id, b"-READONLY no\r\n");
-    assert!(story.next_dial().is_none(), "one is on its way");
+    assert!(story.next_dial().is_none(), "one is being dialed");
     story.accept(next, A, &Server::new());
     story.run(SECOND * 11);
     story.receive(id, b"-READONLY no\r\n");
-    assert!(story.next_dial().is_none(), "the one that says so is not in use any more");
+    assert!(story.next_dial().is_none(), "a predecessor is not replaced");
     let ended = |event: &Event| matches!(event, Event::HandoffEnded { result: HandoffResult::Succeeded, .. });
     assert_eq!(story.events().iter().filter(|event| ended(event)).count(), 1);
 }
 
 #[test]
-fn nothing_is_replaced_or_asked_for_while_shutting_down() {
+fn shutdown_replaces_nothing_and_asks_for_no_credentials() {
     let mut config = patient();
     config.renewable = true;
     let (mut story, id) = Story::ready(config);

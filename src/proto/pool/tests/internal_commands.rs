@@ -1,5 +1,5 @@
-//! What connections say of their own accord: `PING` when they are idle, `AUTH` when credentials change; and what is
-//! done about servers that say what has become of them.
+//! Internal commands: `PING` on idle connections and `AUTH` when credentials change; and what follows from replies
+//! about the state of a server.
 
 use super::story::*;
 use super::*;
@@ -24,7 +24,7 @@ fn new() -> Credentials {
 }
 
 #[test]
-fn an_idle_connection_asks_whether_anybody_is_there_and_tells_nobody() {
+fn idle_connection_pings_and_delivers_no_reply() {
     let (mut story, id) = Story::ready(pinging());
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(IDLE)));
     story.wait(IDLE - SECOND);
@@ -36,22 +36,22 @@ fn an_idle_connection_asks_whether_anybody_is_there_and_tells_nobody() {
             .is_some()
     );
     assert_eq!(story.written(id), "PING");
-    // A command that comes now gets its own reply.
+    // A command that is submitted now gets its own reply.
     story.submit("a");
     assert_eq!(story.written(id), "a");
     assert!(story.receive(id, b"+PONG\r\n+a\r\n"));
     assert_eq!(story.delivered.replies, [(1, Frame::Simple("a".into()))]);
-    assert_eq!(story.pool.next_timeout(), Some(story.now.after(IDLE)), "the next silence begins here");
+    assert_eq!(story.pool.next_timeout(), Some(story.now.after(IDLE)), "the idle time starts anew");
 }
 
 #[test]
-fn a_peer_that_does_not_answer_a_ping_is_replaced_after_the_command_timeout() {
+fn unanswered_ping_closes_after_the_command_timeout() {
     let (mut story, id) = Story::ready(pinging());
     story.wait(IDLE);
     assert_eq!(story.written(id), "PING");
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND)));
     story.run(SECOND * 9 / 10);
-    assert!(story.pool.is_alive(id));
+    assert!(story.pool.connection(id).is_alive());
     story.run(SECOND / 10);
     assert!(matches!(*story.closed().unwrap(), CloseReason::Unresponsive(silence) if silence == SECOND));
     assert!(story.delivered.failures.is_empty());
@@ -59,7 +59,7 @@ fn a_peer_that_does_not_answer_a_ping_is_replaced_after_the_command_timeout() {
 }
 
 #[test]
-fn nobody_asks_while_commands_are_in_flight_or_when_told_never_to() {
+fn busy_or_never_pinging_connection_sends_no_ping() {
     let mut config = pinging();
     config.connection.command_timeout = IDLE * 10;
     let (mut story, id) = Story::ready(config);
@@ -73,24 +73,24 @@ fn nobody_asks_while_commands_are_in_flight_or_when_told_never_to() {
 }
 
 #[test]
-fn a_tombstone_on_a_long_idle_connection_is_no_sign_of_death() {
+fn tombstone_on_an_idle_connection_does_not_close_it() {
     let (mut story, id) = Story::ready(config());
     story.wait(SECOND * 100);
     let position = story.submit("a");
     assert_eq!(story.written(id), "a");
     story.pool.abandon(ONLY, position);
     story.run(SECOND / 2);
-    assert!(story.pool.is_alive(id), "its reply is not overdue yet");
+    assert!(story.pool.connection(id).is_alive(), "its reply is not overdue yet");
     story.run(SECOND / 2);
-    assert!(!story.pool.is_alive(id));
+    assert!(!story.pool.connection(id).is_alive());
 }
 
 #[test]
-fn live_connections_log_in_anew_between_two_commands() {
+fn live_connections_log_in_again_between_two_commands() {
     let (mut story, id) = Story::ready(config());
     story.submit("a");
     story.submit("b");
-    // Eleven bytes are the first, and some are the second.
+    // The first command is 11 bytes long; the second is cut.
     story.written_up_to(id, 16);
     story.pool.renew(new(), story.now);
     assert!(matches!(story.pool.renewal(), Renewal::UnderWay { .. }));
@@ -104,15 +104,15 @@ fn live_connections_log_in_anew_between_two_commands() {
     assert_eq!(story.delivered.answered(), [1, 2, 3, 4]);
     assert_eq!(*story.pool.renewal(), Renewal::Done);
     assert_eq!(story.events(), [Event::CredentialsRenewed]);
-    // Whoever comes next says it at once.
+    // The next connection uses them at once.
     story.close(id);
     let next = story.redial();
-    story.pool.handle_connected(next, PEER, None, story.now);
+    story.pool.connection(next).handle_connected(PEER, None, story.now);
     assert!(story.written(next).starts_with("HELLO 3 AUTH app new"));
 }
 
 #[test]
-fn credentials_that_are_refused_are_one_event_and_no_loss() {
+fn refused_credentials_are_one_event_and_no_loss() {
     let (mut story, ids) = Story::all_ready(config_of(3));
     story.events();
     story.pool.renew(new(), story.now);
@@ -123,21 +123,19 @@ fn credentials_that_are_refused_are_one_event_and_no_loss() {
     assert_eq!(story.events(), [Event::CredentialsRefused { reason: "WRONGPASS invalid".into() }]);
     assert_eq!(*story.pool.renewal(), Renewal::Refused("WRONGPASS invalid".into()));
     story.run(SECOND * 100);
-    assert!(
-        ids.iter()
-            .all(|id| story.pool.is_alive(*id) && story.pool.poll_transmit(*id, story.now) == Some(&[]))
-    );
+    assert!(ids.iter().all(|id| story.pool.connection(*id).is_alive()
+        && story.pool.connection(*id).poll_transmit(story.now) == Some(&[])));
 }
 
 #[test]
-fn what_a_connection_would_have_said_ends_with_it() {
+fn internal_commands_end_with_their_connection() {
     let (mut story, id) = Story::ready(config());
     story.submit("a");
     story.pool.renew(new(), story.now);
-    // Nothing of either is written: the command goes on to the next connection, and nothing else does.
-    assert!(story.pool.poll_transmit(id, story.now).is_some());
+    // Neither is written: only the command goes to the next connection.
+    assert!(story.pool.connection(id).poll_transmit(story.now).is_some());
     story.close(id);
-    assert_eq!(*story.pool.renewal(), Renewal::Done, "there is nobody left to wait for");
+    assert_eq!(*story.pool.renewal(), Renewal::Done, "no connection is left to wait for");
     let next = story.redial();
     story.shake_hands(next);
     assert_eq!(story.written(next), "a");
@@ -156,7 +154,7 @@ fn mv_session_state_carried_with_a_rotated_password() {
         assert!(said[0].starts_with("HELLO 3 AUTH default old"), "{said:?}");
         (story, id)
     };
-    // A successor that shakes hands with the old password when the new one comes says the new one when it is ready.
+    // A successor whose handshake began with the old password sends the new one once it is ready.
     story.receive(id, moving(1, 2, Some("10.0.0.2:6379")));
     story.run(SECOND);
     let successor = story.dialed();
@@ -164,13 +162,13 @@ fn mv_session_state_carried_with_a_rotated_password() {
     let mut said = story.commands(successor);
     story.receive(successor, HELLO_OK);
     story.pool.renew(Credentials::password("new"), story.now);
-    assert_eq!(story.written(id), "AUTH new", "who serves says it at once");
+    assert_eq!(story.written(id), "AUTH new", "the active connection sends it at once");
     said.extend(story.serve(successor, &Server::new()));
     assert!(said[0].starts_with("HELLO 3 AUTH default old"), "{said:?}");
     assert!(said.contains(&"SELECT 2".to_owned()), "{said:?}");
     assert_eq!(said.last().unwrap(), "AUTH new", "{said:?}");
     assert!(story.events().contains(&Event::CredentialsRenewed));
-    // The next one begins with it.
+    // The next connection begins with it.
     story.receive(successor, moving(2, 2, Some("10.0.0.3:6379")));
     story.run(SECOND);
     let last = story.dialed();
@@ -180,19 +178,19 @@ fn mv_session_state_carried_with_a_rotated_password() {
 }
 
 #[test]
-fn a_refused_login_is_asked_about_again_with_backoff_if_there_is_somebody_to_ask() {
+fn refused_login_is_retried_with_backoff_if_renewable() {
     let mut story = Story::new(renewable());
     let mut id = story.dialed();
     story.submit("a");
     let (mut dials, end) = (0, story.now.after(SECOND * 60));
     while story.now < end {
-        story.pool.handle_connected(id, PEER, Some(Credentials::password("old")), story.now);
+        story.pool.connection(id).handle_connected(PEER, Some(Credentials::password("old")), story.now);
         assert!(story.written(id).contains("old"));
         story.receive(id, b"-WRONGPASS invalid\r\n");
         dials += 1;
-        assert!(!story.pool.is_turned_away(), "somebody may know better");
+        assert!(!story.pool.entries().is_any_rejected(), "the driver can obtain other credentials");
         id = loop {
-            let at = story.pool.next_timeout().expect("a plan to dial again");
+            let at = story.pool.next_timeout().expect("a time to dial again");
             story.wait(at.since(story.now));
             if let Some(id) = story.next_dial() {
                 break id;
@@ -204,17 +202,17 @@ fn a_refused_login_is_asked_about_again_with_backoff_if_there_is_somebody_to_ask
         panic!()
     };
     assert!(last_error.to_string().starts_with("the server refused the credentials: WRONGPASS invalid"));
-    // New ones are used at once.
+    // New credentials are used at once.
     story.fail(id, CloseReason::Auth("WRONGPASS".into()));
     story.pool.renew(new(), story.now);
     story.wait(Duration::ZERO);
     let id = story.dialed();
-    story.pool.handle_connected(id, PEER, None, story.now);
+    story.pool.connection(id).handle_connected(PEER, None, story.now);
     assert!(story.written(id).starts_with("HELLO 3 AUTH app new"));
 }
 
 #[test]
-fn who_is_not_known_any_more_is_told_so_and_somebody_is_asked_once_in_a_while() {
+fn logged_out_connection_asks_for_credentials_rarely() {
     let asked = |story: &mut Story| {
         story.action(|action| matches!(action, Action::AskCredentials).then_some(())).is_some()
     };
@@ -232,21 +230,21 @@ fn who_is_not_known_any_more_is_told_so_and_somebody_is_asked_once_in_a_while() 
 }
 
 #[test]
-fn a_server_that_is_no_master_any_more_is_left_and_no_command_is_lost() {
+fn demoted_server_is_left_without_losing_a_command() {
     for (reply, code) in [("READONLY You can't write", "READONLY"), ("MASTERDOWN Link with", "MASTERDOWN")] {
         let (mut story, id) = Story::ready(config());
         story.events();
         story.submit("a");
         story.written(id);
         story.receive(id, format!("-{reply}\r\n"));
-        assert_eq!(story.delivered.answered(), [1], "the caller is told");
+        assert_eq!(story.delivered.answered(), [1], "the caller gets the error");
         let peer = PEER.unwrap();
         let told = Event::Demoted { peer, code };
         assert!(story.events().contains(&told));
-        let (successor, endpoint, _) = story.dial().expect("the endpoint is dialed anew");
+        let (successor, endpoint, _) = story.dial().expect("the endpoint is dialed again");
         assert_eq!(endpoint, config().endpoint);
         story.submit("slow");
-        assert_eq!(story.written(id), "slow", "the old one serves on");
+        assert_eq!(story.written(id), "slow", "the old connection keeps serving");
         story.accept(successor, "10.0.0.1:6379", &Server::new());
         story.submit("b");
         assert_eq!(story.written(id), "");
@@ -262,7 +260,7 @@ fn a_server_that_is_no_master_any_more_is_left_and_no_command_is_lost() {
 }
 
 #[test]
-fn a_server_that_stays_no_master_is_not_dialed_in_a_storm() {
+fn server_that_stays_demoted_is_dialed_rarely() {
     let (mut story, mut id) = Story::ready(config());
     let mut dials = 0;
     for _ in 0..600 {
@@ -282,7 +280,7 @@ fn a_server_that_stays_no_master_is_not_dialed_in_a_storm() {
 }
 
 #[test]
-fn other_states_are_the_callers_to_know_and_change_nothing() {
+fn other_server_states_only_reach_the_caller() {
     let (mut story, id) = Story::ready(config());
     story.events();
     for reply in
@@ -296,7 +294,7 @@ fn other_states_are_the_callers_to_know_and_change_nothing() {
     assert!(story.dial().is_none() && story.events().is_empty());
 }
 
-/// How often a server is dialed in a minute that does this to every connection.
+/// How often a server that does this to every connection is dialed within a minute.
 fn dials_in_a_minute(mut meet: impl FnMut(&mut Story, ConnectionId)) -> usize {
     let mut story = Story::new(config());
     let end = story.now.after(SECOND * 60);
@@ -306,14 +304,14 @@ fn dials_in_a_minute(mut meet: impl FnMut(&mut Story, ConnectionId)) -> usize {
             dials += 1;
             meet(&mut story, id);
         }
-        let at = story.pool.next_timeout().expect("a plan");
+        let at = story.pool.next_timeout().expect("a timeout");
         story.wait(at.since(story.now));
     }
     dials
 }
 
 #[test]
-fn a_flapping_server_does_not_burn_a_core() {
+fn flapping_server_is_dialed_with_backoff() {
     let refused = dials_in_a_minute(|story, id| story.fail(id, CloseReason::Dial("refused".into())));
     let served = dials_in_a_minute(|story, id| {
         story.shake_hands(id);
@@ -322,16 +320,16 @@ fn a_flapping_server_does_not_burn_a_core() {
     for dials in [refused, served] {
         assert!((30..120).contains(&dials), "{dials} dials in a minute");
     }
-    // What a person has to mend is tried with the longest wait.
+    // An error that a person has to fix is retried with the longest delay.
     let turned_away = dials_in_a_minute(|story, id| {
-        story.pool.handle_connected(id, PEER, None, story.now);
+        story.pool.connection(id).handle_connected(PEER, None, story.now);
         story.receive(id, b"-NOAUTH HELLO must be called\r\n");
     });
     assert_eq!(turned_away, 30);
 }
 
 #[test]
-fn what_passes_by_itself_is_tried_again_and_says_so() {
+fn temporary_refusal_is_retried_and_named() {
     for (reply, words) in [
         ("LOADING Redis is loading", "it is loading its data"),
         ("MASTERDOWN Link with MASTER", "it is a replica that has lost its master"),
@@ -342,7 +340,7 @@ fn what_passes_by_itself_is_tried_again_and_says_so() {
         let mut story = Story::new(config());
         story.submit("a");
         let id = story.dialed();
-        story.pool.handle_connected(id, PEER, None, story.now);
+        story.pool.connection(id).handle_connected(PEER, None, story.now);
         story.written(id);
         story.receive(id, format!("-{reply}\r\n"));
         let text = story.closed().unwrap().to_string();

@@ -1,78 +1,95 @@
-//! [`Link`]: a connection, and what the pool knows about it that it does not know itself.
+//! [`PoolConnection`]: a connection, and what its pool knows about it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::PoolConfig;
-use crate::proto::connection::{Connection, Credentials, PushMeter, ReplyDeadline, TimeoutWindow};
+use super::config::PoolConfig;
+use super::ids::ConnectionId;
+use crate::proto::connection::{Connection, Credentials, PushMeter, PushUse, ReplyDeadline, TimeoutWindow};
 use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
 use crate::proto::maint::handoff::MoveId;
 use crate::proto::maint::notification::NotificationKind;
 use crate::proto::maint::relax::Windows;
 use crate::proto::targets::RedirectSource;
 use crate::proto::time::Instant;
 
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) generation: u32,
-    pub(super) connection: Connection,
-    /// What was dialed,
+/// Where a connection is dialed, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
     pub(super) endpoint: Endpoint,
-    /// and who was reached.
-    pub(super) peer: Option<SocketAddr>,
-    /// What it logs in with,
-    pub(super) login: Option<Arc<Credentials>>,
-    /// and how often that had been renewed when it was dialed.
-    pub(super) renewals: u64,
-    /// The newest move that was known when it was dialed to where that move leads.
+    /// The move that it follows.
     pub(super) follows: Option<MoveId>,
-    /// Who sent it there, if a server did.
+    /// The message that names the endpoint, if a server chose it.
     pub(super) sent: Option<RedirectSource>,
-    /// It was told of the move that it follows: it leads nowhere new.
+}
+
+/// A connection, and what its pool knows about it: the peer, the login, the move that it follows, and how far its
+/// timeouts are relaxed.
+#[derive(Debug)]
+pub(super) struct PoolConnection {
+    pub(super) id: ConnectionId,
+    pub(super) connection: Connection,
+    pub(super) route: Route,
+    /// The address that was reached.
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) login: Option<Arc<Credentials>>,
+    /// How often the credentials had been renewed when it was dialed.
+    pub(super) login_version: u64,
+    /// Its peer has announced the move that it follows: it reached the old server again.
     pub(super) leads_back: bool,
-    /// The pushes that it was sent.
-    pub(super) pushes: PushMeter,
-    /// While it drains: when it is closed whatever it waits for.
+    /// Once it drains: when it is closed, whatever replies are missing.
     pub(super) close_by: Option<Instant>,
-    /// It took over from another one, which relaxes its timeouts for some time.
+    pushes: PushMeter,
+    /// It took over from another connection, which relaxes its timeouts for some time.
     taken_over_until: Option<Instant>,
     relaxed_until: Option<Instant>,
     maintenance: Option<&'static str>,
 }
 
-impl Link {
+impl PoolConnection {
     pub(super) fn dialing(
-        generation: u32,
-        endpoint: Endpoint,
-        follows: Option<MoveId>,
+        id: ConnectionId,
+        route: Route,
         budget: Duration,
+        login_version: u64,
         now: Instant,
         config: &PoolConfig,
     ) -> Self {
-        Link {
-            generation,
+        PoolConnection {
+            id,
             connection: Connection::dialing(now, budget, &config.connection),
-            endpoint,
+            route,
             peer: None,
             login: None,
-            renewals: 0,
-            follows,
-            sent: None,
+            login_version,
             leads_back: false,
-            pushes: PushMeter::default(),
             close_by: None,
+            pushes: PushMeter::default(),
             taken_over_until: None,
             relaxed_until: None,
             maintenance: None,
         }
     }
 
+    #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.connection.ready_since().is_some()
     }
 
-    /// It succeeds another connection, or will: its timeouts are relaxed for so long at least.
+    /// Counts a push.
+    ///
+    /// # Errors
+    /// If there were more useless ones than a connection may send.
+    pub(super) fn note_push(&mut self, push: PushUse, now: Instant) -> Result<(), CloseReason> {
+        match self.pushes.note(push, now) {
+            true => Ok(()),
+            false => Err(CloseReason::PushFlood(self.pushes.useless())),
+        }
+    }
+
+    /// It replaces another connection, or will: its timeouts are relaxed until then at least.
     pub(super) fn relax_as_successor(&mut self, until: Instant) {
         self.taken_over_until = Some(until);
         self.relaxed_until = self.relaxed_until.max(Some(until));
@@ -83,7 +100,7 @@ impl Link {
     pub(super) fn relax(&mut self, windows: &Windows, now: Instant) {
         let taken_over = self.taken_over_until.filter(|until| now < *until);
         let Some(until) = windows.until(now).max(taken_over) else {
-            // It is over: what has waited through it still fails on its account.
+            // The end is kept: commands that waited through the maintenance still name it when they fail.
             self.relaxed_until = self.relaxed_until.map(|until| until.min(now));
             return;
         };
@@ -108,13 +125,14 @@ impl Link {
         TimeoutWindow::relaxed(config.connection.command_timeout, relaxed, self.relaxed_until)
     }
 
-    /// What its loss is laid to: servers that leave close their sockets later than they said.
+    /// The maintenance that explains its loss. Servers that leave close their sockets later than they announced, so a
+    /// move explains a loss for some seconds longer.
     pub(super) fn lost_to(&self, now: Instant) -> Option<&'static str> {
         let late = if self.maintenance == Some(MOVING) { CLOSED_LATE_MAX } else { Duration::ZERO };
         self.maintenance.filter(|_| self.relaxed_until.is_some_and(|until| now < until.after(late)))
     }
 
-    pub(super) fn patience(&self, now: Instant, config: &PoolConfig) -> ReplyDeadline {
+    pub(super) fn reply_deadline(&self, now: Instant, config: &PoolConfig) -> ReplyDeadline {
         let allowance = self.allowance(config);
         ReplyDeadline {
             window: allowance,
@@ -129,5 +147,5 @@ impl Link {
 }
 
 const MOVING: &str = NotificationKind::Moving.name();
-/// By how much servers were seen to be late, and some.
+/// The longest delay that servers were seen to have, and a margin.
 const CLOSED_LATE_MAX: Duration = Duration::from_secs(5);

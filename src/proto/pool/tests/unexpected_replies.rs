@@ -1,10 +1,10 @@
-//! Servers that answer without a question, and what callers are told of it.
+//! Servers that answer without a request, and the errors that callers get.
 
 use super::story::*;
 use super::*;
 
 #[test]
-fn hello_that_is_answered_with_something_else_is_refused_by_its_kind() {
+fn unexpected_reply_to_hello_is_named_by_its_kind() {
     for (answer, kind) in [
         ("+OK\r\n", "simple string"),
         (":1\r\n", "integer"),
@@ -18,7 +18,7 @@ fn hello_that_is_answered_with_something_else_is_refused_by_its_kind() {
     ] {
         let mut story = Story::new(config());
         let id = story.dialed();
-        story.pool.handle_connected(id, PEER, None, story.now);
+        story.pool.connection(id).handle_connected(PEER, None, story.now);
         story.written(id);
         assert!(!story.receive(id, answer), "{kind}");
         let reason = story.closed().unwrap().to_string();
@@ -26,9 +26,9 @@ fn hello_that_is_answered_with_something_else_is_refused_by_its_kind() {
     }
 }
 
-/// What kept a command from being sent is of no interest once it was.
+/// The last error explains only commands that were not sent.
 #[test]
-fn deadline_of_one_call_names_the_obstacle_of_what_was_not_sent() {
+fn deadline_of_an_unsent_call_names_the_last_error() {
     let mut story = Story::new(config());
     let id = story.dialed();
     story.fail(id, CloseReason::Dial("refused".into()));

@@ -1,10 +1,10 @@
-//! Permits, probes and places in the queue: each is given back however a handoff ends.
+//! Permits, probes and places in the queue: each is returned, however a handoff ends.
 
 use super::*;
 
 #[test]
-fn handoff_without_a_permit_gives_none_back() {
-    // Three connections have one permit among them, which a dial that hangs holds.
+fn handoff_without_a_permit_returns_none() {
+    // Three connections share one permit, and a hanging dial holds it.
     let mut world = World::of(3);
     world.server(B).door = Door::Silent;
     let start = world.now;
@@ -16,31 +16,31 @@ fn handoff_without_a_permit_gives_none_back() {
     assert_eq!(world.pool.maintenance().permits_in_use, 1, "the first still holds it");
 }
 
-/// One that waits for half of the grace has given its permit back already.
+/// A handoff that waits for half of the grace period has returned its permit already.
 #[test]
-fn handoff_that_is_put_off_gives_its_permit_back_once() {
+fn postponed_handoff_returns_its_permit_once() {
     let mut world = World::ready(named(2));
     let name = "redis.example:6379";
     world.announce(A, &moving(0, 30, Some(name)));
-    // The first finds the old server, and waits; the second hangs.
+    // The first reaches the old server and waits; the second hangs.
     world.run_until_dials(1);
     world.server(A).door = Door::Silent;
     world.run(SECOND * 3);
     assert_eq!((world.dials.len(), world.pool.maintenance().permits_in_use), (2, 1));
-    let put_off = world.pool.entries.iter().position(|entry| entry.successor.is_none()).unwrap();
-    // The one that waits is lost.
+    let put_off = world.pool.parts.entries.iter().position(|entry| entry.successor.is_none()).unwrap();
+    // The connection whose handoff waits is lost.
     world.lose((put_off as u32, 1));
     world.run(ms(1));
-    assert_eq!(world.pool.maintenance().permits_in_use, 1, "the other one's");
+    assert_eq!(world.pool.maintenance().permits_in_use, 1, "the permit of the other one");
 }
 
 #[test]
-fn handoff_that_is_abandoned_gives_its_permit_back() {
+fn abandoned_handoff_returns_its_permit() {
     let mut world = World::of(3);
     world.server(B).door = Door::Silent;
     world.push(A, &moving_to(0, 60, B));
     world.run_until_dials(1);
-    let dialing = world.pool.entries.iter().position(|entry| entry.successor.is_some()).unwrap();
+    let dialing = world.pool.parts.entries.iter().position(|entry| entry.successor.is_some()).unwrap();
     world.server(B).door = Door::Open;
     world.lose((dialing as u32, 1));
     world.run(SECOND);
@@ -48,23 +48,23 @@ fn handoff_that_is_abandoned_gives_its_permit_back() {
     assert_eq!((arrived, world.pool.maintenance().permits_in_use), (2, 0));
 }
 
-/// Were the places of its probes not given back, a breaker would stay half-open for ever.
+/// If probes were not returned, a breaker would stay half-open for ever.
 #[test]
-fn probes_that_a_newer_move_ends_are_given_back() {
+fn probes_ended_by_a_newer_move_are_returned() {
     let mut world = World::of(9);
     world.server(B).door = Door::Silent;
     for _ in 0..5 {
-        world.pool.breakers.of(&B.into()).failed(world.now);
+        world.pool.parts.handoffs.breakers.of(&B.into()).failed(world.now);
     }
-    assert!(world.pool.breakers.is_open(&B.into(), world.now));
+    assert!(world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
     world.push(A, &moving_to(1, 60, B));
     world.run(SECOND * 2);
-    assert_eq!(world.dials.len(), 3, "so many find out whether it is there");
-    assert!(world.pool.breakers.is_open(&B.into(), world.now));
+    assert_eq!(world.dials.len(), 3, "three probes");
+    assert!(world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
     world.push(A, &moving_to(2, 60, C));
     world.run(SECOND * 10);
     assert!(world.all_at(C));
-    assert!(!world.pool.breakers.is_open(&B.into(), world.now));
+    assert!(!world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
     world.server(B).door = Door::Open;
     world.push(C, &moving_to(3, 60, B));
     world.run(SECOND * 10);
@@ -72,7 +72,7 @@ fn probes_that_a_newer_move_ends_are_given_back() {
 }
 
 #[test]
-fn probe_that_comes_after_the_grace_is_given_back() {
+fn probe_after_the_grace_is_returned() {
     let mut config = config();
     config.maint.breaker.probes = 1;
     config.maint.handoff_retries_max = 100;
@@ -81,21 +81,21 @@ fn probe_that_comes_after_the_grace_is_given_back() {
     world.push(A, &moving_to(0, 2, B));
     world.run_until_dials(3);
     world.run(super::world::LATENCY);
-    assert!(world.pool.entries[0].successor.is_none(), "it backs off");
-    // The thread stood still until the grace was over, and the target got another chance meanwhile.
+    assert!(world.pool.parts.entries.get(EntryId(0)).unwrap().successor.is_none(), "it backs off");
+    // The thread is blocked until the grace period is over, and the breaker half-opens meanwhile.
     for _ in 0..5 {
-        world.pool.breakers.of(&B.into()).failed(world.now);
+        world.pool.parts.handoffs.breakers.of(&B.into()).failed(world.now);
     }
-    world.pool.breakers.of(&B.into()).half_open();
+    world.pool.parts.handoffs.breakers.of(&B.into()).half_open();
     world.now = world.now.after(SECOND * 5);
     world.pool.handle_timeout(world.now, &mut world.outcomes);
     world.run(ms(1));
     assert_eq!(world.take_results(), ["deadline"]);
-    assert!(!world.pool.breakers.is_open(&B.into(), world.now), "its only probe is free");
+    assert!(!world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now), "its only probe is free");
 }
 
 #[test]
-fn successor_that_is_called_off_keeps_nobody_waiting_for_its_answer() {
+fn abandoned_successor_blocks_no_other_opt_in() {
     use crate::proto::pool::tests::story::{HELLO_OK, Story};
     let (mut story, ids) = Story::all_ready(config_of(2));
     story.receive(ids[0], moving(1, 2, Some(&B.to_string())));
@@ -111,15 +111,15 @@ fn successor_that_is_called_off_keeps_nobody_waiting_for_its_answer() {
     story.connect(waiting, &B.to_string());
     story.written(waiting);
     story.receive(waiting, HELLO_OK);
-    assert_eq!(story.written(waiting), "", "it waits for what the other is told");
+    assert_eq!(story.written(waiting), "", "it waits for the answer to the other one");
     story.receive(kept, moving(2, 2, Some(&C.to_string())));
-    assert!(!story.pool.is_alive(successor));
-    assert!(story.written(waiting).contains("MAINT_NOTIFICATIONS"), "now it asks itself");
+    assert!(!story.pool.connection(successor).is_alive());
+    assert!(story.written(waiting).contains("MAINT_NOTIFICATIONS"), "now it asks");
 }
 
-/// Servers that move again and again, and never answer, must not pile connections up.
+/// Servers that move again and again, and never answer, must not make a client collect connections.
 #[test]
-fn an_entry_drains_so_many_connections_at_a_time_and_no_more() {
+fn draining_connections_of_an_entry_are_bounded() {
     use crate::proto::pool::tests::story::{ONLY, Server, Story};
     let mut config = config();
     config.connection.command_timeout = SECOND * 600;
@@ -139,8 +139,8 @@ fn an_entry_drains_so_many_connections_at_a_time_and_no_more() {
     assert_eq!((waiting.len(), story.pool.maintenance().draining), (8, 8));
     story.run(SECOND);
     assert!(story.next_dial().is_none());
-    assert_eq!(story.pool.maintenance().permits_in_use, 0, "who cannot go on keeps nobody waiting");
-    // One of them is answered: now there is room for another.
+    assert_eq!(story.pool.maintenance().permits_in_use, 0, "a postponed handoff holds no permit");
+    // One of them is answered: there is room for another.
     story.receive(waiting[0], b"+slow\r\n");
     story.run(SECOND);
     assert!(story.next_dial().is_some());

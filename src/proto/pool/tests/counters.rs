@@ -1,10 +1,10 @@
-//! What a pool counts and remembers: losses and what they are laid to, bytes, holds, peers.
+//! What a pool counts and remembers: losses and their causes, bytes, holds, peers.
 
 use super::story::*;
 use super::*;
 
 #[test]
-fn loss_is_laid_to_maintenance_while_it_lasts_and_to_a_move_for_longer() {
+fn loss_names_maintenance_while_it_lasts_a_move_for_longer() {
     for (push, seconds, laid_to) in [
         (opens("MIGRATING", 1, 10, "1"), 9, Some("MIGRATING")),
         (opens("MIGRATING", 1, 10, "1"), 10, None),
@@ -18,7 +18,8 @@ fn loss_is_laid_to_maintenance_while_it_lasts_and_to_a_move_for_longer() {
         story.submit("a");
         story.written(id);
         story.run(SECOND * seconds);
-        let id = ConnectionId { entry: ONLY, generation: story.pool.generation_in_use(ONLY).unwrap() };
+        let id =
+            ConnectionId { entry: ONLY, generation: story.pool.entries().active_generation(ONLY).unwrap() };
         story.close(id);
         let [(1, Failure::Lost { maintenance, .. })] = &story.delivered.failures[..] else {
             panic!("{push}: {:?}", story.delivered.failures)
@@ -28,7 +29,7 @@ fn loss_is_laid_to_maintenance_while_it_lasts_and_to_a_move_for_longer() {
 }
 
 #[test]
-fn longest_hold_is_what_is_told() {
+fn longest_hold_is_reported() {
     let mut config = config();
     config.connection.command_timeout = SECOND * 60;
     let (mut story, mut id) = Story::ready(config);
@@ -52,8 +53,8 @@ fn longest_hold_is_what_is_told() {
 }
 
 #[test]
-fn peer_that_was_least_spoken_of_is_forgotten_for_a_new_one() {
-    let mut peers = super::super::peer::Peers::default();
+fn new_peer_replaces_the_least_recently_used_one() {
+    let mut peers = super::super::peers::Peers::default();
     let peer = |number: u8| SocketAddr::from(([10, 1, 1, number], 6379));
     let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
     for number in 0..64 {
@@ -61,12 +62,12 @@ fn peer_that_was_least_spoken_of_is_forgotten_for_a_new_one() {
     }
     peers.of(peer(0), at(100));
     peers.of(peer(64), at(101));
-    let known = |number| peers.get(&peer(number)).is_some();
+    let known = |number| peers.get(peer(number)).is_some();
     assert_eq!([0, 1, 2, 63, 64].map(known), [true, false, true, true, true]);
 }
 
 #[test]
-fn bytes_of_connections_that_are_gone_are_counted() {
+fn bytes_of_closed_connections_are_counted() {
     let (mut story, id) = Story::ready(config());
     let before = story.pool.counters();
     assert!(before.bytes_received > 0 && before.bytes_sent > 0);
@@ -76,7 +77,7 @@ fn bytes_of_connections_that_are_gone_are_counted() {
 }
 
 #[test]
-fn results_of_handoffs_say_why() {
+fn handoff_results_name_their_reason() {
     use crate::proto::maint::event::HandoffResult;
     assert!(HandoffResult::GaveUp("refused".into()).to_string().contains("refused"));
     for result in [HandoffResult::Succeeded, HandoffResult::Deadline, HandoffResult::BreakerOpen] {

@@ -1,4 +1,4 @@
-//! What those who watch are told, and how often.
+//! Events: which are reported, and how often.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn ob_one_event() {
     ] {
         let (mut story, ids) = Story::all_ready(config_of(20));
         story.events();
-        // Three to each connection, the second time all are told together.
+        // Three copies for each connection, the second time for all together.
         for id in ids.iter().flat_map(|id| [*id; 2]).chain(ids.iter().copied()) {
             assert!(story.receive(id, &push));
         }
@@ -22,26 +22,26 @@ fn ob_one_event() {
         assert_eq!((stats.notifications, stats.duplicates), (60, 59), "{push:?}");
         assert_eq!((stats.stale, stats.conflicts, stats.malformed), (0, 0, 0));
         assert_eq!(story.announced().len(), 1, "{push:?}");
-        let told = story.announcement().expect("the other shards are told");
+        let told = story.announcement().expect("a message to the other shards");
         assert!(story.announcement().is_none(), "once");
 
-        // They tell their watchers nothing, and what their own connections read is known to them.
+        // The other shards report it as well; the copies of their own connections are known.
         let (mut other, ids) = Story::all_ready(config_of(2));
         other.events();
-        other.pool.handle_announcement(told.clone(), other.now);
+        other.pool.handle_announcement(told.clone(), other.now, &mut other.delivered);
         let relaxed = other.pool.maintenance().windows_open;
         assert_eq!(relaxed, story.pool.maintenance().windows_open);
         let before = other.announced().len();
-        other.pool.handle_announcement(told, other.now);
+        other.pool.handle_announcement(told, other.now, &mut other.delivered);
         for id in ids {
             other.receive(id, &push);
         }
-        assert!(other.announcement().is_none(), "nor do they pass it on");
+        assert!(other.announcement().is_none(), "it is not passed on again");
         assert_eq!((before, other.announced().len()), (1, 0));
     }
 }
 
-/// Connects whatever is dialed, all at the same moment, and says how many have asked for notifications.
+/// Connects all that is dialed at the same moment; returns how many asked for notifications.
 fn connect_all(story: &mut Story, server: &Server) -> (Vec<ConnectionId>, usize) {
     let ids: Vec<_> = std::iter::from_fn(|| story.next_dial()).collect();
     for id in &ids {
@@ -57,9 +57,9 @@ fn ob_quiet_on_oss_redis() {
     let server = Server::without_maint();
     let mut story = Story::new(config_of(100));
     let (mut ids, asked) = connect_all(&mut story, &server);
-    assert_eq!((asked, story.pool.ready()), (1, (100, 100)));
+    assert_eq!((asked, story.pool.entries().ready()), (1, (100, 100)));
     let mut events = story.events();
-    // All are lost, and connect again, from time to time.
+    // All connections are lost and made again from time to time.
     for (wait, expected) in [(0, 0), (30, 0), (29, 0), (2, 1), (0, 0), (58, 0), (2, 1)] {
         story.run(SECOND * wait);
         ids.into_iter().for_each(|id| story.close(id));
@@ -75,7 +75,7 @@ fn ob_quiet_on_oss_redis() {
 }
 
 #[test]
-fn what_cannot_be_read_is_counted_and_costs_nobody_a_reply() {
+fn unreadable_pushes_are_counted_and_cost_no_reply() {
     let (mut story, id) = Story::ready(config());
     let oversized = format!(">2\r\n$7\r\nmessage\r\n${}\r\n{}\r\n", 2 << 20, "x".repeat(2 << 20));
     let nested = ">4\r\n$6\r\nMOVING\r\n*1\r\n:1\r\n:15\r\n_\r\n";
@@ -91,7 +91,7 @@ fn what_cannot_be_read_is_counted_and_costs_nobody_a_reply() {
     assert_eq!((stats.oversized, stats.malformed, stats.notifications), (1, 1 + 3, 1));
 }
 
-/// A push that is well-formed, and means whatever the dice say.
+/// A well-formed push with a random meaning.
 fn any_push(random: &mut fastrand::Rng) -> String {
     let target = |random: &mut fastrand::Rng| match random.u32(..10) {
         0 => "".to_owned(),
@@ -119,7 +119,7 @@ fn any_push(random: &mut fastrand::Rng) -> String {
 }
 
 #[test]
-fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
+fn random_pushes_resolve_commands_once_and_counters_agree() {
     let mut begun = 0;
     for seed in 0..100 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -141,7 +141,7 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
                         let peer = endpoint.socket_addr().unwrap_or(PEER.unwrap());
                         match random.u32(..4) {
                             0 => story.fail(id, CloseReason::Dial("refused".into())),
-                            _ if story.pool.handle_connected(id, Some(peer), None, story.now) => {
+                            _ if story.pool.connection(id).handle_connected(Some(peer), None, story.now) => {
                                 live.push(id)
                             }
                             _ => {}
@@ -155,7 +155,12 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
                 6 => {
                     if let Some(lookup) = story.lookup() {
                         let addresses = (1..random.u16(1..4)).map(|port| ([10, 0, 0, 1], 6378 + port).into());
-                        story.pool.handle_resolved(lookup, Ok(addresses.collect()), story.now);
+                        story.pool.handle_resolved(
+                            lookup,
+                            Ok(addresses.collect()),
+                            story.now,
+                            &mut story.delivered,
+                        );
                     }
                 }
                 _ if live.is_empty() => {}
@@ -169,13 +174,13 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
                     story.serve(id, &server);
                 }
             }
-            live.retain(|id| story.pool.is_alive(*id));
+            live.retain(|id| story.pool.connection(*id).is_alive());
         }
-        // Nothing is announced any more: everything comes to rest.
+        // Nothing is announced any more: everything must settle.
         for _ in 0..200 {
             while let Some((id, endpoint, _)) = story.dial() {
                 let peer = endpoint.socket_addr().unwrap_or(PEER.unwrap());
-                if story.pool.handle_connected(id, Some(peer), None, story.now) {
+                if story.pool.connection(id).handle_connected(Some(peer), None, story.now) {
                     live.push(id);
                 }
             }
@@ -187,14 +192,18 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
         let stats = story.pool.maintenance();
         let left = (stats.windows_open, stats.permits_in_use, stats.handoffs_queued, stats.draining);
         assert_eq!(left, (0, 0, 0, 0), "seed {seed}");
-        assert_eq!((story.pool.ready(), story.pool.depth()), ((4, 4), (0, 0)), "seed {seed}");
+        assert_eq!(
+            (story.pool.entries().ready(), story.pool.entries().depth()),
+            ((4, 4), (0, 0)),
+            "seed {seed}"
+        );
         for (ticket, frame) in &story.delivered.replies {
             assert_eq!(*frame, Frame::Simple(format!("w{ticket}").into()), "seed {seed}");
         }
         let mut resolved = story.delivered.answered();
         resolved.extend(story.delivered.failed().iter().map(|(ticket, _)| *ticket));
         resolved.sort_unstable();
-        assert_eq!(resolved, (1..=story.next_ticket).collect::<Vec<_>>(), "seed {seed}: each one once");
+        assert_eq!(resolved, (1..=story.next_ticket).collect::<Vec<_>>(), "seed {seed}: each ticket once");
         assert_eq!(
             handoffs(&story.events()),
             (stats.handoffs_started, stats.handoffs_started),
@@ -202,16 +211,16 @@ fn whatever_is_announced_commands_are_resolved_once_and_the_books_balance() {
         );
         begun += stats.handoffs_started;
     }
-    assert!(begun > 100, "otherwise this tests little: {begun}");
+    assert!(begun > 100, "{begun} handoffs: too few to prove anything");
 }
 
-/// How many were begun, and how many of these ended.
+/// How many handoffs were begun, and how many of these ended.
 fn handoffs(events: &[Event]) -> (u64, u64) {
     let (mut started, mut ended) = (0, 0);
     for event in events {
         match event {
             Event::HandoffStarted { .. } => started += 1,
-            // One that was never dialed was not begun.
+            // A handoff whose target was never dialed was not begun.
             Event::HandoffEnded { attempts: 1.., .. } => ended += 1,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Who connections log in as when several know better.
+//! Which credentials a connection uses when the driver, the configuration and a renewal each have some.
 
 use super::story::*;
 use super::*;
@@ -6,15 +6,15 @@ use crate::proto::connection::Credentials;
 
 const B: &str = "10.0.0.2:6379";
 
-/// What a provider said when the connection was dialed is newer than what was renewed before.
+/// Credentials that the driver obtained for a dial are newer than an earlier renewal.
 #[test]
-fn newer_login_of_a_connection_is_not_taken_back() {
+fn newer_credentials_of_a_connection_are_kept() {
     let (mut story, id) = Story::ready(config());
     story.pool.renew(Credentials::password("first"), story.now);
     assert_eq!(story.written(id), "AUTH first");
     story.receive(id, b"+OK\r\n");
     for is_successor in [false, true] {
-        let current = story.pool.generation_in_use(ONLY).unwrap();
+        let current = story.pool.entries().active_generation(ONLY).unwrap();
         let current = ConnectionId { entry: ONLY, generation: current };
         let next = match is_successor {
             false => {
@@ -28,16 +28,16 @@ fn newer_login_of_a_connection_is_not_taken_back() {
             }
         };
         let own = Some(Credentials::password("second"));
-        assert!(story.pool.handle_connected(next, PEER, own, story.now));
+        assert!(story.pool.connection(next).handle_connected(PEER, own, story.now));
         let said = story.serve(next, &Server::new());
         assert!(said[0].contains("AUTH default second"), "{said:?}");
         assert!(!said.iter().any(|command| command.starts_with("AUTH")), "{is_successor}: {said:?}");
     }
 }
 
-/// The renewal was over when it became ready: its refusal is told all the same, once.
+/// The renewal was over when the connection became ready: its refusal is reported all the same, once.
 #[test]
-fn refusal_that_comes_after_the_renewal_is_told() {
+fn refusal_after_the_renewal_is_reported_once() {
     let mut story = Story::new(config_of(2));
     let late = [story.dialed(), story.dialed()];
     for id in late {
@@ -56,11 +56,11 @@ fn refusal_that_comes_after_the_renewal_is_told() {
     assert_eq!(said.iter().filter(|command| *command == "AUTH new").count(), 2, "{said:?}");
     let refused = Event::CredentialsRefused { reason: "WRONGPASS no".into() };
     assert_eq!(story.events().iter().filter(|event| **event == refused).count(), 1);
-    assert!(late.iter().all(|id| story.pool.is_alive(*id)));
+    assert!(late.iter().all(|id| story.pool.connection(*id).is_alive()));
 }
 
 #[test]
-fn renewal_is_over_when_all_have_been_answered_and_not_before() {
+fn renewal_ends_when_all_connections_have_answered() {
     let (mut story, ids) = Story::all_ready(config_of(3));
     story.pool.renew(Credentials::password("new"), story.now);
     for id in &ids {
@@ -73,9 +73,9 @@ fn renewal_is_over_when_all_have_been_answered_and_not_before() {
     assert_eq!(*story.pool.renewal(), Renewal::Done);
 }
 
-/// New credentials mend what the old ones broke, and nothing else.
+/// New credentials help only where the old ones were refused.
 #[test]
-fn renewal_dials_at_once_where_a_login_was_refused_only() {
+fn renewal_redials_only_entries_with_a_refused_login() {
     for (reason, at_once) in
         [(CloseReason::Auth("WRONGPASS".into()), true), (CloseReason::Dial("refused".into()), false)]
     {
@@ -92,7 +92,7 @@ fn renewal_dials_at_once_where_a_login_was_refused_only() {
 }
 
 #[test]
-fn refused_logins_are_told_apart() {
+fn kinds_of_refused_logins_are_distinguished() {
     for (reply, problem) in [
         ("WRONGPASS no", "the server refused the credentials"),
         ("NOAUTH no", "the server wants a password"),

@@ -1,4 +1,4 @@
-//! Moves whose target is not named, or is the very server that announces them, and servers that leave in silence.
+//! Moves without a target, or to the server that announces them, and servers that leave without an announcement.
 
 use super::world::LATENCY;
 use super::*;
@@ -8,7 +8,7 @@ use crate::proto::maint::mode::EndpointType;
 #[test]
 fn mv_null_half_grace() {
     for (grace_s, half) in [(15, ms(7_500)), (1, ms(500)), (3, ms(1_500))] {
-        // An address can only be dialed again.
+        // An address is dialed again.
         let mut world = World::of(3);
         let start = world.now;
         world.push(A, &moving_somewhere(0, grace_s));
@@ -17,7 +17,7 @@ fn mv_null_half_grace() {
         world.run_until(start, half);
         assert_eq!(world.take_dials(start)[0], (half, A.to_string()), "grace {grace_s}");
         assert!(world.lookups.is_empty());
-        // A name is looked up, once for all connections and all copies.
+        // A name is resolved once for all connections and all copies.
         let mut world = World::ready(named(3));
         world.dns = Ok(vec![B]);
         let start = world.now;
@@ -30,13 +30,13 @@ fn mv_null_half_grace() {
         assert_eq!(world.take_dials(start)[0], (half + LATENCY, B.to_string()), "grace {grace_s}");
         world.run_until(start, half + ms(100));
         assert!(world.all_at(B));
-        assert_eq!(world.lookups.len(), 1, "what it wanted to know it knows");
+        assert_eq!(world.lookups.len(), 1, "the target is known");
     }
 }
 
 #[test]
 fn mv_null_dns_still_old() {
-    // Half of the grace is over, and the name still leads to the old server only.
+    // Halfway through the grace period the name still resolves to the old server only.
     let mut world = World::ready(named(2));
     let start = world.now;
     world.push(A, &moving_somewhere(0, 15));
@@ -47,7 +47,7 @@ fn mv_null_dns_still_old() {
         asked.iter().zip(0..).all(|(at, n)| *at >= ms(7_500) + SECOND * n && *at <= ms(7_510) + SECOND * n)
     );
     assert!(world.dials.is_empty() && world.all_at(A));
-    // No answer, and an empty one, are no reason to go anywhere.
+    // A failed look-up, and an empty answer, start no handoff.
     world.dns = Ok(Vec::new());
     world.run(SECOND);
     world.dns = Err("no such name".into());
@@ -55,10 +55,10 @@ fn mv_null_dns_still_old() {
     assert!(world.dials.is_empty() && world.all_at(A));
     world.dns = Ok(vec![A, B]);
     world.run_until(start, ms(14_800));
-    assert!(world.all_at(B), "a sibling will do");
+    assert!(world.all_at(B), "any other address is a target");
     assert!(world.dials.len() == 2 && world.sockets.values().filter(|socket| socket.is_open).count() == 2);
 
-    // It changes only after the server has closed its connections.
+    // The name changes only after the server has closed its connections.
     let mut world = World::ready(named(2));
     let start = world.now;
     world.push(A, &moving_somewhere(0, 15));
@@ -73,7 +73,7 @@ fn mv_null_dns_still_old() {
     world.dns = Ok(vec![B]);
     world.run(SECOND * 3);
     assert!(world.all_at(B));
-    assert_eq!(world.lookups.len(), asked, "the grace is over, and nobody asks any more");
+    assert_eq!(world.lookups.len(), asked, "look-ups end with the grace period");
 }
 
 #[test]
@@ -105,14 +105,14 @@ fn mv_null_despite_requested_type() {
 fn mv_to_same_endpoint() {
     for target in [Some(A), None] {
         let announcement = target.map_or_else(|| moving_somewhere(0, 15), |target| moving_to(0, 15, target));
-        // Another server answers at the same address: once is enough.
+        // Another server answers at the same address: one handoff is enough.
         let mut world = World::of(1);
         let start = world.now;
         world.push(A, &announcement);
         world.run_until(start, SECOND * 60);
         assert_eq!(world.take_dials(start), [(ms(7_500), A.to_string())]);
         assert_eq!((world.take_results(), world.connected_to(A)), (vec!["ok"], vec![(0, 2)]));
-        // The same one does, and says so: the old connection stays.
+        // The same server answers and repeats its announcement: the old connection stays.
         let mut world = World::of(1);
         let start = world.now;
         world.announce(A, &announcement);
@@ -128,9 +128,9 @@ fn mv_to_same_endpoint() {
     }
 }
 
-/// A name that is announced may lead to the old server for some time yet.
+/// An announced name may resolve to the old server for some time.
 #[test]
-fn a_named_target_that_leads_back_is_tried_once_more_at_half_of_the_grace() {
+fn name_that_leads_back_is_tried_again_at_half_the_grace() {
     let name = "redis.example:6379";
     for flips in [true, false] {
         let mut world = World::ready(named(4));
@@ -141,7 +141,7 @@ fn a_named_target_that_leads_back_is_tried_once_more_at_half_of_the_grace() {
         assert!(
             world.all_at(A) && world.take_dials(start).iter().all(|(at, to)| *at <= ms(1_100) && to == name)
         );
-        assert_eq!(world.pool.maintenance().permits_in_use, 0, "while it waits it keeps nobody waiting");
+        assert_eq!(world.pool.maintenance().permits_in_use, 0, "it holds no permit while it waits");
         if flips {
             world.dns = Ok(vec![B]);
         }
@@ -152,8 +152,8 @@ fn a_named_target_that_leads_back_is_tried_once_more_at_half_of_the_grace() {
     }
 }
 
-/// The times are those of a real server that shrank: it says that a migration begins and ends, leaves DNS, and closes
-/// its connections without another word.
+/// The times are those of a real server that shrank: it announces that a migration begins and ends, leaves DNS, and
+/// closes its connections without an announcement.
 #[test]
 fn mv_silent_removal() {
     let mut world = World::ready(named(3));
@@ -169,14 +169,14 @@ fn mv_silent_removal() {
     world.run(SECOND * 3);
     world.dns = Ok(Vec::new());
     world.run(SECOND * 3);
-    assert!(world.dials.is_empty(), "that says nothing of anybody");
+    assert!(world.dials.is_empty(), "that names no server");
     world.dns = Ok(vec![B]);
     for number in 0..7_000 {
         world.submit(number % 3, 0, &number.to_string());
         world.run(ms(1));
     }
     assert!(world.now < start.after(ms(34_700)));
-    assert!(world.all_at(B), "it left before it was put out");
+    assert!(world.all_at(B), "it moved before the server closed");
     world.run(SECOND);
     world.hang_up(A);
     world.run(SECOND * 100);
@@ -186,7 +186,7 @@ fn mv_silent_removal() {
 }
 
 #[test]
-fn a_name_is_not_asked_for_what_an_announced_move_says_already() {
+fn announced_target_needs_no_look_up() {
     let mut world = World::ready(named(6));
     world.server(B).door = Door::Silent;
     world.dns = Ok(vec![C]);
@@ -195,6 +195,6 @@ fn a_name_is_not_asked_for_what_an_announced_move_says_already() {
     world.run(SECOND * 2);
     world.push(A, &closes("MIGRATED", 2, "27"));
     world.run(SECOND * 5);
-    assert!(world.lookups.is_empty(), "where to go was said");
+    assert!(world.lookups.is_empty(), "the target is known");
     assert!(world.dials.iter().all(|dial| dial.to == B.to_string()));
 }

@@ -1,0 +1,108 @@
+//! [`Effect`]: what one part of a pool asks of the others; and [`Effects`], where it is collected.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::action::Action;
+use super::ids::{ConnectionId, EntryId};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
+use crate::proto::maint::event::Event;
+use crate::proto::maint::handoff::MoveId;
+
+/// What one part of a pool asks of the others. [`Parts::apply`](super::parts::Parts::apply) is the one place that
+/// acts on it.
+///
+/// An effect names something to look at and never carries a decision: by the time when it is applied, the connection
+/// may be gone or the handoff over. Each is then without consequence.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// The connection has to end, for this reason.
+    End { id: ConnectionId, reason: CloseReason },
+    /// The connection to this peer is gone: nothing may wait for what it would have learned.
+    Forget { id: ConnectionId, peer: Option<SocketAddr> },
+    /// A predecessor may have received its last reply, or one that a command behind it waits for.
+    Drained(ConnectionId),
+    /// This entry has another active connection, or its connection is ready: it may have to move on.
+    ActiveChanged(EntryId),
+    /// A permit or a place in the handoff queue may be free, or an entry has been queued.
+    QueueChanged,
+    /// A peer has a move, or a target of one, that the connections to it have to follow.
+    MoveChanged,
+    /// Nothing moves away from this address any more.
+    MoveWithdrawn(SocketAddr),
+    /// The target of this move may not be dialed.
+    TargetRefused(MoveId),
+    /// This move has no target any more: handoffs to it stop.
+    TargetDropped(MoveId),
+    /// A new announcement names this target: the server may know that it works again.
+    TargetNamed(Endpoint),
+    /// The windows of this peer have changed, and the timeouts of the connections to it with them.
+    WindowsChanged(SocketAddr),
+    /// Connections to this peer that wait for its offer of notifications can go on.
+    OfferChanged(SocketAddr),
+    /// A connection that was told to log in again has done so, or is gone.
+    LoginSettled,
+}
+
+/// Collects effects for the pool, actions for its driver, and events for the application.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// What the running step brought about, in order.
+    raised: Vec<Effect>,
+    /// What waits behind it; the next one is last.
+    waiting: Vec<Effect>,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+}
+
+impl Effects {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.raised.push(effect);
+    }
+
+    pub(super) fn extend(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        self.raised.extend(effects);
+    }
+
+    /// The next effect. What the last one brought about comes before what was waiting already: this is the order that
+    /// nested calls would have, without their recursion.
+    pub(super) fn next(&mut self) -> Option<Effect> {
+        self.waiting.extend(self.raised.drain(..).rev());
+        self.waiting.pop()
+    }
+
+    /// Asks the driver for something.
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// Reports something to the application.
+    pub(super) fn report(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Reports something that servers can cause at will: beyond a bound it is only counted.
+    pub(super) fn report_bounded(&mut self, event: impl FnOnce() -> Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event());
+        }
+    }
+
+    pub(super) fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether the driver has to poll for actions or events.
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        !self.actions.is_empty() || !self.events.is_empty()
+    }
+}
+
+/// How many events may wait for the driver.
+const EVENTS_MAX: usize = 1024;

@@ -1,0 +1,83 @@
+//! [`Redirects`]: whether a connection may be dialed where a server sent it.
+
+use std::net::SocketAddr;
+
+use super::config::PoolConfig;
+use super::connection::PoolConnection;
+use super::context::Context;
+use crate::proto::endpoint::Endpoint;
+use crate::proto::error::CloseReason;
+use crate::proto::maint::event::Event;
+use crate::proto::targets::{RedirectSource, Refusal, TargetFilter};
+
+/// Judges where servers send connections: a target when it is named, and each of its addresses before it is dialed,
+/// since a name may resolve to anything.
+#[derive(Debug)]
+pub(super) struct Redirects {
+    filter: TargetFilter,
+}
+
+impl Redirects {
+    pub(super) fn new(config: &PoolConfig) -> Self {
+        Redirects { filter: TargetFilter::new(config.targets.clone(), config.endpoint.clone()) }
+    }
+
+    /// Whether this target may be used; if not, counts and reports that.
+    pub(super) fn allows(&mut self, sent: RedirectSource, target: &Endpoint, ctx: &mut Context) -> bool {
+        match self.filter.admit(sent, target, ctx.now) {
+            Ok(()) => true,
+            Err(refusal) => {
+                self.note_refusal(sent, target, &refusal, ctx);
+                false
+            }
+        }
+    }
+
+    /// The addresses that the connection may be dialed at.
+    ///
+    /// # Errors
+    /// If there is none of them.
+    pub(super) fn admit(
+        &mut self,
+        known: &PoolConnection,
+        addresses: Vec<SocketAddr>,
+        ctx: &mut Context,
+    ) -> Result<Vec<SocketAddr>, CloseReason> {
+        let Some(sent) = known.route.sent else { return Ok(addresses) };
+        let target = &known.route.endpoint;
+        let mut first = None;
+        let mut admitted = addresses;
+        admitted.retain(|address| match self.filter.check_address(sent, target, *address) {
+            Ok(()) => true,
+            Err(refusal) => {
+                first.get_or_insert(refusal);
+                false
+            }
+        });
+        match first {
+            Some(refusal) if admitted.is_empty() => {
+                self.note_refusal(sent, target, &refusal, ctx);
+                Err(CloseReason::TargetRefused(format!("{sent} named {target}, but {refusal}")))
+            }
+            _ => Ok(admitted),
+        }
+    }
+
+    fn note_refusal(
+        &mut self,
+        sent: RedirectSource,
+        target: &Endpoint,
+        refusal: &Refusal,
+        ctx: &mut Context,
+    ) {
+        ctx.stats.targets_refused += 1;
+        if self.filter.should_report(target, ctx.now) {
+            ctx.effects.report(Event::TargetRefused {
+                peer: sent.by,
+                redirection: sent.how,
+                target: target.clone(),
+                reason: refusal.to_string(),
+            });
+        }
+    }
+}
