@@ -116,7 +116,7 @@ impl InternalCommands {
             Frame::Error(reply) => Some(reply),
             _ => None,
         };
-        match internal {
+        match command {
             InternalCommand::Auth => {
                 self.logins_awaited = self.logins_awaited.saturating_sub(1);
                 // Only the latest login counts: an earlier one may have been refused for credentials that were just replaced.

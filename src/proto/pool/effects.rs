@@ -17,6 +17,8 @@ use crate::proto::maint::handoff::MoveId;
 /// may be gone or the handoff over. Each is then without consequence.
 #[derive(Debug)]
 pub(super) enum Effect {
+    /// The driver has to do this, after what the effects before it ask for.
+    Act(Action),
     /// The connection has to end, for this reason.
     End { id: ConnectionId, reason: CloseReason },
     /// The connection to this peer is gone: nothing may wait for what it would have learned.

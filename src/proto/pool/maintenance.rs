@@ -127,7 +127,8 @@ impl Maintenance {
         }
         if self.accept(peer, notification, (ctx.now, reporter), true, ctx) {
             let (notification, received) = (notification.clone(), ctx.now);
-            ctx.effects.act(Action::Announce(Announcement { peer, notification, received }));
+            let announcement = Announcement { peer, notification, received };
+            ctx.effects.push(Effect::Act(Action::Announce(announcement)));
         }
         if notification.kind() == NotificationKind::Moving { PushUse::Move } else { PushUse::None }
     }

@@ -48,6 +48,7 @@ impl Parts {
         while let Some(effect) = self.ctx.effects.next() {
             let ctx = &mut self.ctx;
             match effect {
+                Effect::Act(action) => ctx.effects.act(action),
                 Effect::End { id, reason } => self.end(id, reason, deliver),
                 Effect::Forget { id, peer } => self.maintenance.forget(id, peer, ctx),
                 Effect::Drained(id) => self.handle_progress(id),
@@ -101,7 +102,7 @@ impl Parts {
         }
         let Some(known) = self.entries.connection(id) else { return };
         if !was_ready && known.is_ready() {
-            self.handle_ready(id);
+            self.handle_ready(id, deliver);
         } else if known.connection.awaits_opt_in() {
             self.maintenance.peers.offer(known, &mut self.ctx);
         }
@@ -213,12 +214,14 @@ impl Parts {
     }
 
     /// The handshake is over.
-    fn handle_ready(&mut self, id: ConnectionId) {
+    fn handle_ready(&mut self, id: ConnectionId, deliver: &mut impl Deliver) {
+        let Some(known) = self.entries.connection(id) else { return };
+        self.maintenance.peers.note_offer(known, &mut self.ctx);
+        self.apply(deliver);
         let ctx = &mut self.ctx;
         let Some(entry) = self.entries.get_mut(id.entry) else { return };
         let role = entry.role(id.generation);
         let Some(known) = entry.connection(id.generation) else { return };
-        self.maintenance.peers.note_offer(known, ctx);
         if known.route.follows.is_some() {
             self.handoffs.breakers.of(&known.route.endpoint).succeeded();
         }
