@@ -90,7 +90,8 @@ impl ClientArgs {
     pub(crate) fn check(&self) -> Result<(), String> {
         match (self.shards, &self.cores) {
             (Some(shards), Some(CoreList(cores))) if count(shards) != cores.len() => Err(format!(
-                "--shards: got {shards} for {} in --cores; give one core per shard, or only one of the two options",
+                "--shards: got {} for {} in --cores; give one core per shard, or only one of the two options",
+                plural(count(shards), "shard"),
                 plural(cores.len(), "core")
             )),
             _ => Ok(()),
