@@ -4,6 +4,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use common::read_to_end;
@@ -164,7 +165,11 @@ fn a_call_after_the_endpoints_ended_fails_at_once() {
 
 #[test]
 fn the_server_behaves_as_configured() {
-    let server = ServerConfig { password: Some("secret".into()), databases: 1, ..ServerConfig::default() };
+    let server = ServerConfig {
+        password: Some("secret".into()),
+        databases: NonZeroUsize::MIN,
+        ..ServerConfig::default()
+    };
     let listen = vec![([127, 0, 0, 1], 0).into()];
     let endpoints = Endpoints::start(EndpointsConfig { listen, server, ..Default::default() }).unwrap();
     let mut stream = connect(endpoints.addresses()[0]);

@@ -1,13 +1,15 @@
 //! The settings of a [`Server`](super::Server).
 
+use std::num::NonZeroUsize;
+
 /// How a [`Server`](super::Server) behaves.
 #[derive(Clone)]
 pub struct ServerConfig {
     /// The password of user `default`. Clients must authenticate with it first; `None` needs no authentication.
     /// Default: `None`.
     pub password: Option<String>,
-    /// The number of databases, at least one. Default: 16.
-    pub databases: usize,
+    /// The number of databases. Default: 16.
+    pub databases: NonZeroUsize,
     /// The seed of the choices of `SPOP`, `SRANDMEMBER` and `RANDOMKEY`. The same seed and the same commands give the
     /// same replies. Default: 0.
     pub seed: u64,
@@ -18,7 +20,7 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { password: None, databases: 16, seed: 0, upstream: false }
+        Self { password: None, databases: DATABASES, seed: 0, upstream: false }
     }
 }
 
@@ -35,3 +37,5 @@ impl std::fmt::Debug for ServerConfig {
 
 /// The version that the server reports, so that clients know its commands.
 pub(crate) const REDIS_VERSION: &str = "7.2.0";
+
+const DATABASES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);

@@ -1,6 +1,7 @@
 //! The stored data: numbered databases of typed values, with expiry and with versions of watched keys.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroUsize;
 
 use super::dictionary::Dictionary;
 use crate::rehearsal::wire::reply::ErrorReply;
@@ -15,9 +16,9 @@ pub(crate) struct Keyspace {
 }
 
 impl Keyspace {
-    /// Creates this many databases, and at least one.
-    pub(crate) fn new(databases: usize) -> Self {
-        Self { databases: (0..databases.max(1)).map(|_| Database::default()).collect() }
+    /// Creates this many empty databases.
+    pub(crate) fn new(databases: NonZeroUsize) -> Self {
+        Self { databases: (0..databases.get()).map(|_| Database::default()).collect() }
     }
 
     /// Advances the time: removes the keys that expired before `now_ms`.
@@ -322,7 +323,7 @@ mod tests {
 
     #[test]
     fn expired_keys_are_removed_from_memory() {
-        let mut keyspace = Keyspace::new(2);
+        let mut keyspace = Keyspace::new(NonZeroUsize::MIN.saturating_add(1));
         keyspace.database(1).set_string(b"k", b"v", Lifetime::Until(10));
         keyspace.advance(10);
         assert!(keyspace.database(1).contains(b"k"));
