@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::proto::error::{CloseReason, Failure};
 
-/// The kinds of [`Error`].
+/// The kinds of [`Error`](crate::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorKind {
