@@ -240,7 +240,7 @@ fn a_usage_error_names_the_allowed_values() {
         (&["--command-ratio", "2"], &["--command-ratio", "--command"]),
         (
             &["--command", "PING", "--command-ratio", "1", "--command-ratio", "2"],
-            &["--command-ratio", "2 times"],
+            &["got 2 --command-ratio for 1 --command"],
         ),
         (&["--command", "PING", "--ratio", "1:1"], &["--command", "--ratio"]),
         (&["--value-compressible", "50%"], &["--value-compressible", "0 to 1"]),

@@ -41,6 +41,8 @@ pub use run::Run;
 pub use scan::Scan;
 pub use script::Script;
 pub use transaction::{Transaction, TransactionReply};
+// The tests compare the list with the commands of real servers.
+#[doc(hidden)]
 pub use typed::TYPED;
 
 pub(crate) use scan::scans;
