@@ -15,9 +15,8 @@ pub(super) struct Decoded {
 
 /// The first bytes choose the limits and the splits. The rest is the stream.
 ///
-/// # Panics
-/// If the frames depend on the splits, change when they are written and decoded again, or if memory is allocated for
-/// bytes that have not arrived.
+/// # Panics If the frames depend on the splits, or change when they are written and decoded again. If memory is
+/// allocated for bytes that have not arrived.
 pub fn decoder(data: &[u8]) {
     let mut script = Script::new(data);
     let limits = script.choice(&[

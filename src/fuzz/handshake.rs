@@ -17,9 +17,8 @@ use crate::proto::time::Instant;
 
 /// The first bytes choose the settings and how the server's bytes are split. The rest is the server's bytes.
 ///
-/// # Panics
-/// If more is sent than a handshake needs, if the agreed protocol or opt-in is not what the mode allows, or if a
-/// caller gets any result.
+/// # Panics If more is sent than a handshake needs, or if a caller gets any result. If the agreed protocol or opt-in is
+/// not what the mode allows.
 pub fn handshake(data: &[u8]) {
     let mut script = Script::new(data);
     let (greeting, peer) = (greeting(&mut script), peer(&mut script));

@@ -57,8 +57,8 @@ impl ServerContext<'_> {
         }
     }
 
-    /// Announces a maintenance notification: gives it the next sequence number, keeps it for later opt-ins, and sends
-    /// it to the connections of `scope` that have opted in.
+    /// Announces a maintenance notification under the next sequence number. It is kept for later opt-ins, and sent to
+    /// the connections of `scope` that have opted in.
     pub(crate) fn announce(
         &mut self,
         scope: &Scope,

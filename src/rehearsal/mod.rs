@@ -12,16 +12,16 @@
 //! the list of verbs; [`Server::rehearse`] does the same. Each listener is a node that can move, close, refuse
 //! connections, and have faults. All nodes serve the same keys.
 //!
-//! Commands whose first key is `audit:<submitter>:<n>`, or whose first key is `audit:<submitter>` and whose last argument
-//! is `<n>`, are checked for order and for exactly-once execution, over all connections and nodes. Each submitter counts
-//! from 1. `REHEARSE STATS` reports the findings.
+//! Commands can carry a number: in the first key as `audit:<submitter>:<n>`, or as last argument `<n>` behind the first
+//! key `audit:<submitter>`. The server checks them for order and for exactly-once execution, over all connections and
+//! nodes. Each submitter counts from 1. `REHEARSE STATS` reports the findings.
 //!
 //! Listeners use TLS when [`EndpointsConfig::tls`] says so, each with its own certificate if needed. Faults act on the
-//! socket below TLS: a reset sends a RST, a truncated stream ends without a `close_notify` alert, and a stalled node does
-//! not complete the handshake.
+//! socket below TLS. A reset sends a RST, a truncated stream ends without a `close_notify` alert, and a stalled node
+//! does not complete the handshake.
 //!
-//! Nothing here shares code with the client, because a mistake in the client's encoder or decoder must not be repeated by
-//! the server that is meant to reveal it.
+//! Nothing here shares code with the client. A mistake in the client's encoder or decoder must not be repeated by the
+//! server that is meant to reveal it.
 //!
 //! ```no_run
 //! use hitless::rehearsal::{Endpoints, EndpointsConfig};

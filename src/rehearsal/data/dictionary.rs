@@ -75,9 +75,9 @@ impl<V> Dictionary<V> {
     /// At most `count` elements from `cursor` on, and the next cursor, which is zero at the end.
     ///
     /// A cursor is the number of elements, counted from the first, that the scan has not visited yet. So a scan walks
-    /// from the last element to the first. A removal moves the last element into the place of the removed one, which
-    /// is always towards the front. An element can therefore move from the visited part to the other part, and is
-    /// then returned twice; it can never leave the part that is still to be visited.
+    /// from the last element to the first. A removal moves the last element into the place of the removed one, which is
+    /// always towards the front. So an element can move from the visited part to the other part, and is then returned
+    /// twice. It can never leave the part that is still to be visited.
     pub(crate) fn scan(&self, cursor: u64, count: usize) -> (impl Iterator<Item = (&[u8], &V)>, u64) {
         // A scan starts with cursor zero.
         let end = match usize::try_from(cursor) {

@@ -132,8 +132,8 @@ impl Node {
     }
 }
 
-/// The endpoint that a MOVING to `target` gives to a connection that requested type `wanted`: the name or the address
-/// of the node at `target`, `target` itself, or nothing.
+/// The endpoint in a MOVING to `target`, for a connection that requested type `wanted`. It is the name of the node at
+/// `target`, or `target` itself, or nothing.
 pub(crate) fn endpoint_for(nodes: &[Node], target: &[u8], wanted: EndpointType) -> Option<Vec<u8>> {
     match wanted {
         EndpointType::None => None,

@@ -74,7 +74,7 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// If an address cannot be bound (the message names it), if the kernel or the container forbids io_uring, or if the
+    /// If an address cannot be bound (the message names it), or if the kernel or the container forbids io_uring. If the
     /// executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
         raw::probe_io_uring()?;

@@ -85,8 +85,8 @@ pub(super) fn connect_unix(path: &Path) -> io::Result<TcpStream> {
     Ok(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
 }
 
-/// Closes a connection with a FIN behind the written bytes. It reads what has arrived first, because the kernel sends a
-/// RST instead of a FIN while unread bytes are left, and a RST makes the client lose the last replies.
+/// Closes a connection with a FIN behind the written bytes. It reads what has arrived first: while unread bytes are
+/// left, the kernel sends a RST instead of a FIN. A RST makes the client lose the last replies.
 pub(super) fn close(stream: &TcpStream) {
     let descriptor = descriptor(stream);
     let socket = SockRef::from(&descriptor);

@@ -135,8 +135,8 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends the TLS alert `close_notify` without waiting. Only a graceful close may call this: a client that gets no
-    /// `close_notify` must treat the stream as truncated, which is what some faults are for.
+    /// Sends the TLS alert `close_notify` without waiting. Only a graceful close may call this. Without a
+    /// `close_notify` a client must treat the stream as truncated, and some faults need that.
     pub(super) fn send_close_notify(&mut self) {
         if let Some(tls) = &mut self.tls
             && !tls.connection.is_handshaking()

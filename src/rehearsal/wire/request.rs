@@ -243,7 +243,7 @@ impl Parser {
 }
 
 /// Reads the number at `start` and its CRLF. Returns the number and the position behind the CRLF. It fails at the first
-/// byte that cannot belong to a valid number, so that a long run of wrong bytes is not scanned again and again.
+/// byte that cannot belong to a valid number, so that wrong bytes are not scanned again and again.
 #[inline]
 fn read_number(input: &[u8], start: usize, error: &str) -> Result<Option<(i64, usize)>, String> {
     let tail = input.get(start..).unwrap_or_default();
