@@ -172,7 +172,8 @@ fn a_failing_resolver_is_a_connect_error() {
             Ok(Vec::new())
         });
         let empty = config().resolver(|_: &str, _: u16| Ok(Vec::new()));
-        let attempts = [(failing, "no such cache"), (panicking, "broken off"), (empty, "has no address")];
+        let attempts =
+            [(failing, "no such cache"), (panicking, "was interrupted"), (empty, "has no address")];
         let attempts = attempts.map(|(config, text)| (glommio::spawn_local(Shard::connect(config)), text));
         for (attempt, text) in attempts {
             let error = attempt.await.map(|_| ()).unwrap_err();

@@ -7,7 +7,7 @@ use super::{SimShard, Simulation, endpoint};
 use crate::proto::connection::Credentials;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
-use crate::proto::pool::{Action, LookupId};
+use crate::proto::pool::{Action, ConnectionId, LookupId};
 use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::checkers::connection::ConnectionChecks;
@@ -140,29 +140,7 @@ impl Simulation<'_> {
         self.trace
             .note(self.now, &[4, shard as u64], |line| line.push_str(&format!("shard {shard}: {action:?}")));
         match action {
-            Action::Dial { id, endpoint: dialed, .. } => {
-                let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
-                state.dial_rate.note_dial(id, self.now)?;
-                state.rejections.note_dial(id, &dialed);
-                let renewals = state.renewals;
-                let time = if dialed.socket_addr().is_some() { Duration::ZERO } else { self.dns.time };
-                let admitted = state.pool.connection(id).admit(addresses(&dialed, &self.dns.nodes), self.now);
-                let wire = WireId::new(shard, id);
-                let (found, refused) = match admitted {
-                    Ok(found) => (found, None),
-                    Err(reason) => (Vec::new(), Some(reason)),
-                };
-                dial_targets::check(&found)?;
-                let is_at =
-                    |node: &usize| found.first().is_some_and(|found| address(*node) == found.to_string());
-                self.network.dial(wire, (0..NODES).find(is_at), self.now);
-                self.checks.insert(wire, ConnectionChecks::new(renewals, self.now));
-                if let Some(wire) = self.network.get(wire) {
-                    wire.refused = refused;
-                }
-                let time = time + latency(&self.plan.parameters, self.is_recovering, &mut self.random) * 2;
-                self.events.schedule(self.now.after(time), SimEvent::Dialed { wire });
-            }
+            Action::Dial { id, endpoint: dialed, .. } => self.dial(shard, id, &dialed)?,
             Action::Close { id, reason, .. } => {
                 if let Some(state) = self.shards.get(shard) {
                     state.make_before_break.check_close(id, &reason)?;
@@ -197,6 +175,31 @@ impl Simulation<'_> {
             }
             Action::Wake { id } => self.mark_runnable(WireId::new(shard, id)),
         }
+        Ok(())
+    }
+
+    /// Starts a dial. The pool admits the addresses first, as it does before a real dial.
+    fn dial(&mut self, shard: usize, id: ConnectionId, dialed: &Endpoint) -> Result<(), Violation> {
+        let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
+        state.dial_rate.note_dial(id, self.now)?;
+        state.rejections.note_dial(id, dialed);
+        let renewals = state.renewals;
+        let time = if dialed.socket_addr().is_some() { Duration::ZERO } else { self.dns.time };
+        let (found, refused) =
+            match state.pool.connection(id).admit(addresses(dialed, &self.dns.nodes), self.now) {
+                Ok(found) => (found, None),
+                Err(reason) => (Vec::new(), Some(reason)),
+            };
+        dial_targets::check(&found)?;
+        let is_at = |node: &usize| found.first().is_some_and(|found| address(*node) == found.to_string());
+        let wire = WireId::new(shard, id);
+        self.network.dial(wire, (0..NODES).find(is_at), self.now);
+        self.checks.insert(wire, ConnectionChecks::new(renewals, self.now));
+        if let Some(wire) = self.network.get(wire) {
+            wire.refused = refused;
+        }
+        let time = time + latency(&self.plan.parameters, self.is_recovering, &mut self.random) * 2;
+        self.events.schedule(self.now.after(time), SimEvent::Dialed { wire });
         Ok(())
     }
 
