@@ -72,7 +72,7 @@
 //! # A newcomer's walk: the path of one `GET`
 //!
 //! 1. `command/typed/strings.rs`: the method `get`, written once for every type that can send commands.
-//! 2. `shard/mod.rs`: `Shard::submit` opens a call, submits, and wakes the connection's driver once.
+//! 2. `shard/state.rs`: `submit` opens a call, queues the command in the pool, and wakes the connection's driver once.
 //! 3. `proto/resp/encoder.rs`: the command becomes bytes, in place.
 //! 4. `proto/connection/queue.rs`: it is queued, unsent, for the entry that the handle is bound to.
 //! 5. `shard/driver.rs`: one turn writes the queued commands and reads the bytes that have arrived.
@@ -91,8 +91,8 @@
 //!
 //! 1. `proto/resp/decoder.rs` yields a push. It never takes a reply's place.
 //! 2. `proto/connection/mod.rs` passes it on without interpreting it.
-//! 3. `proto/pool/announcements.rs` has it parsed (`proto/maint/notification.rs`), drops copies of known ones
-//!    (`dedup.rs`), and relaxes timeouts while it lasts (`relax.rs`).
+//! 3. `proto/pool/maintenance.rs` has it parsed (`proto/maint/notification.rs`), drops copies of known ones
+//!    (`proto/maint/dedup.rs`), and opens a window of relaxed timeouts (`proto/maint/relax.rs`).
 //! 4. `shard/broadcast.rs` passes it to every other shard, whose pool handles it as if it had read it itself.
 //! 5. Every connection to that peer, idle ones too, joins the queue of `proto/pool/handoffs.rs`
 //!    (`proto/maint/queue.rs`).
