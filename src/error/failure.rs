@@ -1,25 +1,15 @@
 //! How a [`Failure`] of the core becomes an [`Error`].
 
-use std::num::NonZeroU32;
+use std::time::Duration;
 
 use super::{Error, ErrorKind};
-use crate::proto::error::Failure;
+use crate::proto::error::{Failure, TimedOut};
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let outcome = failure.outcome();
         match failure {
-            Failure::TimedOut { after, last_error: Some(last_error), maintenance, blocked_ms, .. } => {
-                let blocked = blocked_text(blocked_ms);
-                let detail = format!(
-                    "not sent within {after:?}, because no connection was ready: {last_error}{blocked}"
-                );
-                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).caused_by(last_error)
-            }
-            Failure::TimedOut { after, last_error: None, maintenance, blocked_ms, .. } => {
-                let detail = format!("no reply within {after:?}{}", blocked_text(blocked_ms));
-                Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance)
-            }
+            Failure::TimedOut(timed_out) => Error::from(*timed_out),
             Failure::Lost { reason, maintenance } => {
                 let detail = format!("the connection was lost before the reply came: {reason}");
                 Error::new(ErrorKind::ConnectionLost, outcome, detail).during(maintenance).because_of(reason)
@@ -31,8 +21,22 @@ impl From<Failure> for Error {
     }
 }
 
+impl From<TimedOut> for Error {
+    fn from(timed_out: TimedOut) -> Self {
+        let TimedOut { outcome, after, last_error, maintenance, blocked } = timed_out;
+        let blocked = blocked_text(blocked);
+        let Some(last_error) = last_error else {
+            let detail = format!("no reply within {after:?}{blocked}");
+            return Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance);
+        };
+        let detail =
+            format!("not sent within {after:?}, because no connection was ready: {last_error}{blocked}");
+        Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).caused_by(last_error)
+    }
+}
+
 /// The addition to a timeout during which the shard's thread was blocked.
-fn blocked_text(blocked_ms: Option<NonZeroU32>) -> String {
-    let text = |ms| format!("; the shard's thread was blocked for {ms} ms meanwhile (see Event::Blocked)");
-    blocked_ms.map(text).unwrap_or_default()
+fn blocked_text(blocked: Option<Duration>) -> String {
+    let text = |time| format!("; the shard's thread was blocked for {time:?} meanwhile (see Event::Blocked)");
+    blocked.map(text).unwrap_or_default()
 }

@@ -114,7 +114,7 @@ impl Deliver for Callers {
 
     fn fail(&mut self, ticket: Ticket, failure: Failure) {
         match &failure {
-            Failure::TimedOut { .. } => self.timed_out(ticket, failure.outcome()),
+            Failure::TimedOut(_) => self.timed_out(ticket, failure.outcome()),
             _ => self.failed(ticket, failure.outcome()),
         }
     }

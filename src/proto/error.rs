@@ -7,7 +7,6 @@ mod redact;
 mod remedy;
 mod state;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,16 +33,9 @@ pub enum Outcome {
 /// Why a ticket was resolved without a reply. It is cheap to clone, because one lost connection fails many tickets.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// The command timeout passed. `last_error` is the reason why an unsent command had no connection, if it is known.
-    /// `maintenance` is what the server had announced by then. `blocked_ms` is for how many milliseconds the driver could
-    /// not run; only the driver fills it in. It is no [`Duration`], because every answer is as large as the largest failure.
-    TimedOut {
-        outcome: Outcome,
-        after: Duration,
-        last_error: Option<Arc<CloseReason>>,
-        maintenance: Option<&'static str>,
-        blocked_ms: Option<NonZeroU32>,
-    },
+    /// The command timeout passed. Boxed, because every answer is as large as the largest failure: 16 bytes more cost 9 % of
+    /// the user time with 1,000 callers.
+    TimedOut(Box<TimedOut>),
     /// The command was written to a connection that was then lost.
     Lost { reason: Arc<CloseReason>, maintenance: Option<&'static str> },
     /// The server rejected the connection, and another attempt will not help. The command was not sent.
@@ -54,10 +46,33 @@ pub(crate) enum Failure {
     Overloaded,
 }
 
+/// What is known of a command that timed out.
+#[derive(Clone, Debug)]
+pub(crate) struct TimedOut {
+    pub(crate) outcome: Outcome,
+    pub(crate) after: Duration,
+    /// Why an unsent command had no connection, if it is known.
+    pub(crate) last_error: Option<Arc<CloseReason>>,
+    /// What the server had announced by then.
+    pub(crate) maintenance: Option<&'static str>,
+    /// For how long the driver could not run; only the driver fills it in.
+    pub(crate) blocked: Option<Duration>,
+}
+
 impl Failure {
+    pub(crate) fn timed_out(
+        outcome: Outcome,
+        after: Duration,
+        last_error: Option<Arc<CloseReason>>,
+        maintenance: Option<&'static str>,
+    ) -> Failure {
+        Failure::TimedOut(Box::new(TimedOut { outcome, after, last_error, maintenance, blocked: None }))
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Failure::TimedOut { outcome, .. } | Failure::ShutDown(outcome) => *outcome,
+            Failure::TimedOut(timed_out) => timed_out.outcome,
+            Failure::ShutDown(outcome) => *outcome,
             Failure::Lost { .. } => Outcome::Ambiguous,
             Failure::Refused(_) | Failure::Overloaded => Outcome::Unsent,
         }

@@ -1,6 +1,5 @@
 //! [`Calls`]: the callers that wait for replies, by ticket.
 
-use std::num::NonZeroU32;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -377,8 +376,8 @@ impl Deliver for Calls {
     }
 
     fn fail(&mut self, ticket: Ticket, mut failure: Failure) {
-        if let (Failure::TimedOut { blocked_ms, .. }, Some(blocked)) = (&mut failure, self.blocked) {
-            *blocked_ms = NonZeroU32::new(u32::try_from(blocked.as_millis()).unwrap_or(u32::MAX));
+        if let Failure::TimedOut(timed_out) = &mut failure {
+            timed_out.blocked = self.blocked;
         }
         self.answer(ticket, Err(failure));
     }

@@ -51,10 +51,7 @@ impl Connection {
             let (after, maintenance) = (deadline.window.at(now), deadline.maintenance);
             self.in_flight.expire(until, |ticket| {
                 let outcome = Outcome::Ambiguous;
-                deliver.fail(
-                    ticket,
-                    Failure::TimedOut { outcome, after, last_error: None, maintenance, blocked_ms: None },
-                );
+                deliver.fail(ticket, Failure::timed_out(outcome, after, None, maintenance));
             });
             // Bytes prove a live peer, even if they answer no overdue command. A peer that sends no byte for a whole
             // timeout while replies are due counts as dead.

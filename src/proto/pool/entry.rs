@@ -294,10 +294,7 @@ impl Entry {
             let last_error = self.last_error.clone();
             self.queue.expire(until, |ticket| {
                 let last_error = last_error.clone();
-                deliver.fail(
-                    ticket,
-                    Failure::TimedOut { outcome, after, last_error, maintenance, blocked_ms: None },
-                );
+                deliver.fail(ticket, Failure::timed_out(outcome, after, last_error, maintenance));
             });
         }
     }

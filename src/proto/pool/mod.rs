@@ -160,10 +160,7 @@ impl Pool {
         let maintenance = entry.maintenance(now);
         if let Some(outcome) = entry.abandon(position) {
             let last_error = entry.last_error.clone().filter(|_| outcome == Outcome::Unsent);
-            deliver.fail(
-                ticket,
-                Failure::TimedOut { outcome, after, last_error, maintenance, blocked_ms: None },
-            );
+            deliver.fail(ticket, Failure::timed_out(outcome, after, last_error, maintenance));
         }
     }
 

@@ -14,7 +14,7 @@ pub(in crate::sim) fn check(
     now: Instant,
     command_timeout: Duration,
 ) -> Result<(), Violation> {
-    let Failure::TimedOut { .. } = failure else { return Ok(()) };
+    let Failure::TimedOut(_) = failure else { return Ok(()) };
     let waited = now.since(call.submitted);
     let by_caller = call.deadline.is_some_and(|(_, at)| now >= at);
     if waited < command_timeout && !by_caller {

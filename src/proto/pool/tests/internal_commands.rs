@@ -198,9 +198,8 @@ fn refused_login_is_retried_with_backoff_if_renewable() {
         };
     }
     assert!((20..120).contains(&dials), "{dials} dials in a minute");
-    let Failure::TimedOut { last_error: Some(last_error), .. } = &story.delivered.failures[0].1 else {
-        panic!()
-    };
+    let Failure::TimedOut(timed_out) = &story.delivered.failures[0].1 else { panic!() };
+    let last_error = timed_out.last_error.as_ref().expect("the reason");
     assert!(last_error.to_string().starts_with("the server refused the credentials: WRONGPASS invalid"));
     // New credentials are used at once.
     story.fail(id, CloseReason::Auth("WRONGPASS".into()));

@@ -158,7 +158,8 @@ fn command_not_sent_in_time_fails_unsent_with_the_last_error() {
     story.wait(SECOND);
     assert_eq!(story.delivered.failed(), [(1, Outcome::Unsent)]);
     match &story.delivered.failures[0].1 {
-        Failure::TimedOut { last_error: Some(reason), .. } => {
+        Failure::TimedOut(timed_out) => {
+            let reason = timed_out.last_error.as_ref().expect("the reason");
             assert_eq!(reason.to_string(), "could not connect: refused");
         }
         other => panic!("{other:?}"),

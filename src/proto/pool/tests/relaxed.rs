@@ -28,10 +28,9 @@ fn patience(story: &mut Story, entry: EntryId) -> (Duration, Option<&'static str
         assert!(story.receive(id, b">1\r\n+x\r\n"));
         story.wait(Duration::ZERO);
         if let Some((_, failure)) = story.delivered.failures.iter().find(|(failed, _)| *failed == ticket) {
-            let Failure::TimedOut { outcome: Outcome::Ambiguous, maintenance, .. } = failure else {
-                panic!("{failure:?}")
-            };
-            let told = (story.now.since(since), *maintenance);
+            let Failure::TimedOut(timed_out) = failure else { panic!("{failure:?}") };
+            assert_eq!(timed_out.outcome, Outcome::Ambiguous);
+            let told = (story.now.since(since), timed_out.maintenance);
             assert!(story.receive(id, b"+late\r\n"));
             return told;
         }
@@ -68,8 +67,8 @@ fn rt_inflight_and_queued_covered() {
     story.run(Duration::from_millis(1));
     assert_eq!(story.delivered.failed(), [(4, Outcome::Unsent), (3, Outcome::Ambiguous)]);
     for (_, failure) in &story.delivered.failures {
-        let Failure::TimedOut { after, maintenance, .. } = failure else { panic!("{failure:?}") };
-        assert_eq!((*after, *maintenance), (SECOND * 10, Some("FAILING_OVER")));
+        let Failure::TimedOut(timed_out) = failure else { panic!("{failure:?}") };
+        assert_eq!((timed_out.after, timed_out.maintenance), (SECOND * 10, Some("FAILING_OVER")));
     }
 }
 
@@ -373,8 +372,8 @@ fn rt_user_deadline_wins() {
     story.run(Duration::from_millis(1));
     assert_eq!(story.delivered.failed(), [(1, Outcome::Ambiguous), (2, Outcome::Unsent)]);
     for (_, failure) in &story.delivered.failures {
-        let Failure::TimedOut { after: told, maintenance, .. } = failure else { panic!("{failure:?}") };
-        assert_eq!((*told, *maintenance), (after, Some("MIGRATING")));
+        let Failure::TimedOut(timed_out) = failure else { panic!("{failure:?}") };
+        assert_eq!((timed_out.after, timed_out.maintenance), (after, Some("MIGRATING")));
     }
     story.receive(id, b"+sent\r\n");
     assert_eq!(story.written(id), "patient", "the other one was given up");

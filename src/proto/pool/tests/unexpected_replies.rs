@@ -35,8 +35,9 @@ fn deadline_of_an_unsent_call_names_the_last_error() {
     let position = story.submit("a");
     story.pool.set_deadline(ONLY, position, Ticket(1), Duration::from_millis(1), story.now);
     story.wait(Duration::from_millis(1));
-    let Failure::TimedOut { last_error: Some(last_error), .. } = &story.delivered.failures[0].1 else {
+    let Failure::TimedOut(timed_out) = &story.delivered.failures[0].1 else {
         panic!("{:?}", story.delivered.failures)
     };
+    let last_error = timed_out.last_error.as_ref().expect("the reason");
     assert_eq!(last_error.to_string(), "could not connect: refused");
 }

@@ -39,8 +39,8 @@ fn reply_on_a_predecessor_has_its_normal_timeout() {
     world.run_until(start, SECOND * 4 - ms(1));
     assert!(world.outcomes.failed.is_empty());
     world.run_until(start, SECOND * 4);
-    let [(failed, Failure::TimedOut { outcome, after, .. })] = &world.outcomes.failed[..] else {
+    let [(failed, Failure::TimedOut(timed_out))] = &world.outcomes.failed[..] else {
         panic!("{:?}", world.outcomes.failed)
     };
-    assert_eq!((*failed, *outcome, *after), (ticket, Outcome::Ambiguous, SECOND * 4));
+    assert_eq!((*failed, timed_out.outcome, timed_out.after), (ticket, Outcome::Ambiguous, SECOND * 4));
 }
