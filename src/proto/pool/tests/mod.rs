@@ -8,6 +8,7 @@ mod floods;
 mod handshake;
 mod internal_commands;
 mod moving;
+mod opt_in;
 mod relaxed;
 mod schedule;
 mod story;

@@ -281,7 +281,10 @@ impl Story {
         self.wait(at.since(self.now));
         self.dialed()
     }
+}
 
+/// What the driver of a connection and its server do.
+impl Story {
     pub(super) fn shake_hands(&mut self, id: ConnectionId) {
         assert!(self.pool.connection(id).handle_connected(PEER, None, self.now));
         assert!(self.written(id).contains("HELLO"));

@@ -145,7 +145,7 @@ fn mv_server_closes_early() {
     {
         let mut world = World::of(1);
         world.server(A).is_stalled = true;
-        *world.server(B) = super::world::Server { door, is_stalled, ..Default::default() };
+        *world.server(B) = super::servers::Server { door, is_stalled, ..Default::default() };
         let start = world.now;
         world.push(A, &moving_to(0, 15, B));
         // The first is written, the second is not.

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::story::{HELLO_OK, config_of};
+use super::outcomes::Outcomes;
+use super::servers::{Door, Server, Socket, parse};
 use super::*;
-use crate::proto::resp::{Encoder, Frame};
+use crate::proto::resp::Encoder;
 
 /// How long a dial takes, and a reply.
 pub(super) const LATENCY: Duration = ms(1);
@@ -61,79 +63,11 @@ pub(super) struct Closed {
     pub(super) reason: Arc<CloseReason>,
 }
 
-/// A server at one address.
-#[derive(Default)]
-pub(super) struct Server {
-    pub(super) door: Door,
-    /// Pushes that come with its reply to HELLO, and with its reply to the request for notifications.
-    pub(super) with_hello: String,
-    pub(super) with_opt_in: String,
-    /// It reads commands and holds its replies back.
-    pub(super) is_stalled: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Door {
-    #[default]
-    Open,
-    Refusing,
-    /// Its certificate does not verify.
-    Untrusted,
-    /// Dials get no answer.
-    Silent,
-}
-
-pub(super) struct Socket {
-    id: ConnectionId,
-    pub(super) peer: SocketAddr,
-    /// Neither side has closed it.
-    pub(super) is_open: bool,
-    pub(super) opted_in: bool,
-    /// Its handshake, each command as its words.
-    pub(super) greeting: Vec<String>,
-    /// How many bytes it takes from the client.
-    pub(super) takes: usize,
-    inbox: Vec<u8>,
-    held: Vec<u8>,
-}
-
 enum Due {
     Connected(Key),
     Failed(Key, CloseReason),
     Bytes(Key, Vec<u8>),
     Resolved(LookupId),
-}
-
-/// The outcome of each command. A correct reply is the command's own text.
-#[derive(Default)]
-pub(super) struct Outcomes {
-    now: Instant,
-    texts: Vec<String>,
-    /// In the order of the replies.
-    pub(super) answered: Vec<(Instant, u32)>,
-    pub(super) failed: Vec<(u32, Failure)>,
-}
-
-impl Deliver for Outcomes {
-    fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
-        let text = &self.texts[ticket.0 as usize];
-        assert_eq!((frame, last), (Frame::Simple(text.clone().into()), true), "a reply for another command");
-        self.answered.push((self.now, ticket.0));
-    }
-
-    fn fail(&mut self, ticket: Ticket, failure: Failure) {
-        self.failed.push((ticket.0, failure));
-    }
-
-    fn push(&mut self, frame: Frame) -> bool {
-        panic!("{frame:?} was not understood");
-    }
-}
-
-impl Outcomes {
-    pub(super) fn tickets(&self) -> Vec<u32> {
-        self.answered.iter().map(|(_, ticket)| *ticket).collect()
-    }
 }
 
 impl World {
@@ -516,17 +450,4 @@ pub(super) fn key(id: ConnectionId) -> Key {
 
 pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
-}
-
-/// The words of the first command, if it is complete, and the rest.
-fn parse(input: &str) -> Option<(Vec<&str>, &str)> {
-    let (count, mut rest) = input.strip_prefix('*')?.split_once("\r\n")?;
-    let mut words = Vec::new();
-    for _ in 0..count.parse().unwrap() {
-        let (length, after) = rest.strip_prefix('$')?.split_once("\r\n")?;
-        let length: usize = length.parse().unwrap();
-        words.push(after.get(..length)?);
-        rest = after.get(length..)?.strip_prefix("\r\n")?;
-    }
-    Some((words, rest))
 }
