@@ -19,7 +19,7 @@ pub(crate) struct Move {
     /// The target, once it is known.
     pub(crate) to: Option<Endpoint>,
     /// The message that named the target; `None` if it is the configured endpoint, which the user chose.
-    pub(crate) sent: Option<RedirectSource>,
+    pub(crate) redirect: Option<RedirectSource>,
     /// The target that the server named and that this client refused.
     pub(crate) refused: Option<Endpoint>,
     /// The target is the address that is left: another server may answer there by now. If the successor hears of the
@@ -53,14 +53,14 @@ impl Move {
                 let jitter =
                     if grace <= JITTER_GRACE_MIN { Duration::ZERO } else { (grace / 10).min(JITTER_MAX) };
                 let from_then = received.after(jitter.mul_f64(spread.clamp(0.0, 1.0)));
-                let sent = Some(RedirectSource { by: peer, how: Redirection::Moving });
+                let redirect = Some(RedirectSource { by: peer, how: Redirection::Moving });
                 let to = Some(target.clone());
-                Move { id, to, sent, refused: None, is_redial: false, from_then, half, deadline }
+                Move { id, to, redirect, refused: None, is_redial: false, from_then, half, deadline }
             }
             _ => {
                 let known = target.or(Some(configured).filter(|endpoint| endpoint.socket_addr().is_some()));
                 let (to, is_redial) = (known.cloned(), known.is_some());
-                Move { id, to, sent: None, refused: None, is_redial, from_then: half, half, deadline }
+                Move { id, to, redirect: None, refused: None, is_redial, from_then: half, half, deadline }
             }
         }
     }
@@ -71,13 +71,13 @@ impl Move {
         let to = configured.socket_addr().is_some().then(|| configured.clone());
         let (is_redial, from_then) = (to.is_some(), self.half.max(now));
         let (half, deadline, refused) = (self.half, self.deadline, self.to.clone());
-        Move { id, to, sent: None, refused, is_redial, from_then, half, deadline }
+        Move { id, to, redirect: None, refused, is_redial, from_then, half, deadline }
     }
 
     /// A move to the address that the configured name resolves to now.
     pub(crate) fn to_configured(id: MoveId, to: SocketAddr, now: Instant, deadline: Instant) -> Move {
         let to = Some(to.into());
-        Move { id, to, sent: None, refused: None, is_redial: false, from_then: now, half: now, deadline }
+        Move { id, to, redirect: None, refused: None, is_redial: false, from_then: now, half: now, deadline }
     }
 
     pub(crate) fn is_live(&self, now: Instant) -> bool {
@@ -97,7 +97,7 @@ pub(crate) struct Handoff {
     pub(crate) from: SocketAddr,
     pub(crate) to: Endpoint,
     /// The message that named the target, if a server did.
-    pub(crate) sent: Option<RedirectSource>,
+    pub(crate) redirect: Option<RedirectSource>,
     half: Instant,
     pub(crate) deadline: Instant,
     /// It holds one of the permits.
@@ -142,7 +142,7 @@ impl Handoff {
     pub(crate) fn new(from: SocketAddr, followed: &Move, to: Endpoint) -> Self {
         Handoff {
             move_id: Some(followed.id),
-            sent: followed.sent,
+            redirect: followed.redirect,
             half: followed.half,
             ..Handoff::unannounced(from, to, followed.deadline)
         }
@@ -154,7 +154,7 @@ impl Handoff {
             move_id: None,
             from,
             to,
-            sent: None,
+            redirect: None,
             half: deadline,
             deadline,
             has_permit: false,

@@ -22,7 +22,7 @@ pub(super) struct Route {
     /// The move that it follows.
     pub(super) follows: Option<MoveId>,
     /// The message that names the endpoint, if a server chose it.
-    pub(super) sent: Option<RedirectSource>,
+    pub(super) redirect: Option<RedirectSource>,
 }
 
 /// A connection, and what its pool knows about it: the peer, the login, the move that it follows, and how far its

@@ -45,7 +45,7 @@ impl<'a> ConnectionMut<'a> {
 
     /// Whether a server chose the endpoint that this connection is dialed to.
     pub(crate) fn is_redirected(&mut self) -> bool {
-        self.parts.entries.connection(self.id).is_some_and(|known| known.route.sent.is_some())
+        self.parts.entries.connection(self.id).is_some_and(|known| known.route.redirect.is_some())
     }
 
     /// The addresses, of those that the endpoint's name resolves to, that this connection may be dialed at.

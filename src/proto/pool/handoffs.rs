@@ -48,9 +48,9 @@ impl Handoffs {
             && failed != Some(newest.id)
             && !self.breakers.is_open(to, ctx.now)
         {
-            return Route { endpoint: to.clone(), follows: Some(newest.id), sent: newest.sent };
+            return Route { endpoint: to.clone(), follows: Some(newest.id), redirect: newest.redirect };
         }
-        Route { endpoint: ctx.config.endpoint.clone(), follows: None, sent: None }
+        Route { endpoint: ctx.config.endpoint.clone(), follows: None, redirect: None }
     }
 
     /// Queues an entry for a handoff if the peer of its connection moves.
@@ -242,7 +242,8 @@ impl Handoffs {
         } else {
             ctx.stats.handoff_retries += 1;
         }
-        let route = Route { endpoint: handoff.to.clone(), follows: handoff.move_id, sent: handoff.sent };
+        let route =
+            Route { endpoint: handoff.to.clone(), follows: handoff.move_id, redirect: handoff.redirect };
         let is_announced = route.follows.is_some();
         let mut successor = entry.dial(route, budget, login_version, ctx);
         if is_announced {

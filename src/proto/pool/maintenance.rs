@@ -151,7 +151,7 @@ impl Maintenance {
             (WatchFor::Target, Some(target)) => {
                 if let Some(moving) = peer.moving.as_mut().filter(|moving| moving.is_live(ctx.now)) {
                     moving.to = Some(target.into());
-                    moving.sent = None;
+                    moving.redirect = None;
                     moving.from_then = ctx.now;
                 }
                 peer.watch = None;
@@ -335,8 +335,8 @@ impl Maintenance {
     ) {
         let (id, spread) = (self.new_move(), ctx.random.f64());
         let mut moving = Move::announced(id, address, times, target, &ctx.config.endpoint, spread);
-        let sent = RedirectSource { by: address, how: Redirection::Moving };
-        if target.is_some_and(|target| !self.redirects.allows(sent, target, ctx)) {
+        let redirect = RedirectSource { by: address, how: Redirection::Moving };
+        if target.is_some_and(|target| !self.redirects.allows(redirect, target, ctx)) {
             moving = moving.without_target(id, &ctx.config.endpoint, ctx.now);
         }
         if let Some(to) = &moving.to {

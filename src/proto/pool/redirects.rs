@@ -23,11 +23,11 @@ impl Redirects {
     }
 
     /// Whether this target may be used; if not, counts and reports that.
-    pub(super) fn allows(&mut self, sent: RedirectSource, target: &Endpoint, ctx: &mut Context) -> bool {
-        match self.filter.admit(sent, target, ctx.now) {
+    pub(super) fn allows(&mut self, redirect: RedirectSource, target: &Endpoint, ctx: &mut Context) -> bool {
+        match self.filter.admit(redirect, target, ctx.now) {
             Ok(()) => true,
             Err(refusal) => {
-                self.note_refusal(sent, target, &refusal, ctx);
+                self.note_refusal(redirect, target, &refusal, ctx);
                 false
             }
         }
@@ -43,11 +43,11 @@ impl Redirects {
         addresses: Vec<SocketAddr>,
         ctx: &mut Context,
     ) -> Result<Vec<SocketAddr>, CloseReason> {
-        let Some(sent) = known.route.sent else { return Ok(addresses) };
+        let Some(redirect) = known.route.redirect else { return Ok(addresses) };
         let target = &known.route.endpoint;
         let mut first = None;
         let mut admitted = addresses;
-        admitted.retain(|address| match self.filter.check_address(sent, target, *address) {
+        admitted.retain(|address| match self.filter.check_address(redirect, target, *address) {
             Ok(()) => true,
             Err(refusal) => {
                 first.get_or_insert(refusal);
@@ -56,8 +56,8 @@ impl Redirects {
         });
         match first {
             Some(refusal) if admitted.is_empty() => {
-                self.note_refusal(sent, target, &refusal, ctx);
-                Err(CloseReason::TargetRefused(format!("{sent} named {target}, but {refusal}")))
+                self.note_refusal(redirect, target, &refusal, ctx);
+                Err(CloseReason::TargetRefused(format!("{redirect} named {target}, but {refusal}")))
             }
             _ => Ok(admitted),
         }
@@ -65,7 +65,7 @@ impl Redirects {
 
     fn note_refusal(
         &mut self,
-        sent: RedirectSource,
+        redirect: RedirectSource,
         target: &Endpoint,
         refusal: &Refusal,
         ctx: &mut Context,
@@ -73,8 +73,8 @@ impl Redirects {
         ctx.stats.targets_refused += 1;
         if self.filter.should_report(target, ctx.now) {
             ctx.effects.report(Event::TargetRefused {
-                peer: sent.by,
-                redirection: sent.how,
+                peer: redirect.by,
+                redirection: redirect.how,
                 target: target.clone(),
                 reason: refusal.to_string(),
             });

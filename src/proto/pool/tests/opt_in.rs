@@ -3,7 +3,7 @@
 use super::handshake::*;
 use super::*;
 use crate::proto::connection::Notifications;
-use crate::proto::maint::mode::{EndpointType, Mode};
+use crate::proto::maint::mode::Mode;
 
 #[test]
 fn hs_auto_unknown_subcommand() {

@@ -15,7 +15,7 @@ fn two() -> (Story, ConnectionId, ConnectionId) {
 }
 
 /// After how long a command that is written now fails, and which maintenance its failure names.
-fn patience(story: &mut Story, entry: EntryId) -> (Duration, Option<&'static str>) {
+fn timeout_now(story: &mut Story, entry: EntryId) -> (Duration, Option<&'static str>) {
     story.submit_to(entry, HandleId(0), "PATIENCE", 1);
     let generation = story.pool.entries().active_generation(entry).unwrap();
     let id = ConnectionId { entry, generation };
@@ -103,7 +103,7 @@ fn connection_made_within_a_window_is_relaxed_from_its_dial() {
     assert!(story.connect(next, A));
     story.run(SECOND * 4);
     story.serve(next, &Server::new());
-    assert_eq!(patience(&mut story, other.entry).1, Some("FAILING_OVER"));
+    assert_eq!(timeout_now(&mut story, other.entry).1, Some("FAILING_OVER"));
 }
 
 #[test]
@@ -141,16 +141,16 @@ fn rt_lost_closer() {
     let (mut story, told, _) = two();
     story.receive(told, opens("MIGRATING", 5, 1000, "1"));
     story.run(SECOND * 40);
-    assert_eq!(patience(&mut story, Y), (SECOND * 10, Some("MIGRATING")));
+    assert_eq!(timeout_now(&mut story, Y), (SECOND * 10, Some("MIGRATING")));
     // At 50 s there are 10 s left. A command sent shortly before the end has until then, or its normal time.
     story.run(SECOND * 5);
-    assert_eq!(patience(&mut story, X), (SECOND * 5, Some("MIGRATING")));
+    assert_eq!(timeout_now(&mut story, X), (SECOND * 5, Some("MIGRATING")));
     assert_eq!(story.pool.maintenance().windows_open, 0);
-    assert_eq!([patience(&mut story, X), patience(&mut story, Y)], [NORMAL; 2], "there is no tail");
+    assert_eq!([timeout_now(&mut story, X), timeout_now(&mut story, Y)], [NORMAL; 2], "there is no tail");
     assert_eq!(story.announced().len(), 1, "its end is not reported");
     // Its end arrives after all, and ends no window.
     story.receive(told, closes("MIGRATED", 6, "1"));
-    assert_eq!(patience(&mut story, X), NORMAL);
+    assert_eq!(timeout_now(&mut story, X), NORMAL);
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn announced_end_has_a_tail() {
     story.receive(told, closes("MIGRATED", 6, "1"));
     assert_eq!(story.pool.maintenance().windows_open, 0);
     story.run(SECOND / 2);
-    assert_eq!(patience(&mut story, Y), (SECOND * 19 / 2, Some("MIGRATING")));
-    assert_eq!(patience(&mut story, X), NORMAL);
+    assert_eq!(timeout_now(&mut story, Y), (SECOND * 19 / 2, Some("MIGRATING")));
+    assert_eq!(timeout_now(&mut story, X), NORMAL);
 }
 
 #[test]
@@ -170,9 +170,9 @@ fn failure_names_the_maintenance_that_still_runs() {
     let (mut story, told, _) = two();
     story.receive(told, opens("MIGRATING", 5, 50, "1"));
     story.receive(told, opens("FAILING_OVER", 6, 12, "1"));
-    assert_eq!(patience(&mut story, X), (SECOND * 10, Some("FAILING_OVER")));
+    assert_eq!(timeout_now(&mut story, X), (SECOND * 10, Some("FAILING_OVER")));
     story.run(SECOND * 3);
-    assert_eq!(patience(&mut story, X), (SECOND * 10, Some("MIGRATING")));
+    assert_eq!(timeout_now(&mut story, X), (SECOND * 10, Some("MIGRATING")));
 }
 
 #[test]
@@ -183,10 +183,10 @@ fn rt_stray_closer_noop() {
     assert_eq!(story.announced(), []);
     assert!(story.announcement().is_none(), "other shards need not hear of it");
     assert_eq!(story.pool.maintenance().windows_open, 0);
-    assert_eq!(patience(&mut story, X), NORMAL);
+    assert_eq!(timeout_now(&mut story, X), NORMAL);
     story.receive(told, opens("FAILING_OVER", 4, 2, "21"));
     assert_eq!(story.pool.maintenance().windows_open, 1);
-    assert_eq!(patience(&mut story, Y), (SECOND * 10, Some("FAILING_OVER")));
+    assert_eq!(timeout_now(&mut story, Y), (SECOND * 10, Some("FAILING_OVER")));
     assert_eq!(story.announced().len(), 1);
 }
 
@@ -199,10 +199,10 @@ fn rt_stale_opener() {
     assert_eq!(story.announced(), []);
     let stats = story.pool.maintenance();
     assert_eq!((stats.windows_open, stats.stale, stats.notifications), (0, 1, 2));
-    assert_eq!([patience(&mut story, X), patience(&mut story, Y)], [NORMAL; 2]);
+    assert_eq!([timeout_now(&mut story, X), timeout_now(&mut story, Y)], [NORMAL; 2]);
     // The next opener is not stale.
     story.receive(b, smigrating(20, "1-5"));
-    assert_eq!(patience(&mut story, X), (SECOND * 10, Some("SMIGRATING")));
+    assert_eq!(timeout_now(&mut story, X), (SECOND * 10, Some("SMIGRATING")));
     // In the order in which they were sent, the first one is not stale either.
     let (mut story, a, b) = two();
     story.receive(b, smigrating(18, "1-5"));
@@ -223,7 +223,7 @@ fn window_outlives_its_connection_if_others_reported_it() {
             story.receive(ids[*index], &opener);
         }
         story.close(ids[dies]);
-        let (_, maintenance) = patience(&mut story, ids[2].entry);
+        let (_, maintenance) = timeout_now(&mut story, ids[2].entry);
         assert_eq!(maintenance.is_some(), relaxed, "{told:?} read it, {dies} is lost");
         assert_eq!(story.announced().len(), 1);
     }
@@ -238,7 +238,7 @@ fn copy_after_the_end_opens_no_window() {
     story.receive(b, opens("MIGRATING", 5, 30, "1"));
     story.receive(b, closes("MIGRATED", 6, "1"));
     assert_eq!(story.pool.maintenance().windows_open, 0);
-    assert_eq!(patience(&mut story, Y), NORMAL);
+    assert_eq!(timeout_now(&mut story, Y), NORMAL);
 }
 
 #[test]
@@ -267,9 +267,9 @@ fn rt_post_handoff_window() {
         assert_eq!(story.pool.entries().active_generation(ONLY), Some(new.generation));
         // From here on it is relaxed for 20 s.
         story.run(SECOND * 5);
-        assert_eq!(patience(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
-        assert_eq!(patience(&mut story, ONLY), (SECOND * 5, Some("MOVING")), "until the end");
-        assert_eq!(patience(&mut story, ONLY), NORMAL);
+        assert_eq!(timeout_now(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
+        assert_eq!(timeout_now(&mut story, ONLY), (SECOND * 5, Some("MOVING")), "until the end");
+        assert_eq!(timeout_now(&mut story, ONLY), NORMAL);
     }
 }
 
@@ -320,7 +320,7 @@ fn successor_that_takes_over_early_is_relaxed_as_well() {
     assert_eq!(story.delivered.failed(), []);
     story.accept(new, B, &Server::new());
     assert_eq!(story.delivered.answered(), [1]);
-    assert_eq!(patience(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
+    assert_eq!(timeout_now(&mut story, ONLY), (SECOND * 10, Some("MOVING")));
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn hanging_successor_is_given_up_and_dialed_again() {
         let mut world = World::ready(config);
         match is_connected {
             true => world.server(B).is_stalled = true,
-            false => world.server(B).door = Door::Silent,
+            false => world.server(B).reachability = Reachability::Silent,
         }
         let start = world.now;
         world.push(A, &moving_to(0, 30, B));

@@ -159,7 +159,7 @@ fn mv_server_closes_late() {
         let mut world = World::of(1);
         world.server(A).is_stalled = true;
         if !target_is_there {
-            world.server(B).door = Door::Refusing;
+            world.server(B).reachability = Reachability::Refusing;
         }
         let start = world.now;
         world.push(A, &moving_to(0, 3, B));
@@ -229,7 +229,7 @@ fn mv_session_state_carried() {
 fn shutdown_ends_handoffs_and_waits_for_written_commands() {
     let mut world = World::of(2);
     world.server(A).is_stalled = true;
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.submit(0, 0, "slow");
     world.push(A, &moving_to(0, 15, B));
     world.run(SECOND * 2);
@@ -255,7 +255,7 @@ fn mv_client_close_mid_handoff() {
     let scenes: [(&str, Prepare); 6] = [
         ("waiting for its moment", |world| world.push(A, &moving_to(0, 15, B))),
         ("dialing", |world| {
-            world.server(B).door = Door::Silent;
+            world.server(B).reachability = Reachability::Silent;
             world.push(A, &moving_to(0, 15, B));
             world.run(SECOND * 2);
         }),
@@ -265,7 +265,7 @@ fn mv_client_close_mid_handoff() {
             world.run(SECOND * 2);
         }),
         ("backing off", |world| {
-            world.server(B).door = Door::Refusing;
+            world.server(B).reachability = Reachability::Refusing;
             world.push(A, &moving_to(0, 2, B));
             world.run_until_dials(2);
         }),

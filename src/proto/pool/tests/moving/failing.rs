@@ -30,12 +30,12 @@ fn mv_fallback_after_grace() {
 #[test]
 fn mv_target_refused_then_ok() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     let start = world.now;
     world.push(A, &moving_to(0, 15, B));
     for number in 0..200 {
         if world.dials.len() == 3 {
-            world.server(B).door = Door::Open;
+            world.server(B).reachability = Reachability::Open;
         }
         world.submit(0, 0, &number.to_string());
         world.run(ms(10));
@@ -54,7 +54,7 @@ fn mv_target_refused_then_ok() {
 #[test]
 fn mv_target_dead() {
     let mut world = World::of(40);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     let start = world.now;
     world.push(A, &moving_to(0, 15, B));
     world.run(SECOND * 10);
@@ -84,7 +84,7 @@ fn mv_target_dead() {
     // After the cooldown, and with the target back, all can go there, a few probes first.
     world.run_until(start, SECOND * 70);
     assert!(!world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.push(A, &moving_to(1, 15, B));
     world.run(SECOND * 5);
     assert!(world.all_at(B), "{:?}", world.take_results());
@@ -93,7 +93,7 @@ fn mv_target_dead() {
 #[test]
 fn dead_target_is_dialed_four_times_per_handoff() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     let start = world.now;
     world.push(A, &moving_to(0, 15, B));
     world.run(SECOND * 14);
@@ -109,7 +109,7 @@ fn dead_target_is_dialed_four_times_per_handoff() {
 #[test]
 fn missing_target_does_not_block_the_configured_address() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     let start = world.now;
     world.push(A, &moving_to(0, 60, B));
     world.run(ms(1));
@@ -127,7 +127,7 @@ fn missing_target_does_not_block_the_configured_address() {
 #[test]
 fn untrusted_target_rejects_no_command() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Untrusted;
+    world.server(B).reachability = Reachability::Untrusted;
     world.push(A, &moving_to(0, 60, B));
     world.run(ms(1));
     world.hang_up(A);
@@ -140,12 +140,14 @@ fn untrusted_target_rejects_no_command() {
 #[test]
 fn mv_server_closes_early() {
     // Before the first dial, while the target is silent, and while it holds its replies back.
-    for (closes_at, door, is_stalled) in
-        [(ms(5), Door::Open, false), (SECOND * 5, Door::Silent, false), (SECOND * 5, Door::Open, true)]
-    {
+    for (closes_at, reachability, is_stalled) in [
+        (ms(5), Reachability::Open, false),
+        (SECOND * 5, Reachability::Silent, false),
+        (SECOND * 5, Reachability::Open, true),
+    ] {
         let mut world = World::of(1);
         world.server(A).is_stalled = true;
-        *world.server(B) = super::servers::Server { door, is_stalled, ..Default::default() };
+        *world.server(B) = super::servers::Server { reachability, is_stalled, ..Default::default() };
         let start = world.now;
         world.push(A, &moving_to(0, 15, B));
         // The first is written, the second is not.
@@ -159,10 +161,10 @@ fn mv_server_closes_early() {
         let [(ticket, failure)] = &world.outcomes.failed[..] else { panic!("{:?}", world.outcomes.failed) };
         assert_eq!((*ticket, failure.outcome()), (written, Outcome::Ambiguous));
         assert!(matches!(failure, Failure::Lost { maintenance: Some("MOVING"), .. }), "{failure:?}");
-        world.server(B).door = Door::Open;
+        world.server(B).reachability = Reachability::Open;
         world.reply_at_last(B);
         world.run_until(start, SECOND * 14);
-        if door == Door::Silent {
+        if reachability == Reachability::Silent {
             // That dial hangs until the grace period is over: it cannot be told from a slow one.
             world.run(SECOND * 2);
         } else {

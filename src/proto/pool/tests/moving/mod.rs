@@ -18,7 +18,7 @@ mod world;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use self::servers::Door;
+use self::servers::Reachability;
 use self::world::{World, ms};
 use super::super::*;
 use super::story::{SECOND, closes, config, config_of, moving, opens};

@@ -66,7 +66,7 @@ fn mv_null_dns_still_old() {
     assert!(world.dials.is_empty() && world.all_at(A));
     let asked = world.lookups.len();
     assert!((7..=8).contains(&asked), "{asked}");
-    world.server(A).door = Door::Refusing;
+    world.server(A).reachability = Reachability::Refusing;
     world.hang_up(A);
     world.run(SECOND * 2);
     assert!(world.take_dials(start).iter().all(|(_, to)| to == "redis.example:6379"));
@@ -188,7 +188,7 @@ fn mv_silent_removal() {
 #[test]
 fn announced_target_needs_no_look_up() {
     let mut world = World::ready(named(6));
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.dns = Ok(vec![C]);
     world.push(A, &opens("MIGRATING", 0, 2, "27"));
     world.push(A, &moving_to(1, 15, B));

@@ -43,10 +43,10 @@ fn copies_of_an_unnumbered_move_are_one_move() {
 #[test]
 fn unnumbered_move_is_new_after_grace_or_with_another_target() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     world.push(A, &unnumbered(5, Some(B)));
     world.run(SECOND * 5);
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.push(A, &unnumbered(5, Some(B)));
     world.run(SECOND * 2);
     assert_eq!((told(&world), world.all_at(B)), ((2, 0), true));
@@ -54,7 +54,7 @@ fn unnumbered_move_is_new_after_grace_or_with_another_target() {
     world.push(B, &unnumbered(5, Some(A)));
     world.run(SECOND * 6);
     assert!(world.all_at(A));
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.push(A, &unnumbered(5, Some(B)));
     world.run(ms(10));
     world.push(A, &unnumbered(5, Some(C)));
@@ -92,7 +92,7 @@ fn move_without_grace_is_followed_at_once() {
 #[test]
 fn notification_of_another_shard_counts_from_its_reading() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.run(SECOND * 20);
     let received = Instant::from_nanos(world.now.as_nanos() - 14_000_000_000);
     read_by_another(&mut world, A, announced(1, 15, B), received);
@@ -107,7 +107,7 @@ fn notification_of_another_shard_counts_from_its_reading() {
 #[test]
 fn conflict_of_another_shard_is_followed_stale_news_not() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.push(A, &moving_to(5, 15, B));
     world.run(SECOND);
     let now = world.now;

@@ -1,5 +1,7 @@
-//! [`Outcomes`]: the replies and failures of the commands in a [`World`](super::world::World).
+//! [`Outcomes`]: the replies and failures of the commands in a [`World`](super::world::World); and records of what
+//! happened in it.
 
+use super::world::Key;
 use super::*;
 use crate::proto::resp::Frame;
 
@@ -33,4 +35,23 @@ impl Outcomes {
     pub(super) fn tickets(&self) -> Vec<u32> {
         self.answered.iter().map(|(_, ticket)| *ticket).collect()
     }
+}
+
+#[derive(Debug)]
+pub(super) struct Executed {
+    pub(super) by: SocketAddr,
+    pub(super) text: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Dial {
+    pub(super) at: Instant,
+    pub(super) to: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub(super) at: Instant,
+    pub(super) key: Key,
+    pub(super) reason: Arc<CloseReason>,
 }

@@ -14,7 +14,7 @@ fn mv_resend_on_new_connection_no_loop() {
         world.push(A, &announcement);
     }
     // A connection that reaches the old server again reads it again.
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     world.push_on((0, 1), &announcement);
     world.run(SECOND * 60);
     assert!(world.all_at(B));
@@ -41,9 +41,9 @@ fn new_connection_to_the_old_server_is_handed_off() {
 
 #[test]
 fn mv_second_newer_target() {
-    for stage in [Door::Silent, Door::Open] {
+    for stage in [Reachability::Silent, Reachability::Open] {
         let mut world = World::of(1);
-        world.server(B).door = stage;
+        world.server(B).reachability = stage;
         world.server(B).is_stalled = true;
         let start = world.now;
         world.push(A, &moving_to(5, 15, B));
@@ -110,7 +110,7 @@ fn newer_move_of_the_new_peer_hands_off_again() {
 #[test]
 fn mv_same_seq_other_target() {
     let mut world = World::of(1);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.push(A, &moving_to(5, 15, B));
     world.run(ms(1_500));
     world.push(A, &moving_to(5, 15, C));
@@ -171,12 +171,12 @@ fn mv_on_retired_ignored() {
 fn mv_stale_after_grace() {
     // No connection could follow the move, and one was not read until the grace period was over.
     let mut world = World::of(2);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     world.push_on((0, 1), &moving_to(0, 10, B));
     world.run(SECOND * 12);
     assert!(world.all_at(A));
     world.dials.clear();
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     let before = world.pool.maintenance();
     world.push_on((1, 1), &moving_to(0, 10, B));
     world.run(SECOND * 20);

@@ -6,11 +6,11 @@ use super::*;
 fn handoff_without_a_permit_returns_none() {
     // Three connections share one permit, and a hanging dial holds it.
     let mut world = World::of(3);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     let start = world.now;
     world.push(A, &moving_to(0, 10, B));
     world.run_until(start, ms(7_999));
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.run_until(start, SECOND * 9);
     assert_eq!(world.take_results(), ["ok"; 2], "they were about to lose their connections");
     assert_eq!(world.pool.maintenance().permits_in_use, 1, "the first still holds it");
@@ -24,7 +24,7 @@ fn postponed_handoff_returns_its_permit_once() {
     world.announce(A, &moving(0, 30, Some(name)));
     // The first reaches the old server and waits; the second hangs.
     world.run_until_dials(1);
-    world.server(A).door = Door::Silent;
+    world.server(A).reachability = Reachability::Silent;
     world.run(SECOND * 3);
     assert_eq!((world.dials.len(), world.pool.maintenance().permits_in_use), (2, 1));
     let put_off = world.pool.parts.entries.iter().position(|entry| entry.successor.is_none()).unwrap();
@@ -37,11 +37,11 @@ fn postponed_handoff_returns_its_permit_once() {
 #[test]
 fn abandoned_handoff_returns_its_permit() {
     let mut world = World::of(3);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.push(A, &moving_to(0, 60, B));
     world.run_until_dials(1);
     let dialing = world.pool.parts.entries.iter().position(|entry| entry.successor.is_some()).unwrap();
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.lose((dialing as u32, 1));
     world.run(SECOND);
     let arrived = world.peers().iter().filter(|peer| **peer == Some(B)).count();
@@ -52,7 +52,7 @@ fn abandoned_handoff_returns_its_permit() {
 #[test]
 fn probes_ended_by_a_newer_move_are_returned() {
     let mut world = World::of(9);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     for _ in 0..5 {
         world.pool.parts.handoffs.breakers.of(&B.into()).failed(world.now);
     }
@@ -65,7 +65,7 @@ fn probes_ended_by_a_newer_move_are_returned() {
     world.run(SECOND * 10);
     assert!(world.all_at(C));
     assert!(!world.pool.parts.handoffs.breakers.is_open(&B.into(), world.now));
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.push(C, &moving_to(3, 60, B));
     world.run(SECOND * 10);
     assert!(world.all_at(B));
@@ -77,7 +77,7 @@ fn probe_after_the_grace_is_returned() {
     config.maint.breaker.probes = 1;
     config.maint.handoff_retries_max = 100;
     let mut world = World::ready(config);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     world.push(A, &moving_to(0, 2, B));
     world.run_until_dials(3);
     world.run(super::world::LATENCY);

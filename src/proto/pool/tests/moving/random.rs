@@ -32,7 +32,10 @@ fn disturb(world: &mut World, random: &mut fastrand::Rng, seq: &mut i64) {
         4 => world.push(server, &opens("MIGRATING", *seq, grace, "1")),
         5 => world.push(server, &closes("MIGRATED", *seq + 1, "1")),
         6 => world.server(server).with_opt_in.clear(),
-        7..9 => world.server(server).door = [Door::Open, Door::Refusing, Door::Silent][random.usize(..3)],
+        7..9 => {
+            world.server(server).reachability =
+                [Reachability::Open, Reachability::Refusing, Reachability::Silent][random.usize(..3)]
+        }
         9 => world.server(server).is_stalled = true,
         10..12 => world.reply_at_last(server),
         12 => world.hang_up(server),
@@ -66,7 +69,7 @@ fn disturb(world: &mut World, random: &mut fastrand::Rng, seq: &mut i64) {
 fn heal(world: &mut World) {
     world.dns = Ok(vec![A]);
     for server in SERVERS {
-        world.server(server).door = Door::Open;
+        world.server(server).reachability = Reachability::Open;
         world.server(server).with_opt_in.clear();
         world.reply_at_last(server);
         for key in world.connected_to(server) {

@@ -5,7 +5,7 @@ use super::*;
 /// A server at one address.
 #[derive(Default)]
 pub(super) struct Server {
-    pub(super) door: Door,
+    pub(super) reachability: Reachability,
     /// Pushes that come with its reply to HELLO, and with its reply to the request for notifications.
     pub(super) with_hello: String,
     pub(super) with_opt_in: String,
@@ -14,7 +14,7 @@ pub(super) struct Server {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Reachability {
     #[default]
     Open,
     Refusing,

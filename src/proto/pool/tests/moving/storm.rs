@@ -98,7 +98,7 @@ fn permits_follow_the_pool_size_or_the_setting() {
         let mut config = config_of(connections);
         config.maint.handoff_workers = workers;
         let mut world = World::ready(config);
-        world.server(B).door = Door::Silent;
+        world.server(B).reachability = Reachability::Silent;
         world.push(A, &moving_to(0, 15, B));
         world.run(SECOND * 12);
         assert_eq!((world.dials.len(), world.pool.maintenance().permits_in_use), (permits, permits));
@@ -136,12 +136,12 @@ fn mv_queue_full_defers() {
 fn mv_deadline_bypass() {
     // Three connections share one permit, and the first dial gets no answer.
     let mut world = World::of(3);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     let start = world.now;
     world.push(A, &moving_to(0, 10, B));
     world.run_until(start, ms(7_999));
     assert_eq!((world.dials.len(), world.pool.maintenance().permits_in_use), (1, 1));
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.run_until(start, SECOND * 8);
     let dials = world.take_dials(start);
     assert_eq!(dials.len(), 3);

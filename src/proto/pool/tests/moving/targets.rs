@@ -34,14 +34,14 @@ fn breaker_allows_probes_at_a_new_move() {
 #[test]
 fn target_of_a_newer_move_keeps_its_connections() {
     let mut world = World::of(2);
-    world.server(B).door = Door::Silent;
+    world.server(B).reachability = Reachability::Silent;
     world.push(A, &moving_to(1, 15, B));
     world.run(SECOND * 2);
     assert_eq!(dialed(&mut world), [B.to_string()]);
     announce(&mut world, B, 2, Some(A));
     world.run(ms(1));
     assert_eq!(world.take_results(), ["superseded"]);
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.run(SECOND * 20);
     assert!(world.all_at(A) && world.dials.is_empty());
     // A lost connection is dialed there as well.
@@ -101,7 +101,7 @@ fn lost_connections_do_not_go_where_a_breaker_is_open() {
 fn failed_move_is_not_followed_because_of_another() {
     for is_open in [false, true] {
         let mut world = World::of(1);
-        world.server(B).door = Door::Refusing;
+        world.server(B).reachability = Reachability::Refusing;
         if is_open {
             world.pool.parts.ctx.config.maint.breaker.failures = 1;
             for _ in 0..5 {
@@ -113,7 +113,7 @@ fn failed_move_is_not_followed_because_of_another() {
         let results = world.take_results();
         assert_eq!(results, [if is_open { "breaker_open" } else { "gave_up" }]);
         world.dials.clear();
-        world.server(B).door = Door::Open;
+        world.server(B).reachability = Reachability::Open;
         announce(&mut world, server(9), 1, Some(server(10)));
         world.run(SECOND * 5);
         assert_eq!((dialed(&mut world).len(), world.take_results().len()), (0, 0), "{is_open}");
@@ -128,7 +128,7 @@ fn lost_connection_skips_a_target_missed_in_time() {
     config.maint.handoff_retries_max = 1000;
     config.maint.breaker.failures = 1000;
     let mut world = World::ready(config);
-    world.server(B).door = Door::Refusing;
+    world.server(B).reachability = Reachability::Refusing;
     let start = world.now;
     world.push(A, &moving_to(1, 10, B));
     while world.take_results().is_empty() {
@@ -136,7 +136,7 @@ fn lost_connection_skips_a_target_missed_in_time() {
         assert!(world.now.since(start) < SECOND * 10);
     }
     dialed(&mut world);
-    world.server(B).door = Door::Open;
+    world.server(B).reachability = Reachability::Open;
     world.hang_up(A);
     world.run(SECOND);
     assert_eq!(dialed(&mut world)[0], A.to_string());

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::story::{HELLO_OK, config_of};
-use super::outcomes::Outcomes;
-use super::servers::{Door, Server, Socket, parse};
+use super::outcomes::{Closed, Dial, Executed, Outcomes};
+use super::servers::{Reachability, Server, Socket, parse};
 use super::*;
 use crate::proto::resp::Encoder;
 
@@ -43,25 +43,6 @@ pub(super) struct World {
 
 /// A connection, as its entry and its generation: sorted keys make runs repeatable.
 pub(super) type Key = (u32, u32);
-
-#[derive(Debug)]
-pub(super) struct Executed {
-    pub(super) by: SocketAddr,
-    pub(super) text: String,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Dial {
-    pub(super) at: Instant,
-    pub(super) to: String,
-}
-
-#[derive(Debug)]
-pub(super) struct Closed {
-    pub(super) at: Instant,
-    pub(super) key: Key,
-    pub(super) reason: Arc<CloseReason>,
-}
 
 enum Due {
     Connected(Key),
@@ -376,14 +357,16 @@ impl World {
         if let Err(reason) = admitted {
             return self.plan(LATENCY, Due::Failed(key, reason));
         }
-        match self.servers.get(&peer).map_or(Door::Refusing, |server| server.door) {
-            Door::Open => self.plan(LATENCY, Due::Connected(key)),
-            Door::Refusing => self.plan(LATENCY, Due::Failed(key, CloseReason::Dial("refused".into()))),
-            Door::Untrusted => {
+        match self.servers.get(&peer).map_or(Reachability::Refusing, |server| server.reachability) {
+            Reachability::Open => self.plan(LATENCY, Due::Connected(key)),
+            Reachability::Refusing => {
+                self.plan(LATENCY, Due::Failed(key, CloseReason::Dial("refused".into())))
+            }
+            Reachability::Untrusted => {
                 let reason = CloseReason::Tls { problem: "no".into(), remedy: None };
                 self.plan(LATENCY, Due::Failed(key, reason));
             }
-            Door::Silent => {}
+            Reachability::Silent => {}
         }
     }
 
