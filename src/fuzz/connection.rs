@@ -11,8 +11,8 @@ use super::callers::Callers;
 use super::peer::{Executed, HANDLES, Peer, command};
 use super::script::Script;
 use crate::proto::connection::{
-    Connection, ConnectionConfig, Credentials, HandleId, HandshakeConfig, Queue, QueueBounds, ReplyDeadline,
-    TimeoutWindow,
+    Connection, ConnectionConfig, Credentials, EntryId, HandleId, HandshakeConfig, Queue, QueueBounds,
+    ReplyDeadline, Submission, TimeoutWindow,
 };
 use crate::proto::error::{CloseReason, Outcome};
 use crate::proto::resp::Limits;
@@ -105,8 +105,8 @@ impl Harness {
         let (replies, padding) = (script.below(3) as u32 + 1, script.below(64));
         let ticket = self.callers.next_ticket();
         let bytes = command(ticket.0, handle, padding).repeat(replies as usize);
-        let position =
-            self.queue.submit(HandleId(handle), ticket, replies, |out| out.extend_from_slice(&bytes));
+        let submission = Submission { entry: EntryId(0), handle: HandleId(handle), ticket, replies };
+        let position = self.queue.submit(submission, |out| out.extend_from_slice(&bytes));
         self.callers.add(position, replies);
     }
 

@@ -10,9 +10,9 @@ use futures_channel::oneshot;
 use super::Shard;
 use super::calls::{Caller, Cancellation};
 use super::channel::Channel;
-use super::state::{ShardState, Submission};
+use super::state::ShardState;
 use crate::error::Result;
-use crate::proto::connection::{Deliver, HandleId};
+use crate::proto::connection::{Deliver, HandleId, Submission};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::{CallDeadline, EntryId};
 

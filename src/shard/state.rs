@@ -17,7 +17,7 @@ use super::stalls::Stalls;
 use super::wakers::{DriverWakers, SupervisorWaker};
 use crate::config::ResolvedConfig;
 use crate::error::Result;
-use crate::proto::connection::{Credentials, HandleId, Position, READ_MAX, Ticket};
+use crate::proto::connection::{Credentials, HandleId, Position, READ_MAX, Submission, Ticket};
 use crate::proto::error::Failure;
 use crate::proto::pool::{Action, ConnectionId, DeadlineId, EntryId, Pool};
 
@@ -55,15 +55,6 @@ pub(super) struct State {
     /// How many handles exist. The pool shuts down with the last one.
     handles: usize,
     next_handle_id: u32,
-}
-
-/// One command, or one batch, on its way into a queue.
-#[derive(Clone, Copy)]
-pub(super) struct Submission {
-    pub(super) entry: EntryId,
-    pub(super) handle: HandleId,
-    pub(super) ticket: Ticket,
-    pub(super) replies: u32,
 }
 
 /// A command that the pool has accepted: the ticket of its call, and its place in the queue of its entry.
@@ -239,8 +230,8 @@ impl State {
         submission: Submission,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> std::result::Result<Position, Failure> {
-        let Submission { entry, handle, ticket, replies } = submission;
-        let position = self.pool.submit(entry, handle, ticket, replies, encode)?;
+        let entry = submission.entry;
+        let position = self.pool.submit(submission, encode)?;
         // No connection has the generation 0: without a connection the supervisor notes the time of the command.
         let generation = self.pool.entries().active_generation(entry).unwrap_or(0);
         if self.drivers.notify(entry, generation) {

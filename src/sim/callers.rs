@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::outcomes::{Call, End, Outcomes};
-use crate::proto::connection::{HandleId, Ticket};
+use crate::proto::connection::{HandleId, Submission, Ticket};
 use crate::proto::pool::{EntryId, Pool};
 use crate::proto::resp::Encoder;
 use crate::proto::time::Instant;
@@ -61,7 +61,9 @@ impl Caller {
                 encoder.bytes(value(ticket, number).to_string().as_bytes());
             }
         };
-        let Ok(position) = pool.submit(self.entry, self.handle, Ticket(ticket), commands, encode) else {
+        let submission =
+            Submission { entry: self.entry, handle: self.handle, ticket: Ticket(ticket), replies: commands };
+        let Ok(position) = pool.submit(submission, encode) else {
             return;
         };
         let own = (random.u32(..12) == 0).then(|| Duration::from_millis(random.u64(1..800)));

@@ -1,6 +1,12 @@
-//! [`PendingCommand`]: one command from its submission to its last reply, and the names that identify it.
+//! [`Submission`] and [`PendingCommand`]: one command on its way into a queue, and from there to its last reply; and the names
+//! that identify it.
 
 use crate::proto::time::Instant;
+
+/// One entry of a pool. It has a queue of its own. Handles are bound to an entry, not to the connection that serves it at the
+/// moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryId(pub(crate) u32);
 
 /// The name under which the application knows a command whose reply it awaits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +20,17 @@ pub(crate) struct Position(pub(crate) u64);
 /// submission. Two handles that get the same id by chance keep each other's order, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HandleId(pub(crate) u32);
+
+/// One command, or one batch that is written together, on its way from a caller into the queue of an entry. The pool and the
+/// entry pass it on unchanged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Submission {
+    pub(crate) entry: EntryId,
+    pub(crate) handle: HandleId,
+    pub(crate) ticket: Ticket,
+    /// How many replies the server will send.
+    pub(crate) replies: u32,
+}
 
 /// A command, or a batch of commands that are written together, from submission to its last reply.
 ///

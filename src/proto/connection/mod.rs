@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use command::{HandleId, Position, Ticket};
+pub(crate) use command::{EntryId, HandleId, Position, Submission, Ticket};
 pub use credentials::Credentials;
 pub(crate) use credentials::Secret;
 #[cfg(any(test, fuzzing))]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::command::{HandleId, PendingCommand, Position, Ticket, UNSTAMPED};
+use super::command::{HandleId, PendingCommand, Position, Submission, Ticket, UNSTAMPED};
 use crate::proto::time::Instant;
 
 /// The bounds of a queue.
@@ -51,15 +51,10 @@ impl Queue {
         }
     }
 
-    /// Queues the command (or batch) that `encode` writes. The server will answer it `replies` times.
+    /// Queues the command (or batch) that `encode` writes.
     #[inline]
-    pub(crate) fn submit(
-        &mut self,
-        handle: HandleId,
-        ticket: Ticket,
-        replies: u32,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Position {
+    pub(crate) fn submit(&mut self, submission: Submission, encode: impl FnOnce(&mut Vec<u8>)) -> Position {
+        let Submission { handle, ticket, replies, .. } = submission;
         let position = self.next;
         self.next.0 += 1;
         let mut item = PendingCommand {
@@ -313,14 +308,19 @@ fn with_bytes(
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::EntryId;
     use super::*;
+
+    fn submission(handle: u32, ticket: u32) -> Submission {
+        Submission { entry: EntryId(0), handle: HandleId(handle), ticket: Ticket(ticket), replies: 1 }
+    }
 
     fn queue(commands: usize) -> Queue {
         Queue::new(QueueBounds { commands, bytes: 1 << 20 })
     }
 
     fn submit(queue: &mut Queue, ticket: u32, text: &str) -> Position {
-        queue.submit(HandleId(0), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()))
+        queue.submit(submission(0, ticket), |out| out.extend_from_slice(text.as_bytes()))
     }
 
     fn take(queue: &mut Queue, most: usize) -> (String, Vec<u32>, Option<Instant>) {
@@ -420,7 +420,7 @@ mod tests {
     fn held_handles_stay_and_returned_commands_find_their_place() {
         let mut queue = queue(10);
         for (ticket, handle, text) in [(0, 1, "a"), (1, 2, "bb"), (2, 1, "c"), (3, 3, "ddd"), (4, 2, "e")] {
-            queue.submit(HandleId(handle), Ticket(ticket), 1, |out| out.extend_from_slice(text.as_bytes()));
+            queue.submit(submission(handle, ticket), |out| out.extend_from_slice(text.as_bytes()));
         }
         let (mut bytes, mut items) = (Vec::new(), VecDeque::new());
         queue.take_except(&[HandleId(1), HandleId(9)], 2, &mut bytes, &mut items);

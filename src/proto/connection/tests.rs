@@ -44,7 +44,9 @@ fn queue() -> Queue {
 }
 
 fn submit(queue: &mut Queue, ticket: u32, bytes: &[u8]) -> Position {
-    queue.submit(HandleId(0), Ticket(ticket), 1, |out| Encoder::command(out, 1).bytes(bytes))
+    let submission =
+        Submission { entry: EntryId(0), handle: HandleId(0), ticket: Ticket(ticket), replies: 1 };
+    queue.submit(submission, |out| Encoder::command(out, 1).bytes(bytes))
 }
 
 /// A connection whose handshake is over.

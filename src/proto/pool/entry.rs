@@ -10,7 +10,7 @@ use super::context::Context;
 use super::effects::Effect;
 use super::ids::{ConnectionId, EntryId};
 use super::order_barrier::OrderBarrier;
-use crate::proto::connection::{Deliver, HandleId, Position, Queue, Ticket, TimeoutWindow};
+use crate::proto::connection::{Deliver, Position, Queue, Submission, TimeoutWindow};
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::maint::handoff::{Handoff, MoveId};
 use crate::proto::time::{Backoff, Instant, earliest};
@@ -94,9 +94,7 @@ impl Entry {
     #[inline]
     pub(super) fn submit(
         &mut self,
-        handle: HandleId,
-        ticket: Ticket,
-        replies: u32,
+        submission: Submission,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Position, Failure> {
         if self.is_rejected
@@ -104,7 +102,7 @@ impl Entry {
         {
             return Err(Failure::Refused(reason.clone()));
         }
-        Ok(self.queue.submit(handle, ticket, replies, encode))
+        Ok(self.queue.submit(submission, encode))
     }
 
     /// Drops a command whose caller is gone, or its reply. Returns how far it had come, if it was still here.

@@ -1,8 +1,6 @@
 //! The names of a pool's entries, connections and look-ups.
 
-/// One entry of a pool. Handles are bound to an entry, not to the connection that serves it at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct EntryId(pub(crate) u32);
+pub(crate) use crate::proto::connection::EntryId;
 
 /// One connection of an entry; the next one has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -50,7 +50,7 @@ use self::connection_mut::ConnectionMut;
 use self::deadlines::Deadlines;
 use self::entries::Entries;
 use self::parts::Parts;
-use super::connection::{Credentials, Deliver, HandleId, Position, Ticket};
+use super::connection::{Credentials, Deliver, Position, Submission, Ticket};
 use super::error::{Failure, Outcome};
 use super::maint::event::{Event, MaintenanceStats};
 use super::maint::mode::Mode;
@@ -94,24 +94,21 @@ impl Pool {
         self.parts.entries.assign()
     }
 
-    /// Queues what `encode` writes: one command, or a batch that is written together and answered `replies` times.
+    /// Queues what `encode` writes: one command, or a batch that is written together.
     ///
     /// # Errors
     /// If the pool is shutting down, or the server refuses this client. Nothing was encoded then.
     #[inline]
     pub(crate) fn submit(
         &mut self,
-        entry: EntryId,
-        handle: HandleId,
-        ticket: Ticket,
-        replies: u32,
+        submission: Submission,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Position, Failure> {
         if self.parts.ctx.closing.is_some() {
             return Err(Failure::ShutDown(Outcome::Unsent));
         }
-        match self.parts.entries.get_mut(entry) {
-            Some(entry) => entry.submit(handle, ticket, replies, encode),
+        match self.parts.entries.get_mut(submission.entry) {
+            Some(entry) => entry.submit(submission, encode),
             None => Err(Failure::ShutDown(Outcome::Unsent)),
         }
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use self::story::*;
 use super::*;
-use crate::proto::connection::{HandshakeConfig, Secret};
+use crate::proto::connection::{HandleId, HandshakeConfig, Secret};
 use crate::proto::error::CloseReason;
 use crate::proto::resp::Frame;
 
@@ -231,7 +231,8 @@ fn refused_credentials_fail_callers_without_a_dial_storm() {
     story.written(id);
     assert!(!story.receive(id, b"-WRONGPASS invalid\r\n"));
     assert!(matches!(story.delivered.failures[..], [(1, Failure::Refused(_))]));
-    let refused = story.pool.submit(ONLY, HandleId(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
+    let late = Submission { entry: ONLY, handle: HandleId(0), ticket: Ticket(9), replies: 1 };
+    let refused = story.pool.submit(late, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::Refused(_))));
     assert_eq!(story.pool.next_timeout(), Some(story.now.after(SECOND * 2)));
     // With the right password, everything works again.
@@ -287,7 +288,8 @@ fn shutdown_finishes_accepted_commands_and_accepts_none() {
     story.written(id);
     story.submit("b");
     story.pool.shut_down(story.now, story.now.after(SECOND), &mut story.delivered);
-    let refused = story.pool.submit(ONLY, HandleId(0), Ticket(9), 1, |_| panic!("it must not be encoded"));
+    let late = Submission { entry: ONLY, handle: HandleId(0), ticket: Ticket(9), replies: 1 };
+    let refused = story.pool.submit(late, |_| panic!("it must not be encoded"));
     assert!(matches!(refused, Err(Failure::ShutDown(Outcome::Unsent))));
     assert_eq!(story.written(id), "b");
     assert!(story.receive(id, b"+a\r\n"));

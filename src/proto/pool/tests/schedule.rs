@@ -104,7 +104,8 @@ impl World {
         let handle = self.random.u32(..6);
         let (ticket, entry, handle) = (self.next_ticket, EntryId(handle % 2), HandleId(handle));
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).integer(ticket.into());
-        if let Ok(position) = self.pool.submit(entry, handle, Ticket(ticket), 1, encode) {
+        let submission = Submission { entry, handle, ticket: Ticket(ticket), replies: 1 };
+        if let Ok(position) = self.pool.submit(submission, encode) {
             self.open.insert(ticket, (entry, position, handle));
         }
     }

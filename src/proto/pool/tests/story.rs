@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::super::*;
-use crate::proto::connection::{ConnectionConfig, HandshakeConfig, QueueBounds};
+use crate::proto::connection::{ConnectionConfig, HandleId, HandshakeConfig, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::maint::settings::MaintConfig;
@@ -187,7 +187,7 @@ impl Story {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
-        self.pool.submit(entry, handle, ticket, replies, encode).unwrap()
+        self.pool.submit(Submission { entry, handle, ticket, replies }, encode).unwrap()
     }
 
     /// Lets time pass all at once: everything that was due in between happens at its end.

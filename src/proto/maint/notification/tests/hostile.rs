@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::proto::connection::{
-    Connection, ConnectionConfig, Deliver, HandleId, HandshakeConfig, Queue, QueueBounds, Ticket,
+    Connection, ConnectionConfig, Deliver, EntryId, HandleId, HandshakeConfig, Queue, QueueBounds,
+    Submission, Ticket,
 };
 use crate::proto::error::Failure;
 
@@ -81,7 +82,8 @@ impl Line {
     fn submit(&mut self) -> String {
         let ticket = Ticket(self.submitted);
         self.submitted += 1;
-        self.queue.submit(HandleId(0), ticket, 1, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
+        let submission = Submission { entry: EntryId(0), handle: HandleId(0), ticket, replies: 1 };
+        self.queue.submit(submission, |out| out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"));
         assert_eq!(self.transmit().len(), 1);
         match ticket.0 % 2 {
             0 => format!(":{}\r\n", ticket.0),

@@ -1,6 +1,7 @@
 //! Permits, probes and places in the queue: each is returned, however a handoff ends.
 
 use super::*;
+use crate::proto::connection::HandleId;
 
 #[test]
 fn handoff_without_a_permit_returns_none() {

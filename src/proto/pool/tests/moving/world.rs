@@ -8,6 +8,7 @@ use super::super::story::{HELLO_OK, config_of};
 use super::outcomes::{Closed, Dial, Executed, Outcomes};
 use super::servers::{Reachability, Server, Socket, parse};
 use super::*;
+use crate::proto::connection::HandleId;
 use crate::proto::resp::Encoder;
 
 /// How long a dial takes, and a reply.
@@ -105,7 +106,8 @@ impl World {
         self.outcomes.texts.push(text.to_owned());
         let encode = |out: &mut Vec<u8>| Encoder::command(out, 1).bytes(text.as_bytes());
         let entry = EntryId(entry);
-        self.pool.submit(entry, HandleId(handle), Ticket(ticket), 1, encode).unwrap();
+        let submission = Submission { entry, handle: HandleId(handle), ticket: Ticket(ticket), replies: 1 };
+        self.pool.submit(submission, encode).unwrap();
         self.to_write
             .extend(self.pool.entries().active_generation(entry).map(|generation| (entry.0, generation)));
         ticket
