@@ -100,7 +100,7 @@ impl Auth {
         ctx.effects.push(Effect::LoginSettled);
     }
 
-    /// Reports the renewal once every connection that was told to log in again has been answered, or is gone.
+    /// Reports the renewal once every active connection that had to log in again has been answered or is gone.
     pub(super) fn settle(&mut self, entries: &Entries, ctx: &mut Context) {
         let Renewal::UnderWay { refusal } = &self.renewal else { return };
         let mut active = entries.iter().filter_map(|entry| entry.active.as_ref());

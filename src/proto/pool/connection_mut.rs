@@ -19,7 +19,8 @@ use crate::proto::time::Instant;
 /// [`handle_written`](Self::handle_written), and hands in what the socket received. It ends with one
 /// [`handle_closed`](Self::handle_closed), or with [`Action::Close`](super::Action::Close).
 ///
-/// Every call is allowed at any time. On a connection that is over each does nothing, and says so.
+/// Every call is allowed at any time. On a connection that is over, a call does nothing and returns false, `None`, or
+/// an error.
 #[derive(Debug)]
 pub(crate) struct ConnectionMut<'a> {
     parts: &'a mut Parts,

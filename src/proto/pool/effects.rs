@@ -13,8 +13,8 @@ use crate::proto::maint::handoff::MoveId;
 /// What one part of a pool asks of the others. [`Parts::apply`](super::parts::Parts::apply) is the one place that
 /// acts on it.
 ///
-/// An effect names something to look at and never carries a decision: by the time when it is applied, the connection
-/// may be gone or the handoff over. Each is then without consequence.
+/// An effect names something to look at and never carries a decision. The connection may be gone, or the handoff over,
+/// by the time it is applied: then it changes nothing.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// The driver has to do this, after what the effects before it ask for.
@@ -43,7 +43,7 @@ pub(super) enum Effect {
     WindowsChanged(SocketAddr),
     /// Connections to this peer that wait for its offer of notifications can go on.
     OfferChanged(SocketAddr),
-    /// A connection that was told to log in again has done so, or is gone.
+    /// A connection that had to log in again has been answered, or is gone.
     LoginSettled,
 }
 
@@ -108,3 +108,37 @@ impl Effects {
 
 /// How many events may wait for the driver.
 const EVENTS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(effects: &mut Effects) -> Option<u32> {
+        match effects.next()? {
+            Effect::ActiveChanged(EntryId(number)) => Some(number),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn consequences_come_before_what_waits_already() {
+        let mut effects = Effects::default();
+        effects.extend([1, 2].map(|number| Effect::ActiveChanged(EntryId(number))));
+        assert_eq!(next(&mut effects), Some(1));
+        effects.extend([11, 12].map(|number| Effect::ActiveChanged(EntryId(number))));
+        assert_eq!(next(&mut effects), Some(11));
+        effects.push(Effect::ActiveChanged(EntryId(111)));
+        let rest: Vec<_> = std::iter::from_fn(|| next(&mut effects)).collect();
+        assert_eq!(rest, [111, 12, 2]);
+    }
+
+    #[test]
+    fn events_that_servers_cause_are_bounded() {
+        let mut effects = Effects::default();
+        for _ in 0..2 * EVENTS_MAX {
+            effects.report_bounded(|| Event::Connected { peer: None });
+        }
+        assert_eq!(std::iter::from_fn(|| effects.next_event()).count(), EVENTS_MAX);
+        assert!(!effects.has_output());
+    }
+}

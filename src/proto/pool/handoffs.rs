@@ -38,8 +38,8 @@ impl Handoffs {
         Handoffs { queue: HandoffQueue::new(limits), breakers: Breakers::new(maint.breaker) }
     }
 
-    /// Where a connection of this entry is dialed that replaces a lost one. During a move, that is the target. If the
-    /// last dial there failed, it is the configured endpoint, and so on in turn.
+    /// The route of the connection that replaces a lost one: to the target of the newest move, or to the configured
+    /// endpoint if no move goes on. After a failed dial to the target, the next one goes to the configured endpoint.
     pub(super) fn route(&self, entry: &Entry, newest: Option<&Move>, ctx: &Context) -> Route {
         let failed = entry.gave_up_on.max(entry.failed_move);
         if let Some(newest) = newest

@@ -276,7 +276,7 @@ impl Maintenance {
     fn novelty(&mut self, address: SocketAddr, notification: &Notification, ctx: &Context) -> Novelty {
         let configured = &ctx.config.endpoint;
         let peer = self.peers.of(address, ctx.now);
-        // Without a number, a move to the target of the move that goes on is the same one.
+        // Without a number, an announcement with the target of the current move is a copy of it.
         if let (Notification::Moving { seq: None, target, .. }, Some(moving)) = (notification, &peer.moving) {
             let same = match (target, moving.refused.as_ref().or(moving.to.as_ref())) {
                 (Some(target), Some(to)) => target.is_same(to),
