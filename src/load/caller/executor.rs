@@ -79,7 +79,7 @@ pub(crate) fn run<T>(
     background: impl Future<Output = ()> + 'static,
 ) -> Vec<T> {
     let ready = Arc::new(Ready { queue: ConcurrentQueue::unbounded(), thread: thread::current() });
-    let enlist = |index| {
+    let new_turn = |index| {
         let turn = Arc::new(Turn { index, queued: AtomicBool::new(false), ready: ready.clone() });
         turn.wake_by_ref();
         turn
@@ -88,7 +88,7 @@ pub(crate) fn run<T>(
     let mut background: Task<()> = Box::pin(background);
     let mut tasks: Vec<_> = tasks.into_iter().map(Some).collect();
     let mut left = tasks.len();
-    let turns: Vec<_> = (0..=left).map(enlist).collect();
+    let turns: Vec<_> = (0..=left).map(new_turn).collect();
     let wakers: Vec<_> = turns.iter().cloned().map(Waker::from).collect();
     while left > 0 {
         let wait = timers.fire();

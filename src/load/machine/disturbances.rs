@@ -138,8 +138,8 @@ mod tests {
         }
         assert_eq!(disturbances(&paused(5e6), None), [], "there is no latency to explain");
         let found = disturbances(&paused(3_200_000.0), Some(3_300_000.0));
-        let said = "woke that late), so the longest latency of 3300 ms is the machine's";
-        assert!(found.iter().any(|found| found.message.contains(said)), "{found:?}");
+        let expected = "woke that late), so the longest latency of 3300 ms is the machine's";
+        assert!(found.iter().any(|found| found.message.contains(expected)), "{found:?}");
     }
 
     #[test]

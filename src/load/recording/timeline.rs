@@ -282,7 +282,7 @@ mod tests {
         let failure = Failure { kind: "timeout", ambiguous: true, timed_out: true };
         recorder.failed(0, failure, millis(150), &"too late");
         timeline.add(millis(100), millis(200), &recorder.exchange(Box::new(Recording::new(false, 1))));
-        let told: Vec<(u64, u64)> = timeline.intervals().map(|one| (one.answered, one.failed)).collect();
-        assert_eq!(told, [(0, 0), (0, 1)]);
+        let counts: Vec<(u64, u64)> = timeline.intervals().map(|one| (one.answered, one.failed)).collect();
+        assert_eq!(counts, [(0, 0), (0, 1)]);
     }
 }

@@ -117,14 +117,14 @@ fn around(
     let begins = others().map(|(_, from, _)| *from).filter(|begin| *begin >= end);
     let earliest = ends.max().unwrap_or_default().max(from.saturating_sub(COMPARED_MAX));
     let latest = begins.min().unwrap_or(elapsed).min(end + COMPARED_MAX);
-    let told = |interval: Option<Interval>| interval.map(|interval| ReportInterval::of(&interval));
+    let published = |interval: Option<Interval>| interval.map(|interval| ReportInterval::of(&interval));
     MaintenanceWindow {
         kind,
         from_seconds: round(from.as_secs_f64(), 6),
         to_seconds: to.map(|to| round(to.as_secs_f64(), 6)),
-        before: told(timeline.within(earliest, from)),
-        during: told(timeline.touching(from, end)),
-        after: told(timeline.within(end, latest)),
+        before: published(timeline.within(earliest, from)),
+        during: published(timeline.touching(from, end)),
+        after: published(timeline.within(end, latest)),
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn before_during_and_after_maintenance_are_separate() {
         let (timeline, second) = (timeline(), Duration::from_secs(1));
-        let told = windows(&timeline, Some(Instant::now()), &[], &[moving(0.51), moving(0.92)], second);
-        let [first, last] = &told[..] else { panic!("{told:?}") };
+        let published = windows(&timeline, Some(Instant::now()), &[], &[moving(0.51), moving(0.92)], second);
+        let [first, last] = &published[..] else { panic!("{published:?}") };
         assert_eq!((first.kind, first.from_seconds, first.to_seconds), ("MOVING", 0.51, Some(0.51)));
         let p99 =
             |interval: &Option<ReportInterval>| interval.as_ref().unwrap().latency_us.unwrap().p99.round();
@@ -184,10 +184,10 @@ mod tests {
 
     #[test]
     fn a_report_has_a_bounded_number_of_intervals() {
-        let told = intervals(&timeline());
-        assert_eq!(told.len(), 10);
-        assert_eq!(told.iter().map(|interval| interval.answered).sum::<u64>(), 500);
-        assert_eq!((told[3].at_seconds, told[3].seconds), (0.3, 0.1));
-        assert_eq!(told[3].throughput_per_second, 500.0);
+        let published = intervals(&timeline());
+        assert_eq!(published.len(), 10);
+        assert_eq!(published.iter().map(|interval| interval.answered).sum::<u64>(), 500);
+        assert_eq!((published[3].at_seconds, published[3].seconds), (0.3, 0.1));
+        assert_eq!(published[3].throughput_per_second, 500.0);
     }
 }

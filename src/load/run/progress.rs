@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 /// The progress of a run; passed to the observer of [`run`](crate::load::run()).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "it is told once a second, and not kept")]
+#[expect(clippy::large_enum_variant, reason = "it is passed once a second, and not stored")]
 pub enum Progress {
     /// Keys are being written before the run.
     Loading {

@@ -18,7 +18,7 @@ pub enum TemplateError {
     Name,
     /// An unknown placeholder.
     #[error(
-        "{given} is not known{} There are {PLACEHOLDERS} (\\{{ for a plain brace)",
+        "{given} is not a placeholder{} Placeholders are {PLACEHOLDERS} (\\{{ is a plain brace)",
         perhaps(.meant)
     )]
     Placeholder {

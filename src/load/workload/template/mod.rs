@@ -265,9 +265,12 @@ mod tests {
         ] {
             assert_eq!(error(text), TemplateError::Placeholder { given: given.to_owned(), meant }, "{text}");
         }
-        let told = error("GET {kee}").to_string();
-        assert!(told.starts_with("{kee} is not known; did you mean {key}? There are {key}, "), "{told}");
-        assert!(told.ends_with("(\\{ for a plain brace)"), "{told}");
+        let message = error("GET {kee}").to_string();
+        assert!(
+            message.starts_with("{kee} is not a placeholder; did you mean {key}? Placeholders are {key}, "),
+            "{message}"
+        );
+        assert!(message.ends_with("(\\{ is a plain brace)"), "{message}");
     }
 
     #[test]
