@@ -170,7 +170,6 @@ fn imports_follow_the_layers() {
     assert_none(&found, "imports against the layers (see IMPORTS in this test)");
 }
 
-#[cfg(any())]
 #[test]
 fn files_import_each_other_in_no_circle() {
     let sources = sources(&["src"]);
@@ -277,9 +276,9 @@ fn unsafe_code_is_where_it_has_to_be_and_says_why_it_is_sound() {
 }
 
 #[test]
-fn files_and_functions_are_short_and_files_say_what_they_are_for() {
+fn files_and_functions_are_short_and_say_what_they_are_for() {
     // Tests are read one at a time, and the library is read as a whole.
-    const FILE_LINES_MAX: usize = 600;
+    const FILE_LINES_MAX: usize = 450;
     const TEST_FILE_LINES_MAX: usize = 600;
     const FUNCTION_LINES_MAX: usize = 70;
     let mut found = String::new();
@@ -349,7 +348,6 @@ fn names_say_what_things_are() {
 }
 
 /// A rule of ten words can be read in a list of failures. A sentence of ninety letters cannot.
-#[cfg(any())]
 #[test]
 fn function_names_are_short() {
     const NAME_LETTERS_MAX: usize = 60;
@@ -370,7 +368,6 @@ fn function_names_are_short() {
 }
 
 /// A sentence without a named subject makes its reader guess who acts.
-#[cfg(any())]
 #[test]
 fn sentences_name_their_subjects() {
     // Built here, so that this file does not hold the words itself.
@@ -395,7 +392,6 @@ fn sentences_name_their_subjects() {
 }
 
 /// A type with more methods than this is several types: split its state together with what works on it.
-#[cfg(any())]
 #[test]
 fn blocks_of_methods_are_short() {
     const METHODS_MAX: usize = 30;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::source::code;
 
 /// The paths that the file at `path` (from `src`) names, each from the root of the crate: `proto::resp::Frame`.
-pub fn absolute(path: &str, code: &str) -> Vec<String> {
+pub(crate) fn absolute(path: &str, code: &str) -> Vec<String> {
     let from = module(path);
     let from_root = |named: Path| {
         let mut parts = named.text.split("::").map(str::trim).peekable();
@@ -22,7 +22,7 @@ pub fn absolute(path: &str, code: &str) -> Vec<String> {
 /// One line for each import that is part of a circle: the file, what it imports, and by which path.
 /// `files` are paths from `src`, with their texts. A `mod.rs` that only hands out the names of its rooms imports none of
 /// them; one that uses what they define does.
-pub fn circles(files: &[(String, String)]) -> String {
+pub(crate) fn circles(files: &[(String, String)]) -> String {
     let modules: BTreeMap<Module, &str> =
         files.iter().map(|(path, _)| (module(path), path.as_str())).collect();
     let paths: BTreeMap<Module, Vec<Path>> =

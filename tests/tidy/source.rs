@@ -2,7 +2,7 @@
 
 /// The code of `text` before its unit tests. Comments are left out, and literals are left empty, so that a `//` or a brace
 /// inside a string means nothing. Line breaks stay, so that lines can be counted.
-pub fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
