@@ -82,6 +82,22 @@
 //! 9. `shard/reply.rs`: the caller's future takes it.
 //! 10. `command/reply.rs`: the frame becomes the type that the caller asked for.
 //!
+//! These are the main steps. A command on a shard passes through 18 files, and its reply through some of them again:
+//!
+//! | stage | files in the order in which the command or its reply enters them |
+//! |---|---|
+//! | call | `command/typed/strings.rs`, `shard/mod.rs`, `shard/state.rs`, `shard/calls.rs`, `proto/pool/mod.rs`, `proto/pool/entry.rs`, `proto/connection/queue.rs`, `proto/resp/encoder.rs`, `command/arg.rs`, `shard/wakers.rs`, `shard/reply.rs` |
+//! | turn of the driver | `shard/driver.rs`, `proto/connection/mod.rs`, `proto/connection/inflight.rs`, `shard/transport/mod.rs`, `shard/reactor/socket.rs`, `proto/resp/decoder.rs` |
+//! | reply | `command/reply.rs` |
+//!
+//! Through a [`Client`] it is 23: `client/mod.rs`, `client/route.rs`, `client/overflow.rs`, `client/reply.rs`,
+//! `shard/foreign.rs`, `shard/channel.rs` and `shard/mailbox.rs` take the place of `shard/mod.rs` and `shard/reply.rs`.
+//!
+//! Not counted are three kinds of files. Accessors: `proto/pool/entries.rs`, `proto/pool/connection_mut.rs`,
+//! `client/threads.rs`, `client/process.rs`. Counters, in `observe`. And what a turn of the driver does once for all of its
+//! commands: `proto/connection/read_budget.rs`, `internal.rs` and `timeout_window.rs` beside it, `proto/pool/connection.rs`,
+//! `proto/pool/order_barrier.rs`, `shard/reactor/mod.rs` and `notifier.rs` beside it.
+//!
 //! `proto/pool` decides what to dial, to close and to abandon; `shard/supervisor.rs` executes it. Everything in `proto` is
 //! sans-IO: no socket, no clock, no executor, and time is an argument.
 //!
