@@ -1,9 +1,13 @@
 //! Maintenance: what servers announce over RESP3, and what follows from it.
 //!
-//! Each file holds one decision, without sockets, clocks, or the pool that asks for it: what was announced
-//! ([`notification`]), whether it is new ([`dedup`]), how long timeouts are relaxed ([`relax`]), which connections
-//! may move now ([`queue`]), whether a target may be dialed again ([`breaker`]), and the state of one connection's
-//! handoff ([`handoff`]).
+//! Each file holds one decision, without sockets, clocks, or the pool that asks for it:
+//!
+//! - [`notification`]: what was announced,
+//! - [`dedup`]: whether it is new,
+//! - [`relax`]: how long timeouts are relaxed,
+//! - [`queue`]: which connections may move now,
+//! - [`breaker`]: whether a target may be dialed again,
+//! - [`handoff`]: the state of one connection's handoff.
 
 pub(crate) mod breaker;
 pub(crate) mod dedup;

@@ -59,9 +59,9 @@ use super::time::{Instant, earliest};
 
 /// All connections of one shard, and every decision about them. A driver, or the simulator, holds nothing else.
 ///
-/// It guarantees that each accepted command is resolved once, by a reply or a failure that goes to the [`Deliver`] of
-/// some call; that the commands of one handle reach the server in their order, through handoffs too; and that a command
-/// is never written twice.
+/// It guarantees three things. Each accepted command is resolved once, by a reply or a failure that goes to the
+/// [`Deliver`] of some call. The commands of one handle reach the server in their order, through handoffs too. No command
+/// is written twice.
 ///
 /// The contract has three kinds of calls. None of them blocks, reads a clock, or touches a socket.
 ///
