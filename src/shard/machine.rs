@@ -36,11 +36,11 @@ pub(crate) fn io_uring() -> Result<()> {
 }
 
 fn check(needs: Needs) -> Result<()> {
-    obstacle(&Facts::read(), needs).map_or(Ok(()), |obstacle| Err(Error::machine(obstacle)))
+    problem(&Facts::read(), needs).map_or(Ok(()), |problem| Err(Error::machine(problem)))
 }
 
 /// What keeps a client with these needs from running, with its remedy.
-fn obstacle(facts: &Facts, needs: Needs) -> Option<String> {
+fn problem(facts: &Facts, needs: Needs) -> Option<String> {
     let mut findings = checks::necessary(facts, needs).into_iter();
     let failed = findings.find(|finding| finding.level == Level::Fail)?;
     let remedy = failed.remedy.unwrap_or_default();

@@ -147,13 +147,13 @@ pub(super) async fn wait_until_ready(shared: &Rc<ShardState>, timeout: Duration)
         if ready == wanted {
             return Poll::Ready(Ok(()));
         }
-        let obstacle = state.pool.entries().last_error();
+        let last_error = state.pool.entries().last_error();
         let refused = state.pool.entries().is_any_rejected();
         if !timed_out && !refused {
             state.watchers.push(context.waker().clone());
             return Poll::Pending;
         }
-        let error = match obstacle {
+        let error = match last_error {
             Some(reason) => Error::from_close_reason(reason),
             None => {
                 let detail = format!("{ready} of {wanted} connections were ready within {timeout:?}");

@@ -55,7 +55,7 @@ fn a_good_machine_has_nothing_to_mend() {
     let is_good = |finding: &Finding| finding.level == Level::Ok && finding.remedy.is_none();
     assert!(findings.iter().all(is_good), "{findings:?}");
     assert_eq!(findings.len(), 9);
-    assert_eq!(obstacle(&good(), NEEDS), None);
+    assert_eq!(problem(&good(), NEEDS), None);
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn each_refusal_names_its_remedy() {
         (libc::EINVAL, None, "man io_uring_setup"),
     ] {
         let facts = Facts { uring_disabled: disabled, ..refused(code) };
-        let obstacle = obstacle(&facts, NEEDS).unwrap();
-        assert!(obstacle.contains(remedy) && obstacle.contains("os error"), "{obstacle}");
+        let problem = problem(&facts, NEEDS).unwrap();
+        assert!(problem.contains(remedy) && problem.contains("os error"), "{problem}");
     }
 }
 
@@ -79,7 +79,7 @@ fn each_refusal_names_its_remedy() {
 fn a_filter_or_a_switch_is_named_as_the_cause() {
     let filtered = Facts { seccomp: Some(2), ..refused(libc::EPERM) };
     assert_eq!(of("seccomp", &filtered, NEEDS).level, Level::Fail);
-    assert!(obstacle(&filtered, NEEDS).unwrap().contains("under a seccomp filter"));
+    assert!(problem(&filtered, NEEDS).unwrap().contains("under a seccomp filter"));
     assert_eq!(of("seccomp", &Facts { seccomp: Some(2), ..good() }, NEEDS).level, Level::Ok);
     for number in [1, 2] {
         let facts = Facts { uring_disabled: Some(number), seccomp: Some(2), ..refused(libc::EPERM) };
@@ -113,7 +113,7 @@ fn locked_memory_has_to_be_enough_for_every_shard() {
         let finding = only(&limited(64, locks_freely), &cores(2), Level::Fail);
         let remedy = finding.remedy.unwrap();
         assert!(remedy.contains("512 KiB") && !remedy.contains("CAP_IPC_LOCK"), "{remedy}");
-        assert!(obstacle(&limited(64, locks_freely), NEEDS).unwrap().contains("512 KiB"));
+        assert!(problem(&limited(64, locks_freely), NEEDS).unwrap().contains("512 KiB"));
     }
     let level = |facts: &Facts| of("locked memory", facts, many).level;
     assert_eq!(of("locked memory", &limited(512, false), NEEDS).level, Level::Ok);
@@ -124,7 +124,7 @@ fn locked_memory_has_to_be_enough_for_every_shard() {
     assert_eq!(level(&limited(4799, false)), Level::Warn);
     let new = Facts { kernel: "6.18.2".to_owned(), ..limited(4799, false) };
     assert_eq!(level(&new), Level::Fail);
-    assert!(obstacle(&new, many).unwrap().contains("raise it to 4800 KiB"));
+    assert!(problem(&new, many).unwrap().contains("raise it to 4800 KiB"));
     let unlimited = Facts { locked_memory: Some(Limit { soft: u64::MAX, hard: u64::MAX }), ..good() };
     assert_eq!(of("locked memory", &unlimited, many).found, "no limit");
 }
@@ -136,7 +136,7 @@ fn open_files_have_to_be_enough_for_every_connection() {
     let limited = |soft| Facts { open_files: Some(Limit { soft, hard: 4096 }), ..good() };
     for (soft, level) in [(187, Level::Fail), (188, Level::Warn), (287, Level::Warn), (288, Level::Ok)] {
         assert_eq!(of("open files", &limited(soft), needs).level, level, "{soft}");
-        assert_eq!(obstacle(&limited(soft), needs).is_some(), level == Level::Fail, "{soft}");
+        assert_eq!(problem(&limited(soft), needs).is_some(), level == Level::Fail, "{soft}");
     }
     let remedy = of("open files", &limited(187), needs).remedy.unwrap();
     assert!(remedy.contains("188") && remedy.contains("ulimit -n"), "{remedy}");
