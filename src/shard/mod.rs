@@ -5,10 +5,10 @@
 //!
 //! | task | what it does |
 //! |---|---|
-//! | [supervisor](supervisor) | executes what the pool asks for, and keeps the shard's one timer |
-//! | [reactor](reactor) | learns which sockets can be read or written |
-//! | [driver](driver), one for each connection | moves bytes between its socket and the pool |
-//! | [mailbox], where a [`Client`](crate::Client) started the shard | serves the requests of other threads |
+//! | [`supervisor`] | executes what the pool asks for, and keeps the shard's one timer |
+//! | [`reactor`] | learns which sockets can be read or written |
+//! | [`driver`], one for each connection | moves bytes between its socket and the pool |
+//! | [`mailbox`], where a [`Client`](crate::Client) started the shard | serves the requests of other threads |
 //!
 //! [`state`] holds what they share.
 
