@@ -13,6 +13,7 @@ pub(in crate::sim) struct Floods {
     pushes: u64,
     first_push: Option<Instant>,
     endless_since: Option<Instant>,
+    is_stalled: bool,
 }
 
 impl Floods {
@@ -26,6 +27,11 @@ impl Floods {
 
     pub(in crate::sim) fn note_endless(&mut self, now: Instant) {
         self.endless_since.get_or_insert(now);
+    }
+
+    /// The network delivers nothing for some time. A reply that has begun to arrive then may take too long.
+    pub(in crate::sim) fn note_stall(&mut self) {
+        self.is_stalled = true;
     }
 
     /// Checks a connection that received pushes and is still open: the flood limit has not been reached.
@@ -60,7 +66,8 @@ impl Floods {
                 format!("{} pushes", self.pushes),
             ));
         }
-        if matches!(reason, CloseReason::EndlessReply(_)) && self.endless_since.is_none() {
+        let is_endless = self.endless_since.is_some() || self.is_stalled;
+        if matches!(reason, CloseReason::EndlessReply(_)) && !is_endless {
             return Err(Violation::new("only a flood closes a connection as one", reason.to_string()));
         }
         Ok(())

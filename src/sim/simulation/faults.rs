@@ -28,7 +28,11 @@ impl Simulation<'_> {
             }
             FaultKind::Stall { which, ms } => {
                 let until = self.now.after(Duration::from_millis(*ms));
-                if let Some(wire) = self.pick(*which).and_then(|id| self.network.get(id)) {
+                let stalled = self.pick(*which);
+                if let Some(checks) = stalled.and_then(|id| self.checks.get_mut(&id)) {
+                    checks.floods.note_stall();
+                }
+                if let Some(wire) = stalled.and_then(|id| self.network.get(id)) {
                     wire.to_server.hold_until(until);
                     wire.to_client.hold_until(until);
                 }
