@@ -45,7 +45,8 @@ use self::source::Source;
 /// It parks at least every [`PARK_EVERY`] (or [`PARK_EVERY_CROWDED`]), so that the timers of the runtime fire in time however busy the sockets are.
 ///
 /// The reactor owns the descriptors, and [`close_all`] closes them when an executor dies. A [`Socket`] is a key to one of
-/// them. Sources wake their tasks while `sources` is borrowed: those wakers belong to tasks of the executor, and only queue them.
+/// them. Sources wake their tasks while `sources` is borrowed. That is safe, because these wakers belong to tasks of the
+/// executor, and only queue them.
 #[derive(Default)]
 pub(super) struct Reactor {
     epoll: RefCell<Option<OwnedFd>>,
