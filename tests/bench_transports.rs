@@ -45,9 +45,10 @@ fn unreachable(arguments: &[&str]) -> String {
 
 /// A redis-server that speaks TLS, and its URL.
 fn secured(certificate: &str, key: &str, more: &[&str]) -> (Redis, String) {
-    let port = common::free_port().to_string();
-    let own = ["--tls-port", &port, "--tls-cert-file", certificate, "--tls-key-file", key];
-    (Redis::start_with(&[&own[..], more].concat()), format!("rediss://127.0.0.1:{port}"))
+    let own = ["--port", "0", "--tls-port", "{port}", "--tls-cert-file", certificate, "--tls-key-file", key];
+    let redis = Redis::start_with(&[&own[..], more].concat());
+    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    (redis, url)
 }
 
 #[test]

@@ -133,11 +133,20 @@ fn an_untrusted_certificate_is_found_before_the_login() {
     std::fs::write(path("key.pem"), own.signing_key.serialize_pem()).unwrap();
     // Another CA with the same name.
     std::fs::write(path("other.pem"), rcgen::generate_simple_self_signed([]).unwrap().cert.pem()).unwrap();
-    // The server's plain port stays open beside this one.
-    let port = common::free_port();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let tls = ["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-ca-cert-file", &cert];
-    let _redis = Redis::start_with(&[&tls[..], &["--tls-cert-file", &cert, "--tls-key-file", &key]].concat());
+    let port = ["--port", "0", "--tls-port", "{port}"];
+    let tls = [
+        "--tls-auth-clients",
+        "no",
+        "--tls-ca-cert-file",
+        &cert,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+    ];
+    let redis = Redis::start_with(&[&port[..], &tls].concat());
+    let port = redis.port();
     let report = |host: &str, authority: &str, code| {
         let url = format!("rediss://{host}:{port}?ca_file={}", path(authority));
         report(&doctor(&["--shards", "1", "--url", &url, "--json", "-"]), code)

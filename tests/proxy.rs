@@ -72,14 +72,15 @@ fn upstream_may_speak_tls_or_be_a_unix_socket() {
     let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
     std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    let tls_port = common::free_port();
-    let _redis = Redis::start_with(
+    let redis = Redis::start_with(
         &[
             &[
                 "--unixsocket",
                 &path("socket"),
+                "--port",
+                "0",
                 "--tls-port",
-                &tls_port.to_string(),
+                "{port}",
                 "--tls-auth-clients",
                 "no",
             ][..],
@@ -91,7 +92,8 @@ fn upstream_may_speak_tls_or_be_a_unix_socket() {
     let password = Some("s3cret".to_owned());
     let unix = UpstreamConfig { path: Some(path("socket").into()), password, ..UpstreamConfig::default() };
     let trust = |name: &str| UpstreamTls::trusting(made.cert.pem().as_bytes(), name).unwrap();
-    let tls = UpstreamConfig { path: None, port: tls_port, tls: Some(trust("redis.test")), ..unix.clone() };
+    let tls =
+        UpstreamConfig { path: None, port: redis.port(), tls: Some(trust("redis.test")), ..unix.clone() };
     for (upstream, count) in [(&unix, b":1\r\n"), (&tls, b":2\r\n")] {
         upstream.check(WAIT_MAX).unwrap();
         let endpoints = start(upstream.clone());

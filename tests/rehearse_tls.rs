@@ -81,12 +81,13 @@ fn the_upstream_may_use_tls_or_a_unix_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let [certificate, key] = self_signed(folder.path(), "redis", &NAMES);
     let socket = folder.path().join("redis.sock").to_str().expect("a path that is text").to_owned();
-    let tls_port = common::free_port().to_string();
-    let _redis = Redis::start_with(&[
+    let redis = Redis::start_with(&[
         "--unixsocket",
         &socket,
+        "--port",
+        "0",
         "--tls-port",
-        &tls_port,
+        "{port}",
         "--tls-auth-clients",
         "no",
         "--tls-cert-file",
@@ -96,13 +97,13 @@ fn the_upstream_may_use_tls_or_a_unix_socket() {
         "--tls-ca-cert-file",
         &certificate,
     ]);
-    let trusted = format!("rediss://127.0.0.1:{tls_port}?ca_file={certificate}");
+    let trusted = format!("rediss://127.0.0.1:{}?ca_file={certificate}", redis.port());
     for (url, count) in [(trusted, ":1\r\n"), (format!("unix://{socket}"), ":2\r\n")] {
         let rehearsal = Rehearsal::start(&["--quiet", "--upstream", &url]);
         assert_eq!(rehearsal.connect(0).ask("INCR n"), count, "{url}");
     }
     let [stranger, _] = self_signed(folder.path(), "stranger", &NAMES);
-    let untrusted = format!("rediss://127.0.0.1:{tls_port}?ca_file={stranger}");
+    let untrusted = format!("rediss://127.0.0.1:{}?ca_file={stranger}", redis.port());
     let output = run(&["rehearse", "--listen", "127.0.0.1:0", "--upstream", &untrusted]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
