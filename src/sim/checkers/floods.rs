@@ -29,7 +29,7 @@ impl Floods {
         self.endless_since.get_or_insert(now);
     }
 
-    /// The network delivers nothing for some time. A reply that has begun to arrive then may take too long.
+    /// The network delivers nothing, for some time or for ever. A reply that has begun to arrive then may take too long.
     pub(in crate::sim) fn note_stall(&mut self) {
         self.is_stalled = true;
     }

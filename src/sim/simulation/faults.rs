@@ -28,11 +28,7 @@ impl Simulation<'_> {
             }
             FaultKind::Stall { which, ms } => {
                 let until = self.now.after(Duration::from_millis(*ms));
-                let stalled = self.pick(*which);
-                if let Some(checks) = stalled.and_then(|id| self.checks.get_mut(&id)) {
-                    checks.floods.note_stall();
-                }
-                if let Some(wire) = stalled.and_then(|id| self.network.get(id)) {
+                if let Some(wire) = self.pick_to_stall(*which).and_then(|id| self.network.get(id)) {
                     wire.to_server.hold_until(until);
                     wire.to_client.hold_until(until);
                 }
@@ -40,7 +36,7 @@ impl Simulation<'_> {
                 Ok(())
             }
             FaultKind::Silence { which } => {
-                if let Some(wire) = self.pick(*which).and_then(|id| self.network.get(id)) {
+                if let Some(wire) = self.pick_to_stall(*which).and_then(|id| self.network.get(id)) {
                     wire.silent = true;
                 }
                 Ok(())
@@ -114,6 +110,15 @@ impl Simulation<'_> {
             self.events.schedule(at, SimEvent::ToServer { wire: id });
             self.events.schedule(at, SimEvent::ToClient { wire: id });
         }
+    }
+
+    /// One of the open connections, from which nothing arrives from now on.
+    fn pick_to_stall(&mut self, which: u32) -> Option<WireId> {
+        let id = self.pick(which)?;
+        if let Some(checks) = self.checks.get_mut(&id) {
+            checks.floods.note_stall();
+        }
+        Some(id)
     }
 
     /// One of the open connections.
