@@ -1,8 +1,9 @@
 //! The Redis client for Linux services that cannot afford a blip.
 //!
-//! One pinned [glommio](https://docs.rs/glommio) (io_uring) executor per core, each with its own pool of connections,
-//! and no lock between cores. Commands that become ready together leave in one write, and a reply wakes its caller
-//! directly. Every bound has a name, and every error says whether its command may have been executed.
+//! Each core runs one shard: a pinned [glommio](https://docs.rs/glommio) (io_uring) executor with its own pool of
+//! connections. Cores share no lock. Commands that become ready together leave in one write, and a reply wakes its
+//! caller directly. Every queue and every retry has a named limit, and every error says whether its command may have
+//! been executed.
 //!
 //! ```text
 //!    your threads / tokio tasks                    one pinned thread per core, nothing shared
@@ -40,10 +41,10 @@
 //! |---|---|---|
 //! | on the shards | [`Client::run_on_each_shard`], [`Client::run_on`] | no hop between cores |
 //! | on a glommio executor of your own | [`Shard::connect`] | no hop between cores |
-//! | on several of them | [`Shard::connect_in`] a [`ShardGroup`]: an announcement to one shard reaches all | no hop between cores |
+//! | on several such executors | [`Shard::connect_in`] a [`ShardGroup`]: an announcement to one shard reaches all | no hop between cores |
 //! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
 //!
-//! [`manual`] has a page on each, and on sizes, failures, maintenance, security and moving over from other clients.
+//! [`manual`] has pages on these, and on sizes, failures, maintenance, security and moving over from other clients.
 //! [`manual::glossary`] defines the words.
 //!
 //! # Commands
@@ -59,22 +60,24 @@
 //!
 //! # What happens to a command
 //!
-//! A method encodes its command into the queue of the handle's entry. Until a byte of the command is written it belongs to
-//! no connection, and a lost connection only delays it. Once written it is never sent again. If its reply does not come,
+//! A handle (a [`Client`] or [`Shard`] value) uses one *entry* at a time: a place in the pool, with a queue and a
+//! connection. A method encodes its command into that queue. Until its first byte is written, the command belongs to
+//! no connection, and a lost connection only delays it. After that it is never sent again. If its reply does not come,
 //! the caller gets an error:
 //!
 //! | [`Error::outcome`] | when | sending it again |
 //! |---|---|---|
 //! | [`Outcome::Unsent`] | no connection in time, shutting down, a bound reached | is safe |
 //! | [`Outcome::Ambiguous`] | the connection was lost or silent after it was written | may run it twice |
-//! | [`Outcome::Answered`] | the server answered with an error, or with an unexpected type | gets the same answer |
+//! | [`Outcome::Answered`] | the server answered with an error, or with an unexpected type | may run it twice, and usually gets the same answer |
 //!
 //! # A newcomer's walk: the path of one `GET`
 //!
 //! 1. `command/typed/strings.rs`: the method `get`, written once for every type that can send commands.
-//! 2. `shard/state.rs`: `submit` opens a call, queues the command in the pool, and wakes the connection's driver once.
-//! 3. `proto/resp/encoder.rs`: the command becomes bytes, in place.
-//! 4. `proto/connection/queue.rs`: it is queued, unsent, for the entry that the handle is bound to.
+//! 2. `shard/state.rs`: `submit` opens a call, queues the command in the pool, and wakes the connection's driver, the
+//!    task that moves its bytes.
+//! 3. `proto/resp/encoder.rs`: the command becomes bytes, directly in the queue's buffer.
+//! 4. `proto/connection/queue.rs`: the command waits there, unsent, for the connection of the handle's entry.
 //! 5. `shard/driver.rs`: one turn writes the queued commands and reads the bytes that have arrived.
 //! 6. `proto/connection/mod.rs`: the written command is in flight; the next reply is matched with the oldest one.
 //! 7. `proto/resp/decoder.rs`: bytes become a frame.

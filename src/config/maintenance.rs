@@ -1,4 +1,7 @@
 //! [`Maintenance`]: the settings for maintenance notifications and handoffs.
+//!
+//! `check` holds the range of each setting, and [`MaintConfig`] its default. The documentation of the setter repeats
+//! both: change them together.
 
 use std::time::Duration;
 
@@ -8,6 +11,10 @@ use crate::proto::maint::mode::{EndpointType, Mode};
 use crate::proto::maint::settings::MaintConfig;
 
 /// Whether to ask servers for maintenance notifications, and how to react to them.
+///
+/// Each method names the range of its setting and, in parentheses, its default. A value out of range is rejected by
+/// [`Config::validate`](crate::Config::validate). The [glossary](crate::manual::glossary) defines handoff, target and
+/// grace period.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +38,7 @@ impl Maintenance {
     }
 
     /// Asks for notifications, and refuses connections whose server does not offer them: for services that must not run
-    /// without notifications. It needs RESP3.
+    /// without notifications. The server must speak RESP3, and the endpoint must not be a unix socket.
     pub fn enabled() -> Self {
         Maintenance::in_mode(Mode::Enabled)
     }
@@ -41,32 +48,37 @@ impl Maintenance {
         Maintenance::in_mode(Mode::Disabled)
     }
 
+    /// The default settings in this mode.
     pub(crate) fn in_mode(mode: Mode) -> Self {
         Maintenance(MaintConfig { mode, ..MaintConfig::default() })
     }
 
-    /// The form in which servers name new endpoints ([`EndpointType::Auto`]).
+    /// The form in which servers have to name new endpoints ([`EndpointType::Auto`]).
     #[must_use]
     pub fn endpoint_type(mut self, kind: EndpointType) -> Self {
         self.0.endpoint_type = kind;
         self
     }
 
-    /// The least timeout while maintenance is announced, 1 ms to 1 h (10 s). Longer timeouts do not change.
+    /// While maintenance is announced, commands and new connections get at least this timeout, 1 ms to 1 h (10 s).
+    /// Longer timeouts do not change.
     #[must_use]
     pub fn relaxed_timeout(mut self, timeout: Duration) -> Self {
         self.0.relaxed_timeout = timeout;
         self
     }
 
-    /// How long an announcement relaxes timeouts at most, if its end is not announced, 1 ms to 1 h (60 s).
+    /// The longest time for which one announcement relaxes timeouts, 1 ms to 1 h (60 s). Up to this limit, they stay
+    /// relaxed for the announced time, and at least for the relaxed timeout. A server was seen to be busy for longer
+    /// than it had announced. If the server announces the end, the time ends early.
     #[must_use]
     pub fn window_max(mut self, time: Duration) -> Self {
         self.0.window_max = time;
         self
     }
 
-    /// How long timeouts stay relaxed after the end of maintenance is announced, up to 1 h (10 s).
+    /// How long timeouts stay relaxed after the end of maintenance is announced, up to 1 h (10 s). In this time the
+    /// server answers the commands that piled up.
     #[must_use]
     pub fn post_event_relaxed(mut self, time: Duration) -> Self {
         self.0.post_event_relaxed = time;
@@ -80,24 +92,27 @@ impl Maintenance {
         self
     }
 
-    /// How long dialing a new endpoint and its handshake may take together, 1 ms to 1 h (15 s). It never exceeds the rest of
-    /// the grace period.
+    /// How long dialing a new endpoint and its handshake may take together, 1 ms to 1 h (15 s). An attempt also ends
+    /// with the grace period, when the server closes the old connection. A handoff that no server announced has this
+    /// time for all of its attempts.
     #[must_use]
     pub fn handoff_timeout(mut self, timeout: Duration) -> Self {
         self.0.handoff_timeout = timeout;
         self
     }
 
-    /// How often a failed handoff is tried again, 1 to 10 (3). After the last attempt, the connection stays in use until the
-    /// server closes it.
+    /// How often a failed handoff is tried again, 1 to 10 (3). After the last attempt, the old connection stays in use
+    /// until the server closes it.
     #[must_use]
     pub fn handoff_retries_max(mut self, retries: u32) -> Self {
         self.0.handoff_retries_max = retries;
         self
     }
 
-    /// How many connections of a shard are handed off at once, 1 to 4096. The formula is that of other clients: the
-    /// default is a third of the connections, at least 1 and at most 10. A number below 10 is raised to 10.
+    /// How many connections of a shard are handed off at the same time, 1 to 4096. A worker is a permit, not a thread.
+    ///
+    /// The specification of maintenance notifications fixes two rules. The default is a third of the shard's
+    /// connections, at least 1 and at most 10. A number below 10 is raised to 10.
     /// [`ResolvedConfig`](crate::ResolvedConfig) shows the result.
     #[must_use]
     pub fn handoff_workers(mut self, count: usize) -> Self {
@@ -114,8 +129,10 @@ impl Maintenance {
         self
     }
 
-    /// The circuit breaker of each target. After `failures` failures in a row, 1 to 1000 (5), the client does not dial the
-    /// target for `cooldown`, 1 ms to 1 h (60 s). Then `probes` connections, 1 to 1000 (3), may dial it at once.
+    /// The circuit breaker of each target, which is an endpoint that a server names. After `failures` failures in a
+    /// row, 1 to 1000 (5), the client does not dial the target for `cooldown`, 1 ms to 1 h (60 s). A new announcement
+    /// that names the target ends the cooldown early. Then `probes` connections, 1 to 1000 (3), may dial it at the same
+    /// time. The first success closes the breaker, and a failure opens it again.
     #[must_use]
     pub fn circuit_breaker(mut self, failures: u32, cooldown: Duration, probes: u32) -> Self {
         self.0.breaker.failures = failures;
@@ -129,11 +146,16 @@ impl Maintenance {
         self.0.mode == Mode::Enabled
     }
 
-    /// The relaxed timeout, or zero if maintenance is disabled.
+    /// The relaxed timeout, or zero if maintenance is disabled. The automatic `TCP_USER_TIMEOUT` and limit of the reply
+    /// time are at least as long: neither may close a connection whose commands still have time.
     pub(super) fn relaxed(&self) -> Duration {
         if self.0.mode == Mode::Disabled { Duration::ZERO } else { self.0.relaxed_timeout }
     }
 
+    /// Checks that every setting is within its range.
+    ///
+    /// # Errors
+    /// The first setting that is not, as `maintenance.` and the name of its method.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3600));
         let config = &self.0;
@@ -143,6 +165,7 @@ impl Maintenance {
         check_time("maintenance.post_handoff_relaxed", config.post_handoff_relaxed, Duration::ZERO, hour)?;
         check_time("maintenance.handoff_timeout", config.handoff_timeout, ms, hour)?;
         check_number("maintenance.handoff_retries_max", config.handoff_retries_max as usize, 1, 10)?;
+        // A count that is not set follows from the connections; 1 stands for it here and is within the range.
         check_number("maintenance.handoff_workers", config.handoff_workers.unwrap_or(1), 1, 4096)?;
         check_number("maintenance.handoff_queue", config.handoff_queue.unwrap_or(1), 1, 4096)?;
         check_number("maintenance.circuit_breaker (failures)", config.breaker.failures as usize, 1, 1000)?;

@@ -1,7 +1,12 @@
 //! The supervisor: the task that executes what a shard's pool asks for, and keeps the shard's one timer.
 //!
-//! It runs when a [`SupervisorWaker`](super::wakers::SupervisorWaker) wakes it, or when its timer fires. Each turn lets time
-//! pass in the pool, executes every [`Action`], wakes the callers and watchers, and then reports events to the application.
+//! It runs when a [`SupervisorWaker`](super::wakers::SupervisorWaker) wakes it, or when its timer fires. Each turn
+//! tells the pool the time, so that deadlines expire. It then executes every [`Action`], wakes the callers and
+//! watchers, and reports events to the application.
+//!
+//! Watchers are tasks that wait for the whole pool: until it is ready, logged in again, or shut down. Every turn wakes
+//! all of them, and each checks its own condition again. The rule of [`ShardState`] for borrows holds in every function
+//! here.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -31,13 +36,14 @@ pub(super) fn spawn(shared: &Rc<ShardState>) {
     glommio::spawn_local(run).detach();
 }
 
-/// Starts the task that takes in what other shards of the group have read. It ends with the supervisor.
+/// Starts the task that takes in the announcements that other shards of the group have read. It ends with the
+/// supervisor, whose [`finish`] leaves the group.
 pub(super) fn spawn_listener(shared: &Rc<ShardState>) {
     let shared = shared.clone();
     glommio::spawn_local(async move { listen(&shared).await }).detach();
 }
 
-/// Takes in what other shards of the group have read, until this shard has left the group.
+/// Passes the announcements of other shards to the pool, until this shard has left the group.
 pub(super) async fn listen(shared: &ShardState) {
     while let Some(announcement) = shared.member.next().await {
         let state = &mut *shared.state.borrow_mut();
@@ -50,10 +56,11 @@ pub(super) async fn listen(shared: &ShardState) {
 pub(super) enum Turn {
     /// It sleeps for this long, or until it is woken.
     Sleep(Option<Duration>),
+    /// It ends: the pool is shut down, and no action or event is left.
     Done,
 }
 
-/// Lets time pass, then executes what the pool asks for.
+/// Tells the pool the time, executes what it asks for, and then wakes and reports.
 pub(super) fn turn(shared: &Rc<ShardState>) -> Turn {
     let now = shared.clock.now();
     {
@@ -61,6 +68,7 @@ pub(super) fn turn(shared: &Rc<ShardState>) -> Turn {
         let state = &mut *state;
         state.supervisor.begin_turn();
         state.drivers.supervisor_runs();
+        // A call that times out in this turn names the stall in its error.
         state.calls.blocked = shared.stalls.just_over(now);
         state.pool.handle_timeout(now, &mut state.calls);
     }
@@ -68,6 +76,7 @@ pub(super) fn turn(shared: &Rc<ShardState>) -> Turn {
     while let Some(action) = shared.next_action() {
         execute(shared, action);
     }
+    // `_forgotten` holds wakers, which must not be dropped during the borrow.
     let (due, watchers, sleep, _forgotten) = {
         let mut state = shared.state.borrow_mut();
         let state = &mut *state;
@@ -83,6 +92,7 @@ pub(super) fn turn(shared: &Rc<ShardState>) -> Turn {
     }
     report_events(shared);
     let mut state = shared.state.borrow_mut();
+    // A hook may have used the shard, and events may be left: then the next turn follows at once.
     state.wake_supervisor();
     match state.pool.is_shut_down() && !state.pool.has_actions() {
         true => Turn::Done,
@@ -90,6 +100,7 @@ pub(super) fn turn(shared: &Rc<ShardState>) -> Turn {
     }
 }
 
+/// Does what one action asks for. It may run a new task up to its first wait, so call it without a borrow.
 pub(super) fn execute(shared: &Rc<ShardState>, action: Action) {
     let shard = shared.member.index();
     match action {
@@ -104,6 +115,7 @@ pub(super) fn execute(shared: &Rc<ShardState>, action: Action) {
         }
         Action::Wake { id } => shared.state.borrow_mut().drivers.wake(id),
         Action::Announce(announcement) => {
+            // A shard whose inbox is full hears the announcement from its own connections to the server.
             let dropped = shared.member.announce(&announcement);
             shared.state.borrow_mut().broadcasts_dropped += dropped;
         }
@@ -111,7 +123,7 @@ pub(super) fn execute(shared: &Rc<ShardState>, action: Action) {
         Action::Resolve { lookup, endpoint } => resolve::spawn(shared, lookup, endpoint),
         Action::Close { id, reason, unused } => {
             log_close(shared, id, &reason, unused);
-            // Before the next dial, which may follow at once.
+            // The next dial may be the next action, and must resolve the name again: the server may have moved.
             shared.lookups.forget(shared.config.endpoint());
             // Its driver runs once more, finds the connection gone, and ends.
             if let Some(waker) = driver::remove(shared, id) {
@@ -128,16 +140,22 @@ pub(super) fn finish(shared: &ShardState) {
     let (handlers, wakers, watchers) = {
         let mut state = shared.state.borrow_mut();
         state.supervisor.finished = true;
+        // At this time, every waker that is kept for a later call is old enough to be dropped.
         let wakers = state.calls.forget_wakers(Instant::from_nanos(u64::MAX));
         (state.calls.pushes.clear(), wakers, std::mem::take(&mut state.watchers))
     };
-    // What they hold may hold this shard.
+    // A handler or a waker may own a handle of this shard, and dropping a handle borrows the state.
     drop((handlers, wakers));
     for watcher in watchers {
         watcher.wake();
     }
 }
 
+/// Waits until every connection of the pool is ready.
+///
+/// # Errors
+/// After `timeout`: the last error of one connection. At once if a server refuses this client, because a person has to
+/// fix that.
 pub(super) async fn wait_until_ready(shared: &Rc<ShardState>, timeout: Duration) -> Result<()> {
     let mut timer = glommio::timer::Timer::new(timeout);
     poll_fn(|context| {
@@ -166,6 +184,9 @@ pub(super) async fn wait_until_ready(shared: &Rc<ShardState>, timeout: Duration)
 }
 
 /// Waits until the server has answered on every connection that logs in again.
+///
+/// # Errors
+/// If the server refuses the new credentials on one of them, or the pool is shut down first.
 pub(super) async fn wait_until_renewed(shared: &Rc<ShardState>) -> Result<()> {
     poll_fn(|context| {
         let mut state = shared.state.borrow_mut();
@@ -187,7 +208,7 @@ pub(super) async fn wait_until_renewed(shared: &Rc<ShardState>) -> Result<()> {
     .await
 }
 
-/// Accepts no more commands, and gives up those that are not answered within `grace`.
+/// Lets the pool accept no more commands, and give up those that are not answered within `grace`. It does not wait.
 pub(super) fn begin_shutdown(shared: &Rc<ShardState>, grace: Duration) {
     let now = shared.clock.now();
     let due = {
@@ -200,6 +221,10 @@ pub(super) fn begin_shutdown(shared: &Rc<ShardState>, grace: Duration) {
     shared.wake(due);
 }
 
+/// Shuts the pool down, and waits until the supervisor has finished.
+///
+/// # Errors
+/// If commands were given up: how many.
 pub(super) async fn shut_down(shared: &Rc<ShardState>, grace: Duration) -> Result<()> {
     begin_shutdown(shared, grace);
     let given_up = poll_fn(|context| {
@@ -222,7 +247,7 @@ pub(super) async fn shut_down(shared: &Rc<ShardState>, grace: Duration) -> Resul
 async fn sleep(shared: &Rc<ShardState>, time: Option<Duration>) {
     let is_woken = shared.state.borrow().supervisor.is_notified();
     if is_woken {
-        // Other tasks run before the next turn.
+        // It was woken during its turn. Other tasks run before the next one, or a busy supervisor would starve them.
         return futures_lite::future::yield_now().await;
     }
     let mut timer = time.map(glommio::timer::Timer::new);
@@ -238,23 +263,26 @@ async fn sleep(shared: &Rc<ShardState>, time: Option<Duration>) {
     .await;
 }
 
-/// After a stall: reads the replies that came during it, before any call times out for want of them.
+/// After a stall: lets the drivers read the replies that came during it, before the next turn times calls out.
 ///
-/// A timer that fires late tells that the thread was blocked. The sockets may then hold replies that arrived in time. Without
-/// these turns every one of their calls would time out, although its server answered.
+/// A timer that fires late shows that the thread was blocked. The sockets may then hold replies that arrived in time.
+/// If the supervisor did not yield here, each of their calls would time out, although the server answered it.
 async fn catch_up(shared: &ShardState) {
     let (now, armed) = (shared.clock.now(), shared.state.borrow().supervisor.armed());
     shared.note_stall(armed.map_or(Duration::ZERO, |armed| now.since(armed)), None);
     if shared.stalls.just_over(now).is_some() {
         shared.reactor.catch_up();
+        // Each yield lets the tasks run that are ready by then.
         for _ in 0..CATCH_UP_TURNS {
             futures_lite::future::yield_now().await;
         }
     }
 }
 
-/// Reports what happened to the application; after many events the rest in the next turn. Call it without a borrow and after
-/// every waiting task is woken, because a hook is code of the application.
+/// Reports events to the application, at most [`EVENTS_PER_TURN`] of the pool; the others follow in the next turns.
+///
+/// Call it without a borrow and after every waiting task is woken: a hook is code of the application, which may call
+/// the shard and may take long.
 fn report_events(shared: &ShardState) {
     if let Some(Stall { duration, by }) = shared.stalls.take() {
         report(shared, &Event::Blocked { duration, by });
@@ -267,6 +295,7 @@ fn report_events(shared: &ShardState) {
         if matches!(event, Event::Announced { .. }) && !shared.member.is_reporter() {
             continue;
         }
+        // Each shard refuses a target for itself; the group reports it once a minute.
         if let Event::TargetRefused { target, .. } = &event
             && !shared.member.is_first_to_report(target, shared.clock.now())
         {
@@ -277,12 +306,15 @@ fn report_events(shared: &ShardState) {
     }
 }
 
+/// Logs an event, and passes it to the hook of the application.
 fn report(shared: &ShardState, event: &Event) {
     let shard = shared.member.index();
     observe::log::log(shard, event);
     shared.config.hook().call(shard, event);
 }
 
+/// Logs the end of a connection. The levels: error if a person has to fix the reason; warning if the connection was in
+/// use; debug if the client closed it, or if a dial failed that is tried again.
 fn log_close(shared: &ShardState, id: ConnectionId, reason: &CloseReason, unused: bool) {
     let (shard, endpoint) = (shared.member.index(), shared.config.endpoint());
     match reason {
@@ -300,9 +332,9 @@ fn log_close(shared: &ShardState, id: ConnectionId, reason: &CloseReason, unused
     }
 }
 
-/// How many turns of the run queue it takes all connections to read, and their callers to be woken.
+/// How often [`catch_up`] yields. After that, all drivers have read, and their callers have been woken.
 const CATCH_UP_TURNS: usize = 4;
 /// How many events are reported before other tasks of the shard run.
 const EVENTS_PER_TURN: usize = 256;
-/// By how much the timer may be late. It saves a wake-up for each deadline of a burst.
+/// The shortest sleep, and so by how much the timer may be late. Deadlines of a burst share a wake-up.
 const TICK: Duration = Duration::from_millis(1);

@@ -1,4 +1,7 @@
 //! [`Effect`]: what one part of a pool asks of the others; and [`Effects`], where it is collected.
+//!
+//! The parts are entries, handoffs, maintenance and authentication: see [`Parts`](super::parts::Parts). They do not
+//! call each other, so that no message of a server causes recursion.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,46 +16,58 @@ use crate::proto::maint::handoff::MoveId;
 /// What one part of a pool asks of the others. [`Parts::apply`](super::parts::Parts::apply) is the one place that
 /// acts on it.
 ///
-/// An effect names something to look at and never carries a decision. The connection may be gone, or the handoff over,
-/// by the time it is applied: then it changes nothing.
+/// Most effects name what may have changed. The part that handles one looks at the state of that moment and decides.
+/// Only [`Act`](Effect::Act) and [`End`](Effect::End) carry a decision. Before an effect is applied, its connection may
+/// be gone or its handoff over. It must change nothing then.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// The driver has to do this, after what the effects before it ask for.
+    /// The driver has to do this, after the actions of the effects before it. [`Effects::act`] would overtake those.
     Act(Action),
-    /// The connection has to end, for this reason.
+    /// The connection has to leave its entry and close, for this reason.
     End { id: ConnectionId, reason: CloseReason },
-    /// The connection to this peer is gone: nothing may wait for what it would have learned.
+    /// The connection to this peer is gone. Timeout windows that it alone reported end, except that of a move: their
+    /// announced end may never arrive. If it had asked for notifications, a connection that waits for the answer asks.
     Forget { id: ConnectionId, peer: Option<SocketAddr> },
-    /// A predecessor may have received its last reply, or one that a command behind it waits for.
+    /// This connection may have received replies. If it is a predecessor, it closes after the last one. Until then,
+    /// each may release commands that the order barrier holds. For other connections nothing happens.
     Drained(ConnectionId),
-    /// This entry has another active connection, or its connection is ready: it may have to move on.
+    /// This entry has another active connection, or its connection is ready. Its peer may have announced a move
+    /// already, and the entry is then queued for a handoff.
     ActiveChanged(EntryId),
-    /// A permit or a place in the handoff queue may be free, or an entry has been queued.
+    /// A permit or a place in the handoff queue may be free, or an entry has been queued: the next handoffs may start.
     QueueChanged,
-    /// A peer has a move, or a target of one, that the connections to it have to follow.
+    /// A peer has a new move, or the target of its move has changed: the connections to it have to follow.
     MoveChanged,
-    /// Nothing moves away from this address any more.
+    /// The move of this address is over, because a server names it as a target. Handoffs away from it stop.
     MoveWithdrawn(SocketAddr),
-    /// The target of this move may not be dialed.
+    /// The target of this move may not be dialed: all its addresses were refused. The move goes on without a target,
+    /// and [`TargetDropped`](Effect::TargetDropped) follows.
     TargetRefused(MoveId),
-    /// This move has no target any more: handoffs to it stop.
+    /// This move has lost its target: handoffs to that target stop.
     TargetDropped(MoveId),
-    /// A new announcement names this target: the server may know that it works again.
+    /// A new announcement names this target. The server may know that it works again, so its open circuit breaker lets
+    /// probes through.
     TargetNamed(Endpoint),
-    /// The windows of this peer have changed, and the timeouts of the connections to it with them.
+    /// The timeout windows of this peer have changed, and the timeouts of the connections to it follow.
     WindowsChanged(SocketAddr),
-    /// Connections to this peer that wait for its offer of notifications can go on.
+    /// It is known now whether this peer offers notifications, or the connection that asked is gone. Handshakes that
+    /// wait for the answer can go on, or one of them asks.
     OfferChanged(SocketAddr),
-    /// A connection that had to log in again has been answered, or is gone.
+    /// A connection that had to log in again has been answered, or is gone or replaced. After the last one, the renewal
+    /// of the credentials is reported.
     LoginSettled,
 }
 
 /// Collects effects for the pool, actions for its driver, and events for the application.
+///
+/// A part pushes effects during a step: a call into the pool, or the application of one effect.
+/// [`Parts::apply`](super::parts::Parts::apply) then takes them until none is left. The driver takes actions and events
+/// later, with `Pool::poll_action` and `Pool::poll_event`.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
-    /// What the running step brought about, in order.
+    /// The effects of the running step, in order.
     raised: Vec<Effect>,
-    /// What waits behind it; the next one is last.
+    /// The effects of earlier steps, the next one last: a stack.
     waiting: Vec<Effect>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -67,24 +82,26 @@ impl Effects {
         self.raised.extend(effects);
     }
 
-    /// The next effect. What the last one brought about comes before what was waiting already: this is the order that
-    /// nested calls would have, without their recursion.
+    /// The next effect. The effects that the last one caused come before those that were waiting already: this is the
+    /// order that nested calls would have, without their recursion.
     pub(super) fn next(&mut self) -> Option<Effect> {
         self.waiting.extend(self.raised.drain(..).rev());
         self.waiting.pop()
     }
 
-    /// Asks the driver for something.
+    /// Asks the driver for something, after the actions that were asked for before.
     pub(super) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
     }
 
-    /// Reports something to the application.
+    /// Reports something to the application. It is for events whose rate the client bounds itself, such as the end of a
+    /// connection.
     pub(super) fn report(&mut self, event: Event) {
         self.events.push_back(event);
     }
 
-    /// Reports something that servers can cause at will: beyond a bound it is only counted.
+    /// Reports something that servers can cause at will. While [`EVENTS_MAX`] events wait, it is dropped, and only the
+    /// counters of the pool show it.
     pub(super) fn report_bounded(&mut self, event: impl FnOnce() -> Event) {
         if self.events.len() < EVENTS_MAX {
             self.events.push_back(event());
@@ -106,7 +123,7 @@ impl Effects {
     }
 }
 
-/// How many events may wait for the driver.
+/// How many events may wait for the driver before [`Effects::report_bounded`] drops further ones.
 const EVENTS_MAX: usize = 1024;
 
 #[cfg(test)]

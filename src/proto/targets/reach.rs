@@ -1,14 +1,19 @@
 //! [`Reach`]: from how far away an address can be reached, which decides which servers may redirect a client there.
+//!
+//! With [`Targets::SameReach`](super::Targets::SameReach), a server may name an address whose class is at least as wide
+//! as its own. Without that rule, a public server could make the client connect to the client's own machine or private
+//! network. A block that is missing here counts as public, so that any server may name it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The class of an address, from the narrowest to the widest.
+/// The class of an address, from the narrowest to the widest. The filter compares classes by this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reach {
     /// This machine.
     Loopback,
-    /// This link, and the metadata services of clouds, which trust all processes on the machine.
+    /// This link. The metadata services of clouds belong here as well, whatever their address: they give credentials to
+    /// any process on the machine.
     LinkLocal,
     /// This organization.
     Private,
@@ -17,8 +22,8 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// The class of this address; `None` if no server can have it. An IPv4 address within an IPv6 address counts as the IPv4
-    /// address, because a translator on the path unwraps it as well.
+    /// The class of this address; `None` if no server can have it, so that the client must not dial it. An IPv4 address
+    /// within an IPv6 address counts as the IPv4 address, because a translator on the path unwraps it as well.
     pub(crate) fn of(address: IpAddr) -> Option<Reach> {
         match address {
             IpAddr::V4(address) => Reach::of_v4(address),
@@ -34,14 +39,17 @@ impl Reach {
             return Some(Reach::LinkLocal);
         }
         match address.octets() {
-            // "This network". Linux treats 0.0.0.0 as the machine itself.
+            // "This network" (RFC 1122). Linux connects to the machine itself if a client dials 0.0.0.0.
             [0, ..] => None,
             [127, ..] => Some(Reach::Loopback),
             [169, 254, ..] => Some(Reach::LinkLocal),
+            // RFC 1918, and RFC 6598 for carrier-grade NAT.
             [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Some(Reach::Private),
-            // Protocol assignments, benchmarks, and the reserved block that some clouds use inside.
+            // Protocol assignments (RFC 6890) and benchmarks (RFC 2544).
             [192, 0, 0, _] | [198, 18..=19, ..] => Some(Reach::Private),
+            // Multicast and broadcast.
             [224..=239, ..] | [255, 255, 255, 255] => None,
+            // Reserved, but some clouds use it inside.
             [240..=255, ..] => Some(Reach::Private),
             _ => Some(Reach::Public),
         }
@@ -52,16 +60,19 @@ impl Reach {
             return Some(Reach::LinkLocal);
         }
         match address.segments() {
+            // Unspecified, and multicast.
             [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] => None,
             [0, 0, 0, 0, 0, 0, 0, 1] => Some(Reach::Loopback),
             [0xfe80..=0xfebf, ..] => Some(Reach::LinkLocal),
-            // Unique local, the deprecated site-local, and translation within a network.
+            // Unique local, the deprecated site-local, and NAT64 within a network (RFC 8215). The last is not
+            // unwrapped: each network chooses where its prefix ends and the IPv4 address begins.
             [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Some(Reach::Private),
             _ => Some(Reach::Public),
         }
     }
 }
 
+/// The word in the error for a refused target.
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -77,6 +88,7 @@ impl fmt::Display for Reach {
 fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
+        // Unspecified and loopback have the shape of compatible addresses, and are addresses of IPv6.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             Some(join(high, low))

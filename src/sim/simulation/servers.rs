@@ -1,4 +1,10 @@
-//! The servers' side: what arrives there, and what they send.
+//! The simulated servers: bytes arrive there, their output travels back, and the pools receive it.
+//!
+//! A wire is a connection as the network knows it; a session is the same connection as its server knows it. A wire has
+//! no session while it is dialed, nor if its listener does not serve it. Chunks on a silent wire are lost.
+//!
+//! All chance comes from `self.random`, so that a seed repeats its run. One draw more or less changes the run of each
+//! seed.
 
 use std::net::SocketAddr;
 
@@ -15,6 +21,7 @@ use crate::sim::network::{Chunk, WireId};
 use crate::sim::violation::Violation;
 
 impl Simulation<'_> {
+    /// The server reads the next chunk that has arrived on this wire.
     pub(super) fn arrive_at_server(&mut self, id: WireId) -> Result<(), Violation> {
         let micros = self.micros();
         let Some(wire) = self.network.get(id).filter(|wire| !wire.silent) else { return Ok(()) };
@@ -24,13 +31,16 @@ impl Simulation<'_> {
                 self.server.handle_bytes(session, micros, &bytes);
                 self.send_replies(Some(session));
             }
-            // A stalled listener reads nothing from the connections that it accepted.
+            // Without a session the listener stalls or drops the connection: it reads nothing. Floods travel to clients
+            // only.
             (Chunk::Bytes(_) | Chunk::Pushes(_) | Chunk::Endless, _) => {}
             (Chunk::Fin | Chunk::Reset, _) => self.drop_connection(id),
         }
         Ok(())
     }
 
+    /// Removes a connection from the network and from its server. The pool does not learn of it here: if it has to, the
+    /// caller tells it with [`closed`](Self::closed).
     pub(super) fn drop_connection(&mut self, id: WireId) {
         if let Some(session) = self.remove_wire(id) {
             self.server.end(session);
@@ -38,12 +48,14 @@ impl Simulation<'_> {
         }
     }
 
-    /// Sends the servers' output for this session and for those with new output.
+    /// Sends the output of this session and of every session that the server marks as dirty. Call it after each call
+    /// that changes the server: a command of one session can add output to others, or close them.
     pub(super) fn send_replies(&mut self, session: Option<SessionId>) {
         let mut sessions: Vec<SessionId> = session.into_iter().collect();
         while let Some(dirty) = self.server.next_dirty_session() {
             sessions.push(dirty);
         }
+        // A dial asks the listener itself. The marks are taken only so that they do not pile up.
         while self.server.next_dirty_node().is_some() {}
         for session in sessions {
             self.send_output(session);
@@ -53,11 +65,13 @@ impl Simulation<'_> {
             && self.server_timer.is_none_or(|armed| at < armed)
         {
             let at = at.max(self.now);
+            // The event of a later time stays in the queue. `handle` ignores it if no timer is due then.
             self.server_timer = Some(at);
             self.events.schedule(at, SimEvent::ServerTimer);
         }
     }
 
+    /// Sends all output of a session, and then its ending, if it has one.
     pub(super) fn send_output(&mut self, session: SessionId) {
         let Some(id) = self.network.of_session(session) else { return };
         loop {
@@ -65,6 +79,7 @@ impl Simulation<'_> {
             if output.is_empty() {
                 break;
             }
+            // A quarter of the writes is split, so that frames arrive in pieces.
             let count = match self.random.u32(..4) {
                 0 => self.random.usize(1..=output.len()),
                 _ => output.len(),
@@ -75,6 +90,7 @@ impl Simulation<'_> {
         }
         match self.server.ending(session) {
             None => {}
+            // A reset discards the bytes that are on their way.
             Some(Ending::Reset) => {
                 if let Some(wire) = self.network.get(id) {
                     wire.to_client.clear();
@@ -91,6 +107,7 @@ impl Simulation<'_> {
         }
     }
 
+    /// Sends a chunk to the client, and schedules its arrival.
     pub(super) fn send_to_client(&mut self, id: WireId, chunk: Chunk) {
         let arrival = self.now.after(latency(&self.plan.parameters, self.is_recovering, &mut self.random));
         if let Some(wire) = self.network.get(id) {
@@ -99,6 +116,8 @@ impl Simulation<'_> {
         }
     }
 
+    /// The client reads the next chunk that has arrived on this wire. Floods are noted for the checker before the pool
+    /// reads them, because the pool may close the connection at once.
     pub(super) fn arrive_at_client(&mut self, id: WireId) -> Result<(), Violation> {
         let Some(wire) = self.network.get(id).filter(|wire| !wire.silent && !wire.client_closed) else {
             return Ok(());
@@ -121,6 +140,7 @@ impl Simulation<'_> {
                 if let Some(checks) = self.checks.get_mut(&id) {
                     checks.floods.note_endless(self.now);
                 }
+                // The head of an array whose length is not known yet.
                 self.receive(id, b"*?\r\n")
             }
             Chunk::Fin => {
@@ -140,7 +160,7 @@ impl Simulation<'_> {
         self.network.remove(id)
     }
 
-    /// A client reads these bytes.
+    /// The pool takes in these bytes. Then the shard runs, and its checkers with it.
     fn receive(&mut self, id: WireId, bytes: &[u8]) -> Result<(), Violation> {
         if let Some(checks) = self.checks.get_mut(&id) {
             checks.internal.note_received(self.now);
@@ -152,7 +172,8 @@ impl Simulation<'_> {
         self.drive(id.shard)
     }
 
-    /// Reads a list from the server directly, without a network.
+    /// Reads the list to which the commands of one handle append, directly at the server. No network or pool is
+    /// involved, so that a defect there cannot hide an execution. A reply that is no list counts as an empty one.
     pub(super) fn read_list(&mut self, shard: usize, handle: HandleId) -> Vec<u64> {
         let micros = self.micros();
         let session = self.server.open(NodeId(0), SocketAddr::from(([10, 1, 0, 2], 1000)), micros);
