@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-#[cfg(any(feature = "tls", test))]
+#[cfg(feature = "tls")]
 pub(crate) use self::tls_names::TlsNames;
 
 /// The address of a server: a host and a port, or the path of a unix socket.
