@@ -4,10 +4,13 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::binary::{hitless, signal};
+use common::pauses::retry_on_pause;
 use serde_json::Value;
 
 mod common;
 
+/// Pauses of the machine that are longer than this may hide the pause of this test.
+const SPARE: Duration = Duration::from_millis(10);
 /// How long the run is stopped. The run must measure this time, so the test needs a real clock.
 const PAUSE: Duration = Duration::from_millis(400);
 
@@ -30,10 +33,8 @@ fn paused_run(redis: &common::Redis, arguments: &[&str]) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-#[test]
-fn a_machine_pause_is_not_blamed_on_the_server() {
-    let redis = common::Redis::start();
-    let output = paused_run(&redis, &["--duration", "3s", "--json", "-", "--quiet"]);
+fn assert_machine_is_blamed(redis: &common::Redis) {
+    let output = paused_run(redis, &["--duration", "3s", "--json", "-", "--quiet"]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let pause = report["machine"]["pause_max_us"].as_f64().expect("a pause");
     assert!(pause >= 0.9 * PAUSE.as_micros() as f64, "{:#}", report["machine"]);
@@ -45,6 +46,13 @@ fn a_machine_pause_is_not_blamed_on_the_server() {
         assert!(report["machine"]["run_queue_wait_share"].is_number(), "{:#}", report["machine"]);
         assert!(report["shards"][0]["busy_share"].is_number(), "{:#}", report["shards"]);
     }
+}
+
+#[test]
+fn a_machine_pause_is_not_blamed_on_the_server() {
+    let redis = common::Redis::start();
+    // On a busy machine another wait can be longer than the pause of this test, and then the pause explains no latency.
+    retry_on_pause(SPARE, || assert_machine_is_blamed(&redis));
 }
 
 #[test]

@@ -220,6 +220,10 @@ fn a_run_is_compared_with_an_earlier_one() {
 fn live_view_needs_a_terminal() {
     let output = run(&["--live", "--duration", "1500ms", "--no-moving"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(text(&output.stderr), "");
-    assert!(!text(&output.stdout).contains('\u{1b}'));
+    // A busy machine may block the shard's thread, which is logged; a live view would draw frames.
+    let stderr = text(&output.stderr);
+    let mut other =
+        stderr.lines().filter(|line| !line.contains(" WARN hitless::shard: the shard's thread was blocked"));
+    assert_eq!(other.next(), None, "{stderr}");
+    assert!(!stderr.contains('\u{1b}') && !text(&output.stdout).contains('\u{1b}'));
 }
