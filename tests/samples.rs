@@ -118,16 +118,21 @@ fn prepare(folder: &Path, redis: u16, nothing: u16) {
     std::fs::write(folder.join("load.toml"), on_this_machine(&sample[0], redis, nothing)).expect("a file");
     let earlier =
         "hitless bench --requests 100 --shards 1 --key-space 100 --no-moving --quiet --json old.json";
-    let (code, said) = run(folder, earlier);
+    let (code, said) = run_for(folder, earlier, "60");
     assert_eq!(code, Some(0), "{said}");
 }
 
 /// Runs a line in a shell, with Ctrl-C after a while. Returns the exit code and the output.
 fn run(folder: &Path, line: &str) -> (Option<i32>, String) {
+    run_for(folder, line, "0.7")
+}
+
+/// The same with Ctrl-C after so many seconds.
+fn run_for(folder: &Path, line: &str, seconds: &str) -> (Option<i32>, String) {
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("timeout");
     // Without --foreground the signal goes to the process group as well, and arrives twice.
-    command.args(["--foreground", "--preserve-status", "--signal=INT", "--kill-after=60", "0.7"]);
+    command.args(["--foreground", "--preserve-status", "--signal=INT", "--kill-after=60", seconds]);
     // `exec` replaces the shell, so that the signal reaches the command.
     command.args(["bash", "-c", &format!("{}{line}", if line.contains(';') { "" } else { "exec env " })]);
     for name in ["URL", "CONFIG", "UPSTREAM", "PASSWORD", "USERNAME", "LOG"] {

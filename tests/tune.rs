@@ -8,7 +8,9 @@ use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Output};
 use std::time::Duration;
 
-use common::binary::{self, endpoint, hitless, json, number, signal, text, wait_for_line};
+use common::binary::{
+    self, endpoint, hitless, json, lines_about_the_run, number, signal, text, wait_for_line,
+};
 use common::pauses::retry_on_pause;
 use serde_json::Value;
 
@@ -34,40 +36,43 @@ fn list<'a>(report: &'a Value, path: &str) -> &'a [Value] {
 
 #[test]
 fn every_setting_is_measured_and_one_is_recommended() {
-    let sweep = ["--shards", "1", "--connections", "1,2", "--tasks", "1,8", "--all-rounds"];
-    let report = report(&sweep, 0);
-    assert_eq!(number(&report, "/version"), 1.0);
-    assert_eq!(report.pointer("/config/connections_per_shard"), Some(&serde_json::json!([1, 2])));
-    assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(false)));
-    // One caller cannot use two connections, so that setting is left out.
-    let settings = list(&report, "/settings");
-    assert_eq!(settings.len(), 3, "{report:#}");
-    for setting in settings {
-        assert_eq!(number(setting, "/rounds"), 2.0);
-        assert_eq!(list(setting, "/samples").len(), 2);
-        let quantiles = ["p50_us", "p99_us", "p99_9_us", "max_us"];
-        assert!(quantiles.map(|name| number(setting, &format!("/{name}"))).is_sorted());
-        assert!(number(setting, "/throughput_per_second") > 0.0);
-        assert!(number(setting, "/client_cpu_ns_per_command") > 0.0);
-        assert!((0.0..=1.0).contains(&number(setting, "/core_use")));
-    }
-    let recommended = report.pointer("/recommendation").expect("a recommendation");
-    let [shards, connections, tasks] = ["shards", "connections_per_shard", "tasks_per_shard"]
-        .map(|name| number(recommended, &format!("/{name}")));
-    let same = |setting: &&Value| {
-        number(setting, "/connections_per_shard") == connections
-            && number(setting, "/tasks_per_shard") == tasks
-    };
-    assert!(settings.iter().any(|setting| same(&setting)));
-    let said = |name: &str| recommended.pointer(name).and_then(Value::as_str).expect("words").to_owned();
-    assert_eq!(said("/config"), format!(".shards({shards}).connections_per_shard({connections})"));
-    assert_eq!(said("/flags"), format!("--shards {shards} --connections {connections} --tasks {tasks}"));
-    assert!(["knee", "edge_of_tasks", "edge_of_connections"].contains(&said("/reason").as_str()));
-    // The recommended options work as printed.
-    let flags = said("/flags");
-    let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));
-    let again = binary::run(&bench.collect::<Vec<_>>());
-    assert_eq!(again.status.code(), Some(0));
+    // A step of 30 ms measures nothing if the machine pauses for as long.
+    retry_on_pause(SPARE, || {
+        let sweep = ["--shards", "1", "--connections", "1,2", "--tasks", "1,8", "--all-rounds"];
+        let report = report(&sweep, 0);
+        assert_eq!(number(&report, "/version"), 1.0);
+        assert_eq!(report.pointer("/config/connections_per_shard"), Some(&serde_json::json!([1, 2])));
+        assert_eq!(report.pointer("/interrupted"), Some(&Value::Bool(false)));
+        // One caller cannot use two connections, so that setting is left out.
+        let settings = list(&report, "/settings");
+        assert_eq!(settings.len(), 3, "{report:#}");
+        for setting in settings {
+            assert_eq!(number(setting, "/rounds"), 2.0);
+            assert_eq!(list(setting, "/samples").len(), 2);
+            let quantiles = ["p50_us", "p99_us", "p99_9_us", "max_us"];
+            assert!(quantiles.map(|name| number(setting, &format!("/{name}"))).is_sorted());
+            assert!(number(setting, "/throughput_per_second") > 0.0);
+            assert!(number(setting, "/client_cpu_ns_per_command") > 0.0);
+            assert!((0.0..=1.0).contains(&number(setting, "/core_use")));
+        }
+        let recommended = report.pointer("/recommendation").expect("a recommendation");
+        let [shards, connections, tasks] = ["shards", "connections_per_shard", "tasks_per_shard"]
+            .map(|name| number(recommended, &format!("/{name}")));
+        let same = |setting: &&Value| {
+            number(setting, "/connections_per_shard") == connections
+                && number(setting, "/tasks_per_shard") == tasks
+        };
+        assert!(settings.iter().any(|setting| same(&setting)));
+        let said = |name: &str| recommended.pointer(name).and_then(Value::as_str).expect("words").to_owned();
+        assert_eq!(said("/config"), format!(".shards({shards}).connections_per_shard({connections})"));
+        assert_eq!(said("/flags"), format!("--shards {shards} --connections {connections} --tasks {tasks}"));
+        assert!(["knee", "edge_of_tasks", "edge_of_connections"].contains(&said("/reason").as_str()));
+        // The recommended options work as printed.
+        let flags = said("/flags");
+        let bench = ["bench", "--requests", "100"].into_iter().chain(flags.split(' '));
+        let again = binary::run(&bench.collect::<Vec<_>>());
+        assert_eq!(again.status.code(), Some(0));
+    });
 }
 
 #[test]
@@ -109,17 +114,20 @@ fn a_serial_server_gets_few_callers_recommended() {
 
 #[test]
 fn a_latency_objective_is_met_or_reported_as_missed() {
-    let (_endpoints, url) = endpoint("FAULT delay 5");
-    let sweep = ["--url", &url, "--shards", "1", "--connections", "1", "--tasks", "2,4", "--no-handoff"];
-    let met = report(&[&sweep[..], &["--slo", "p50=10s,max=20s", "--find-rate"]].concat(), 0);
-    assert_eq!(met.pointer("/config/slo_us"), Some(&serde_json::json!({ "p50": 1e7, "max": 2e7 })));
-    assert!(number(&met, "/largest_rate/rate") > 0.0, "{met:#}");
-    assert!(!list(&met, "/largest_rate/probes").is_empty());
-    let missed = report(&[&sweep[..], &["--slo", "p50=4ms"]].concat(), 1);
-    assert_eq!(missed.pointer("/recommendation"), None, "{missed:#}");
-    let output = run(&[&sweep[..], &["--slo", "p50=4ms", "--step", "30ms", "--rounds", "1"]].concat());
-    let stdout = text(&output.stdout);
-    assert!(stdout.contains("no setting meets p50 ≤ 4.00 ms") && stdout.contains("nearest"), "{stdout}");
+    // A step of 30 ms measures nothing if the machine pauses for as long.
+    retry_on_pause(SPARE, || {
+        let (_endpoints, url) = endpoint("FAULT delay 5");
+        let sweep = ["--url", &url, "--shards", "1", "--connections", "1", "--tasks", "2,4", "--no-handoff"];
+        let met = report(&[&sweep[..], &["--slo", "p50=10s,max=20s", "--find-rate"]].concat(), 0);
+        assert_eq!(met.pointer("/config/slo_us"), Some(&serde_json::json!({ "p50": 1e7, "max": 2e7 })));
+        assert!(number(&met, "/largest_rate/rate") > 0.0, "{met:#}");
+        assert!(!list(&met, "/largest_rate/probes").is_empty());
+        let missed = report(&[&sweep[..], &["--slo", "p50=4ms"]].concat(), 1);
+        assert_eq!(missed.pointer("/recommendation"), None, "{missed:#}");
+        let output = run(&[&sweep[..], &["--slo", "p50=4ms", "--step", "30ms", "--rounds", "1"]].concat());
+        let stdout = text(&output.stdout);
+        assert!(stdout.contains("no setting meets p50 ≤ 4.00 ms") && stdout.contains("nearest"), "{stdout}");
+    });
 }
 
 #[test]
@@ -136,17 +144,22 @@ fn a_sweep_without_answers_says_so_first() {
 
 #[test]
 fn the_text_report_has_a_table_and_a_command_line() {
-    let sweep = ["--shards", "1", "--connections", "2", "--tasks", "1,64", "--step", "30ms", "--rounds", "1"];
-    let output = run(&[&sweep[..], &["--key-space", "100", "--no-handoff"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let stdout = text(&output.stdout);
-    for part in ["commands/s", "  →", "recommended   1 shard × 2 connections", "limited by", "altogether"]
-    {
-        assert!(stdout.contains(part), "{part:?} is missing in:\n{stdout}");
-    }
-    assert!(stdout.contains("Config        .shards(1).connections_per_shard(2)\n"), "{stdout}");
-    assert!(stdout.contains("hitless bench --shards 1 --connections 2 --tasks "), "{stdout}");
-    assert_eq!(text(&output.stderr), "", "no progress without a terminal");
+    // A step of 30 ms measures nothing if the machine pauses for as long.
+    retry_on_pause(SPARE, || {
+        let sweep =
+            ["--shards", "1", "--connections", "2", "--tasks", "1,64", "--step", "30ms", "--rounds", "1"];
+        let output = run(&[&sweep[..], &["--key-space", "100", "--no-handoff"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let stdout = text(&output.stdout);
+        for part in ["commands/s", "  →", "recommended   1 shard × 2 connections", "limited by", "altogether"]
+        {
+            assert!(stdout.contains(part), "{part:?} is missing in:\n{stdout}");
+        }
+        assert!(stdout.contains("Config        .shards(1).connections_per_shard(2)\n"), "{stdout}");
+        assert!(stdout.contains("hitless bench --shards 1 --connections 2 --tasks "), "{stdout}");
+        let stderr = text(&output.stderr);
+        assert_eq!(lines_about_the_run(stderr).next(), None, "no progress without a terminal: {stderr}");
+    });
 }
 
 #[test]

@@ -58,6 +58,11 @@ pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
+/// The lines of standard error except for the warning that a busy machine causes by itself.
+pub fn lines_about_the_run(stderr: &str) -> impl Iterator<Item = &str> {
+    stderr.lines().filter(|line| !line.contains(" WARN hitless::shard: the shard's thread was blocked"))
+}
+
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
