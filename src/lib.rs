@@ -20,7 +20,7 @@
 //! use hitless::{Client, Config};
 //!
 //! # futures_lite::future::block_on(async {
-//! let config = Config::from_url("redis://127.0.0.1:6379")?.connections_per_shard(4);
+//! let config = Config::from_url("redis://127.0.0.1:6379")?.shard_on_each_core();
 //! let client = Client::start(config)?;                        // pinned executors, one per core
 //!
 //! client.set("greeting", "hello").await?;                     // from any thread or runtime
@@ -42,7 +42,8 @@
 //! | on the shards | [`Client::run_on_each_shard`], [`Client::run_on`] | no hop between cores |
 //! | on a glommio executor of your own | [`Shard::connect`] | no hop between cores |
 //! | on several such executors | [`Shard::connect_in`] a [`ShardGroup`]: an announcement to one shard reaches all | no hop between cores |
-//! | on threads, tokio, or anything else | [`Client`] | one hop there and one back |
+//! | in tokio | [`Client`], started by `Client::start_in_tokio` (feature `tokio`) | no hop: callers use the pool directly |
+//! | on threads, or anything else | [`Client`] | one hop there and one back |
 //!
 //! [`manual`] has pages on these, and on sizes, failures, maintenance, security and moving over from other clients.
 //! [`manual::glossary`] defines the words.
@@ -74,34 +75,37 @@
 //! # A newcomer's walk: the path of one `GET`
 //!
 //! 1. `command/typed/strings.rs`: the method `get`, written once for every type that can send commands.
-//! 2. `shard/state.rs`: `submit` opens a call, queues the command in the pool, and wakes the connection's driver, the
+//! 2. `driver/state.rs`: `submit` opens a call, queues the command in the pool, and wakes the connection's driver, the
 //!    task that moves its bytes.
 //! 3. `proto/resp/encoder.rs`: the command becomes bytes, directly in the queue's buffer.
 //! 4. `proto/connection/queue.rs`: the command waits there, unsent, for the connection of the handle's entry.
-//! 5. `shard/driver.rs`: one turn writes the queued commands and reads the bytes that have arrived.
+//! 5. `driver/turn.rs`: one turn writes the queued commands and reads the bytes that have arrived.
 //! 6. `proto/connection/mod.rs`: the written command is in flight; the next reply is matched with the oldest one.
 //! 7. `proto/resp/decoder.rs`: bytes become a frame.
-//! 8. `shard/calls.rs`: the frame fills the caller's slot, and the caller is woken.
+//! 8. `driver/calls.rs`: the frame fills the caller's slot, and the caller is woken.
 //! 9. `shard/reply.rs`: the caller's future takes it.
 //! 10. `command/reply.rs`: the frame becomes the type that the caller asked for.
 //!
-//! These are the main steps. A command on a shard passes through 18 files, and its reply through some of them again:
+//! These are the main steps. A command on a shard passes through 20 files, and its reply through some of them again:
 //!
 //! | stage | files in the order in which the command or its reply enters them |
 //! |---|---|
-//! | call | `command/typed/strings.rs`, `shard/mod.rs`, `shard/state.rs`, `shard/calls.rs`, `proto/pool/mod.rs`, `proto/pool/entry.rs`, `proto/connection/queue.rs`, `proto/resp/encoder.rs`, `command/arg.rs`, `shard/wakers.rs`, `shard/reply.rs` |
-//! | turn of the driver | `shard/driver.rs`, `proto/connection/mod.rs`, `proto/connection/inflight.rs`, `shard/transport/mod.rs`, `shard/reactor/socket.rs`, `proto/resp/decoder.rs` |
+//! | call | `command/typed/strings.rs`, `shard/mod.rs`, `driver/state.rs`, `driver/calls.rs`, `proto/pool/mod.rs`, `proto/pool/entry.rs`, `proto/connection/queue.rs`, `proto/resp/encoder.rs`, `command/arg.rs`, `driver/wakers.rs`, `shard/reply.rs` |
+//! | turn of the driver | `driver/turn.rs`, `proto/connection/mod.rs`, `proto/connection/inflight.rs`, `driver/transport/mod.rs`, `shard/reactor/socket.rs`, `shard/reactor/engine.rs`, `shard/reactor/epoll.rs`, `proto/resp/decoder.rs` |
 //! | reply | `command/reply.rs` |
 //!
-//! Through a [`Client`] it is 23: `client/mod.rs`, `client/route.rs`, `client/overflow.rs`, `client/reply.rs`,
-//! `shard/foreign.rs`, `shard/channel.rs` and `shard/mailbox.rs` take the place of `shard/mod.rs` and `shard/reply.rs`.
+//! Through a [`Client`] with threads of its own it is 26: `client/mod.rs`, `client/route.rs`, `client/mailed_call.rs`,
+//! `client/overflow.rs`, `client/reply.rs`, `driver/foreign.rs`, `shard/channel.rs` and `shard/mailbox.rs` take the place of
+//! `shard/mod.rs` and `shard/reply.rs`. Through one that runs in tokio it is 20: there it is `client/mod.rs`, `client/route.rs`,
+//! `client/pooled_call.rs` and `client/reply.rs`, and `tokio/socket.rs` in place of the reactor's.
 //!
 //! Not counted are three kinds of files. Accessors: `proto/pool/entries.rs`, `proto/pool/connection_mut.rs`,
-//! `client/threads.rs`, `client/process.rs`. Counters, in `observe`. And what a turn of the driver does once for all of its
-//! commands: `proto/connection/read_budget.rs`, `internal.rs` and `timeout_window.rs` beside it, `proto/pool/connection.rs`,
-//! `proto/pool/order_barrier.rs`, `shard/reactor/mod.rs` and `notifier.rs` beside it.
+//! `client/backend.rs`, `client/threads.rs`, `client/pools.rs`, `client/process.rs`. Counters, in `observe`. And what a turn of the driver does once for all of its
+//! commands: `proto/connection/read_budget.rs`, `internal.rs`, `timeout_window.rs` and `write_buffer.rs` beside it, `proto/pool/connection.rs`,
+//! `proto/pool/order_barrier.rs`, `shard/reactor/mod.rs`, `notifier.rs` and `waiter.rs` beside it. Where an io_uring serves the
+//! sockets, `shard/reactor/ring` takes the place of `epoll.rs`.
 //!
-//! `proto/pool` decides what to dial, to close and to abandon; `shard/supervisor.rs` executes it. Everything in `proto` is
+//! `proto/pool` decides what to dial, to close and to abandon; `driver/supervisor.rs` executes it. Everything in `proto` is
 //! sans-IO: no socket, no clock, no executor, and time is an argument.
 //!
 //! # Life of a MOVING
@@ -112,13 +116,13 @@
 //! 2. `proto/connection/mod.rs` passes it on without interpreting it.
 //! 3. `proto/pool/maintenance.rs` has it parsed (`proto/maint/notification.rs`), drops copies of known ones
 //!    (`proto/maint/dedup.rs`), and opens a window of relaxed timeouts (`proto/maint/relax.rs`).
-//! 4. `shard/broadcast.rs` passes it to every other shard, whose pool handles it as if it had read it itself.
+//! 4. `driver/broadcast.rs` passes it to every other shard, whose pool handles it as if it had read it itself.
 //! 5. Every connection to that peer, idle ones too, joins the queue of `proto/pool/handoffs.rs`
 //!    (`proto/maint/queue.rs`).
-//! 6. When a permit is free, `shard/supervisor.rs` dials the successor, while the old connection keeps serving.
+//! 6. When a permit is free, `driver/supervisor.rs` dials the successor, while the old connection keeps serving.
 //! 7. `proto/connection/handshake.rs`: the successor shakes hands, and opts in to notifications itself.
 //! 8. `proto/pool/entry.rs` cuts over between two commands: unwritten and new commands go to the
-//!    successor. `shard/wakers.rs` wakes its driver from then on.
+//!    successor. `driver/wakers.rs` wakes its driver from then on.
 //! 9. The predecessor waits for the replies that it owes, then closes. No caller got an error or waited for a dial.
 //!
 //! # Observability
@@ -143,6 +147,8 @@
 #![cfg_attr(not(feature = "rehearsal"), doc = "| `rehearsal` | endpoints in the process, for tests | no |")]
 #![cfg_attr(feature = "load", doc = "| `load` | [`load`]: generated load, and the report of it | no |")]
 #![cfg_attr(not(feature = "load"), doc = "| `load` | generated load, and the report of it | no |")]
+//! | `glommio` | shards on pinned threads, with io_uring; Linux only: [`Client::start`], [`Shard`] | yes |
+//! | `tokio` | shards inside a tokio runtime of the application: `Client::start_in_tokio` | no |
 //! | `tls` | TLS by rustls, with the system's root certificates: [`Config::from_url`] reads `rediss://` | yes |
 //! | `tls-aws-lc-rs` | AWS-LC in place of ring; needs a C compiler, and CMake on some machines | no |
 //! | `tls-bundled-roots` | Mozilla's root certificates, for machines without any | no |
@@ -157,12 +163,15 @@
 //! | `serde` | `serde`: values as JSON, structs from hashes | no |
 //! | `cli` | the command `hitless`, with its dependencies: `cargo install hitless --features cli` | no |
 //!
-//! `default-features = false` leaves out TLS, and with it `rediss://`.
+//! `default-features = false, features = ["tokio", "tls"]` leaves out glommio, and with it io_uring, its system calls and its C
+//! code. Without `tls` there is no `rediss://`.
 //!
 //! # What it needs
 //!
-//! Linux 5.8 or later, and io_uring. Container engines forbid io_uring by default; the error of [`Client::start`] names the
-//! system calls to allow. Building needs a C compiler, for glommio's liburing.
+//! On glommio: Linux 5.8 or later, and io_uring. Container engines forbid io_uring by default; the error of [`Client::start`]
+//! names the system calls to allow. Building needs a C compiler, for glommio's liburing.
+//!
+//! In tokio: what tokio needs, with `enable_all`.
 //!
 //! # Logs
 //!
@@ -175,17 +184,31 @@
 //! | `hitless::handoff` | a successful handoff at `info`, a failed one at `warn`, its start at `debug` |
 
 #![deny(missing_docs)]
+// The pages name `Shard`, which a build without glommio does not have. Builds with it check every link.
+#![cfg_attr(not(feature = "glommio"), allow(rustdoc::broken_intra_doc_links))]
+// The pool and the driver have parts that only shards with threads of their own use. Builds with all features find dead code.
+#![cfg_attr(not(all(feature = "glommio", feature = "tokio")), allow(dead_code, unreachable_pub))]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("hitless runs on Linux only: it is built on io_uring");
+#[cfg(all(feature = "glommio", not(target_os = "linux")))]
+compile_error!(
+    "the feature `glommio` needs Linux and io_uring: elsewhere, take `default-features = false` and `tokio`"
+);
+#[cfg(not(any(feature = "glommio", feature = "tokio")))]
+compile_error!("hitless needs a runtime: enable the feature `glommio` or `tokio`");
 
 /// The code that `benches/instructions` counts. It exists only in builds for that, and is not part of the interface.
 #[cfg(benching)]
 #[doc(hidden)]
 pub mod bench {
-    pub use crate::shard::bench::run;
+    /// Runs a scenario on a shard; one whose name ends in `-tokio` through a client that runs in tokio.
+    pub fn run(scenario: &str, rounds: usize, counted: &mut dyn FnMut(&'static str)) -> usize {
+        match scenario.strip_suffix("-tokio") {
+            Some(scenario) => crate::client::bench::run(scenario, rounds, counted),
+            None => crate::shard::bench::run(scenario, rounds, counted),
+        }
+    }
 }
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -193,6 +216,7 @@ pub mod cli;
 mod client;
 pub mod command;
 mod config;
+mod driver;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -200,9 +224,12 @@ pub mod fuzz;
 #[cfg(feature = "load")]
 pub mod load;
 mod proto;
+#[cfg(feature = "glommio")]
 mod shard;
 #[cfg(feature = "cli")]
 mod sim;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 // Its examples need an endpoint in the process.
 #[cfg(any(feature = "rehearsal", not(doctest)))]
@@ -225,10 +252,15 @@ pub mod serde;
 /// How to reach servers: name resolution, allowed targets, credentials and TLS.
 pub mod net {
     pub use crate::config::{
-        Credentials, CredentialsProvider, Resolve, TargetPattern, Targets, TargetsError,
+        Credentials, CredentialsProvider, Resolve, Sockets, TargetPattern, Targets, TargetsError,
     };
     #[cfg(feature = "tls")]
     pub use crate::config::{Tls, TlsVersion};
+}
+/// Subscriptions: what [`Client::subscribe`] returns, and what it yields.
+pub mod pubsub {
+    pub use crate::config::{Overflow, SubscriptionBuffer};
+    pub use crate::driver::subscriptions::{GapReason, Message, Messages, PubSubEvent, Subscription};
 }
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
@@ -238,13 +270,17 @@ pub mod rehearsal;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use client::{Client, ClientReply};
+pub use client::{Client, ClientReply, Session};
 #[doc(inline)]
-pub use command::{Argument, Cmd, FromReply, Pipeline, ToArg, cmd};
+pub use command::{Cmd, FromReply, Pipeline, ToArg, cmd};
 pub use config::{Config, ConfigError, Maintenance, ResolvedConfig};
+#[cfg(feature = "glommio")]
+pub use driver::broadcast::ShardGroup;
+pub use driver::stats::ShardStats;
 pub use error::{Error, ErrorKind, Result};
 pub use proto::endpoint::{Endpoint, EndpointError};
 pub use proto::error::Outcome;
 pub use proto::maint::mode::EndpointType;
 pub use proto::resp::{Frame, Limits};
-pub use shard::{Reply, Shard, ShardGroup, ShardStats};
+#[cfg(feature = "glommio")]
+pub use shard::{Reply, Shard};

@@ -9,6 +9,9 @@
 //! | [`sizing`] | how many shards and connections, and which bounds |
 //! | [`failures`] | what happens to a command at each failure |
 //! | [`maintenance`] | what the client does when a server announces maintenance |
+//! | [`subscriptions`] | publish and subscribe |
+//! | [`queues`] | commands that wait on the server |
+//! | [`transactions`] | transactions, sessions with `WATCH`, and scripts |
 //! | [`rehearsing`] | maintenance on your own machine, with this or any other client |
 //! | [`security`] | what a server can make the client do |
 //! | [`moving_over`] | from redis-rs, fred, deadpool and the like |
@@ -32,6 +35,15 @@ pub mod failures {}
 
 #[doc = include_str!("manual/maintenance.md")]
 pub mod maintenance {}
+
+#[doc = include_str!("manual/subscriptions.md")]
+pub mod subscriptions {}
+
+#[doc = include_str!("manual/queues.md")]
+pub mod queues {}
+
+#[doc = include_str!("manual/transactions.md")]
+pub mod transactions {}
 
 #[doc = include_str!("manual/rehearsing.md")]
 pub mod rehearsing {}

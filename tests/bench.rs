@@ -58,7 +58,12 @@ fn a_short_run_reports_what_was_done() {
 
 #[test]
 fn every_reply_is_checked() {
-    for more in [&["--pipeline", "8"][..], &["--via", "client"], &["--key-distribution", "zipf:1"]] {
+    for more in [
+        &["--pipeline", "8"][..],
+        &["--via", "client"],
+        &["--via", "tokio"],
+        &["--key-distribution", "zipf:1"],
+    ] {
         let common = ["--verify", "--requests", "20000", "--ratio", "1:1", "--key-space", "500"];
         let sizes = ["--value-size", "40-400", "--tasks", "10", "--shards", "1"];
         let report = report(&[&common[..], &sizes, more].concat(), 0);
@@ -331,7 +336,7 @@ fn assert_followed(report: &Value, moves: usize) {
 #[test]
 fn a_moving_half_way_hands_every_connection_off() {
     retry_on_pause(GRACE, || {
-        for via in ["shard", "client"] {
+        for via in ["shard", "client", "tokio"] {
             let common = ["--verify", "--key-space", "1000", "--connections", "3", "--via", via];
             let report = report(&[&common[..], &["--duration", "2s"]].concat(), 0);
             assert_followed(&report, 1);
@@ -354,7 +359,7 @@ fn connections_move_back_while_the_previous_grace_still_runs() {
 #[test]
 fn an_interrupted_run_completes_its_handoffs() {
     retry_on_pause(GRACE, || {
-        let common = ["--verify", "--key-space", "1000", "--moving-at", "1ms", "--json", "-", "--quiet"];
+        let common = ["--verify", "--key-space", "1000", "--moving-at", "200ms", "--json", "-", "--quiet"];
         let (child, mut stderr) = started(&common);
         wait_for_line(&mut stderr, "MOVING");
         signal(&child, libc::SIGINT);

@@ -75,7 +75,7 @@ fn report(arguments: &[&str]) -> Value {
 #[test]
 fn warm_up_sends_commands_that_are_not_measured() {
     // Evenly spaced arrivals make the counts exact: half a second of warm-up, then the requests.
-    for (via, measured) in [("shard", true), ("client", false)] {
+    for (via, measured) in [("shard", true), ("client", false), ("tokio", false)] {
         let target = Target::start();
         let open = ["--rate", "1000", "--requests", "300", "--warm-up", "500ms", "--via", via];
         let report = target.report(&[&open[..], &["--command", "INCR counter"]].concat());
@@ -193,7 +193,7 @@ fn random_arrivals_keep_the_rate_and_repeat_with_the_seed() {
 
 #[test]
 fn several_servers_share_the_load_and_every_reply_is_checked() {
-    for via in ["shard", "client"] {
+    for via in ["shard", "client", "tokio"] {
         let (one, other) = (Target::start(), Target::start());
         let urls = ["--url", &one.url, "--url", &other.url, "--shards", "2", "--via", via];
         let load = ["--verify", "--ratio", "1:1", "--key-space", "1000", "--tasks", "8", "--warm-up", "50ms"];

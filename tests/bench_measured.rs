@@ -37,7 +37,7 @@ fn up_to_three_times(check: impl Fn() -> Result<(), String>) {
 #[test]
 fn a_stall_across_the_end_of_warm_up_is_measured() {
     let (_endpoints, url) = endpoint(DELAY);
-    for via in ["shard", "client"] {
+    for via in ["shard", "client", "tokio"] {
         up_to_three_times(|| {
             let callers = ["--url", &url, "--shards", "1", "--tasks", "8", "--via", via];
             let (report, _) = report(&[&callers[..], &SHORTER_THAN_AN_ANSWER].concat(), 0);

@@ -330,14 +330,17 @@ fn ctrl_c_ends_each_command_with_its_report() {
 
 /// Waits until the process handles SIGINT, sends one, and waits until it has been delivered.
 fn interrupt_when_ready(child: &Child) {
-    let has = |mask: &str| {
+    let has = |mask: &str, signal: i32| {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let bits = status.lines().find_map(|line| line.strip_prefix(mask)).unwrap_or("0").trim();
-        u64::from_str_radix(bits, 16).expect("a mask") & (1 << (libc::SIGINT - 1)) != 0
+        u64::from_str_radix(bits, 16).expect("a mask") & (1 << (signal - 1)) != 0
     };
-    common::fixture::eventually("the SIGINT handler is installed", || has("SigCgt:"));
+    // The kernel knows the handler of SIGINT before its actions are registered. SIGTERM follows once all of them are.
+    common::fixture::eventually("the actions of SIGINT are registered", || has("SigCgt:", libc::SIGTERM));
     signal(child, libc::SIGINT);
-    common::fixture::eventually("SIGINT is delivered", || !has("ShdPnd:") && !has("SigPnd:"));
+    common::fixture::eventually("SIGINT is delivered", || {
+        !has("ShdPnd:", libc::SIGINT) && !has("SigPnd:", libc::SIGINT)
+    });
 }
 
 #[test]

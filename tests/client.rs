@@ -7,13 +7,18 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use common::Redis;
+use futures_lite::StreamExt;
 use futures_lite::future::block_on;
+use hitless::net::Sockets;
+use hitless::pubsub::{GapReason, PubSubEvent};
 use hitless::{Client, Config, ErrorKind, Outcome, cmd};
 
 const GRACE: Duration = common::WAIT_MAX;
 
 fn client(url: &str) -> Client {
     let config = Config::from_url(url).unwrap().shards(2).connections_per_shard(2);
+    // Tests count connections, and do not wait for long until those of blocking commands are closed.
+    let config = config.exclusive_idle(Duration::from_secs(1));
     let client = Client::start(config.command_timeout(GRACE)).unwrap();
     block_on(client.ready(GRACE)).unwrap();
     client
@@ -81,6 +86,29 @@ fn closures_run_on_every_shard_and_panics_are_contained() {
 }
 
 #[test]
+fn subscriptions_outlive_the_executor_of_their_shard() {
+    let redis = Redis::start();
+    let client = client(&redis.url());
+    let mut news = block_on(client.subscribe(&["news"])).unwrap();
+    let fatal = |_| async {
+        let task = async {
+            futures_lite::future::yield_now().await;
+            panic!("of a detached task")
+        };
+        glommio::spawn_local(task).detach();
+        std::future::pending::<()>().await;
+    };
+    for shard in 0..client.shards() {
+        assert!(block_on(client.run_on(shard, fatal)).is_err());
+    }
+    let gap = block_on(news.next());
+    assert!(matches!(gap, Some(PubSubEvent::Gap { reason: GapReason::ShardRestarted, .. })), "{gap:?}");
+    assert_eq!(block_on(client.publish("news", "a")).unwrap(), 1);
+    let message = block_on(news.next());
+    assert!(matches!(&message, Some(PubSubEvent::Message(message)) if message.payload == "a"), "{message:?}");
+}
+
+#[test]
 fn a_panicked_shard_loses_only_in_flight_commands_and_restarts() {
     let redis = Redis::start();
     let client = client(&redis.url());
@@ -88,7 +116,7 @@ fn a_panicked_shard_loses_only_in_flight_commands_and_restarts() {
     assert_eq!(connected(), 4);
     for deaths in 1..=3 {
         // One call is in flight on each shard when one shard dies.
-        let pop = cmd("BLPOP").arg("never").arg(0).blocking();
+        let pop = cmd("BLPOP").arg("never").arg(0);
         let waiting = [client.clone(), client.clone()].map(|clone| clone.run::<()>(&pop));
         let fatal = |_| async {
             let task = async {
@@ -313,4 +341,41 @@ fn debug_names_the_endpoint_and_no_secret() {
     let texts = texts.join(" ") + &shard.unwrap();
     assert!(texts.contains("127.0.0.1") && texts.contains("SET") && texts.contains("waiting"), "{texts}");
     assert!(!texts.contains("s3cret"), "{texts}");
+}
+
+/// More connections than a ring has buffers, values that no buffer holds, and calls from other threads while the shard sleeps.
+#[test]
+fn sockets_on_io_uring_serve_like_others() {
+    let redis = Redis::start();
+    let config = Config::from_url(&redis.url()).unwrap().shards(1).connections_per_shard(100);
+    let client = Client::start(config.command_timeout(GRACE).sockets(Sockets::IoUring)).unwrap();
+    block_on(client.ready(GRACE)).unwrap();
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let clones: Vec<_> = (0..50).map(|_| client.clone()).collect();
+            std::thread::spawn(move || {
+                for round in 0..20 {
+                    let value = caller.to_string().repeat(1 << (round % 20));
+                    let of = |number: usize| format!("{caller}:{number}");
+                    for (number, client) in clones.iter().enumerate().take(if round < 12 { 50 } else { 2 }) {
+                        let set = client.set(of(number), &value);
+                        let get = client.get::<String>(of(number));
+                        block_on(set).unwrap();
+                        assert!(block_on(get).unwrap() == value, "{caller}, {round}, {number}");
+                    }
+                }
+                let list = format!("list:{caller}");
+                let pushes: Vec<_> = (0..500).map(|n| clones[0].rpush(&list, &[n])).collect();
+                for (index, push) in pushes.into_iter().enumerate() {
+                    assert_eq!(block_on(push).unwrap(), index as i64 + 1);
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    let stats = block_on(client.stats()).unwrap();
+    assert!(stats.iter().all(|stats| stats.calls == 0 && stats.ready == 100), "{stats:?}");
+    block_on(client.shutdown(GRACE)).unwrap();
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use common::Redis;
 use common::binary::{HITLESS, hitless, isolate, json, run, text};
+use common::filter;
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use serde_json::Value;
 
@@ -212,6 +213,29 @@ fn a_plain_redis_passes_all_checks() {
 }
 
 #[test]
+fn missing_rights_are_warnings_with_their_remedy() {
+    let users = ["--user", "app", "on", ">pw", "~*", "&*", "+@all", "-client|unblock", "-client|tracking"];
+    let redis = Redis::start_with(&users);
+    let said = |login: &str| {
+        let url = redis.url().replace("redis://", &format!("redis://{login}"));
+        report(&doctor(&["--shards", "1", "--url", &url, "--json", "-", "--quiet"]), 0)
+    };
+    let (all, few) = (said(""), said("app:pw@"));
+    for (check, permission) in
+        [("CLIENT UNBLOCK", "+client|unblock"), ("CLIENT TRACKING", "+client|tracking")]
+    {
+        let (level, found) = finding(&all, "endpoint", check);
+        assert!(level == "ok" && found.starts_with("\"permitted"), "{found}");
+        let (level, found) = finding(&few, "endpoint", check);
+        assert!(level == "warn" && found.contains("NOPERM") && found.contains(permission), "{found}");
+    }
+    let url = redis.url();
+    let shown = doctor(&["--shards", "1", "--url", &url]);
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("CLIENT UNBLOCK") && shown.contains("CLIENT TRACKING"), "{shown}");
+}
+
+#[test]
 fn a_missing_login_and_a_wrong_one_differ() {
     let redis = Redis::start_with(&["--requirepass", "pw"]);
     let folder = tempfile::tempdir().unwrap();
@@ -284,43 +308,4 @@ fn invalid_options_exit_with_2_and_quiet_prints_nothing() {
     assert_eq!((written.status.code(), text(&written.stdout)), (Some(0), ""));
     let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert_eq!(finding(&report, "machine", "io_uring").0, "ok");
-}
-
-/// A system call filter such as container engines install.
-mod filter {
-    use std::io;
-    use std::os::unix::process::CommandExt;
-    use std::process::Command;
-
-    /// Loads the number of the call, jumps to the last instruction for one of the three, and allows all others.
-    const PROGRAM: [libc::sock_filter; 6] = [
-        instruction(0x20, 0, 0, 0),
-        instruction(0x15, 3, 0, libc::SYS_io_uring_setup as u32),
-        instruction(0x15, 2, 0, libc::SYS_io_uring_enter as u32),
-        instruction(0x15, 1, 0, libc::SYS_io_uring_register as u32),
-        instruction(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
-        instruction(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-    ];
-
-    const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code, jt, jf, k }
-    }
-
-    #[expect(unsafe_code, reason = "the standard library installs no filters")]
-    pub(super) fn without_io_uring(command: &mut Command) {
-        // SAFETY: the closure calls `prctl` alone, which is safe between fork and exec: it takes no lock and no memory.
-        unsafe { command.pre_exec(install) };
-    }
-
-    #[expect(unsafe_code, reason = "the standard library installs no filters")]
-    fn install() -> io::Result<()> {
-        let mut program = PROGRAM;
-        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-        // SAFETY: takes numbers only. Without it only root may install a filter.
-        let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        // SAFETY: takes a pointer to a program of that length; the kernel copies it during the call.
-        let installed =
-            unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
-        if promised == 0 && installed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
 }

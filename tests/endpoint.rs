@@ -42,6 +42,20 @@ fn listeners_share_one_keyspace() {
 }
 
 #[test]
+fn listeners_share_channels_and_blocked_sessions() {
+    let endpoints = start(2);
+    let [first, second] = endpoints.addresses() else { panic!("two addresses") };
+    let (mut here, mut elsewhere) = (connect(*first), connect(*second));
+    ask(&mut elsewhere, b"SUBSCRIBE c\r\n", b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    ask(&mut here, b"PUBLISH c m\r\n", b":1\r\n");
+    ask(&mut elsewhere, b"", b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n");
+    ask(&mut elsewhere, b"RESET\r\nBLPOP k 0\r\nPING\r\n", b"+RESET\r\n");
+    ask(&mut here, b"RPUSH k v\r\n", b":1\r\n");
+    ask(&mut elsewhere, b"", b"*2\r\n$1\r\nk\r\n$1\r\nv\r\n+PONG\r\n");
+    ask(&mut elsewhere, b"BLPOP k 0.001\r\n", b"*-1\r\n");
+}
+
+#[test]
 fn requests_may_arrive_byte_by_byte_or_many_at_once() {
     let endpoints = start(1);
     let mut stream = connect(endpoints.addresses()[0]);

@@ -164,19 +164,76 @@ async fn connection_bound_commands_are_rejected_without_side_effects() {
     let redis = Redis::start();
     let mut connection = connect(&format!("{}/3", redis.url())).await;
     assert_eq!((connection.get_db(), connection.client().get_db()), (3, 3));
-    for (name, argument) in [("SUBSCRIBE", "news"), ("SELECT", "0"), ("WATCH", "key"), ("MONITOR", "")] {
+    for (name, argument) in [("SUBSCRIBE", "news"), ("MONITOR", ""), ("QUIT", "")] {
         let error = cmd(name).arg(argument).exec_async(&mut connection).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Client);
         assert!(error.to_string().contains(name) && error.to_string().contains("use "), "{error}");
         assert!(matches!(error.retry_method(), RetryMethod::NoRetry));
     }
-    let error = connection.blpop::<_, ()>("list", 0.0).await.unwrap_err();
-    assert!(error.to_string().contains("other callers of its connection would wait"), "{error}");
     let error = pipe().set("key", 1).cmd("MULTI").exec_async(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("atomic()"), "{error}");
     assert_eq!(connection.exists("key").await, Ok(false));
     let info: String = cmd("CLIENT").arg("INFO").query_async(&mut connection).await.unwrap();
     assert!(info.contains(" db=3 "), "{info}");
+}
+
+#[tokio::test]
+async fn blocking_commands_wait_on_connections_of_their_own() {
+    let redis = Redis::start();
+    let mut connection = connect(&redis.url()).await;
+    let mut waiting = connection.clone();
+    let popped = tokio::spawn(async move { waiting.blpop::<_, (String, String)>("list", 0.0).await });
+    assert_eq!(connection.bzpopmin::<_, Option<(String, String, f64)>>("set", 0.01).await, Ok(None));
+    assert_eq!(connection.rpush("list", "one").await, Ok(1));
+    assert_eq!(popped.await.unwrap(), Ok(("list".into(), "one".into())));
+}
+
+#[tokio::test]
+async fn watched_transactions_run_if_no_key_has_changed() {
+    let redis = Redis::start();
+    let mut connection = connect(&redis.url()).await;
+    let mut other = connection.clone();
+    for is_disturbed in [false, true] {
+        cmd("WATCH").arg("n").exec_async(&mut connection).await.unwrap();
+        if is_disturbed {
+            other.set::<_, _, ()>("n", 10).await.unwrap();
+        }
+        let ran: Option<(i64,)> = pipe().atomic().incr("n", 1).query_async(&mut connection).await.unwrap();
+        assert_eq!(ran.is_none(), is_disturbed, "{ran:?}");
+    }
+    // Clones share the session, as this function needs it.
+    let sum: (i64,) =
+        redis::aio::transaction_async(connection.clone(), &["n"], |mut clone, mut pipe| async move {
+            let n: i64 = clone.get("n").await?;
+            if n == 10 {
+                // Another connection is faster once.
+                cmd("SET").arg("n").arg(20).exec_async(&mut connect(&redis_url(&clone)).await).await?;
+            }
+            pipe.set("n", n + 1).ignore().get("n").query_async(&mut clone).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(sum, (21,));
+    // Step by step.
+    cmd("MULTI").exec_async(&mut connection).await.unwrap();
+    assert_eq!(connection.incr("n", 1).await, Ok("QUEUED".to_owned()));
+    assert_eq!(cmd("EXEC").query_async(&mut connection).await, Ok((22,)));
+    assert_eq!(connection.get("n").await, Ok(22));
+}
+
+fn redis_url(connection: &Connection) -> String {
+    format!("redis://{}", connection.client().config().endpoint())
+}
+
+#[tokio::test]
+async fn selected_database_is_that_of_one_handle() {
+    let redis = Redis::start();
+    let mut connection = connect(&redis.url()).await;
+    let mut other = connection.clone();
+    cmd("SELECT").arg(3).exec_async(&mut connection).await.unwrap();
+    connection.set::<_, _, ()>("here", 1).await.unwrap();
+    assert_eq!(connection.get("here").await, Ok(1));
+    assert_eq!(other.exists("here").await, Ok(false));
 }
 
 #[tokio::test]

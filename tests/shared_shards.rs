@@ -97,7 +97,7 @@ fn a_dead_executor_restarts_for_all_its_clients() {
     let [first, second, third] = &clients;
     block_on(third.shutdown(GRACE)).unwrap();
     // One call is in flight on each shard when a task of another client ends one executor.
-    let pop = cmd("BLPOP").arg("never").arg(0).blocking();
+    let pop = cmd("BLPOP").arg("never").arg(0);
     let waiting = [second.clone(), second.clone()].map(|clone| clone.run::<()>(&pop));
     let fatal = |_| async {
         let task = async {

@@ -1,4 +1,4 @@
-//! Calls without room in the shard: they wait by default, and fail at once with `waiting_max(0)`.
+//! Calls that wait for room in the mailbox of a shard, or for a shard that is blocked.
 
 mod common;
 
@@ -11,7 +11,6 @@ use hitless::{Client, Config, ErrorKind, Outcome};
 
 /// The capacity of a mailbox.
 const MAILBOX: usize = 8192;
-const CALLS: i64 = 100_000;
 /// Only a call that waits forever reaches this limit.
 const LONG: Duration = Duration::from_secs(120);
 
@@ -45,39 +44,9 @@ fn while_blocked<T>(client: &Client, meanwhile: impl FnOnce() -> T) -> T {
     })
 }
 
-fn wait_for_open_calls(client: &Client, calls: usize) {
-    let start = Instant::now();
-    while block_on(client.stats()).unwrap()[0].calls < calls {
-        assert!(start.elapsed() < LONG / 2, "the shard does not take the calls");
-        std::thread::yield_now();
-    }
-}
-
+/// Tasks on a shard have room of their own, however many callers on other threads wait.
 #[test]
-fn a_hundred_thousand_calls_at_once_are_all_answered() {
-    let redis = Redis::start();
-    let client = start(config(&redis));
-    let replies: Vec<_> = (0..CALLS).map(|_| client.incr("counter")).collect();
-    for (index, reply) in replies.into_iter().enumerate() {
-        assert_eq!(reply.wait().unwrap(), index as i64 + 1);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..CALLS)
-            .map(|_| {
-                let client = client.clone();
-                tokio::spawn(async move { client.incr("counter").await })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap().unwrap();
-        }
-    });
-    assert_eq!(client.get::<i64>("counter").wait().unwrap(), 2 * CALLS);
-}
-
-#[test]
-fn calls_wait_for_a_full_shard() {
+fn tasks_on_a_full_shard_have_room() {
     const MORE_THAN_A_SHARD_HOLDS: usize = 40_000;
     let redis = Redis::start();
     let client = start(config(&redis));
@@ -86,8 +55,11 @@ fn calls_wait_for_a_full_shard() {
     let last = client.incr("counter");
     std::thread::scope(|scope| {
         let last = scope.spawn(|| last.wait());
-        wait_for_open_calls(&client, MORE_THAN_A_SHARD_HOLDS + 1);
-        // Tasks on the shard have room of their own.
+        let start = Instant::now();
+        while block_on(client.stats()).unwrap()[0].calls <= MORE_THAN_A_SHARD_HOLDS {
+            assert!(start.elapsed() < LONG / 2, "the shard does not take the calls");
+            std::thread::yield_now();
+        }
         let ping = block_on(client.run_on(0, |shard| async move {
             shard.ping().timeout(Duration::ZERO).await.unwrap_err().kind()
         }));
@@ -95,14 +67,11 @@ fn calls_wait_for_a_full_shard() {
         redis.signal(libc::SIGCONT);
         assert_eq!(last.join().unwrap().unwrap(), MORE_THAN_A_SHARD_HOLDS as i64 + 1);
     });
-    for (index, reply) in replies.into_iter().enumerate() {
-        assert_eq!(reply.wait().unwrap(), index as i64 + 1);
-    }
+    drop(replies);
 }
 
 #[test]
-fn waiting_max_0_fails_calls_at_once() {
-    const OPEN_CALLS_MAX: usize = 30_000;
+fn a_full_mailbox_fails_calls_at_once_with_waiting_max_0() {
     let redis = Redis::start();
     let client = start(config(&redis).waiting_max(0));
     let (kept, error) = while_blocked(&client, || {
@@ -114,17 +83,29 @@ fn waiting_max_0_fails_calls_at_once() {
     for reply in kept {
         reply.wait().unwrap();
     }
-    redis.signal(libc::SIGSTOP);
-    let mut replies = Vec::new();
-    for open in (0..OPEN_CALLS_MAX).step_by(1000) {
-        replies.extend((0..1000).map(|_| client.incr("counter")));
-        wait_for_open_calls(&client, open + 1000);
-    }
-    let error = client.incr("counter").wait().unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::Unsent));
-    redis.signal(libc::SIGCONT);
-    for reply in replies {
-        reply.wait().unwrap();
+}
+
+#[test]
+fn a_deadline_holds_while_the_shard_is_blocked() {
+    const SHORT: Duration = Duration::from_millis(20);
+    let redis = Redis::start();
+    let client = start(config(&redis).connections_per_shard(1));
+    let (later, kept) = while_blocked(&client, || {
+        // `early` is in the mailbox; `late` waits for room behind it.
+        let early = client.incr("counter").timeout(SHORT);
+        let kept: Vec<_> = (0..9000).map(|_| client.incr("counter")).collect();
+        let late = client.incr("counter").timeout(SHORT);
+        let later = client.incr("counter").timeout(Duration::ZERO).timeout(LONG);
+        for reply in [early, late] {
+            let error = reply.wait().unwrap_err();
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unsent));
+        }
+        (later, kept)
+    });
+    let last = kept.len() as i64 + 1;
+    assert_eq!(later.wait().unwrap(), last, "expired calls are not sent");
+    for (index, reply) in kept.into_iter().enumerate() {
+        assert_eq!(reply.wait().unwrap(), index as i64 + 1);
     }
 }
 

@@ -120,7 +120,7 @@ mod tests {
             (&["--pipeline", "1,16"], "--pipeline", "hitless tune sweeps lists"),
             (&["--tls-min-version", "1.1"], "--tls-min-version", "allowed: 1.2, 1.3"),
             (&["--command", "GET {kee}"], "--command", "{kee} is not a placeholder"),
-            (&["--via", "pigeon"], "--via", "shard, client"),
+            (&["--via", "pigeon"], "--via", "shard, client, tokio"),
             (&["--maint", "maybe"], "--maint", "auto, enabled, disabled"),
             (&["--moving-at", "5"], "--moving-at", "with a unit"),
         ] {

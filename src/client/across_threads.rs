@@ -6,9 +6,11 @@ use std::thread;
 use futures_lite::future::block_on;
 
 use super::*;
+use crate::client::backend::Backend;
+use crate::client::threads::Threads;
+use crate::driver::testing::in_all_orders;
 use crate::proto::resp::Frame;
-use crate::shard::mailbox::Mailbox;
-use crate::shard::testing::in_all_orders;
+use crate::shard::mailbox::{Mailbox, Request};
 
 const SHARDS: usize = 2;
 
@@ -19,7 +21,7 @@ fn mailboxes() -> Vec<Arc<Mailbox>> {
 fn client(mailboxes: &[Arc<Mailbox>]) -> Client {
     let config = Config::from_url("redis://127.0.0.1:1").unwrap();
     let config = config.shards(SHARDS).connections_per_shard(2).validate().unwrap();
-    let threads = Threads::of(mailboxes.to_vec());
+    let threads = Backend::Threads(Threads::of(mailboxes.to_vec()));
     Client::bound(Arc::new(ClientState::new(threads, config)))
 }
 

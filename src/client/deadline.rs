@@ -4,11 +4,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::alarm::Alarm;
+use crate::driver::calls::{Call, CancelReason, Cancellation};
 use crate::error::{Error, ErrorKind};
 use crate::proto::connection::Ticket;
 use crate::proto::error::Outcome;
 use crate::shard::mailbox::{Mailbox, Request};
-use crate::shard::{Call, Cancellation};
 
 /// A deadline of one call.
 ///
@@ -46,7 +46,11 @@ impl Deadline {
                 return Poll::Ready(Error::new(ErrorKind::Timeout, Outcome::Unsent, detail));
             };
             self.has_passed = true;
-            let cancellation = Cancellation { ticket: Ticket(ticket), call: call.id(), after: Some(after) };
+            let cancellation = Cancellation {
+                ticket: Ticket(ticket),
+                call: call.id(),
+                reason: CancelReason::DeadlinePassed(after),
+            };
             self.question = Some(Request::Cancel(cancellation));
             self.alarm = Alarm::new(Instant::now() + ANSWER_MAX);
         }

@@ -1,44 +1,75 @@
 //! [`Client`]: the handle for threads and runtimes other than the shards' own.
 
+#[cfg(feature = "glommio")]
 mod alarm;
+mod backend;
+#[cfg(all(benching, feature = "tokio"))]
+pub(crate) mod bench;
 mod counters;
+#[cfg(feature = "glommio")]
 mod deadline;
-mod fire_and_forget;
+#[cfg(feature = "tokio")]
+mod in_tokio;
+#[cfg(feature = "glommio")]
+mod mailed_call;
+#[cfg(feature = "glommio")]
+mod on_shards;
+#[cfg(feature = "glommio")]
 mod overflow;
+#[cfg(feature = "tokio")]
+mod pooled_call;
+#[cfg(feature = "tokio")]
+mod pools;
 mod process;
 mod reply;
 mod route;
+mod session;
+#[cfg(feature = "glommio")]
+mod spares;
 mod state;
 mod sticky;
+mod subscribe;
 mod sync;
+#[cfg(feature = "glommio")]
 mod threads;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_channel::oneshot;
-
 pub use self::reply::ClientReply;
+pub use self::session::Session;
 
+use self::backend::Backend;
+#[cfg(feature = "glommio")]
+use self::mailed_call::MailedCall;
+#[cfg(feature = "glommio")]
 use self::overflow::Overflow;
-use self::route::{Destination, Route, RoutePolicy};
-use self::state::ClientState;
+#[cfg(feature = "tokio")]
+use self::pooled_call::PooledCall;
+#[cfg(feature = "tokio")]
+use self::pools::Pools;
+use self::reply::Call;
+use self::route::{Destination, Route, RouteGuard, RoutePolicy};
+use self::state::{ClientState, HandleState};
 use self::sticky::StickyRoute;
-use self::threads::Threads;
 use crate::command::typed::typed_commands;
-use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, Pipeline, Run, Transaction, scans};
+use crate::command::{
+    Batch, Carrier, Cmd, CommandName, Commands, FromReply, Pipeline, Run, Transaction, scans,
+};
 use crate::config::{Config, ResolvedConfig};
-use crate::error::{Error, Result};
+use crate::driver::stats::ShardStats;
+use crate::error::Result;
 use crate::proto::endpoint::Endpoint;
+#[cfg(feature = "glommio")]
 use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::{Encoder, Frame};
-use crate::shard::foreign::foreign_call;
-use crate::shard::mailbox::Request;
-use crate::shard::{Shard, ShardStats, machine, thread};
 
 /// A set of shards, each on a thread of its own that is pinned to a core, and a handle to call them from anywhere.
+///
+/// A client that is started in tokio (feature `tokio`) has no threads: its shards are pools of connections in that runtime, and
+/// callers use them directly. What this page says of mailboxes and of the shards' threads does not concern it.
 ///
 /// Clones are cheap, and each is bound to the next connection of the next shard, in turn. Commands that are called on one
 /// clone reach the server in the order of the calls. To use all connections, clone a handle for each task or thread. A handle
@@ -61,25 +92,13 @@ use crate::shard::{Shard, ShardStats, machine, thread};
 /// [`ErrorKind::Misuse`](crate::ErrorKind::Misuse), and dropping that client leaves the parent's alone. The child can start a
 /// client of its own. Fork on a shard's thread only to run another program.
 pub struct Client {
-    shared: Arc<ClientState>,
+    shared: Arc<HandleState>,
     route: Route,
+    #[cfg(feature = "glommio")]
     overflow: Arc<Overflow>,
 }
 
 impl Client {
-    /// Starts the shards. They connect in the background: commands wait for that, and [`Client::ready`] does only that. Start
-    /// one client for each server and keep it. Further clients can [share](Client::start_with) its threads. In glommio 0.9 each
-    /// executor that ends leaks one descriptor.
-    ///
-    /// # Errors
-    /// If the configuration is wrong, or this machine cannot run a shard: the text names the cause and the remedy.
-    pub fn start(config: Config) -> Result<Client> {
-        let config = config.validate()?;
-        machine::can_run(&config)?;
-        let threads = Threads::start(&config)?;
-        Ok(Client::bound(Arc::new(ClientState::new(threads, config))))
-    }
-
     /// Starts a client whose shards run on the threads of another client. It saves threads in programs with several small
     /// clients.
     ///
@@ -104,8 +123,8 @@ impl Client {
     /// client uses its threads.
     pub fn start_with(other: &Client, config: Config) -> Result<Client> {
         let config = config.validate_on(&other.shared.config)?;
-        let threads = Threads::share(&other.shared.threads, &config)?;
-        Ok(Client::bound(Arc::new(ClientState::new(threads, config))))
+        let backend = other.shared.backend.share(&config)?;
+        Ok(Client::bound(Arc::new(ClientState::new(backend, config))))
     }
 
     /// A handle that routes each call by its first argument, the key of most commands. All such handles route one key to the
@@ -113,7 +132,7 @@ impl Client {
     #[must_use]
     pub fn by_key(&self) -> Client {
         let (_, handle) = self.shared.next_handle();
-        Client::routed(self.shared.clone(), Route::ByKey { handle })
+        Client::routed(self.shared.client(), Route::ByKey { handle })
     }
 
     /// A handle that chooses the shard with the fewest open calls of such handles, and requests in its mailbox. It chooses only
@@ -135,59 +154,32 @@ impl Client {
     /// # Errors
     /// If that takes longer than `timeout`: the last error of one connection.
     pub async fn ready(&self, timeout: Duration) -> Result<()> {
-        let results = self.run_on_each_shard(move |shard| async move { shard.ready(timeout).await }).await?;
-        results.into_iter().collect()
-    }
-
-    /// Runs a closure on every shard, and the future that it returns on that shard's thread. The future need not be `Send`.
-    /// Returns the results in the order of the shards.
-    ///
-    /// # Errors
-    /// If a shard is shut down before or while the future runs; or if the closure panics there, which does not affect the shard
-    /// and its other tasks.
-    pub async fn run_on_each_shard<F, Fut, T>(&self, run: F) -> Result<Vec<T>>
-    where
-        F: Fn(Shard) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output = T> + 'static,
-        T: Send + 'static,
-    {
-        let mut started = Vec::with_capacity(self.shared.threads.len());
-        for index in 0..self.shared.threads.len() {
-            started.push(self.start_on(index, run.clone()).await?);
-        }
-        let mut results = Vec::with_capacity(started.len());
-        for receiver in started {
-            results.push(finished(receiver).await?);
-        }
-        Ok(results)
-    }
-
-    /// The same on one shard only; the first is 0.
-    ///
-    /// # Errors
-    /// As [`Client::run_on_each_shard`]; and if there is no such shard.
-    pub async fn run_on<F, Fut, T>(&self, shard: usize, run: F) -> Result<T>
-    where
-        F: FnOnce(Shard) -> Fut + Send + 'static,
-        Fut: Future<Output = T> + 'static,
-        T: Send + 'static,
-    {
-        finished(self.start_on(shard, run).await?).await
+        self.shared.backend.ready(timeout).await
     }
 
     /// Asks the provider of [`Config::credentials`] for credentials, once, and logs every live connection of every shard
-    /// in with them, between two commands: see [`Shard::renew_credentials`].
+    /// in with them, between two commands: see
+    /// [`Shard::renew_credentials`](crate::Shard::renew_credentials)(crate::Shard::renew_credentials).
     ///
     /// # Errors
     /// If there is no provider, or it returns nothing; or if the server refuses the credentials: then the connections stay
     /// logged in as before.
     pub async fn renew_credentials(&self) -> Result<()> {
-        let credentials = self.run_on(0, |shard| async move { shard.new_credentials().await }).await??;
-        let log_in = move |shard: Shard| {
-            let credentials = credentials.clone();
-            async move { shard.log_in(credentials).await }
-        };
-        self.run_on_each_shard(log_in).await?.into_iter().collect()
+        self.shared.backend.renew_credentials(&self.shared.config).await
+    }
+
+    /// Calls `handler` for each push of this name that a connection of this client receives: see [`Shard::on_push`](crate::Shard::on_push). It runs on
+    /// the thread that reads the push, of several connections at the same time, and must not block.
+    ///
+    /// # Errors
+    /// If the name is one of those by which servers announce maintenance, which the client handles itself; or if 64 names have a
+    /// handler already; or if the client is shut down.
+    pub async fn on_push(
+        &self,
+        name: &str,
+        handler: impl Fn(&[Frame]) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.shared.backend.on_push(name, Arc::new(handler)).await
     }
 
     /// Counts of what happened on each shard so far, in the order of the shards. They include calls that failed before the
@@ -196,7 +188,7 @@ impl Client {
     /// # Errors
     /// If a shard is shut down.
     pub async fn stats(&self) -> Result<Vec<ShardStats>> {
-        let mut stats = self.run_on_each_shard(|shard| async move { shard.stats() }).await?;
+        let mut stats = self.shared.backend.stats().await?;
         for (stats, unserved) in stats.iter_mut().zip(self.shared.unserved()) {
             unserved.add_to(&mut stats.commands);
         }
@@ -205,7 +197,7 @@ impl Client {
 
     /// How many shards there are.
     pub fn shards(&self) -> usize {
-        self.shared.threads.len()
+        self.shared.backend.shards()
     }
 
     /// The configuration in effect, with every automatic value.
@@ -223,26 +215,7 @@ impl Client {
     /// [`ErrorKind::Misuse`](crate::ErrorKind::Misuse), and nothing is shut down: the thread cannot wait for its own end. Drop
     /// the last handle there instead.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
-        self.shared.threads.check_process(Outcome::Unsent)?;
-        if thread::current() == Some(self.shared.threads.host()) {
-            let detail = "shutdown() on one of the client's own shards would wait for the thread that it runs on: call it \
-                          on another thread, or drop the last handle";
-            return Err(Error::misuse(Outcome::Unsent, detail));
-        }
-        let mut results = Vec::new();
-        let mut asked = Vec::new();
-        for index in 0..self.shared.threads.len() {
-            let (done, receiver) = oneshot::channel();
-            // A shard that is gone needs no shutdown.
-            if self.post(index, Request::ShutDown { grace, done }).await.is_ok() {
-                asked.push(receiver);
-            }
-        }
-        for receiver in asked {
-            results.push(receiver.await.unwrap_or(Ok(())));
-        }
-        self.shared.threads.join().await;
-        results.into_iter().collect()
+        self.shared.backend.shut_down(grace).await
     }
 
     /// Sends any command.
@@ -251,12 +224,16 @@ impl Client {
     /// [`ErrorKind::Command`](crate::ErrorKind::Command), at once, if shared connections
     /// [do not carry](mod@crate::command) the command.
     pub fn run<T: FromReply>(&self, command: &Cmd) -> ClientReply<T> {
-        if let Some(error) = command.refusal() {
-            return self.settled(command.command_name(), Err(error));
+        let name = command.command_name();
+        match command.carrier() {
+            Ok(Carrier::Shared) => self.submit(name, None, |out| command.encode(out)),
+            Ok(Carrier::Exclusive) => {
+                let mut bytes = Vec::new();
+                command.encode(&mut bytes);
+                self.call_exclusive(name, bytes)
+            }
+            Err(error) => self.settled(name, Err(error)),
         }
-        let mut bytes = Vec::new();
-        command.encode(&mut bytes);
-        self.call(command.command_name(), bytes, None)
     }
 
     /// Begins a batch of commands that go out together.
@@ -280,9 +257,29 @@ impl Client {
         arguments: usize,
         write: impl FnOnce(&mut Encoder<'_>),
     ) -> ClientReply<T> {
-        let mut bytes = Vec::with_capacity(COMMAND_RESERVED);
-        write(&mut Encoder::command(&mut bytes, arguments));
-        self.call(name, bytes, None)
+        self.submit(name, None, |out| write(&mut Encoder::command(out, arguments)))
+    }
+
+    /// Sends what `encode` writes: a command, or a batch with so many replies.
+    #[inline]
+    fn submit<T: FromReply>(
+        &self,
+        name: CommandName,
+        batch: Option<u32>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> ClientReply<T> {
+        #[cfg(feature = "tokio")]
+        if let (Backend::Tokio(pools), Some((destination, guard))) =
+            (&self.shared.backend, self.route.destination_of_any(&self.shared))
+        {
+            return self.submit_to(pools, name, batch, (destination, guard), encode);
+        }
+        #[cfg(feature = "glommio")]
+        let mut bytes = spares::buffer();
+        #[cfg(not(feature = "glommio"))]
+        let mut bytes = Vec::new();
+        encode(&mut bytes);
+        self.call(name, bytes, batch)
     }
 
     fn call_batch<T: FromReply>(&self, batch: Batch) -> ClientReply<T> {
@@ -300,14 +297,55 @@ impl Client {
         bytes: Vec<u8>,
         batch: Option<u32>,
     ) -> ClientReply<T> {
-        if let Err(error) = self.shared.threads.check_process(Outcome::Unsent) {
-            return self.settled(name, Err(error));
+        let (destination, guard) = self.route.destination(&self.shared, &bytes);
+        self.call_at(destination, guard, name, bytes, batch)
+    }
+
+    /// Sends a command that is encoded already, and that may wait on the server: on a connection that it has for itself, of
+    /// the shard that the handle would choose. Later calls of the handle do not wait for it.
+    pub(crate) fn call_exclusive<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>) -> ClientReply<T> {
+        let (destination, _guard) = self.route.destination(&self.shared, &bytes);
+        self.call_at(Destination { entry: EntryId::EXCLUSIVE, ..destination }, None, name, bytes, None)
+    }
+
+    fn call_at<T: FromReply>(
+        &self,
+        destination: Destination,
+        guard: Option<RouteGuard>,
+        name: CommandName,
+        bytes: Vec<u8>,
+        batch: Option<u32>,
+    ) -> ClientReply<T> {
+        match &self.shared.backend {
+            #[cfg(feature = "glommio")]
+            Backend::Threads(threads) => {
+                if let Err(error) = threads.check_process(Outcome::Unsent) {
+                    return self.settled(name, Err(error));
+                }
+                let call =
+                    MailedCall::begin(&self.shared, threads, &self.overflow, destination, (bytes, batch));
+                ClientReply::begin(self.shared.clone(), call.map(Call::Mailed), name, guard)
+            }
+            #[cfg(feature = "tokio")]
+            Backend::Tokio(pools) => {
+                let encode = |out: &mut Vec<u8>| out.extend_from_slice(&bytes);
+                self.submit_to(pools, name, batch, (destination, guard), encode)
+            }
         }
-        let (caller, call) = foreign_call();
-        let (Destination { shard, entry, handle }, guard) = self.route.destination(&self.shared, &bytes);
-        let request = Request::Call { bytes, batch, entry, handle, caller };
-        let sent = self.overflow.send(&self.shared.threads, shard, request);
-        ClientReply::begin(self.shared.clone(), &self.overflow, sent, (call, shard), name, guard)
+    }
+
+    #[cfg(feature = "tokio")]
+    #[inline]
+    fn submit_to<T: FromReply>(
+        &self,
+        pools: &Pools,
+        name: CommandName,
+        batch: Option<u32>,
+        (destination, guard): (Destination, Option<RouteGuard>),
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> ClientReply<T> {
+        let call = PooledCall::begin(pools, destination, batch, encode);
+        ClientReply::begin(self.shared.clone(), call.map(Call::Pooled), name, guard)
     }
 
     /// A reply whose result is known before anything is sent.
@@ -315,32 +353,14 @@ impl Client {
         ClientReply::settled(self.shared.clone(), result, name)
     }
 
-    async fn start_on<F, Fut, T>(&self, index: usize, run: F) -> Result<oneshot::Receiver<Result<T>>>
-    where
-        F: FnOnce(Shard) -> Fut + Send + 'static,
-        Fut: Future<Output = T> + 'static,
-        T: Send + 'static,
-    {
-        let (sender, receiver) = oneshot::channel();
-        let start = move |shard: Shard| shard.run_closure(run, sender);
-        self.post(index, Request::Run(Box::new(start))).await?;
-        Ok(receiver)
-    }
-
-    async fn post(&self, index: usize, request: Request) -> Result<()> {
-        self.shared.threads.check_process(Outcome::Unsent)?;
-        let mailbox = self.shared.threads.mailbox(index);
-        let mailbox = mailbox.ok_or_else(|| Error::shut_down(Outcome::Unsent))?;
-        let mut request = Some(request);
-        match std::future::poll_fn(|context| mailbox.poll_send(&mut request, context)).await {
-            true => Ok(()),
-            false => Err(Error::shut_down(Outcome::Unsent)),
-        }
+    /// A handle that is bound to an entry of one shard.
+    fn bound_to(&self, destination: Destination) -> Self {
+        Client::routed(self.shared.client(), Route::Bound(destination))
     }
 
     fn bound(shared: Arc<ClientState>) -> Self {
         let (number, handle) = shared.next_handle();
-        let (shards, connections) = (shared.threads.len(), shared.config.connections_per_shard());
+        let (shards, connections) = (shared.backend.shards(), shared.config.connections_per_shard());
         let entry = EntryId(u32::try_from((number / shards) % connections).unwrap_or(0));
         let destination = Destination { shard: number % shards, entry, handle };
         Client::routed(shared, Route::Bound(destination))
@@ -349,14 +369,20 @@ impl Client {
     fn floating(&self, policy: RoutePolicy) -> Self {
         let (_, handle) = self.shared.next_handle();
         Client::routed(
-            self.shared.clone(),
+            self.shared.client(),
             Route::Floating { handle, policy, sticky: Arc::new(StickyRoute::default()) },
         )
     }
 
     fn routed(shared: Arc<ClientState>, route: Route) -> Self {
+        #[cfg(feature = "glommio")]
         let overflow = Arc::new(Overflow::new(shared.waiting.clone()));
-        Client { shared, route, overflow }
+        Client {
+            shared: HandleState::new(shared),
+            route,
+            #[cfg(feature = "glommio")]
+            overflow,
+        }
     }
 }
 
@@ -373,7 +399,7 @@ impl Clone for Client {
     /// A handle with the same kind of route. A bound handle is bound to the next connection of the next shard.
     fn clone(&self) -> Self {
         match &self.route {
-            Route::Bound(_) => Client::bound(self.shared.clone()),
+            Route::Bound(_) => Client::bound(self.shared.client()),
             Route::ByKey { .. } => self.by_key(),
             Route::Floating { policy, .. } => self.floating(*policy),
         }
@@ -404,12 +430,5 @@ impl Commands for Client {
     typed_commands!((Client));
 }
 
-async fn finished<T>(receiver: oneshot::Receiver<Result<T>>) -> Result<T> {
-    receiver.await.unwrap_or_else(|_| Err(Error::shut_down(Outcome::Ambiguous)))
-}
-
-/// Room for a short command, so that encoding it allocates once.
-const COMMAND_RESERVED: usize = 128;
-
-#[cfg(test)]
+#[cfg(all(test, feature = "glommio"))]
 mod across_threads;

@@ -57,6 +57,7 @@ fn forked(outcome: Outcome) -> Error {
 }
 
 /// A number on a page of its own, which is 0 in every child.
+#[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the standard library maps no memory")]
 fn wiped_on_fork() -> Option<&'static AtomicU64> {
     let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -73,12 +74,19 @@ fn wiped_on_fork() -> Option<&'static AtomicU64> {
     Some(unsafe { AtomicU64::from_ptr(page.cast()) })
 }
 
+/// Other kernels do not wipe pages on request.
+#[cfg(not(target_os = "linux"))]
+fn wiped_on_fork() -> Option<&'static AtomicU64> {
+    None
+}
+
 static PAGE: OnceLock<&'static AtomicU64> = OnceLock::new();
 /// Replaces the page where the kernel refuses one. Forks go unnoticed then.
 static UNWIPED: AtomicU64 = AtomicU64::new(0);
 /// The last generation that was assigned, here or in a parent.
 static LAST: AtomicU64 = AtomicU64::new(0);
 /// The kernel rounds mappings up to whole pages.
+#[cfg(target_os = "linux")]
 const PAGE_SIZE: usize = 4096;
 
 #[cfg(test)]

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::deadline::Deadline;
-use super::overflow::{Overflow, Sent};
+#[cfg(feature = "tokio")]
+use super::backend::Backend;
+#[cfg(feature = "glommio")]
+use super::mailed_call::MailedCall;
+#[cfg(feature = "tokio")]
+use super::pooled_call::PooledCall;
 use super::route::RouteGuard;
-use super::state::ClientState;
+use super::state::{ClientState, HandleState};
 use crate::command::{CommandName, FromReply, TransactionReply};
-use crate::error::{Error, ErrorKind, Result};
-use crate::proto::connection::Ticket;
+use crate::error::{Error, Result};
 use crate::proto::error::Outcome;
 use crate::proto::resp::Frame;
-use crate::shard::mailbox::Request;
-use crate::shard::{self, Cancellation};
 
 /// The reply to a command that was called on a [`Client`](super::Client).
 ///
@@ -30,7 +31,7 @@ use crate::shard::{self, Cancellation};
 /// without one can [wait](ClientReply::wait) for it.
 #[must_use = "dropping a reply cancels its command: await it, wait for it, or call fire_and_forget"]
 pub struct ClientReply<T> {
-    pub(super) shared: Arc<ClientState>,
+    pub(super) shared: Arc<HandleState>,
     pub(super) call: Call,
     pub(super) name: CommandName,
     /// Keeps later calls of a handle that chooses its route from going elsewhere.
@@ -39,51 +40,29 @@ pub struct ClientReply<T> {
 }
 
 pub(super) enum Call {
-    Open(Open),
+    /// The shard has a thread of its own.
+    #[cfg(feature = "glommio")]
+    Mailed(MailedCall),
+    /// The shard runs in tokio.
+    #[cfg(feature = "tokio")]
+    Pooled(PooledCall),
     /// The result was known before anything was sent.
     Settled(Result<Frame>),
     Taken,
 }
 
-pub(super) struct Open {
-    pub(super) call: shard::Call,
-    shard: usize,
-    /// Where it waits for room, if it does, and until when it may.
-    pub(super) waiting: Option<(Arc<Overflow>, Option<Box<Deadline>>)>,
-    /// The deadline that the caller has set, if any.
-    deadline: Option<Box<Deadline>>,
-}
-
 impl<T> ClientReply<T> {
     pub(super) fn begin(
-        shared: Arc<ClientState>,
-        overflow: &Arc<Overflow>,
-        sent: Sent,
-        (call, shard): (shard::Call, usize),
+        shared: Arc<HandleState>,
+        call: Result<Call>,
         name: CommandName,
         guard: Option<RouteGuard>,
     ) -> Self {
-        let call = match sent {
-            Sent::InTheMailbox => Call::Open(Open { call, shard, waiting: None, deadline: None }),
-            Sent::Waiting => {
-                // The command timeout of the shard begins when the shard accepts the command. This is for the time before.
-                let until = Deadline::after(shared.config.command_timeout());
-                Call::Open(Open { call, shard, waiting: Some((overflow.clone(), until)), deadline: None })
-            }
-            Sent::Gone => Call::Settled(Err(Error::shut_down(Outcome::Unsent))),
-            Sent::Refused => {
-                let most = shared.config.waiting_max();
-                let detail =
-                    format!("its shard's mailbox is full, and {most} calls wait for room (waiting_max)");
-                let error = Error::overloaded(detail);
-                shared.count_unserved(shard, &error);
-                Call::Settled(Err(error))
-            }
-        };
+        let call = call.unwrap_or_else(|error| Call::Settled(Err(error)));
         ClientReply { shared, call, name, guard, kind: PhantomData }
     }
 
-    pub(super) fn settled(shared: Arc<ClientState>, result: Result<Frame>, name: CommandName) -> Self {
+    pub(super) fn settled(shared: Arc<HandleState>, result: Result<Frame>, name: CommandName) -> Self {
         ClientReply { shared, call: Call::Settled(result), name, guard: None, kind: PhantomData }
     }
 
@@ -105,8 +84,12 @@ impl<T> ClientReply<T> {
     /// # }
     /// ```
     pub fn timeout(mut self, time: Duration) -> Self {
-        if let Call::Open(open) = &mut self.call {
-            open.deadline = Deadline::after(time);
+        match &mut self.call {
+            #[cfg(feature = "glommio")]
+            Call::Mailed(call) => call.set_deadline(time),
+            #[cfg(feature = "tokio")]
+            Call::Pooled(call) => call.set_deadline(&self.shared, time),
+            Call::Settled(_) | Call::Taken => {}
         }
         self
     }
@@ -128,57 +111,6 @@ impl<T> TransactionReply<ClientReply<Vec<Frame>>, T> {
     }
 }
 
-impl Open {
-    fn poll(&mut self, shared: &ClientState, context: &Context<'_>) -> Poll<Result<Frame>> {
-        if let Err(forked) = shared.threads.check_process(Outcome::Ambiguous) {
-            return Poll::Ready(Err(forked));
-        }
-        if let Some((overflow, _)) = &self.waiting
-            && overflow.poll_flush(&shared.threads, context).is_ready()
-        {
-            self.waiting = None;
-        }
-        match self.call.poll(context) {
-            Poll::Ready(Some(answer)) => return Poll::Ready(answer.map_err(Error::from)),
-            Poll::Ready(None) => return Poll::Ready(Err(lost())),
-            Poll::Pending => {}
-        }
-        let Some(mailbox) = shared.threads.mailbox(self.shard) else { return Poll::Ready(Err(lost())) };
-        let until = self.waiting.iter_mut().filter_map(|(_, until)| until.as_mut());
-        for deadline in until.chain(&mut self.deadline) {
-            if let Poll::Ready(error) = deadline.poll(&self.call, mailbox, context) {
-                if error.outcome() == Outcome::Unsent {
-                    shared.count_unserved(self.shard, &error);
-                    self.leave_overflow();
-                }
-                return Poll::Ready(Err(error));
-            }
-        }
-        Poll::Pending
-    }
-
-    fn leave_overflow(&self) {
-        if let Some((overflow, _)) = &self.waiting {
-            overflow.trim();
-        }
-    }
-
-    /// The caller has stopped waiting, so the shard need not keep a slot for it.
-    fn leave(&self, shared: &ClientState) {
-        let Err(ticket) = self.call.leave() else {
-            return self.leave_overflow();
-        };
-        if self.call.is_decided() {
-            return;
-        }
-        if let Some(mailbox) = shared.threads.mailbox(self.shard) {
-            let cancellation = Cancellation { ticket: Ticket(ticket), call: self.call.id(), after: None };
-            // If the mailbox has no room, the slot is given back with the reply, or when the command timeout has passed.
-            let _ = mailbox.send(Request::Cancel(cancellation));
-        }
-    }
-}
-
 impl<T: FromReply> ClientReply<T> {
     /// Blocks this thread until the reply has come. Do not use it where other tasks run on the thread, such as in tokio.
     ///
@@ -191,15 +123,90 @@ impl<T: FromReply> ClientReply<T> {
     /// ```
     ///
     /// # Errors
-    /// As awaiting it; and [`ErrorKind::Misuse`] on a thread that runs the shards of this or another client. The connections
-    /// there could not run until the reply came, and one of them may have to receive it.
+    /// As awaiting it; and [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) where the thread is one that the reply needs: a
+    /// thread that runs shards of this or another client, or tasks of the tokio runtime that the client runs in.
     pub fn wait(self) -> Result<T> {
-        if crate::shard::thread::current().is_some() {
-            let detail = "wait() would block the thread of a shard, which its connections need: await the reply instead";
+        if let Some(detail) = why_not_wait(&self.shared) {
             let error = Error::misuse(Outcome::Ambiguous, detail);
             return Err(error.of(self.name).at(self.shared.config.endpoint()));
         }
         futures_lite::future::block_on(self)
+    }
+
+    /// Stops waiting, and returns what the command has taken by then, so that nothing is lost. A command that is still queued is
+    /// never sent, which gives `None`. A [blocking command](crate::manual::queues) ends its wait on the server: `None` if
+    /// nothing came. Any other command that was sent runs, and its reply is returned when it comes.
+    ///
+    /// ```no_run
+    /// # async fn example(client: &hitless::Client, stop: impl Future<Output = ()>) -> hitless::Result<()> {
+    /// use std::pin::pin;
+    /// use futures_lite::future::poll_once;
+    ///
+    /// let mut job = client.blpop::<Option<(String, String)>>(&["jobs"], 0);
+    /// // The service stops, and must not lose a job that is on its way.
+    /// let done = poll_once(&mut job).await;
+    /// let last = match done {
+    ///     Some(job) => job?,
+    ///     None => job.cancel().await?.flatten(),
+    /// };
+    /// # let _ = (last, pin!(stop));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As awaiting it. If the connection is lost, the command may have taken something.
+    pub async fn cancel(mut self) -> Result<Option<T>> {
+        let is_unsent = match &mut self.call {
+            #[cfg(feature = "glommio")]
+            Call::Mailed(call) => call.take(&self.shared).await,
+            #[cfg(feature = "tokio")]
+            Call::Pooled(call) => {
+                call.take(&self.shared);
+                false
+            }
+            Call::Settled(_) | Call::Taken => false,
+        };
+        if is_unsent {
+            return Ok(None);
+        }
+        let call = std::mem::replace(&mut self.call, Call::Taken);
+        let (shared, name, guard) = (self.shared.clone(), self.name, self.guard.take());
+        let reply = ClientReply::<Frame>::begin(shared, Ok(call), name, guard).await?;
+        if reply == Frame::Null {
+            return Ok(None);
+        }
+        let taken =
+            T::from_reply(reply).map_err(|error| error.of(self.name).at(self.shared.config.endpoint()));
+        taken.map(Some)
+    }
+
+    /// Does without the reply: the command runs as if it were awaited, within the command timeout and in the order of its
+    /// handle's calls. Its outcome is only counted, in [`Client::stats`](super::Client::stats). A deadline that was set no
+    /// longer applies.
+    ///
+    /// ```no_run
+    /// # fn example(client: &hitless::Client) -> hitless::Result<()> {
+    /// client.incr("visits").fire_and_forget()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the command was refused at once: the client is [overloaded](crate::ErrorKind::Overloaded) or shut down, or a shared
+    /// connection cannot carry the command.
+    pub fn fire_and_forget(mut self) -> Result<()> {
+        // A handle that chooses its route must not do so before this command is answered.
+        let guard = self.guard.take().map(|guard| Box::new(guard) as Box<dyn Send + Sync>);
+        match std::mem::replace(&mut self.call, Call::Taken) {
+            #[cfg(feature = "glommio")]
+            Call::Mailed(call) => call.forget(&self.shared, guard),
+            #[cfg(feature = "tokio")]
+            Call::Pooled(call) => call.forget(&self.shared, guard),
+            Call::Settled(Err(error)) => return Err(error.of(self.name).at(self.shared.config.endpoint())),
+            Call::Settled(Ok(_)) | Call::Taken => {}
+        }
+        Ok(())
     }
 }
 
@@ -209,11 +216,18 @@ impl<T: FromReply> Future for ClientReply<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
         let result = match &mut this.call {
-            Call::Open(open) => std::task::ready!(open.poll(&this.shared, context)),
+            #[cfg(feature = "glommio")]
+            Call::Mailed(call) => std::task::ready!(call.poll(&this.shared, context)),
+            #[cfg(feature = "tokio")]
+            Call::Pooled(call) => std::task::ready!(call.poll(&this.shared, context)),
             Call::Settled(result) => result.clone(),
             Call::Taken => Err(Error::already_taken()),
         };
-        this.call = Call::Taken;
+        let _ended = std::mem::replace(&mut this.call, Call::Taken);
+        #[cfg(feature = "glommio")]
+        if let Call::Mailed(call) = _ended {
+            call.end();
+        }
         this.guard = None;
         let endpoint = this.shared.config.endpoint();
         let result = result.and_then(T::from_reply);
@@ -225,7 +239,10 @@ impl<T: FromReply> Future for ClientReply<T> {
 impl<T> fmt::Debug for ClientReply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.call {
-            Call::Open(_) => "waiting",
+            #[cfg(feature = "glommio")]
+            Call::Mailed(_) => "waiting",
+            #[cfg(feature = "tokio")]
+            Call::Pooled(_) => "waiting",
             Call::Settled(_) => "settled",
             Call::Taken => "taken",
         };
@@ -235,14 +252,30 @@ impl<T> fmt::Debug for ClientReply<T> {
 
 impl<T> Drop for ClientReply<T> {
     fn drop(&mut self) {
-        if let Call::Open(open) = &self.call {
-            open.leave(&self.shared);
+        match &self.call {
+            #[cfg(feature = "glommio")]
+            Call::Mailed(call) => call.leave(&self.shared),
+            #[cfg(feature = "tokio")]
+            Call::Pooled(call) => call.leave(&self.shared),
+            Call::Settled(_) | Call::Taken => {}
         }
     }
 }
 
-/// The shard ended without an answer. It answers calls whose commands were not sent, so this one may have been executed.
-fn lost() -> Error {
-    let detail = "the shard ended before there was a reply: it was shut down, or a task on it panicked";
-    Error::new(ErrorKind::ShutDown, Outcome::Ambiguous, detail)
+/// Why this thread must not be blocked until a reply has come, if it must not.
+fn why_not_wait(shared: &ClientState) -> Option<&'static str> {
+    #[cfg(feature = "glommio")]
+    if crate::shard::thread::current().is_some() {
+        return Some(
+            "wait() would block the thread of a shard, which its connections need: await the reply instead",
+        );
+    }
+    #[cfg(feature = "tokio")]
+    if matches!(shared.backend, Backend::Tokio(_)) && crate::tokio::is_current() {
+        return Some(
+            "wait() would block a thread of the tokio runtime, which the connections need: await the reply instead",
+        );
+    }
+    let _ = shared;
+    None
 }

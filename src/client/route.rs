@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use super::state::ClientState;
+use super::state::{ClientState, HandleState};
 use super::sticky::StickyRoute;
 use crate::proto::connection::HandleId;
 use crate::proto::pool::EntryId;
@@ -46,7 +46,7 @@ impl Route {
     /// The destination of a call that is encoded as `bytes`, and what keeps later calls from going elsewhere.
     pub(super) fn destination(
         &self,
-        shared: &Arc<ClientState>,
+        shared: &HandleState,
         bytes: &[u8],
     ) -> (Destination, Option<RouteGuard>) {
         match self {
@@ -54,7 +54,7 @@ impl Route {
             Route::ByKey { handle } => {
                 let hash = first_argument(bytes).map_or(0, hash);
                 let connections = shared.config.connections_per_shard() as u64;
-                let shards = shared.threads.len() as u64;
+                let shards = shared.backend.shards() as u64;
                 let (shard, entry) = (hash % shards, (hash / shards) % connections);
                 (at(shard as usize, entry as u32, *handle), None)
             }
@@ -62,10 +62,26 @@ impl Route {
                 let (shard, entry) = sticky.enter(|| policy.choose(shared));
                 let load = matches!(policy, RoutePolicy::LeastLoaded).then(|| {
                     shared.count_in(shard);
-                    (shared.clone(), shard)
+                    (shared.client(), shard)
                 });
                 (at(shard, entry, *handle), Some(RouteGuard { sticky: sticky.clone(), load }))
             }
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Route {
+    /// The destination of a call, if that does not depend on its bytes.
+    #[inline]
+    pub(super) fn destination_of_any(
+        &self,
+        shared: &HandleState,
+    ) -> Option<(Destination, Option<RouteGuard>)> {
+        match self {
+            Route::Bound(destination) => Some((*destination, None)),
+            Route::ByKey { .. } => None,
+            Route::Floating { .. } => Some(self.destination(shared, &[])),
         }
     }
 }
@@ -94,10 +110,8 @@ impl Drop for RouteGuard {
 
 /// The shard with the fewest calls of handles with this policy, and requests in its mailbox. Equal shards take turns.
 fn least_loaded(shared: &ClientState, turn: usize) -> usize {
-    let shards = shared.threads.len();
-    let load = |shard: &usize| {
-        shared.load(*shard) + shared.threads.mailbox(*shard).map_or(0, |mailbox| mailbox.len())
-    };
+    let shards = shared.backend.shards();
+    let load = |shard: &usize| shared.load(*shard) + shared.backend.depth(*shard);
     (0..shards).map(|index| (turn + index) % shards).min_by_key(load).unwrap_or(0)
 }
 
@@ -110,11 +124,18 @@ fn at(shard: usize, entry: u32, handle: HandleId) -> Destination {
     Destination { shard, entry: EntryId(entry), handle }
 }
 
+#[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "a call of the C library that no crate here wraps")]
 fn current_core() -> usize {
     // SAFETY: it takes no arguments and touches no memory of ours. It returns -1 where it is not supported.
     let core = unsafe { libc::sched_getcpu() };
     usize::try_from(core).unwrap_or(0)
+}
+
+/// Other systems do not say.
+#[cfg(not(target_os = "linux"))]
+fn current_core() -> usize {
+    0
 }
 
 /// The first argument of the first command that has one. The bytes are those of commands that this crate has encoded.
@@ -149,13 +170,15 @@ fn hash(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-#[cfg(test)]
+// The tests serve the mailboxes of shards that have threads.
+#[cfg(all(test, feature = "glommio"))]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use futures_lite::future::{block_on, poll_once};
 
     use super::super::Client;
+    use super::super::backend::Backend;
     use super::super::threads::Threads;
     use super::*;
     use crate::command::cmd;
@@ -202,7 +225,7 @@ mod tests {
         let mailboxes: Vec<_> = (0..SHARDS).map(|_| Arc::new(Mailbox::new())).collect();
         let config = Config::from_url("redis://127.0.0.1:1").unwrap();
         let config = config.shards(SHARDS).connections_per_shard(CONNECTIONS);
-        let threads = Threads::of(mailboxes.clone());
+        let threads = Backend::Threads(Threads::of(mailboxes.clone()));
         let shared = Arc::new(ClientState::new(threads, config.validate().unwrap()));
         (Client::bound(shared), mailboxes)
     }
@@ -343,7 +366,7 @@ mod tests {
     fn handle_that_had_to_wait_sends_directly_again() {
         let mailboxes = [Arc::new(Mailbox::with_room(1, 4))];
         let config = Config::from_url("redis://127.0.0.1:1").unwrap().shards(1);
-        let threads = Threads::of(mailboxes.to_vec());
+        let threads = Backend::Threads(Threads::of(mailboxes.to_vec()));
         let client = Client::bound(Arc::new(ClientState::new(threads, config.validate().unwrap())));
         let mut waiting: Vec<_> = (0..3).map(|_| client.incr("a")).collect();
         let mut taken = received(&mailboxes);

@@ -1,21 +1,31 @@
 //! [`ClientState`]: what the handles and replies of one client share.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::backend::Backend;
 use super::counters::Unserved;
+#[cfg(feature = "glommio")]
 use super::overflow::WaitingRoom;
-use super::threads::Threads;
 use crate::config::ResolvedConfig;
+use crate::driver::state::FOREIGN_HANDLES;
 use crate::error::Error;
 use crate::proto::connection::HandleId;
-use crate::shard::FOREIGN_HANDLES;
+
+/// What the calls of one handle share with it.
+///
+/// Each call counts itself in here. All calls of a client would count themselves in one word, to which all threads would write.
+pub(super) struct HandleState {
+    client: Arc<ClientState>,
+}
 
 /// What the handles and replies of one client share. Its threads end when the last of them is dropped.
 pub(super) struct ClientState {
-    pub(super) threads: Threads,
+    pub(super) backend: Backend,
     pub(super) config: ResolvedConfig,
     /// The calls that wait for room in mailboxes.
+    #[cfg(feature = "glommio")]
     pub(super) waiting: Arc<WaitingRoom>,
     handles: AtomicUsize,
     /// How often a handle has chosen a route anew.
@@ -26,11 +36,32 @@ pub(super) struct ClientState {
     unserved: Box<[Unserved]>,
 }
 
+impl HandleState {
+    pub(super) fn new(client: Arc<ClientState>) -> Arc<Self> {
+        Arc::new(HandleState { client })
+    }
+
+    /// The state of the client, for what outlives the handle and its calls.
+    pub(super) fn client(&self) -> Arc<ClientState> {
+        self.client.clone()
+    }
+}
+
+impl Deref for HandleState {
+    type Target = ClientState;
+
+    #[inline]
+    fn deref(&self) -> &ClientState {
+        &self.client
+    }
+}
+
 impl ClientState {
-    pub(super) fn new(threads: Threads, config: ResolvedConfig) -> Self {
-        let shards = threads.len();
+    pub(super) fn new(backend: Backend, config: ResolvedConfig) -> Self {
+        let shards = backend.shards();
         ClientState {
-            threads,
+            backend,
+            #[cfg(feature = "glommio")]
             waiting: Arc::new(WaitingRoom::new(config.waiting_max())),
             config,
             handles: AtomicUsize::new(0),

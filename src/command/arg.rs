@@ -13,7 +13,8 @@ use crate::proto::resp::Encoder;
 /// To implement it for your own type, return one of its fields:
 ///
 /// ```
-/// use hitless::{Argument, ToArg};
+/// use hitless::ToArg;
+/// use hitless::command::Argument;
 ///
 /// struct UserId(u64);
 /// struct Session { key: String }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::builder::Cmd;
+use super::sharing::Conflict;
 use crate::error::{CommandName, Error};
 use crate::proto::resp::Encoder;
 
@@ -34,8 +35,13 @@ impl Batch {
 
     /// Adds any command.
     pub(crate) fn add(&mut self, command: &Cmd) {
-        if self.refused.is_none() {
-            self.refused = command.refusal();
+        // In a transaction the server does not wait.
+        let is_transaction = self.name.as_str() == TRANSACTION.as_str();
+        let is_carried = |conflict| is_transaction && conflict == Conflict::Blocks;
+        if self.refused.is_none()
+            && let Some(conflict) = command.conflict().filter(|conflict| !is_carried(*conflict))
+        {
+            self.refused = Some(command.refused(conflict));
         }
         command.encode(&mut self.bytes);
         self.commands += 1;

@@ -26,7 +26,6 @@ pub fn cmd(name: &str) -> Cmd {
 pub struct Cmd {
     name: CommandName,
     policy: SharingPolicy,
-    may_block: bool,
     arguments: usize,
     /// The arguments, encoded.
     bytes: Vec<u8>,
@@ -49,24 +48,27 @@ impl Cmd {
         self
     }
 
-    /// Allows the command to wait on the server, as `BLPOP` does, or `XREAD` with `BLOCK`. Without this call such a command
-    /// is refused.
+    /// Says that the command may wait on the server, so that it gets a connection for itself: see
+    /// [`manual::queues`](crate::manual::queues).
     ///
-    /// Commands that are called later on the same connection wait for as long, and the command timeout still applies.
-    /// Use a separate client for it, with connections that no other caller uses.
+    /// Only commands of modules need it: `BLPOP` and its like, and `XREAD` with `BLOCK`, are known by name. The client does not
+    /// know how long such a command may wait, and sets no limit.
     ///
     /// ```no_run
     /// use hitless::cmd;
     ///
-    /// # async fn example(waiting: &hitless::Client) -> hitless::Result<()> {
-    /// let job: Option<(String, String)> = waiting.run(&cmd("BLPOP").arg("jobs").arg(2).blocking()).await?;
-    /// # let _ = job;
+    /// # async fn example(client: &hitless::Client) -> hitless::Result<()> {
+    /// let reply: Option<String> = client.run(&cmd("MYMODULE.AWAIT").arg("jobs").blocking()).await?;
+    /// # let _ = reply;
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
     pub fn blocking(mut self) -> Cmd {
-        self.may_block = true;
+        // A command that no connection may carry stays one.
+        if self.policy == SharingPolicy::Shared {
+            self.policy = SharingPolicy::Never(Conflict::Blocks);
+        }
         self
     }
 
@@ -91,26 +93,52 @@ impl Cmd {
         digits + "*\r\n".len() + self.bytes.len()
     }
 
-    /// The error for a command that cannot run on a shared connection; `None` if it can.
+    /// The kind of connection that carries the command.
+    ///
+    /// # Errors
+    /// If there is none.
     #[inline]
-    pub(crate) fn refusal(&self) -> Option<Error> {
-        if self.policy == SharingPolicy::Shared { None } else { self.check() }
+    pub(crate) fn carrier(&self) -> Result<Carrier, Error> {
+        if self.policy == SharingPolicy::Shared { Ok(Carrier::Shared) } else { self.check() }
     }
 
     #[cold]
-    fn check(&self) -> Option<Error> {
-        let conflict = self.policy.conflict(self.arguments().skip(1))?;
-        if conflict == Conflict::Blocks && self.may_block {
-            return None;
+    fn check(&self) -> Result<Carrier, Error> {
+        match self.conflict() {
+            None => Ok(Carrier::Shared),
+            Some(Conflict::Blocks) => Ok(Carrier::Exclusive),
+            Some(conflict) => Err(self.refused(conflict)),
         }
-        let detail = format!("{} cannot run on a shared connection: {}", self.name(), advice(conflict));
+    }
+
+    /// The error for a command that a session cannot carry; `None` if it can.
+    pub(crate) fn refused_in_session(&self) -> Option<Error> {
+        let advice = match self.conflict()? {
+            Conflict::Subscribes => "its messages are no replies; use `Client::subscribe`",
+            Conflict::Streams => "its messages are no replies; use another client for them",
+            Conflict::DropsReplies => "replies would be missing; use `fire_and_forget`",
+            Conflict::Closes => "drop the session instead",
+            _ => return None,
+        };
+        let detail = format!("{} cannot run in a session: {advice}", self.name());
         Some(Error::new(ErrorKind::Command, Outcome::Unsent, detail).of(self.name))
     }
 
+    /// What the command does to the other callers of a shared connection, if it does anything.
+    pub(crate) fn conflict(&self) -> Option<Conflict> {
+        self.policy.conflict(self.arguments().skip(1))
+    }
+
+    /// The error for a command with this conflict.
+    pub(crate) fn refused(&self, conflict: Conflict) -> Error {
+        let detail = format!("{} cannot run on a shared connection: {}", self.name(), advice(conflict));
+        Error::new(ErrorKind::Command, Outcome::Unsent, detail).of(self.name)
+    }
+
     /// A command without arguments: the caller pushes its name first.
-    pub(super) fn nameless(name: &str) -> Cmd {
+    pub(crate) fn nameless(name: &str) -> Cmd {
         let name = CommandName::new(name);
-        Cmd { name, policy: SharingPolicy::Shared, may_block: false, arguments: 0, bytes: Vec::new() }
+        Cmd { name, policy: SharingPolicy::Shared, arguments: 0, bytes: Vec::new() }
     }
 
     /// The arguments, its name first.
@@ -131,6 +159,15 @@ impl Cmd {
     }
 }
 
+/// The kind of connection that carries a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// One that other callers use at the same time.
+    Shared,
+    /// One that the command has for itself.
+    Exclusive,
+}
+
 impl std::fmt::Debug for Cmd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cmd({} and {} arguments)", self.name(), self.arguments.saturating_sub(1))
@@ -140,17 +177,14 @@ impl std::fmt::Debug for Cmd {
 /// What the command would do to other callers, and what to use instead.
 fn advice(conflict: Conflict) -> &'static str {
     match conflict {
-        Conflict::Blocks => {
-            "the commands behind it would wait too; call `Cmd::blocking` if no other caller uses the connection"
-        }
-        Conflict::Subscribes | Conflict::Streams => {
-            "its messages need a connection of its own; use another client for them"
-        }
+        Conflict::Blocks => "the commands behind it would wait too; send it by itself",
+        Conflict::Subscribes => "its messages need a connection of their own; use `Client::subscribe`",
+        Conflict::Streams => "its messages need a connection of their own; use another client for them",
         Conflict::BeginsTransaction | Conflict::EndsTransaction => {
             "it would affect the commands of other callers; use `transaction()`, which sends a whole one"
         }
         Conflict::Watches | Conflict::Unwatches => {
-            "other callers use the connection between it and the transaction; use a script, which reads and writes in one"
+            "other callers use the connection between it and the transaction; use `Client::session`, or a script"
         }
         Conflict::SelectsDatabase | Conflict::LogsIn | Conflict::Configures => {
             "it would change the connection of other callers; set it in the configuration, for all connections"
@@ -168,7 +202,7 @@ mod tests {
     fn refused(words: &str) -> Option<String> {
         let mut words = words.split(' ');
         let command = cmd(words.next().unwrap()).args(words);
-        command.refusal().map(|error| {
+        command.carrier().err().map(|error| {
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Command, Outcome::Unsent));
             error.to_string()
         })
@@ -197,13 +231,10 @@ mod tests {
     #[test]
     fn refused_commands_name_the_alternative() {
         for (words, advice) in [
-            ("subscribe news", "connection of its own"),
+            ("subscribe news", "Client::subscribe"),
             ("MULTI", "transaction()"),
-            ("Watch key", "a script"),
+            ("Watch key", "Client::session"),
             ("SELECT 1", "the configuration"),
-            ("BLPOP list 0", "Cmd::blocking"),
-            ("XREAD COUNT 1 block 0 STREAMS s $", "Cmd::blocking"),
-            ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "Cmd::blocking"),
             ("CLIENT reply OFF", "the replies of other callers"),
             ("CLIENT SETNAME x", "the configuration"),
             ("CLIENT TRACKING ON", "the replies of other callers"),
@@ -228,9 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn blocking_allows_waiting_and_nothing_else() {
-        assert!(cmd("BLPOP").arg("list").arg(0).blocking().refusal().is_none());
-        assert!(cmd("XREAD").arg("BLOCK").arg(0).blocking().refusal().is_none());
-        assert!(cmd("MONITOR").blocking().refusal().is_some());
+    fn blocking_commands_have_a_connection_for_themselves() {
+        for blocking in [
+            cmd("BLPOP").arg("list").arg(0),
+            cmd("xread").arg("BLOCK").arg(0).args(["STREAMS", "s", "0"]),
+            cmd("MODULE.AWAIT").arg("list").blocking(),
+        ] {
+            assert_eq!(blocking.carrier().unwrap(), Carrier::Exclusive, "{blocking:?}");
+        }
+        assert_eq!(cmd("XREAD").args(["STREAMS", "s", "0"]).carrier().unwrap(), Carrier::Shared);
+        assert!(cmd("MONITOR").blocking().carrier().is_err());
     }
 }

@@ -8,11 +8,16 @@
 //! | refused | use instead |
 //! |---|---|
 //! | `MULTI`, `EXEC`, `DISCARD` | `transaction()`, which sends them as one batch |
-//! | `WATCH`, `UNWATCH` | a [`Script`], which reads, decides and writes in one step |
+//! | `WATCH`, `UNWATCH` | a [`Session`](crate::Session) |
 //! | `SELECT`, `AUTH`, `HELLO`, `CLIENT SETNAME`, `CLIENT SETINFO`, `CLIENT MAINT_NOTIFICATIONS` | [`Config`](crate::Config), for all connections |
-//! | `SUBSCRIBE` and its like, `MONITOR`, `SYNC`, `PSYNC`, `REPLCONF` | another client, with a connection of its own |
-//! | `QUIT`, `RESET`, `READONLY`, `READWRITE`, `ASKING`, `SCRIPT DEBUG`, `CLIENT REPLY`, `CLIENT TRACKING`, `CLIENT CACHING`, `CLIENT NO-EVICT`, `CLIENT NO-TOUCH` | nothing |
-//! | `BLPOP` and its like, `XREAD` and `XREADGROUP` with `BLOCK`, `WAIT`, `WAITAOF` | [`Cmd::blocking`], if no other caller uses the connection |
+//! | `SUBSCRIBE` and its like | [`Client::subscribe`](crate::Client::subscribe) |
+//! | `MONITOR`, `SYNC`, `PSYNC`, `REPLCONF` | another client, with a connection of its own |
+//! | `READONLY`, `READWRITE`, `SCRIPT DEBUG`, `CLIENT TRACKING`, `CLIENT CACHING`, `CLIENT NO-EVICT`, `CLIENT NO-TOUCH` | a [`Session`](crate::Session) |
+//! | `QUIT`, `RESET`, `ASKING`, `CLIENT REPLY` | nothing |
+//!
+//! Commands that may wait on the server are sent by themselves, each on a connection that it has for itself: `BLPOP` and its
+//! like, `XREAD` and `XREADGROUP` with `BLOCK`, `WAIT`, `WAITAOF`, and those that are marked with [`Cmd::blocking`]. See
+//! [`manual::queues`](crate::manual::queues).
 
 mod arg;
 mod batch;
@@ -32,6 +37,7 @@ pub(crate) mod typed;
 
 pub use arg::{Argument, ToArg};
 pub use batch::Batch;
+pub(crate) use builder::Carrier;
 pub use builder::{Cmd, cmd};
 pub use commands::Commands;
 pub use pairs::ToPairs;

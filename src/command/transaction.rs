@@ -32,8 +32,9 @@ use crate::proto::resp::{Encoder, Frame};
 /// # }
 /// ```
 ///
-/// There is no `WATCH`: other callers use the connection between it and the transaction, and would end the watch or be
-/// affected by it. Use a [`Script`](super::Script) for writes that depend on a value that you read.
+/// For writes that depend on a value that you read, run it in a [`Session`](crate::Session) that watches the key, or use a
+/// [`Script`](super::Script). There the reply is null if the key has changed: `Option<(A, B, …)>` takes that, and for any
+/// other type it is the error [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
 #[must_use = "a transaction does nothing until it is run"]
 pub struct Transaction<'a, D> {
     on: &'a D,
@@ -136,13 +137,22 @@ impl<R: Future<Output = Result<Vec<Frame>>> + Unpin, T: FromReply> Future for Tr
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let this = self.get_mut();
         let replies = ready!(Pin::new(&mut this.reply).poll(context))?;
-        let result = executed(replies, &this.names);
-        let result = result.and_then(|reply| T::from_reply(reply).map_err(|error| error.of(TRANSACTION)));
+        let result = executed(replies, &this.names).and_then(|reply| {
+            let is_null = reply == Frame::Null;
+            let result = T::from_reply(reply);
+            // An `Option` takes a null. For any other type it would be an error about that type.
+            result.map_err(|error| if is_null { conflict() } else { error.of(TRANSACTION) })
+        });
         Poll::Ready(result.map_err(|error| match &this.endpoint {
             Some(endpoint) => error.at(endpoint),
             None => error,
         }))
     }
+}
+
+fn conflict() -> Error {
+    let detail = "a watched key has changed, and the transaction was not run: read the keys again";
+    Error::new(ErrorKind::Conflict, Outcome::Answered, detail).of(TRANSACTION)
 }
 
 /// The answer to `EXEC`, if the server accepted every command before it.

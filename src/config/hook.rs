@@ -56,7 +56,7 @@ mod tests {
                 events.lock().unwrap().push((shard, event.clone()));
             }
         });
-        let event = Event::Connected { peer: None };
+        let event = Event::Connected { peer: None, role: Default::default() };
         for shard in [0, 1, 1, 2] {
             hook.call(shard, &event);
         }

@@ -7,12 +7,15 @@ mod cgroup;
 mod cores;
 mod credentials;
 mod error;
+mod exclusive;
 mod hook;
 mod maintenance;
 mod range;
 mod resolved;
 mod resolver;
 mod settings;
+mod sockets;
+mod subscription_buffer;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
@@ -29,6 +32,8 @@ pub use self::resolved::ResolvedConfig;
 pub use self::resolver::Resolve;
 pub(crate) use self::resolver::Resolver;
 pub use self::settings::Config;
+pub use self::sockets::Sockets;
+pub use self::subscription_buffer::{Overflow, SubscriptionBuffer};
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsVersion};
 pub use crate::proto::connection::Credentials;

@@ -9,6 +9,8 @@ use super::credentials::CredentialsProvider;
 use super::hook::Hook;
 use super::resolver::Resolver;
 use super::settings::Config;
+use super::sockets::Sockets;
+use super::subscription_buffer::SubscriptionBuffer;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use crate::proto::connection::{ConnectionConfig, HandshakeConfig, QueueBounds};
@@ -49,6 +51,9 @@ impl ResolvedConfig {
             ("shards", self.cores.len().to_string()),
             ("cores", cores::text(&self.cores)),
             ("connections_per_shard", config.connections_per_shard.to_string()),
+            ("exclusive_connections_max", config.exclusive_connections_max.to_string()),
+            ("exclusive_idle", format!("{:?}", config.exclusive_idle)),
+            ("subscription_buffer", config.subscription_buffer.to_string()),
             ("in_flight_max", config.in_flight_max.to_string()),
             ("queue_max", config.queue_max.to_string()),
             ("queue_bytes_max", config.queue_bytes_max.to_string()),
@@ -64,6 +69,7 @@ impl ResolvedConfig {
             ("spin_before_park", format!("{:?}", config.spin_before_park)),
             // Reports of earlier versions have this name, and programs read it.
             ("nap_before_park", config.wait_before_park.map_or("auto".to_owned(), |waits| waits.to_string())),
+            ("sockets", self.sockets().to_string()),
             ("limits.depth", config.limits.depth.to_string()),
             ("limits.elements", config.limits.elements.to_string()),
             ("limits.bytes", config.limits.bytes.to_string()),
@@ -122,6 +128,16 @@ impl ResolvedConfig {
         self.config.connections_per_shard
     }
 
+    /// How much each subscription keeps.
+    pub(crate) fn subscription_buffer(&self) -> SubscriptionBuffer {
+        self.config.subscription_buffer
+    }
+
+    /// How many entries the pool of a shard has at most.
+    pub(crate) fn entries_max(&self) -> usize {
+        self.config.connections_per_shard + self.config.exclusive_connections_max
+    }
+
     pub(crate) fn waiting_max(&self) -> usize {
         self.config.waiting_max
     }
@@ -161,6 +177,11 @@ impl ResolvedConfig {
         self.config.wait_before_park
     }
 
+    /// The kernel interface that shards with threads of their own ask for.
+    pub(crate) fn sockets(&self) -> Sockets {
+        self.config.sockets.resolve(self.config.connections_per_shard)
+    }
+
     pub(crate) fn hook(&self) -> &Hook {
         &self.config.hook
     }
@@ -186,12 +207,12 @@ impl ResolvedConfig {
     }
 
     #[cfg(feature = "tls")]
-    fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.tls().is_some()
     }
 
     #[cfg(not(feature = "tls"))]
-    fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         false
     }
 
@@ -214,6 +235,8 @@ impl ResolvedConfig {
         PoolConfig {
             endpoint: config.endpoint.clone(),
             connections: config.connections_per_shard,
+            exclusive_connections_max: config.exclusive_connections_max,
+            exclusive_idle: config.exclusive_idle,
             connection: ConnectionConfig {
                 handshake: Arc::new(handshake),
                 limits: config.limits,

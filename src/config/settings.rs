@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::cores::ShardCount;
 use super::credentials::{CredentialsProvider, Provider};
 use super::hook::Hook;
 use super::maintenance::Maintenance;
 use super::resolver::{Resolve, Resolver};
+use super::sockets::Sockets;
+use super::subscription_buffer::SubscriptionBuffer;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use crate::proto::connection::Secret;
@@ -35,9 +38,12 @@ pub struct Config {
     pub(super) password: Option<Secret>,
     pub(super) client_name: Option<String>,
     pub(super) database: u32,
-    pub(super) shards: Option<usize>,
+    pub(super) shards: ShardCount,
     pub(super) cores: Option<Vec<usize>>,
     pub(super) connections_per_shard: usize,
+    pub(super) exclusive_connections_max: usize,
+    pub(super) exclusive_idle: Duration,
+    pub(super) subscription_buffer: SubscriptionBuffer,
     pub(super) in_flight_max: usize,
     pub(super) queue_max: usize,
     pub(super) queue_bytes_max: usize,
@@ -51,6 +57,7 @@ pub struct Config {
     pub(super) tcp_user_timeout: Option<Duration>,
     pub(super) spin_before_park: Duration,
     pub(super) wait_before_park: Option<bool>,
+    pub(super) sockets: Sockets,
     pub(super) limits: Limits,
     pub(super) targets: Targets,
     pub(super) maintenance: Maintenance,
@@ -71,9 +78,12 @@ impl Config {
             password: None,
             client_name: None,
             database: 0,
-            shards: None,
+            shards: ShardCount::default(),
             cores: None,
             connections_per_shard: 4,
+            exclusive_connections_max: 16,
+            exclusive_idle: Duration::from_secs(60),
+            subscription_buffer: SubscriptionBuffer::default(),
             in_flight_max: 4096,
             queue_max: 4096,
             queue_bytes_max: 16 << 20,
@@ -87,6 +97,7 @@ impl Config {
             tcp_user_timeout: None,
             spin_before_park: Duration::ZERO,
             wait_before_park: None,
+            sockets: Sockets::default(),
             limits: Limits::default(),
             targets: Targets::default(),
             maintenance: Maintenance::default(),
@@ -151,15 +162,25 @@ impl Config {
     }
 
     /// How many shards a [`Client`](crate::Client) starts, 1 to 1024, and at most 64 for each core that this process may
-    /// use (one for each core).
+    /// use (1).
     ///
-    /// A control group may grant less CPU time than these cores have, as `--cpus` does for containers and `CPUQuota=` for
-    /// services. The default is then one shard for each whole core of that limit, and no shard is pinned.
-    ///
-    /// Each shard has a pool, connections and queues of its own.
+    /// Each shard has a thread, a pool, connections and queues of its own. Shards whose number is set are pinned to the cores that
+    /// this process may use, one after the other. The one of the default is not pinned, because other programs use the same
+    /// cores. One shard serves some hundred thousand commands a second; more of them are for a machine that does little else.
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
-        self.shards = Some(count);
+        self.shards = ShardCount::Exactly(count);
+        self
+    }
+
+    /// Has a [`Client`](crate::Client) start one shard, pinned, on each core that this process may use: for a machine, or a
+    /// set of cores, that is there for this client, as in a benchmark.
+    ///
+    /// A control group may grant less CPU time than these cores have, as `--cpus` does for containers and `CPUQuota=` for
+    /// services. Then there is one shard for each whole core of that limit, and no shard is pinned.
+    #[must_use]
+    pub fn shard_on_each_core(mut self) -> Self {
+        self.shards = ShardCount::OnEachCore;
         self
     }
 
@@ -294,7 +315,10 @@ impl Config {
         self.tcp_user_timeout = Some(timeout);
         self
     }
+}
 
+/// How shards wait and use their sockets, and what servers may send them.
+impl Config {
     /// How long a shard polls before its thread sleeps, up to 1 s (0: not at all).
     ///
     /// Polling saves the time of a wake-up on each round trip, and uses the whole core meanwhile.
@@ -304,18 +328,26 @@ impl Config {
         self
     }
 
-    /// Whether a shard that awaits replies first waits for up to 1 ms in one system call, before the runtime parks the
-    /// thread. The default is yes on the executors of a [`Client`](crate::Client), and no on yours.
+    /// Whether a shard that has nothing to do first waits for up to 1 ms in one system call, for replies and for calls of other
+    /// threads, before the runtime parks the thread. The default is yes on the executors of a [`Client`](crate::Client), and no
+    /// on yours.
     ///
     /// The runtime needs nine system calls to park and to wake up once. This wait needs one, and saves most of that cost if
-    /// the reply comes within it: 50 callers on 50 connections cost 5.5 µs of CPU per GET instead of 10.4 µs. A reply ends
-    /// the wait, and so does a call from another thread. A shard whose replies usually take longer hardly ever waits.
+    /// the reply, or the call, comes within it: 50 callers on 50 connections cost 5.5 µs of CPU per GET instead of 10.4 µs. A
+    /// shard whose replies and calls usually take longer hardly ever waits, and one that is idle never does.
     ///
     /// The wait delays other work of your tasks on that thread, such as files and timers of the runtime, by up to 1 ms. Set it
     /// to false if that matters.
     #[must_use]
     pub fn wait_before_park(mut self, waits: bool) -> Self {
         self.wait_before_park = Some(waits);
+        self
+    }
+
+    /// The kernel interface through which shards use their sockets ([`Sockets::Auto`]). It has no effect in tokio.
+    #[must_use]
+    pub fn sockets(mut self, sockets: Sockets) -> Self {
+        self.sockets = sockets;
         self
     }
 

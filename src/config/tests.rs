@@ -36,7 +36,8 @@ fn value_out_of_range_is_refused_by_name_and_range() {
 #[test]
 fn automatic_values_are_derived_and_shown() {
     let resolved = config().command_timeout(Duration::from_millis(100)).validate().unwrap();
-    assert_eq!(resolved.shard_cores().len(), cores::allowed().len());
+    assert_eq!(resolved.shard_cores(), [None]);
+    assert_eq!(config().shard_on_each_core().validate().unwrap().shard_cores().len(), cores::usable().len());
     let shown = resolved.to_string();
     assert!(shown.contains("tcp_user_timeout = 10s\n"), "{shown}");
     assert!(shown.contains("queue_bytes_max = 16777216\n"), "{shown}");

@@ -34,6 +34,22 @@ impl Config {
         Ok(self.clone().spin_before_park(spin).derived(threads.shard_cores().to_vec()))
     }
 
+    /// Like [`Config::validate`], for a client whose shards run in a runtime of the application: without threads of their own,
+    /// and one shard unless more are asked for.
+    ///
+    /// # Errors
+    /// As [`Config::validate`].
+    #[cfg(feature = "tokio")]
+    pub(crate) fn validate_in_runtime(&self) -> Result<ResolvedConfig, ConfigError> {
+        self.check()?;
+        let count = match self.shards {
+            cores::ShardCount::One => 1,
+            cores::ShardCount::Exactly(count) => count,
+            cores::ShardCount::OnEachCore => cores::usable().len().max(1),
+        };
+        Ok(self.derived(vec![None; count]))
+    }
+
     fn derived(&self, cores: Vec<Option<usize>>) -> ResolvedConfig {
         let unacknowledged = match self.command_timeout {
             None => TCP_USER_TIMEOUT_ALONE,
@@ -71,6 +87,7 @@ impl Config {
 
     fn check_bounds(&self) -> Result<(), ConfigError> {
         check_number("connections_per_shard", self.connections_per_shard, 1, 4096)?;
+        check_number("exclusive_connections_max", self.exclusive_connections_max, 1, 4096)?;
         check_number("in_flight_max", self.in_flight_max, 1, 1 << 20)?;
         check_number("queue_max", self.queue_max, 1, 1 << 20)?;
         check_number("queue_bytes_max", self.queue_bytes_max, 1, 4 << 30)?;
@@ -92,6 +109,7 @@ impl Config {
         }
         check_time("reconnect_backoff", self.reconnect_backoff.0, ms, self.reconnect_backoff.1.max(ms))?;
         check_time("reconnect_backoff", self.reconnect_backoff.1, ms, hour)?;
+        check_time("exclusive_idle", self.exclusive_idle, second, 24 * hour)?;
         check_time("dns_cache", self.dns_cache, Duration::ZERO, hour)?;
         check_time("keepalive", self.keepalive, second, hour)?;
         if let Some(silence) = self.idle_ping {

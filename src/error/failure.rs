@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, ErrorKind};
-use crate::proto::error::{Failure, TimedOut};
+use crate::proto::error::{Failure, Stale, TimedOut};
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
@@ -16,6 +16,9 @@ impl From<Failure> for Error {
             }
             Failure::Refused(reason) => Error::from_close_reason(reason),
             Failure::ShutDown(outcome) => Error::shut_down(outcome),
+            Failure::Stale(stale) => {
+                Error::new(ErrorKind::of(&Failure::Stale(stale)), outcome, stale_text(stale))
+            }
             Failure::Overloaded => Error::overloaded("too many calls are open on this shard already"),
         }
     }
@@ -32,6 +35,21 @@ impl From<TimedOut> for Error {
         let detail =
             format!("not sent within {after:?}, because no connection was ready: {last_error}{blocked}");
         Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).caused_by(last_error)
+    }
+}
+
+/// What a session has lost, and what to do about it.
+fn stale_text(stale: Stale) -> &'static str {
+    match stale {
+        Stale::Watch => {
+            "the connection that watched the keys was replaced, and they may have changed: read them again"
+        }
+        Stale::Transaction => {
+            "the connection that MULTI was sent on is gone, and the transaction with it: begin it again"
+        }
+        Stale::Connection => {
+            "the session had changed its connection (SELECT, CLIENT TRACKING or the like), which is gone: open another session"
+        }
     }
 }
 

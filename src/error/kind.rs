@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::proto::error::{CloseReason, Failure};
+use crate::proto::error::{CloseReason, Failure, Stale};
 
 /// The kinds of [`Error`](crate::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +40,11 @@ pub enum ErrorKind {
     Encode,
     /// The command cannot run on a connection that other callers share: see [`command`](mod@crate::command).
     Command,
+    /// A key that a [`Session`](crate::Session) watches has changed, and its transaction was not run. Read the keys again.
+    Conflict,
+    /// The connection on which a [`Session`](crate::Session) watched keys, or began a transaction, is gone, in a handoff or by
+    /// a loss. The command was not sent. Read the keys again; the session works on.
+    WatchStale,
     /// The shard is shutting down, or has ended.
     ShutDown,
     /// A closure that was sent to a shard panicked there.
@@ -58,6 +63,8 @@ impl ErrorKind {
             Failure::Refused(reason) => ErrorKind::of_close_reason(reason),
             Failure::ShutDown(_) => ErrorKind::ShutDown,
             Failure::Overloaded => ErrorKind::Overloaded,
+            Failure::Stale(Stale::Watch | Stale::Transaction) => ErrorKind::WatchStale,
+            Failure::Stale(Stale::Connection) => ErrorKind::ConnectionLost,
         }
     }
 
@@ -91,6 +98,8 @@ impl ErrorKind {
             ErrorKind::ReplyType => "reply-type",
             ErrorKind::Encode => "encode",
             ErrorKind::Command => "command",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::WatchStale => "watch-stale",
             ErrorKind::ShutDown => "shut-down",
             ErrorKind::Panicked => "panicked",
             ErrorKind::Misuse => "misuse",

@@ -139,7 +139,7 @@ impl Harness {
         let bytes = server.connection.poll_transmit(self.callers.now, &mut self.queue, &held, &self.config);
         let count = bytes.len().min(most);
         server.peer.receive(&bytes[..count], &mut self.executed);
-        server.connection.handle_written(count);
+        server.connection.write_buffer().advance(count);
         assert!(server.connection.in_flight() <= self.config.in_flight_max);
     }
 

@@ -95,7 +95,7 @@ impl Attempt {
 
     fn transmit(&mut self, config: &ConnectionConfig) {
         let count = self.connection.poll_transmit(Instant::default(), &mut self.queue, &[], config).len();
-        self.connection.handle_written(count);
+        self.connection.write_buffer().advance(count);
         self.sent += count;
         assert!(self.sent <= SENT_MAX, "{} bytes were sent", self.sent);
     }

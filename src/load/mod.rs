@@ -15,6 +15,7 @@
 //! | `report` | what a run measured, as it is published |
 //! | `caller` | the callers: pacing, sending, checking and recording, on each thread |
 //! | `run` | one run with all its threads, and the maintenance that it rehearses |
+//! | `delivery` | queues and publish/subscribe under load, with every element accounted for |
 //! | `plot` | pictures of measurements as SVG and PNG |
 //! | `tuner` | the decisions of `hitless tune` |
 //!
@@ -43,11 +44,14 @@
 //!
 //! # Costs
 //!
-//! Every shard records into its own histogram, on its own thread, without locks. A command costs a random number (1 ns;
+//! Every shard records into its own histogram, on its own thread, without locks. Callers in tokio record into one
+//! histogram for each worker, each behind a lock that is free. A command costs a random number (1 ns;
 //! about 30 ns for a Zipf distribution), a key that is written in place (6 ns), one clock read, and one histogram
 //! record. The check for an overlap with a handoff is one atomic load and a branch that is rarely taken.
 
 pub(crate) mod caller;
+#[cfg(feature = "cli")]
+pub(crate) mod delivery;
 pub(crate) mod machine;
 mod plan;
 #[cfg(feature = "cli")]
@@ -77,6 +81,8 @@ pub use run::leftover::{Leftover, cleanup, leftover};
 pub use run::moves::Moves;
 pub use run::progress::{HandoffProgress, Percentiles, Progress, Second};
 pub use run::{LoadError, run, run_over};
+#[cfg(feature = "tokio")]
+pub use run::{TokioRuntime, run_in_tokio};
 pub use workload::keys::KeyDistribution;
 pub use workload::mix::{Mix, WeightedCommand};
 pub use workload::template::{Template, TemplateError};
@@ -84,6 +90,9 @@ pub use workload::values::ValueSize;
 pub use workload::{Arrivals, Limit, Via, Workload, WorkloadError};
 #[cfg(feature = "cli")]
 pub(crate) use {
+    delivery::plan::{Delivery, DeliveryKind, QueueType},
+    delivery::report::{DeliveryReport, PubSubReport, QueueReport},
+    delivery::run::deliver,
     machine::{RUN_QUEUE_WAIT_MAX, STEAL_MAX},
     report::hdr,
     run::leftover::CLEANUP_KEYS_MAX,

@@ -56,6 +56,13 @@ pub(crate) fn log(shard: usize, event: &Event) {
         Event::Demoted { peer, code } => {
             tracing::warn!(target: "hitless::shard", shard, %peer, code, "the server is no longer the primary; connecting again");
         }
+        Event::Orphaned { command, .. } => {
+            tracing::warn!(
+                target: "hitless::shard",
+                shard, command,
+                "a blocking command had a result after its caller had left; cancel such calls instead of dropping them"
+            );
+        }
         Event::Blocked { duration, by } => {
             let by = by.unwrap_or("a task that did not yield, or a suspended machine");
             tracing::warn!(target: "hitless::shard", shard, ?duration, by, "the shard's thread was blocked");

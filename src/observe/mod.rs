@@ -12,4 +12,6 @@ pub use self::latency::LatencyHistogram;
 pub use crate::proto::maint::event::{Event, HandoffResult, MaintenanceStats};
 pub use crate::proto::maint::mode::UnknownEndpointType;
 pub use crate::proto::maint::notification::{Notification, NotificationKind, SlotMove};
+pub use crate::proto::role::ConnectionRole;
+pub use crate::proto::subscriptions::SubscriptionStats;
 pub use crate::proto::targets::Redirection;

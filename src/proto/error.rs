@@ -2,6 +2,7 @@
 
 mod cause;
 mod other_protocol;
+#[cfg(feature = "glommio")]
 mod panic;
 mod redact;
 mod remedy;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use self::cause::Cause;
 pub(crate) use self::other_protocol::{OtherProtocol, recognize};
+#[cfg(feature = "glommio")]
 pub(crate) use self::panic::panic_text;
 pub(crate) use self::redact::{log_text, redacted};
 pub(crate) use self::remedy::Remedy;
@@ -44,6 +46,19 @@ pub(crate) enum Failure {
     ShutDown(Outcome),
     /// The number of open commands had reached its bound, so that this one was not accepted.
     Overloaded,
+    /// The connection of its session is not the one that it depends on. The command was not sent.
+    Stale(Stale),
+}
+
+/// What a session has lost with its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stale {
+    /// The keys that it watched may have changed.
+    Watch,
+    /// The commands behind `MULTI`.
+    Transaction,
+    /// What it had set for the connection itself.
+    Connection,
 }
 
 /// What is known of a command that timed out.
@@ -74,7 +89,7 @@ impl Failure {
             Failure::TimedOut(timed_out) => timed_out.outcome,
             Failure::ShutDown(outcome) => *outcome,
             Failure::Lost { .. } => Outcome::Ambiguous,
-            Failure::Refused(_) | Failure::Overloaded => Outcome::Unsent,
+            Failure::Refused(_) | Failure::Overloaded | Failure::Stale(_) => Outcome::Unsent,
         }
     }
 }
@@ -131,6 +146,9 @@ pub(crate) enum CloseReason {
         "this user may not ask for maintenance notifications, and the maintenance mode is `enabled`; the server said: {0}"
     )]
     MaintDenied(String),
+    /// A blocking command waited in vain for one of so many connections.
+    #[error("all {0} exclusive connections of the shard are in use; raise `exclusive_connections_max`")]
+    ExclusiveInUse(usize),
     #[error("another connection took its place")]
     Replaced,
     #[error("the address leads back to the server that announced a move")]

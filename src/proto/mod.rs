@@ -17,5 +17,7 @@ pub(crate) mod error;
 pub(crate) mod maint;
 pub(crate) mod pool;
 pub(crate) mod resp;
+pub(crate) mod role;
+pub(crate) mod subscriptions;
 pub(crate) mod targets;
 pub(crate) mod time;

@@ -2,6 +2,8 @@
 
 use std::future::ready;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,40 +11,123 @@ use redis::aio::ConnectionLike;
 use redis::{ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
 use super::aborted::aborted;
+use super::refused::Place;
 use super::{command, refused};
-use crate::client::{Client, ClientReply};
-use crate::command::CommandName;
+use crate::client::{Client, ClientReply, Session};
+use crate::command::{Carrier, CommandName, FromReply};
 use crate::proto::resp::Frame;
 
 /// A handle of a [`Client`] whose methods are those of [`redis::AsyncCommands`]. On a client, its own methods of the same names,
 /// such as [`Client::get`], come first.
 ///
 /// Clones are cheap, and each is bound to the next connection of the next shard, as those of a [`Client`].
-#[derive(Clone)]
-pub struct Connection(Client);
+///
+/// `WATCH` and `MULTI` give the handle a [`Session`] until the transaction ends; `SELECT`, `CLIENT TRACKING` and other commands
+/// that change their connection give it one for good. Its commands run on that connection meanwhile. Clones of a handle that has
+/// a session share it, as [`redis::aio::transaction_async`] expects.
+pub struct Connection {
+    client: Client,
+    session: Option<Arc<SharedSession>>,
+}
+
+/// The session of a handle and of its clones.
+struct SharedSession {
+    session: Session,
+    /// Its transaction has ended, and with it the need for it.
+    is_over: AtomicBool,
+    /// It has a state that the handles need from then on.
+    is_kept: AtomicBool,
+}
 
 impl Connection {
     /// The client of this handle.
     pub fn client(&self) -> &Client {
-        &self.0
+        &self.client
+    }
+
+    /// Sends a command in the session of this handle, which it opens and ends as the command needs it.
+    async fn run_in_session(&mut self, command: &redis::Cmd, place: Place) -> RedisResult<Value> {
+        let bytes = command.get_packed_command();
+        // A caller that drops this future keeps the session: it may go on with its transaction.
+        let shared = match &mut self.session {
+            Some(shared) => shared,
+            none => none.insert(Arc::new(SharedSession::new(self.client.session().await?))),
+        };
+        if place == Place::OwnSession {
+            shared.is_kept.store(true, Ordering::Relaxed);
+        }
+        let reply = shared.session.call::<Value>(command::name(command), bytes, None);
+        let result = match command.is_no_response() {
+            true => reply.fire_and_forget().map(|()| Value::Nil),
+            false => reply.await,
+        };
+        if refused::ends_transaction(command) {
+            shared.end();
+        }
+        self.leave_session();
+        Ok(result?)
+    }
+
+    /// Sends a pipeline in the session of this handle. A transaction ends its watch.
+    async fn run_all_in_session(
+        &mut self,
+        pipeline: &Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        let Some(shared) = &self.session else { return Err(empty()) };
+        let result = send_all(&shared.session, pipeline, offset, count).await;
+        if pipeline.is_transaction() || pipeline.cmd_iter().any(refused::ends_transaction) {
+            shared.end();
+        }
+        self.leave_session();
+        result
+    }
+
+    /// Lets go of a session that this handle, or a clone, has ended.
+    fn leave_session(&mut self) {
+        self.session.take_if(|shared| shared.is_over.load(Ordering::Relaxed));
+    }
+}
+
+impl SharedSession {
+    fn new(session: Session) -> Self {
+        SharedSession { session, is_over: AtomicBool::new(false), is_kept: AtomicBool::new(false) }
+    }
+
+    fn end(&self) {
+        if !self.is_kept.load(Ordering::Relaxed) {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl From<Client> for Connection {
     fn from(client: Client) -> Connection {
-        Connection(client)
+        Connection { client, session: None }
+    }
+}
+
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        Connection { client: self.client.clone(), session: self.session.clone() }
     }
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({})", self.0.config().endpoint())
+        write!(f, "Connection({})", self.client.config().endpoint())
     }
 }
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a redis::Cmd) -> RedisFuture<'a, Value> {
-        self.0.req_packed_command(command)
+        self.leave_session();
+        match refused::place(command, self.session.is_some()) {
+            Err(error) => Box::pin(ready(Err(error))),
+            Ok(place @ (Place::Session | Place::OwnSession)) => Box::pin(self.run_in_session(command, place)),
+            Ok(Place::Shared | Place::Exclusive) => self.client.req_packed_command(command),
+        }
     }
 
     fn req_packed_commands<'a>(
@@ -51,11 +136,44 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        self.0.req_packed_commands(pipeline, offset, count)
+        self.leave_session();
+        match self.session {
+            Some(_) => Box::pin(self.run_all_in_session(pipeline, offset, count)),
+            None => self.client.req_packed_commands(pipeline, offset, count),
+        }
     }
 
     fn get_db(&self) -> i64 {
-        self.0.get_db()
+        self.client.get_db()
+    }
+}
+
+/// What sends encoded commands.
+trait Send {
+    fn send<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: u32) -> ClientReply<T>;
+
+    /// # Errors
+    /// If it cannot carry one of these commands.
+    fn check(pipeline: &Pipeline) -> RedisResult<()>;
+}
+
+impl Send for Client {
+    fn send<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: u32) -> ClientReply<T> {
+        self.call(name, bytes, Some(batch))
+    }
+
+    fn check(pipeline: &Pipeline) -> RedisResult<()> {
+        refused::check_all(pipeline)
+    }
+}
+
+impl Send for Session {
+    fn send<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: u32) -> ClientReply<T> {
+        self.call(name, bytes, Some(batch))
+    }
+
+    fn check(pipeline: &Pipeline) -> RedisResult<()> {
+        pipeline.cmd_iter().try_for_each(refused::check_in_session)
     }
 }
 
@@ -99,8 +217,11 @@ fn start(client: &Client, command: &redis::Cmd) -> RedisResult<Option<ClientRepl
     if bytes.is_empty() {
         return Err(empty());
     }
-    refused::check(command)?;
-    let reply = client.call::<Value>(command::name(command), bytes, None);
+    let name = command::name(command);
+    let reply = match refused::check(command)? {
+        Carrier::Shared => client.call::<Value>(name, bytes, None),
+        Carrier::Exclusive => client.call_exclusive(name, bytes),
+    };
     if command.is_no_response() {
         reply.fire_and_forget()?;
         return Ok(None);
@@ -110,8 +231,8 @@ fn start(client: &Client, command: &redis::Cmd) -> RedisResult<Option<ClientRepl
 
 /// Sends the commands as one batch, with the `MULTI` and the `EXEC` of a transaction, and returns `count` replies after the first
 /// `offset`.
-async fn send_all(
-    client: &Client,
+async fn send_all<S: Send>(
+    on: &S,
     pipeline: &Pipeline,
     offset: usize,
     count: usize,
@@ -121,11 +242,11 @@ async fn send_all(
     if bytes.is_empty() {
         return Err(empty());
     }
-    refused::check_all(pipeline)?;
+    S::check(pipeline)?;
     let commands = pipeline.len() + if pipeline.is_transaction() { 2 } else { 0 };
     let too_many = |_| RedisError::from((ErrorKind::Client, "too many commands in one pipeline"));
     let batch = u32::try_from(commands).map_err(too_many)?;
-    let mut replies = client.call::<Vec<Frame>>(NAME, bytes, Some(batch)).await?.into_iter();
+    let mut replies = on.send::<Vec<Frame>>(NAME, bytes, batch).await?.into_iter();
     let skipped: Vec<Frame> = replies.by_ref().take(offset).collect();
     if pipeline.is_transaction() {
         all_queued(skipped).await?;

@@ -53,6 +53,10 @@ impl From<Error> for RedisError {
             (_, ErrorKind::ShutDown | ErrorKind::Connect | ErrorKind::ConnectionLost) => {
                 io::Error::new(io::ErrorKind::BrokenPipe, error).into()
             }
+            // A program that retries a watch begins it again.
+            (_, ErrorKind::Conflict | ErrorKind::WatchStale) => {
+                (RedisErrorKind::Client, "hitless", error.to_string()).into()
+            }
             (_, ErrorKind::Panicked | ErrorKind::Misuse | ErrorKind::Encode) => {
                 (RedisErrorKind::Client, "hitless", error.to_string()).into()
             }

@@ -45,11 +45,13 @@
 //!
 //! - Clones use different connections, as those of a [`Client`](crate::Client): to keep the order of two commands, send them
 //!   through one handle. A pipeline is one batch on one connection, and a transaction is never split.
-//! - Connections are shared, and replaced while they are in use. So commands that concern one connection are refused before they
-//!   are sent, and the error names the alternative: subscriptions, `MONITOR`, `WATCH`, `MULTI` without its `EXEC`, `SELECT`,
-//!   `AUTH`, `HELLO`, `QUIT`, `RESET`, `CLIENT REPLY`, `CLIENT TRACKING`, `CLIENT SETNAME`; and so are commands that block,
-//!   unless they are in a transaction. The [whole list](mod@crate::command) is that of the crate.
-//!   [`redis::aio::transaction_async`] needs `WATCH`: use a [`Script`](https://docs.rs/redis/1/redis/struct.Script.html).
+//! - Connections are shared, and replaced while they are in use. Commands that concern one connection have one for themselves:
+//!   those that [block](crate::manual::queues) each by itself; and a [`Connection`] gets a [`Session`](crate::Session) at its
+//!   `WATCH` or `MULTI`, until the transaction ends, and at `SELECT`, `CLIENT TRACKING` and their like for good. So
+//!   [`redis::aio::transaction_async`] works on it. A [`Client`](crate::Client) has no session, and refuses these.
+//! - In place of redis-rs's `PubSub`, [`Connection::client`] has [`subscribe`](crate::Client::subscribe), a stream of messages.
+//! - Other commands are refused before they are sent, and the error names the alternative: `SUBSCRIBE`, `MONITOR`, `AUTH`,
+//!   `HELLO`, `QUIT`, `RESET`, `CLIENT REPLY`, `CLIENT SETNAME`.
 //! - Replies are those of RESP3 where the server speaks it. The types of redis-rs convert from both protocols.
 //! - Timeouts are those of [`Config`](crate::Config), and you never reconnect.
 //! - A command with [`redis::Cmd::set_no_response`] returns when it is queued, in order, and never reports its outcome.

@@ -3,12 +3,73 @@
 
 use redis::{Arg, ErrorKind, RedisResult};
 
-use crate::command::{Conflict, SharingPolicy};
+use crate::command::{Carrier, Conflict, SharingPolicy};
 
+/// The connection that a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// One that is shared.
+    Shared,
+    /// One for itself.
+    Exclusive,
+    /// One that the caller has for itself until the end of the transaction.
+    Session,
+    /// One that the caller has for itself from then on.
+    OwnSession,
+}
+
+/// The connection that this command needs, of a handle that has a session or has none.
+///
 /// # Errors
-/// If this command cannot be sent by itself; the text says what to use instead.
-pub(super) fn check(command: &redis::Cmd) -> RedisResult<()> {
-    conflict(command).map_or(Ok(()), |conflict| refused(command, conflict))
+/// If none carries it; the text says what to use instead.
+pub(super) fn place(command: &redis::Cmd, has_session: bool) -> RedisResult<Place> {
+    let conflict = conflict(command);
+    if has_session && !matches!(conflict, Some(Conflict::SelectsDatabase | Conflict::ChangesState)) {
+        return check_in_session(command).map(|()| Place::Session);
+    }
+    match conflict {
+        None => Ok(Place::Shared),
+        Some(Conflict::Blocks) => Ok(Place::Exclusive),
+        Some(Conflict::Watches | Conflict::BeginsTransaction) => Ok(Place::Session),
+        Some(Conflict::SelectsDatabase | Conflict::ChangesState) => Ok(Place::OwnSession),
+        Some(conflict) => refused(command, conflict).map(|()| Place::Shared),
+    }
+}
+
+/// Whether a handle without a session of its own can send this command.
+///
+/// # Errors
+/// If it cannot; the text says what to use instead.
+pub(super) fn check(command: &redis::Cmd) -> RedisResult<Carrier> {
+    match place(command, false)? {
+        Place::Shared => Ok(Carrier::Shared),
+        Place::Exclusive => Ok(Carrier::Exclusive),
+        Place::Session | Place::OwnSession => {
+            let conflict = conflict(command).unwrap_or(Conflict::Watches);
+            refused(command, conflict).map(|()| Carrier::Shared)
+        }
+    }
+}
+
+/// Whether a session can carry this command.
+///
+/// # Errors
+/// If it cannot; the text says what to use instead.
+pub(super) fn check_in_session(command: &redis::Cmd) -> RedisResult<()> {
+    match conflict(command) {
+        Some(
+            conflict @ (Conflict::Subscribes | Conflict::Streams | Conflict::DropsReplies | Conflict::Closes),
+        ) => refused(command, conflict),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the command ends a watch, and the transaction.
+pub(super) fn ends_transaction(command: &redis::Cmd) -> bool {
+    let name = command.args_iter().next();
+    let is =
+        |known: &str| matches!(name, Some(Arg::Simple(name)) if name.eq_ignore_ascii_case(known.as_bytes()));
+    is("EXEC") || is("DISCARD") || is("UNWATCH")
 }
 
 /// # Errors
@@ -53,23 +114,19 @@ fn conflict(command: &redis::Cmd) -> Option<Conflict> {
 /// What a redis-rs program uses instead.
 fn alternative(conflict: Conflict) -> &'static str {
     match conflict {
-        Conflict::Blocks => {
-            "all other callers of its connection would wait; use a connection of its own, from \
-             `redis::Client::get_multiplexed_async_connection`, or poll without blocking"
-        }
-        Conflict::Subscribes => "use `redis::Client::get_async_pubsub`, which has a connection of its own",
+        Conflict::Blocks => "all other callers of its connection would wait; send it by itself",
+        Conflict::Subscribes => "use `hitless::Client::subscribe`, a stream of messages",
         Conflict::BeginsTransaction | Conflict::EndsTransaction => {
             "use `redis::pipe().atomic()`, which is sent in one piece"
         }
         Conflict::Watches | Conflict::Unwatches => {
-            "use `redis::Script`, which runs as one unit, or a connection of its own, from \
-             `redis::Client::get_multiplexed_async_connection`"
+            "use `hitless::redis_rs::Connection`, which opens a session for it"
         }
         Conflict::SelectsDatabase => "use `hitless::Config::database`, and a client for each database",
         Conflict::LogsIn => "use `hitless::Config::username` and `hitless::Config::password`",
         Conflict::Configures => "use `hitless::Config`, which applies to all connections",
         Conflict::Streams | Conflict::ChangesState => {
-            "use a connection of its own, from `redis::Client::get_multiplexed_async_connection`"
+            "use `hitless::redis_rs::Connection`, which opens a session for it, or a connection of its own"
         }
         Conflict::DropsReplies => "use `redis::Cmd::set_no_response`",
         Conflict::Closes => "use `hitless::Client::shutdown`",
@@ -99,12 +156,9 @@ mod tests {
     #[test]
     fn conflicting_commands_are_refused_with_an_alternative() {
         let cases = [
-            ("subscribe news", "get_async_pubsub"),
-            ("PUNSUBSCRIBE", "get_async_pubsub"),
-            ("BLPOP list 0", "would wait"),
-            ("XREAD COUNT 2 BLOCK 30 STREAMS s $", "would wait"),
-            ("XREADGROUP GROUP g block BLOCK 0 STREAMS s >", "would wait"),
-            ("WATCH key", "redis::Script"),
+            ("subscribe news", "Client::subscribe"),
+            ("PUNSUBSCRIBE", "Client::subscribe"),
+            ("WATCH key", "redis_rs::Connection"),
             ("Multi", "atomic()"),
             ("EXEC", "atomic()"),
             ("SELECT 3", "Config::database"),
@@ -141,6 +195,18 @@ mod tests {
         }
         check(&redis::Cmd::new()).unwrap();
         check_all(&pipeline(&fine)).unwrap();
+    }
+
+    #[test]
+    fn blocking_commands_have_a_connection_for_themselves() {
+        for text in [
+            "BLPOP list 0",
+            "XREAD COUNT 2 BLOCK 30 STREAMS s $",
+            "XREADGROUP GROUP g block BLOCK 0 STREAMS s >",
+        ] {
+            assert_eq!(check(&command(text)).unwrap(), Carrier::Exclusive, "{text}");
+            assert!(check_all(&pipeline(&["PING", text])).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -4,9 +4,13 @@
 //! each connection. [`Endpoints`] serves it over sockets, on one thread of its own. [`Endpoints::with_server`] gives
 //! access to the server, for instance to push to a client.
 //!
-//! The server has strings, counters, hashes, lists and sets, expiry, transactions with watches, and the commands with
-//! which clients and `redis-cli` inspect a server. It has no sorted sets, streams, scripts, publish and subscribe, and no
-//! blocking commands.
+//! The server has strings, counters, hashes, lists and sets, expiry, transactions with watches, publish and subscribe
+//! with patterns and shard channels, blocking commands on lists, and the commands with which clients and `redis-cli`
+//! inspect a server. It has no sorted sets, streams or scripts. `WAIT` and `WAITAOF` answer at once, because there are no
+//! replicas.
+//!
+//! Messages and blocked sessions belong to the server, as the keys do: a message published at one node reaches the
+//! subscribers at all nodes, and an element pushed at one node serves a session that is blocked at another.
 //!
 //! Redis Enterprise announces its maintenance, and so does this server on demand. Any client can send `REHEARSE HELP` for
 //! the list of verbs; [`Server::rehearse`] does the same. Each listener is a node that can move, close, refuse
@@ -39,7 +43,7 @@
 //! ```text
 //! ids, ending, config   names of nodes and sessions, endings, settings
 //! wire                  RESP: requests, replies, frame boundaries
-//! data                  databases, hash tables, key patterns
+//! data                  databases, hash tables, key patterns, sessions that wait for lists, subscribers
 //! maintenance           nodes, faults, announcements, planned actions, audit
 //! session               the state of one connection
 //! state, context        the shared state; the server context of verbs and planned actions

@@ -1,12 +1,13 @@
 //! The server without sockets: bytes and the current time go in, bytes come out.
 
+mod deadlines;
 mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::commands::command::CommandContext;
-use super::commands::dispatch;
+use super::commands::{dispatch, pubsub, unblocking};
 use super::config::ServerConfig;
 use super::context::{Scope, ServerContext};
 use super::control::verbs;
@@ -66,17 +67,25 @@ impl Server {
         id
     }
 
-    /// The connection has closed: removes its session and its watches.
+    /// The connection has closed: removes its session with its watches and subscriptions. A blocked session stops waiting.
     pub fn end(&mut self, id: SessionId) {
         if let Some(mut session) = self.sessions.remove(&id) {
             session.unwatch_all(&mut self.state.keyspace);
+            pubsub::unsubscribe_all(&mut self.state, &mut session);
+            unblocking::stop_waiting(&mut self.state, &mut session);
         }
     }
 
     /// Handles bytes from the client of `id`, which may be split anywhere. The replies are in [`Server::output`].
     ///
-    /// Without `bytes`, it handles waiting requests: see [`Server::has_backlog`].
+    /// Without `bytes`, it handles waiting requests: see [`Server::has_backlog`]. Requests behind a command that blocks are
+    /// kept until the session is unblocked, and the call that unblocks it handles them as well.
     pub fn handle_bytes(&mut self, id: SessionId, now_us: u64, bytes: &[u8]) {
+        self.handle_session_bytes(id, now_us, bytes);
+        self.resume_sessions(now_us);
+    }
+
+    fn handle_session_bytes(&mut self, id: SessionId, now_us: u64, bytes: &[u8]) {
         // The session leaves the map, so that its commands can change all other sessions.
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
@@ -169,27 +178,14 @@ impl Server {
 
     /// When [`Server::handle_time`] is due, if ever. Every call that changes the server can make it earlier.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        self.state.agenda.next_us()
+        self.state.agenda.next_us().into_iter().chain(self.state.blocked.next_us()).min()
     }
 
-    /// Executes the planned actions that are due by `now_us`: closes, delayed output, and scheduled verbs.
+    /// Executes what is due by `now_us`: closes, delayed output, scheduled verbs, and timeouts of blocked sessions.
     pub fn handle_time(&mut self, now_us: u64) {
         self.state.now_us = now_us;
         self.state.keyspace.advance(now_us / 1_000);
-        while let Some((at_us, action)) = self.state.agenda.take_due(now_us) {
-            let mut context = self.context(at_us);
-            match action {
-                Action::Step { node, words } => {
-                    if let Err(error) = verbs::rehearse(&mut context, Scope::of_node(node), &words) {
-                        tracing::warn!(%node, %error, "a scheduled step of the rehearsal failed");
-                        context.state.failed_steps += 1;
-                    }
-                }
-                Action::CloseNode { node, move_id } => context.close_moved(node, move_id),
-                Action::CloseUnread { sessions } => context.close_unread(&sessions),
-                Action::Release { session } => self.release(session, now_us),
-            }
-        }
+        self.execute_due(now_us);
     }
 
     /// Executes `REHEARSE words…` on `node`. Returns the text of the reply.
@@ -250,10 +246,19 @@ impl Server {
         self.sessions.keys().copied()
     }
 
+    /// Whether a session waits in a blocking command.
+    pub(crate) fn is_blocked(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.blocked.is_some())
+    }
+
     /// A session whose output or ending was changed by another session, a timer, or the owner. Its connection must read
     /// [`Server::output`] and [`Server::ending`] again. Each such session is returned at least once.
     pub fn next_dirty_session(&mut self) -> Option<SessionId> {
-        self.state.dirty_sessions.pop()
+        let id = self.state.dirty_sessions.pop()?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.has_new_messages = false;
+        }
+        Some(id)
     }
 
     /// A listener for which [`Server::is_listening`] or [`Server::accepts`] may have changed.
@@ -286,7 +291,7 @@ impl Server {
         }
         let mut parser = std::mem::take(&mut session.parser);
         let mut at = 0;
-        while session.ending.is_none() && !session.is_silent {
+        while session.is_open() && session.blocked.is_none() {
             if session.reply.pending().len() >= REPLY_BYTES_MAX {
                 session.is_stalled = true;
                 break;
@@ -306,20 +311,6 @@ impl Server {
         }
         session.parser = parser;
         at
-    }
-
-    /// Releases delayed output of a session, and plans the next release.
-    fn release(&mut self, id: SessionId, now_us: u64) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        if let Some(filter) = &mut session.fault_filter
-            && let Some(at_us) = filter.release(now_us)
-            && !self.state.agenda.plan(at_us, Action::Release { session: id })
-        {
-            filter.release(u64::MAX);
-        }
-        self.state.dirty_sessions.push(id);
     }
 }
 

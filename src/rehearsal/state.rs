@@ -1,9 +1,13 @@
 //! The state that all sessions of a server share.
 
+pub(crate) mod blocked;
+
 use std::net::SocketAddr;
 
+use self::blocked::BlockedSessions;
 use super::config::ServerConfig;
 use super::data::keyspace::Keyspace;
+use super::data::subscribers::Subscribers;
 use super::ids::{NodeId, SessionId};
 use super::maintenance::agenda::{Action, Agenda};
 use super::maintenance::audit::Audit;
@@ -18,6 +22,8 @@ use super::session::Session;
 #[derive(Debug)]
 pub(crate) struct ServerState {
     pub(crate) keyspace: Keyspace,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) blocked: BlockedSessions,
     pub(crate) nodes: Vec<Node>,
     pub(crate) config: ServerConfig,
     pub(crate) random: fastrand::Rng,
@@ -43,6 +49,8 @@ impl ServerState {
     pub(crate) fn new(config: ServerConfig, nodes: Vec<SocketAddr>, now_us: u64) -> Self {
         Self {
             keyspace: Keyspace::new(config.databases),
+            subscribers: Subscribers::default(),
+            blocked: BlockedSessions::default(),
             nodes: nodes.into_iter().map(Node::new).collect(),
             random: fastrand::Rng::with_seed(config.seed),
             config,
@@ -98,6 +106,22 @@ impl ServerState {
     pub(crate) fn push_raw(&mut self, session: &mut Session, bytes: &[u8], now_us: u64) {
         if session.ending.is_none() {
             self.push(session, bytes, NotificationKind::ALL.len(), now_us);
+        }
+    }
+
+    /// Sends a message of a channel to a session, whose `fields` are written to `body`. The faults for pushes do not
+    /// apply to it: they are those of announcements.
+    pub(crate) fn send_message(&mut self, session: &mut Session, fields: usize, body: &[u8], now_us: u64) {
+        session.push_message(fields, body);
+        if session.is_executing {
+            // The server accounts the output after the reply, but one transaction can publish without end.
+            session.limit_output();
+            return;
+        }
+        self.account_output(session, now_us);
+        // One mark is enough for all messages that the session gets meanwhile.
+        if !std::mem::replace(&mut session.has_new_messages, true) {
+            self.dirty_sessions.push(session.id);
         }
     }
 

@@ -17,7 +17,7 @@ use futures_channel::oneshot;
 use futures_lite::FutureExt;
 use slab::Slab;
 
-use super::clock::Clock;
+use crate::driver::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::error::{Outcome, panic_text};
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::Shard;
-use super::calls::{Caller, Cancellation};
 use super::channel::Channel;
-use super::state::ShardState;
+use super::runtime::Glommio;
+use crate::driver::calls::{Caller, CancelReason, Cancellation};
+use crate::driver::runtime::{Runtime, StateCell};
+use crate::driver::state::ShardState;
 use crate::error::Result;
 use crate::proto::connection::{Deliver, HandleId, Submission};
 use crate::proto::error::{Failure, Outcome};
@@ -78,13 +80,13 @@ impl FinishedShutdown {
 
 /// Serves requests until the shard is shut down. `None` if that is because every client is gone.
 pub(super) async fn serve(mailbox: &Mailbox, shard: Shard) -> Option<FinishedShutdown> {
-    let notifier = shard.shared.reactor.notifier().clone();
+    let reactor = shard.shared.runtime.reactor.clone();
     let mut serving = pin!(serve_requests(mailbox, shard));
     let mut waker: Option<(Waker, Waker)> = None;
     poll_fn(|context| {
-        // Requests come from other threads. In a short wait of the reactor only its notifier can wake this thread.
+        // Requests come from other threads, which the reactor hears at less cost than the runtime.
         if waker.as_ref().is_none_or(|(own, _)| !own.will_wake(context.waker())) {
-            waker = Some((context.waker().clone(), notifier.waker_for(context.waker())));
+            waker = Some((context.waker().clone(), reactor.waker_for_others(context.waker())));
         }
         let notifying = waker.as_ref().map_or(context.waker(), |(_, notifying)| notifying);
         serving.as_mut().poll(&mut Context::from_waker(notifying))
@@ -98,7 +100,7 @@ async fn serve_requests(mailbox: &Mailbox, shard: Shard) -> Option<FinishedShutd
         match request {
             request if request.is_unwanted() => {}
             Request::Call { bytes, batch, entry, handle, caller } => {
-                shard.shared.submit_foreign(entry, handle, &bytes, batch, caller)
+                shard.shared.submit_foreign(entry, handle, bytes, batch, caller)
             }
             Request::Cancel(cancellation) => shard.shared.cancel_foreign(cancellation),
             Request::Run(run) => run(shard.clone()),
@@ -128,29 +130,29 @@ async fn end_closures(shard: &Shard) {
     for _ in 0..LAST_TURNS {
         futures_lite::future::yield_now().await;
     }
-    shard.shared.closures.end_all();
+    shard.shared.runtime.closures.end_all();
     // They drop what they hold when they run once more.
     futures_lite::future::yield_now().await;
 }
 
-impl ShardState {
+impl ShardState<Glommio> {
     /// Opens a call for a caller on another thread, and queues what that thread has encoded.
     pub(super) fn submit_foreign(
         &self,
         entry: EntryId,
         handle: HandleId,
-        bytes: &[u8],
+        bytes: Vec<u8>,
         batch: Option<u32>,
         caller: Caller,
     ) {
-        self.reactor.mark_busy();
+        self.runtime.mark_busy();
         let due = {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state.lock();
             let state = &mut *state;
             if let Some(ticket) = state.calls.open_foreign(caller, batch) {
                 let submission = Submission { entry, handle, ticket, replies: batch.unwrap_or(1) };
-                match state.queue(submission, |out| out.extend_from_slice(bytes)) {
-                    Ok(position) => state.calls.note_position(ticket, entry, position),
+                match state.queue(submission, |out| out.extend_from_slice(&bytes)) {
+                    Ok((position, _)) => state.calls.note_position(ticket, entry, position, bytes),
                     Err(failure) => state.calls.fail(ticket, failure),
                 }
             }
@@ -159,26 +161,31 @@ impl ShardState {
         self.wake(due);
     }
 
-    /// A caller on another thread does not wait any longer: its slot becomes free. If its deadline has passed, it learns how
-    /// far its command has come.
+    /// A caller on another thread cancels its command. If it does not wait any longer, its slot becomes free. If its deadline
+    /// has passed, it learns how far its command has come.
     fn cancel_foreign(&self, cancellation: Cancellation) {
         let (due, _left) = {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state.lock();
             let state = &mut *state;
             let Some((entry, position)) = state.calls.position_of(&cancellation) else { return };
             let ticket = cancellation.ticket;
-            let left = match cancellation.after {
-                Some(after) => {
+            let now = self.clock.now();
+            let left = match cancellation.reason {
+                CancelReason::DeadlinePassed(after) => {
                     let limited = CallDeadline { entry, position, ticket, after };
-                    state.pool.expire(limited, self.clock.now(), &mut state.calls);
+                    state.pool.expire(limited, now, &mut state.calls);
                     None
                 }
-                None => {
+                CancelReason::ResultWanted => {
+                    state.pool.cancel(entry, (position, ticket), now, &mut state.calls);
+                    None
+                }
+                CancelReason::CallerLeft => {
                     state.pool.abandon(entry, position);
                     state.calls.leave(ticket).1
                 }
             };
-            state.wake_supervisor();
+            state.abandoned(entry);
             (state.calls.take_due(), left)
         };
         self.wake(due);

@@ -16,38 +16,22 @@
 mod bare;
 #[cfg(benching)]
 pub(crate) mod bench;
-mod broadcast;
-mod calls;
 pub(crate) mod channel;
-mod clock;
 mod closures;
-mod credentials;
-mod driver;
 mod executor;
-pub(crate) mod foreign;
 pub(crate) mod host;
 pub(crate) mod machine;
 pub(crate) mod mailbox;
-mod permits;
-mod pushes;
-mod reactor;
+pub(crate) mod reactor;
 mod reply;
-mod reported;
-mod resolve;
-mod stalls;
-mod state;
-mod stats;
-mod supervisor;
-mod sync;
+mod runtime;
+mod subscribe;
 mod tenancy;
 pub(crate) mod tenant_queue;
-#[cfg(test)]
-pub(crate) mod testing;
 pub(crate) mod thread;
-mod transport;
-mod wakers;
 
 use std::any::type_name;
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -55,25 +39,25 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-pub use self::broadcast::ShardGroup;
 pub use self::reply::Reply;
-pub use self::stats::ShardStats;
 
-pub(crate) use self::broadcast::Member;
-#[cfg(feature = "load")]
-pub(crate) use self::calls::CALLS_MAX;
-pub(crate) use self::calls::{Call, Cancellation};
-use self::pushes::Handler;
 use self::reactor::IdleConfig;
-pub(crate) use self::state::FOREIGN_HANDLES;
-use self::state::ShardState;
+use self::runtime::Glommio;
 use crate::command::typed::typed_commands;
-use crate::command::{Batch, Cmd, CommandName, Commands, FromReply, Pipeline, Run, Transaction, scans};
+use crate::command::{
+    Batch, Carrier, Cmd, CommandName, Commands, FromReply, Pipeline, Run, Transaction, scans,
+};
 use crate::config::{Config, ResolvedConfig};
+use crate::driver::broadcast::{Member, ShardGroup};
+use crate::driver::runtime::StateCell;
+use crate::driver::state::{ShardState, Shared};
+use crate::driver::stats::{self, ShardStats};
+use crate::driver::subscriptions::SubscriptionHub;
+use crate::driver::tasks::{Spawn, Task};
+use crate::driver::{credentials, supervisor};
 use crate::error::{Error, Result};
 use crate::proto::connection::{Credentials, HandleId};
 use crate::proto::endpoint::Endpoint;
-use crate::proto::error::Outcome;
 use crate::proto::pool::EntryId;
 use crate::proto::resp::{Encoder, Frame};
 
@@ -100,7 +84,7 @@ use crate::proto::resp::{Encoder, Frame};
 /// Shards live on their thread: a handle is neither `Send` nor `Sync`. [`Client`](crate::Client) is both. When the last handle
 /// is dropped, the connections close once every accepted command is answered.
 pub struct Shard {
-    shared: Rc<ShardState>,
+    shared: Shared<Glommio>,
     entry: EntryId,
     handle: HandleId,
 }
@@ -128,7 +112,7 @@ impl Shard {
         let timeout = config.connect_timeout();
         let wait_before_park = config.wait_before_park().unwrap_or(false);
         let idle = IdleConfig { spin: config.spin_before_park(), wait_before_park };
-        let shard = Shard::start(config, Arc::new(group.join()?), None, idle);
+        let shard = Shard::start(config, Arc::new(group.join()?), SubscriptionHub::new(), None, idle);
         shard.ready(timeout).await?;
         Ok(shard)
     }
@@ -175,7 +159,7 @@ impl Shard {
 
     /// Counts of what happened on this shard so far.
     pub fn stats(&self) -> ShardStats {
-        stats::collect(&mut self.shared.state.borrow_mut())
+        stats::collect(&mut self.shared.state.lock())
     }
 
     /// Calls `handler` for each push of this name that a connection of this shard receives. The case of the name does not
@@ -195,15 +179,7 @@ impl Shard {
     /// If the name is one of those by which servers announce maintenance, which the shard handles itself; or if 64 names have
     /// a handler already; or if the shard is shut down.
     pub fn on_push(&self, name: &str, handler: impl FnMut(&[Frame]) + 'static) -> Result<()> {
-        let handler = Handler::new(name, handler)?;
-        let mut state = self.shared.state.borrow_mut();
-        let inserted = match state.supervisor.finished {
-            true => Err(Error::shut_down(Outcome::Unsent)),
-            false => state.calls.pushes.insert(handler.clone()),
-        };
-        // Dropping a handler may run code of the application: end the borrow first. The result holds the replaced handler.
-        drop(state);
-        inserted.map(drop)
+        self.shared.on_push(name, RefCell::new(Box::new(handler)))
     }
 
     /// Sends any command.
@@ -213,10 +189,12 @@ impl Shard {
     /// [do not carry](mod@crate::command) the command.
     #[inline]
     pub fn run<T: FromReply>(&self, command: &Cmd) -> Reply<T> {
-        if let Some(error) = command.refusal() {
-            return Reply::settled(Err(error), command.command_name());
+        let (name, encode) = (command.command_name(), |out: &mut Vec<u8>| command.encode(out));
+        match command.carrier() {
+            Ok(Carrier::Shared) => self.submit(name, None, encode),
+            Ok(Carrier::Exclusive) => self.submit_to(EntryId::EXCLUSIVE, name, None, encode),
+            Err(error) => Reply::settled(Err(error), name),
         }
-        self.submit(command.command_name(), None, |out| command.encode(out))
     }
 
     /// Sends any command, unless it would have to wait for room in the queue.
@@ -224,7 +202,7 @@ impl Shard {
     /// # Errors
     /// [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded), at once, if it would.
     pub fn try_run<T: FromReply>(&self, command: &Cmd) -> Result<Reply<T>> {
-        let has_room = self.shared.state.borrow().pool.entries().has_room(self.entry);
+        let has_room = self.shared.state.lock().pool.entries().has_room(self.entry);
         if !has_room {
             let error = Error::overloaded("the queue of its connection is full");
             return Err(error.of(command.command_name()).at(self.shared.config.endpoint()));
@@ -273,7 +251,18 @@ impl Shard {
         batch: Option<u32>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Reply<T> {
-        match self.shared.submit(self.entry, self.handle, batch, encode) {
+        self.submit_to(self.entry, name, batch, encode)
+    }
+
+    #[inline(always)]
+    fn submit_to<T: FromReply>(
+        &self,
+        entry: EntryId,
+        name: CommandName,
+        batch: Option<u32>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Reply<T> {
+        match self.shared.submit(entry, self.handle, batch, encode) {
             Ok(call) => Reply::open(self.shared.clone(), call, name),
             Err(error) => Reply::settled(Err(error.at(self.shared.config.endpoint())), name),
         }
@@ -286,39 +275,48 @@ impl Shard {
     fn start(
         config: ResolvedConfig,
         member: Arc<Member>,
+        hub: Arc<SubscriptionHub>,
         pinned_to: Option<usize>,
         idle: IdleConfig,
     ) -> Shard {
-        let shard = Shard::at_rest(config, member, pinned_to);
-        supervisor::spawn(&shard.shared);
-        supervisor::spawn_listener(&shard.shared);
+        let shard = Shard::at_rest(config, member, hub, pinned_to);
+        let Shard { shared, .. } = &shard;
+        shared.runtime.spawn(Task::Supervise(shared.clone()));
+        shared.runtime.spawn(Task::Listen(shared.clone()));
+        shared.runtime.spawn(Task::Subscribe(shared.clone()));
         let replies_are_due = {
-            let shared = Rc::downgrade(&shard.shared);
-            move || shared.upgrade().is_some_and(|shared| shared.state.borrow().calls.len() > 0)
+            let shared = shard.downgrade();
+            move || shared.upgrade().is_some_and(|shared| shared.state.lock().calls.len() > 0)
         };
         let blocked = {
-            let shared = Rc::downgrade(&shard.shared);
+            let shared = shard.downgrade();
             move |time| {
                 if let Some(shared) = shared.upgrade() {
                     shared.note_stall(time, None);
                 }
             }
         };
-        let reactor = shard.shared.reactor.clone();
+        let reactor = shard.shared.runtime.reactor.clone();
         glommio::spawn_local(reactor.run(idle, replies_are_due, blocked)).detach();
         shard
     }
 
     /// A pool whose tasks do not run yet.
-    fn at_rest(config: ResolvedConfig, member: Arc<Member>, pinned_to: Option<usize>) -> Shard {
-        let shared = Rc::new(ShardState::new(config, member, pinned_to));
+    fn at_rest(
+        config: ResolvedConfig,
+        member: Arc<Member>,
+        hub: Arc<SubscriptionHub>,
+        pinned_to: Option<usize>,
+    ) -> Shard {
+        let runtime = Glommio::new(config.sockets());
+        let shared = Shared(Rc::new(ShardState::new(runtime, config, member, hub, pinned_to)));
         let (entry, handle) = shared.add_handle();
         Shard { shared, entry, handle }
     }
 
     /// The credentials that the provider returns now.
     pub(crate) async fn new_credentials(&self) -> Result<Credentials> {
-        credentials::renewed(&self.shared.config).await
+        credentials::renewed(&self.shared.runtime, &self.shared.config).await
     }
 
     /// Logs every live connection in with these credentials.
@@ -336,15 +334,15 @@ impl Shard {
         T: 'static,
     {
         let (shared, shard) = (self.shared.clone(), self.clone());
-        let (closures, clock) = (shared.closures.clone(), shared.clock);
+        let (closures, clock) = (shared.runtime.closures.clone(), shared.clock);
         // A closure may block the thread: each poll of it is timed under the name of its type.
         let polled_for = move |time| shared.note_stall(time, Some(type_name::<F>()));
         closures.spawn(async move { run(shard).await }, caller, clock, polled_for);
     }
 
     /// The shard, for as long as it lives.
-    pub(crate) fn downgrade(&self) -> Weak<ShardState> {
-        Rc::downgrade(&self.shared)
+    pub(crate) fn downgrade(&self) -> Weak<ShardState<Glommio>> {
+        Rc::downgrade(&self.shared.0)
     }
 }
 

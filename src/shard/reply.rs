@@ -3,12 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::state::{ShardState, Submitted};
+use super::runtime::Glommio;
 use crate::command::{CommandName, FromReply, TransactionReply};
+use crate::driver::state::{Shared, Submitted};
 use crate::error::{Error, Result};
 use crate::proto::pool::DeadlineId;
 use crate::proto::resp::Frame;
@@ -27,7 +27,7 @@ pub struct Reply<T> {
 
 enum Call {
     Open {
-        shared: Rc<ShardState>,
+        shared: Shared<Glommio>,
         call: Submitted,
         /// The deadline that the caller has set, if any.
         deadline: Option<DeadlineId>,
@@ -39,7 +39,7 @@ enum Call {
 
 impl<T> Reply<T> {
     #[inline]
-    pub(super) fn open(shared: Rc<ShardState>, call: Submitted, name: CommandName) -> Self {
+    pub(super) fn open(shared: Shared<Glommio>, call: Submitted, name: CommandName) -> Self {
         Reply { call: Call::Open { shared, call, deadline: None }, name, kind: PhantomData }
     }
 
@@ -69,6 +69,26 @@ impl<T> Reply<T> {
         self
     }
 
+    /// Stops waiting, and returns what the command has taken by then: as
+    /// [`ClientReply::cancel`](crate::ClientReply::cancel).
+    ///
+    /// # Errors
+    /// As awaiting it. If the connection is lost, the command may have taken something.
+    pub async fn cancel(mut self) -> Result<Option<T>>
+    where
+        T: FromReply,
+    {
+        if let Call::Open { shared, call, .. } = &self.call {
+            shared.take(*call);
+        }
+        let (call, name) = (std::mem::replace(&mut self.call, Call::Taken), self.name);
+        let reply = Reply::<Frame> { call, name, kind: PhantomData }.await?;
+        match reply {
+            Frame::Null => Ok(None),
+            reply => T::from_reply(reply).map(Some).map_err(|error| error.of(name)),
+        }
+    }
+
     /// Does without the reply: the command runs as if it were awaited, within the command timeout. Its outcome is only
     /// counted, in [`Shard::stats`](super::Shard::stats). A deadline that was set no longer applies.
     ///
@@ -85,7 +105,7 @@ impl<T> Reply<T> {
     pub fn fire_and_forget(mut self) -> Result<()> {
         match std::mem::replace(&mut self.call, Call::Taken) {
             Call::Open { shared, call, deadline } => {
-                shared.forget(call, deadline);
+                shared.forget(call, deadline, None);
                 Ok(())
             }
             Call::Settled(Err(error)) => Err(error.of(self.name)),
@@ -118,11 +138,7 @@ impl<T: FromReply> Future for Reply<T> {
         let this = self.get_mut();
         let result = match &this.call {
             Call::Open { shared, call, deadline } => {
-                let (polled, _old_waker) = shared.state.borrow_mut().calls.poll(call.ticket, context);
-                let answer = std::task::ready!(polled);
-                if let Some(deadline) = *deadline {
-                    shared.state.borrow_mut().pool.clear_deadline(deadline);
-                }
+                let answer = std::task::ready!(shared.poll_call(*call, *deadline, context));
                 let result = answer.map_err(Error::from).and_then(T::from_reply);
                 result.map_err(|error| error.of(this.name).at(shared.config.endpoint()))
             }

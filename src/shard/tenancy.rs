@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::Shard;
 use super::mailbox::{self, Mailbox};
 use super::reactor::{self, IdleConfig};
-use super::state::ShardState;
+use super::runtime::Glommio;
 use super::tenant_queue::{Tenant, TenantQueue};
-use super::{Member, Shard, ShardGroup};
 use crate::config::ResolvedConfig;
+use crate::driver::broadcast::{Member, ShardGroup};
+use crate::driver::state::ShardState;
+use crate::driver::subscriptions::SubscriptionHub;
 
 /// The pools of one thread, which outlive an executor that ends by a panic.
 pub(super) struct Tenancies {
@@ -24,11 +27,12 @@ struct Tenancy {
     config: ResolvedConfig,
     group: ShardGroup,
     mailbox: Arc<Mailbox>,
+    hub: Arc<SubscriptionHub>,
     index: usize,
     /// Its place in the group, until the pool takes it over.
     member: Cell<Option<Member>>,
     /// The state of the pool, while an executor runs it.
-    shared: RefCell<Weak<ShardState>>,
+    shared: RefCell<Weak<ShardState<Glommio>>>,
 }
 
 impl Tenancies {
@@ -44,10 +48,10 @@ impl Tenancies {
 
     /// Serves one more pool.
     pub(super) fn admit(self: &Rc<Self>, tenant: Tenant) {
-        let Tenant { config, group, member, mailbox } = tenant;
+        let Tenant { config, group, member, mailbox, hub } = tenant;
         let index = member.index();
         let (member, shared) = (Cell::new(Some(member)), RefCell::default());
-        let tenancy = Rc::new(Tenancy { config, group, mailbox, index, member, shared });
+        let tenancy = Rc::new(Tenancy { config, group, mailbox, hub, index, member, shared });
         let key = self.served.borrow_mut().insert(tenancy);
         self.clone().serve(key);
     }
@@ -58,6 +62,7 @@ impl Tenancies {
         self.served.borrow_mut().retain(|_, tenancy| {
             if let Some(shared) = tenancy.shared.take().upgrade() {
                 shared.die();
+                shared.runtime.closures.end_all();
             }
             let is_wanted = !tenancy.mailbox.is_closed();
             if !is_wanted {
@@ -104,7 +109,7 @@ impl Tenancy {
         let spin = self.config.spin_before_park();
         let wait_before_park = self.config.wait_before_park().unwrap_or(true);
         let idle = IdleConfig { spin, wait_before_park };
-        let shard = Shard::start(self.config.clone(), Arc::new(member), pinned_to, idle);
+        let shard = Shard::start(self.config.clone(), Arc::new(member), self.hub.clone(), pinned_to, idle);
         self.shared.replace(shard.downgrade());
         Some(shard)
     }

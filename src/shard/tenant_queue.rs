@@ -8,6 +8,7 @@ use atomic_waker::AtomicWaker;
 use super::mailbox::Mailbox;
 use super::{Member, ShardGroup};
 use crate::config::ResolvedConfig;
+use crate::driver::subscriptions::SubscriptionHub;
 
 /// What one client has running on one thread: a pool of connections, and the mailbox in front of it.
 pub(crate) struct Tenant {
@@ -16,6 +17,7 @@ pub(crate) struct Tenant {
     /// Its membership. The place is left when the executor dies, and taken again by the next one.
     pub(crate) member: Member,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) hub: Arc<SubscriptionHub>,
 }
 
 /// The tenants of one thread: those on their way to it, and how many it has.
@@ -103,7 +105,7 @@ mod tests {
         let group = ShardGroup::new(1);
         let (member, mailbox) = (group.join().unwrap(), Arc::new(Mailbox::new()));
         let config = Config::from_url("redis://127.0.0.1:1").unwrap().validate().unwrap();
-        Tenant { config, group, member, mailbox }
+        Tenant { config, group, member, mailbox, hub: SubscriptionHub::new() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::outcomes::{Call, End, Outcomes};
+use super::outcomes::{Call, CallKind, End, Outcomes};
 use crate::proto::connection::{HandleId, Submission, Ticket};
 use crate::proto::pool::{EntryId, Pool};
 use crate::proto::resp::Encoder;
@@ -71,13 +71,14 @@ impl Caller {
             (pool.set_deadline(self.entry, position, Ticket(ticket), time, now), now.after(time))
         });
         let (handle, entry) = (self.handle, self.entry);
-        let (replies, end) = (Vec::new(), End::Open);
-        let call = Call { handle, entry, position, submitted: now, deadline, commands, replies, end };
+        let (kind, replies, end) = (CallKind::Recorded, Vec::new(), End::Open);
+        let call = Call { kind, handle, entry, position, submitted: now, deadline, commands, replies, end };
         outcomes.calls.insert(ticket, call);
     }
 
     fn cancel(&self, pool: &mut Pool, outcomes: &mut Outcomes, random: &mut fastrand::Rng) {
-        let is_open = |call: &Call| call.end == End::Open && call.handle == self.handle;
+        let is_recorded = |call: &Call| matches!(call.kind, CallKind::Recorded);
+        let is_open = |call: &Call| call.end == End::Open && call.handle == self.handle && is_recorded(call);
         let open = outcomes.calls.iter().filter(|(_, call)| is_open(call)).map(|(ticket, _)| *ticket);
         let Some(ticket) = random.choice(open.collect::<Vec<u32>>()) else { return };
         if let Some(call) = outcomes.calls.get_mut(&ticket) {

@@ -15,6 +15,8 @@ pub(super) enum SimEvent {
     Timer { shard: usize },
     /// A socket has room again.
     Writable { wire: WireId },
+    /// A driver that holds taken bytes writes, or one that has let its callers run goes on.
+    Write { wire: WireId },
     /// A dial ends.
     Dialed { wire: WireId },
     /// Bytes or a close arrive at a server.
@@ -27,6 +29,12 @@ pub(super) enum SimEvent {
     Fault { index: usize },
     /// The next action of a caller.
     Caller { caller: usize },
+    /// The next action of a caller that blocks.
+    Blocker { number: usize },
+    /// The next action of a caller with a session.
+    Session { number: usize },
+    /// The supervisor of a shard runs because a caller needs a connection for itself.
+    Turn { shard: usize },
     /// A look-up ends.
     Resolved { shard: usize, lookup: LookupId },
     /// A shard gets the newest password.

@@ -1,14 +1,17 @@
 //! The simulator: pools, callers, a network and rehearsal servers in virtual time, decided by one seed.
 //!
-//! Callers submit commands, cancel them and set deadlines. Connections are cut at any byte, stall and go silent. Servers
-//! announce maintenance of every kind: in any order, late, twice and contradictory. After every event the [`checkers`]
-//! test the invariants, and when the faults end, they test that every command resolves. Nothing sleeps, and the seed is
-//! the only source of randomness, so the same seed gives the same trace.
+//! Callers submit commands, cancel them and set deadlines. Some block, and some have sessions with transactions. Connections are cut at any byte, stall and go silent. Servers
+//! announce maintenance of every kind: in any order, late, twice and contradictory. Half of the shards write while their
+//! pool is free for others, as inside tokio. After every event the [`checkers`] test the invariants, and when the faults end,
+//! they test that every command resolves. Nothing sleeps, and the seed is the only source of randomness, so the same seed
+//! gives the same trace.
 //!
 //! ```text
 //!  Plan (seed) ──▶ Simulation: events ─▶ callers ─▶ Pool ─▶ network ─▶ Server ─▶ network ─▶ Pool ─▶ outcomes ─▶ checkers
 //! ```
 
+mod blockers;
+mod call_context;
 mod callers;
 mod checkers;
 mod event_queue;
@@ -16,10 +19,13 @@ mod network;
 mod outcomes;
 mod plan;
 mod run;
+mod session_caller;
 mod shrink;
 mod simulation;
 mod tally;
 mod trace;
+mod transactions;
+mod unlocked;
 mod violation;
 
 pub(crate) use self::plan::Plan;
@@ -51,6 +57,10 @@ mod tests {
         }
         println!("{tally:?}");
         assert!(tally.handoffs_succeeded > wanted && tally.answered > 20 * wanted, "{tally:?}");
+        assert!(tally.writes_returned > 20 * wanted, "{tally:?}");
+        assert!(tally.taken > wanted && tally.transactions > wanted, "{tally:?}");
+        assert!(tally.reissued > 0 && tally.orphaned > 0 && tally.stale > 0, "{tally:?}");
+        assert!(tally.written_across_cut_overs > 0 && tally.written_across_closes > 0, "{tally:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! [`Outcomes`]: the results of one shard's commands, as its callers see them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::violation::Violation;
 use crate::proto::connection::{Deliver, HandleId, Position, Ticket};
@@ -12,6 +13,7 @@ use crate::proto::time::Instant;
 /// A submitted command or batch.
 #[derive(Debug)]
 pub(super) struct Call {
+    pub(super) kind: CallKind,
     pub(super) handle: HandleId,
     pub(super) entry: EntryId,
     pub(super) position: Position,
@@ -21,6 +23,40 @@ pub(super) struct Call {
     pub(super) commands: u32,
     pub(super) replies: Vec<Frame>,
     pub(super) end: End,
+}
+
+/// What a call is to the checkers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CallKind {
+    /// It appends to the list of its handle.
+    Recorded,
+    /// It pushes so many elements to the queue of its shard.
+    Push { elements: u32 },
+    /// It takes elements from that queue.
+    Take(Take),
+    /// It belongs to a session.
+    Session,
+}
+
+/// A blocking command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Take {
+    /// It moves an element to a list of its own.
+    pub(super) is_move: bool,
+    /// How many elements it takes at most.
+    pub(super) most: usize,
+    /// How long it waits; without a limit if that is zero.
+    pub(super) limit: Duration,
+    /// Its caller wants no more than it has taken already.
+    pub(super) is_cancelled: bool,
+}
+
+impl Call {
+    /// Whether it waits until it is cancelled or left.
+    pub(super) fn is_endless(&self) -> bool {
+        self.end == End::Open
+            && matches!(self.kind, CallKind::Take(take) if take.limit.is_zero() && !take.is_cancelled)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

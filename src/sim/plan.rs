@@ -32,6 +32,20 @@ pub(super) struct Parameters {
     pub(super) queue_max: usize,
     /// The longest time that a byte travels, except during stalls.
     pub(super) latency_us: u64,
+    pub(super) exclusive: ExclusiveParameters,
+}
+
+/// The callers that need connections for themselves.
+#[derive(Clone, Debug)]
+pub(super) struct ExclusiveParameters {
+    /// The number of callers on each shard that block.
+    pub(super) blockers: usize,
+    /// The number of callers on each shard with a session.
+    pub(super) sessions: usize,
+    /// How many exclusive connections a shard has at most.
+    pub(super) connections_max: usize,
+    /// After how long without use they are closed.
+    pub(super) idle: Duration,
 }
 
 /// A fault or an announcement, and its time.
@@ -84,6 +98,7 @@ impl Plan {
             in_flight_max: random.usize(1..20),
             queue_max: random.usize(1..20),
             latency_us: random.choice([50, 500, 5_000, 60_000]).unwrap_or(50),
+            exclusive: ExclusiveParameters::draw(seed),
         };
         let mut faults: Vec<Fault> = (0..random.usize(1..16)).flat_map(|_| faults(&mut random)).collect();
         if random.u32(..20) == 0 {
@@ -95,6 +110,22 @@ impl Plan {
         }
         faults.sort_by_key(|fault| fault.at);
         Plan { seed, parameters, faults }
+    }
+}
+
+impl ExclusiveParameters {
+    /// They have draws of their own, so that the worlds without such callers are the same as before.
+    fn draw(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed ^ EXCLUSIVE_SEED);
+        // They cost as much time as all other callers together, so half of the worlds have none.
+        let (blockers, sessions) = match random.u32(..8) {
+            0..4 => (0, 0),
+            4..6 => (random.usize(1..=3), 0),
+            6 => (0, random.usize(1..=2)),
+            _ => (random.usize(1..=2), 1),
+        };
+        let (connections_max, idle) = (random.usize(1..=4), Duration::from_millis(random.u64(50..3_000)));
+        ExclusiveParameters { blockers, sessions, connections_max, idle }
     }
 }
 
@@ -260,6 +291,7 @@ impl fmt::Display for Fault {
 pub(super) const NODES: usize = 3;
 /// The time of the last fault, at the latest.
 pub(super) const FAULTS_END: Duration = Duration::from_secs(8);
+const EXCLUSIVE_SEED: u64 = 0x5851_f42d_4c95_7f2d;
 /// A name that resolves to the client's own machine.
 pub(super) const HOSTILE_NAME: &str = "evil.sim";
 /// The targets of hostile moves. A client may dial only the last one, and no host answers there.

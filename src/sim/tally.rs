@@ -15,6 +15,22 @@ pub(crate) struct Tally {
     pub(crate) handoffs_succeeded: u64,
     pub(crate) faults: u64,
     pub(crate) connections: u64,
+    /// Blocking commands that took something, and those that were issued again.
+    pub(crate) taken: u64,
+    pub(crate) reissued: u64,
+    pub(crate) orphaned: u64,
+    /// Transactions of sessions that ran.
+    pub(crate) transactions: u64,
+    /// Watches and transactions that ended with their connection.
+    pub(crate) stale: u64,
+    /// Writes of bytes that were taken out of the pool.
+    pub(crate) writes_taken: u64,
+    /// How many of them did not fit, and were given back in part.
+    pub(crate) writes_returned: u64,
+    /// How many of them ended after another connection had taken over.
+    pub(crate) written_across_cut_overs: u64,
+    /// How many of them ended after the pool had closed the connection.
+    pub(crate) written_across_closes: u64,
 }
 
 impl Tally {
@@ -30,5 +46,14 @@ impl Tally {
         self.handoffs_succeeded += other.handoffs_succeeded;
         self.faults += other.faults;
         self.connections += other.connections;
+        self.taken += other.taken;
+        self.reissued += other.reissued;
+        self.orphaned += other.orphaned;
+        self.transactions += other.transactions;
+        self.stale += other.stale;
+        self.writes_taken += other.writes_taken;
+        self.writes_returned += other.writes_returned;
+        self.written_across_cut_overs += other.written_across_cut_overs;
+        self.written_across_closes += other.written_across_closes;
     }
 }

@@ -90,13 +90,13 @@ macro_rules! transactions {
 
 macro_rules! refusals {
     ($on:ident) => {{
-        for name in ["SUBSCRIBE", "monitor", "MULTI", "WATCH", "SELECT", "BLPOP"] {
+        for name in ["SUBSCRIBE", "monitor", "MULTI", "WATCH", "SELECT"] {
             let error = $on.run::<Frame>(&cmd(name).arg(1).arg(0)).await.unwrap_err();
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Command, Outcome::Unsent), "{error}");
             assert_eq!(error.command(), Some(name));
         }
         $on.rpush("jobs", &["one"]).await.unwrap();
-        let popped: (String, String) = $on.run(&cmd("BLPOP").arg("jobs").arg(0).blocking()).await.unwrap();
+        let popped: (String, String) = $on.run(&cmd("BLPOP").arg("jobs").arg(0)).await.unwrap();
         assert_eq!(popped, (s("jobs"), s("one")));
     }};
 }

@@ -6,6 +6,7 @@
 mod common;
 
 mod batches;
+mod blocking;
 mod collections;
 mod scans;
 mod scripts;
@@ -120,6 +121,7 @@ async fn every_command(on: &impl Commands, port: u16) {
     families!(strings::bitmaps, strings::hyperloglog);
     families!(collections::hashes, collections::lists, collections::sets, collections::sorted_sets);
     families!(collections::combined_sorted_sets, collections::geo);
+    families!(blocking::lists, blocking::sorted_sets, blocking::streams, blocking::replicas);
     families!(streams::entries, streams::groups, server::scripts, server::functions, server::server);
     server::publishing(on, &mut seen, port).await;
     let typed: Seen =
@@ -165,7 +167,7 @@ fn every_typed_command_on_a_client_in_resp2() {
 #[test]
 fn method_names_follow_from_command_names() {
     // `type` is a keyword, and GROUP is an argument of XREADGROUP rather than a subcommand.
-    const EXCEPTIONS: [&str; 2] = ["key_type", "xreadgroup"];
+    const EXCEPTIONS: [&str; 3] = ["key_type", "xreadgroup", "xreadgroup_blocking"];
     for (method, wire) in TYPED.iter().flat_map(|(_, commands)| commands.iter()) {
         let rest = method.strip_prefix(&wire.to_lowercase().replace(' ', "_"));
         let follows = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));

@@ -16,6 +16,7 @@ use serde_json::Value;
 pub use super::WAIT_MAX;
 
 use super::authority::Authority;
+use super::drivers::start;
 
 /// A grace in seconds for `MOVING` that ends after every test.
 pub const ENDLESS: &str = "600";
@@ -90,7 +91,7 @@ impl Fixture {
     }
 
     pub fn client_with(&self, change: impl FnOnce(Config) -> Config) -> Client {
-        let client = Client::start(change(self.config())).expect("a client");
+        let client = start(change(self.config())).expect("a client");
         block_on(client.ready(WAIT_MAX)).expect("it is ready");
         client
     }

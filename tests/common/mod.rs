@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 pub mod authority;
 #[cfg(feature = "cli")]
 pub mod binary;
+#[cfg(feature = "glommio")]
+pub mod drivers;
+#[cfg(feature = "cli")]
+pub mod filter;
 #[cfg(feature = "cli")]
 pub mod fixture;
 pub mod hostile;
@@ -137,6 +141,7 @@ impl Drop for Redis {
 }
 
 /// Runs a test's future on its own executor.
+#[cfg(feature = "glommio")]
 pub fn run_on_executor<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
     let executor = glommio::LocalExecutorBuilder::default().spawn(|| async move { test().await });
     executor.expect("an executor").join().expect("no panic");

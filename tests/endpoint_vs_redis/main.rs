@@ -4,6 +4,7 @@
 mod common;
 
 mod scripts;
+mod sessions;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,25 +15,31 @@ use hitless::rehearsal::{Endpoints, EndpointsConfig};
 
 /// Sends `line` and a marker, and reads the reply up to the marker's echo.
 fn ask(stream: &mut TcpStream, line: &str) -> String {
-    const MARKER: &str = "~end of reply~";
-    let mut request = Vec::new();
-    for words in [line.split(' ').collect(), vec!["ECHO", MARKER]] {
-        request.extend(format!("*{}\r\n", words.len()).into_bytes());
-        for word in words {
-            let word = if word == "''" { "" } else { word };
-            request.extend(format!("${}\r\n{word}\r\n", word.len()).into_bytes());
-        }
-    }
-    stream.write_all(&request).unwrap();
-    let end = format!("${}\r\n{MARKER}\r\n", MARKER.len());
+    stream.write_all(&[request(line), request(&format!("ECHO {MARKER}"))].concat()).unwrap();
+    // In a transaction the server queues the echo.
+    read_reply(stream, line, &[&bulk(MARKER), "+QUEUED\r\n"])
+}
+
+/// The request with the words of `line`. The word `''` is an empty argument.
+fn request(line: &str) -> Vec<u8> {
+    let words: Vec<&str> = line.split(' ').map(|word| if word == "''" { "" } else { word }).collect();
+    let bulks: String = words.iter().map(|word| bulk(word)).collect();
+    format!("*{}\r\n{bulks}", words.len()).into_bytes()
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
+}
+
+/// Reads up to the first of `ends`, and returns what is before it.
+fn read_reply(stream: &mut TcpStream, line: &str, ends: &[&str]) -> String {
     let mut reply = Vec::new();
     let mut chunk = [0; 4096];
     loop {
         let text = String::from_utf8_lossy(&reply);
-        // In a transaction the server queues the echo.
-        for end in [end.as_str(), "+QUEUED\r\n"] {
+        for end in ends {
             if let Some(head) = text.strip_suffix(end)
-                && (end != "+QUEUED\r\n" || !head.is_empty())
+                && (*end != "+QUEUED\r\n" || !head.is_empty())
             {
                 return head.to_owned();
             }
@@ -58,17 +65,19 @@ fn comparable(line: &str, reply: String) -> String {
     reply
 }
 
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
 fn compare(first: &[&str]) {
     let real = Redis::start();
     let is_valkey = real.server.name.starts_with("Valkey");
     let chosen = scripts::ALL.iter().chain(scripts::ONLY_AS_REDIS.iter().filter(|_| !is_valkey));
     let config = EndpointsConfig { listen: vec![([127, 0, 0, 1], 0).into()], ..EndpointsConfig::default() };
     let ours = Endpoints::start(config).unwrap();
-    let mut streams = [SocketAddr::from(([127, 0, 0, 1], real.port())), ours.addresses()[0]].map(|address| {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
-    });
+    let mut streams = [SocketAddr::from(([127, 0, 0, 1], real.port())), ours.addresses()[0]].map(connect);
     let mut differences = Vec::new();
     for script in chosen {
         for stream in &mut streams {
@@ -94,3 +103,6 @@ fn the_same_bytes_in_resp2() {
 fn the_same_bytes_in_resp3() {
     compare(&["HELLO 3"]);
 }
+
+/// One word behind each command; its echo is the end of the reply.
+const MARKER: &str = "~end-of-reply~";

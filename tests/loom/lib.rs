@@ -15,6 +15,10 @@ pub use foundations::{AtomicWaker, ConcurrentQueue, PopError, PushError};
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod driver;
+#[cfg(test)]
 mod orders;
+#[cfg(test)]
+mod proto;
 #[cfg(test)]
 mod shard;

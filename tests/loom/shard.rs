@@ -5,7 +5,7 @@ use loom::sync;
 #[path = "../../src/shard/channel.rs"]
 #[expect(dead_code, reason = "the crate uses more of it")]
 pub(crate) mod channel;
-#[path = "../../src/shard/foreign.rs"]
+#[path = "../../src/driver/foreign.rs"]
 #[expect(dead_code, reason = "the crate uses more of it")]
 mod foreign;
 pub(crate) mod mailbox;

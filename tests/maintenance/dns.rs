@@ -8,6 +8,7 @@ use futures_lite::future::block_on;
 use hitless::observe::Event;
 use hitless::{Client, Config};
 
+use crate::common::drivers::start;
 use crate::common::fixture::{
     Fixture, WAIT_MAX, connected_to, eventually, is_announced, is_disconnected, is_handed_off, stats,
 };
@@ -45,7 +46,7 @@ impl Zone {
                 zone.1.push(Instant::now());
                 Ok(zone.0.clone())
             });
-        let client = Client::start(fixture.events.watch(config)).expect("it starts");
+        let client = start(fixture.events.watch(config)).expect("it starts");
         block_on(client.ready(WAIT_MAX)).expect("it is ready");
         client
     }
@@ -103,7 +104,11 @@ fn assert_no_move_while_the_name_is_unchanged() {
     assert_eq!((connected_to(&client, old), fixture.events.results().len()), (2, 0));
     zone.set(&[new]);
     fixture.events.wait("the server has closed them", 2, is_disconnected(old));
-    fixture.events.wait("connected", 2, |event| *event == Event::Connected { peer: Some(new) });
+    fixture.events.wait(
+        "connected",
+        2,
+        |event| matches!(event, Event::Connected { peer: Some(peer), .. } if *peer == new),
+    );
     block_on(client.incr("counter")).expect("it serves");
     assert_eq!(stats(&client)[0].maintenance.handoffs_started, 0);
 }

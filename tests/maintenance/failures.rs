@@ -92,9 +92,13 @@ fn assert_serves_and_reconnects(fixture: &Fixture, client: &Client, target: Sock
     let results = fixture.events.results();
     assert!(matches!(&results[..], [HandoffResult::GaveUp(_)]), "{results:?}");
     // The server closes the connection at the end of the grace; the client does not.
-    let lost = |event: &Event| matches!(event, Event::Disconnected { peer: Some(peer), reason } if *peer == old && reason.contains("the server"));
+    let lost = |event: &Event| matches!(event, Event::Disconnected { peer: Some(peer), reason, .. } if *peer == old && reason.contains("the server"));
     fixture.events.wait("the server closes the old connection", 1, lost);
-    fixture.events.wait("connected again", 2, |event| *event == Event::Connected { peer: Some(old) });
+    fixture.events.wait(
+        "connected again",
+        2,
+        |event| matches!(event, Event::Connected { peer: Some(peer), .. } if *peer == old),
+    );
     serve();
     let stats = &stats(client)[0];
     assert_eq!((stats.lost, stats.maintenance.orphaned, stats.maintenance.handoffs_failed), (1, 0, 1));
@@ -215,18 +219,22 @@ fn mv_server_closes_early_on_sockets() {
     // A stalled server executes nothing.
     assert_eq!(block_on(unwritten).expect("it was not sent yet"), 1);
     assert_eq!(connected_to(&client, fixture.address(1)), 1, "it is connected to the target");
+    fixture.events.wait("the handoff has ended", 1, is_ended);
     assert_eq!(fixture.events.results(), [HandoffResult::Abandoned]);
 }
+
+/// A server on which `HOLD` is `BLPOP`: the client does not know it, and sends it on a shared connection.
+const HOLD: &[&str] = &["--rename-command", "BLPOP", "HOLD"];
 
 /// A reply after the end of the grace, on the old connection.
 #[test]
 fn mv_server_closes_late_on_sockets() {
-    let redis = Redis::start();
+    let redis = Redis::start_with(HOLD);
     let upstream = UpstreamConfig { port: redis.port(), ..UpstreamConfig::default() };
     let fixture = Fixture::before(2, Some(upstream));
     let client = fixture.client(1, 1);
     let (waiting, other) = (client.clone(), client.clone());
-    let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("list").arg(0).blocking());
+    let popped = waiting.run::<Vec<String>>(&cmd("HOLD").arg("list").arg(0));
     eventually("it is written", || stats(&client)[0].in_flight == 1);
     let begin = Instant::now();
     fixture.announce("1", "delay 600000");
@@ -254,12 +262,12 @@ fn only_commands_in_flight_are_lost_however_the_server_closes() {
 }
 
 fn assert_only_in_flight_is_lost(ending: &str) {
-    let redis = Redis::start();
+    let redis = Redis::start_with(HOLD);
     let upstream = UpstreamConfig { port: redis.port(), ..UpstreamConfig::default() };
     let fixture = Fixture::before(2, Some(upstream));
     let client = fixture.client(1, 2);
     let (waiting, other) = (client.clone(), client.clone());
-    let popped = waiting.run::<Vec<String>>(&cmd("BLPOP").arg("nothing").arg(0).blocking());
+    let popped = waiting.run::<Vec<String>>(&cmd("HOLD").arg("nothing").arg(0));
     eventually("it is written", || stats(&client)[0].in_flight == 1);
     fixture.announce("1", &format!("{ending} delay 100"));
     fixture.events.wait("handed off", 2, is_handed_off);

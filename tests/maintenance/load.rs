@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_lite::future::block_on;
+use hitless::command::Commands;
 use hitless::{Client, Error, Shard, cmd};
 
+#[cfg(feature = "tokio")]
+use crate::common::drivers;
 use crate::common::fixture::eventually;
 
 /// Tasks on each shard of a client that run until they are stopped.
@@ -40,35 +43,16 @@ const TASK_KINDS: usize = 4;
 const LARGE_VALUE_BYTES: usize = 4 << 20;
 
 impl Load {
-    /// Starts this many tasks on each shard, each with its own handle.
+    /// Starts this many tasks for each shard, each with its own handle: on the shard itself, or in tokio.
     pub(crate) fn start(client: &Client, tasks: usize) -> Load {
         let shared = Arc::new(Shared::default());
         let (client, own) = (client.clone(), shared.clone());
         let shards = std::thread::spawn(move || {
-            let run = move |shard: Shard| {
-                let shared = own.clone();
-                async move {
-                    let tasks: Vec<_> = (0..tasks)
-                        .map(|task| {
-                            let name = format!("audit:{}.{task}", shard.index());
-                            let (shard, shared) = (shard.clone(), shared.clone());
-                            glommio::spawn_local(async move {
-                                match task % TASK_KINDS {
-                                    0 => send_pipelines(shard, &shared, name).await,
-                                    1 => send(shard, &shared, name, &vec![b'x'; LARGE_VALUE_BYTES]).await,
-                                    _ => send(shard, &shared, name, b"x").await,
-                                }
-                            })
-                        })
-                        .collect();
-                    let mut sums = Sums::default();
-                    for task in tasks {
-                        sums.add(task.await);
-                    }
-                    sums
-                }
-            };
-            block_on(client.run_on_each_shard(run)).expect("no panic")
+            #[cfg(feature = "tokio")]
+            if drivers::is_in_tokio() {
+                return in_tokio(&client, tasks, &own);
+            }
+            on_shards(&client, tasks, own)
         });
         Load { shared, shards }
     }
@@ -108,8 +92,49 @@ impl Sums {
     }
 }
 
+fn on_shards(client: &Client, tasks: usize, shared: Arc<Shared>) -> Vec<Sums> {
+    let run = move |shard: Shard| {
+        let shared = shared.clone();
+        async move {
+            let tasks: Vec<_> = (0..tasks)
+                .map(|task| {
+                    let (name, shared) = (format!("audit:{}.{task}", shard.index()), shared.clone());
+                    let shard = shard.clone();
+                    glommio::spawn_local(async move { run_task(shard, &shared, name, task).await })
+                })
+                .collect();
+            let mut sums = Sums::default();
+            for task in tasks {
+                sums.add(task.await);
+            }
+            sums
+        }
+    };
+    block_on(client.run_on_each_shard(run)).expect("no panic")
+}
+
+/// Handles are bound to the shards in turn, so each shard gets as many tasks.
+#[cfg(feature = "tokio")]
+fn in_tokio(client: &Client, tasks: usize, shared: &Arc<Shared>) -> Vec<Sums> {
+    let tasks: Vec<_> = (0..tasks * client.shards())
+        .map(|task| {
+            let (name, shared, client) = (format!("audit:{task}"), shared.clone(), client.clone());
+            drivers::runtime().spawn(async move { run_task(client, &shared, name, task).await })
+        })
+        .collect();
+    tasks.into_iter().map(|task| block_on(task).expect("no panic")).collect()
+}
+
+async fn run_task(handle: impl Commands, shared: &Shared, name: String, task: usize) -> Sums {
+    match task % TASK_KINDS {
+        0 => send_pipelines(handle, shared, name).await,
+        1 => send(handle, shared, name, &vec![b'x'; LARGE_VALUE_BYTES]).await,
+        _ => send(handle, shared, name, b"x").await,
+    }
+}
+
 /// Every eighth command carries the payload.
-async fn send(shard: Shard, shared: &Shared, name: String, payload: &[u8]) -> Sums {
+async fn send(handle: impl Commands, shared: &Shared, name: String, payload: &[u8]) -> Sums {
     let (mut sums, mut open) = (Sums::default(), VecDeque::new());
     while shared.is_running() || !open.is_empty() {
         while shared.is_running() && open.len() < DEPTH {
@@ -117,8 +142,8 @@ async fn send(shard: Shard, shared: &Shared, name: String, payload: &[u8]) -> Su
             sums.counted += 1;
             let payload = if sums.tagged % DEPTH as u64 == 1 { payload } else { b"" };
             let tagged = cmd("HSET").arg(&name).arg("payload").arg(payload).arg("number").arg(sums.tagged);
-            let tagged = shard.run::<i64>(&tagged);
-            open.push_back((tagged, shard.incr("counter")));
+            let tagged = handle.run::<i64>(&tagged);
+            open.push_back((tagged, handle.incr("counter")));
         }
         if let Some((tagged, counted)) = open.pop_front() {
             sums.errors.extend(tagged.await.err());
@@ -129,10 +154,10 @@ async fn send(shard: Shard, shared: &Shared, name: String, payload: &[u8]) -> Su
     sums
 }
 
-async fn send_pipelines(shard: Shard, shared: &Shared, name: String) -> Sums {
+async fn send_pipelines(handle: impl Commands, shared: &Shared, name: String) -> Sums {
     let mut sums = Sums::default();
     while shared.is_running() {
-        let pipeline = shard.pipeline();
+        let pipeline = handle.pipeline();
         for _ in 0..DEPTH {
             sums.tagged += 1;
             sums.counted += 1;

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use hitless::observe::Event;
-use hitless::{Client, Config, Error, ErrorKind, Maintenance};
+use hitless::{Config, Error, ErrorKind, Maintenance};
 
 use crate::common::Redis;
+use crate::common::drivers::start;
 use crate::common::fixture::{Fixture, WAIT_MAX, eventually, is_announced, is_handed_off, stats, sum};
 
 /// The error of a client that requires notifications and cannot connect, which must come soon.
 fn refusal(config: Config) -> Error {
     let begin = Instant::now();
     let config = config.shards(1).connections_per_shard(4).maintenance(Maintenance::enabled());
-    let client = Client::start(config).expect("it starts");
+    let client = start(config).expect("it starts");
     let error = block_on(client.ready(WAIT_MAX)).expect_err("the connection is rejected");
     assert!(begin.elapsed() < WAIT_MAX / 4, "{:?}", begin.elapsed());
     // Calls fail with the same error.
@@ -72,8 +73,7 @@ fn hs_maint_eof_or_timeout_fails_conn_on_sockets() {
         for fixture in Fixture::plain_and_tls(1) {
             fixture.rehearse(0, &format!("MAINT {answer}"));
             let config = fixture.config().shards(1).connections_per_shard(2).maintenance(mode.clone());
-            let client =
-                Client::start(config.connect_timeout(Duration::from_millis(300))).expect("it starts");
+            let client = start(config.connect_timeout(Duration::from_millis(300))).expect("it starts");
             fixture
                 .events
                 .wait("attempts that failed", 3, |event| matches!(event, Event::Disconnected { .. }));
@@ -120,7 +120,7 @@ fn assert_reports_once_on(fixture: &Fixture, answer: &str, is_denied: bool) {
     assert_eq!((fixture.events.count(is_reported), sum(&client, |sums| sums.refused)), (2, 2));
 
     let other = fixture.config_of(fixture.address(1).into());
-    let other = Client::start(other.shards(1).connections_per_shard(2)).expect("it starts");
+    let other = start(other.shards(1).connections_per_shard(2)).expect("it starts");
     block_on(other.ready(WAIT_MAX)).expect("it is ready");
     assert_eq!(sum(&other, |sums| sums.opted_in), 2);
 }
@@ -155,7 +155,7 @@ fn hs_auto_never_promotes_on_sockets() {
 fn hs_auto_hello_unknown_resp2_on_sockets() {
     for (_redis, config) in Redis::plain_and_tls(&["--rename-command", "HELLO", "", "--requirepass", "pw"]) {
         let config = config.password("pw").shards(1).connections_per_shard(2);
-        let client = Client::start(config).expect("it starts");
+        let client = start(config).expect("it starts");
         block_on(client.ready(WAIT_MAX)).expect("it is ready");
         block_on(client.set("key", "value")).expect("it is logged in");
         assert_eq!(block_on(client.get::<String>("key")).expect("a reply"), "value");
@@ -189,7 +189,7 @@ fn hs_socket_dies_mid_handshake_on_sockets() {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let address = listener.local_addr().expect("an address");
             let config = fixture.config_of(address.into()).shards(1).connections_per_shard(1);
-            let client = Client::start(config.connect_timeout(WAIT_MAX)).expect("it starts");
+            let client = start(config.connect_timeout(WAIT_MAX)).expect("it starts");
             for _ in 0..3 {
                 let (mut socket, _) = listener.accept().expect("the client dials again");
                 socket.read_exact(&mut vec![0; bytes]).expect("the first bytes");
@@ -197,7 +197,7 @@ fn hs_socket_dies_mid_handshake_on_sockets() {
             drop(client);
         }
         fixture.rehearse(0, "MAINT close");
-        let client = Client::start(fixture.config().shards(1).connections_per_shard(1)).expect("it starts");
+        let client = start(fixture.config().shards(1).connections_per_shard(1)).expect("it starts");
         fixture.events.wait("attempts that failed", 3, |event| matches!(event, Event::Disconnected { .. }));
         fixture.rehearse(0, "MAINT ok");
         block_on(client.ready(WAIT_MAX)).expect("it is tried again");

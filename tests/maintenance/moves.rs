@@ -1,9 +1,7 @@
 //! Successful moves: no command fails or runs twice, and every connection moves.
 
-use std::sync::mpsc::{self, TryRecvError};
-
 use futures_lite::future::block_on;
-use hitless::{Shard, ShardGroup};
+use hitless::ShardStats;
 
 use crate::common::fixture::{
     ENDLESS, Fixture, WAIT_MAX, connected_to, eventually, is_announced, is_disconnected, is_handed_off,
@@ -62,38 +60,22 @@ fn mv_idle_unread_connections_move_on_sockets() {
     assert!(stats(&client).iter().all(|stats| stats.maintenance.handoffs_succeeded == 25));
 }
 
+/// One shard reads the notification, and the connections of both move.
 #[test]
 fn mv_cross_core_broadcast_on_sockets() {
     let fixture = Fixture::new(2);
-    let group = ShardGroup::new(2);
-    let members: Vec<_> = (0..2)
-        .map(|_| {
-            let ((leave, left), (connected, is_connected)) = (mpsc::channel(), mpsc::channel());
-            let (config, group) = (fixture.config().connections_per_shard(3), group.clone());
-            let executor = glommio::LocalExecutorBuilder::default().spawn(move || async move {
-                let shard = Shard::connect_in(&group, config).await.expect("connected");
-                connected.send(()).expect("the test waits");
-                while left.try_recv() == Err(TryRecvError::Empty) {
-                    futures_lite::future::yield_now().await;
-                }
-                let stats = shard.stats();
-                shard.shutdown(WAIT_MAX).await.expect("nothing is open");
-                stats
-            });
-            is_connected.recv().expect("connected");
-            (executor.expect("an executor"), leave)
-        })
-        .collect();
+    let client = fixture.client(2, 3);
     let one = fixture.connections(0)[0];
     fixture.rehearse(0, &format!("TO {one} MOVING {ENDLESS} {}", fixture.address(1)));
     fixture.events.wait("handed off", 6, is_handed_off);
-    for (_, leave) in &members {
-        leave.send(()).expect("the shard runs");
-    }
-    let stats: Vec<_> = members.into_iter().map(|(executor, _)| executor.join().expect("no panic")).collect();
-    // One shard read the notification, and each shard processed it once.
+    assert_broadcast_once(&fixture, &stats(&client));
+}
+
+/// One shard of two read the notification, and each processed it once and moved its three connections.
+#[track_caller]
+pub(crate) fn assert_broadcast_once(fixture: &Fixture, stats: &[ShardStats]) {
     assert_eq!(stats.iter().map(|stats| stats.maintenance.notifications).sum::<u64>(), 1);
-    for stats in &stats {
+    for stats in stats {
         let maintenance = &stats.maintenance;
         assert_eq!((maintenance.handoffs_succeeded, maintenance.windows_open), (3, 1), "{maintenance:#?}");
         assert_eq!((maintenance.duplicates, stats.broadcasts_dropped), (0, 0), "{maintenance:#?}");

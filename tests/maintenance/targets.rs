@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use futures_lite::future::block_on;
+use hitless::Config;
 use hitless::net::Targets;
 use hitless::observe::{Event, Redirection};
-use hitless::{Client, Config};
 
+use crate::common::drivers;
 use crate::common::fixture::{Fixture, WAIT_MAX, connected_to, eventually, is_handed_off, stats, sum};
 
 /// A listener that no client may connect to.
@@ -126,7 +127,7 @@ fn sc_lookup_budget_per_endpoint() {
     let start = |fixture: &Fixture, names: &SlowNames| {
         let config = fixture.config_of("db.test:6379".parse().expect("an endpoint")).shards(1);
         let config = names.config(config.connections_per_shard(1), fixture.address(0));
-        let client = Client::start(config).expect("a client");
+        let client = drivers::start(config).expect("a client");
         block_on(client.ready(WAIT_MAX)).expect("it is ready");
         client
     };

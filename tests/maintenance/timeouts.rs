@@ -8,6 +8,7 @@ use hitless::{Client, ErrorKind, Maintenance, Outcome};
 use crate::common::fixture::{ENDLESS, Fixture, WAIT_MAX, eventually, sum};
 
 const TIMEOUT: Duration = Duration::from_millis(150);
+const ATTEMPTS: usize = 20;
 
 /// A client with a short timeout, and a long one during maintenance.
 fn short_timeout_client(fixture: &Fixture) -> Client {
@@ -55,13 +56,15 @@ fn rt_user_deadline_wins_on_sockets() {
     let client = short_timeout_client(&fixture);
     open_window(&fixture, &client);
     fixture.rehearse(0, "FAULT stall");
-    let limited = client.run_on(0, |shard| async move {
+    let attempt = || {
         let begin = Instant::now();
-        let limited = shard.incr("counter").timeout(2 * TIMEOUT).await;
-        (limited, begin.elapsed())
-    });
-    let (limited, elapsed) = block_on(limited).expect("no panic");
-    let error = limited.expect_err("no reply comes");
+        let error = block_on(client.incr("counter").timeout(2 * TIMEOUT)).expect_err("no reply comes");
+        (error, begin.elapsed())
+    };
+    // A machine may pause the shard's thread for so long that it cannot say how far the command has come.
+    let told = |(error, _): &(hitless::Error, _)| !error.to_string().contains("too busy to say more");
+    let (error, elapsed) =
+        std::iter::repeat_with(attempt).take(ATTEMPTS).find(told).expect("the shard runs now and then");
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Ambiguous), "{error}");
     assert_eq!(error.maintenance(), Some("MIGRATING"), "{error}");
     assert!((2 * TIMEOUT..WAIT_MAX).contains(&elapsed), "not the relaxed timeout: {elapsed:?}");

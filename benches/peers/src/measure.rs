@@ -1,4 +1,5 @@
-//! One run: starts the client, lets it warm up, and measures its throughput, latency and CPU until the time is over.
+//! One run: starts the client, lets it warm up, and measures its throughput, latency and CPU until the time is over. The CPU is
+//! that of this process, or of a service that this process loads.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -11,7 +12,7 @@ use crate::peers::Drive;
 use crate::plan::Plan;
 
 /// Measures; the callers are still running afterwards.
-pub fn run(plan: &Arc<Plan>, drive: Drive) -> Value {
+pub fn run(plan: &Arc<Plan>, drive: Drive, cpu: impl Fn() -> Cpu) -> Value {
     let callers = Arc::new(Callers::new(plan.clone()));
     let (ready, is_ready) = mpsc::channel();
     let shared = callers.clone();
@@ -48,13 +49,13 @@ pub fn run(plan: &Arc<Plan>, drive: Drive) -> Value {
     })
 }
 
-struct Cpu {
-    user: Duration,
-    system: Duration,
+pub struct Cpu {
+    pub user: Duration,
+    pub system: Duration,
 }
 
 /// The CPU time of all threads of this process.
-fn cpu() -> Cpu {
+pub fn own_cpu() -> Cpu {
     // SAFETY: all-zero numbers are a valid value, and the call writes one of that size.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();

@@ -7,6 +7,7 @@ use clap::{Args, Command, FromArgMatches, ValueEnum};
 use super::keys::{self, KeyArgs};
 pub(crate) use super::load_args::LoadArgs;
 use super::repeat::RepeatArgs;
+use super::workload::WorkloadArgs;
 use crate::Maintenance;
 use crate::cli::options::limits::{CONNECTIONS_MAX, SHARDS_MAX, count};
 use crate::cli::options::login::LoginArgs;
@@ -27,6 +28,8 @@ pub(crate) struct BenchArgs {
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) workload: WorkloadArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
@@ -66,11 +69,11 @@ pub(crate) struct EndpointArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Client")]
 pub(crate) struct ClientArgs {
-    /// Executors, one thread each [default: one per core that this process may use, within the CPU limit of its
+    /// Executors, one thread each; with --via tokio, workers of its runtime, and as many pools of connections [default: one per core that this process may use, within the CPU limit of its
     /// control group; with two or more cores, one is left to the endpoints in this process]
     #[arg(long, value_name = "N", value_parser = |s: &str| parse::number(s, 1, SHARDS_MAX))]
     pub(crate) shards: Option<u64>,
-    /// The cores that executors are pinned to, one each, e.g. 1,3-5
+    /// The cores that executors or workers are pinned to, one each, e.g. 1,3-5
     #[arg(long, value_name = "LIST", value_parser = |s: &str| parse::cores(s).map(CoreList))]
     pub(crate) cores: Option<CoreList>,
     /// Connections per shard [default: 4]
@@ -80,7 +83,8 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "N", default_value = "64")]
     #[arg(value_parser = |s: &str| parse::number(s, 1, TASKS_MAX as u64))]
     pub(crate) tasks: u64,
-    /// Where the callers run: on the shards, or on other threads that call through Client
+    /// Where the callers run: on the shards, on other threads that call through Client, or in a tokio runtime together
+    /// with the connections, which needs no io_uring
     #[arg(long, value_name = "WHERE", default_value = "shard")]
     pub(crate) via: ViaArg,
 }
@@ -119,10 +123,11 @@ pub(crate) struct MaintenanceArgs {
     pub(crate) no_moving: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ViaArg {
     Shard,
     Client,
+    Tokio,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -209,6 +214,7 @@ impl BenchArgs {
         let via = match self.client.via {
             ViaArg::Shard => Via::Shard,
             ViaArg::Client => Via::Client,
+            ViaArg::Tokio => Via::Tokio,
         };
         let workload = Workload { tasks: count(self.client.tasks), via, ..Workload::default() };
         Ok(self.keys.apply(self.load.apply(workload)?))
@@ -243,6 +249,12 @@ Examples:
       Your own command, on keys of which some are hot.
   hitless bench --command 'GET {key}' --command-ratio 9 --command 'INCR n:{random:1-99}' --command-ratio 1
       A mix of commands: nine of the first to one of the second.
+  hitless bench --url redis://127.0.0.1:6379 --via tokio --shards 2 --connections 2
+      Callers and connections in a tokio runtime of two workers, as in a tokio service.
+  hitless bench --workload queue --producers 8 --consumers 8 --moving-at 2s --moving-at 4s
+      A list that is pushed and popped through two moves, with every element accounted for.
+  hitless bench --workload pubsub --publishers 2 --subscribers 8 --channels 16 --rate 5000
+      Subscribers that check every message for gaps, duplicates and order.
   hitless bench --rate 20000 --arrivals poisson --warm-up 5s --duration 1m --key-distribution hot:1%:90%
       Random arrivals, most of them on a few hot keys; the first five seconds are not measured.
 
@@ -253,10 +265,10 @@ Figures:
 
 Exit codes:
   0 all well · 1 the run finished, but commands failed, nothing was measured, less than 90 % of the
-  offered commands were answered, or a check failed: a wrong reply, or a connection that was not
-  handed off at a rehearsed MOVING · 2 usage ·
+  offered commands were answered, or a check failed: a wrong reply, an element or a message that
+  was lost, doubled or reordered, or a connection that was not handed off at a rehearsed MOVING · 2 usage ·
   3 cannot reach the endpoint, the server cannot take this load, or this machine cannot run
-  io_uring · 130 interrupted (143 by SIGTERM), and all well until then";
+  io_uring, which --via tokio with --url does not need · 130 interrupted (143 by SIGTERM), and all well until then";
 
 #[cfg(test)]
 mod tests {

@@ -1,22 +1,26 @@
 //! `hitless bench`: raw options → resolved options → a run → its report.
 //!
 //! ```text
-//!  args ─▶ resolved ─▶ one client per server ─▶ load::run_over ─▶ report::output
+//!  args ─▶ resolved ─▶ one client per server ─▶ load::run_over or run_in_tokio ─▶ report::output
 //!             │                                        ▲
 //!             └─ two endpoints in this process ────────┘  (without --url; one of them moves)
 //! ```
+//!
+//! `--workload queue` and `--workload pubsub` go through `delivery`, with the same options, clients and moves.
 
 pub(crate) mod args;
 mod cores;
+mod delivery;
 pub(crate) mod keys;
 mod load_args;
 pub(crate) mod progress;
 pub(crate) mod repeat;
 pub(crate) mod resolved;
+mod started;
+pub(crate) mod workload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::anyhow;
 
@@ -24,18 +28,21 @@ use self::args::BenchArgs;
 use self::progress::ProgressLines;
 use self::repeat::{Turn, median_run, turns};
 use self::resolved::Resolved;
+use self::started::Started;
+use crate::Client;
 use crate::cli::exit::{FAILED, Failure, SUCCESS};
 use crate::cli::report::compare::Baseline;
 use crate::cli::report::json;
 use crate::cli::report::output::Output;
 use crate::cli::terminal::style::Style;
 use crate::cli::terminal::{logs, message, stop};
-use crate::cli::topology;
-use crate::load::{self, HandoffWatch, LoadError, Moves, Report};
-use crate::{Client, Config, ResolvedConfig};
+use crate::load::{HandoffWatch, Moves, Report};
 
 /// Runs the benchmark and returns the exit code.
 pub(crate) fn run(args: &BenchArgs) -> Result<u8, Failure> {
+    if let Some(kind) = args.workload.delivery() {
+        return delivery::run(args, kind);
+    }
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let mut given = Runs::new(args)?;
     let mut versus = args.versus.as_deref().map(Runs::new).transpose()?;
@@ -110,35 +117,6 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Starts one client per server. The handoff watch numbers the shards of all clients consecutively.
-fn start(resolved: &Resolved, watch: &Arc<HandoffWatch>) -> Result<Vec<Client>, Failure> {
-    let mut first = 0;
-    let start = |(config, effective): (&Config, &ResolvedConfig)| {
-        let (listener, offset) = (watch.clone(), first);
-        first += effective.shard_cores().len();
-        let config = config.clone().on_event(move |shard, event| listener.note(offset + shard, event));
-        Client::start(config).map_err(|error| Failure::Unreachable(error.into()))
-    };
-    resolved.servers().map(start).collect()
-}
-
-/// Waits until every client is connected, and checks the kind of each server.
-fn wait_until_ready(resolved: &Resolved, clients: &[Client], stop: &Arc<AtomicBool>) -> Result<(), Failure> {
-    for (client, (_, effective)) in clients.iter().zip(resolved.servers()) {
-        match stop::unless_stopped(stop, client.ready(effective.connect_timeout() + topology::CONNECT_SLACK))
-        {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Failure::Unreachable(error.into())),
-            None => return Err(Failure::Interrupted("while connecting")),
-        }
-        // The endpoints in this process need no check.
-        if resolved.embedded.is_none() {
-            topology::check(client, stop)?;
-        }
-    }
-    Ok(())
-}
-
 /// Chooses other keys if the workload's keys hold values of an earlier run on which its commands fail. The old values
 /// stay.
 fn choose_other_keys(resolved: &Resolved, clients: &[Client], quiet: bool) {
@@ -157,36 +135,24 @@ fn choose_other_keys(resolved: &Resolved, clients: &[Client], quiet: bool) {
 /// One run, from the connections to the report.
 fn measure_run(resolved: &Resolved, args: &BenchArgs, stop: &Arc<AtomicBool>) -> Result<Report, Failure> {
     let watch = Arc::new(HandoffWatch::new(resolved.cores().len()));
-    let clients = start(resolved, &watch)?;
+    let started = Started::new(resolved, &watch)?;
+    let clients = &started.clients;
     let mut lines = ProgressLines::new(args.output.quiet, args.output.live, resolved.workload.limit);
-    let result = wait_until_ready(resolved, &clients, stop).and_then(|()| {
+    let result = started.wait_until_ready(resolved, stop).and_then(|()| {
         logs::release_held();
         let observe = |progress| lines.observe(&progress);
         let moves = resolved.embedded.as_ref();
         let moves = moves.map(|endpoints| Moves::new(endpoints, resolved.moves.clone(), args.follows()));
-        choose_other_keys(resolved, &clients, args.output.quiet);
+        choose_other_keys(resolved, clients, args.output.quiet);
         let workload = resolved.workload();
-        let run = load::run_over(&clients, &workload, &watch, moves.as_ref(), stop, observe);
+        let run = started.run(&workload, &watch, moves.as_ref(), stop, observe);
         let run = run.map(|mut report| {
             let observe = |progress| lines.observe(&progress);
-            report.cleanup = args.cleanup.then(|| keys::clean_up(&clients, &workload, stop, observe));
+            report.cleanup = args.cleanup.then(|| keys::clean_up(clients, &workload, stop, observe));
             report
         });
-        run.map_err(|error| match error {
-            LoadError::Workload(error) => Failure::Usage(error.to_string()),
-            LoadError::Preparing(error) => topology::redirected(&error)
-                .unwrap_or_else(|| Failure::Failed(LoadError::Preparing(error).into())),
-            error => Failure::Failed(error.into()),
-        })
+        run.map_err(started::failure)
     });
-    for client in clients {
-        // The result is complete. A connection that does not close in time does not change it.
-        if let Err(error) = futures_lite::future::block_on(client.shutdown(CLOSE_GRACE)) {
-            tracing::debug!(%error, "the client did not shut down cleanly");
-        }
-    }
+    started.shut_down();
     result
 }
-
-/// How long the end of a run waits for connections to close cleanly.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::args::BenchArgs;
+use super::args::{BenchArgs, ViaArg};
 use super::cores::{CoreSplit, distribute, with_cores};
 use crate::cli::exit::Failure;
 use crate::cli::options::config_error;
@@ -49,7 +49,7 @@ impl Resolved {
         let certificate = certificate.context("could not make a certificate").map_err(Failure::Failed)?;
         let embedded = match args.url() {
             Some(_) => None,
-            None => Some(embedded(cores.endpoint, certificate.as_ref())?),
+            None => Some(embedded(args, cores.endpoint, certificate.as_ref())?),
         };
         let address = embedded.as_ref().and_then(|endpoints| endpoints.addresses().first());
         let url = match (args.url(), address) {
@@ -125,9 +125,18 @@ impl Resolved {
 }
 
 /// Starts two endpoints in this process.
-fn embedded(core: Option<usize>, certificate: Option<&GeneratedCertificate>) -> Result<Endpoints, Failure> {
+fn embedded(
+    args: &BenchArgs,
+    core: Option<usize>,
+    certificate: Option<&GeneratedCertificate>,
+) -> Result<Endpoints, Failure> {
     // The client's own check: its error says how to fix the machine.
-    machine::io_uring().map_err(|error| Failure::Unreachable(error.into()))?;
+    machine::io_uring().map_err(anyhow::Error::from).map_err(|error| {
+        Failure::Unreachable(match args.client.via {
+            ViaArg::Tokio => error.context(URL_WITHOUT_IO_URING),
+            ViaArg::Shard | ViaArg::Client => error,
+        })
+    })?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let tls = certificate
         .map(|pem| ServerTls::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()))
@@ -154,10 +163,27 @@ fn config(
     if let Some(connections) = args.client.connections {
         config = config.connections_per_shard(count(connections));
     }
-    if !cores.is_empty() {
+    if let Some(connections) = args.workload.exclusive_connections() {
+        config = config.exclusive_connections_max(connections);
+    }
+    let in_tokio = args.client.via == ViaArg::Tokio;
+    let mut pinned = None;
+    if in_tokio {
+        config = match args.client.shards {
+            _ if !cores.is_empty() => config.shards(cores.len()),
+            Some(shards) => config.shards(count(shards)),
+            None => config.shard_on_each_core(),
+        };
+        // As in an application, workers share the cores unless the user says otherwise, or one is left to the endpoints.
+        let is_pinned = args.client.cores.is_some() || args.url().is_none();
+        pinned = Some(cores).filter(|cores| is_pinned && !cores.is_empty());
+    } else if !cores.is_empty() {
         config = with_cores(config, cores);
-    } else if let Some(shards) = args.client.shards {
-        config = config.shards(count(shards));
+    } else {
+        config = match args.client.shards {
+            Some(shards) => config.shards(count(shards)),
+            None => config.shard_on_each_core(),
+        };
     }
     if let Some(timeout) = args.endpoint.timeout {
         config = config.command_timeout(timeout);
@@ -172,9 +198,17 @@ fn config(
         config = config.targets(targets.clone());
     }
     config = args.tls.apply(config, args.url().map(|_| url), certificate)?;
-    let effective = config.validate().map_err(|error| config_error::usage_error(&args.tls.peer, &error))?;
+    let effective = match pinned {
+        Some(cores) => with_cores(config.clone(), cores).validate(),
+        None if in_tokio => config.validate_in_runtime(),
+        None => config.validate(),
+    };
+    let effective = effective.map_err(|error| config_error::usage_error(&args.tls.peer, &error))?;
     Ok((config, effective))
 }
+
+const URL_WITHOUT_IO_URING: &str =
+    "the endpoints in this process need io_uring, and --via tokio does not: give the --url of a server";
 
 /// The name of the connections, as CLIENT LIST shows it.
 pub(crate) const CLIENT_NAME: &str = "hitless-bench";

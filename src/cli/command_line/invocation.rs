@@ -14,6 +14,7 @@ use super::config_file::ConfigFile;
 use super::subcommand::{Cli, Command};
 use super::{description, suggest};
 use crate::cli::bench::args::BenchArgs;
+use crate::cli::bench::workload;
 use crate::cli::exit;
 use crate::cli::options::help::without_joiners;
 use crate::cli::options::secrets::{self, Secrets};
@@ -116,6 +117,7 @@ fn parse(mut words: Vec<OsString>, secrets: &mut Secrets) -> Result<Invocation, 
     }
     let matches = command.clone().try_get_matches_from(&words);
     let matches = matches.map_err(|error| suggest::explain(error, &command, &words))?;
+    check_workload(&command, matches.subcommand_matches("bench"))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     if let Command::Bench(args) = &mut cli.command
         && let Some(options) = args.repeat.versus.clone()
@@ -149,8 +151,21 @@ fn versus_args(
     let changed = of_bench(&alone).map_err(versus_error)?;
     let all = versus::words(&bench, &of_bench(words)?, &changed, other).map_err(refused)?;
     let matches = command.clone().try_get_matches_from(&all).map_err(versus_error)?;
+    check_workload(command, matches.subcommand_matches("bench")).map_err(&versus_error)?;
     let matches = matches.subcommand_matches("bench").cloned().unwrap_or_default();
-    BenchArgs::from_arg_matches(&matches).map_err(versus_error)
+    let args = BenchArgs::from_arg_matches(&matches).map_err(versus_error)?;
+    match args.workload.delivery() {
+        None => Ok(args),
+        Some(_) => Err(refused("--versus: it compares runs of --workload kv only".to_owned())),
+    }
+}
+
+/// Rejects options of `bench` that do not apply to its workload, wherever they come from. clap cannot: the options of a file
+/// have become words of the command line.
+fn check_workload(command: &clap::Command, matches: Option<&ArgMatches>) -> Result<(), Error> {
+    let (Some(matches), Some(bench)) = (matches, command.find_subcommand("bench")) else { return Ok(()) };
+    workload::check(bench, matches)
+        .map_err(|message| bench.clone().error(ErrorKind::ArgumentConflict, message))
 }
 
 /// The options with their values as typed, unchecked.

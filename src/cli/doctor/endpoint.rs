@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use super::rights;
 use crate::cli::remedy;
 use crate::cli::terminal::stop;
 use crate::cli::topology::{CONNECT_SLACK, Topology};
@@ -115,13 +116,17 @@ fn log_in(
             findings.push(interrupted("login"));
             false
         }
-        Some(Ok((round_trip, topology))) => {
+        Some(Ok((round_trip, topology, rights))) => {
             if is_tls {
                 findings.push(Finding::ok("TLS", setting(effective, "tls")));
             }
             findings.push(Finding::ok("login", format!("a PING took {round_trip:.1?}")));
             findings.push(keys(&topology));
-            topology.unsuitable().is_none()
+            let is_suitable = topology.unsuitable().is_none();
+            if is_suitable {
+                findings.extend(rights);
+            }
+            is_suitable
         }
         Some(Err(error)) => {
             findings.push(connection_failure(&error, is_tls));
@@ -223,12 +228,13 @@ fn interrupted(check: &'static str) -> Finding {
     Finding::fail(check, "interrupted", "run it again")
 }
 
-/// Connects once and returns the time of a PING and the kind of the server; `None` if the user interrupts it.
+/// Connects once and returns the time of a PING, the kind of the server and what the user may do there; `None` if the user
+/// interrupts it.
 fn session(
     config: Config,
     effective: &ResolvedConfig,
     stop: &AtomicBool,
-) -> Option<Result<(Duration, Topology)>> {
+) -> Option<Result<(Duration, Topology, Vec<Finding>)>> {
     let client = match Client::start(config.shards(1).connections_per_shard(1)) {
         Ok(client) => client,
         Err(error) => return Some(Err(error)),
@@ -238,7 +244,8 @@ fn session(
         client.ready(deadline).await?;
         let begin = Instant::now();
         client.ping().await?;
-        Ok((begin.elapsed(), Topology::ask(&client).await))
+        let round_trip = begin.elapsed();
+        Ok((round_trip, Topology::ask(&client).await, rights::ask(&client).await))
     };
     let result = stop::unless_stopped(stop, talk);
     // The answers are complete. The way in which the connection closes does not change them.

@@ -1,6 +1,7 @@
 //! `hitless doctor`: checks this machine and an endpoint, and says how to fix what does not work.
 
 mod endpoint;
+mod rights;
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -96,9 +97,10 @@ fn config(args: &DoctorArgs) -> Result<(Config, ResolvedConfig), Failure> {
     if let Some(timeout) = args.connect_timeout {
         config = config.connect_timeout(timeout);
     }
-    if let Some(shards) = args.shards {
-        config = config.shards(count(shards));
-    }
+    config = match args.shards {
+        Some(shards) => config.shards(count(shards)),
+        None => config.shard_on_each_core(),
+    };
     if let Some(connections) = args.connections {
         config = config.connections_per_shard(count(connections));
     }
@@ -228,7 +230,8 @@ Examples:
   hitless doctor --shards 16 --connections 64
       Check the file descriptors and the locked memory for this many.
   hitless doctor --url rediss://db.example.com:6380 --json -
-      Also check that this endpoint is reachable, speaks RESP3 and announces maintenance.
+      Also check that this endpoint is reachable, speaks RESP3 and announces maintenance, and whether
+      the user may end waits (CLIENT UNBLOCK) and cache replies (CLIENT TRACKING).
 Give a password with --password-file or in HITLESS_PASSWORD: every user of the machine can read
 a command line.
 

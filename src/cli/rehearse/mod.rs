@@ -170,6 +170,10 @@ fn reach(upstream: &UpstreamConfig, stop: &AtomicBool) -> Result<(), Failure> {
     thread::spawn(move || done.send(asked.check(REACH_TIMEOUT)));
     loop {
         match answer.recv_timeout(POLL_INTERVAL) {
+            // On a busy machine the attempt may time out before this thread sees the interrupt.
+            Ok(Err(_)) if stop.load(Ordering::Relaxed) => {
+                return Err(Failure::Interrupted("while connecting"));
+            }
             Ok(checked) => {
                 return checked
                     .with_context(|| format!("cannot reach the upstream at {upstream}"))

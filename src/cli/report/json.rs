@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ResolvedConfig;
-use crate::load::{Limit, Mix, Report, WeightedCommand, Workload};
+use crate::load::{Delivery, DeliveryKind, Limit, Mix, QueueType, Report, WeightedCommand, Workload};
 
 /// The document that is written.
 #[derive(Debug, Serialize)]
@@ -92,6 +92,50 @@ pub(crate) fn config(
     put("load", workload.loads().into());
     put("verify", workload.verify.into());
     put("seed", workload.seed.into());
+    put("moving_at_seconds", moves.iter().map(Duration::as_secs_f64).collect());
+    for (name, text) in client.fields() {
+        config.entry(name).or_insert_with(|| typed(text));
+    }
+    config
+}
+
+/// Every effective value of a run of deliveries: the load's, then the client's.
+pub(crate) fn delivery_config(
+    endpoint: &str,
+    delivery: &Delivery,
+    moves: &[Duration],
+    client: &ResolvedConfig,
+) -> Map<String, Value> {
+    let mut config = Map::new();
+    let mut put = |name: &str, value: Value| drop(config.insert(name.to_owned(), value));
+    put("endpoint", endpoint.into());
+    put("shards", client.shard_cores().len().into());
+    put("cores", client.shard_cores().to_vec().into());
+    put("via", delivery.via.to_string().into());
+    match delivery.kind {
+        DeliveryKind::Queue { producers, consumers, queue } => {
+            put("workload", "queue".into());
+            put("producers", producers.into());
+            put("consumers", consumers.into());
+            let queue = if queue == QueueType::List { "list" } else { "stream" };
+            put("queue", queue.into());
+        }
+        DeliveryKind::PubSub { publishers, subscribers, channels } => {
+            put("workload", "pubsub".into());
+            put("publishers", publishers.into());
+            put("subscribers", subscribers.into());
+            put("channels", channels.into());
+        }
+    }
+    match delivery.limit {
+        Limit::Duration(time) => put("duration_seconds", time.as_secs_f64().into()),
+        Limit::Requests(requests) => put("requests", requests.into()),
+    }
+    if let Some(rate) = delivery.rate {
+        put("rate", rate.into());
+    }
+    put("warm_up_seconds", delivery.warm_up.as_secs_f64().into());
+    put("key_prefix", delivery.key_prefix.as_str().into());
     put("moving_at_seconds", moves.iter().map(Duration::as_secs_f64).collect());
     for (name, text) in client.fields() {
         config.entry(name).or_insert_with(|| typed(text));

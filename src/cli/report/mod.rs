@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 mod costs;
+pub(crate) mod delivery;
 pub(crate) mod json;
 pub(crate) mod machine;
 mod memtier;

@@ -34,9 +34,11 @@ impl Heading {
         if workload.pipeline > 1 {
             let _ = write!(load, " · {} commands at a time", grouped(workload.pipeline as u64));
         }
-        if workload.via == Via::Client {
-            load.push_str(" · through Client");
-        }
+        load.push_str(match workload.via {
+            Via::Shard => "",
+            Via::Client => " · through Client",
+            Via::Tokio => " · in tokio",
+        });
         if let Some(rate) = workload.rate {
             let _ = write!(load, " · {} commands/s wanted, {} arrivals", grouped(rate), workload.arrivals);
         }
@@ -172,7 +174,7 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
     writeln!(out, "{}", loop_explanation(report.loop_kind))
 }
 
-fn write_cleanup(out: &mut String, cleanup: &Cleanup) -> std::fmt::Result {
+pub(super) fn write_cleanup(out: &mut String, cleanup: &Cleanup) -> std::fmt::Result {
     writeln!(out, "cleanup       {} keys removed", grouped(cleanup.removed))?;
     match &cleanup.error {
         Some(error) => writeln!(out, "              keys may be left: {error}"),
@@ -237,7 +239,7 @@ fn write_verified(out: &mut String, verify: &VerifyReport) -> std::fmt::Result {
     }
 }
 
-fn write_maintenance(out: &mut String, seen: &MaintenanceReport) -> std::fmt::Result {
+pub(super) fn write_maintenance(out: &mut String, seen: &MaintenanceReport) -> std::fmt::Result {
     writeln!(out)?;
     let mut name = "maintenance";
     let mut label = || std::mem::take(&mut name);

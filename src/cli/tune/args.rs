@@ -178,6 +178,13 @@ impl TuneArgs {
                 cores.len()
             )));
         }
+        if sweep.via == ViaArg::Tokio {
+            return Err(Failure::Usage(
+                "--via: tokio does not apply to a sweep, which runs each setting on shards with threads of their own; \
+                 use hitless bench --via tokio"
+                    .to_owned(),
+            ));
+        }
         (bench.endpoint, bench.tls, bench.load, bench.keys) = (endpoint, tls, load.0, keys);
         bench.client.shards = most.filter(|_| sweep.cores.is_none()).map(|most| most as u64);
         bench.client.cores = sweep.cores.take();
@@ -324,7 +331,7 @@ mod tests {
             (&["--url", "redis://a", "--url", "redis://b"], &["--url", "multiple times"]),
             (&["--rate", "5"], &["--rate does not apply to a sweep", "--find-rate"]),
             (&["--verify"], &["--verify does not apply to a sweep", "hitless bench"]),
-            (&["--via", "pigeon"], &["--via", "shard, client"]),
+            (&["--via", "pigeon"], &["--via", "shard, client, tokio"]),
             (&["--ratio", "0:0"], &["--ratio", "not both 0"]),
             (&["--plot", "x.pdf"], &["--plot", ".svg or .png"]),
             (&["--plot-size", "9"], &["--plot-size", "WIDTHxHEIGHT"]),
@@ -337,6 +344,10 @@ mod tests {
         let crowded = parsed(&["--shards", "3", "--cores", "0,1"]).expect("options").split();
         assert!(
             matches!(crowded, Err(Failure::Usage(why)) if why.contains("3 shards need 3 cores, and --cores has 2"))
+        );
+        let in_tokio = parsed(&["--via", "tokio"]).expect("options").split();
+        assert!(
+            matches!(in_tokio, Err(Failure::Usage(why)) if why.contains("--via: tokio does not apply to a sweep"))
         );
     }
 }

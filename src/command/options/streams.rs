@@ -1,4 +1,4 @@
-//! Options of commands for streams. There is no `BLOCK`, because other callers share the connection.
+//! Options of commands for streams. There is no `BLOCK`: `xread_blocking` and `xreadgroup_blocking` have it as an argument.
 
 use super::{Argument, Sink, ToArg, Write, flags};
 

@@ -20,6 +20,9 @@
 
 /// Expands one table.
 macro_rules! expand {
+    ([blocking names] $($table:tt)*) => { $crate::command::typed::macros::expand! { names $($table)* } };
+    // A batch is sent on a shared connection, where no command may wait.
+    ([blocking batch] $($table:tt)*) => {};
     (names $($(#[$doc:meta])* $name:ident($($arg:ident: $shape:tt),*) -> $answer:tt
         = $wire:literal $($word:literal)* $(.. $last:literal)?;)*) => {
         &[$((stringify!($name), concat!($wire $(, " ", $word)*))),*]
@@ -34,6 +37,37 @@ macro_rules! expand {
 
 /// Expands one line of a table to a method.
 macro_rules! method {
+    ([blocking ($owner:ident)] $($line:tt)*) => {
+        $crate::command::typed::macros::method! { ($owner) $($line)* }
+    };
+    ([blocking trait] any [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+        $($doc)*
+        fn $name<T: $crate::FromReply>(
+            &self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*
+        ) -> Self::Reply<T> {
+            self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
+        }
+    };
+    ([blocking trait] ($answer:ty) [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+        $($doc)*
+        fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> Self::Reply<$answer> {
+            self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
+        }
+    };
+    ([blocking $reply:ident] any [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+        $($doc)*
+        pub fn $name<T: $crate::FromReply>(
+            &self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*
+        ) -> $reply<T> {
+            self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
+        }
+    };
+    ([blocking $reply:ident] ($answer:ty) [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+        $($doc)*
+        pub fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> $reply<$answer> {
+            self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
+        }
+    };
     (batch $answer:tt [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
         $($doc)*
         pub fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> &Self {

@@ -3,6 +3,7 @@
 //! [`macros`] defines the language of the tables, and [`typed_commands!`] what they expand to.
 
 pub(crate) mod bitmaps;
+pub(crate) mod blocking;
 pub(crate) mod geo;
 pub(crate) mod hashes;
 pub(crate) mod hyperloglog;
@@ -33,6 +34,7 @@ macro_rules! typed_commands {
         $crate::command::typed::sets::sets! { $into }
         $crate::command::typed::sorted_sets::sorted_sets! { $into }
         $crate::command::typed::streams::streams! { $into }
+        $crate::command::typed::blocking::blocking! { $into }
         $crate::command::typed::geo::geo! { $into }
         $crate::command::typed::bitmaps::bitmaps! { $into }
         $crate::command::typed::hyperloglog::hyperloglog! { $into }
@@ -53,6 +55,7 @@ pub const TYPED: &[(&str, &[(&str, &str)])] = &[
     ("sets", sets::sets!(names)),
     ("sorted sets", sorted_sets::sorted_sets!(names)),
     ("streams", streams::streams!(names)),
+    ("blocking", blocking::blocking!(names)),
     ("geo", geo::geo!(names)),
     ("bitmaps", bitmaps::bitmaps!(names)),
     ("hyperloglog", hyperloglog::hyperloglog!(names)),

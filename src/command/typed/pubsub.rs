@@ -1,4 +1,4 @@
-//! Publishing. Subscribing needs a connection of its own.
+//! Publishing. `Client::subscribe` subscribes.
 
 macro_rules! pubsub {
     ($into:tt) => {

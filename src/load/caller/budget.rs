@@ -1,16 +1,18 @@
-//! The send budget of one thread of callers: when they may send, from when on commands are measured, and when the
+//! The send budget of one group of callers: when they may send, from when on commands are measured, and when the
 //! callers stop.
 //!
-//! Each thread has its own budget, of plain cells. A caller compares the deadline with a clock reading that it needs
-//! anyway, and takes its commands from the thread's own share.
+//! Each group has its own budget. A caller compares the deadline with a clock reading that it needs anyway, and takes
+//! its commands from the group's own share. A closed loop that is limited by time takes no lock and counts nothing.
+//! Callers in tokio share the budget across threads.
 
-use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::pacer::Pacer;
 use crate::load::workload::{Limit, Workload};
 
-/// The phases of one thread of callers, and the commands that its callers may still send.
+/// The phases of one group of callers, and the commands that its callers may still send.
 ///
 /// ```text
 /// begin ──── warm-up ────▶ measured_from ──── measured ────▶ deadline, or stop()
@@ -24,29 +26,30 @@ use crate::load::workload::{Limit, Workload};
 pub(crate) struct SendBudget {
     begin: Instant,
     measured_from: Instant,
-    deadline: Cell<Instant>,
+    deadline: Instant,
     /// When the user stopped the run, if that was before its end.
-    stopped: Cell<Option<Instant>>,
-    left: Cell<u64>,
-    pacer: Option<RefCell<Pacer>>,
+    stopped: OnceLock<Instant>,
+    /// Commands that may still be sent, if the run is limited by their number.
+    left: Option<AtomicU64>,
+    pacer: Option<Mutex<Pacer>>,
 }
 
 impl SendBudget {
-    /// The budget of thread `part` of `parts`. Its callers begin at `begin`, with the warm-up if there is one.
+    /// The budget of group `part` of `parts`. Its callers begin at `begin`, with the warm-up if there is one.
     pub(crate) fn new(workload: &Workload, begin: Instant, part: usize, parts: usize) -> SendBudget {
         let (length, left) = match workload.limit {
-            Limit::Duration(duration) => (duration.min(FOREVER), u64::MAX),
-            Limit::Requests(requests) => (FOREVER, share(requests, part, parts)),
+            Limit::Duration(duration) => (duration.min(FOREVER), None),
+            Limit::Requests(requests) => (FOREVER, Some(AtomicU64::new(share(requests, part, parts)))),
         };
         let Workload { arrivals, pipeline, seed, .. } = *workload;
-        let pacer = |rate| RefCell::new(Pacer::new(arrivals, rate, pipeline, (part, parts), seed));
+        let pacer = |rate| Mutex::new(Pacer::new(arrivals, rate, pipeline, (part, parts), seed));
         let measured_from = begin + workload.warm_up.min(FOREVER);
         SendBudget {
             begin,
             measured_from,
-            deadline: Cell::new(measured_from + length),
-            stopped: Cell::new(None),
-            left: Cell::new(left),
+            deadline: measured_from + length,
+            stopped: OnceLock::new(),
+            left,
             pacer: workload.rate.map(pacer),
         }
     }
@@ -62,49 +65,61 @@ impl SendBudget {
     }
 
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        now >= self.deadline.get()
+        now >= self.deadline || self.stopped.get().is_some()
     }
 
     /// Stops the callers: no command is sent any more.
     pub(crate) fn stop(&self) {
-        if self.stopped.get().is_none() {
-            self.stopped.set(Some(Instant::now()));
-        }
-        self.deadline.set(self.begin);
+        // A second stop does not change the time of the first one.
+        let _ = self.stopped.set(Instant::now());
     }
 
-    /// Takes up to `wanted` commands from the rest of the thread's share, to be sent at `at`. Commands that are sent
+    /// Takes up to `wanted` commands from the rest of the group's share, to be sent at `at`. Commands that are sent
     /// during the warm-up are not part of the share, unless they end after it.
     pub(crate) fn take(&self, wanted: usize, at: Instant) -> usize {
-        if at < self.measured_from {
-            return wanted;
+        match &self.left {
+            Some(left) if at >= self.measured_from => {
+                // Not above `wanted`, so it fits.
+                deduct(left, wanted as u64) as usize
+            }
+            _ => wanted,
         }
-        let left = self.left.get();
-        let taken = left.min(wanted as u64);
-        self.left.set(left - taken);
-        // Not above `wanted`, so it fits.
-        taken as usize
     }
 
     /// Deducts commands that were sent during the warm-up and ended after it: they are measured, so they are part of
     /// the share.
     pub(crate) fn carried_over(&self, commands: u64) {
-        self.left.set(self.left.get().saturating_sub(commands));
+        if let Some(left) = &self.left {
+            deduct(left, commands);
+        }
     }
 
     /// The intended time of the next batch of an open loop; `None` in a closed loop.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
-        let due = self.pacer.as_ref()?.borrow_mut().next();
+        let due = lock(self.pacer.as_ref()?).next();
         Some(self.begin + due.min(FOREVER))
     }
 
     /// Commands of an open loop that were due in the measured time and that no caller was free to send.
     pub(crate) fn unsent(&self) -> u64 {
         let Some(pacer) = &self.pacer else { return 0 };
-        let end = self.stopped.get().unwrap_or(self.deadline.get());
-        let left = |until: Instant| pacer.borrow().left_before(until.saturating_duration_since(self.begin));
-        left(end).saturating_sub(left(self.measured_from)).min(self.left.get())
+        let end = self.stopped.get().copied().unwrap_or(self.deadline);
+        let due = |until: Instant| lock(pacer).left_before(until.saturating_duration_since(self.begin));
+        let left = self.left.as_ref().map_or(u64::MAX, |left| left.load(Ordering::Relaxed));
+        due(end).saturating_sub(due(self.measured_from)).min(left)
     }
+}
+
+fn lock(pacer: &Mutex<Pacer>) -> MutexGuard<'_, Pacer> {
+    pacer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes up to this many from what is left, and returns how many it took.
+fn deduct(left: &AtomicU64, wanted: u64) -> u64 {
+    let rest = |left: u64| Some(left.saturating_sub(wanted));
+    // The closure always returns a value, so both cases hold the number before.
+    let (Ok(before) | Err(before)) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+    before.min(wanted)
 }
 
 /// The share of `part` of `parts`. All shares add up to the whole, and differ by one at most.

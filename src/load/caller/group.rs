@@ -1,28 +1,27 @@
-//! One thread of callers: it starts them together, hands their measurements to the collector, and waits for them.
+//! One group of callers: it starts them together, hands their measurements to the collector, and waits for them.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::budget::SendBudget;
 use super::executor::{self, Timers};
+use super::recorders::{LocalRecorder, Recorders};
 use super::target::{ClientTarget, Target};
-use super::{Caller, CallerOutcome, ThreadContext};
+use super::{Caller, CallerOutcome, GroupContext};
 use crate::load::machine::thread_cpu;
 use crate::load::plan::{Plan, RunEvent, STOP_CHECK};
 use crate::load::recording::findings::Findings;
 use crate::load::recording::handoffs::{HandoffWatch, Overlap};
-use crate::load::recording::recorder::{Recorder, Recording};
+use crate::load::recording::recorder::Recording;
 use crate::{Client, Shard};
 
-/// What one thread of callers returns.
+/// What one group of callers returns.
 #[derive(Debug)]
 pub(crate) struct ThreadOutcome {
     /// When the last command completed.
     pub(crate) at: Instant,
     pub(crate) findings: Option<Findings>,
-    /// CPU time of the callers' thread during the measured time.
+    /// CPU time of the callers' thread during the measured time, if they have one of their own.
     pub(crate) cpu: Duration,
     /// Commands of an open loop that were due and that no caller was free to send.
     pub(crate) unsent: u64,
@@ -37,7 +36,7 @@ pub(crate) async fn on_shard(
     begin: Instant,
 ) -> ThreadOutcome {
     let overlap = watch.overlap(Some(number));
-    let group = CallerGroup::new(plan, overlap, number, begin);
+    let group = CallerGroup::new(plan, overlap, LocalRecorder::new, number, begin);
     let callers: Vec<_> = (0..group.plan().workload.tasks)
         // Each clone of the handle is bound to the next connection of the pool.
         .map(|task| glommio::spawn_local(group.caller(shard.clone(), task).run()))
@@ -60,7 +59,7 @@ pub(crate) fn on_thread(
     begin: Instant,
 ) -> ThreadOutcome {
     // Each handle is bound to one shard, and only the client knows which one.
-    let group = CallerGroup::new(plan, watch.overlap(None), thread, begin);
+    let group = CallerGroup::new(plan, watch.overlap(None), LocalRecorder::new, thread, begin);
     let timers = Timers::default();
     let target = || ClientTarget::new(client.clone(), timers.clone());
     let callers: Vec<executor::Task<CallerOutcome>> = (0..group.plan().workload.tasks)
@@ -70,26 +69,41 @@ pub(crate) fn on_thread(
     group.finish(finished)
 }
 
-/// The callers of one thread, with the channel on which empty recordings come back from the collector.
+/// The callers of one shard, or of one thread outside the shards.
 #[derive(Debug, Clone)]
-struct CallerGroup {
-    context: ThreadContext,
+pub(super) struct CallerGroup<R> {
+    context: GroupContext<R>,
+    /// The group's number, which is that of its shard.
     thread: usize,
-    back: mpsc::Sender<Box<Recording>>,
-    returned: Rc<mpsc::Receiver<Box<Recording>>>,
-    /// When the last recording was handed to the collector.
-    handed_out: Rc<Cell<Instant>>,
-    /// CPU time of the thread at the start of the measured time.
-    cpu_before: Rc<Cell<Duration>>,
+    exchange: Arc<Mutex<Exchange>>,
 }
 
-impl CallerGroup {
-    fn new(plan: Arc<Plan>, overlap: Overlap, thread: usize, begin: Instant) -> CallerGroup {
+/// What a group needs to hand its recordings to the collector.
+#[derive(Debug)]
+struct Exchange {
+    back: mpsc::Sender<Box<Recording>>,
+    /// Empty recordings that come back from the collector.
+    returned: mpsc::Receiver<Box<Recording>>,
+    /// When the last recording was handed to the collector.
+    handed_out: Instant,
+    /// CPU time of the thread at the start of the measured time.
+    cpu_before: Duration,
+}
+
+impl<R: Recorders> CallerGroup<R> {
+    /// A group whose callers begin at `begin`. `record` makes the place where they record.
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        overlap: Overlap,
+        record: impl FnOnce(&Plan) -> R,
+        thread: usize,
+        begin: Instant,
+    ) -> CallerGroup<R> {
         let workload = &plan.workload;
         let open_loop = workload.rate.is_some();
-        let context = ThreadContext {
-            budget: Rc::new(SendBudget::new(workload, begin, thread, plan.shards)),
-            recorder: Rc::new(RefCell::new(Recorder::new(open_loop, plan.kinds.names().len()))),
+        let context = GroupContext {
+            budget: Arc::new(SendBudget::new(workload, begin, thread, plan.shards)),
+            recorders: record(&plan),
             overlap,
             plan,
         };
@@ -100,29 +114,33 @@ impl CallerGroup {
         let (back, returned) = mpsc::channel();
         // The first exchange finds an empty recording ready.
         let _ = back.send(Box::new(Recording::new(open_loop, context.plan.kinds.names().len())));
-        let cpu_before = Rc::new(Cell::new(thread_cpu()));
-        let handed_out = Rc::new(Cell::new(context.budget.measured_from()));
-        CallerGroup { context, thread, back, returned: Rc::new(returned), handed_out, cpu_before }
+        let handed_out = context.budget.measured_from();
+        let exchange = Exchange { back, returned, handed_out, cpu_before: thread_cpu() };
+        CallerGroup { context, thread, exchange: Arc::new(Mutex::new(exchange)) }
     }
 
-    fn plan(&self) -> &Plan {
+    pub(super) fn plan(&self) -> &Plan {
         &self.context.plan
     }
 
-    fn caller<D: Target>(&self, target: D, task: usize) -> Caller<D> {
+    fn exchange(&self) -> MutexGuard<'_, Exchange> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn caller<D: Target<Recorders = R>>(&self, target: D, task: usize) -> Caller<D> {
         let number = self.thread * self.plan().workload.tasks + task;
         Caller::new(target, self.context.clone(), number as u64)
     }
 
     /// Runs until the callers have finished. It checks whether the user stops the run, and hands the recording to the
     /// collector at each tick.
-    async fn watch(self, target: impl Target) {
+    pub(super) async fn watch(self, target: impl Target) {
         let from = self.context.budget.measured_from();
         while let Some(wait) = from.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
             target.sleep(STOP_CHECK.min(wait)).await;
             self.check_stop();
         }
-        self.cpu_before.set(thread_cpu());
+        self.exchange().cpu_before = thread_cpu();
         let tick = self.plan().tick();
         let mut next = from + tick;
         loop {
@@ -147,17 +165,18 @@ impl CallerGroup {
 
     fn hand_out(&self, connections: Option<usize>) {
         let open_loop = self.plan().workload.rate.is_some();
-        let empty = self.returned.try_recv();
         let kinds = self.plan().kinds.names().len();
+        let mut exchange = self.exchange();
+        let empty = exchange.returned.try_recv();
         let empty = empty.unwrap_or_else(|_| Box::new(Recording::new(open_loop, kinds)));
-        let recording = self.context.recorder.borrow_mut().exchange(empty);
-        let (thread, back, now) = (self.thread, self.back.clone(), Instant::now());
-        let span = (self.handed_out.replace(now).min(now), now);
+        let recording = self.context.recorders.exchange(empty);
+        let (thread, back, now) = (self.thread, exchange.back.clone(), Instant::now());
+        let span = (std::mem::replace(&mut exchange.handed_out, now).min(now), now);
         self.plan().send(RunEvent::Recorded { thread, recording, back, connections, span });
     }
 
-    fn finish(self, finished: Vec<CallerOutcome>) -> ThreadOutcome {
-        let cpu = thread_cpu().saturating_sub(self.cpu_before.get());
+    pub(super) fn finish(self, finished: Vec<CallerOutcome>) -> ThreadOutcome {
+        let cpu = thread_cpu().saturating_sub(self.exchange().cpu_before);
         self.hand_out(None);
         let budget = &self.context.budget;
         let mut at = budget.measured_from();

@@ -5,42 +5,45 @@ mod batch;
 pub(crate) mod budget;
 pub(crate) mod executor;
 pub(crate) mod group;
+#[cfg(feature = "tokio")]
+pub(crate) mod in_tokio;
 pub(crate) mod loader;
 mod pacer;
+mod recorders;
 mod reply_clock;
+mod send;
 mod target;
+#[cfg(feature = "tokio")]
+mod timers;
 pub(crate) mod verify;
 mod wire;
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::command::{Commands, Run};
 use crate::load::plan::Plan;
 use crate::load::recording::findings::Findings;
 use crate::load::recording::handoffs::Overlap;
-use crate::load::recording::recorder::{Answers, Failure, Recorder};
+use crate::load::recording::recorder::{Answers, Failure};
 use crate::load::workload::keys::{KeyChooser, KeyText};
 use crate::load::workload::kinds::{GET, INCR, SET};
 use crate::load::workload::mix::Mix;
-use crate::load::workload::template::Filling;
 use crate::load::workload::values::splitmix64;
 use crate::{Error, ErrorKind, Outcome};
 use batch::{Batch, Pending, written};
 use budget::SendBudget;
+use recorders::Recorders;
 use reply_clock::ReplyClock;
 use target::Target;
 use verify::{Slice, Verifier};
 use wire::ReplySize;
 
-/// What the callers of one thread share.
+/// What the callers of one group share.
 #[derive(Debug, Clone)]
-pub(crate) struct ThreadContext {
+pub(crate) struct GroupContext<R> {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) budget: Rc<SendBudget>,
-    pub(crate) recorder: Rc<RefCell<Recorder>>,
+    pub(crate) budget: Arc<SendBudget>,
+    pub(crate) recorders: R,
     pub(crate) overlap: Overlap,
 }
 
@@ -59,7 +62,7 @@ pub(crate) struct CallerOutcome {
 /// blocks its thread: it only waits for replies and for timers of its [`Target`].
 pub(crate) struct Caller<T: Target> {
     target: T,
-    context: ThreadContext,
+    context: GroupContext<T::Recorders>,
     mix: PreparedMix,
     rng: fastrand::Rng,
     keys: KeyChooser,
@@ -70,11 +73,12 @@ pub(crate) struct Caller<T: Target> {
     number: u64,
     value: Vec<u8>,
     argument: Vec<u8>,
-    verifier: Option<Verifier>,
+    /// Apart, because most runs have none: what a caller keeps has to fit into a cache, 256 times.
+    verifier: Option<Box<Verifier>>,
     until_audit: u32,
     pending: Vec<Pending<T>>,
-    /// Answers of each kind that arrived at the same time and are not recorded yet.
-    together: Box<[Answers]>,
+    /// Answers of this kind that arrived at the same time and are not recorded yet.
+    together: (usize, Answers),
     /// The time of the last answer, or of the first command that was sent since.
     waiting_since: Instant,
     /// Whether a command failed since the last answer.
@@ -91,14 +95,14 @@ enum PreparedMix {
 
 impl<T: Target> Caller<T> {
     /// Caller `number` of the whole run.
-    pub(crate) fn new(target: T, context: ThreadContext, number: u64) -> Caller<T> {
+    pub(crate) fn new(target: T, context: GroupContext<T::Recorders>, number: u64) -> Caller<T> {
         let workload = &context.plan.workload;
         let names = KeyText::new(&workload.key_prefix, workload.key_minimum);
         let callers = context.plan.callers();
         let verifier = workload.verify.then(|| {
             let slice = Slice::of(workload.key_space, number, callers);
-            Verifier::new(context.plan.run, workload.form(), slice, workload.loads())
-                .with_names(names.clone())
+            let verifier = Verifier::new(context.plan.run, workload.form(), slice, workload.loads());
+            Box::new(verifier.with_names(names.clone()))
         });
         let keys = match workload.verify {
             true => Slice::of(workload.key_space, number, callers).count,
@@ -123,7 +127,7 @@ impl<T: Target> Caller<T> {
             verifier,
             until_audit: AUDIT_EVERY,
             pending: Vec::with_capacity(workload.pipeline),
-            together: vec![Answers::default(); context.plan.kinds.names().len()].into(),
+            together: (GET, Answers::default()),
             waiting_since: context.budget.begin(),
             failing: false,
             backoff: BACKOFF.0,
@@ -132,29 +136,34 @@ impl<T: Target> Caller<T> {
         }
     }
 
-    pub(crate) async fn run(mut self) -> CallerOutcome {
-        let begin = self.context.budget.begin();
-        let mut now = match self.wait_until(begin + self.start_delay(), Instant::now()).await {
-            Some(now) => now,
-            None => return self.finish(begin),
-        };
-        while let Some(batch) = self.next_batch(now).await {
-            if !self.failing {
-                self.waiting_since = batch.sent;
-            }
-            self.send(batch);
-            now = self.collect(batch).await;
-            if self.failing {
-                now = self.back_off(now).await;
-            }
-            if !self.context.plan.workload.think.is_zero() {
-                match self.wait_until(now + self.context.plan.workload.think, now).await {
-                    Some(later) => now = later,
-                    None => break,
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async function would keep a second, unused copy of the caller"
+    )]
+    pub(crate) fn run(mut self) -> impl Future<Output = CallerOutcome> {
+        async move {
+            let begin = self.context.budget.begin();
+            let mut now = match self.wait_until(begin + self.start_delay(), Instant::now()).await {
+                Some(now) => now,
+                None => return self.finish(begin),
+            };
+            while let Some(batch) = self.next_batch(now).await {
+                if !self.failing {
+                    self.waiting_since = batch.sent;
+                }
+                now = self.exchange(batch).await;
+                if self.failing {
+                    now = self.back_off(now).await;
+                }
+                if !self.context.plan.workload.think.is_zero() {
+                    match self.wait_until(now + self.context.plan.workload.think, now).await {
+                        Some(later) => now = later,
+                        None => break,
+                    }
                 }
             }
+            self.finish(now)
         }
-        self.finish(now)
     }
 
     /// Callers with a think time do not all start at once: their starts are spread over the think time.
@@ -165,9 +174,10 @@ impl<T: Target> Caller<T> {
 
     fn finish(self, at: Instant) -> CallerOutcome {
         if self.failing && at > self.context.budget.measured_from() {
-            self.context.recorder.borrow_mut().gap(self.waited(at));
+            let gap = self.waited(at);
+            self.context.recorders.with(|recorder| recorder.gap(gap));
         }
-        CallerOutcome { at, findings: self.verifier.map(Verifier::into_findings) }
+        CallerOutcome { at, findings: self.verifier.map(|verifier| verifier.into_findings()) }
     }
 
     /// The part of the measured time in which this caller got no answer.
@@ -203,7 +213,9 @@ impl<T: Target> Caller<T> {
     }
 
     /// Sleeps until `due` and returns the time; `None` if the run ends before.
-    async fn wait_until(&self, due: Instant, mut now: Instant) -> Option<Instant> {
+    ///
+    /// It borrows the caller exclusively: in tokio the future may change its thread, and replies cannot be shared by threads.
+    async fn wait_until(&mut self, due: Instant, mut now: Instant) -> Option<Instant> {
         let budget = &self.context.budget;
         while !budget.is_over(due) {
             if now >= due {
@@ -215,132 +227,65 @@ impl<T: Target> Caller<T> {
         None
     }
 
-    fn send(&mut self, batch: Batch) {
+    /// Sends a batch, waits for the replies in order, and returns the time of the last one.
+    async fn exchange(&mut self, batch: Batch) -> Instant {
         if batch.measured {
-            self.context.recorder.borrow_mut().issued(batch.commands);
+            self.context.recorders.with(|recorder| recorder.issued(batch.commands));
         }
-        for _ in 0..batch.commands {
-            let pending = self.send_one();
-            self.pending.push(pending);
-        }
-    }
-
-    fn send_one(&mut self) -> Pending<T> {
-        if self.verifier.is_some() {
-            self.until_audit -= 1;
-            if self.until_audit == 0 {
-                self.until_audit = AUDIT_EVERY;
-                let reply = self.target.commands().incr(self.context.plan.audit_key.as_bytes());
-                return Pending::Incr { reply };
-            }
-        }
-        let index = self.keys.next(&mut self.rng);
-        match &self.mix {
-            &PreparedMix::Ratio { set, all } if self.rng.u64(..all) < set => self.send_set(index),
-            PreparedMix::Ratio { .. } => {
-                let key = self.verifier.as_ref().map_or(index, |verifier| verifier.key(index));
-                Pending::Get { reply: self.target.commands().get(self.key.write(key)), index }
-            }
-            PreparedMix::Commands => self.send_command(index),
-        }
-    }
-
-    /// Sends one of the user's own commands; `index` is the first of its keys.
-    fn send_command(&mut self, index: u64) -> Pending<T> {
-        let plan = self.context.plan.clone();
-        // A workload without commands is rejected before the run.
-        let Some((share, template)) = plan.workload.mix.choose(&mut self.rng) else {
-            return self.send_set(index);
-        };
-        while self.more_keys.len() < template.keys() {
-            self.more_keys.push(self.key.clone());
-        }
-        for (place, key) in self.more_keys.iter_mut().take(template.keys()).enumerate() {
-            key.write(if place == 0 { index } else { self.keys.next(&mut self.rng) });
-        }
-        let value = match template.has_value() {
-            true => plan.filler.next(&mut self.rng, &mut self.value),
-            false => b"",
-        };
-        let (number, rng, buffer) = (self.number, &mut self.rng, &mut self.argument);
-        self.number += plan.callers();
-        let command = template.command(&mut Filling { keys: &self.more_keys, value, number, rng, buffer });
-        let (kind, bytes) = (plan.kinds.of_share(share), command.encoded_len() as u64);
-        Pending::Other { reply: self.target.commands().run(&command), kind, bytes }
-    }
-
-    fn send_set(&mut self, index: u64) -> Pending<T> {
-        let ttl = self.context.plan.workload.ttl;
-        match &mut self.verifier {
-            Some(verifier) => {
-                let version = verifier.next_value(index, &mut self.value);
-                let key = self.key.write(verifier.key(index));
-                let bytes = wire::set(key.len(), self.value.len(), ttl);
-                Pending::Set {
-                    reply: target::set(self.target.commands(), key, &self.value, ttl),
-                    index,
-                    version,
-                    bytes,
-                }
-            }
-            None => {
-                let value = self.context.plan.filler.next(&mut self.rng, &mut self.value);
-                let key = self.key.write(index);
-                let bytes = wire::set(key.len(), value.len(), ttl);
-                Pending::Set {
-                    reply: target::set(self.target.commands(), key, value, ttl),
-                    index,
-                    version: 0,
-                    bytes,
-                }
-            }
-        }
-    }
-
-    /// Waits for the replies of a batch in order, and returns the time of the last one.
-    async fn collect(&mut self, batch: Batch) -> Instant {
         let mut clock = ReplyClock::new(batch.sent, T::ON_OTHER_THREADS);
-        let get_bytes = wire::get(self.key.as_bytes().len());
-        let mut pending = std::mem::take(&mut self.pending);
-        for one in pending.drain(..) {
-            match one {
-                Pending::Get { reply, index } => {
-                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    let received = result.as_ref().map(|value| ReplySize::value(value.as_deref()));
-                    self.record(&batch, clock.at, (GET, get_bytes), received);
-                    if let (Some(verifier), Ok(value)) = (&mut self.verifier, &result) {
-                        verifier.get_answered(index, value.as_deref());
-                    }
-                }
-                Pending::Set { reply, index, version, bytes } => {
-                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    self.record(&batch, clock.at, (SET, bytes), result.as_ref().map(|()| ReplySize::OK));
-                    if let Some(verifier) = &mut self.verifier {
-                        verifier.set_done(index, version, written(&result));
-                    }
-                }
-                Pending::Incr { reply } => {
-                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    let bytes = wire::incr(self.context.plan.audit_key.len());
-                    let received = result.as_ref().map(|count| ReplySize::integer(*count));
-                    self.record(&batch, clock.at, (INCR, bytes), received);
-                    if let Some(verifier) = &mut self.verifier {
-                        match result {
-                            Ok(count) => verifier.incr_answered(count),
-                            Err(_) => verifier.incr_failed(written(&result)),
-                        }
-                    }
-                }
-                Pending::Other { reply, kind, bytes } => {
-                    let result = clock.settle(reply, |at| self.record_together(&batch, at)).await;
-                    self.record(&batch, clock.at, (kind, bytes), result.as_ref().copied());
-                }
+        if batch.commands == 1 {
+            // Without the vector, whose memory no caller has in its cache.
+            let one = self.send_one();
+            self.settle(one, &batch, &mut clock).await;
+        } else {
+            let mut pending = std::mem::take(&mut self.pending);
+            pending.extend((0..batch.commands).map(|_| self.send_one()));
+            for one in pending.drain(..) {
+                self.settle(one, &batch, &mut clock).await;
             }
+            // The empty vector keeps its capacity for the next batch.
+            self.pending = pending;
         }
         self.record_together(&batch, clock.at);
-        // The empty vector keeps its capacity for the next batch.
-        self.pending = pending;
         clock.at
+    }
+
+    /// Waits for a reply, checks it, and records it.
+    async fn settle(&mut self, one: Pending<T>, batch: &Batch, clock: &mut ReplyClock) {
+        match one {
+            Pending::Get { reply, index } => {
+                let result = clock.settle(reply, |at| self.record_together(batch, at)).await;
+                let sent = wire::get(self.key.as_bytes().len());
+                let received = result.as_ref().map(|value| ReplySize::value(value.as_deref()));
+                self.record(batch, clock.at, (GET, sent), received);
+                if let (Some(verifier), Ok(value)) = (&mut self.verifier, &result) {
+                    verifier.get_answered(index, value.as_deref());
+                }
+            }
+            Pending::Set { reply, index, version, bytes } => {
+                let result = clock.settle(reply, |at| self.record_together(batch, at)).await;
+                self.record(batch, clock.at, (SET, bytes), result.as_ref().map(|()| ReplySize::OK));
+                if let Some(verifier) = &mut self.verifier {
+                    verifier.set_done(index, version, written(&result));
+                }
+            }
+            Pending::Incr { reply } => {
+                let result = clock.settle(reply, |at| self.record_together(batch, at)).await;
+                let bytes = wire::incr(self.context.plan.audit_key.len());
+                let received = result.as_ref().map(|count| ReplySize::integer(*count));
+                self.record(batch, clock.at, (INCR, bytes), received);
+                if let Some(verifier) = &mut self.verifier {
+                    match result {
+                        Ok(count) => verifier.incr_answered(count),
+                        Err(_) => verifier.incr_failed(written(&result)),
+                    }
+                }
+            }
+            Pending::Other { reply, kind, bytes } => {
+                let result = clock.settle(reply, |at| self.record_together(batch, at)).await;
+                self.record(batch, clock.at, (kind, bytes), result.as_ref().copied());
+            }
+        }
     }
 
     /// Whether a command that ended at this time is measured: not if it began and ended during the warm-up.
@@ -352,7 +297,7 @@ impl<T: Target> Caller<T> {
     fn ended(&self, batch: &Batch, at: Instant, commands: u64) -> bool {
         let counts = self.counts(batch, at);
         if counts && !batch.measured {
-            self.context.recorder.borrow_mut().carried_over(commands);
+            self.context.recorders.with(|recorder| recorder.carried_over(commands));
             self.context.budget.carried_over(commands);
         }
         counts
@@ -369,9 +314,11 @@ impl<T: Target> Caller<T> {
         let error = match result {
             Ok(ReplySize { bytes, is_null }) => {
                 let is_miss = is_null && self.context.plan.kinds.looks_up(kind);
-                if let Some(answers) = self.together.get_mut(kind) {
-                    answers.note(sent, bytes, is_miss);
+                if self.together.0 != kind {
+                    self.record_together(batch, now);
+                    self.together.0 = kind;
                 }
+                self.together.1.note(sent, bytes, is_miss);
                 return;
             }
             Err(error) => error,
@@ -384,7 +331,7 @@ impl<T: Target> Caller<T> {
                 timed_out: error.kind() == ErrorKind::Timeout,
             };
             let took = now.saturating_duration_since(batch.intended);
-            self.context.recorder.borrow_mut().failed(kind, failure, took, error);
+            self.context.recorders.with(|recorder| recorder.failed(kind, failure, took, error));
         }
         // An error reply proves that the endpoint is up, so the caller does not back off.
         self.failing |= error.outcome() != Outcome::Answered;
@@ -393,25 +340,24 @@ impl<T: Target> Caller<T> {
         }
     }
 
-    /// Records the answers that arrived at the same time, one record for each kind.
+    /// Records the answers of one kind that arrived at the same time.
     fn record_together(&mut self, batch: &Batch, at: Instant) {
-        let count = self.together.iter().map(|answers| answers.count).sum();
-        if count == 0 {
+        let (kind, answers) = (self.together.0, std::mem::take(&mut self.together.1));
+        if answers.count == 0 {
             return;
         }
-        if self.ended(batch, at, count) {
-            let mut recorder = self.context.recorder.borrow_mut();
+        if self.ended(batch, at, answers.count) {
             let latency = at.saturating_duration_since(batch.intended);
             let service = at.saturating_duration_since(batch.sent);
-            for (kind, answers) in self.together.iter().enumerate().filter(|(_, answers)| answers.count > 0) {
-                recorder.answered(kind, answers, latency, service);
-            }
-            if self.context.overlap.holds(batch.intended) {
-                recorder.in_handoff(latency, count);
-            }
-            recorder.gap(self.waited(at));
+            let (in_handoff, gap) = (self.context.overlap.holds(batch.intended), self.waited(at));
+            self.context.recorders.with(|recorder| {
+                recorder.answered(kind, &answers, latency, service);
+                if in_handoff {
+                    recorder.in_handoff(latency, answers.count);
+                }
+                recorder.gap(gap);
+            });
         }
-        self.together.fill(Answers::default());
         self.waiting_since = at;
         self.failing = false;
         self.backoff = BACKOFF.0;
@@ -434,3 +380,20 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// After a failure a caller waits, twice as long each time: a server that is down is not flooded with commands that
 /// cannot succeed.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shard;
+
+    fn size_of_future<F>(_: fn(Caller<Shard>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The callers of a run take turns. With 2 KiB each, of which a third was in use, a command of 256 callers cost 5 % more.
+    #[test]
+    fn callers_are_small() {
+        let size = size_of_future(Caller::<Shard>::run);
+        assert!(size <= 1300, "{size} bytes");
+    }
+}

@@ -1,4 +1,4 @@
-//! What the callers send to: a shard, or a client from another thread.
+//! What the callers send to: a shard, or a client from another thread. The one in tokio is in `in_tokio.rs`.
 //!
 //! Callers are written once, against [`Target`].
 
@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::executor::Timers;
+use super::recorders::{LocalRecorder, Recorders};
 use super::wire::millis;
 use crate::command::{Commands, Run};
 use crate::{Client, Cmd, Shard, cmd};
@@ -18,6 +19,9 @@ pub(crate) trait Target: 'static {
 
     /// What the commands are called on.
     type Commands: Commands;
+
+    /// Where the callers record.
+    type Recorders: Recorders;
 
     fn commands(&self) -> &Self::Commands;
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
@@ -32,6 +36,7 @@ impl Target for Shard {
     const ON_OTHER_THREADS: bool = false;
 
     type Commands = Shard;
+    type Recorders = LocalRecorder;
 
     #[inline]
     fn commands(&self) -> &Shard {
@@ -63,6 +68,7 @@ impl Target for ClientTarget {
     const ON_OTHER_THREADS: bool = true;
 
     type Commands = Client;
+    type Recorders = LocalRecorder;
 
     #[inline]
     fn commands(&self) -> &Client {

@@ -9,6 +9,8 @@ mod disturbances;
 mod pauses;
 mod steal;
 mod threads;
+#[cfg(feature = "tokio")]
+mod workers;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ use disturbances::{Measures, PAUSE_LONG};
 pub(crate) use disturbances::{RUN_QUEUE_WAIT_MAX, STEAL_MAX};
 pub(crate) use pauses::{PauseProbe, PauseReadings};
 pub(crate) use threads::{ThreadTimes, thread_cpu, thread_times};
+#[cfg(feature = "tokio")]
+pub(crate) use workers::{RuntimeThreads, worker_number};
 
 use crate::load::recording::latency::round;
 

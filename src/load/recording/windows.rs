@@ -14,6 +14,8 @@ pub(crate) struct Window {
     /// `None`: the maintenance is in progress.
     pub(crate) until: Option<Instant>,
     peer: SocketAddr,
+    /// Whether its announcement was noted; a handoff may be noted before.
+    is_announced: bool,
 }
 
 /// All maintenance windows of a run.
@@ -31,7 +33,7 @@ impl Windows {
     pub(crate) fn note(&mut self, now: Instant, event: &Event, open: usize) {
         match event {
             Event::Announced { peer, notification } => match notification {
-                Notification::Moving { .. } => self.open(MOVING, *peer, now),
+                Notification::Moving { .. } => self.announce_moving(*peer, now),
                 Notification::Migrating { .. } => self.open("MIGRATING", *peer, now),
                 Notification::FailingOver { .. } => self.open("FAILING_OVER", *peer, now),
                 Notification::SlotsMigrating { .. } => self.open("SMIGRATING", *peer, now),
@@ -45,9 +47,25 @@ impl Windows {
         }
     }
 
+    /// One shard reports a `MOVING` for all. Another one may have begun its handoffs before, which opened the window.
+    fn announce_moving(&mut self, peer: SocketAddr, now: Instant) {
+        let begun = |window: &&mut Window| {
+            let is_recent = now.saturating_duration_since(window.from) < TOGETHER;
+            window.kind == MOVING && window.peer == peer && !window.is_announced && is_recent
+        };
+        match self.0.iter_mut().rfind(begun) {
+            Some(window) => window.is_announced = true,
+            None => self.open(MOVING, peer, now),
+        }
+    }
+
     fn open(&mut self, kind: &'static str, peer: SocketAddr, now: Instant) {
+        self.push(Window { kind, from: now, until: None, peer, is_announced: true });
+    }
+
+    fn push(&mut self, window: Window) {
         if self.0.len() < WINDOWS_MAX {
-            self.0.push(Window { kind, from: now, until: None, peer });
+            self.0.push(window);
         }
     }
 
@@ -65,7 +83,7 @@ impl Windows {
         match last {
             Some(Window { until: None, .. }) => {}
             Some(window) if window.until.is_some_and(|until| now - until < TOGETHER) => window.until = None,
-            _ => self.open(MOVING, peer, now),
+            _ => self.push(Window { kind: MOVING, from: now, until: None, peer, is_announced: false }),
         }
     }
 
@@ -139,6 +157,20 @@ mod tests {
         ]);
         assert_eq!(spans(&noted), [("MOVING", 10, Some(15)), ("MOVING", 5000, None)]);
         assert_eq!(noted.1.kind_since(noted.0 + Duration::from_secs(60)), Some("MOVING"));
+    }
+
+    #[test]
+    fn a_handoff_before_the_report_of_its_moving_shares_the_window() {
+        let noted = noted(&[
+            (10, started(), 1),
+            (11, moving(), 1),
+            (12, ended(), 0),
+            (13, started(), 1),
+            (14, ended(), 0),
+            // Another announcement.
+            (15, moving(), 0),
+        ]);
+        assert_eq!(spans(&noted), [("MOVING", 10, Some(14)), ("MOVING", 15, None)]);
     }
 
     #[test]

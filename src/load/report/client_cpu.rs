@@ -36,7 +36,8 @@ impl ClientCpu {
         let seconds = elapsed.as_secs_f64().max(1e-9);
         let above = idle.map(|idle| used.saturating_sub(idle.mul_f64(seconds)).as_nanos() as f64);
         ClientCpu {
-            busy_share: round(used.as_secs_f64() / seconds / shards.max(1) as f64, 4),
+            // A run that was interrupted at once has no time to divide by.
+            busy_share: round((used.as_secs_f64() / seconds / shards.max(1) as f64).min(1.0), 4),
             idle_ns_per_second: idle.map(|idle| idle.as_nanos() as f64),
             above_idle_ns_per_command: above
                 .filter(|_| answered > 0)

@@ -66,7 +66,8 @@ pub struct Report {
     /// The load that an open loop offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offered: Option<OfferedLoad>,
-    /// User and system CPU time of the shards' threads for each answered command.
+    /// User and system CPU time of the shards' threads for each answered command. With callers in tokio it is that of all
+    /// threads of the runtime, and includes the callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_cpu_ns_per_command: Option<f64>,
     /// The same for the threads of the callers, if they called through `Client`.

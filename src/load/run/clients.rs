@@ -6,11 +6,16 @@ use std::thread;
 use futures_lite::future::block_on;
 
 use super::error::LoadError;
+#[cfg(feature = "tokio")]
+use super::runtime::TokioRuntime;
 use crate::{Client, Result, Shard};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Clients<'a> {
     clients: &'a [Client],
+    /// The runtime that all of them run in; `None` if their shards have threads of their own.
+    #[cfg(feature = "tokio")]
+    pub(super) runtime: Option<&'a TokioRuntime>,
 }
 
 /// One of the clients.
@@ -24,7 +29,17 @@ pub(crate) struct NumberedClient<'a> {
 
 impl<'a> Clients<'a> {
     pub(crate) fn new(clients: &'a [Client]) -> Clients<'a> {
-        Clients { clients }
+        Clients {
+            clients,
+            #[cfg(feature = "tokio")]
+            runtime: None,
+        }
+    }
+
+    /// Clients whose shards run in `runtime`.
+    #[cfg(feature = "tokio")]
+    pub(super) fn in_tokio(clients: &'a [Client], runtime: &'a TokioRuntime) -> Clients<'a> {
+        Clients { clients, runtime: Some(runtime) }
     }
 
     pub(crate) fn members(self) -> impl Iterator<Item = NumberedClient<'a>> {

@@ -19,6 +19,12 @@ pub enum LoadError {
     /// The in-process endpoints could not announce the `MOVING`.
     #[error("could not rehearse a MOVING: {0}")]
     Rehearsing(String),
+    /// The workload's callers run in tokio, and the function does not, or the other way round.
+    #[error("callers in tokio need run_in_tokio, and other callers need run or run_over")]
+    Via,
+    /// The system has no descriptor left for the callers' timers.
+    #[error("could not make a timer for the callers")]
+    Timer(#[source] std::io::Error),
     /// A thread of the run panicked.
     #[error("a thread of the run panicked; this is a bug")]
     Panicked,

@@ -3,9 +3,13 @@
 mod clients;
 mod collector;
 mod error;
+#[cfg(feature = "tokio")]
+mod in_tokio;
 pub(crate) mod leftover;
 pub(crate) mod moves;
 pub(crate) mod progress;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod samples;
 mod summary;
 
@@ -22,7 +26,9 @@ use collector::Collector;
 pub use error::LoadError;
 use moves::Moves;
 use progress::Progress;
-use samples::{idle, sample, sample_at, settle, warm_up};
+#[cfg(feature = "tokio")]
+pub use runtime::TokioRuntime;
+use samples::{Goals, ShardSample, sample, sample_at, warm_up};
 use summary::{Outcome, report};
 
 use crate::load::caller::group::{self, ThreadOutcome};
@@ -68,7 +74,43 @@ pub fn run_over(
     observe: impl FnMut(Progress) + Send,
 ) -> Result<Report, LoadError> {
     let clients = Clients::new(clients);
-    let shards = clients.on_each_shard(|_, _| warm_up())?.len();
+    #[cfg(feature = "tokio")]
+    if workload.via == Via::Tokio {
+        return Err(LoadError::Via);
+    }
+    clients.on_each_shard(|_, _| warm_up())?;
+    run_all(clients, workload, watch, moves, stop, observe)
+}
+
+/// Runs `workload`, whose [`Via`] must be `Via::Tokio`, in `runtime`: its callers are tasks there, and so are the
+/// connections of the clients, which must have been started by [`TokioRuntime::start`]. Give it one worker for each shard.
+/// The rest is as with [`run_over`]. Call it on a thread outside the runtime.
+#[cfg(feature = "tokio")]
+pub fn run_in_tokio(
+    runtime: &TokioRuntime,
+    clients: &[Client],
+    workload: &Workload,
+    watch: &Arc<HandoffWatch>,
+    moves: Option<&Moves<'_>>,
+    stop: &Arc<AtomicBool>,
+    observe: impl FnMut(Progress) + Send,
+) -> Result<Report, LoadError> {
+    if workload.via != Via::Tokio {
+        return Err(LoadError::Via);
+    }
+    let clients = Clients::in_tokio(clients, runtime);
+    run_all(clients, workload, watch, moves, stop, observe)
+}
+
+fn run_all(
+    clients: Clients<'_>,
+    workload: &Workload,
+    watch: &Arc<HandoffWatch>,
+    moves: Option<&Moves<'_>>,
+    stop: &Arc<AtomicBool>,
+    observe: impl FnMut(Progress) + Send,
+) -> Result<Report, LoadError> {
+    let shards = clients.shards();
     workload.check(shards)?;
     let (events, messages) = mpsc::channel();
     let mut plan = Plan::new(workload.clone(), shards, stop.clone(), events);
@@ -132,19 +174,17 @@ fn drive_all(
     let probe = machine::watch(measured_from);
     tracing::info!(shards = plan.shards, callers = plan.callers(), "the run begins");
     let (before, driven) = thread::scope(|scope| {
-        let sampling = scope.spawn(|| {
-            let plan = plan.clone();
-            clients.on_each_shard(move |_, shard| sample_at(shard, plan.clone(), measured_from))
-        });
+        let sampling = scope.spawn(|| samples_at(clients, plan, measured_from));
         let driven = drive(clients, plan, watch, begin);
         (sampling.join(), driven)
     });
     let (before, driven) = (before.map_err(|_| LoadError::Panicked)??, driven?);
     let pause_readings = probe.and_then(PauseProbe::end);
-    let after = clients.on_each_shard(|_, shard| sample(shard))?;
+    let after = samples(clients)?;
     let movings = moves_thread.end()?;
     let expected = following * movings.len() as u64;
-    let settled = settle(clients, &before, expected / plan.shards.max(1) as u64)?;
+    let goals = Goals::new(clients, &before, expected / plan.shards.max(1) as u64);
+    let settled = settle(clients, goals)?;
     let Callers { end, unsent, findings, cpu } = sum(driven, measured_from);
     let findings = findings.map(|findings| (findings, audit(clients, plan)));
     Ok(Outcome {
@@ -160,6 +200,43 @@ fn drive_all(
         settled,
         pause_readings,
     })
+}
+
+/// Counters of all shards.
+fn samples(clients: Clients<'_>) -> Result<Vec<ShardSample>, LoadError> {
+    #[cfg(feature = "tokio")]
+    if let Some(runtime) = clients.runtime {
+        return in_tokio::samples(clients, runtime);
+    }
+    clients.on_each_shard(|_, shard| sample(shard))
+}
+
+/// The same at a future time, or at once when the user stops the run.
+fn samples_at(clients: Clients<'_>, plan: &Arc<Plan>, at: Instant) -> Result<Vec<ShardSample>, LoadError> {
+    #[cfg(feature = "tokio")]
+    if let Some(runtime) = clients.runtime {
+        return in_tokio::samples_at(clients, runtime, plan, at);
+    }
+    let plan = plan.clone();
+    clients.on_each_shard(move |_, shard| sample_at(shard, plan.clone(), at))
+}
+
+/// CPU time that all shards together use in a second while they have connections and no commands.
+fn idle(clients: Clients<'_>) -> Result<Duration, LoadError> {
+    #[cfg(feature = "tokio")]
+    if let Some(runtime) = clients.runtime {
+        return Ok(in_tokio::idle(runtime));
+    }
+    samples::idle(clients)
+}
+
+/// Waits until each shard has reached its goal.
+fn settle(clients: Clients<'_>, goals: Goals) -> Result<Vec<ShardSample>, LoadError> {
+    #[cfg(feature = "tokio")]
+    if let Some(runtime) = clients.runtime {
+        return in_tokio::settle(clients, runtime, &goals);
+    }
+    samples::settle(clients, goals)
 }
 
 /// What all threads of callers returned.
@@ -206,6 +283,11 @@ fn drive(
     begin: Instant,
 ) -> Result<Vec<ThreadOutcome>, LoadError> {
     match plan.workload.via {
+        #[cfg(feature = "tokio")]
+        Via::Tokio => {
+            let runtime = clients.runtime.ok_or(LoadError::Via)?;
+            in_tokio::drive(clients, runtime, plan, watch, begin)
+        }
         Via::Shard => {
             let (plan, watch) = (plan.clone(), watch.clone());
             clients.on_each_shard(move |number, shard| {
@@ -218,6 +300,10 @@ fn drive(
 
 /// Writes the keys to every server: each shard writes its part through several handles.
 fn load(clients: Clients<'_>, plan: &Arc<Plan>) -> Result<(), LoadError> {
+    #[cfg(feature = "tokio")]
+    if let Some(runtime) = clients.runtime {
+        return in_tokio::load(clients, runtime, plan, LOADERS);
+    }
     let plan = plan.clone();
     let shards: Arc<[u64]> = clients
         .members()

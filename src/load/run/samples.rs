@@ -48,30 +48,40 @@ pub(super) async fn warm_up() {
     glommio::timer::sleep(WARM_UP).await;
 }
 
-/// Waits until each shard has ended `handoffs` more handoffs than before, and has closed every connection that was
-/// replaced. The wait is bounded: a run that ends shortly after a `MOVING` is reported as it is at the end of the wait.
-pub(super) fn settle(
-    clients: Clients<'_>,
-    before: &[ShardSample],
-    handoffs: u64,
-) -> Result<Vec<ShardSample>, LoadError> {
-    let goals: Arc<[(u64, usize)]> = clients
-        .members()
-        .flat_map(|member| std::iter::repeat_n(member.client.config().connections_per_shard(), member.shards))
-        .zip(before)
-        .map(|(connections, sample)| (ended(&sample.stats) + handoffs, connections))
-        .collect();
+/// Waits until each shard has ended as many handoffs as it must, and has closed every connection that was replaced. The wait is bounded: a run that ends shortly after a `MOVING` is reported as it is at the end of the wait.
+pub(super) fn settle(clients: Clients<'_>, goals: Goals) -> Result<Vec<ShardSample>, LoadError> {
     clients.on_each_shard(move |number, shard: Shard| {
         let goals = goals.clone();
         async move {
-            let (goal, connections) = goals.get(number).copied().unwrap_or_default();
             let until = Instant::now() + SETTLING_MAX;
-            while !is_settled(&shard.stats(), goal, connections) && Instant::now() < until {
+            while !goals.are_met(number, &shard.stats()) && Instant::now() < until {
                 glommio::timer::sleep(SETTLING_CHECK).await;
             }
             sample(shard).await
         }
     })
+}
+
+/// For each shard, the number of handoffs that must have ended, and of connections that may be left.
+#[derive(Debug, Clone)]
+pub(super) struct Goals(Arc<[(u64, usize)]>);
+
+impl Goals {
+    /// Each shard ends `handoffs` more handoffs than before.
+    pub(super) fn new(clients: Clients<'_>, before: &[ShardSample], handoffs: u64) -> Goals {
+        let connections = clients.members().flat_map(|member| {
+            std::iter::repeat_n(member.client.config().connections_per_shard(), member.shards)
+        });
+        let goal =
+            |(connections, sample): (usize, &ShardSample)| (ended(&sample.stats) + handoffs, connections);
+        Goals(connections.zip(before).map(goal).collect())
+    }
+
+    /// Whether this shard has reached its goal.
+    pub(super) fn are_met(&self, number: usize, stats: &ShardStats) -> bool {
+        let (goal, connections) = self.0.get(number).copied().unwrap_or_default();
+        is_settled(stats, goal, connections)
+    }
 }
 
 fn ended(stats: &ShardStats) -> u64 {
@@ -88,7 +98,7 @@ fn is_settled(stats: &ShardStats, goal: u64, connections: usize) -> bool {
 /// The first timer of an executor is slow, so each shard runs one before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(1);
 /// How long the CPU time of idle shards is measured before a run whose callers wait.
-const IDLE: Duration = Duration::from_millis(300);
+pub(super) const IDLE: Duration = Duration::from_millis(300);
 /// How long a run waits at its end for handoffs that a late `MOVING` began, and how often it checks.
-const SETTLING_MAX: Duration = Duration::from_secs(2);
-const SETTLING_CHECK: Duration = Duration::from_millis(5);
+pub(super) const SETTLING_MAX: Duration = Duration::from_secs(2);
+pub(super) const SETTLING_CHECK: Duration = Duration::from_millis(5);

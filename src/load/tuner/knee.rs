@@ -318,31 +318,48 @@ mod tests {
         assert_eq!(recommend(&[], None, 0.05), None);
     }
 
+    /// How many steps noise of up to this share moves the recommendation for this station.
+    fn steps_moved(station: &Station, level: f64, seed: u64, rounds: usize) -> usize {
+        let quiet = rows(station, &TASKS, rounds);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut noisy = quiet.clone();
+        for row in &mut noisy {
+            let again = |round| {
+                let noise = level * (random.f64() * 2.0 - 1.0);
+                station.sample(row.setting, round, noise)
+            };
+            row.samples = (1..=rounds).map(again).collect();
+        }
+        let [quiet, noisy] = [&quiet, &noisy]
+            .map(|rows| recommend(rows, None, 0.05).map(|found| found.row).expect("a recommendation"));
+        quiet.abs_diff(noisy)
+    }
+
+    /// Only if the best setting gains all of the noise, and two smaller ones lose all of it, is one of those missed.
+    #[test]
+    fn strong_noise_hardly_ever_moves_it_by_two_steps() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut moved = |_: &u64| {
+            let (service_us, latency_us) = (0.5 + 3000.0 * random.f64(), 1.0 + 20_000.0 * random.f64());
+            steps_moved(&Station { service_us, latency_us }, 0.08 * random.f64(), random.u64(..), 3) > 1
+        };
+        let far = (0..2_000).filter(|number| moved(number)).count();
+        assert!(far <= 20, "{far} of 2000");
+    }
+
     proptest! {
-        /// Noise within the rounds moves the recommendation by at most one step.
+        /// What the tolerance covers, whatever the noise does.
         #[test]
         fn noise_moves_the_recommendation_by_at_most_one_step(
             service_us in 0.5f64..3000.0,
             latency_us in 1.0f64..20_000.0,
-            level in 0.0f64..0.08,
+            level in 0.0f64..0.025,
             seed in any::<u64>(),
             rounds in 3usize..6,
         ) {
             let station = Station { service_us, latency_us };
-            let quiet = rows(&station, &TASKS, rounds);
-            let mut random = fastrand::Rng::with_seed(seed);
-            let mut noisy = quiet.clone();
-            for row in &mut noisy {
-                let again = |round| {
-                    let noise = level * (random.f64() * 2.0 - 1.0);
-                    station.sample(row.setting, round, noise)
-                };
-                row.samples = (1..=rounds).map(again).collect();
-            }
-            let [quiet, noisy] = [&quiet, &noisy].map(|rows| {
-                recommend(rows, None, 0.05).map(|found| found.row).expect("a recommendation")
-            });
-            prop_assert!(quiet.abs_diff(noisy) <= 1, "{quiet} and {noisy}, knee at {}", station.knee());
+            let moved = steps_moved(&station, level, seed, rounds);
+            prop_assert!(moved <= 1, "{moved} steps, knee at {}", station.knee());
         }
 
         /// The recommended setting is healthy and reaches its stated share of the best.

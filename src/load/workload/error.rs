@@ -1,7 +1,7 @@
 //! Why a workload is invalid.
 
 use super::values::{SIGNED_SIZE_MIN, VALUE_SIZE_MAX};
-use crate::shard::CALLS_MAX;
+use crate::driver::calls::CALLS_MAX;
 
 /// Why a workload is invalid. The texts name the options of `hitless bench`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

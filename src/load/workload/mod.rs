@@ -13,7 +13,7 @@ pub(crate) mod values;
 use std::fmt;
 use std::time::Duration;
 
-use crate::shard::CALLS_MAX;
+use crate::driver::calls::CALLS_MAX;
 pub use error::WorkloadError;
 use error::{VERIFIED_KEY_SPACE_MAX, in_range};
 use keys::{KEY_PREFIX, KEY_PREFIX_MAX, KEY_SPACE_MAX, KeyDistribution};
@@ -114,6 +114,9 @@ pub enum Via {
     Shard,
     /// On other threads, one for each shard, through [`Client`](crate::Client).
     Client,
+    /// In a tokio runtime, on the workers that the connections run on; see `run_in_tokio`.
+    #[cfg(feature = "tokio")]
+    Tokio,
 }
 
 impl fmt::Display for Via {
@@ -121,6 +124,8 @@ impl fmt::Display for Via {
         f.write_str(match self {
             Via::Shard => "shard",
             Via::Client => "client",
+            #[cfg(feature = "tokio")]
+            Via::Tokio => "tokio",
         })
     }
 }

@@ -51,8 +51,34 @@ pub(crate) struct PendingCommand {
     /// No caller awaits the reply. A written command stays as a tombstone, because its reply still arrives; a queued
     /// command is dropped before it is written.
     pub(crate) abandoned: bool,
-    /// Set for a command that the connection sends for itself. It has no caller, so it is abandoned from the start.
-    pub(crate) internal: Option<InternalCommand>,
+    pub(crate) recipient: Recipient,
+}
+
+/// Who gets the replies to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recipient {
+    /// The caller, who knows the command by its ticket.
+    Caller,
+    /// The pool, which decides what the caller gets: the caller may have left, or the command may have to go on elsewhere.
+    Pool,
+    /// The connection, which sends the command for itself. It has no caller, so it is abandoned from the start.
+    Connection(InternalCommand),
+}
+
+impl PendingCommand {
+    /// Whether a caller, or the pool, awaits the reply.
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.abandoned && !self.recipient.is_internal()
+    }
+}
+
+impl Recipient {
+    /// Whether the connection sends the command for itself.
+    #[inline]
+    pub(crate) fn is_internal(self) -> bool {
+        matches!(self, Recipient::Connection(_))
+    }
 }
 
 /// A command that a connection sends for itself.
@@ -62,6 +88,13 @@ pub(crate) enum InternalCommand {
     Ping,
     /// Logs in again with new credentials.
     Auth,
+    /// Ends the wait of a blocking command on another connection.
+    Unblock,
+    /// Subscribes or unsubscribes. Pushes answer it, one for each name, and a refusal is a reply.
+    Subscribe,
+    /// Belongs to a session, and has no caller: it resets the connection, or its caller has left. It is queued in order with the
+    /// commands of callers, and is dropped with its connection.
+    Reset,
 }
 
 /// The time of a command that the driver has not stamped yet. It is the end of time, so such a command never expires.

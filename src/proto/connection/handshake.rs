@@ -45,6 +45,8 @@ pub(crate) enum Protocol {
 pub(crate) struct Negotiated {
     pub(crate) protocol: Protocol,
     pub(crate) notifications: Notifications,
+    /// The server's id of the connection, if HELLO has told it.
+    pub(crate) client: Option<u64>,
 }
 
 /// The handshake of one connection: the replies that are due, and what they mean.
@@ -106,7 +108,8 @@ impl Handshake {
             hello.extend([b"SETNAME", name.as_bytes()]);
         }
         write(out, &hello);
-        let negotiated = Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
+        let negotiated =
+            Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off, client: None };
         let awaited = VecDeque::from([Step::Hello]);
         Handshake { config, login, peer, awaited, awaits_opt_in: false, negotiated }
     }
@@ -128,7 +131,8 @@ impl Handshake {
                 self.write_settings(false, out);
             }
             (Step::Hello, reply @ (Frame::Map(_) | Frame::Array(_))) => {
-                if !says_resp3(&reply) {
+                self.negotiated.client = integer_of(&reply, b"id").and_then(|id| u64::try_from(id).ok());
+                if integer_of(&reply, b"proto") != Some(3) {
                     self.fall_back_to_resp2()?;
                 }
                 match self.may_ask() {
@@ -266,15 +270,20 @@ fn lacks_hello(reply: &[u8]) -> bool {
     reply.starts_with(b"noproto") || memchr::memmem::find(&reply, b"unknown command").is_some()
 }
 
-fn says_resp3(reply: &Frame) -> bool {
-    let is_proto =
-        |key: &Frame| matches!(key, Frame::Bulk(name) | Frame::Simple(name) if &name[..] == b"proto");
-    match reply {
-        Frame::Map(pairs) => pairs.iter().any(|(key, value)| is_proto(key) && *value == Frame::Integer(3)),
-        Frame::Array(items) => items
-            .chunks_exact(2)
-            .any(|pair| matches!(pair, [key, value] if is_proto(key) && *value == Frame::Integer(3))),
-        _ => false,
+/// The number with this name in the reply to HELLO.
+fn integer_of(reply: &Frame, name: &[u8]) -> Option<i64> {
+    let is_it = |key: &Frame| matches!(key, Frame::Bulk(key) | Frame::Simple(key) if &key[..] == name);
+    let value = match reply {
+        Frame::Map(pairs) => pairs.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value),
+        Frame::Array(items) => items.chunks_exact(2).find_map(|pair| match pair {
+            [key, value] if is_it(key) => Some(value),
+            _ => None,
+        }),
+        _ => None,
+    };
+    match value {
+        Some(Frame::Integer(value)) => Some(*value),
+        _ => None,
     }
 }
 
@@ -296,7 +305,7 @@ mod tests {
     const PEER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
 
     const NEGOTIATED: Negotiated =
-        Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off };
+        Negotiated { protocol: Protocol::Resp3, notifications: Notifications::Off, client: None };
 
     fn config() -> Arc<HandshakeConfig> {
         Arc::new(HandshakeConfig {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::command::{HandleId, InternalCommand, PendingCommand, Position, Ticket};
+use super::command::{HandleId, InternalCommand, PendingCommand, Position, Recipient, Ticket};
 use crate::proto::time::Instant;
 
 /// The command that a reply belongs to.
@@ -12,6 +12,8 @@ pub(crate) enum ReplyMatch {
     Answers { ticket: Ticket, last: bool, at: Instant },
     /// The caller has left; a tombstone stood in its place.
     Discarded,
+    /// The pool awaits the reply to the command that was submitted with this ticket.
+    ForPool(Ticket),
     /// The connection had sent this command for itself.
     Internal(InternalCommand),
     /// No command is waiting for a reply.
@@ -61,7 +63,7 @@ impl InFlight {
             ticket,
             replies: 1,
             abandoned: true,
-            internal: Some(internal),
+            recipient: Recipient::Connection(internal),
         };
         self.items.push_back(item);
     }
@@ -71,15 +73,29 @@ impl InFlight {
     pub(crate) fn answer(&mut self) -> ReplyMatch {
         let Some(item) = self.items.front_mut() else { return ReplyMatch::Unasked };
         item.replies -= 1;
-        let (ticket, abandoned, internal) = (item.ticket, item.abandoned, item.internal);
+        let (ticket, abandoned, recipient) = (item.ticket, item.abandoned, item.recipient);
         let (last, at) = (item.replies == 0, item.at);
         if last {
             self.items.pop_front();
         }
-        match (abandoned, internal) {
-            (false, _) => ReplyMatch::Answers { ticket, last, at },
-            (true, None) => ReplyMatch::Discarded,
-            (true, Some(internal)) => ReplyMatch::Internal(internal),
+        match (recipient, abandoned) {
+            (Recipient::Caller, false) => ReplyMatch::Answers { ticket, last, at },
+            (Recipient::Caller, true) => ReplyMatch::Discarded,
+            (Recipient::Pool, _) => ReplyMatch::ForPool(ticket),
+            (Recipient::Connection(internal), _) => ReplyMatch::Internal(internal),
+        }
+    }
+
+    /// Whether the next reply would be matched with an internal command of this kind.
+    pub(crate) fn is_next(&self, internal: InternalCommand) -> bool {
+        self.items.front().is_some_and(|item| item.recipient == Recipient::Connection(internal))
+    }
+
+    /// Removes the oldest internal command of this kind: it is answered by something else than a reply.
+    pub(crate) fn remove_first(&mut self, internal: InternalCommand) {
+        let found = self.items.iter().position(|item| item.recipient == Recipient::Connection(internal));
+        if let Some(index) = found {
+            self.items.remove(index);
         }
     }
 
@@ -101,7 +117,7 @@ impl InFlight {
     /// The submission time of the oldest awaited command.
     #[inline]
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.items.iter().find(|item| !item.abandoned).map(|item| item.at)
+        self.items.iter().find(|item| item.is_awaited()).map(|item| item.at)
     }
 
     /// The submission time of the first command, awaited or not.
@@ -115,7 +131,9 @@ impl InFlight {
         let is_mixed = self.is_mixed;
         let overdue = |item: &&mut PendingCommand| item.at <= until;
         for item in self.items.iter_mut().take_while(|item| is_mixed || overdue(item)).filter(overdue) {
-            if !std::mem::replace(&mut item.abandoned, true) {
+            let is_awaited = item.is_awaited();
+            item.abandoned = true;
+            if is_awaited {
                 expired(item.ticket);
             }
         }
@@ -153,17 +171,18 @@ impl InFlight {
 
     /// The handle of each command here, without internal commands.
     pub(crate) fn handles(&self) -> impl Iterator<Item = HandleId> {
-        self.items.iter().filter(|item| item.internal.is_none()).map(|item| item.handle)
+        self.items.iter().filter(|item| !item.recipient.is_internal()).map(|item| item.handle)
     }
 
-    /// Whether only internal commands await a reply.
+    /// Whether only internal commands await a reply, and none that resets the connection.
     pub(crate) fn is_internal_only(&self) -> bool {
-        self.items.iter().all(|item| item.internal.is_some())
+        let reset = Recipient::Connection(InternalCommand::Reset);
+        self.items.iter().all(|item| item.recipient.is_internal() && item.recipient != reset)
     }
 
     /// Removes all commands, and reports each awaited one.
     pub(crate) fn clear(&mut self, mut dropped: impl FnMut(Ticket)) {
-        for item in self.items.drain(..).filter(|item| !item.abandoned) {
+        for item in self.items.drain(..).filter(PendingCommand::is_awaited) {
             dropped(item.ticket);
         }
     }
@@ -195,7 +214,7 @@ mod tests {
                 ticket,
                 replies,
                 abandoned: false,
-                internal: None,
+                recipient: Recipient::Caller,
             });
         }
         inflight

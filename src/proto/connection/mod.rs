@@ -9,14 +9,18 @@ mod opt_in;
 mod push_meter;
 mod queue;
 mod read_budget;
+mod requests;
+mod session_queue;
+mod subscribing;
 mod timeout_window;
 mod timeouts;
+mod write_buffer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use command::{EntryId, HandleId, Position, Submission, Ticket};
+pub(crate) use command::{EntryId, HandleId, InternalCommand, Position, Recipient, Submission, Ticket};
 pub use credentials::Credentials;
 pub(crate) use credentials::Secret;
 #[cfg(any(test, fuzzing))]
@@ -35,8 +39,11 @@ pub(crate) use timeouts::ReplyDeadline;
 use self::handshake::Handshake;
 use self::inflight::{InFlight, ReplyMatch};
 use self::internal::InternalCommands;
+use self::subscribing::Subscribing;
+use self::write_buffer::WriteBuffer;
 use super::error::{CloseReason, Failure, Outcome};
 use super::resp::{Decoder, Frame, Limits};
+use super::subscriptions::{PubSubEvent, SubscriptionId};
 use super::time::Instant;
 
 /// The settings that all connections of a pool share.
@@ -61,6 +68,8 @@ pub(crate) trait Deliver {
     fn fail(&mut self, ticket: Ticket, failure: Failure);
     /// Offers a push to the application; false if it has no handler for it.
     fn push(&mut self, frame: Frame) -> bool;
+    /// Delivers an event to a subscription.
+    fn event(&mut self, _to: SubscriptionId, _event: PubSubEvent) {}
     /// Reports how many nanoseconds the command took whose last reply is delivered next. A [`Duration`] would be divided up
     /// and put together again for each reply.
     fn took(&mut self, _nanos: u64) {}
@@ -94,15 +103,12 @@ pub(crate) struct Connection {
     reply_time_max: Duration,
     /// When the first byte of the incomplete frame arrived, if there is one.
     arriving_since: Option<Instant>,
-    /// The write buffer. The socket has taken the first `written` bytes of it.
-    outgoing: Vec<u8>,
-    written: usize,
+    outgoing: WriteBuffer,
     /// The connection takes no more commands out of the queue.
     draining: bool,
     pushes: Vec<Push>,
     last_received: Instant,
     bytes_received: u64,
-    bytes_sent: u64,
 }
 
 /// The state of a connection.
@@ -133,13 +139,11 @@ impl Connection {
             idle_ping: config.idle_ping,
             reply_time_max: config.reply_time_max,
             arriving_since: None,
-            outgoing: Vec::new(),
-            written: 0,
+            outgoing: WriteBuffer::default(),
             draining: false,
             pushes: Vec::new(),
             last_received: now,
             bytes_received: 0,
-            bytes_sent: 0,
         }
     }
 
@@ -152,7 +156,7 @@ impl Connection {
         config: &ConnectionConfig,
     ) {
         if let Phase::Dialing { until, budget } = self.phase {
-            let handshake = Handshake::begin(config.handshake.clone(), login, peer, &mut self.outgoing);
+            let handshake = Handshake::begin(config.handshake.clone(), login, peer, self.outgoing.appended());
             self.phase = Phase::Handshaking { until, budget, handshake };
             self.last_received = now;
         }
@@ -166,7 +170,7 @@ impl Connection {
     /// Continues the handshake. `ask`: with the request for maintenance notifications.
     pub(crate) fn handle_opt_in(&mut self, ask: bool) {
         if let Phase::Handshaking { handshake, .. } = &mut self.phase {
-            handshake.handle_opt_in(ask, &mut self.outgoing);
+            handshake.handle_opt_in(ask, self.outgoing.appended());
         }
     }
 
@@ -184,19 +188,26 @@ impl Connection {
         self.bytes_received += input.len() as u64;
         let was_ready = matches!(self.phase, Phase::Ready { .. });
         let mut is_same_frame = true;
-        while let Some(frame) = self.decoder.decode(&mut input)? {
+        while let Some(mut frame) = self.decoder.decode(&mut input)? {
             is_same_frame = false;
+            if self.internal.subscribing.has_subscribed() {
+                Subscribing::array_to_push(&mut frame);
+            }
             if frame.is_push() {
+                self.internal.subscribing.note_push(&frame, &mut self.in_flight);
                 self.pushes.push(Push { frame, is_live: was_ready });
             } else if let Phase::Handshaking { handshake, .. } = &mut self.phase {
-                if let Some(negotiated) = handshake.handle_reply(frame, &mut self.outgoing)? {
+                if let Some(negotiated) = handshake.handle_reply(frame, self.outgoing.appended())? {
                     self.phase = Phase::Ready { since: now, negotiated };
                 }
-            } else if self.in_flight.is_unsent(self.outgoing.len() - self.written) {
+            } else if self.in_flight.is_unsent(self.outgoing.unwritten_len()) {
                 // The command of this reply may still move to another connection. If the reply were matched with it here,
                 // the real reply would arrive there without a command, and shift all later replies.
                 return Err(CloseReason::UnaskedReply);
             } else {
+                if self.internal.subscribing.has_subscribed() && !matches!(frame, Frame::Error(_)) {
+                    self.pass_answered_subscribes();
+                }
                 match self.in_flight.answer() {
                     ReplyMatch::Answers { ticket, last, at } => {
                         if let Frame::Error(reply) = &frame {
@@ -208,6 +219,7 @@ impl Connection {
                         deliver.reply(ticket, frame, last);
                     }
                     ReplyMatch::Discarded => {}
+                    ReplyMatch::ForPool(ticket) => self.internal.answered(ticket, frame),
                     ReplyMatch::Internal(internal) => self.internal.handle_reply(internal, frame),
                     ReplyMatch::Unasked => return Err(CloseReason::UnaskedReply),
                 }
@@ -229,23 +241,6 @@ impl Connection {
     /// The state changes since the last call.
     pub(crate) fn take_state_changes(&mut self) -> Vec<StateChange> {
         self.internal.take_state_changes()
-    }
-
-    /// Logs in again between two commands, if the connection is ready.
-    pub(crate) fn log_in(&mut self, credentials: Arc<Credentials>) {
-        if !self.draining && self.ready_since().is_some() {
-            self.internal.log_in(credentials);
-        }
-    }
-
-    /// Whether a login is due or awaits its reply.
-    pub(crate) fn is_logging_in(&self) -> bool {
-        self.internal.is_logging_in()
-    }
-
-    /// Whether an internal command is due. The owner has to wake the driver for it.
-    pub(crate) fn has_internal(&self) -> bool {
-        self.internal.is_due()
     }
 
     /// How many pushes were skipped since the last call because they exceeded their limits.
@@ -279,7 +274,7 @@ impl Connection {
         self.handle_bytes(now, &[], deliver)
     }
 
-    /// The bytes to write next. Then call [`Connection::handle_written`]. Commands of the handles in `held`, which must be
+    /// The bytes to write next. Then [report](WriteBuffer::advance) what was written. Commands of the handles in `held`, which must be
     /// sorted, stay in the queue: their earlier commands await replies on another connection.
     #[inline]
     pub(crate) fn poll_transmit(
@@ -291,18 +286,13 @@ impl Connection {
     ) -> &[u8] {
         queue.stamp(now);
         self.refill(now, queue, held, config);
-        self.outgoing.get(self.written..).unwrap_or_default()
+        self.outgoing.unwritten()
     }
 
-    /// The bytes in the write buffer that are not written.
-    pub(crate) fn unwritten(&self) -> &[u8] {
-        self.outgoing.get(self.written..).unwrap_or_default()
-    }
-
-    /// The socket has taken `count` bytes of [`Connection::poll_transmit`].
-    pub(crate) fn handle_written(&mut self, count: usize) {
-        self.written = (self.written + count).min(self.outgoing.len());
-        self.bytes_sent += count as u64;
+    /// The bytes of [`Connection::poll_transmit`], and how many of them the socket has taken.
+    #[inline]
+    pub(crate) fn write_buffer(&mut self) -> &mut WriteBuffer {
+        &mut self.outgoing
     }
 
     /// Stops taking commands. The drain is over when [`Connection::is_idle`].
@@ -313,9 +303,8 @@ impl Connection {
 
     /// Fails all commands that the connection has taken, at the deadline of a shutdown.
     pub(crate) fn give_up(&mut self, mut fail: impl FnMut(Ticket, Outcome)) {
-        let unwritten = self.outgoing.len() - self.written;
-        let (unsent, _) = self.in_flight.split_unsent(unwritten);
-        for item in unsent.into_iter().filter(|item| !item.abandoned) {
+        let (unsent, _) = self.in_flight.split_unsent(self.outgoing.unwritten_len());
+        for item in unsent.into_iter().filter(|item| item.is_awaited()) {
             fail(item.ticket, Outcome::Unsent);
         }
         self.in_flight.clear(|ticket| fail(ticket, Outcome::Ambiguous));
@@ -351,8 +340,12 @@ impl Connection {
 
     /// Whether no command of a caller is being written or awaits its reply.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_internal_only()
-            && (self.written == self.outgoing.len() || !self.in_flight.is_empty())
+        self.in_flight.is_internal_only() && (self.outgoing.is_written() || !self.in_flight.is_empty())
+    }
+
+    /// Whether a caller awaits the reply to a command that the connection has taken.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        self.in_flight.oldest().is_some()
     }
 
     /// Since when the connection is ready, if it is.
@@ -383,7 +376,15 @@ impl Connection {
 
     /// How many bytes were received and sent.
     pub(crate) fn traffic(&self) -> (u64, u64) {
-        (self.bytes_received, self.bytes_sent)
+        (self.bytes_received, self.outgoing.sent())
+    }
+
+    /// Pushes have answered these commands. The reply belongs to the command behind them.
+    fn pass_answered_subscribes(&mut self) {
+        while self.in_flight.is_next(InternalCommand::Subscribe) {
+            self.in_flight.answer();
+            self.internal.subscribing.forget_oldest();
+        }
     }
 
     /// Refills the write buffer once all of it is written.
@@ -392,43 +393,42 @@ impl Connection {
     /// commands in flight: [`InFlight::split_unsent`] relies on it.
     #[inline]
     fn refill(&mut self, now: Instant, queue: &mut Queue, held: &[HandleId], config: &ConnectionConfig) {
-        if self.written < self.outgoing.len() {
+        if !self.outgoing.is_written() {
             return;
         }
-        self.outgoing.clear();
-        self.written = 0;
-        if self.outgoing.capacity() > OUTGOING_KEPT_MAX {
-            self.outgoing = Vec::new();
+        let outgoing = self.outgoing.cleared();
+        if self.draining && self.internal.is_due() {
+            self.internal.write(now, outgoing, &mut self.in_flight);
         }
         let room = config.in_flight_max.saturating_sub(self.in_flight.len());
         if self.draining || room == 0 || !matches!(self.phase, Phase::Ready { .. }) {
             return;
         }
-        let room = room - self.internal.places();
+        let places = self.internal.places();
+        let room = room - places;
         if held.is_empty() {
-            queue.take(room, &mut self.outgoing, self.in_flight.incoming());
+            queue.take(room, outgoing, self.in_flight.incoming());
         } else {
-            queue.take_except(held, room, &mut self.outgoing, self.in_flight.incoming_mixed());
+            queue.take_except(held, room, outgoing, self.in_flight.incoming_mixed());
         }
+        self.internal.note_taken(queue);
         if self.internal.is_due() {
-            self.internal.write(now, &mut self.outgoing, &mut self.in_flight);
+            let has_room = self.in_flight.len() + self.internal.places() <= config.in_flight_max;
+            if places > 0 || has_room {
+                self.internal.write(now, outgoing, &mut self.in_flight);
+            }
         }
     }
 
     /// Returns the commands of which no byte was written to the queue.
     fn return_unsent(&mut self, queue: &mut Queue) {
-        let end = self.outgoing.len();
-        let (items, length) = self.in_flight.split_unsent(end - self.written);
+        let (items, length) = self.in_flight.split_unsent(self.outgoing.unwritten_len());
         if !items.is_empty() {
-            let bytes = self.outgoing.get(end - length..).unwrap_or_default();
-            self.internal.return_others(items, bytes, queue);
-            self.outgoing.truncate(end - length);
+            self.internal.return_others(items, self.outgoing.tail(length), queue);
+            self.outgoing.cut(length);
         }
     }
 }
-
-/// A write buffer that has grown past this is freed once it is written.
-const OUTGOING_KEPT_MAX: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests;

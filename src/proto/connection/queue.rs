@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::command::{HandleId, PendingCommand, Position, Submission, Ticket, UNSTAMPED};
+use super::command::{HandleId, PendingCommand, Position, Recipient, Submission, Ticket, UNSTAMPED};
 use crate::proto::time::Instant;
 
 /// The bounds of a queue.
@@ -36,6 +36,8 @@ pub(crate) struct Queue {
     /// How many of `waiting` are abandoned.
     waiting_abandoned: usize,
     next: Position,
+    /// Who gets the replies to commands that are submitted from now on.
+    pub(crate) recipient: Recipient,
 }
 
 impl Queue {
@@ -48,6 +50,7 @@ impl Queue {
             abandoned: 0,
             waiting_abandoned: 0,
             next: Position(0),
+            recipient: Recipient::Caller,
         }
     }
 
@@ -65,7 +68,7 @@ impl Queue {
             ticket,
             replies,
             abandoned: false,
-            internal: None,
+            recipient: self.recipient,
         };
         if self.has_room() {
             let before = self.bytes.len();
@@ -158,12 +161,13 @@ impl Queue {
     #[inline]
     pub(crate) fn oldest(&self) -> Option<Instant> {
         let mut all = self.items.iter().chain(self.waiting.iter().map(|(item, _)| item));
-        all.find(|item| !item.abandoned).map(|item| item.at).filter(|at| *at != UNSTAMPED)
+        all.find(|item| item.is_awaited()).map(|item| item.at).filter(|at| *at != UNSTAMPED)
     }
 
     /// Moves up to `most` stamped commands to a connection that is about to write them.
     ///
     /// `bytes` must be empty, because it is swapped with the queue's buffer when all commands can go.
+    #[inline(always)]
     pub(crate) fn take(&mut self, most: usize, bytes: &mut Vec<u8>, items: &mut VecDeque<PendingCommand>) {
         if self.abandoned > 0 {
             self.drop_abandoned();
@@ -237,14 +241,14 @@ impl Queue {
             if item.abandoned {
                 self.abandoned -= 1;
             } else {
-                expired(item.ticket);
+                item.is_awaited().then(|| expired(item.ticket));
             }
         }
         self.bytes.drain(..length);
         while let Some((item, _)) = self.waiting.front()
             && item.at <= until
         {
-            expired(item.ticket);
+            item.is_awaited().then(|| expired(item.ticket));
             self.waiting.pop_front();
             self.trim_waiting();
         }
@@ -256,13 +260,16 @@ impl Queue {
         let waiting = std::mem::take(&mut self.waiting);
         let queued = std::mem::take(&mut self.items);
         for item in queued.iter().chain(waiting.iter().map(|(item, _)| item)) {
-            if !item.abandoned {
-                dropped(item.ticket);
-            }
+            item.is_awaited().then(|| dropped(item.ticket));
         }
         self.bytes = Vec::new();
         self.abandoned = 0;
         self.waiting_abandoned = 0;
+    }
+
+    /// All commands, in order.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut PendingCommand> {
+        self.items.iter_mut().chain(self.waiting.iter_mut().map(|(item, _)| item))
     }
 
     /// Queues waiting commands as far as there is room.

@@ -65,7 +65,7 @@ fn ready() -> (Connection, Counts) {
 /// Writes everything, and returns the number of bytes.
 fn write(connection: &mut Connection, queue: &mut Queue) -> usize {
     let count = connection.poll_transmit(NOW, queue, &[], &config()).len();
-    connection.handle_written(count);
+    connection.write_buffer().advance(count);
     count
 }
 
@@ -99,7 +99,7 @@ fn buffer_of_a_large_command_is_released() {
     for ticket in 2..5 {
         submit(&mut queue, ticket, b"small");
         assert!(write(&mut connection, &mut queue) > 0);
-        assert!(connection.outgoing.capacity() <= OUTGOING_KEPT_MAX);
+        assert!(connection.outgoing.capacity() <= write_buffer::KEPT_MAX);
     }
 }
 

@@ -24,6 +24,16 @@ impl TimeoutWindow {
         TimeoutWindow { normal, relaxed: normal.max(relaxed), until }
     }
 
+    /// The same window for commands that the server may answer later by `time`, because they wait there.
+    #[inline]
+    pub(crate) fn longer_by(self, time: Duration) -> Self {
+        if time.is_zero() {
+            return self;
+        }
+        let (normal, relaxed) = (self.normal.saturating_add(time), self.relaxed.saturating_add(time));
+        TimeoutWindow { normal, relaxed, until: self.until }
+    }
+
     /// The timeout in effect at `now`.
     pub(crate) fn at(&self, now: Instant) -> Duration {
         if self.until.is_some_and(|until| now < until) { self.relaxed } else { self.normal }

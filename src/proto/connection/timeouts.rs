@@ -82,7 +82,10 @@ impl Connection {
     /// When an idle connection pings its peer.
     #[inline]
     fn ping_at(&self) -> Option<Instant> {
-        let is_idle = self.in_flight.is_empty() && !self.draining && !self.internal.is_due();
+        let is_idle = self.in_flight.is_empty()
+            && !self.draining
+            && !self.internal.is_due()
+            && !self.internal.is_held();
         (is_idle && self.idle_ping < Duration::MAX).then(|| self.last_received.after(self.idle_ping))
     }
 

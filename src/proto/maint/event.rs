@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::notification::Notification;
 use crate::proto::endpoint::Endpoint;
+use crate::proto::resp::Frame;
+use crate::proto::role::ConnectionRole;
 use crate::proto::targets::Redirection;
 
 /// One thing that happened on a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A server announced something. Reported once per notification, however many copies arrive on however many
@@ -98,15 +100,27 @@ pub enum Event {
         /// stopped.
         by: Option<&'static str>,
     },
+    /// A blocking command had a result, and its caller had left: an element may be in no list any more. Ask for it with
+    /// [`ClientReply::cancel`](crate::ClientReply::cancel) instead of dropping the call.
+    Orphaned {
+        /// The name of the command.
+        command: String,
+        /// The reply of the server. `Debug` does not show its contents.
+        reply: Frame,
+    },
     /// A connection is ready for commands.
     Connected {
         /// The peer, if it has an address.
         peer: Option<SocketAddr>,
+        /// What it is used for.
+        role: ConnectionRole,
     },
     /// A connection has ended, or could not be made.
     Disconnected {
         /// The peer, if one was reached.
         peer: Option<SocketAddr>,
+        /// What it was used for.
+        role: ConnectionRole,
         /// Why.
         reason: String,
     },

@@ -9,9 +9,11 @@ use super::connection::PoolConnection;
 use super::context::Context;
 use super::effects::Effect;
 use super::entries::Entries;
+use super::entry::Entry;
 use crate::proto::connection::Credentials;
 use crate::proto::error::CloseReason;
 use crate::proto::maint::event::Event;
+use crate::proto::role::ConnectionRole;
 use crate::proto::time::Instant;
 
 /// The credentials of a pool, as far as they differ from the configured ones.
@@ -100,10 +102,13 @@ impl Auth {
         ctx.effects.push(Effect::LoginSettled);
     }
 
-    /// Reports the renewal once every active connection that had to log in again has been answered or is gone.
+    /// Reports the renewal once every active connection that had to log in again has been answered or is gone. One whose blocking
+    /// command waits on the server logs in behind that, however long it takes.
     pub(super) fn settle(&mut self, entries: &Entries, ctx: &mut Context) {
         let Renewal::UnderWay { refusal } = &self.renewal else { return };
-        let mut active = entries.iter().filter_map(|entry| entry.active.as_ref());
+        let is_blocked = |entry: &&Entry| entry.role == ConnectionRole::Blocking && !entry.awaits_nothing();
+        let mut active =
+            entries.iter().filter(|entry| !is_blocked(entry)).filter_map(|entry| entry.active.as_ref());
         if active.any(|active| active.connection.is_logging_in()) {
             return;
         }

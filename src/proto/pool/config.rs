@@ -12,7 +12,12 @@ use crate::proto::targets::Targets;
 #[derive(Clone, Debug)]
 pub(crate) struct PoolConfig {
     pub(crate) endpoint: Endpoint,
+    /// How many shared connections it has.
     pub(crate) connections: usize,
+    /// How many exclusive connections it may have.
+    pub(crate) exclusive_connections_max: usize,
+    /// For how long an exclusive connection without use is kept.
+    pub(crate) exclusive_idle: Duration,
     pub(crate) connection: ConnectionConfig,
     pub(crate) queue: QueueBounds,
     pub(crate) maint: MaintConfig,

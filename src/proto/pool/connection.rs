@@ -39,8 +39,12 @@ pub(super) struct PoolConnection {
     pub(super) login_version: u64,
     /// Its peer has announced the move that it follows: it reached the old server again.
     pub(super) leads_back: bool,
+    /// The pool has taken note that it is ready.
+    pub(super) is_noted: bool,
     /// Once it drains: when it is closed, whatever replies are missing.
     pub(super) close_by: Option<Instant>,
+    /// For how long the server may wait before it answers, beside the command timeout.
+    pub(super) blocks_for: Duration,
     pushes: PushMeter,
     /// It took over from another connection, which relaxes its timeouts for some time.
     taken_over_until: Option<Instant>,
@@ -65,7 +69,9 @@ impl PoolConnection {
             login: None,
             login_version,
             leads_back: false,
+            is_noted: false,
             close_by: None,
+            blocks_for: Duration::ZERO,
             pushes: PushMeter::default(),
             taken_over_until: None,
             relaxed_until: None,
@@ -121,8 +127,8 @@ impl PoolConnection {
     /// How long its replies may take.
     #[inline]
     pub(super) fn allowance(&self, config: &PoolConfig) -> TimeoutWindow {
-        let relaxed = config.maint.relaxed_timeout;
-        TimeoutWindow::relaxed(config.connection.command_timeout, relaxed, self.relaxed_until)
+        let (normal, relaxed) = (config.connection.command_timeout, config.maint.relaxed_timeout);
+        TimeoutWindow::relaxed(normal, relaxed, self.relaxed_until).longer_by(self.blocks_for)
     }
 
     /// The maintenance that explains its loss. Servers that leave close their sockets later than they announced, so a

@@ -122,11 +122,30 @@ impl<'a> ConnectionMut<'a> {
         entries.get_mut(self.id.entry)?.poll_transmit(self.id.generation, now, &ctx.config)
     }
 
+    /// Takes what this connection writes next out of the pool, into `bytes`, which must be empty. It counts as written, and the
+    /// caller writes it. It is for drivers that must not keep the pool while they write.
+    #[inline]
+    pub(crate) fn take_transmit(self, now: Instant, bytes: &mut Vec<u8>) {
+        let Parts { entries, ctx, .. } = self.parts;
+        let Some(entry) = entries.get_mut(self.id.entry) else { return };
+        entry.poll_transmit(self.id.generation, now, &ctx.config);
+        if let Some(known) = entry.connection(self.id.generation) {
+            known.connection.write_buffer().take(bytes);
+        }
+    }
+
+    /// Returns bytes of [`ConnectionMut::take_transmit`], of which the socket took only `count`. The others are unwritten again.
+    pub(crate) fn return_transmit(self, bytes: &mut Vec<u8>, count: usize) {
+        if let Some(known) = self.parts.entries.connection(self.id) {
+            known.connection.write_buffer().give_back(bytes, count);
+        }
+    }
+
     /// The socket took `count` bytes of what was to be transmitted.
     #[inline]
     pub(crate) fn handle_written(self, count: usize) {
         if let Some(known) = self.parts.entries.connection(self.id) {
-            known.connection.handle_written(count);
+            known.connection.write_buffer().advance(count);
         }
     }
 
@@ -152,7 +171,8 @@ impl<'a> ConnectionMut<'a> {
     ) -> bool {
         let (parts, id) = (self.parts, self.id);
         let Some(entry) = parts.entries.get_mut(id.entry) else { return false };
-        let is_alone = entry.predecessors.is_empty();
+        // A successor that is ready may wait until a session lets it take over.
+        let is_alone = entry.predecessors.is_empty() && entry.successor.is_none();
         let Some(known) = entry.connection(id.generation) else { return false };
         let was_ready = known.is_ready();
         let received = receive(&mut known.connection, deliver);

@@ -53,6 +53,16 @@ pub(super) enum Effect {
     /// It is known now whether this peer offers notifications, or the connection that asked is gone. Handshakes that
     /// wait for the answer can go on, or one of them asks.
     OfferChanged(SocketAddr),
+    /// This exclusive entry has a command, and no connection.
+    ConnectionWanted(EntryId),
+    /// This exclusive entry is to lose its connections: nothing else ends the wait of its command.
+    EntryUnwanted(EntryId),
+    /// The connection or the command of this exclusive entry may be gone.
+    LeaseChanged(EntryId),
+    /// The successor of this exclusive entry may take over, if it is ready and the session there lets it.
+    SuccessorMayServe(EntryId),
+    /// An exclusive entry may be free for the next command that waits for one.
+    LeaseFree,
     /// A connection that had to log in again has been answered, or is gone or replaced. After the last one, the renewal
     /// of the credentials is reported.
     LoginSettled,
@@ -153,7 +163,7 @@ mod tests {
     fn events_that_servers_cause_are_bounded() {
         let mut effects = Effects::default();
         for _ in 0..2 * EVENTS_MAX {
-            effects.report_bounded(|| Event::Connected { peer: None });
+            effects.report_bounded(|| Event::Connected { peer: None, role: Default::default() });
         }
         assert_eq!(std::iter::from_fn(|| effects.next_event()).count(), EVENTS_MAX);
         assert!(!effects.has_output());

@@ -1,5 +1,6 @@
 //! [`Entries`]: all entries of a pool.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +9,43 @@ use super::config::PoolConfig;
 use super::connection::PoolConnection;
 use super::entry::{Entry, Role};
 use super::ids::{ConnectionId, EntryId};
+use crate::proto::connection::QueueBounds;
 use crate::proto::error::CloseReason;
 use crate::proto::maint::relax::Windows;
+use crate::proto::role::ConnectionRole;
 use crate::proto::time::{Instant, earliest};
 
-/// All entries of a pool. Their number never changes.
+/// All entries of a pool: those whose connections are shared, whose number never changes, and behind them the exclusive
+/// ones, which are added on demand and stay.
 #[derive(Debug)]
 pub(crate) struct Entries {
     list: Vec<Entry>,
+    shared: usize,
     next: usize,
+    queue: QueueBounds,
+    backoff: (Duration, Duration),
 }
 
 impl Entries {
     pub(super) fn new(config: &PoolConfig) -> Self {
-        let list = (0..config.connections).map(|index| Entry::new(EntryId::of(index), config)).collect();
-        Entries { list, next: 0 }
+        let backoff = (config.backoff_first, config.backoff_max);
+        let shared = config.connections;
+        let mut entries =
+            Entries { list: Vec::with_capacity(shared), shared, next: 0, queue: config.queue, backoff };
+        for _ in 0..shared {
+            let id = entries.add();
+            if let Some(entry) = entries.get_mut(id) {
+                entry.is_used = true;
+            }
+        }
+        entries
+    }
+
+    /// A further entry, without a connection.
+    pub(super) fn add(&mut self) -> EntryId {
+        let id = EntryId::of(self.list.len());
+        self.list.push(Entry::new(id, self.queue, self.backoff));
+        id
     }
 
     /// Whether a command submitted now would be queued at once, rather than wait for room.
@@ -36,19 +59,28 @@ impl Entries {
         self.list.get(id.index())?.active_generation()
     }
 
-    /// How many entries have a ready connection, of how many.
+    /// How many shared entries have a ready connection, of how many.
     pub(crate) fn ready(&self) -> (usize, usize) {
-        (self.list.iter().filter(|entry| entry.is_ready()).count(), self.list.len())
+        (self.shared().filter(|entry| entry.is_ready()).count(), self.shared)
     }
 
-    /// Why an entry is not ready: the error of the first such entry.
+    /// How many connections are ready, by their roles.
+    pub(crate) fn ready_by_role(&self) -> BTreeMap<ConnectionRole, usize> {
+        let mut ready = BTreeMap::new();
+        for entry in self.list.iter().filter(|entry| entry.is_ready()) {
+            *ready.entry(entry.role).or_default() += 1;
+        }
+        ready
+    }
+
+    /// Why a shared entry is not ready: the error of the first such entry.
     pub(crate) fn last_error(&self) -> Option<Arc<CloseReason>> {
-        self.list.iter().filter(|entry| !entry.is_ready()).find_map(|entry| entry.last_error.clone())
+        self.shared().filter(|entry| !entry.is_ready()).find_map(|entry| entry.last_error.clone())
     }
 
-    /// Whether the commands of any entry are rejected, because a server refuses this client.
+    /// Whether the commands of any shared entry are rejected, because a server refuses this client.
     pub(crate) fn is_any_rejected(&self) -> bool {
-        self.list.iter().any(|entry| entry.is_rejected)
+        self.shared().any(|entry| entry.is_rejected)
     }
 
     /// Commands queued, and commands in flight.
@@ -62,7 +94,7 @@ impl Entries {
     /// The entry that the next handle is bound to: each in turn.
     pub(super) fn assign(&mut self) -> EntryId {
         let id = EntryId::of(self.next);
-        self.next = (self.next + 1) % self.list.len().max(1);
+        self.next = (self.next + 1) % self.shared.max(1);
         id
     }
 
@@ -88,6 +120,15 @@ impl Entries {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = EntryId> + use<> {
         (0..self.list.len()).map(EntryId::of)
+    }
+
+    /// The connections that drain.
+    pub(super) fn predecessors(&self) -> impl Iterator<Item = ConnectionId> {
+        self.list.iter().flat_map(|entry| &entry.predecessors).map(|known| known.id)
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &Entry> {
+        self.list.iter().take(self.shared)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {

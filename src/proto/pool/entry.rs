@@ -10,9 +10,10 @@ use super::context::Context;
 use super::effects::Effect;
 use super::ids::{ConnectionId, EntryId};
 use super::order_barrier::OrderBarrier;
-use crate::proto::connection::{Deliver, Position, Queue, Submission, TimeoutWindow};
+use crate::proto::connection::{Deliver, Position, Queue, QueueBounds, Submission, TimeoutWindow};
 use crate::proto::error::{CloseReason, Failure, Outcome};
 use crate::proto::maint::handoff::{Handoff, MoveId};
+use crate::proto::role::ConnectionRole;
 use crate::proto::time::{Backoff, Instant, earliest};
 
 /// One place in a pool: a queue of commands, and the connections that serve it.
@@ -38,6 +39,13 @@ use crate::proto::time::{Backoff, Instant, earliest};
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: EntryId,
+    pub(super) role: ConnectionRole,
+    /// Commands need its connection, or will: a lost one is dialed again.
+    pub(super) is_used: bool,
+    /// For how long the server may wait before it answers its command.
+    pub(super) blocks_for: Duration,
+    /// A transaction of a session is open, or queued: its connection sends nothing for itself.
+    pub(super) in_transaction: bool,
     pub(super) queue: Queue,
     pub(super) active: Option<PoolConnection>,
     pub(super) successor: Option<PoolConnection>,
@@ -70,10 +78,14 @@ pub(crate) enum Role {
 }
 
 impl Entry {
-    pub(super) fn new(id: EntryId, config: &PoolConfig) -> Self {
+    pub(super) fn new(id: EntryId, queue: QueueBounds, backoff: (Duration, Duration)) -> Self {
         Entry {
             id,
-            queue: Queue::new(config.queue),
+            role: ConnectionRole::default(),
+            is_used: false,
+            blocks_for: Duration::ZERO,
+            in_transaction: false,
+            queue: Queue::new(queue),
             active: None,
             successor: None,
             predecessors: Vec::new(),
@@ -86,7 +98,7 @@ impl Entry {
             last_error: None,
             barrier: OrderBarrier::default(),
             generation: 0,
-            backoff: Backoff::new(config.backoff_first, config.backoff_max),
+            backoff: Backoff::new(backoff.0, backoff.1),
             relaxed: (None, None),
         }
     }
@@ -180,7 +192,12 @@ impl Entry {
         self.generation = self.generation.wrapping_add(1);
         let id = ConnectionId { entry: self.id, generation: self.generation };
         ctx.effects.act(Action::Dial { id, endpoint: route.endpoint.clone(), timeout: budget });
-        PoolConnection::dialing(id, route, budget, login_version, ctx.now, &ctx.config)
+        let mut dialing = PoolConnection::dialing(id, route, budget, login_version, ctx.now, &ctx.config);
+        dialing.blocks_for = self.blocks_for;
+        if self.in_transaction {
+            dialing.connection.hold_internal(true);
+        }
+        dialing
     }
 
     /// How long connecting may take now. Maintenance that was announced to other entries until `announced` counts as
@@ -247,7 +264,7 @@ impl Entry {
         } else {
             self.backoff.next_delay(&mut ctx.random)
         };
-        self.redial_at = Some(ctx.now.after(delay));
+        self.redial_at = (self.is_used || self.is_rejected).then(|| ctx.now.after(delay));
         count
     }
 
@@ -261,7 +278,7 @@ impl Entry {
     ) -> Option<&[u8]> {
         if self.active_generation() != Some(generation) {
             self.queue.stamp(now);
-            return self.connection(generation).map(|known| known.connection.unwritten());
+            return self.connection(generation).map(|known| known.connection.poll_internal(now));
         }
         if self.barrier.is_raised() {
             self.barrier.update(&self.predecessors, &self.queue, now);
@@ -280,7 +297,8 @@ impl Entry {
         }
     }
 
-    pub(super) fn expire_queued(&mut self, ctx: &Context, deliver: &mut impl Deliver) {
+    /// Fails the queued commands that are overdue. Returns whether there were any.
+    pub(super) fn expire_queued(&mut self, ctx: &Context, deliver: &mut impl Deliver) -> bool {
         let now = ctx.now;
         self.queue.stamp(now);
         let allowance = self.queue_allowance(&ctx.config);
@@ -294,7 +312,9 @@ impl Entry {
                 let last_error = last_error.clone();
                 deliver.fail(ticket, Failure::timed_out(outcome, after, last_error, maintenance));
             });
+            return true;
         }
+        false
     }
 
     /// Ends the connections that are overdue or have drained, and wakes those that have a command of their own to send.
@@ -302,7 +322,11 @@ impl Entry {
         for known in self.connections_mut() {
             let checked = match known.close_by {
                 _ if give_up => Err(CloseReason::Local),
-                Some(close_by) if ctx.now >= close_by => Err(CloseReason::Undrained),
+                Some(close_by) if ctx.now >= close_by => Err(match known.connection.is_idle() {
+                    // It was kept to end the wait of another connection.
+                    true => CloseReason::Replaced,
+                    false => CloseReason::Undrained,
+                }),
                 _ => {
                     let deadline = known.reply_deadline(ctx.now, &ctx.config);
                     known.connection.handle_timeout(ctx.now, &deadline, deliver)
@@ -357,7 +381,7 @@ impl Entry {
         self.connections().next().is_none() && self.queue.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_timeout(&self, config: &PoolConfig) -> Option<Instant> {
         let queued = self.queue.oldest().map(|at| self.queue_allowance(config).deadline(at));
         let active = self.active.as_ref().and_then(|active| active.next_timeout(config));
@@ -383,8 +407,8 @@ impl Entry {
         match &self.active {
             Some(active) if active.relaxed_until() >= self.relaxed.0 => active.allowance(config),
             _ => {
-                let normal = config.connection.command_timeout;
-                TimeoutWindow::relaxed(normal, config.maint.relaxed_timeout, self.relaxation().0)
+                let (normal, relaxed) = (config.connection.command_timeout, config.maint.relaxed_timeout);
+                TimeoutWindow::relaxed(normal, relaxed, self.relaxation().0).longer_by(self.blocks_for)
             }
         }
     }

@@ -23,18 +23,25 @@ mod deadlines;
 mod effects;
 mod entries;
 mod entry;
+mod entry_lease;
+mod exclusive;
 mod handoffs;
 mod ids;
 mod maintenance;
 mod order_barrier;
 mod parts;
+mod parts_exclusive;
+mod parts_received;
 mod peers;
 mod redirects;
 #[cfg(feature = "cli")]
 mod snapshot;
+mod subscriber;
 
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 pub(crate) use self::action::{Action, PoolCounters};
 pub(crate) use self::auth::Renewal;
@@ -42,6 +49,7 @@ pub(crate) use self::config::PoolConfig;
 pub(crate) use self::deadlines::{CallDeadline, DeadlineId};
 #[cfg(feature = "cli")]
 pub(crate) use self::entry::Role;
+pub(crate) use self::exclusive::ExclusiveCounts;
 pub(crate) use self::ids::{ConnectionId, EntryId, LookupId};
 #[cfg(feature = "cli")]
 pub(crate) use self::snapshot::ConnectionSnapshot;
@@ -55,6 +63,8 @@ use super::error::{Failure, Outcome};
 use super::maint::event::{Event, MaintenanceStats};
 use super::maint::mode::Mode;
 use super::maint::notification::Announcement;
+use super::resp::Frame;
+use super::subscriptions::{SubscriptionId, SubscriptionKind, SubscriptionStats};
 use super::time::{Instant, earliest};
 
 /// All connections of one shard, and every decision about them. A driver, or the simulator, holds nothing else.
@@ -109,16 +119,53 @@ impl Pool {
         }
         match self.parts.entries.get_mut(submission.entry) {
             Some(entry) => entry.submit(submission, encode),
-            None => Err(Failure::ShutDown(Outcome::Unsent)),
+            None => self.submit_exclusive(submission, encode),
         }
     }
 
-    /// The caller of this command is gone: an unsent command is dropped, and the reply to a sent one.
+    /// Queues what needs a connection for itself. [`Pool::handle_timeout`] has to follow, which finds one.
+    #[cold]
+    fn submit_exclusive(
+        &mut self,
+        submission: Submission,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Position, Failure> {
+        let Parts { entries, exclusive, ctx, .. } = &mut self.parts;
+        exclusive.submit(submission, encode, entries, ctx)
+    }
+
+    /// The caller of this command is gone: an unsent command is dropped, and the reply to a sent one. For a blocking command,
+    /// [`Pool::handle_timeout`] has to follow, which ends its wait.
     pub(crate) fn abandon(&mut self, entry: EntryId, position: Position) {
-        if let Some(entry) = self.parts.entries.get_mut(entry) {
-            // A command that is resolved already needs nothing.
+        let Parts { entries, exclusive, ctx, .. } = &mut self.parts;
+        // A command that is resolved already needs nothing.
+        if let Some(entry) = entries.get_mut(entry) {
             let _ = entry.abandon(position);
+        } else {
+            let _ = exclusive.abandon((entry, position), entries, ctx);
         }
+    }
+
+    /// The caller of this command wants no more than what it has taken already. An unsent command is dropped, and answered with
+    /// null. The reply to a sent one is delivered when it comes; a blocking command stops waiting for it.
+    pub(crate) fn cancel(
+        &mut self,
+        entry: EntryId,
+        (position, ticket): (Position, Ticket),
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        let Parts { entries, exclusive, ctx, .. } = &mut self.parts;
+        ctx.now = now;
+        match entries.get_mut(entry) {
+            Some(entry) => {
+                if entry.queue.abandon(position) {
+                    deliver.reply(ticket, Frame::Null, true);
+                }
+            }
+            None => exclusive.cancel(position, entries, ctx, deliver),
+        }
+        self.parts.apply(deliver);
     }
 
     /// A connection, for one call of its driver.
@@ -152,8 +199,15 @@ impl Pool {
 
     /// Fails a command whose own timeout is over, unless it is answered.
     pub(crate) fn expire(&mut self, call: CallDeadline, now: Instant, deliver: &mut impl Deliver) {
-        let CallDeadline { entry, position, ticket, after } = call;
-        let Some(entry) = self.parts.entries.get_mut(entry) else { return };
+        let CallDeadline { entry: id, position, ticket, after } = call;
+        let Parts { entries, exclusive, ctx, .. } = &mut self.parts;
+        ctx.now = now;
+        let Some(entry) = entries.get_mut(id) else {
+            if let Some((outcome, last_error)) = exclusive.abandon((id, position), entries, ctx) {
+                deliver.fail(ticket, Failure::timed_out(outcome, after, last_error, None));
+            }
+            return;
+        };
         let maintenance = entry.maintenance(now);
         if let Some(outcome) = entry.abandon(position) {
             let last_error = entry.last_error.clone().filter(|_| outcome == Outcome::Unsent);
@@ -210,6 +264,52 @@ impl Pool {
         self.parts.ctx.effects.next_event()
     }
 
+    /// A subscription wants these names. Events follow in [`Deliver::event`], a confirmation or a refusal of each name first.
+    pub(crate) fn subscribe(
+        &mut self,
+        id: SubscriptionId,
+        names: Vec<(SubscriptionKind, Bytes)>,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        self.parts.ctx.now = now;
+        self.parts.subscriber.add(id, names, now, deliver);
+        self.parts.serve_subscriptions(deliver);
+        self.parts.apply(deliver);
+    }
+
+    /// A subscription gives these names up.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        id: SubscriptionId,
+        names: Vec<(SubscriptionKind, Bytes)>,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        self.parts.ctx.now = now;
+        self.parts.subscriber.remove(id, names, now, deliver);
+        self.parts.serve_subscriptions(deliver);
+        self.parts.apply(deliver);
+    }
+
+    /// A subscription has ended. No event of it follows.
+    pub(crate) fn close_subscription(
+        &mut self,
+        id: SubscriptionId,
+        now: Instant,
+        deliver: &mut impl Deliver,
+    ) {
+        self.parts.ctx.now = now;
+        self.parts.subscriber.close(id, now);
+        self.parts.serve_subscriptions(deliver);
+        self.parts.apply(deliver);
+    }
+
+    /// What happened to subscriptions so far.
+    pub(crate) fn subscriptions(&self) -> SubscriptionStats {
+        self.parts.subscriber.stats()
+    }
+
     /// Whether [`Pool::poll_action`] or [`Pool::poll_event`] has something.
     #[inline]
     pub(crate) fn has_actions(&self) -> bool {
@@ -221,8 +321,9 @@ impl Pool {
         if self.is_shut_down() {
             return None;
         }
-        let Parts { entries, handoffs, maintenance, ctx, .. } = &self.parts;
+        let Parts { entries, handoffs, maintenance, exclusive, subscriber, ctx, .. } = &self.parts;
         let next = earliest(ctx.closing, entries.next_timeout(&ctx.config));
+        let next = earliest(next, earliest(exclusive.next_timeout(), subscriber.next_timeout(ctx)));
         let next = earliest(next, earliest(handoffs.next_timeout(), maintenance.peers.next_timeout()));
         earliest(next, self.deadlines.next_timeout())
     }
@@ -242,17 +343,18 @@ impl Pool {
 
     /// Accepts no new command, and finishes those that were accepted, until `until` at the latest.
     pub(crate) fn shut_down(&mut self, now: Instant, until: Instant, deliver: &mut impl Deliver) {
-        let Parts { entries, handoffs, ctx, .. } = &mut self.parts;
+        let Parts { entries, handoffs, exclusive, ctx, .. } = &mut self.parts;
         ctx.now = now;
         ctx.closing = Some(ctx.closing.map_or(until, |earlier| earlier.min(until)));
         handoffs.abandon_all(entries, ctx);
+        exclusive.shut_down(entries, ctx, deliver);
         self.parts.apply(deliver);
         self.handle_timeout(now, deliver);
     }
 
     /// After [`Pool::shut_down`]: every command is resolved and every connection closed.
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.parts.ctx.closing.is_some() && self.parts.entries.are_done()
+        self.parts.ctx.closing.is_some() && self.parts.entries.are_done() && self.parts.exclusive.is_idle()
     }
 
     pub(crate) fn counters(&self) -> PoolCounters {
@@ -261,6 +363,11 @@ impl Pool {
         counters.bytes_received += received;
         counters.bytes_sent += sent;
         counters
+    }
+
+    /// What happened on the exclusive connections so far.
+    pub(crate) fn exclusive(&self) -> ExclusiveCounts {
+        self.parts.exclusive.counts()
     }
 
     /// What maintenance did so far.

@@ -8,10 +8,12 @@ use super::context::Context;
 use super::effects::Effect;
 use super::entries::Entries;
 use super::entry::Role;
+use super::exclusive::Exclusive;
 use super::handoffs::Handoffs;
 use super::ids::{ConnectionId, EntryId};
 use super::maintenance::Maintenance;
-use crate::proto::connection::{Deliver, Push, PushUse, StateChange};
+use super::subscriber::Subscriber;
+use crate::proto::connection::Deliver;
 use crate::proto::error::CloseReason;
 use crate::proto::maint::event::{Event, HandoffResult};
 use crate::proto::time::Instant;
@@ -27,6 +29,8 @@ pub(super) struct Parts {
     pub(super) handoffs: Handoffs,
     pub(super) maintenance: Maintenance,
     pub(super) auth: Auth,
+    pub(super) exclusive: Exclusive,
+    pub(super) subscriber: Subscriber,
     pub(super) ctx: Context,
 }
 
@@ -37,6 +41,8 @@ impl Parts {
             handoffs: Handoffs::new(&config),
             maintenance: Maintenance::new(&config),
             auth: Auth::default(),
+            exclusive: Exclusive::new(&config),
+            subscriber: Subscriber::default(),
             ctx: Context::new(config, now),
         };
         parts.entries.ids().for_each(|id| parts.dial(id));
@@ -53,6 +59,10 @@ impl Parts {
                 Effect::Forget { id, peer } => self.maintenance.forget(id, peer, ctx),
                 Effect::Drained(id) => self.handle_progress(id),
                 Effect::ActiveChanged(id) => {
+                    self.exclusive.handle_moved(id, &mut self.entries, ctx);
+                    if self.subscriber.is_on(id) {
+                        self.serve_subscriptions(deliver);
+                    }
                     self.consider(id);
                     self.start_handoffs();
                 }
@@ -77,41 +87,28 @@ impl Parts {
                     }
                 }
                 Effect::LoginSettled => self.auth.settle(&self.entries, ctx),
+                Effect::ConnectionWanted(id) => {
+                    // Its user may have left since.
+                    let entry = self.entries.get(id).filter(|entry| entry.active.is_none() && entry.is_used);
+                    if entry.is_some_and(|entry| entry.redial_at.is_none()) {
+                        self.dial(id);
+                    }
+                }
+                Effect::EntryUnwanted(id) => {
+                    let connections = self.entries.get(id).into_iter().flat_map(|entry| entry.connections());
+                    let end = |id| Effect::End { id, reason: CloseReason::Local };
+                    ctx.effects.extend(connections.map(|known| end(known.id)));
+                }
+                Effect::LeaseChanged(id) => self.exclusive.settle(id, &mut self.entries, ctx),
+                Effect::SuccessorMayServe(id) => self.cut_over_if_possible(id, deliver),
+                Effect::LeaseFree => {
+                    self.exclusive.dispatch(&mut self.entries, ctx, deliver);
+                    if self.subscriber.needs_entry() {
+                        self.serve_subscriptions(deliver);
+                    }
+                }
             }
         }
-    }
-
-    /// Handles what bytes brought other than replies. `received` says whether the connection can go on.
-    #[inline(never)]
-    pub(super) fn handle_received(
-        &mut self,
-        id: ConnectionId,
-        was_ready: bool,
-        received: Result<(), CloseReason>,
-        now: Instant,
-        deliver: &mut impl Deliver,
-    ) {
-        self.ctx.now = now;
-        let pushed = self.handle_pushes(id, deliver);
-        self.handle_state_changes(id);
-        self.apply(deliver);
-        if let Err(reason) = received.and(pushed) {
-            self.ctx.effects.push(Effect::End { id, reason });
-            self.apply(deliver);
-            return;
-        }
-        let Some(known) = self.entries.connection(id) else { return };
-        if !was_ready && known.is_ready() {
-            self.handle_ready(id, deliver);
-        } else if known.connection.awaits_opt_in() {
-            self.maintenance.peers.offer(known, &mut self.ctx);
-        }
-        self.ctx.effects.push(Effect::Drained(id));
-        self.apply(deliver);
-        if let Some(entry) = self.entries.get_mut(id.entry) {
-            entry.close_drained(&mut self.ctx);
-        }
-        self.apply(deliver);
     }
 
     /// Handles what is due now.
@@ -119,7 +116,10 @@ impl Parts {
         let give_up = self.ctx.closing.is_some_and(|until| self.ctx.now >= until);
         for id in self.entries.ids() {
             let Some(entry) = self.entries.get_mut(id) else { continue };
-            entry.expire_queued(&self.ctx, deliver);
+            if entry.expire_queued(&self.ctx, deliver) {
+                self.exclusive.handle_expired(id, &mut self.entries, &mut self.ctx, deliver);
+            }
+            let Some(entry) = self.entries.get_mut(id) else { continue };
             if give_up {
                 self.ctx.counters.given_up += entry.give_up(deliver);
             }
@@ -128,18 +128,26 @@ impl Parts {
             }
             entry.check_connections(give_up, &mut self.ctx, deliver);
             self.apply(deliver);
-            if self.entries.get(id).is_some_and(|entry| entry.is_redial_due(self.ctx.now)) {
-                self.dial(id);
+            match self.entries.get_mut(id).filter(|entry| entry.is_redial_due(self.ctx.now)) {
+                Some(entry) if entry.is_used => self.dial(id),
+                Some(unused) => unused.forgive(),
+                None => {}
             }
             if let Some(entry) = self.entries.get_mut(id) {
                 self.handoffs.retry(entry, self.auth.version(), &mut self.ctx);
                 self.apply(deliver);
             }
-            if let Some(entry) = self.entries.get_mut(id) {
-                entry.close_drained(&mut self.ctx);
-                self.apply(deliver);
+            if self.exclusive.has(id) {
+                self.ctx.effects.push(Effect::LeaseChanged(id));
             }
+            self.close_drained(id);
+            self.apply(deliver);
         }
+        if give_up {
+            self.ctx.counters.given_up += self.exclusive.give_up(deliver);
+        }
+        self.exclusive.handle_timeout(&mut self.entries, &mut self.ctx, deliver);
+        self.handle_subscriptions_timeout(deliver);
         self.maintenance.handle_timeout(&mut self.ctx);
         self.ctx.effects.push(Effect::QueueChanged);
         self.apply(deliver);
@@ -158,7 +166,8 @@ impl Parts {
 
     /// Queues an entry for a handoff if the peer of its connection moves.
     fn consider(&mut self, id: EntryId) {
-        let Some(entry) = self.entries.get_mut(id).filter(|_| self.ctx.closing.is_none()) else { return };
+        let may_move = self.ctx.closing.is_none() && !self.exclusive.is_pinned(id);
+        let Some(entry) = self.entries.get_mut(id).filter(|_| may_move) else { return };
         let peer = entry.active.as_ref().and_then(|active| active.peer);
         if let Some(moving) = peer.and_then(|peer| self.maintenance.move_of(peer)) {
             self.handoffs.consider(entry, moving, &mut self.ctx);
@@ -176,11 +185,15 @@ impl Parts {
         let Some((role, ended)) = entry.take(id.generation) else { return };
         let (peer, route, unused) = (ended.peer, ended.route.clone(), !ended.is_ready());
         count_end(&ended, &reason, ctx);
+        for unblocked in ended.connection.unanswered_unblocks() {
+            self.exclusive.handle_sibling_lost(unblocked, ctx);
+        }
         if role == Role::Active && unused {
             entry.failed_move = route.follows;
         }
         let reason = std::sync::Arc::new(reason);
         let maintenance = ended.lost_to(ctx.now);
+        let is_exclusive = self.exclusive.has(id.entry);
         let lost = match role {
             Role::Active => entry.handle_loss(ended, &reason, ctx, deliver),
             _ => ended.connection.end(&reason, maintenance, &mut entry.queue, deliver),
@@ -195,11 +208,22 @@ impl Parts {
         if unused && route.follows.is_some() {
             self.handoffs.note_failed_dial(&route.endpoint, refused.is_some(), ctx.now);
         }
-        ctx.effects.report(Event::Disconnected { peer, reason: reason.to_string() });
+        let of_role = entry.role;
+        ctx.effects.report(Event::Disconnected { peer, role: of_role, reason: reason.to_string() });
         ctx.effects.act(Action::Close { id, reason: reason.clone(), unused });
         ctx.effects.push(Effect::Forget { id, peer });
+        self.subscriber.handle_lost(id, ctx.now, deliver);
+        if role == Role::Active && is_exclusive {
+            self.exclusive.handle_lost(id.entry, &mut self.entries, deliver);
+        }
+        let Some(entry) = self.entries.get_mut(id.entry) else { return };
         match role {
             Role::Active => {
+                if let Some(active) = entry.active.as_ref().filter(|active| active.is_ready()) {
+                    // It was ready and had to wait. Now it serves.
+                    ctx.effects.act(Action::Wake { id: active.id });
+                    ctx.effects.push(Effect::ActiveChanged(id.entry));
+                }
                 // A successor that was being dialed has taken its place already.
                 self.handoffs.finish(entry, HandoffResult::Abandoned, ctx);
                 ctx.effects.push(Effect::QueueChanged);
@@ -208,20 +232,27 @@ impl Parts {
             Role::Successor => self.handoffs.handle_failure(entry, &reason, ctx),
             Role::Predecessor => entry.wake_held(ctx),
         }
+        if is_exclusive {
+            ctx.effects.push(Effect::LeaseChanged(id.entry));
+            // Connections that drain may have been kept to end its wait.
+            ctx.effects.extend(self.entries.predecessors().map(Effect::Drained));
+        }
         if let Some(refused) = refused {
             ctx.effects.push(Effect::TargetRefused(refused));
         }
     }
 
     /// The handshake is over.
-    fn handle_ready(&mut self, id: ConnectionId, deliver: &mut impl Deliver) {
+    pub(super) fn handle_ready(&mut self, id: ConnectionId, deliver: &mut impl Deliver) {
         let Some(known) = self.entries.connection(id) else { return };
         self.maintenance.peers.note_offer(known, &mut self.ctx);
         self.apply(deliver);
         let ctx = &mut self.ctx;
         let Some(entry) = self.entries.get_mut(id.entry) else { return };
         let role = entry.role(id.generation);
+        let of_role = entry.role;
         let Some(known) = entry.connection(id.generation) else { return };
+        known.is_noted = true;
         if known.route.follows.is_some() {
             self.handoffs.breakers.of(&known.route.endpoint).succeeded();
         }
@@ -231,10 +262,10 @@ impl Parts {
         }
         ctx.counters.connected += 1;
         ctx.effects.act(Action::Ready { id });
-        ctx.effects.report(Event::Connected { peer: known.peer });
+        ctx.effects.report(Event::Connected { peer: known.peer, role: of_role });
         self.auth.catch_up(known, ctx);
         if role == Some(Role::Successor) {
-            self.cut_over(id);
+            ctx.effects.push(Effect::SuccessorMayServe(id.entry));
         } else {
             entry.clear_last_error();
             ctx.effects.push(Effect::ActiveChanged(id.entry));
@@ -242,7 +273,7 @@ impl Parts {
     }
 
     /// The successor is ready and takes over what is submitted from now on.
-    fn cut_over(&mut self, id: ConnectionId) {
+    pub(super) fn cut_over(&mut self, id: ConnectionId) {
         let ctx = &mut self.ctx;
         let Some(entry) = self.entries.get_mut(id.entry) else { return };
         let before = entry.active.as_ref().map(|active| active.id);
@@ -263,78 +294,18 @@ impl Parts {
             return;
         }
         entry.barrier.note_progress();
-        if entry.connection(id.generation).is_some_and(|known| known.connection.is_idle()) {
+        let is_shared = !self.exclusive.has(id.entry);
+        let Some(entry) = self.entries.get(id.entry) else { return };
+        let known = entry.predecessors.iter().find(|known| known.id == id);
+        let is_done = known.is_some_and(|known| {
+            known.connection.is_idle()
+                && !(is_shared && self.exclusive.needs_sibling(known, &self.entries))
+                && self.subscriber.is_released(id)
+        });
+        if is_done {
             self.ctx.effects.push(Effect::End { id, reason: CloseReason::Replaced });
         } else {
             entry.wake_held(&mut self.ctx);
-        }
-    }
-
-    /// Handles what came on a connection and answers no command.
-    ///
-    /// # Errors
-    /// If it was more than a connection may send.
-    fn handle_pushes(&mut self, id: ConnectionId, deliver: &mut impl Deliver) -> Result<(), CloseReason> {
-        let Some(known) = self.entries.connection(id) else { return Ok(()) };
-        if !known.connection.has_notices() {
-            return Ok(());
-        }
-        let (skipped, pushes) = (known.connection.take_skipped(), known.connection.take_pushes());
-        self.ctx.stats.oversized += skipped;
-        for _ in 0..skipped {
-            known.note_push(PushUse::None, self.ctx.now)?;
-        }
-        for push in pushes {
-            self.ctx.counters.pushes += 1;
-            self.handle_push(id, push, deliver)?;
-        }
-        Ok(())
-    }
-
-    fn handle_push(
-        &mut self,
-        id: ConnectionId,
-        push: Push,
-        deliver: &mut impl Deliver,
-    ) -> Result<(), CloseReason> {
-        let ctx = &mut self.ctx;
-        let Push { frame, is_live } = push;
-        let role = self.entries.role(id);
-        // A push before this one may have ended the connection.
-        let known = self.entries.connection(id);
-        let peer = known.as_ref().and_then(|known| known.peer);
-        let used = match (self.maintenance.read_push(frame, peer, ctx, deliver), known, role) {
-            (Ok(notification), Some(known), Some(role)) => {
-                self.maintenance.handle_copy(known, role, &notification, is_live, ctx)
-            }
-            (Ok(_), ..) => PushUse::None,
-            (Err(used), ..) => used,
-        };
-        self.apply(deliver);
-        match self.entries.connection(id) {
-            Some(known) => known.note_push(used, self.ctx.now),
-            None => Ok(()),
-        }
-    }
-
-    /// Handles what the replies on a connection said that concerns more than their commands.
-    fn handle_state_changes(&mut self, id: ConnectionId) {
-        let ctx = &mut self.ctx;
-        let Some(entry) = self.entries.get_mut(id.entry) else { return };
-        let role = entry.role(id.generation);
-        let Some(known) = entry.connection(id.generation) else { return };
-        let moving = known.peer.and_then(|peer| self.maintenance.move_of(peer));
-        let is_moving = moving.is_some_and(|moving| moving.is_live(ctx.now));
-        for change in known.connection.take_state_changes() {
-            match change {
-                StateChange::LoggedIn(result) => self.auth.note_login(result, ctx),
-                StateChange::LoggedOut => self.auth.note_logged_out(ctx),
-                // During a move the connection is replaced in any case.
-                StateChange::Demoted(state) if role == Some(Role::Active) && !is_moving => {
-                    self.handoffs.replace(entry, state, ctx);
-                }
-                StateChange::Demoted(_) => {}
-            }
         }
     }
 }

@@ -69,7 +69,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The stream is not RESP, or a reply exceeds the limits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, DecodeError> {
         if self.is_between_frames()
             && let Some(frame) = whole_bulk(input, self.limits.bytes)
@@ -90,6 +90,11 @@ impl Decoder {
         if let Some(blob) = &mut self.blob {
             blob.fill(count);
         }
+    }
+
+    /// Accepts pushes as large as replies: the client has asked for them.
+    pub(crate) fn accept_large_pushes(&mut self) {
+        self.push_limits = self.reply_limits;
     }
 
     /// Whether pushes were skipped since the last [`Decoder::take_skipped`].
@@ -394,7 +399,7 @@ enum Element {
 }
 
 /// The most common reply, a bulk string that has arrived in full. Skipping the general case is the hot path of a GET.
-#[inline]
+#[inline(always)]
 fn whole_bulk(input: &mut &[u8], length_max: usize) -> Option<Frame> {
     let rest = input.strip_prefix(b"$")?;
     let mut length = 0usize;
@@ -438,4 +443,4 @@ const RESERVED_ELEMENTS_MAX: usize = 1024;
 const VERBATIM_PREFIX: usize = 4;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,6 +12,8 @@ mod skip;
 mod wire;
 
 pub(crate) use decoder::Decoder;
+#[cfg(test)]
+pub(crate) use decoder::tests::allocation::peak_of;
 pub(crate) use encoder::Encoder;
 pub use frame::Frame;
 pub(crate) use limits::DecodeError;

@@ -1,8 +1,11 @@
 //! `CLIENT` and its subcommands.
 
-use super::command::{CommandContext, CommandResult, SYNTAX_ERROR, fits, unknown_subcommand, wrong_arity};
+use super::command::{
+    CommandContext, CommandResult, SYNTAX_ERROR, fits, lossy, unknown_subcommand, wrong_arity,
+};
 use super::maint::maint_notifications;
 use super::options::integer;
+use super::unblocking;
 use crate::rehearsal::ending::Ending;
 use crate::rehearsal::ids::SessionId;
 use crate::rehearsal::session::Session;
@@ -142,15 +145,22 @@ impl<'a> KillFilters<'a> {
 
 /// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`.
 fn unblock(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
-    let reason = args.get(3).unwrap_or(b"timeout").to_ascii_lowercase();
-    integer(args.at(2))?;
-    if args.len() > 4 {
-        return Err(SYNTAX_ERROR.into());
-    }
-    if !matches!(reason.as_slice(), b"timeout" | b"error") {
-        return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
-    }
-    context.session.reply.flag(false);
+    let error = match args.get(3).unwrap_or(b"timeout").to_ascii_lowercase().as_slice() {
+        _ if args.len() > 4 => {
+            let name = lossy(args.at(1), 128);
+            let problem = "unknown subcommand or wrong number of arguments for";
+            return Err(format!("ERR {problem} '{name}'. Try CLIENT HELP.").into());
+        }
+        b"timeout" => None,
+        b"error" => Some("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+        _ => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+    };
+    let id = u64::try_from(integer(args.at(2))?).ok().map(SessionId);
+    // The caller executes this command, so it is not blocked.
+    let other = id.and_then(|id| context.others.get_mut(&id));
+    let is_unblocked =
+        other.is_some_and(|other| unblocking::unblock(context.state, other, error, context.now_us));
+    context.session.reply.flag(is_unblocked);
     Ok(())
 }
 
@@ -194,7 +204,6 @@ const SUBCOMMANDS: [Subcommand; 14] = [
     ("no-evict", 3, switch),
     ("no-touch", 3, switch),
     ("maint_notifications", -3, maint_notifications),
-    // No command of this server blocks.
     ("unblock", -3, unblock),
     ("reply", 3, |context, args| match args.at(2).eq_ignore_ascii_case(b"on") {
         true => {

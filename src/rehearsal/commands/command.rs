@@ -46,6 +46,17 @@ impl CommandContext<'_> {
             now_us: self.now_us,
         }
     }
+
+    /// The context of a command on data, for the database of this session.
+    #[inline]
+    pub(crate) fn data(&mut self) -> DataContext<'_> {
+        DataContext {
+            db: self.state.keyspace.database(self.session.database),
+            reply: &mut self.session.reply,
+            random: &mut self.state.random,
+            now_us: self.now_us,
+        }
+    }
 }
 
 /// A command: its name and arity, and its function.
@@ -63,6 +74,8 @@ pub(crate) struct Command {
 pub(crate) enum Call {
     Data(fn(&mut DataContext<'_>, Args<'_>) -> CommandResult),
     Session(fn(&mut CommandContext<'_>, Args<'_>) -> CommandResult),
+    /// A command on data that can block its session. It has no reply while it blocks.
+    Blocking(fn(&mut CommandContext<'_>, Args<'_>) -> CommandResult),
     /// `EXEC`, which the dispatcher executes itself, because it calls other commands.
     Exec,
 }
@@ -84,6 +97,14 @@ impl Command {
         Self { name, arity, call: Call::Session(call) }
     }
 
+    pub(crate) const fn blocking(
+        name: &'static str,
+        arity: i32,
+        call: fn(&mut CommandContext<'_>, Args<'_>) -> CommandResult,
+    ) -> Self {
+        Self { name, arity, call: Call::Blocking(call) }
+    }
+
     /// Whether the command runs inside a transaction instead of being queued.
     pub(crate) fn is_immediate(&self) -> bool {
         matches!(self.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
@@ -92,6 +113,11 @@ impl Command {
     /// Whether the command is allowed before authentication.
     pub(crate) fn is_public(&self) -> bool {
         matches!(self.name, "auth" | "hello" | "quit" | "reset")
+    }
+
+    /// Whether the command is allowed while a session of RESP2 is subscribed.
+    pub(crate) fn is_allowed_while_subscribed(&self) -> bool {
+        matches!(self.name, "ping" | "quit" | "reset") || self.name.ends_with("subscribe")
     }
 }
 

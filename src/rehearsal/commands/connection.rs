@@ -1,8 +1,8 @@
 //! Commands on the connection: handshake, authentication, database, `PING`.
 
-use super::client;
 use super::command::{Command, CommandContext, CommandResult, NOT_AN_INTEGER, SYNTAX_ERROR, wrong_arity};
 use super::options::integer;
+use super::{client, pubsub};
 use crate::rehearsal::config::REDIS_VERSION;
 use crate::rehearsal::wire::hello::Hello;
 use crate::rehearsal::wire::reply::{ErrorReply, Protocol};
@@ -23,9 +23,16 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn ping(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
+    let session = &mut *context.session;
     match args.len() {
-        1 => context.session.reply.raw(b"+PONG\r\n"),
-        2 => context.session.reply.bulk(args.at(1)),
+        1 | 2 if session.is_subscribed_in_resp2() => {
+            // A client of RESP2 tells this array from messages by its first element.
+            session.reply.array(2);
+            session.reply.bulk(b"pong");
+            session.reply.bulk(args.at(1));
+        }
+        1 => session.reply.raw(b"+PONG\r\n"),
+        2 => session.reply.bulk(args.at(1)),
         _ => return Err(wrong_arity("ping")),
     }
     Ok(())
@@ -125,6 +132,7 @@ fn reset(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     let session = &mut *context.session;
     session.transaction = None;
     session.unwatch_all(&mut context.state.keyspace);
+    pubsub::unsubscribe_all(context.state, session);
     session.database = 0;
     session.name.clear();
     session.opt_in = None;

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::command::{Call, Command, CommandContext, CommandResult, DataContext, fits, lossy, wrong_arity};
+use super::command::{Call, Command, CommandContext, CommandResult, fits, lossy, wrong_arity};
 use super::registry::find;
 use super::transactions::end_watches;
+use super::unblocking::serve_ready;
 use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
-/// Executes or queues one request. Exactly one reply follows, and then the pushes that the command has caused.
+/// Executes or queues one request. Exactly one reply follows, and then the pushes that the command has caused. Two kinds
+/// of commands differ: those that subscribe confirm each name, and those that block can have their reply later.
 #[inline]
 pub(crate) fn execute(context: &mut CommandContext<'_>, args: Args<'_>) {
     context.state.commands += 1;
@@ -17,6 +19,9 @@ pub(crate) fn execute(context: &mut CommandContext<'_>, args: Args<'_>) {
     execute_or_queue(context, args);
     context.session.is_executing = false;
     context.session.release_pushes();
+    if context.state.blocked.count() > 0 {
+        serve_ready(context);
+    }
 }
 
 #[inline]
@@ -48,16 +53,16 @@ fn call(context: &mut CommandContext<'_>, command: &'static Command, args: Args<
     let session = &mut *context.session;
     session.last_command = command.name;
     let result = match command.call {
-        Call::Data(_) if session.data_error.is_some() => Err(session.data_error.unwrap_or_default().into()),
+        Call::Data(_) | Call::Blocking(_) if session.data_error.is_some() => {
+            Err(session.data_error.unwrap_or_default().into())
+        }
         Call::Data(call) => {
             context.state.audit.note(args);
-            let mut data = DataContext {
-                db: context.state.keyspace.database(session.database),
-                reply: &mut session.reply,
-                random: &mut context.state.random,
-                now_us: context.now_us,
-            };
-            call(&mut data, args)
+            call(&mut context.data(), args)
+        }
+        Call::Blocking(call) => {
+            context.state.audit.note(args);
+            call(context, args)
         }
         Call::Session(call) => call(context, args),
         Call::Exec => exec(context),
@@ -79,12 +84,14 @@ fn exec(context: &mut CommandContext<'_>) -> CommandResult {
         return Ok(());
     }
     context.session.reply.array(transaction.queue.len());
+    context.session.denies_blocking = true;
     for queued in &transaction.queue {
         match find(queued.args().at(0)) {
             Some(command) => call(context, command, queued.args()),
             None => context.session.reply.error(&unknown(queued.args())),
         }
     }
+    context.session.denies_blocking = false;
     context.session.last_command = "exec";
     Ok(())
 }
@@ -99,7 +106,23 @@ fn admit(context: &CommandContext<'_>, args: Args<'_>) -> Result<&'static Comman
     if !context.session.authenticated && !command.is_public() {
         return Err("NOAUTH Authentication required.".into());
     }
+    if context.session.is_subscribed_in_resp2() && !command.is_allowed_while_subscribed() {
+        return Err(only_subscribing(command, args));
+    }
     Ok(command)
+}
+
+/// The error for a command that is not allowed to a subscribed session of RESP2.
+fn only_subscribing(command: &Command, args: Args<'_>) -> ErrorReply {
+    let name = command.name;
+    let has_subcommands = matches!(name, "client" | "cluster" | "command" | "config" | "pubsub");
+    let name = match args.get(1).filter(|_| has_subcommands) {
+        Some(subcommand) => format!("{name}|{}", lossy(subcommand, SHOWN_MAX).to_ascii_lowercase()),
+        None => name.to_owned(),
+    };
+    let code = if name == "exec" { "EXECABORT Transaction discarded because of:" } else { "ERR" };
+    let allowed = "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET";
+    format!("{code} Can't execute '{name}': {allowed} are allowed in this context").into()
 }
 
 /// The error for an unknown command, in Redis's words.

@@ -3,16 +3,17 @@
 use super::command::{Command, CommandResult, DataContext, SYNTAX_ERROR, wrong_arity};
 use super::options::{count, integer};
 use crate::rehearsal::data::keyspace::List;
+use crate::rehearsal::data::list_end::ListEnd;
 use crate::rehearsal::wire::reply::ErrorReply;
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::data("lpush", -3, |data, args| push(data, args, End::Left, true)),
-    Command::data("rpush", -3, |data, args| push(data, args, End::Right, true)),
-    Command::data("lpushx", -3, |data, args| push(data, args, End::Left, false)),
-    Command::data("rpushx", -3, |data, args| push(data, args, End::Right, false)),
-    Command::data("lpop", -2, |data, args| pop(data, args, End::Left, "lpop")),
-    Command::data("rpop", -2, |data, args| pop(data, args, End::Right, "rpop")),
+    Command::data("lpush", -3, |data, args| push(data, args, ListEnd::Left, true)),
+    Command::data("rpush", -3, |data, args| push(data, args, ListEnd::Right, true)),
+    Command::data("lpushx", -3, |data, args| push(data, args, ListEnd::Left, false)),
+    Command::data("rpushx", -3, |data, args| push(data, args, ListEnd::Right, false)),
+    Command::data("lpop", -2, |data, args| pop(data, args, ListEnd::Left, "lpop")),
+    Command::data("rpop", -2, |data, args| pop(data, args, ListEnd::Right, "rpop")),
     Command::data("llen", 2, llen),
     Command::data("lrange", 4, lrange),
     Command::data("lindex", 3, lindex),
@@ -20,46 +21,41 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::data("ltrim", 4, ltrim),
     Command::data("lrem", 4, lrem),
     Command::data("linsert", 5, linsert),
-    Command::data("rpoplpush", 3, |data, args| move_element(data, args, End::Right, End::Left)),
+    Command::data("rpoplpush", 3, |data, args| lmove(data, args, ListEnd::Right, ListEnd::Left)),
     Command::data("lmove", 5, |data, args| {
-        let (from, to) = (End::named(args.at(3))?, End::named(args.at(4))?);
-        move_element(data, args, from, to)
+        let (from, to) = (end_named(args.at(3))?, end_named(args.at(4))?);
+        lmove(data, args, from, to)
     }),
 ];
 
-#[derive(Clone, Copy)]
-enum End {
-    Left,
-    Right,
+/// The end of a list that an argument names.
+pub(super) fn end_named(name: &[u8]) -> Result<ListEnd, ErrorReply> {
+    Ok(ListEnd::named(name).ok_or(SYNTAX_ERROR)?)
 }
 
-impl End {
-    fn named(name: &[u8]) -> Result<Self, ErrorReply> {
-        if name.eq_ignore_ascii_case(b"LEFT") {
-            Ok(Self::Left)
-        } else if name.eq_ignore_ascii_case(b"RIGHT") {
-            Ok(Self::Right)
-        } else {
-            Err(SYNTAX_ERROR.into())
-        }
+/// Moves an element from `source` to `target`, and replies with it. Returns false, without a reply, if there is no list
+/// `source`.
+pub(super) fn move_element(
+    data: &mut DataContext<'_>,
+    [source, target]: [&[u8]; 2],
+    from: ListEnd,
+    to: ListEnd,
+) -> Result<bool, ErrorReply> {
+    if data.db.get::<List>(source)?.is_none() {
+        return Ok(false);
     }
-
-    fn push(self, list: &mut List, element: Box<[u8]>) {
-        match self {
-            Self::Left => list.push_front(element),
-            Self::Right => list.push_back(element),
-        }
-    }
-
-    fn pop(self, list: &mut List) -> Option<Box<[u8]>> {
-        match self {
-            Self::Left => list.pop_front(),
-            Self::Right => list.pop_back(),
-        }
-    }
+    data.db.get::<List>(target)?;
+    let Some(element) = data.db.get_mut::<List>(source)?.and_then(|list| from.pop(list)) else {
+        return Ok(false);
+    };
+    data.reply.bulk(&element);
+    to.push(data.db.get_or_create::<List>(target)?, element);
+    data.db.changed(source);
+    data.db.changed(target);
+    Ok(true)
 }
 
-fn push(data: &mut DataContext<'_>, args: Args<'_>, end: End, may_create: bool) -> CommandResult {
+fn push(data: &mut DataContext<'_>, args: Args<'_>, end: ListEnd, may_create: bool) -> CommandResult {
     let key = args.at(1);
     if !may_create && data.db.get::<List>(key)?.is_none() {
         data.reply.count(0);
@@ -72,7 +68,7 @@ fn push(data: &mut DataContext<'_>, args: Args<'_>, end: End, may_create: bool) 
     Ok(())
 }
 
-fn pop(data: &mut DataContext<'_>, args: Args<'_>, end: End, name: &str) -> CommandResult {
+fn pop(data: &mut DataContext<'_>, args: Args<'_>, end: ListEnd, name: &str) -> CommandResult {
     let key = args.at(1);
     if args.len() > 3 {
         return Err(wrong_arity(name));
@@ -218,18 +214,9 @@ fn linsert(data: &mut DataContext<'_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn move_element(data: &mut DataContext<'_>, args: Args<'_>, from: End, to: End) -> CommandResult {
-    let (source, target) = (args.at(1), args.at(2));
-    if data.db.get::<List>(source)?.is_none() {
+fn lmove(data: &mut DataContext<'_>, args: Args<'_>, from: ListEnd, to: ListEnd) -> CommandResult {
+    if !move_element(data, [args.at(1), args.at(2)], from, to)? {
         data.reply.null();
-        return Ok(());
-    }
-    data.db.get::<List>(target)?;
-    if let Some(element) = data.db.get_mut::<List>(source)?.and_then(|list| from.pop(list)) {
-        data.reply.bulk(&element);
-        to.push(data.db.get_or_create::<List>(target)?, element);
-        data.db.changed(source);
-        data.db.changed(target);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::command::{CommandResult, NOT_AN_INTEGER, SYNTAX_ERROR, wrong_arity};
 use crate::rehearsal::data::glob;
 use crate::rehearsal::data::keyspace::Lifetime;
-use crate::rehearsal::wire::number::parse_i64;
+use crate::rehearsal::wire::number::{parse_f64, parse_i64};
 use crate::rehearsal::wire::reply::{ErrorReply, ReplyBuffer};
 use crate::rehearsal::wire::request::Args;
 
@@ -60,6 +60,32 @@ impl TimeUnit {
 
 fn invalid_expire_time(command: &str) -> ErrorReply {
     format!("ERR invalid expire time in '{command}' command").into()
+}
+
+/// Reads the timeout of a blocking command: seconds and their fractions. Returns when it is over, or `None` for 0, which
+/// is never.
+pub(crate) fn timeout_s(text: &[u8], now_us: u64) -> Result<Option<u64>, ErrorReply> {
+    let seconds = parse_f64(text).ok_or("ERR timeout is not a float or out of range")?;
+    // As in Redis, a part of a millisecond counts as a whole one, so that a short timeout is not 0.
+    let ms = (seconds * 1_000.0).ceil();
+    if ms >= i64::MAX as f64 {
+        return Err(TIMEOUT_OUT_OF_RANGE.into());
+    }
+    timeout(ms as i64, now_us)
+}
+
+/// Reads a timeout in whole milliseconds. Returns the same as [`timeout_s`].
+pub(crate) fn timeout_ms(text: &[u8], now_us: u64) -> Result<Option<u64>, ErrorReply> {
+    timeout(parse_i64(text).ok_or("ERR timeout is not an integer or out of range")?, now_us)
+}
+
+fn timeout(ms: i64, now_us: u64) -> Result<Option<u64>, ErrorReply> {
+    let ms = u64::try_from(ms).map_err(|_| "ERR timeout is negative")?;
+    let now_ms = now_us / 1_000;
+    if ms > (i64::MAX as u64).saturating_sub(now_ms) {
+        return Err(TIMEOUT_OUT_OF_RANGE.into());
+    }
+    Ok((ms > 0).then(|| now_us.saturating_add(ms.saturating_mul(1_000))))
 }
 
 /// The arguments of a scan.
@@ -120,5 +146,6 @@ pub(crate) fn require_pairs(args: Args<'_>, command: &str) -> CommandResult {
     }
 }
 
+const TIMEOUT_OUT_OF_RANGE: &str = "ERR timeout is out of range";
 /// The size up to which a collection is scanned whole.
 const WHOLE_MAX: usize = 128;

@@ -6,20 +6,23 @@ use std::sync::LazyLock;
 use rustc_hash::FxBuildHasher;
 
 use super::command::{Command, CommandContext, CommandResult, unknown_subcommand};
-use super::{connection, expiry, hashes, keys, lists, rehearse, server, sets, strings, transactions};
+use super::{blocking, connection, expiry, hashes, keys, lists, pubsub};
+use super::{rehearse, server, sets, strings, transactions};
 use crate::rehearsal::wire::request::Args;
 
 /// All commands, family by family.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let families: [&'static [Command]; 11] = [
+    let families: [&'static [Command]; 13] = [
         strings::COMMANDS,
         keys::COMMANDS,
         expiry::COMMANDS,
         hashes::COMMANDS,
         lists::COMMANDS,
+        blocking::COMMANDS,
         sets::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
+        pubsub::COMMANDS,
         server::COMMANDS,
         rehearse::COMMANDS,
         COMMANDS,
@@ -98,6 +101,9 @@ mod tests {
                     let mut words = vec![command.name];
                     words.resize(1 + count, filler);
                     client.send(&words);
+                    // A blocked session gets its reply when its time is over.
+                    client.advance_ms(1_000);
+                    client.server.handle_time(client.now_us);
                     let output = client.take();
                     assert!(output.ends_with(b"\r\n"), "{words:?} got no reply");
                 }

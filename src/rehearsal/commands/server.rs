@@ -4,6 +4,7 @@ use super::command::{Command, CommandContext, CommandResult, unknown_subcommand,
 use super::keys;
 use crate::rehearsal::config::REDIS_VERSION;
 use crate::rehearsal::data::glob;
+use crate::rehearsal::data::subscribers::SubscriptionKind;
 use crate::rehearsal::wire::request::Args;
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -48,13 +49,22 @@ fn sections(context: &CommandContext<'_>) -> [(&'static str, String); 6] {
         ),
         (
             "clients",
-            format!("# Clients\r\nconnected_clients:{}\r\nblocked_clients:0\r\n", context.others.len() + 1),
+            format!(
+                "# Clients\r\nconnected_clients:{}\r\nblocked_clients:{}\r\n",
+                context.others.len() + 1,
+                state.blocked.count()
+            ),
         ),
         (
             "stats",
             format!(
-                "# Stats\r\ntotal_connections_received:{}\r\ntotal_commands_processed:{}\r\n",
-                state.sessions_opened, state.commands
+                "# Stats\r\ntotal_connections_received:{}\r\ntotal_commands_processed:{}\r\n\
+                 pubsub_channels:{}\r\npubsub_patterns:{}\r\npubsubshard_channels:{}\r\n",
+                state.sessions_opened,
+                state.commands,
+                state.subscribers.names(SubscriptionKind::Channel).len(),
+                state.subscribers.names(SubscriptionKind::Pattern).len(),
+                state.subscribers.names(SubscriptionKind::ShardChannel).len(),
             ),
         ),
         ("replication", "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n".to_owned()),

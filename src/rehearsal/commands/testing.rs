@@ -52,6 +52,33 @@ impl TestClient {
         String::from_utf8_lossy(&self.take()).into_owned()
     }
 
+    /// As [`TestClient::ask`], from another session.
+    pub(crate) fn ask_from(&mut self, id: SessionId, line: &str) -> String {
+        let own = std::mem::replace(&mut self.id, id);
+        let reply = self.ask(line);
+        self.id = own;
+        reply
+    }
+
+    /// Sends `line` from another session and checks its output, which can be empty.
+    #[track_caller]
+    pub(crate) fn expect_from(&mut self, id: SessionId, line: &str, expected: &str) {
+        assert_eq!(self.ask_from(id, line), expected, "{line}");
+    }
+
+    /// Takes the output of another session.
+    pub(crate) fn take_from(&mut self, id: SessionId) -> String {
+        let own = std::mem::replace(&mut self.id, id);
+        let output = self.take();
+        self.id = own;
+        String::from_utf8_lossy(&output).into_owned()
+    }
+
+    /// Takes the marks of all dirty sessions.
+    pub(crate) fn dirty(&mut self) -> Vec<SessionId> {
+        std::iter::from_fn(|| self.server.next_dirty_session()).collect()
+    }
+
     /// Sends `line` and checks the reply. An empty `expected` accepts any reply.
     #[track_caller]
     pub(crate) fn expect(&mut self, line: &str, expected: &str) {

@@ -136,6 +136,7 @@ mod tests {
             ("HSET k a 1", "hdel k a;hset k a 2;hincrby k a 1;hincrbyfloat k a 1"),
             ("RPUSH k a b", "lpushx k a;rpushx k a;lpop k;rpop k;lset k 0 x;ltrim k 0 0;lrem k 0 a"),
             ("RPUSH k a b", "linsert k before a x;rpoplpush k j;lmove k k left right"),
+            ("RPUSH k a b", "blpop k 0;brpop k 0;blmpop 0 1 k left;brpoplpush k j 0;blmove k k left left 0"),
             ("SADD k a b", "srem k a;spop k;smove k j a;sinterstore k k;sunionstore k k"),
             ("SADD k a b", "sdiffstore k k"),
         ];
@@ -153,7 +154,7 @@ mod tests {
             }
         }
         let missing: Vec<_> = all()
-            .filter(|command| matches!(command.call, Call::Data(_)))
+            .filter(|command| matches!(command.call, Call::Data(_) | Call::Blocking(_)))
             .map(|command| command.name)
             .filter(|name| !covered.contains(*name) && !READS.split(' ').any(|read| read == *name))
             .collect();

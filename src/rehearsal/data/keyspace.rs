@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 
 use super::dictionary::Dictionary;
+use super::waiting::WaitingSessions;
 use crate::rehearsal::wire::reply::ErrorReply;
 
 /// All databases of a server.
@@ -41,6 +42,12 @@ impl Keyspace {
 
     pub(crate) fn clear(&mut self) {
         self.databases.iter_mut().for_each(Database::clear);
+    }
+
+    /// Removes the next key that has become a list while sessions wait for it. Returns it with its database.
+    pub(crate) fn take_ready(&mut self) -> Option<(usize, Box<[u8]>)> {
+        let mut databases = self.databases.iter_mut().enumerate();
+        databases.find_map(|(index, database)| Some((index, database.waiting.take_ready()?)))
     }
 }
 
@@ -131,6 +138,8 @@ pub(crate) struct Database {
     records: Dictionary<Record>,
     expiries: BTreeSet<(u64, Box<[u8]>)>,
     watched: BTreeMap<Box<[u8]>, Watched>,
+    /// The sessions that wait for lists of this database.
+    pub(crate) waiting: WaitingSessions,
 }
 
 #[derive(Debug, Default)]
@@ -218,7 +227,8 @@ impl Database {
         }
     }
 
-    /// Must follow each change of a value in place: it invalidates watches, and removes an empty collection.
+    /// Must follow each change of a value in place: it invalidates watches, notes lists for the sessions that wait for
+    /// them, and removes an empty collection.
     pub(crate) fn changed(&mut self, key: &[u8]) {
         if self.value(key).is_some_and(Value::is_empty_collection) {
             self.remove(key);
@@ -283,6 +293,9 @@ impl Database {
             && let Some(watched) = self.watched.get_mut(key)
         {
             watched.version += 1;
+        }
+        if !self.waiting.is_empty() && matches!(self.value(key), Some(Value::List(_))) {
+            self.waiting.note_list(key);
         }
     }
 

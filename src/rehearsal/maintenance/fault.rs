@@ -20,9 +20,9 @@ pub(crate) enum Fault {
     Drop,
     /// Each byte of output is written alone.
     Split,
-    /// Each push is sent this many times.
+    /// Each push of `REHEARSE` is sent this many times. Messages of channels are sent once.
     Duplicate { copies: usize },
-    /// Each push to a connection is sent after the next one.
+    /// Each push of `REHEARSE` to a connection is sent after the next one. Messages of channels keep their order.
     Reorder,
     /// Commands on data get this error and are not executed.
     Answer(&'static str),

@@ -1,8 +1,11 @@
 //! Tests of the server, without sockets.
 
 use proptest::prelude::*;
+use redis_protocol::resp2::decode::decode;
+use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
 
 use super::*;
+use crate::rehearsal::data::keyspace::List;
 
 fn open() -> (Server, SessionId) {
     let nodes = vec![([127, 0, 0, 1], 2).into()];
@@ -98,6 +101,103 @@ proptest! {
     }
 }
 
+/// What one of four sessions does at a time: it sends these lines, or it ends and another session takes its place.
+fn steps() -> impl Strategy<Value = Vec<(usize, Vec<&'static str>, u64)>> {
+    let lines = prop::collection::vec(prop::sample::select(LINES.to_vec()), 0..4);
+    prop::collection::vec((0usize..4, lines, 0u64..3), 0..80)
+}
+
+/// The elements in replies, and the number of replies to pushes.
+#[derive(Default)]
+struct Received {
+    taken: Vec<String>,
+    pushed: usize,
+}
+
+impl Received {
+    fn read(&mut self, server: &mut Server, id: SessionId) {
+        let output = server.output(id).to_vec();
+        server.consume_output(id, output.len());
+        let mut rest = &output[..];
+        while !rest.is_empty() {
+            let (frame, used) = decode(rest).unwrap().expect("whole frames");
+            rest = &rest[used..];
+            match frame {
+                OwnedFrame::Integer(_) => self.pushed += 1,
+                OwnedFrame::Array(popped) => self.take(&popped[1]),
+                // An element that was moved is still in a list.
+                _ => {}
+            }
+        }
+    }
+
+    fn take(&mut self, element: &OwnedFrame) {
+        match element {
+            OwnedFrame::Array(elements) => elements.iter().for_each(|element| self.take(element)),
+            element => self.taken.push(element.as_str().unwrap().to_owned()),
+        }
+    }
+}
+
+proptest! {
+    /// Sessions push, block, move, time out, and end with their requests. Each pushed element is in a list afterwards,
+    /// or in one reply. A session with new output is marked as dirty.
+    #[test]
+    fn blocked_sessions_neither_lose_nor_double_elements(steps in steps()) {
+        let (mut server, first) = open();
+        let (mut now_us, mut serial, mut received) = (NOW_US, 0, Received::default());
+        let peer = ([127, 0, 0, 1], 1).into();
+        let mut ids = vec![first];
+        ids.extend((0..3).map(|_| server.open(NodeId(0), peer, now_us)));
+        for (index, lines, ms) in steps {
+            if lines.is_empty() {
+                server.end(ids[index]);
+                ids[index] = server.open(NodeId(0), peer, now_us);
+            }
+            let request: String = lines.iter().map(|line| {
+                serial += 1;
+                line.replace("ELEMENT", &serial.to_string()) + "\r\n"
+            }).collect();
+            server.handle_bytes(ids[index], now_us, request.as_bytes());
+            for caller in [Some(ids[index]), None] {
+                let dirty: Vec<_> = std::iter::from_fn(|| server.next_dirty_session()).collect();
+                for id in ids.iter().filter(|id| !server.output(**id).is_empty()) {
+                    prop_assert!(dirty.contains(id) || caller == Some(*id), "{id} is not dirty");
+                }
+                ids.iter().for_each(|id| received.read(&mut server, *id));
+                if caller.is_some() {
+                    now_us += ms * 1_000;
+                    server.handle_time(now_us);
+                }
+                prop_assert!(server.next_deadline_us().is_none_or(|at_us| at_us > now_us));
+            }
+        }
+        ids.iter().for_each(|id| server.end(*id));
+        prop_assert_eq!(server.state.blocked.count(), 0);
+        let database = server.state.keyspace.database(0);
+        prop_assert!(database.waiting.is_empty());
+        for key in [&b"a"[..], b"b"] {
+            let list = database.get::<List>(key).unwrap().into_iter().flatten();
+            received.taken.extend(list.map(|element| String::from_utf8(element.to_vec()).unwrap()));
+        }
+        prop_assert_eq!(received.taken.len(), received.pushed);
+        received.taken.sort();
+        received.taken.dedup();
+        prop_assert_eq!(received.taken.len(), received.pushed);
+    }
+}
+
+const LINES: &[&str] = &[
+    "RPUSH a ELEMENT",
+    "RPUSH b ELEMENT",
+    "LPUSH a ELEMENT",
+    "BLPOP a b 0",
+    "BRPOP b 0.002",
+    "BLMPOP 0.001 2 b a RIGHT COUNT 2",
+    "BLMOVE a b LEFT RIGHT 0.003",
+    "BLMOVE b b LEFT RIGHT 0",
+    "BRPOPLPUSH b a 0",
+];
 const NOW_US: u64 = 1_000_000_000;
 const PIPELINE: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\na\r\n\r\nGET k\r\n\
     *1\r\n$5\r\nMULTI\r\n\

@@ -1,14 +1,19 @@
 //! The state of one connection.
 
+pub(crate) mod blocked;
+pub(crate) mod subscriptions;
 pub(crate) mod transaction;
 pub(crate) mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use self::blocked::BlockedRequest;
+use self::subscriptions::Subscriptions;
 use self::transaction::Transaction;
 use self::upstream::{PendingEffect, Upstream};
 use super::data::keyspace::Keyspace;
+use super::data::subscribers::SubscriptionKind;
 use super::ending::Ending;
 use super::ids::{NodeId, SessionId};
 use super::maintenance::fault::Fault;
@@ -40,6 +45,11 @@ pub(crate) struct Session {
     pub(crate) transaction: Option<Transaction>,
     /// Watched keys with their databases, and the versions that they had when the watch began.
     pub(crate) watches: BTreeMap<(usize, Box<[u8]>), u64>,
+    pub(crate) subscriptions: Subscriptions,
+    /// The request for which the session waits. Later requests stay in `input` meanwhile.
+    pub(crate) blocked: Option<Box<BlockedRequest>>,
+    /// `EXEC` is being executed, so no command may block.
+    pub(crate) denies_blocking: bool,
 
     pub(crate) parser: Parser,
     /// Bytes that arrived and are not handled yet: a part of a request, or requests that wait until the client has read
@@ -59,6 +69,8 @@ pub(crate) struct Session {
     pub(crate) opt_in: Option<EndpointType>,
     /// A command is being executed, and pushes wait for the end of its reply.
     pub(crate) is_executing: bool,
+    /// A message has marked the session as dirty, and the server's owner has not seen it yet.
+    pub(crate) has_new_messages: bool,
     /// Pushes that wait for the end of that reply.
     deferred: Vec<u8>,
     /// A push that [`Fault::Reorder`] holds until the next one is sent.
@@ -98,6 +110,9 @@ impl Session {
             database: 0,
             transaction: None,
             watches: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
+            blocked: None,
+            denies_blocking: false,
             parser: Parser::default(),
             input: Vec::new(),
             reply: ReplyBuffer::default(),
@@ -107,6 +122,7 @@ impl Session {
             fault_filter: None,
             opt_in: None,
             is_executing: false,
+            has_new_messages: false,
             deferred: Vec::new(),
             reordered_push: None,
             is_silent: false,
@@ -116,12 +132,21 @@ impl Session {
         }
     }
 
+    /// Whether the session handles requests and gets messages. One that ends or is silent does neither.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.ending.is_none() && !self.is_silent
+    }
+
     /// Whether the connection gets notifications. RESP2 has no pushes.
     pub(crate) fn receives_notifications(&self) -> bool {
-        self.opt_in.is_some()
-            && self.reply.protocol == Protocol::Resp3
-            && self.ending.is_none()
-            && !self.is_silent
+        self.opt_in.is_some() && self.reply.protocol == Protocol::Resp3 && self.is_open()
+    }
+
+    /// Whether messages could be taken for replies, so that few commands are allowed.
+    #[inline]
+    pub(crate) fn is_subscribed_in_resp2(&self) -> bool {
+        self.reply.protocol == Protocol::Resp2 && !self.subscriptions.is_empty()
     }
 
     /// Adds whole frames to the output. They wait behind the reply of the command that is being executed.
@@ -131,6 +156,14 @@ impl Session {
         } else {
             self.reply.raw(frames);
         }
+    }
+
+    /// Adds a message, whose `fields` are written to `body`, as [`Session::push`] does. RESP2 has no pushes, so it is an
+    /// array there.
+    pub(crate) fn push_message(&mut self, fields: usize, body: &[u8]) {
+        let kind = if self.reply.protocol == Protocol::Resp3 { '>' } else { '*' };
+        self.push(format!("{kind}{fields}\r\n").as_bytes());
+        self.push(body);
     }
 
     /// Adds the waiting pushes to the output once the reply is complete.
@@ -251,8 +284,9 @@ impl Session {
     pub(crate) fn describe(&self, now_us: u64) -> String {
         let seconds_since = |then_us: u64| now_us.saturating_sub(then_us) / 1_000_000;
         let queued = self.transaction.as_ref().map_or(-1, |multi| multi.queue.len() as i64);
+        let subscribed = |kind| self.subscriptions.names(kind).len();
         format!(
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 \
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} \
              multi={queued} watch={} qbuf={} omem={} cmd={} user=default resp={} \
              lib-name={} lib-ver={}\n",
             self.id,
@@ -261,8 +295,11 @@ impl Session {
             String::from_utf8_lossy(&self.name),
             seconds_since(self.opened_us),
             seconds_since(self.last_us),
-            if queued >= 0 { "x" } else { "N" },
+            self.flags(),
             self.database,
+            subscribed(SubscriptionKind::Channel),
+            subscribed(SubscriptionKind::Pattern),
+            subscribed(SubscriptionKind::ShardChannel),
             self.watches.len(),
             self.input.len(),
             self.reply.pending().len(),
@@ -271,6 +308,17 @@ impl Session {
             String::from_utf8_lossy(&self.library_name),
             String::from_utf8_lossy(&self.library_version),
         )
+    }
+
+    /// The flags in the line of `CLIENT LIST`.
+    fn flags(&self) -> String {
+        let flags = [
+            ('P', !self.subscriptions.is_empty()),
+            ('x', self.transaction.is_some()),
+            ('b', self.blocked.is_some()),
+        ];
+        let set: String = flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).collect();
+        if set.is_empty() { "N".to_owned() } else { set }
     }
 }
 

@@ -167,6 +167,14 @@ impl ReplyBuffer {
         self.header(b'*', len);
     }
 
+    /// Begins a push, which is an array in RESP2; the caller writes `len` elements.
+    pub(crate) fn push(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len),
+            Protocol::Resp3 => self.header(b'>', len),
+        }
+    }
+
     /// Begins a map; the caller writes `len` pairs.
     pub(crate) fn map(&mut self, len: usize) {
         match self.protocol {
@@ -236,11 +244,12 @@ mod tests {
     #[test]
     fn shapes_depend_on_the_protocol() {
         type Write = fn(&mut ReplyBuffer);
-        let shapes: [(Write, &str, &str); 6] = [
+        let shapes: [(Write, &str, &str); 7] = [
             (ReplyBuffer::null, "$-1\r\n", "_\r\n"),
             (ReplyBuffer::null_array, "*-1\r\n", "_\r\n"),
             (|reply| reply.map(2), "*4\r\n", "%2\r\n"),
             (|reply| reply.set(2), "*2\r\n", "~2\r\n"),
+            (|reply| reply.push(3), "*3\r\n", ">3\r\n"),
             (|reply| reply.verbatim("a"), "$1\r\na\r\n", "=5\r\ntxt:a\r\n"),
             (|reply| reply.integer(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),
         ];

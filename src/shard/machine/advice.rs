@@ -5,7 +5,7 @@ use std::io;
 
 use super::checks::{Finding, Needs, necessary, shards};
 use super::facts::Facts;
-use crate::config::CpuLimit;
+use crate::config::{CpuLimit, Sockets};
 
 /// The facts that decide how fast executors can be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,7 +36,12 @@ impl Cores {
 pub(crate) fn examine(facts: &Facts, cores: &Cores, needs: Needs) -> Vec<Finding> {
     let mut findings = vec![kernel(facts), sysctl(facts), seccomp(facts)];
     findings.extend(necessary(facts, needs));
-    findings.extend([allowed_cores(cores, needs), cpu_limit(cores, needs), clock(cores)]);
+    findings.extend([
+        sockets(facts, needs),
+        allowed_cores(cores, needs),
+        cpu_limit(cores, needs),
+        clock(cores),
+    ]);
     findings
 }
 
@@ -85,6 +90,17 @@ fn seccomp(facts: &Facts) -> Finding {
         (Some(_), None) => Finding::ok(CHECK, "a filter, which lets io_uring pass"),
         (Some(_), Some(_)) => Finding::ok(CHECK, "a filter; whether it lets io_uring pass is not known"),
     }
+}
+
+/// What serves the sockets of a shard.
+fn sockets(facts: &Facts, needs: Needs) -> Finding {
+    const CHECK: &str = "sockets";
+    if facts.uring.as_ref().is_ok_and(|uring| uring.serves_sockets) {
+        let (count, chosen) = (needs.connections, Sockets::Auto.resolve(needs.connections));
+        let found = format!("{chosen} for shards with {count} connections, unless Config::sockets chooses");
+        return Finding::ok(CHECK, found);
+    }
+    Finding::ok(CHECK, "epoll: io_uring for sockets needs Linux 6.1")
 }
 
 fn allowed_cores(cores: &Cores, needs: Needs) -> Finding {

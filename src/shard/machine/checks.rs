@@ -3,6 +3,7 @@
 use std::io;
 
 use super::facts::{Facts, Limit};
+use crate::config::Sockets;
 
 /// What a client needs of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +123,11 @@ pub(super) fn locked_memory(facts: &Facts, needs: Needs) -> Finding {
     if facts.locks_freely {
         return Finding::ok(CHECK, format!("a limit of {}, which CAP_IPC_LOCK lifts", kib(soft)));
     }
-    let needed = LOCKED_MEMORY_MIN.max(needs.shards as u64 * LOCKED_MEMORY_OF_SHARD);
+    let of_ring = match Sockets::Auto.resolve(needs.connections) {
+        Sockets::IoUring => LOCKED_MEMORY_OF_RING,
+        _ => 0,
+    };
+    let needed = LOCKED_MEMORY_MIN.max(needs.shards as u64 * (LOCKED_MEMORY_OF_SHARD + of_ring));
     let found = format!("a limit of {}; {} for {}", kib(soft), kib(needed), shards(needs));
     if soft < needed {
         let remedy = format!("raise it to {} or more ({}), or grant CAP_IPC_LOCK", kib(needed), how(needed));
@@ -183,11 +188,13 @@ fn kib(bytes: u64) -> String {
 const LOCKED_MEMORY_MIN: u64 = 512 << 10;
 /// What the kernel charges for the rings of one executor.
 const LOCKED_MEMORY_OF_SHARD: u64 = 48 << 10;
+/// The same for the ring that serves the sockets of a shard.
+const LOCKED_MEMORY_OF_RING: u64 = 40 << 10;
 /// The oldest kernel that was measured to charge it.
 const CHARGED_SINCE: (u32, u32) = (6, 18);
-/// Three rings and the descriptor that wakes them; the reactor's epoll instance, the copy of it that a ring waits for, and the
-/// notifier.
-const FILES_OF_SHARD: u64 = 7;
+/// Three rings and the descriptor that wakes them; and at most five of the reactor: its own ring, two handles of the bell, the
+/// copy that the runtime waits for, and the notifier.
+const FILES_OF_SHARD: u64 = 9;
 /// Descriptors that are open for a short time, such as those of look-ups.
 const FILES_BESIDE: u64 = 8;
 /// The operations that the runtime asks for when it starts.

@@ -11,7 +11,7 @@ fn good() -> Facts {
     let operations = NEEDED.iter().map(|(number, _)| *number).collect();
     Facts {
         kernel: "6.8.0-45-generic".to_owned(),
-        uring: Ok(Uring { features: u32::MAX, operations }),
+        uring: Ok(Uring { features: u32::MAX, operations, serves_sockets: true }),
         uring_disabled: Some(0),
         seccomp: Some(0),
         locked_memory: Some(Limit { soft: 8 << 20, hard: 8 << 20 }),
@@ -54,7 +54,7 @@ fn a_good_machine_has_nothing_to_mend() {
     let findings = examine(&good(), &cores(2), NEEDS);
     let is_good = |finding: &Finding| finding.level == Level::Ok && finding.remedy.is_none();
     assert!(findings.iter().all(is_good), "{findings:?}");
-    assert_eq!(findings.len(), 9);
+    assert_eq!(findings.len(), 10);
     assert_eq!(problem(&good(), NEEDS), None);
 }
 
@@ -92,12 +92,26 @@ fn a_filter_or_a_switch_is_named_as_the_cause() {
 
 #[test]
 fn an_old_kernel_lacks_something() {
-    let few = Uring { features: 1, operations: (0..26).collect() };
+    let few = Uring { features: 1, operations: (0..26).collect(), serves_sockets: false };
     let finding = only(&Facts { uring: Ok(few), ..good() }, &cores(2), Level::Fail);
     assert!(finding.found.contains("SEND, RECV"), "{finding:?}");
     let old = Facts { kernel: "5.4.0-1".to_owned(), ..good() };
     assert_eq!(only(&old, &cores(2), Level::Warn).check, "kernel");
     assert_eq!(of("kernel", &Facts { kernel: String::new(), ..good() }, NEEDS).level, Level::Ok);
+}
+
+#[test]
+fn engine_for_sockets_follows_the_kernel_and_the_connections() {
+    for (connections, engine) in [(4, "epoll for shards with 4"), (50, "io_uring for shards with 50")] {
+        let found = of("sockets", &good(), Needs { connections, ..NEEDS }).found;
+        assert!(found.starts_with(engine), "{found}");
+    }
+    let operations = NEEDED.iter().map(|(number, _)| *number).collect();
+    let old = Uring { features: u32::MAX, operations, serves_sockets: false };
+    assert_eq!(
+        of("sockets", &Facts { uring: Ok(old), ..good() }, NEEDS).found,
+        "epoll: io_uring for sockets needs Linux 6.1"
+    );
 }
 
 #[test]
@@ -125,21 +139,24 @@ fn locked_memory_has_to_be_enough_for_every_shard() {
     let new = Facts { kernel: "6.18.2".to_owned(), ..limited(4799, false) };
     assert_eq!(level(&new), Level::Fail);
     assert!(problem(&new, many).unwrap().contains("raise it to 4800 KiB"));
+    let with_rings = Needs { connections: 32, ..many };
+    assert!(of("locked memory", &limited(8799, true), with_rings).found.contains("CAP_IPC_LOCK"));
+    assert!(of("locked memory", &limited(8799, false), with_rings).remedy.unwrap().contains("8800 KiB"));
     let unlimited = Facts { locked_memory: Some(Limit { soft: u64::MAX, hard: u64::MAX }), ..good() };
     assert_eq!(of("locked memory", &unlimited, many).found, "no limit");
 }
 
 #[test]
 fn open_files_have_to_be_enough_for_every_connection() {
-    // 10 are open, 8 are for what comes and goes; 10 shards of 7 + 10.
+    // 10 are open, 8 are for what comes and goes; 10 shards of 9 + 10.
     let needs = Needs { shards: 10, connections: 10 };
     let limited = |soft| Facts { open_files: Some(Limit { soft, hard: 4096 }), ..good() };
-    for (soft, level) in [(187, Level::Fail), (188, Level::Warn), (287, Level::Warn), (288, Level::Ok)] {
+    for (soft, level) in [(207, Level::Fail), (208, Level::Warn), (307, Level::Warn), (308, Level::Ok)] {
         assert_eq!(of("open files", &limited(soft), needs).level, level, "{soft}");
         assert_eq!(problem(&limited(soft), needs).is_some(), level == Level::Fail, "{soft}");
     }
-    let remedy = of("open files", &limited(187), needs).remedy.unwrap();
-    assert!(remedy.contains("188") && remedy.contains("ulimit -n"), "{remedy}");
+    let remedy = of("open files", &limited(207), needs).remedy.unwrap();
+    assert!(remedy.contains("208") && remedy.contains("ulimit -n"), "{remedy}");
     let fixed = Facts { open_files: Some(Limit { soft: 20, hard: 20 }), ..good() };
     assert!(of("open files", &fixed, needs).remedy.unwrap().contains("LimitNOFILE"));
 }

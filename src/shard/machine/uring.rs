@@ -13,6 +13,8 @@ pub(crate) struct Uring {
     pub(crate) features: u32,
     /// The numbers of the operations that it supports.
     pub(crate) operations: Vec<u8>,
+    /// Whether it can serve the sockets of a shard: Linux 6.1 and later.
+    pub(crate) serves_sockets: bool,
 }
 
 /// Sets up the smallest io_uring, asks what it supports, and enters it once: the three system calls that an executor needs.
@@ -20,15 +22,19 @@ pub(crate) struct Uring {
 /// # Errors
 /// The error of the first call that is refused.
 pub(super) fn uring() -> io::Result<Uring> {
-    let (ring, features) = set_up()?;
+    let (ring, features) = set_up(0)?;
     let operations = supported_operations(&ring)?;
     enter(&ring)?;
-    Ok(Uring { features, operations })
+    let serves_sockets = set_up(SINGLE_ISSUER | DEFER_TASKRUN).is_ok();
+    Ok(Uring { features, operations, serves_sockets })
 }
 
 #[expect(unsafe_code, reason = "a system call that no crate wraps")]
-fn set_up() -> io::Result<(OwnedFd, u32)> {
+fn set_up(flags: u32) -> io::Result<(OwnedFd, u32)> {
     let mut params = [0_u32; PARAMS_SIZE / 4];
+    if let Some(word) = params.get_mut(PARAMS_FLAGS) {
+        *word = flags;
+    }
     // SAFETY: io_uring_setup takes a number of entries and a pointer to one `io_uring_params`, which has 120 bytes for
     // good, an alignment of 4, and no pointers where all of it is zero. `params` is as large, and borrowed for this
     // call alone; the kernel keeps no reference to it.
@@ -77,6 +83,12 @@ fn enter(ring: &OwnedFd) -> io::Result<()> {
 
 /// `sizeof(struct io_uring_params)`.
 const PARAMS_SIZE: usize = 120;
+/// The index of `flags` in it, in words of four bytes.
+const PARAMS_FLAGS: usize = 2;
+/// `IORING_SETUP_SINGLE_ISSUER`.
+const SINGLE_ISSUER: u32 = 1 << 12;
+/// `IORING_SETUP_DEFER_TASKRUN`. Kernels that have it also have the operations that sockets need.
+const DEFER_TASKRUN: u32 = 1 << 13;
 /// The index of `features` in it, in words of four bytes.
 const PARAMS_FEATURES: usize = 5;
 const REGISTER_PROBE: u32 = 8;

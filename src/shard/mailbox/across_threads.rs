@@ -10,10 +10,10 @@ use std::thread;
 use futures_lite::future::{block_on, poll_once};
 
 use super::*;
+use crate::driver::calls::Call;
+use crate::driver::foreign::foreign_call;
+use crate::driver::testing::in_all_orders;
 use crate::proto::resp::Frame;
-use crate::shard::Call;
-use crate::shard::foreign::foreign_call;
-use crate::shard::testing::in_all_orders;
 
 /// The smallest room in which two requests meet.
 const ROOM: usize = 2;

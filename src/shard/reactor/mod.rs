@@ -1,8 +1,12 @@
-//! [`Reactor`]: which of a shard's sockets can be read or written, learned for all of them with one system call.
+//! [`Reactor`]: has one engine serve all sockets of a shard, and wakes their tasks.
 
+mod engine;
+mod epoll;
 mod notifier;
+mod ring;
+mod short_waits;
 mod socket;
-mod source;
+mod waiter;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,40 +22,47 @@ use futures_lite::AsyncRead;
 use futures_lite::future::yield_now;
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
-use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use slab::Slab;
 
+use self::engine::Engine;
 use self::notifier::Notifier;
-pub(super) use self::socket::Socket;
-use self::source::Source;
+use self::short_waits::ShortWaits;
+pub(crate) use self::socket::Socket;
+use self::waiter::gone;
+use crate::config::Sockets;
 
 /// All sockets of a shard, and the task that learns which of them can be used.
 ///
 /// The runtime would watch each socket with an entry of its io_uring, and makes nine system calls to sleep and to wake up
-/// once. So the sockets are in one epoll instance, and [`run`](Reactor::run) goes through three stages:
+/// once. So one [`Engine`] serves all sockets: an epoll instance, or an io_uring of the shard's own. [`run`](Reactor::run) goes
+/// through three stages:
 ///
 /// ```text
-///  poll: epoll_wait without a timeout, between the turns of other tasks, while there is something to do
-///    │ nothing to do for IdleConfig::spin, and replies are due
+///  poll: one call of the engine without a timeout, between the turns of other tasks, while there is something to do
+///    │ nothing to do for IdleConfig::spin
 ///    ▼
-///  wait: epoll_wait for up to SHORT_WAIT; a socket or the notifier ends it
-///    │ nothing to do
+///  wait: the same for up to SHORT_WAIT; a socket or another thread ends it
+///    │ nothing to do, or such waits have not paid off
 ///    ▼
-///  park: the runtime sleeps, with one entry of its ring for the whole epoll instance
+///  park: the runtime sleeps, with one entry of its ring for the whole engine
 /// ```
 ///
-/// It parks at least every [`PARK_EVERY`] (or [`PARK_EVERY_CROWDED`]), so that the timers of the runtime fire in time however busy the sockets are.
+/// It parks at least every [`PARK_EVERY`] (or [`PARK_EVERY_CROWDED`]), so that the timers of the runtime fire in time however busy
+/// the sockets are.
+///
+/// Other threads are heard in every stage: the [`Notifier`] is watched like a socket, and looked at between the turns of other
+/// tasks. The runtime would hear them when it visits its ring, and would wake its thread with ten more system calls.
 ///
 /// The reactor owns the descriptors, and [`close_all`] closes them when an executor dies. A [`Socket`] is a key to one of
-/// them. Sources wake their tasks while `sources` is borrowed. That is safe, because these wakers belong to tasks of the
+/// them. Sockets wake their tasks while the engine is borrowed. That is safe, because these wakers belong to tasks of the
 /// executor, and only queue them.
 #[derive(Default)]
-pub(super) struct Reactor {
-    epoll: RefCell<Option<OwnedFd>>,
-    sources: RefCell<Slab<Source>>,
+pub(crate) struct Reactor {
+    sockets: Sockets,
+    /// Made for the first socket.
+    engine: RefCell<Option<Engine>>,
     notifier: Arc<Notifier>,
+    /// The task that serves other threads, if there is one. It is woken when the notifier was notified.
+    server: RefCell<Option<Waker>>,
     /// The waker of [`Reactor::run`], while that is parked.
     waker: Cell<Option<Waker>>,
     /// Tasks that have had their share of a turn, and have more to read.
@@ -66,7 +77,8 @@ pub(super) struct Reactor {
 pub(super) struct IdleConfig {
     /// For how long it goes on polling.
     pub(super) spin: Duration,
-    /// Whether it waits for up to [`SHORT_WAIT`] while replies are due. Only a socket or the [`Notifier`] can end that wait.
+    /// Whether it waits for up to [`SHORT_WAIT`] for replies, or for what other threads ask. Only a socket or the [`Notifier`]
+    /// can end that wait.
     pub(super) wait_before_park: bool,
 }
 
@@ -85,8 +97,8 @@ pub(super) fn close_all() {
 }
 
 impl Reactor {
-    pub(super) fn new() -> Rc<Reactor> {
-        let reactor = Rc::new(Reactor::default());
+    pub(crate) fn new(sockets: Sockets) -> Rc<Reactor> {
+        let reactor = Rc::new(Reactor { sockets, ..Reactor::default() });
         REACTORS.with_borrow_mut(|reactors| {
             reactors.retain(|reactor| reactor.strong_count() > 0);
             reactors.push(Rc::downgrade(&reactor));
@@ -106,12 +118,13 @@ impl Reactor {
 
     /// Learns of what has come while the thread was blocked.
     pub(super) fn catch_up(&self) {
-        self.poll(&mut Vec::with_capacity(EVENTS_MAX), Duration::ZERO);
+        self.poll();
     }
 
-    /// What other threads notify when they have something for this one.
-    pub(super) fn notifier(&self) -> &Arc<Notifier> {
-        &self.notifier
+    /// A waker by which other threads wake the one task of this thread that serves them.
+    pub(super) fn waker_for_others(&self, task: &Waker) -> Waker {
+        self.server.replace(Some(task.clone()));
+        self.notifier.waker_for(task)
     }
 
     /// A command was queued, or a socket was used: tasks are about to run that lead to more I/O.
@@ -128,20 +141,24 @@ impl Reactor {
         replies_are_due: impl Fn() -> bool,
         blocked: impl Fn(Duration),
     ) {
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        let mut waits = ShortWaits::default();
+        let (mut for_replies, mut for_others) = (ShortWaits::default(), ShortWaits::default());
         while self.park().await {
             let parked = Instant::now();
             let (mut last, mut turn, mut is_quiet, mut is_crowded) = (parked, parked, false, false);
             loop {
-                // A task in the backlog may have data without end. Calls of other threads must not wait for it.
-                is_crowded |= !self.backlog.borrow().is_empty();
+                let has_backlog = !self.backlog.borrow().is_empty();
+                // A task in the backlog may have data without end. Other clients of the thread must not wait for it.
+                is_crowded |= has_backlog && !is_only_reactor();
                 let is_idle = is_quiet && last.elapsed() >= idle.spin;
-                let may_wait =
-                    is_idle && idle.wait_before_park && is_only_reactor() && self.backlog.borrow().is_empty();
-                let found = match may_wait && replies_are_due() && waits.may_begin() {
-                    true => self.wait(&mut events, &mut waits),
-                    false => self.poll(&mut events, Duration::ZERO),
+                let may_wait = is_idle && idle.wait_before_park && !has_backlog && is_only_reactor();
+                let waits = match may_wait {
+                    true if replies_are_due() => Some(&mut for_replies),
+                    true if self.server.borrow().is_some() => Some(&mut for_others),
+                    _ => None,
+                };
+                let found = match waits.and_then(|waits| waits.may_begin().then_some(waits)) {
+                    Some(waits) => self.wait(waits),
+                    None => self.poll(),
                 };
                 let now = Instant::now();
                 if found {
@@ -158,6 +175,9 @@ impl Reactor {
                 is_quiet = self.run_other_tasks().await;
             }
         }
+        if self.notifier.leave() {
+            self.wake_server();
+        }
     }
 
     /// Has [`Reactor::run`] return once no socket is left.
@@ -168,46 +188,59 @@ impl Reactor {
 
     /// Polls once, and wakes the tasks whose sockets have something; true if any has.
     #[cfg(test)]
-    pub(super) fn poll_now(&self) -> bool {
-        self.poll(&mut Vec::with_capacity(EVENTS_MAX), Duration::ZERO)
+    pub(crate) fn poll_now(&self) -> bool {
+        self.poll()
     }
 
     /// Adds a socket, which must be non-blocking, and returns its key.
     fn watch(&self, descriptor: OwnedFd) -> io::Result<usize> {
-        let mut epoll = self.epoll.borrow_mut();
-        let epoll = match &mut *epoll {
-            Some(epoll) => epoll,
-            none => {
-                let made = epoll::create(CreateFlags::CLOEXEC)?;
-                epoll::add(
-                    &made,
-                    self.notifier.descriptor()?,
-                    EventData::new_u64(NOTIFIER_KEY),
-                    EventFlags::IN | EventFlags::ET,
-                )?;
-                none.insert(made)
-            }
+        let key = {
+            let mut engine = self.engine.borrow_mut();
+            let engine = match &mut *engine {
+                Some(engine) => engine,
+                none => none.insert(Engine::new(self.sockets, &self.notifier)?),
+            };
+            engine.watch(descriptor)?
         };
-        let mut sources = self.sources.borrow_mut();
-        let entry = sources.vacant_entry();
-        let key = entry.key();
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(epoll, &descriptor, EventData::new_u64(key as u64), flags)?;
-        entry.insert(Source::new(descriptor));
         self.wake();
         Ok(key)
     }
 
     fn close_sockets(&self) {
         self.close();
-        let sources = self.sources.take();
-        self.epoll.take();
-        // Dropping their wakers may run code, which finds no borrow open.
-        drop(sources);
+        // Dropping its wakers may run code, which finds no borrow open.
+        let engine = self.engine.take();
+        drop(engine);
     }
 
     fn is_over(&self) -> bool {
-        self.is_closed.get() && self.sources.borrow().is_empty()
+        self.is_closed.get() && self.engine.borrow().as_ref().is_none_or(Engine::is_empty)
+    }
+
+    /// A socket was dropped: it may have been the last one, or have left something to submit.
+    fn wake_if_needed(&self) {
+        if self.is_over() || self.has_unsubmitted() {
+            self.wake();
+        }
+    }
+
+    fn has_unsubmitted(&self) -> bool {
+        self.engine.borrow().as_ref().is_some_and(Engine::has_unsubmitted)
+    }
+
+    /// Uses the engine for a task with a socket.
+    #[inline]
+    fn use_engine<T>(&self, act: impl FnOnce(&mut Engine) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let mut engine = self.engine.borrow_mut();
+        let Some(engine) = &mut *engine else { return Poll::Ready(Err(gone())) };
+        let done = act(engine);
+        if let Poll::Ready(Ok(_)) = done {
+            self.mark_busy();
+        }
+        if engine.has_unsubmitted() {
+            self.wake();
+        }
+        done
     }
 
     fn wake(&self) {
@@ -216,23 +249,30 @@ impl Reactor {
         }
     }
 
-    /// Polls once, and waits for up to `time` if there is nothing; true if there was anything. The backlog is woken as well.
-    fn poll(&self, events: &mut Vec<Event>, time: Duration) -> bool {
-        events.clear();
-        let had_backlog = self.wake_backlog();
-        {
-            let epoll = self.epoll.borrow();
-            let Some(epoll) = &*epoll else { return had_backlog };
-            let time = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
-            // After an interruption the next poll follows anyway.
-            let _ = epoll::wait(epoll, spare_capacity(events), Some(&time));
+    /// Looks once at everything that may have come: the sockets, the backlog, and other threads. True if there was anything.
+    fn poll(&self) -> bool {
+        let had_more = self.wake_backlog() | self.hear();
+        self.poll_sockets(Duration::ZERO) || had_more
+    }
+
+    /// Wakes the tasks whose sockets can be used, and waits for up to `time` if there are none; true if there were any.
+    fn poll_sockets(&self, time: Duration) -> bool {
+        self.engine.borrow_mut().as_mut().is_some_and(|engine| engine.poll(time))
+    }
+
+    /// Wakes the task that serves other threads, if one of them has notified; true if one has.
+    fn hear(&self) -> bool {
+        let is_notified = self.notifier.take();
+        if is_notified {
+            self.wake_server();
         }
-        for event in &*events {
-            if let Some(source) = self.sources.borrow_mut().get_mut(event.data.u64() as usize) {
-                source.handle_event(event.flags);
-            }
+        is_notified
+    }
+
+    fn wake_server(&self) {
+        if let Some(server) = &*self.server.borrow() {
+            server.wake_by_ref();
         }
-        had_backlog || !events.is_empty()
     }
 
     /// Wakes the tasks that have more to read; true if there were any.
@@ -244,15 +284,19 @@ impl Reactor {
         true
     }
 
-    /// Polls once, and blocks the thread for up to [`SHORT_WAIT`] until there is something. False as well if another thread has
-    /// notified: what that thread has sent is found by way of the ring.
-    fn wait(&self, events: &mut Vec<Event>, waits: &mut ShortWaits) -> bool {
+    /// Blocks the thread for up to [`SHORT_WAIT`] until a socket can be used or another thread notifies; true if one does.
+    fn wait(&self, waits: &mut ShortWaits) -> bool {
         if !self.notifier.begin_wait() {
-            return false;
+            self.wake_server();
+            return true;
         }
-        let found = self.poll(events, SHORT_WAIT);
-        waits.note(found);
-        !self.notifier.end_wait() && found
+        let found = self.poll_sockets(SHORT_WAIT);
+        let is_notified = self.notifier.end_wait();
+        if is_notified {
+            self.wake_server();
+        }
+        waits.note(found || is_notified);
+        found || is_notified
     }
 
     /// Lets the woken tasks read, their callers act on it, and the resulting commands be written. True if no task on this
@@ -272,20 +316,25 @@ impl Reactor {
     /// Waits through the ring of the runtime; false when the reactor is over.
     async fn park(&self) -> bool {
         poll_fn(|context| {
-            if self.is_over() || self.epoll.borrow().is_some() {
+            if self.is_over() || self.engine.borrow().is_some() {
                 return Poll::Ready(());
             }
             self.waker.set(Some(context.waker().clone()));
             Poll::Pending
         })
         .await;
-        let copy = self.epoll.borrow().as_ref().map(OwnedFd::try_clone);
+        self.notifier.attend();
+        let copy = self.engine.borrow_mut().as_mut().map(Engine::begin_park);
         let Some(Ok(copy)) = copy else {
             // No descriptor is left for the copy: poll epoll directly until one is.
             yield_now().await;
             return !self.is_over();
         };
         let mut stream = as_stream(copy);
+        let rings_bell = self.engine.borrow().as_ref().is_some_and(Engine::rings_bell);
+        if self.notifier.begin_park(rings_bell) {
+            self.wake_server();
+        }
         // A backlog waits until the runtime has looked at its ring, and no longer.
         let mut pause = None;
         poll_fn(|context| {
@@ -298,32 +347,26 @@ impl Reactor {
                     return Poll::Ready(());
                 }
             }
+            if self.has_unsubmitted() {
+                if let Some(engine) = &mut *self.engine.borrow_mut() {
+                    engine.submit_in_park();
+                }
+                if self.has_unsubmitted() {
+                    return Poll::Ready(());
+                }
+            }
             self.waker.set(Some(context.waker().clone()));
             // The runtime waits until the descriptor is readable, and then fails to read it like a socket. That is the sign.
             Pin::new(&mut stream).poll_read(context, &mut [0]).map(drop)
         })
         .await;
+        if let Some(engine) = &mut *self.engine.borrow_mut() {
+            engine.end_park();
+        }
+        if self.notifier.end_wait() {
+            self.wake_server();
+        }
         !self.is_over()
-    }
-}
-
-/// Whether short waits pay off. Where replies take longer than a wait, all that a wait does is to delay other tasks.
-#[derive(Default)]
-struct ShortWaits {
-    /// How many of the last waits ended without a reply; one that found a reply halves it.
-    missed: u32,
-    skipped: u32,
-}
-
-impl ShortWaits {
-    fn may_begin(&mut self) -> bool {
-        self.skipped += 1;
-        self.skipped > (1 << self.missed.min(MISSED_MAX)) >> 1
-    }
-
-    fn note(&mut self, found: bool) {
-        self.skipped = 0;
-        self.missed = if found { self.missed / 2 } else { (self.missed + 1).min(MISSED_MAX) };
     }
 }
 
@@ -340,10 +383,6 @@ fn as_stream(descriptor: OwnedFd) -> TcpStream {
     unsafe { TcpStream::from_raw_fd(descriptor.into_raw_fd()) }
 }
 
-/// The key of the notifier; no socket has it.
-const NOTIFIER_KEY: u64 = u64::MAX;
-/// How many events one poll takes. The next poll takes those of other sockets.
-const EVENTS_MAX: usize = 256;
 /// After so many turns of the run queue all that one reply leads to is on its way: reading, calling, writing, and one more.
 const TURNS_MAX: usize = 4;
 /// A turn of the run queue in which no other task runs takes less.
@@ -352,70 +391,13 @@ const TURN_ALONE_MAX: Duration = Duration::from_micros(2);
 const TURN_MAX: Duration = Duration::from_millis(50);
 /// The timers of the runtime are late by no more than this, however busy the sockets are.
 const PARK_EVERY: Duration = Duration::from_millis(1);
-/// The same while a connection floods the shard. Calls of other threads, and the sockets of other clients on this thread, are
-/// found by way of the ring as well. With 1 ms a call took 2.5 ms beside a flood, instead of 0.15 ms.
+/// The same while a connection floods the shard and the thread serves other clients: their sockets are found by way of the ring.
+/// With 1 ms a call of theirs took 2.5 ms beside a flood, instead of 0.15 ms.
 const PARK_EVERY_CROWDED: Duration = Duration::from_micros(100);
 /// Long enough for the runtime to find its run queue empty and look at its ring, and short beside a share of a turn.
 const BACKLOG_PAUSE: Duration = Duration::from_micros(20);
 /// The shortest timeout that every kernel supports.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// Where replies always take longer, one in 128 waits is tried.
-const MISSED_MAX: u32 = 8;
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-    use crate::shard::testing::Wakes;
-
-    /// How many of so many chances to wait are taken.
-    fn taken(waits: &mut ShortWaits, chances: usize, found: bool) -> usize {
-        (0..chances)
-            .filter(|_| {
-                waits.may_begin() && {
-                    waits.note(found);
-                    true
-                }
-            })
-            .count()
-    }
-
-    #[test]
-    fn waits_without_replies_become_rare() {
-        let mut waits = ShortWaits::default();
-        assert_eq!(taken(&mut waits, 100, true), 100);
-        let few = taken(&mut waits, 10_000, false);
-        assert!((50..120).contains(&few), "{few}");
-        taken(&mut waits, 2_000, true);
-        assert_eq!(taken(&mut waits, 100, true), 100);
-    }
-
-    #[test]
-    fn reactor_whose_executor_died_keeps_no_descriptor() {
-        let reactor = Reactor::new();
-        let (near, mut far) = UnixStream::pair().unwrap();
-        let socket = Socket::register(&reactor, near.into()).unwrap();
-        close_all();
-        assert!(reactor.epoll.borrow().is_none() && reactor.sources.borrow().is_empty());
-        assert_eq!(far.read(&mut [0]).unwrap(), 0, "the other end sees it");
-        assert!(socket.with(|_| Ok(())).is_err());
-    }
-
-    #[test]
-    fn last_socket_of_a_closed_reactor_ends_its_task() {
-        let (reactor, wakes) = (Reactor::new(), Arc::<Wakes>::default());
-        let sockets = [(); 2].map(|()| {
-            let (near, _far) = UnixStream::pair().unwrap();
-            Socket::register(&reactor, near.into()).unwrap()
-        });
-        reactor.close();
-        for (socket, expected) in sockets.into_iter().zip([0, 1]) {
-            reactor.waker.set(Some(wakes.waker()));
-            drop(socket);
-            assert_eq!(wakes.take(), expected);
-        }
-        assert!(reactor.is_over());
-    }
-}
+mod tests;

@@ -5,14 +5,14 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
 use super::Reactor;
+use super::waiter::gone;
+use crate::driver::runtime;
 
 /// A socket that its shard's reactor watches.
-pub(in crate::shard) struct Socket {
+pub(crate) struct Socket {
     reactor: Rc<Reactor>,
     key: usize,
 }
@@ -22,106 +22,44 @@ impl Socket {
     ///
     /// # Errors
     /// If the system has no room left to watch it.
-    pub(in crate::shard) fn register(reactor: &Rc<Reactor>, descriptor: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn register(reactor: &Rc<Reactor>, descriptor: OwnedFd) -> io::Result<Self> {
         let key = reactor.watch(descriptor)?;
         Ok(Socket { reactor: reactor.clone(), key })
     }
+}
 
-    /// Has its task run again after the next poll of all sockets: there is more to read, and other tasks have to run as well.
+impl runtime::Socket for Socket {
+    /// Has its task run again after the next poll of all sockets.
     #[cfg(feature = "tls")]
-    pub(in crate::shard) fn run_later(&self, context: &Context<'_>) {
+    fn run_later(&self, context: &Context<'_>) {
         self.reactor.run_later(context);
     }
 
-    /// Reads what has come; 0 bytes are the end.
     #[inline]
-    pub(in crate::shard) fn poll_read(
-        &self,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut sources = self.reactor.sources.borrow_mut();
-        let Some(source) = sources.get_mut(self.key) else { return Poll::Ready(Err(gone())) };
-        if !source.readable {
-            return source.wait(context);
-        }
-        match rustix::net::recv(&source.descriptor, &mut *buffer, RecvFlags::DONTWAIT) {
-            Ok((_, count)) => {
-                // A read that did not fill the buffer has emptied the socket. That saves the system call that would say so.
-                source.readable = source.ended || count == buffer.len();
-                self.reactor.mark_busy();
-                Poll::Ready(Ok(count))
-            }
-            Err(Errno::AGAIN) => {
-                source.readable = false;
-                source.wait(context)
-            }
-            Err(Errno::INTR) => again(context),
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
+    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.reactor.use_engine(|engine| engine.poll_read(self.key, context, buffer))
     }
 
-    /// Writes what the socket has room for; pending if it has none.
     #[inline]
-    pub(in crate::shard) fn poll_write(
-        &self,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut sources = self.reactor.sources.borrow_mut();
-        let Some(source) = sources.get_mut(self.key) else { return Poll::Ready(Err(gone())) };
-        if !source.writable {
-            return source.wait(context);
-        }
-        match rustix::net::send(&source.descriptor, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Ok(count) => {
-                self.reactor.mark_busy();
-                Poll::Ready(Ok(count))
-            }
-            Err(Errno::AGAIN) => {
-                source.writable = false;
-                source.wait(context)
-            }
-            Err(Errno::INTR) => again(context),
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
+    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.reactor.use_engine(|engine| engine.poll_write(self.key, context, bytes))
     }
 
-    /// Waits until a connection that was begun is established, or has failed.
-    pub(in crate::shard) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut sources = self.reactor.sources.borrow_mut();
-        let Some(source) = sources.get_mut(self.key) else { return Poll::Ready(Err(gone())) };
-        if !source.writable {
-            return source.wait(context);
-        }
-        let error = SockRef::from(&source.descriptor).take_error();
-        Poll::Ready(error.and_then(|error| error.map_or(Ok(()), Err)))
+    fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reactor.use_engine(|engine| engine.poll_connected(self.key, context))
     }
 
-    /// Reads or sets options of the socket.
-    pub(in crate::shard) fn with<T>(&self, see: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
-        let sources = self.reactor.sources.borrow();
-        let source = sources.get(self.key).ok_or_else(gone)?;
-        see(SockRef::from(&source.descriptor))
+    fn with<T>(&self, see: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
+        let engine = self.reactor.engine.borrow();
+        see(engine.as_ref().and_then(|engine| engine.socket(self.key)).ok_or_else(gone)?)
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Dropping its waker may run code: end the borrow of the sources first.
-        let source = self.reactor.sources.borrow_mut().try_remove(self.key);
-        drop(source);
-        if self.reactor.is_over() {
-            self.reactor.wake();
-        }
+        // Dropping its waker may run code: end the borrow of the engine first.
+        let waker = self.reactor.engine.borrow_mut().as_mut().and_then(|engine| engine.remove(self.key));
+        drop(waker);
+        self.reactor.wake_if_needed();
     }
-}
-
-fn again<T>(context: &Context<'_>) -> Poll<io::Result<T>> {
-    context.waker().wake_by_ref();
-    Poll::Pending
-}
-
-fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the shard's executor has ended")
 }

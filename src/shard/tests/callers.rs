@@ -1,19 +1,20 @@
 //! Callers: each is answered once, on whichever thread it waits, and leaves nothing behind.
 
 use super::*;
+use crate::driver::calls::{Answer, CALLS_MAX, Calls};
+use crate::driver::foreign::{ForeignCall, foreign_call};
+use crate::driver::testing::NoRuntime;
 use crate::error::ErrorKind as Kind;
 use crate::proto::connection::{Deliver, HandleId};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::resp::Frame;
-use crate::shard::calls::{Answer, CALLS_MAX, Calls};
-use crate::shard::foreign::{ForeignCall, foreign_call};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Calls as a caller on another thread does, which has encoded the command.
 fn call_from_afar(rig: &Rig) -> ForeignCall<Answer> {
     let (caller, call) = foreign_call();
-    let bytes = b"*1\r\n$4\r\nPING\r\n";
+    let bytes = b"*1\r\n$4\r\nPING\r\n".to_vec();
     rig.shard.shared.submit_foreign(rig.id.entry, HandleId(1 << 31), bytes, None, caller);
     call
 }
@@ -43,7 +44,7 @@ fn call_from_another_thread_wakes_the_driver_and_is_answered() {
 #[test]
 fn call_from_another_thread_is_refused_at_once() {
     let rig = Rig::new();
-    rig.shard.shared.state.borrow_mut().calls = Calls::with_waiting(0);
+    rig.shard.shared.state.lock().calls = Calls::with_waiting(0);
     let _calls: Vec<_> = (0..CALLS_MAX).map(|_| call_from_afar(&rig)).collect();
     let overloaded = answer_of(&call_from_afar(&rig));
     assert!(matches!(overloaded, Err(Failure::Overloaded)), "{overloaded:?}");
@@ -128,7 +129,7 @@ fn answered_call_leaves_no_deadline_behind() {
     assert!(rig.is_woken() && rig.turn().is_pending());
     assert_eq!(answer(&mut before).unwrap().unwrap(), 1);
     let mut after = after.timeout(HOUR);
-    assert_eq!(rig.shard.shared.state.borrow().pool.next_timeout(), None);
+    assert_eq!(rig.shard.shared.state.lock().pool.next_timeout(), None);
     assert_eq!(answer(&mut after).unwrap().unwrap(), 2);
 }
 
@@ -143,7 +144,7 @@ fn driver_is_reached_at_its_newest_waker() {
     assert_eq!((before.take(), rig.wakes.take()), (0, 1));
     assert!(rig.turn().is_pending());
     rig.say(":1\r\n");
-    rig.shard.shared.reactor.poll_now();
+    rig.shard.shared.runtime.reactor.poll_now();
     assert_eq!((before.take(), rig.wakes.take()), (0, 1));
 }
 
@@ -168,7 +169,7 @@ fn kept_wakers_are_dropped_although_no_timer_runs() {
 /// A caller that is woken may call again at once, and get the same slot, before the wakers are taken back.
 #[test]
 fn waker_that_comes_back_late_replaces_no_other() {
-    let mut calls = Calls::default();
+    let mut calls = Calls::<NoRuntime>::default();
     let (one, other) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
     let [first, second] = [&one, &other].map(|wakes| wakes.waker());
     let ticket = calls.open(None).unwrap();

@@ -1,16 +1,16 @@
 //! Events: the hook gets each of them once, from one shard, and in portions.
 
 use super::*;
+use crate::driver::broadcast::ShardGroup;
 use crate::observe::Event;
 use crate::proto::maint::notification::{Announcement, Notification};
 use crate::proto::pool::Action;
-use crate::shard::ShardGroup;
 
 /// A server makes so many announcements.
 fn announce(shard: &Shard, count: i64) {
     let now = shard.shared.clock.now();
     for seq in 0..count {
-        let state = &mut *shard.shared.state.borrow_mut();
+        let state = &mut *shard.shared.state.lock();
         state.pool.handle_announcement(announcement(seq, now), now, &mut state.calls);
     }
 }
@@ -33,9 +33,9 @@ fn many_events_are_reported_in_portions() {
     announce(&shard, EVENTS as i64);
     let mut turns = Vec::new();
     loop {
-        tasks::turn(&shard.shared);
+        tasks::supervise(&shard.shared);
         turns.push(reported.load(Ordering::Relaxed));
-        if !shard.shared.state.borrow().supervisor.is_notified() {
+        if !shard.shared.state.lock().supervisor.is_notified() {
             break;
         }
     }
@@ -57,7 +57,7 @@ fn one_shard_reports_what_all_shards_know() {
     });
     for shard in &shards {
         announce(shard, 1);
-        tasks::turn(&shard.shared);
+        tasks::supervise(&shard.shared);
     }
     assert_eq!(reported.load(Ordering::Relaxed), 1, "by the first");
 }

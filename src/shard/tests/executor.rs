@@ -7,22 +7,29 @@ use futures_channel::oneshot;
 use futures_lite::future::block_on;
 
 use super::*;
+use crate::driver::broadcast::ShardGroup;
+use crate::driver::calls::Answer;
+use crate::driver::foreign::foreign_call;
+use crate::driver::subscriptions::SubscriptionHub;
+use crate::driver::testing::or_fails_in_time;
 use crate::proto::connection::HandleId;
 use crate::proto::pool::EntryId;
-use crate::shard::ShardGroup;
-use crate::shard::calls::Answer;
 use crate::shard::executor::{self, Executor};
-use crate::shard::foreign::foreign_call;
 use crate::shard::mailbox::{Mailbox, Request};
 use crate::shard::tenant_queue::{Tenant, TenantQueue};
-use crate::shard::testing::or_fails_in_time;
 use crate::shard::thread::HostId;
 
 fn start(url: &str) -> (ShardGroup, Arc<Mailbox>, Executor) {
     let config = config(url).validate().unwrap();
     let (group, mailbox) = (ShardGroup::new(1), Arc::new(Mailbox::new()));
     let member = group.join().unwrap();
-    let tenant = Tenant { config, group: group.clone(), member, mailbox: mailbox.clone() };
+    let tenant = Tenant {
+        config,
+        group: group.clone(),
+        member,
+        mailbox: mailbox.clone(),
+        hub: SubscriptionHub::new(),
+    };
     let (config, tenants) = (tenant.config.clone(), Arc::new(TenantQueue::new(tenant)));
     let starting = executor::start(HostId::unique(), 0, &config, tenants).unwrap();
     (group, mailbox, starting.wait().unwrap())

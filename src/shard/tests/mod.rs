@@ -18,12 +18,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::reactor::Socket;
-use super::supervisor::{self as tasks, Turn};
-use super::testing::Wakes;
-use super::transport::Stream;
-use super::{Reply, Shard, bare, driver as turns};
+use super::{Reply, Shard, bare};
 use crate::command::FromReply;
 use crate::config::Config;
+use crate::driver::runtime::StateCell;
+use crate::driver::supervisor::{self as tasks, Turn};
+use crate::driver::testing::Wakes;
+use crate::driver::transport::Stream;
+use crate::driver::turn as turns;
 use crate::error::Result;
 use crate::proto::connection::ReadBudget;
 use crate::proto::pool::ConnectionId;
@@ -33,7 +35,7 @@ use crate::proto::pool::ConnectionId;
 struct Rig {
     shard: Shard,
     id: ConnectionId,
-    near: Stream,
+    near: Stream<Socket>,
     /// The server's end.
     far: UnixStream,
     /// The wakes of the driver.
@@ -51,15 +53,15 @@ impl Rig {
         for end in [&near, &far] {
             end.set_nonblocking(true).unwrap();
         }
-        let near = Stream::plain(Socket::register(&shard.shared.reactor, near.into()).unwrap());
+        let near = Stream::plain(Socket::register(&shard.shared.runtime.reactor, near.into()).unwrap());
         let rig = Rig { shard, id, near, far, wakes: Arc::default() };
-        rig.shard.shared.reactor.poll_now();
+        rig.shard.shared.runtime.reactor.poll_now();
         rig
     }
 
     /// Makes every further read so short.
     fn read_at_once(&self, bytes: usize) {
-        self.shard.shared.state.borrow_mut().read_buffer = vec![0; bytes].into();
+        self.shard.shared.state.lock().read_max = bytes;
     }
 
     /// One turn of the driver, which registers its waker.
@@ -71,7 +73,7 @@ impl Rig {
 
     /// Lets the reactor wake the driver if its socket has something. True if the driver was woken since the last call.
     fn is_woken(&self) -> bool {
-        self.shard.shared.reactor.poll_now();
+        self.shard.shared.runtime.reactor.poll_now();
         self.wakes.take() > 0
     }
 
@@ -100,14 +102,14 @@ impl Rig {
 
     /// Whether the supervisor was notified since its last turn.
     fn is_supervisor_notified(&self) -> bool {
-        self.shard.shared.state.borrow().supervisor.is_notified()
+        self.shard.shared.state.lock().supervisor.is_notified()
     }
 }
 
 /// Runs the supervisor for as long as it is notified. How long it sleeps then; `None` means until it is woken.
 fn run_supervisor(rig: &Rig) -> Option<Duration> {
     loop {
-        match tasks::turn(&rig.shard.shared) {
+        match tasks::supervise(&rig.shard.shared) {
             Turn::Sleep(time) if !rig.is_supervisor_notified() => return time,
             Turn::Sleep(_) => {}
             Turn::Done => panic!("nothing shuts the shard down"),

@@ -5,10 +5,10 @@ use std::pin::pin;
 use futures_channel::oneshot;
 
 use super::*;
+use crate::driver::calls::Answer;
+use crate::driver::foreign::{ForeignCall, foreign_call};
 use crate::proto::connection::HandleId;
 use crate::proto::error::{Failure, Outcome};
-use crate::shard::calls::Answer;
-use crate::shard::foreign::{ForeignCall, foreign_call};
 use crate::shard::mailbox::{self, Mailbox, Request};
 
 fn call(rig: &Rig) -> (Request, ForeignCall<Answer>) {
@@ -69,7 +69,7 @@ fn shutdown_request_is_answered_and_later_requests_are_refused() {
     let mut serving = pin!(mailbox::serve(&mailbox, rig.shard.clone()));
     let context = &mut Context::from_waker(Waker::noop());
     assert!(serving.as_mut().poll(context).is_pending());
-    while !matches!(tasks::turn(&rig.shard.shared), Turn::Done) {}
+    while !matches!(tasks::supervise(&rig.shard.shared), Turn::Done) {}
     tasks::finish(&rig.shard.shared);
     let ended = loop {
         if let Poll::Ready(ended) = serving.as_mut().poll(context) {
@@ -97,7 +97,7 @@ fn shard_without_clients_finishes_its_commands_and_ends() {
     rig.say("+PONG\r\n");
     assert!(rig.is_woken() && rig.turn().is_ready(), "it closes with the last reply");
     assert!(matches!(last.poll(context), Poll::Ready(Some(Ok(_)))));
-    while !matches!(tasks::turn(&rig.shard.shared), Turn::Done) {}
+    while !matches!(tasks::supervise(&rig.shard.shared), Turn::Done) {}
     tasks::finish(&rig.shard.shared);
     let ended = loop {
         if let Poll::Ready(ended) = serving.as_mut().poll(context) {

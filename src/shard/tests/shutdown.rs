@@ -4,10 +4,10 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use super::*;
+use crate::driver::broadcast::ShardGroup;
 use crate::error::ErrorKind as Kind;
 use crate::proto::error::Outcome;
 use crate::proto::maint::notification::{Announcement, Notification};
-use crate::shard::ShardGroup;
 use crate::shard::reactor::IdleConfig;
 
 #[test]
@@ -18,9 +18,9 @@ fn last_handle_ends_the_shard() {
     assert!(shared.member.is_reporter(), "there is another handle");
     drop(other);
     assert!(!shared.member.is_reporter(), "its place is free");
-    assert!(shared.state.borrow().supervisor.is_notified());
-    while !matches!(tasks::turn(&shared), Turn::Done) {}
-    assert!(shared.state.borrow().pool.is_shut_down());
+    assert!(shared.state.lock().supervisor.is_notified());
+    while !matches!(tasks::supervise(&shared), Turn::Done) {}
+    assert!(shared.state.lock().pool.is_shut_down());
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn reactor_ends_with_the_shard() {
     let (wakes, idle) =
         (Arc::new(Wakes::default()), IdleConfig { spin: Duration::ZERO, wait_before_park: false });
     let waker = wakes.waker();
-    let mut running = pin!(shard.shared.reactor.clone().run(idle, || false, |_| {}));
+    let mut running = pin!(shard.shared.runtime.reactor.clone().run(idle, || false, |_| {}));
     assert!(running.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     tasks::finish(&shard.shared);
     assert!(wakes.take() > 0);
@@ -63,8 +63,8 @@ fn broadcast_wakes_the_supervisor_until_the_shard_has_left() {
     let waker = wakes.waker();
     let mut listening = pin!(tasks::listen(&shard.shared));
     assert!(listening.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    while shard.shared.state.borrow().supervisor.is_notified() {
-        tasks::turn(&shard.shared);
+    while shard.shared.state.lock().supervisor.is_notified() {
+        tasks::supervise(&shard.shared);
     }
     let notification =
         Notification::Migrating { seq: Some(1), time: Duration::from_secs(9), shards: "".into() };
@@ -73,7 +73,7 @@ fn broadcast_wakes_the_supervisor_until_the_shard_has_left() {
     assert_eq!(other.announce(&Announcement { peer, notification, received }), 0);
     assert_eq!(wakes.take(), 1);
     assert!(listening.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    assert!(shard.shared.state.borrow().supervisor.is_notified(), "a window has an end, which has a timer");
+    assert!(shard.shared.state.lock().supervisor.is_notified(), "a window has an end, which has a timer");
     assert_eq!(shard.stats().maintenance.windows_open, 1);
     tasks::finish(&shard.shared);
     assert_eq!(wakes.take(), 1);
@@ -92,7 +92,7 @@ fn shutdown_without_grace_fails_callers_and_counts_them() {
     assert_eq!(caller.take(), 1, "before anything else runs");
     let error = answer(&mut written).unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (Kind::ShutDown, Outcome::Ambiguous));
-    while !matches!(tasks::turn(&rig.shard.shared), Turn::Done) {}
+    while !matches!(tasks::supervise(&rig.shard.shared), Turn::Done) {}
     tasks::finish(&rig.shard.shared);
     match ended.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => assert!(error.to_string().contains("1 commands"), "{error}"),
@@ -106,9 +106,9 @@ fn first_socket_wakes_the_reactor() {
     let (wakes, idle) =
         (Arc::new(Wakes::default()), IdleConfig { spin: Duration::ZERO, wait_before_park: false });
     let waker = wakes.waker();
-    let mut running = pin!(shard.shared.reactor.clone().run(idle, || false, |_| {}));
+    let mut running = pin!(shard.shared.runtime.reactor.clone().run(idle, || false, |_| {}));
     assert!(running.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     let (near, _far) = UnixStream::pair().unwrap();
-    let _socket = Socket::register(&shard.shared.reactor, near.into()).unwrap();
+    let _socket = Socket::register(&shard.shared.runtime.reactor, near.into()).unwrap();
     assert_eq!(wakes.take(), 1);
 }

@@ -27,7 +27,7 @@ fn deadline_of_one_call_arms_the_supervisor() {
     assert!(rig.is_supervisor_notified());
     assert!(run_supervisor(&rig).is_some_and(|time| time <= hour));
     drop(reply);
-    assert_eq!(rig.shard.shared.state.borrow().pool.next_timeout(), None, "a cancelled call leaves no timer");
+    assert_eq!(rig.shard.shared.state.lock().pool.next_timeout(), None, "a cancelled call leaves no timer");
 }
 
 /// Until its driver has registered, no other task would note the time of a command.
@@ -99,7 +99,7 @@ fn shutdown_wakes_supervisor_driver_and_caller() {
     let mut ended = pin!(shard.shutdown(Duration::from_secs(3600)));
     assert!(ended.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(rig.is_supervisor_notified());
-    while !matches!(tasks::turn(&rig.shard.shared), Turn::Done) {}
+    while !matches!(tasks::supervise(&rig.shard.shared), Turn::Done) {}
     assert_eq!(rig.wakes.take(), 1, "its connection is closed");
     assert!(rig.turn().is_ready());
     assert!(asked.take() > 0 && ended.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::proto::pool::{ConnectionId, ConnectionSnapshot, Pool, Role};
+use crate::proto::pool::{ConnectionId, ConnectionSnapshot, Role};
 use crate::sim::violation::Violation;
 
 #[derive(Debug, Default)]
@@ -13,12 +13,16 @@ pub(in crate::sim) struct Bounds {
 }
 
 impl Bounds {
-    pub(in crate::sim) fn check(&mut self, pool: &mut Pool, in_flight_max: usize) -> Result<(), Violation> {
+    /// Commands that end the waits of other connections take no place, and draining connections send them as well.
+    pub(in crate::sim) fn check(
+        &mut self,
+        all: &[ConnectionSnapshot],
+        in_flight_max: usize,
+    ) -> Result<(), Violation> {
         let mut draining = BTreeMap::new();
         let mut active = BTreeMap::new();
-        for ConnectionSnapshot { id: ConnectionId { entry, generation }, role, in_flight, .. } in
-            pool.entries().snapshot()
-        {
+        for ConnectionSnapshot { id, role, in_flight, unblocks, .. } in all.iter().copied() {
+            let (ConnectionId { entry, generation }, in_flight) = (id, in_flight.saturating_sub(unblocks));
             if in_flight > in_flight_max {
                 return Err(Violation::new(
                     "the in-flight bound holds",

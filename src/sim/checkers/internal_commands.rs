@@ -26,6 +26,11 @@ impl InternalCommandCheck {
         self.received = now;
     }
 
+    /// So many bytes of the last write were not taken by the socket in the end.
+    pub(in crate::sim) fn note_rest(&mut self, unwritten: usize) {
+        self.unwritten = unwritten;
+    }
+
     /// Whether the connection waits for room in its socket.
     pub(in crate::sim) fn is_waiting(&self) -> bool {
         self.unwritten > 0

@@ -1,14 +1,15 @@
 //! When the faults end, every command resolves in bounded time and every connection is ready again.
 
 use crate::proto::pool::Pool;
-use crate::sim::outcomes::{End, Outcomes};
+use crate::sim::outcomes::{Call, End, Outcomes};
 use crate::sim::violation::Violation;
 
 /// Runs long after the last fault and the last submission.
 pub(in crate::sim) fn check_recovered(pool: &mut Pool, outcomes: &Outcomes) -> Result<(), Violation> {
     let violated = |what: String| Err(Violation::new(LIVENESS, what));
-    if let Some((ticket, _)) = outcomes.calls.iter().find(|(_, call)| call.end == End::Open) {
-        return violated(format!("ticket {ticket} is still open"));
+    let is_due = |call: &Call| call.end == End::Open && !call.is_endless();
+    if let Some((ticket, call)) = outcomes.calls.iter().find(|(_, call)| is_due(call)) {
+        return violated(format!("ticket {ticket} is still open: {call:?}"));
     }
     let (ready, wanted) = pool.entries().ready();
     if ready < wanted {

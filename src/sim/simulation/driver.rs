@@ -12,7 +12,7 @@ use crate::proto::time::Instant;
 use crate::rehearsal::{Accept, NodeId};
 use crate::sim::checkers::connection::ConnectionChecks;
 use crate::sim::checkers::passwords::password;
-use crate::sim::checkers::{deadlines, dial_targets, losses, wakeups};
+use crate::sim::checkers::{deadlines, dial_targets, exclusive_use, losses, wakeups};
 use crate::sim::event_queue::SimEvent;
 use crate::sim::network::{Chunk, Wire, WireId};
 use crate::sim::plan::{HOSTILE_NAME, NODES, Parameters, address};
@@ -26,11 +26,14 @@ impl Simulation<'_> {
             self.perform(shard, action)?;
             self.transmit(shard);
         }
+        let parameters = &self.plan.parameters;
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         while let Some(event) = state.pool.poll_event() {
             state.handoff_ends.check(&event)?;
             state.dedup.check(&event)?;
-            state.demotions.check(&event, self.plan.parameters.connections, self.now)?;
+            state.elements.note(&event);
+            let connections = parameters.connections + parameters.exclusive.connections_max;
+            state.demotions.check(&event, connections, self.now)?;
             self.trace.note(self.now, &[1, shard as u64], |line| {
                 line.push_str(&format!("shard {shard}: {event:?}"))
             });
@@ -48,8 +51,11 @@ impl Simulation<'_> {
     pub(super) fn check(&mut self, shard: usize) -> Result<(), Violation> {
         let parameters = &self.plan.parameters;
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
-        state.bounds.check(&mut state.pool, parameters.in_flight_max)?;
-        wakeups::check(shard, &mut state.pool, &self.checks, parameters.in_flight_max)?;
+        let exclusive_max = parameters.exclusive.connections_max;
+        let all = state.pool.entries().snapshot();
+        state.bounds.check(&all, parameters.in_flight_max)?;
+        exclusive_use::check_bound(&all, parameters.connections, exclusive_max)?;
+        wakeups::check(shard, &all, &self.checks, parameters.in_flight_max)?;
         let is_open = |(id, wire): &(&WireId, &Wire)| id.shard == shard && !wire.client_closed;
         for (id, _) in self.network.wires.iter().filter(is_open) {
             if let Some(checks) = self.checks.get(id) {
@@ -68,7 +74,10 @@ impl Simulation<'_> {
                     losses::check(ticket, failure)?;
                     state.rejections.check(call.entry, failure, &endpoint(parameters))?;
                 }
-                None => self.tally.answered += 1,
+                None => {
+                    self.tally.answered += 1;
+                    deadlines::check_wait(call, self.now)?;
+                }
             }
             self.trace.note(
                 self.now,
@@ -91,7 +100,12 @@ impl Simulation<'_> {
     /// Every runnable driver writes until its socket is full.
     pub(super) fn transmit(&mut self, shard: usize) {
         let runnable = self.shards.get_mut(shard).map(|state| std::mem::take(&mut state.runnable));
+        let is_unlocked = self.shards.get(shard).is_some_and(|state| state.unlocked.is_some());
         for id in runnable.unwrap_or_default() {
+            if is_unlocked {
+                self.take(id);
+                continue;
+            }
             while self.write(shard, id) {}
         }
     }
@@ -116,7 +130,13 @@ impl Simulation<'_> {
             state.outcomes.violation.get_or_insert(violation);
         }
         if count > 0 {
-            checks.passwords.note(bytes.get(..count).unwrap_or_default());
+            let written = bytes.get(..count).unwrap_or_default();
+            checks.passwords.note(written);
+            let is_ordered = self.plan.parameters.exclusive.connections_max == 1;
+            let tickets = checks.written.note(written);
+            if let Err(violation) = state.order.check(if is_ordered { &tickets } else { &[] }) {
+                state.outcomes.violation.get_or_insert(violation);
+            }
             let arrival =
                 self.now.after(latency(&self.plan.parameters, self.is_recovering, &mut self.random));
             let at =
@@ -203,11 +223,16 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    /// The client closes a connection: its written bytes still arrive, and then the server sees the end.
+    /// The client closes a connection: its written bytes still arrive, and then the server sees the end. A driver in the middle of
+    /// a turn ends that first.
     pub(super) fn close_client_end(&mut self, id: WireId) {
         let arrival = self.now.after(latency(&self.plan.parameters, self.is_recovering, &mut self.random));
+        let is_in_turn = self.is_in_turn(id);
         let Some(wire) = self.network.get(id) else { return };
         wire.client_closed = true;
+        if is_in_turn {
+            return;
+        }
         if wire.connected && !wire.silent {
             let at = wire.to_server.send(Chunk::Fin, arrival);
             self.events.schedule(at, SimEvent::ToServer { wire: id });
@@ -255,6 +280,7 @@ impl Simulation<'_> {
     }
 
     pub(super) fn closed(&mut self, id: WireId, reason: CloseReason) -> Result<(), Violation> {
+        let Some(reason) = self.break_later(id, reason) else { return Ok(()) };
         if let Some(state) = self.shards.get_mut(id.shard) {
             state.pool.connection(id.id()).handle_closed(reason, self.now, &mut state.outcomes);
         }

@@ -1,8 +1,10 @@
 //! [`Simulation`]: everything that a plan sets in motion, and the loop that runs its events.
 
 mod driver;
+mod exclusive;
 mod faults;
 mod servers;
+mod unlocked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,30 +19,38 @@ use crate::proto::resp::Limits;
 use crate::proto::targets::Targets;
 use crate::proto::time::Instant;
 use crate::rehearsal::{Server, ServerConfig};
-use crate::sim::callers::Caller;
+use crate::sim::blockers::Blocker;
+use crate::sim::call_context::CallContext;
+use crate::sim::callers::{self, Caller};
 use crate::sim::checkers::bounds::Bounds;
 use crate::sim::checkers::connection::ConnectionChecks;
 use crate::sim::checkers::credential_requests::CredentialRequests;
 use crate::sim::checkers::dedup::Dedup;
 use crate::sim::checkers::demotions::Demotions;
 use crate::sim::checkers::dial_rate::DialRate;
+use crate::sim::checkers::elements::Elements;
+use crate::sim::checkers::exclusive_use::Order;
 use crate::sim::checkers::handoff_ends::HandoffEnds;
 use crate::sim::checkers::make_before_break::MakeBeforeBreak;
 use crate::sim::checkers::rejections::Rejections;
-use crate::sim::checkers::{dead_peers, executions, liveness, passwords};
+use crate::sim::checkers::{dead_peers, exclusive_use, executions, liveness, passwords};
 use crate::sim::event_queue::{EventQueue, SimEvent};
 use crate::sim::network::{Network, WireId};
-use crate::sim::outcomes::Outcomes;
+use crate::sim::outcomes::{Call, Outcomes};
 use crate::sim::plan::{FAULTS_END, NODES, Parameters, Plan, address};
+use crate::sim::session_caller::SessionCaller;
 use crate::sim::tally::Tally;
 use crate::sim::trace::Trace;
+use crate::sim::transactions::Transactions;
+use crate::sim::unlocked::UnlockedDrivers;
 use crate::sim::violation::Violation;
 
 /// The state of a running simulation.
 ///
 /// [`run`](Self::run) takes one event at a time from the queue, sets the clock to its time and handles it. [`driver`]
-/// holds the methods of the shards, [`servers`] those of the servers, and [`faults`] those of the faults. Every event of
-/// a shard ends with [`drive`](Self::drive), which runs the checkers: no event may leave a shard unchecked.
+/// holds the methods of the shards, [`unlocked`] those of drivers that leave the pool to others while they write,
+/// [`servers`] those of the servers, and [`faults`] those of the faults. Every event of a shard ends with
+/// [`drive`](Self::drive), which runs the checkers: no event may leave a shard unchecked.
 pub(in crate::sim) struct Simulation<'a> {
     plan: &'a Plan,
     trace: &'a mut Trace,
@@ -49,6 +59,10 @@ pub(in crate::sim) struct Simulation<'a> {
     events: EventQueue,
     shards: Vec<SimShard>,
     callers: Vec<Caller>,
+    blockers: Vec<Blocker>,
+    sessions: Vec<SessionCaller>,
+    /// Draws for the callers that need connections for themselves.
+    exclusive_random: fastrand::Rng,
     network: Network,
     /// For each wire of the network, from its dial to its removal.
     checks: BTreeMap<WireId, ConnectionChecks>,
@@ -82,6 +96,8 @@ struct SimShard {
     bounds: Bounds,
     /// The connections whose drivers were woken.
     runnable: BTreeSet<WireId>,
+    /// The drivers write while the pool is free for others.
+    unlocked: Option<UnlockedDrivers>,
     handoff_ends: HandoffEnds,
     make_before_break: MakeBeforeBreak,
     dedup: Dedup,
@@ -89,6 +105,9 @@ struct SimShard {
     demotions: Demotions,
     credential_requests: CredentialRequests,
     rejections: Rejections,
+    elements: Elements,
+    transactions: Transactions,
+    order: Order,
     /// How often the shard got new credentials.
     renewals: u64,
     next_ticket: u32,
@@ -98,12 +117,13 @@ struct SimShard {
 }
 
 impl SimShard {
-    fn new(pool: Pool) -> Self {
+    fn new(pool: Pool, unlocked: Option<UnlockedDrivers>) -> Self {
         SimShard {
             pool,
             outcomes: Outcomes::default(),
             bounds: Bounds::default(),
             runnable: BTreeSet::new(),
+            unlocked,
             handoff_ends: HandoffEnds::default(),
             make_before_break: MakeBeforeBreak::default(),
             dedup: Dedup::default(),
@@ -111,11 +131,20 @@ impl SimShard {
             demotions: Demotions::default(),
             credential_requests: CredentialRequests::default(),
             rejections: Rejections::default(),
+            elements: Elements::default(),
+            transactions: Transactions::default(),
+            order: Order::default(),
             renewals: 0,
             next_ticket: 0,
             timer_at: None,
             is_shutting_down: false,
         }
+    }
+
+    /// What a caller needs to act.
+    fn context<'a>(&'a mut self, random: &'a mut fastrand::Rng, now: Instant) -> CallContext<'a> {
+        let SimShard { pool, outcomes, next_ticket, .. } = self;
+        CallContext { pool, outcomes, next_ticket, random, now }
     }
 }
 
@@ -127,7 +156,10 @@ impl<'a> Simulation<'a> {
         let nodes: Vec<SocketAddr> = (0..NODES).filter_map(|node| address(node).parse().ok()).collect();
         let server = Server::new(ServerConfig::default(), nodes, now.as_nanos() / 1000);
         let mut shards: Vec<SimShard> = (0..parameters.shards)
-            .map(|_| SimShard::new(Pool::new(config(parameters, random.u64(..)), now)))
+            .map(|shard| {
+                let pool = Pool::new(config(parameters, random.u64(..)), now);
+                SimShard::new(pool, UnlockedDrivers::of_shard(plan.seed, shard))
+            })
             .collect();
         let mut events = EventQueue::default();
         let mut callers = Vec::new();
@@ -148,6 +180,9 @@ impl<'a> Simulation<'a> {
             events,
             shards,
             callers,
+            blockers: Vec::new(),
+            sessions: Vec::new(),
+            exclusive_random: fastrand::Rng::with_seed(plan.seed ^ EXCLUSIVE_SEED),
             network: Network::default(),
             checks: BTreeMap::new(),
             server,
@@ -162,13 +197,15 @@ impl<'a> Simulation<'a> {
     /// Runs from the first dial to the last close.
     pub(in crate::sim) fn run(mut self) -> Result<Tally, Violation> {
         let begin = self.now;
+        self.add_exclusive_callers();
         for shard in 0..self.shards.len() {
             self.drive(shard)?;
         }
         self.run_until(begin.after(FAULTS_END))?;
         self.end_faults();
         self.run_until(begin.after(FAULTS_END + RECOVERY))?;
-        dead_peers::check_recovered(&self.network)?;
+        let outcomes = |shard: usize| self.shards.get(shard).map(|state| &state.outcomes);
+        dead_peers::check_recovered(&self.network, &self.checks, outcomes)?;
         self.drop_dead();
         for (shard, SimShard { pool, outcomes, is_shutting_down, .. }) in self.shards.iter_mut().enumerate() {
             match is_shutting_down {
@@ -176,8 +213,19 @@ impl<'a> Simulation<'a> {
                 false => {
                     liveness::check_recovered(pool, outcomes)?;
                     let checks = &self.checks;
-                    let sent = |id| checks.get(&WireId::new(shard, id))?.passwords.newest();
+                    let sent = |id| {
+                        // A dead connection with a wait without a limit stays, and was judged above.
+                        let Some(checks) = checks.get(&WireId::new(shard, id)) else {
+                            return self.password;
+                        };
+                        // It logs in when the wait of its command is over.
+                        let call = checks.written.newest().and_then(|ticket| outcomes.calls.get(&ticket));
+                        let waits = call.is_some_and(Call::is_endless);
+                        if waits { self.password } else { checks.passwords.newest() }
+                    };
                     passwords::check_recovered(pool, self.password, sent)?;
+                    let shared = self.plan.parameters.connections;
+                    exclusive_use::check_recovered(pool, outcomes, shared)?;
                 }
             }
             let stats = pool.maintenance();
@@ -185,6 +233,8 @@ impl<'a> Simulation<'a> {
             self.tally.handoffs += stats.handoffs_started;
             self.tally.handoffs_succeeded += stats.handoffs_succeeded;
             self.tally.connections += pool.counters().connected;
+            self.tally.reissued += pool.exclusive().reissued;
+            self.tally.stale += pool.exclusive().stale;
         }
         for shard in 0..self.shards.len() {
             self.shut_down(shard, SHUTDOWN_GRACE)?;
@@ -235,6 +285,7 @@ impl<'a> Simulation<'a> {
                 self.mark_runnable(wire);
                 self.drive(wire.shard)
             }
+            SimEvent::Write { wire } => self.write_unlocked(wire),
             SimEvent::Dialed { wire } => self.dialed(wire),
             SimEvent::ToServer { wire } => self.arrive_at_server(wire),
             SimEvent::ToClient { wire } => self.arrive_at_client(wire),
@@ -248,6 +299,9 @@ impl<'a> Simulation<'a> {
             }
             SimEvent::Fault { index } => self.inject(index),
             SimEvent::Caller { caller } => self.run_caller(caller),
+            SimEvent::Blocker { number } => self.run_blocker(number),
+            SimEvent::Session { number } => self.run_session(number),
+            SimEvent::Turn { shard } => self.turn(shard),
             SimEvent::Resolved { shard, lookup } => self.resolved(shard, lookup),
             SimEvent::Renewed { shard } => self.renewed(shard),
             SimEvent::Broadcast { shard, announcement } => {
@@ -285,13 +339,14 @@ impl<'a> Simulation<'a> {
                 .filter_map(|handle| u32::try_from(handle).ok())
                 .map(HandleId)
             {
-                let list = self.read_list(shard, handle);
+                let list = self.read_list(&callers::list(shard, handle));
                 lists.insert(handle, list);
             }
             if let Some(state) = self.shards.get(shard) {
                 self.tally.commands += state.outcomes.calls.len() as u64;
                 executions::check(&state.outcomes, &lists)?;
             }
+            self.check_exclusive(shard)?;
         }
         Ok(())
     }
@@ -313,6 +368,8 @@ fn config(parameters: &Parameters, seed: u64) -> PoolConfig {
     PoolConfig {
         endpoint: endpoint(parameters),
         connections: parameters.connections,
+        exclusive_connections_max: parameters.exclusive.connections_max,
+        exclusive_idle: parameters.exclusive.idle,
         connection: ConnectionConfig {
             handshake: Arc::new(HandshakeConfig::default()),
             limits: Limits::default(),
@@ -342,5 +399,6 @@ fn config(parameters: &Parameters, seed: u64) -> PoolConfig {
 /// From the last fault to the check of the recovery: the longest grace, drain, timeout and window together.
 const RECOVERY: Duration = Duration::from_secs(20);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+const EXCLUSIVE_SEED: u64 = 0xa076_1d64_78bd_642f;
 /// Far more events than a simulation of this length has.
 const EVENTS_MAX: u64 = 2_000_000;

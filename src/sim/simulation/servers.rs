@@ -10,12 +10,10 @@ use std::net::SocketAddr;
 
 use super::Simulation;
 use super::driver::latency;
-use crate::proto::connection::HandleId;
 use crate::proto::error::CloseReason;
 use crate::proto::resp::{Decoder, Encoder, Frame, Limits};
 use crate::proto::time::Instant;
 use crate::rehearsal::{Ending, NodeId, SessionId};
-use crate::sim::callers;
 use crate::sim::event_queue::SimEvent;
 use crate::sim::network::{Chunk, WireId};
 use crate::sim::violation::Violation;
@@ -28,6 +26,7 @@ impl Simulation<'_> {
         let (Some(chunk), session) = (wire.to_server.receive(self.now), wire.session) else { return Ok(()) };
         match (chunk, session) {
             (Chunk::Bytes(bytes), Some(session)) => {
+                self.check_blocking(id, session, &bytes)?;
                 self.server.handle_bytes(session, micros, &bytes);
                 self.send_replies(Some(session));
             }
@@ -119,9 +118,14 @@ impl Simulation<'_> {
     /// The client reads the next chunk that has arrived on this wire. Floods are noted for the checker before the pool
     /// reads them, because the pool may close the connection at once.
     pub(super) fn arrive_at_client(&mut self, id: WireId) -> Result<(), Violation> {
+        let is_in_turn = self.is_in_turn(id);
         let Some(wire) = self.network.get(id).filter(|wire| !wire.silent && !wire.client_closed) else {
             return Ok(());
         };
+        if is_in_turn {
+            self.read_later(id);
+            return Ok(());
+        }
         let Some(chunk) = wire.to_client.receive(self.now) else { return Ok(()) };
         match chunk {
             Chunk::Bytes(bytes) => self.receive(id, &bytes),
@@ -165,32 +169,43 @@ impl Simulation<'_> {
         if let Some(checks) = self.checks.get_mut(&id) {
             checks.internal.note_received(self.now);
         }
-        if let Some(state) = self.shards.get_mut(id.shard) {
-            state.pool.connection(id.id()).handle_bytes(bytes, self.now, &mut state.outcomes);
+        let Some(state) = self.shards.get_mut(id.shard) else { return Ok(()) };
+        let before = state.outcomes.ended.len();
+        state.pool.connection(id.id()).handle_bytes(bytes, self.now, &mut state.outcomes);
+        let answered =
+            state.outcomes.ended.iter().skip(before).filter(|(_, failure)| failure.is_none()).count();
+        if answered > 1 && state.unlocked.is_some() {
+            self.run_behind_callers(id);
+        } else {
+            self.mark_runnable(id);
         }
-        self.mark_runnable(id);
         self.drive(id.shard)
     }
 
-    /// Reads the list to which the commands of one handle append, directly at the server. No network or pool is
-    /// involved, so that a defect there cannot hide an execution. A reply that is no list counts as an empty one.
-    pub(super) fn read_list(&mut self, shard: usize, handle: HandleId) -> Vec<u64> {
-        let micros = self.micros();
-        let session = self.server.open(NodeId(0), SocketAddr::from(([10, 1, 0, 2], 1000)), micros);
-        let mut command = Vec::new();
-        let mut encoder = Encoder::command(&mut command, 4);
-        for argument in ["LRANGE", &callers::list(shard, handle), "0", "-1"] {
-            encoder.bytes(argument.as_bytes());
-        }
-        self.server.handle_bytes(session, micros, &command);
-        let reply = Decoder::new(Limits::default()).decode(&mut self.server.output(session));
-        self.server.end(session);
-        let Ok(Some(Frame::Array(values))) = reply else { return Vec::new() };
+    /// Reads a list of numbers, directly at the server. No network or pool is involved, so that a defect there cannot hide an
+    /// execution. A reply that is no list counts as an empty one.
+    pub(super) fn read_list(&mut self, key: &str) -> Vec<u64> {
+        let Some(Frame::Array(values)) = self.ask_server(&["LRANGE", key, "0", "-1"]) else {
+            return Vec::new();
+        };
         let number = |value: &Frame| match value {
             Frame::Bulk(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
             _ => None,
         };
         values.iter().filter_map(number).collect()
+    }
+
+    /// The reply to a command that is given to the server directly.
+    pub(super) fn ask_server(&mut self, words: &[&str]) -> Option<Frame> {
+        let micros = self.micros();
+        let session = self.server.open(NodeId(0), SocketAddr::from(([10, 1, 0, 2], 1000)), micros);
+        let mut command = Vec::new();
+        let mut encoder = Encoder::command(&mut command, words.len());
+        words.iter().for_each(|word| encoder.bytes(word.as_bytes()));
+        self.server.handle_bytes(session, micros, &command);
+        let reply = Decoder::new(Limits::default()).decode(&mut self.server.output(session));
+        self.server.end(session);
+        reply.ok().flatten()
     }
 }
 

@@ -245,3 +245,27 @@ fn call_that_waits_gets_its_answer_or_the_end() {
         });
     }
 }
+
+/// The thread begins its next call in the memory of the last one as soon as it has the answer. If the shard has not let go of the
+/// last one yet, it cannot.
+#[test]
+fn next_call_in_the_same_memory_gets_its_own_answer() {
+    in_every_order(4, || {
+        let (caller, mut call) = foreign_call::<u8>();
+        let shard = thread::spawn(move || {
+            assert!(caller.accept(7));
+            caller.answer(1);
+        });
+        assert_eq!(block_on(poll_fn(|context| call.poll(context))), Some(1));
+        let again = call.begin_again();
+        shard.join().unwrap();
+        if let Some(caller) = again {
+            let shard = thread::spawn(move || {
+                assert!(!caller.has_left() && caller.accept(8));
+                caller.answer(2);
+            });
+            assert_eq!(block_on(poll_fn(|context| call.poll(context))), Some(2));
+            shard.join().unwrap();
+        }
+    });
+}

@@ -3,18 +3,42 @@
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
-use fred::prelude::{Builder, ClientLike, Config, KeysInterface, Pool};
+use fred::prelude::{Builder, ClientLike, Config, KeysInterface, Pool, TlsConnector};
+use tokio::runtime::Runtime;
 
 use crate::callers::Callers;
+use crate::plan::Plan;
+use crate::service::{self, Service};
 use crate::work::Peer;
 
 use super::tokio as runtime;
 
-pub fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
-    runtime::current_thread().block_on(async move {
-        let config = Config::from_url(&callers.plan.url()).expect("an address");
-        let pool = Builder::from_config(config).build_pool(callers.plan.connections).expect("a pool");
-        pool.init().await.expect("connections");
+pub fn current_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    drive(callers, ready, &runtime::current_thread());
+}
+
+pub fn multi_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    let runtime = runtime::multi_thread(&callers.plan);
+    drive(callers, ready, &runtime);
+}
+
+pub fn serve(plan: &Plan) {
+    runtime::multi_thread(plan).block_on(async { service::serve(Fred(connect(plan).await)).await });
+}
+
+async fn connect(plan: &Plan) -> Pool {
+    let mut config = Config::from_url(&plan.url()).expect("an address");
+    if let Some(tls) = runtime::tls(plan) {
+        config.tls = Some(TlsConnector::from(tls).into());
+    }
+    let pool = Builder::from_config(config).build_pool(plan.connections).expect("a pool");
+    pool.init().await.expect("connections");
+    pool
+}
+
+fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>, runtime: &Runtime) {
+    runtime.block_on(async move {
+        let pool = connect(&callers.plan).await;
         for caller in 0..callers.plan.tasks {
             tokio::spawn(callers.clone().call(Fred(pool.clone()), caller));
         }
@@ -23,6 +47,7 @@ pub fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
     });
 }
 
+#[derive(Clone)]
 struct Fred(Pool);
 
 impl Peer for Fred {
@@ -46,5 +71,12 @@ impl Peer for Fred {
         }
         let values: Vec<Bytes> = pipeline.all().await.expect("values");
         values.iter().map(Bytes::len).sum()
+    }
+}
+
+impl Service for Fred {
+    async fn hit(&self, key: &str, counter: &str) -> (Bytes, i64) {
+        let value = self.0.get::<Bytes, _>(key.to_owned()).await.expect("a value");
+        (value, self.0.incr(counter.to_owned()).await.expect("a count"))
     }
 }

@@ -3,30 +3,51 @@
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
-use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, TlsCertificates};
 use tokio::runtime::Runtime;
 
 use crate::callers::Callers;
+use crate::plan::Plan;
+use crate::service::{self, Service};
 use crate::work::Peer;
 
-use super::tokio as runtime;
+use super::tokio::{self as runtime, Connections};
 
 pub fn current_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
     drive(callers, ready, &runtime::current_thread());
 }
 
 pub fn multi_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
-    drive(callers, ready, &runtime::multi_thread());
+    let runtime = runtime::multi_thread(&callers.plan);
+    drive(callers, ready, &runtime);
+}
+
+pub fn serve(plan: &Plan) {
+    runtime::multi_thread(plan).block_on(async {
+        service::serve(RedisService(Connections::new(connect(plan).await))).await;
+    });
+}
+
+async fn connect(plan: &Plan) -> Vec<MultiplexedConnection> {
+    let client = match plan.ca_pem() {
+        None => redis::Client::open(plan.url()),
+        Some(ca) => {
+            let trusted = TlsCertificates { client_tls: None, root_cert: Some(ca) };
+            redis::Client::build_with_tls(plan.url(), trusted)
+        }
+    };
+    let client = client.expect("an address");
+    let mut connections = Vec::new();
+    for _ in 0..plan.connections {
+        connections.push(client.get_multiplexed_async_connection().await.expect("a connection"));
+    }
+    connections
 }
 
 fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>, runtime: &Runtime) {
     runtime.block_on(async move {
-        let client = redis::Client::open(callers.plan.url()).expect("an address");
-        let mut connections = Vec::new();
-        for _ in 0..callers.plan.connections {
-            connections.push(client.get_multiplexed_async_connection().await.expect("a connection"));
-        }
+        let connections = connect(&callers.plan).await;
         for caller in 0..callers.plan.tasks {
             let connection = connections[caller % connections.len()].clone();
             tokio::spawn(callers.clone().call(Redis(connection), caller));
@@ -60,5 +81,16 @@ impl Peer for Redis {
         }
         let values: Vec<Vec<u8>> = pipeline.query_async(&mut self.0).await.expect("values");
         values.iter().map(Vec::len).sum()
+    }
+}
+
+#[derive(Clone)]
+struct RedisService(Connections<MultiplexedConnection>);
+
+impl Service for RedisService {
+    async fn hit(&self, key: &str, counter: &str) -> (Bytes, i64) {
+        let mut connection = self.0.next();
+        let value: Vec<u8> = connection.get(key).await.expect("a value");
+        (value.into(), connection.incr(counter, 1).await.expect("a count"))
     }
 }

@@ -3,21 +3,48 @@
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
-use rustis::client::{BatchPreparedCommand, Client};
+use rustis::client::{BatchPreparedCommand, Client, Config, TlsConfig};
 use rustis::commands::StringCommands;
 use rustis::resp::BulkString;
+use tokio::runtime::Runtime;
 
 use crate::callers::Callers;
+use crate::plan::Plan;
+use crate::service::{self, Service};
 use crate::work::Peer;
 
-use super::tokio as runtime;
+use super::tokio::{self as runtime, Connections};
 
-pub fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
-    runtime::current_thread().block_on(async move {
-        let mut clients = Vec::new();
-        for _ in 0..callers.plan.connections {
-            clients.push(Client::connect(callers.plan.url()).await.expect("a connection"));
-        }
+pub fn current_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    drive(callers, ready, &runtime::current_thread());
+}
+
+pub fn multi_thread(callers: Arc<Callers>, ready: mpsc::Sender<()>) {
+    let runtime = runtime::multi_thread(&callers.plan);
+    drive(callers, ready, &runtime);
+}
+
+pub fn serve(plan: &Plan) {
+    runtime::multi_thread(plan).block_on(async {
+        service::serve(RustisService(Connections::new(connect(plan).await))).await;
+    });
+}
+
+async fn connect(plan: &Plan) -> Vec<Client> {
+    let mut config: Config = plan.url().parse().expect("an address");
+    if let Some(tls) = runtime::tls(plan) {
+        config.tls_config = Some(TlsConfig::new(Arc::new(tls)));
+    }
+    let mut clients = Vec::new();
+    for _ in 0..plan.connections {
+        clients.push(Client::connect(config.clone()).await.expect("a connection"));
+    }
+    clients
+}
+
+fn drive(callers: Arc<Callers>, ready: mpsc::Sender<()>, runtime: &Runtime) {
+    runtime.block_on(async move {
+        let clients = connect(&callers.plan).await;
         for caller in 0..callers.plan.tasks {
             let client = clients[caller % clients.len()].clone();
             tokio::spawn(callers.clone().call(Rustis(client), caller));
@@ -52,5 +79,16 @@ impl Peer for Rustis {
         }
         let values: Vec<BulkString> = pipeline.execute().await.expect("values");
         values.iter().map(|value| value.len()).sum()
+    }
+}
+
+#[derive(Clone)]
+struct RustisService(Connections<Client>);
+
+impl Service for RustisService {
+    async fn hit(&self, key: &str, counter: &str) -> (Bytes, i64) {
+        let client = self.0.next();
+        let value = client.get::<BulkString>(key).await.expect("a value");
+        (Bytes::copy_from_slice(&value), client.incr(counter).await.expect("a count"))
     }
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
+use crate::command::Carrier;
 use crate::load::workload::keys::{KEY_PREFIX, KeyText};
 use crate::{Cmd, cmd};
 pub use error::TemplateError;
@@ -145,14 +146,16 @@ impl Template {
             buffer: &mut Vec::new(),
         };
         let command = self.command(&mut filling);
-        let error = command.refusal()?;
-        let (name, text) = (&self.name, error.to_string());
-        match command.blocking().refusal() {
-            // `Cmd::blocking` would allow it, but a run has no use for that.
-            None => Some(format!(
-                "{name} may wait on the server, and the callers that share its connection would wait with it"
-            )),
-            Some(_) => Some(text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned()),
+        let name = &self.name;
+        match command.carrier() {
+            Ok(Carrier::Shared) => None,
+            Ok(Carrier::Exclusive) => {
+                Some(format!("{name} may wait on the server, and its latency would be that of the wait"))
+            }
+            Err(error) => {
+                let text = error.to_string();
+                Some(text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned())
+            }
         }
     }
 }
@@ -280,7 +283,7 @@ mod tests {
         {
             let error = text.parse::<Template>().expect_err("it is refused");
             let TemplateError::Refused(reason) = &error else { panic!("{error:?}") };
-            assert!(reason.contains(" share"), "{reason}");
+            assert!(reason.contains(" share") || reason.contains("latency"), "{reason}");
         }
         assert!("XREAD COUNT 1 STREAMS {key} 0".parse::<Template>().is_ok());
     }

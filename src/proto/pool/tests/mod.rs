@@ -1,6 +1,8 @@
 //! Scenarios of a pool, in virtual time and without a socket.
 
 mod auth;
+mod blocking;
+mod blocking_moves;
 mod counters;
 mod demotions;
 mod events;
@@ -11,7 +13,9 @@ mod moving;
 mod opt_in;
 mod relaxed;
 mod schedule;
+mod sessions;
 mod story;
+mod subscriptions;
 mod timers;
 mod unexpected_replies;
 mod wakes;

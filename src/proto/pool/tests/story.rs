@@ -11,6 +11,7 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::error::CloseReason;
 use crate::proto::maint::settings::MaintConfig;
 use crate::proto::resp::{Encoder, Frame, Limits};
+use crate::proto::subscriptions::PubSubEvent;
 use crate::proto::targets::Targets;
 
 /// What was delivered, in order.
@@ -19,6 +20,8 @@ pub(super) struct Delivered {
     pub(super) replies: Vec<(u32, Frame)>,
     pub(super) failures: Vec<(u32, Failure)>,
     pub(super) pushes: usize,
+    /// The events of subscriptions.
+    pub(super) events: Vec<(SubscriptionId, PubSubEvent)>,
 }
 
 impl Deliver for Delivered {
@@ -33,6 +36,10 @@ impl Deliver for Delivered {
     fn push(&mut self, _frame: Frame) -> bool {
         self.pushes += 1;
         false
+    }
+
+    fn event(&mut self, to: SubscriptionId, event: PubSubEvent) {
+        self.events.push((to, event));
     }
 }
 
@@ -69,6 +76,8 @@ pub(super) fn config() -> PoolConfig {
     PoolConfig {
         endpoint: "10.0.0.1:6379".parse().unwrap(),
         connections: 1,
+        exclusive_connections_max: 2,
+        exclusive_idle: Duration::from_secs(60),
         connection: ConnectionConfig {
             handshake: Arc::new(HandshakeConfig::default()),
             limits: Limits::default(),

@@ -73,7 +73,7 @@ impl Line {
     /// Writes everything, and returns the commands.
     fn transmit(&mut self) -> Vec<Frame> {
         let wire = self.connection.poll_transmit(NOW, &mut self.queue, &[], &self.config).to_vec();
-        self.connection.handle_written(wire.len());
+        self.connection.write_buffer().advance(wire.len());
         let (mut decoder, mut rest) = (Decoder::new(Limits::default()), &wire[..]);
         std::iter::from_fn(|| decoder.decode(&mut rest).unwrap()).collect()
     }

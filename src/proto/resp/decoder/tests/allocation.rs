@@ -45,7 +45,7 @@ fn count(bytes: isize) {
 }
 
 /// The result of `run`, and the most bytes that it held at any time.
-pub(super) fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
+pub(crate) fn peak_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);
     let result = run();

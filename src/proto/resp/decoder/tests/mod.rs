@@ -1,6 +1,6 @@
 //! The decoder against generated frames, all ways to cut them, another implementation, and random bytes.
 
-mod allocation;
+pub(crate) mod allocation;
 mod generate;
 mod oracle;
 mod skip;

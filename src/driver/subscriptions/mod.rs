@@ -1,0 +1,21 @@
+//! Subscriptions: how they reach the pool of their shard from any thread, and how messages reach them.
+//!
+//! ```text
+//!  Subscription ── asks ──▶ SubscriptionHub ──task──▶ pool
+//!       ▲                        │ keeps
+//!       └────── messages ── SubscriptionInbox ◀── events, batched by read ── pool
+//! ```
+
+mod event;
+mod hub;
+mod inbox;
+mod listen;
+mod subscription;
+
+pub use self::event::{GapReason, Message, PubSubEvent};
+pub use self::subscription::{Messages, Subscription};
+
+pub(crate) use self::hub::SubscriptionHub;
+pub(crate) use self::inbox::SubscriptionInbox;
+pub(crate) use self::listen::listen;
+pub(crate) use self::subscription::Opening;

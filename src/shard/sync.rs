@@ -1,3 +1,0 @@
-//! The locks and atomics of [`foreign`](super::foreign). `tests/loom` includes that file and replaces this one with loom's.
-
-pub(super) use std::sync::{Mutex, MutexGuard, atomic};
