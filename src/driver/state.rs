@@ -384,6 +384,12 @@ impl<R: Runtime> State<R> {
     }
 }
 
+/// The number of the session that has this handle for itself. Handles on other threads have the highest bit, which the entries
+/// of sessions have no room for, so it becomes the lowest.
+pub(crate) fn session_number(handle: HandleId) -> u32 {
+    handle.0.rotate_left(1)
+}
+
 /// Ordering keys with this bit belong to handles on other threads. Two handles with the same key are harmless: at a cut-over
 /// each of them waits for the other's replies as well.
 pub(crate) const FOREIGN_HANDLES: u32 = 1 << 31;

@@ -25,6 +25,7 @@ pub(crate) mod mailbox;
 pub(crate) mod reactor;
 mod reply;
 mod runtime;
+mod session;
 mod subscribe;
 mod tenancy;
 pub(crate) mod tenant_queue;
