@@ -6,11 +6,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use common::{Redis, run_on_executor};
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
 use hitless::{Client, Config, Error, ErrorKind, Frame, Outcome, Shard, cmd};
 
@@ -305,7 +306,7 @@ fn try_run_fails_when_full_and_run_waits() {
 }
 
 #[test]
-fn sessions_of_a_shard_report_conflicts_and_are_reset() {
+fn sessions_of_a_shard_report_conflicts() {
     run_on_both(|shard| async move {
         let session = shard.session().await.unwrap();
         for is_disturbed in [false, true] {
@@ -320,15 +321,27 @@ fn sessions_of_a_shard_report_conflicts_and_are_reset() {
         }
         let error = session.run::<Frame>(&cmd("MONITOR")).await.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Command, Outcome::Unsent), "{error}");
-        // A session is reset when it is dropped, and the next one has its connection.
+    });
+}
+
+#[test]
+fn session_of_a_shard_is_reset_for_the_next_one() {
+    let redis = Redis::start();
+    let config = Config::from_url(&redis.url()).unwrap().exclusive_connections_max(1);
+    run_on_executor(move || async move {
+        let shard = Shard::connect(config).await.unwrap();
         let id = || cmd("CLIENT").arg("ID");
+        let session = shard.session().await.unwrap();
         let first: i64 = session.run(&id()).await.unwrap();
         session.run::<()>(&cmd("MULTI")).await.unwrap();
-        assert_eq!(session.run::<String>(&cmd("SET").arg("stock").arg(0)).await.unwrap(), "QUEUED");
+        assert_eq!(session.run::<String>(&cmd("SET").arg("a").arg(1)).await.unwrap(), "QUEUED");
+        // The only connection is in use, and the next caller waits for it.
+        let mut next = pin!(shard.session());
+        assert!(poll_once(&mut next).await.is_none());
         drop(session);
-        let session = shard.session().await.unwrap();
+        let session = next.await.unwrap();
         assert_eq!(session.run::<i64>(&id()).await.unwrap(), first);
-        assert_eq!(session.get::<i64>("stock").await.unwrap(), 2);
+        assert_eq!(session.get::<Option<i64>>("a").await.unwrap(), None);
     });
 }
 

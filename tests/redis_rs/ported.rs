@@ -6,12 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_lite::StreamExt;
 use futures_lite::future::zip;
 use hitless::redis_rs::Connection;
+use hitless::{Client, Config};
 use redis::aio::transaction_async;
 use redis::{AsyncCommands, ErrorKind, RedisError, RedisResult, cmd, pipe};
 use tokio::sync::Notify;
 
+use crate::GRACE;
 use crate::common::Redis;
-use crate::{GRACE, connect};
+
+/// A connection whose commands may take long: the tests check what they do, on machines that are busy as well.
+async fn connect(url: &str) -> Connection {
+    let config = Config::from_url(url).unwrap().shards(1).command_timeout(GRACE).connect_timeout(GRACE);
+    Connection::from(Client::start(config).unwrap())
+}
 
 /// No key is watched on the connection that the handle uses now.
 async fn assert_unwatched(connection: &mut Connection) {

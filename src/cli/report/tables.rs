@@ -278,8 +278,14 @@ mod tests {
     #[test]
     fn every_repeat_has_a_line() {
         let report = crate::cli::report::testing::full();
-        assert_eq!(repeats(std::slice::from_ref(&report), None), "");
-        let text = repeats(&[report.clone(), report], Some(80));
+        let run = RepeatedRun {
+            per_second: report.throughput_per_second,
+            latency: report.latency_us.as_ref(),
+            failed: report.commands.failed,
+            seconds: report.elapsed_seconds,
+        };
+        assert_eq!(repeats(&[run], None), "");
+        let text = repeats(&[run, run], Some(80));
         assert!(
             text.contains("run 1               100 2.00 µs 4.00 µs") && text.contains("run 2  "),
             "{text}"
