@@ -4,13 +4,18 @@ mod common;
 
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use common::Redis;
 use common::binary::{self, hitless, number, read_log, started, stderr, stdout};
+use common::pauses::retry_on_pause;
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use hitless::{Client, Config, cmd};
 use serde_json::Value;
+
+/// A move is announced a second before its connections close: pauses of the machine that are longer may fail commands.
+const SPARE: Duration = Duration::from_millis(100);
 
 fn run(arguments: &[&str]) -> Output {
     binary::run(&[&["bench", "--workload", "pubsub", "--shards", "1"], arguments].concat())
@@ -37,17 +42,22 @@ fn assert_complete(report: &Value, subscribers: f64) -> f64 {
     count("published")
 }
 
+fn assert_complete_through_moves(via: &str) {
+    // A number of messages, not a time: a busy machine sends all of them as well.
+    let moves = ["--requests", "600", "--moving-at", "500ms", "--moving-at", "1500ms"];
+    let tasks = ["--publishers", "2", "--subscribers", "3", "--channels", "5", "--rate", "200"];
+    let report = report(&[&moves[..], &tasks, &["--via", via]].concat(), 0);
+    assert_eq!(assert_complete(&report, 3.0), 600.0);
+    let movings = report.pointer("/maintenance/movings").and_then(Value::as_array);
+    assert_eq!(movings.map(Vec::len), Some(2), "{report:#}");
+    assert!(number(&report, "/maintenance/handoffs/succeeded") >= 8.0, "{report:#}");
+    assert_eq!(number(&report, "/connections_left_behind"), 0.0);
+}
+
 #[test]
 fn every_message_comes_once_through_moves() {
     for via in ["shard", "client", "tokio"] {
-        let moves = ["--duration", "3s", "--moving-at", "500ms", "--moving-at", "1500ms"];
-        let tasks = ["--publishers", "2", "--subscribers", "3", "--channels", "5", "--rate", "200"];
-        let report = report(&[&moves[..], &tasks, &["--via", via]].concat(), 0);
-        assert!(assert_complete(&report, 3.0) > 100.0, "{report:#}");
-        let movings = report.pointer("/maintenance/movings").and_then(Value::as_array);
-        assert_eq!(movings.map(Vec::len), Some(2), "{report:#}");
-        assert!(number(&report, "/maintenance/handoffs/succeeded") >= 8.0, "{report:#}");
-        assert_eq!(number(&report, "/connections_left_behind"), 0.0);
+        retry_on_pause(SPARE, || assert_complete_through_moves(via));
     }
 }
 
@@ -67,7 +77,7 @@ fn every_message_comes_once_from_a_server() {
 fn a_lost_connection_is_announced_and_not_a_fault() {
     let redis = Redis::start();
     let url = redis.url();
-    let arguments = ["bench", "--workload", "pubsub", "--shards", "1", "--duration", "2s"];
+    let arguments = ["bench", "--workload", "pubsub", "--shards", "1", "--requests", "400"];
     let more = ["--publishers", "4", "--rate", "200", "--url", &url, "--json", "-", "--quiet"];
     let mut command = hitless(&[&arguments[..], &more].concat());
     command.env("RUST_LOG", "hitless=info");

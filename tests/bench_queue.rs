@@ -4,13 +4,19 @@ mod common;
 
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use common::Redis;
 use common::binary::{self, endpoint, hitless, number, read_log, started, stderr, stdout};
+use common::pauses::retry_on_pause;
 use futures_lite::future::block_on;
 use hitless::options::{XgroupOptions, XreadGroupOptions};
 use hitless::{Client, Config};
 use serde_json::Value;
+
+/// A move is announced a second before its connections close, and a warm-up takes half a second: pauses of the machine that are
+/// longer may fail commands.
+const SPARE: Duration = Duration::from_millis(100);
 
 fn run(arguments: &[&str]) -> Output {
     binary::run(&[&["bench", "--workload", "queue", "--shards", "1"], arguments].concat())
@@ -36,21 +42,25 @@ fn assert_complete(report: &Value) -> f64 {
     count("pushed")
 }
 
+fn assert_complete_through_moves(via: &str) {
+    // A number of elements, not a time: a busy machine sends all of them as well.
+    let moves = ["--requests", "600", "--moving-at", "500ms", "--moving-at", "1500ms"];
+    let tasks = ["--producers", "3", "--consumers", "5", "--rate", "200", "--via", via];
+    let report = report(&[&moves[..], &tasks].concat(), 0);
+    assert_eq!(assert_complete(&report), 600.0);
+    assert_eq!(number(&report, "/queue/left"), 0.0, "consumers keep up at this rate: {report:#}");
+    let movings = report.pointer("/maintenance/movings").and_then(Value::as_array);
+    assert_eq!(movings.map(Vec::len), Some(2), "{report:#}");
+    // The shared connections, at least.
+    assert!(number(&report, "/maintenance/handoffs/succeeded") >= 8.0, "{report:#}");
+    assert_eq!(number(&report, "/connections_left_behind"), 0.0);
+    assert_eq!(report.pointer("/config/via").and_then(Value::as_str), Some(via));
+}
+
 #[test]
 fn queue_is_complete_through_moves_wherever_its_tasks_run() {
     for via in ["shard", "client", "tokio"] {
-        let moves = ["--duration", "3s", "--moving-at", "500ms", "--moving-at", "1500ms"];
-        let tasks = ["--producers", "3", "--consumers", "5", "--rate", "200", "--via", via];
-        let report = report(&[&moves[..], &tasks].concat(), 0);
-        let pushed = assert_complete(&report);
-        assert!(pushed > 100.0, "{report:#}");
-        assert_eq!(number(&report, "/queue/left"), 0.0, "consumers keep up at this rate: {report:#}");
-        let movings = report.pointer("/maintenance/movings").and_then(Value::as_array);
-        assert_eq!(movings.map(Vec::len), Some(2), "{report:#}");
-        // The shared connections, at least.
-        assert!(number(&report, "/maintenance/handoffs/succeeded") >= 8.0, "{report:#}");
-        assert_eq!(number(&report, "/connections_left_behind"), 0.0);
-        assert_eq!(report.pointer("/config/via").and_then(Value::as_str), Some(via));
+        retry_on_pause(SPARE, || assert_complete_through_moves(via));
     }
 }
 
@@ -130,13 +140,17 @@ fn a_stolen_element_is_lost_and_a_copied_one_is_doubled() {
     }
 }
 
-#[test]
-fn warm_up_counts_and_is_not_measured() {
+fn assert_warm_up_is_not_measured() {
     let report = report(&["--warm-up", "500ms", "--duration", "500ms", "--rate", "200", "--no-moving"], 0);
     let pushed = assert_complete(&report);
     let measured = number(&report, "/throughput_per_second") * number(&report, "/elapsed_seconds");
     assert!(measured < pushed * 0.8, "{report:#}");
     assert_eq!(number(&report, "/config/warm_up_seconds"), 0.5);
+}
+
+#[test]
+fn warm_up_counts_and_is_not_measured() {
+    retry_on_pause(SPARE, assert_warm_up_is_not_measured);
 }
 
 #[test]
