@@ -127,7 +127,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("src/rehearsal", &[]),
-    ("src/sim", &["proto", "rehearsal"]),
+    // The simulator reads subscriptions as applications do: through the real inbox, which touches no socket.
+    ("src/sim", &["proto", "rehearsal", "driver::subscriptions", "driver::clock", "config"]),
     (
         "src/load",
         &[

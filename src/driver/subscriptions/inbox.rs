@@ -51,7 +51,7 @@ struct NameState {
 }
 
 impl SubscriptionInbox {
-    pub(super) fn new(buffer: SubscriptionBuffer) -> Self {
+    pub(crate) fn new(buffer: SubscriptionBuffer) -> Self {
         SubscriptionInbox(Mutex::new(State {
             names: BTreeMap::new(),
             unconfirmed: 0,
@@ -72,7 +72,7 @@ impl SubscriptionInbox {
     }
 
     /// Wants these names. Returns those that it did not want before.
-    pub(super) fn want(&self, names: Vec<Name>) -> Vec<Name> {
+    pub(crate) fn want(&self, names: Vec<Name>) -> Vec<Name> {
         let mut state = self.lock();
         let mut new = Vec::new();
         for name in names {
@@ -86,7 +86,7 @@ impl SubscriptionInbox {
     }
 
     /// Gives these names up. Returns those that it wanted.
-    pub(super) fn leave(&self, names: Vec<Name>) -> Vec<Name> {
+    pub(crate) fn leave(&self, names: Vec<Name>) -> Vec<Name> {
         let mut state = self.lock();
         names.into_iter().filter(|name| state.forget(name)).collect()
     }
@@ -178,7 +178,7 @@ impl SubscriptionInbox {
     }
 
     /// The next event; `None` at the end.
-    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<PubSubEvent>> {
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<PubSubEvent>> {
         let mut state = self.lock();
         if let Some(event) = state.pop() {
             return Poll::Ready(Some(event));
@@ -191,7 +191,7 @@ impl SubscriptionInbox {
 
     /// Waits until each name is confirmed or refused: the refused ones, with the server's replies; `None` if the subscription
     /// is over.
-    pub(super) fn poll_confirmed(&self, context: &Context<'_>) -> Poll<Option<Vec<(Bytes, Bytes)>>> {
+    pub(crate) fn poll_confirmed(&self, context: &Context<'_>) -> Poll<Option<Vec<(Bytes, Bytes)>>> {
         let mut state = self.lock();
         if state.unconfirmed == 0 || !state.refused.is_empty() {
             return Poll::Ready(Some(std::mem::take(&mut state.refused)));

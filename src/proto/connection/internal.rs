@@ -107,8 +107,8 @@ impl InternalCommands {
     }
 
     #[cfg(feature = "cli")]
-    pub(super) fn unblocks_in_flight(&self) -> usize {
-        self.unblocks_awaited.len()
+    pub(super) fn without_places(&self) -> usize {
+        self.unblocks_awaited.len() + self.subscribing.awaited()
     }
 
     #[inline]

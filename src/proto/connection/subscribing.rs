@@ -35,6 +35,12 @@ impl Subscribing {
         !self.due.is_empty()
     }
 
+    /// How many commands are written and not answered.
+    #[cfg(feature = "cli")]
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited.len()
+    }
+
     /// Appends the due commands to the write buffer.
     pub(super) fn write(&mut self, now: Instant, out: &mut Vec<u8>, in_flight: &mut InFlight) {
         while let Some((verb, names)) = self.due.pop_front() {

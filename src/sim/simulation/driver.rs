@@ -26,6 +26,7 @@ impl Simulation<'_> {
             self.perform(shard, action)?;
             self.transmit(shard);
         }
+        self.deliver_events(shard)?;
         let parameters = &self.plan.parameters;
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         while let Some(event) = state.pool.poll_event() {

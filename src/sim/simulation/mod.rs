@@ -4,6 +4,7 @@ mod driver;
 mod exclusive;
 mod faults;
 mod servers;
+mod subscribers;
 mod unlocked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,12 +34,15 @@ use crate::sim::checkers::exclusive_use::Order;
 use crate::sim::checkers::handoff_ends::HandoffEnds;
 use crate::sim::checkers::make_before_break::MakeBeforeBreak;
 use crate::sim::checkers::rejections::Rejections;
+use crate::sim::checkers::subscriptions::SubscriptionChecks;
 use crate::sim::checkers::{dead_peers, exclusive_use, executions, liveness, passwords};
 use crate::sim::event_queue::{EventQueue, SimEvent};
 use crate::sim::network::{Network, WireId};
 use crate::sim::outcomes::{Call, Outcomes};
 use crate::sim::plan::{FAULTS_END, NODES, Parameters, Plan, address};
+use crate::sim::publications::Publications;
 use crate::sim::session_caller::SessionCaller;
+use crate::sim::subscription_caller::SubscriptionCaller;
 use crate::sim::tally::Tally;
 use crate::sim::trace::Trace;
 use crate::sim::transactions::Transactions;
@@ -63,6 +67,10 @@ pub(in crate::sim) struct Simulation<'a> {
     sessions: Vec<SessionCaller>,
     /// Draws for the callers that need connections for themselves.
     exclusive_random: fastrand::Rng,
+    subscriptions: Vec<SubscriptionCaller>,
+    publications: Publications,
+    /// Draws for the subscriptions and publishers.
+    subscriber_random: fastrand::Rng,
     network: Network,
     /// For each wire of the network, from its dial to its removal.
     checks: BTreeMap<WireId, ConnectionChecks>,
@@ -108,6 +116,7 @@ struct SimShard {
     elements: Elements,
     transactions: Transactions,
     order: Order,
+    subscriptions: SubscriptionChecks,
     /// How often the shard got new credentials.
     renewals: u64,
     next_ticket: u32,
@@ -134,6 +143,7 @@ impl SimShard {
             elements: Elements::default(),
             transactions: Transactions::default(),
             order: Order::default(),
+            subscriptions: SubscriptionChecks::default(),
             renewals: 0,
             next_ticket: 0,
             timer_at: None,
@@ -183,6 +193,9 @@ impl<'a> Simulation<'a> {
             blockers: Vec::new(),
             sessions: Vec::new(),
             exclusive_random: fastrand::Rng::with_seed(plan.seed ^ EXCLUSIVE_SEED),
+            subscriptions: Vec::new(),
+            publications: Publications::default(),
+            subscriber_random: fastrand::Rng::with_seed(plan.seed ^ SUBSCRIBER_SEED),
             network: Network::default(),
             checks: BTreeMap::new(),
             server,
@@ -198,6 +211,7 @@ impl<'a> Simulation<'a> {
     pub(in crate::sim) fn run(mut self) -> Result<Tally, Violation> {
         let begin = self.now;
         self.add_exclusive_callers();
+        self.add_subscribers();
         for shard in 0..self.shards.len() {
             self.drive(shard)?;
         }
@@ -207,6 +221,7 @@ impl<'a> Simulation<'a> {
         let outcomes = |shard: usize| self.shards.get(shard).map(|state| &state.outcomes);
         dead_peers::check_recovered(&self.network, &self.checks, outcomes)?;
         self.drop_dead();
+        self.check_subscriptions()?;
         for (shard, SimShard { pool, outcomes, is_shutting_down, .. }) in self.shards.iter_mut().enumerate() {
             match is_shutting_down {
                 true => liveness::check_shut_down(pool, outcomes)?,
@@ -235,11 +250,16 @@ impl<'a> Simulation<'a> {
             self.tally.connections += pool.counters().connected;
             self.tally.reissued += pool.exclusive().reissued;
             self.tally.stale += pool.exclusive().stale;
+            let subscriptions = pool.subscriptions();
+            self.tally.messages += subscriptions.messages;
+            self.tally.gaps += subscriptions.gaps;
+            self.tally.duplicates += subscriptions.duplicates_dropped;
+            self.tally.bounded += subscriptions.overlaps_bounded;
         }
         for shard in 0..self.shards.len() {
             self.shut_down(shard, SHUTDOWN_GRACE)?;
         }
-        self.run_until(begin.after(FAULTS_END + RECOVERY + SHUTDOWN_GRACE * 2))?;
+        self.run_until(self.now.after(SHUTDOWN_GRACE * 2))?;
         for SimShard { pool, outcomes, .. } in &mut self.shards {
             liveness::check_shut_down(pool, outcomes)?;
         }
@@ -301,6 +321,12 @@ impl<'a> Simulation<'a> {
             SimEvent::Caller { caller } => self.run_caller(caller),
             SimEvent::Blocker { number } => self.run_blocker(number),
             SimEvent::Session { number } => self.run_session(number),
+            SimEvent::Subscription { number } => self.run_subscription(number),
+            SimEvent::Read { number } => self.read_subscription(number),
+            SimEvent::Publish { publisher } => {
+                self.run_publisher(publisher);
+                Ok(())
+            }
             SimEvent::Turn { shard } => self.turn(shard),
             SimEvent::Resolved { shard, lookup } => self.resolved(shard, lookup),
             SimEvent::Renewed { shard } => self.renewed(shard),
@@ -400,5 +426,6 @@ fn config(parameters: &Parameters, seed: u64) -> PoolConfig {
 const RECOVERY: Duration = Duration::from_secs(20);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 const EXCLUSIVE_SEED: u64 = 0xa076_1d64_78bd_642f;
+const SUBSCRIBER_SEED: u64 = 0xe703_7ed1_a0b4_28db;
 /// Far more events than a simulation of this length has.
 const EVENTS_MAX: u64 = 2_000_000;
