@@ -151,7 +151,7 @@ impl SubscriberParameters {
             0 => (random.u32(1..=3), random.usize(1..=2)),
             _ => (0, 0),
         };
-        let pause_us = random.choice([2_000, 20_000, 200_000, 800_000]).unwrap_or(20_000);
+        let pause_us = random.choice([20_000, 100_000, 400_000, 800_000]).unwrap_or(20_000);
         SubscriberParameters { subscriptions, publishers, pause_us, buffer: random.usize(1..30) }
     }
 }

@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Credentials;
 use super::command::{EntryId, InternalCommand, PendingCommand, Recipient, Ticket};
 use super::inflight::InFlight;
@@ -28,8 +26,6 @@ pub(crate) enum StateChange {
     /// The server was asked to end the wait of a blocking command of this entry: whether a command waited there, or the
     /// text with which the server refused.
     Unblocked(EntryId, Result<bool, String>),
-    /// The server refused the oldest command for subscriptions that it has not answered, with this text.
-    SubscriptionRefused(Bytes),
 }
 
 /// The internal commands of one connection: those to be written, those in flight, and what replies have said.
@@ -205,14 +201,10 @@ impl InternalCommands {
         let reply = reply.without_attributes();
         match command {
             InternalCommand::Unblock => return self.handle_unblocked(&reply),
-            InternalCommand::Subscribe => {
-                self.subscribing.forget_oldest();
-                if let Frame::Error(text) = reply {
-                    self.changes.push(StateChange::SubscriptionRefused(text));
-                }
-                return;
-            }
-            InternalCommand::Ping | InternalCommand::Auth | InternalCommand::Reset => {}
+            InternalCommand::Ping
+            | InternalCommand::Auth
+            | InternalCommand::Reset
+            | InternalCommand::Subscribe => {}
         }
         let refusal = match reply {
             Frame::Error(reply) => Some(reply),

@@ -75,7 +75,7 @@ pub(crate) trait Deliver {
     fn took(&mut self, _nanos: u64) {}
 }
 
-/// A push that a connection has received.
+/// A push that a connection has received, or the error by which the server refuses a command for subscriptions.
 #[derive(Debug)]
 pub(crate) struct Push {
     pub(crate) frame: Frame,
@@ -220,6 +220,11 @@ impl Connection {
                     }
                     ReplyMatch::Discarded => {}
                     ReplyMatch::ForPool(ticket) => self.internal.answered(ticket, frame),
+                    ReplyMatch::Internal(InternalCommand::Subscribe) => {
+                        // A refusal keeps its place among the pushes, which answer the commands before and behind it.
+                        let refusal = self.internal.subscribing.answer_oldest(frame);
+                        self.pushes.extend(refusal.map(|frame| Push { frame, is_live: was_ready }));
+                    }
                     ReplyMatch::Internal(internal) => self.internal.handle_reply(internal, frame),
                     ReplyMatch::Unasked => return Err(CloseReason::UnaskedReply),
                 }

@@ -82,9 +82,15 @@ impl Subscribing {
         }
     }
 
-    /// The oldest command is answered, although not all of its pushes were counted, or it is refused.
+    /// The oldest command is answered, although not all of its pushes were counted.
     pub(super) fn forget_oldest(&mut self) {
         self.awaited.pop_front();
+    }
+
+    /// The oldest command has a reply. Returns the error if the server refuses it.
+    pub(super) fn answer_oldest(&mut self, reply: Frame) -> Option<Frame> {
+        self.forget_oldest();
+        Some(reply.without_attributes()).filter(|reply| matches!(reply, Frame::Error(_)))
     }
 }
 

@@ -23,7 +23,8 @@ impl Bounds {
         let mut draining = BTreeMap::new();
         let mut active = BTreeMap::new();
         for ConnectionSnapshot { id, role, in_flight, without_places, .. } in all.iter().copied() {
-            let (ConnectionId { entry, generation }, in_flight) = (id, in_flight.saturating_sub(without_places));
+            let (ConnectionId { entry, generation }, in_flight) =
+                (id, in_flight.saturating_sub(without_places));
             if in_flight > in_flight_max {
                 return Err(Violation::new(
                     "the in-flight bound holds",

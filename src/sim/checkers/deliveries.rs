@@ -66,8 +66,12 @@ impl Deliveries {
     /// After the last read: nothing is left.
     pub(in crate::sim) fn check_empty(&self) -> Result<(), Violation> {
         match self.due.front() {
-            Some(due) if !self.is_over => violated(format!("{due:?} is not read, with {} more", self.due.len())),
-            _ if self.owed > 0 && !self.is_over => violated(format!("{} messages are not counted", self.owed)),
+            Some(due) if !self.is_over => {
+                violated(format!("{due:?} is not read, with {} more", self.due.len()))
+            }
+            _ if self.owed > 0 && !self.is_over => {
+                violated(format!("{} messages are not counted", self.owed))
+            }
             _ => Ok(()),
         }
     }
@@ -75,9 +79,13 @@ impl Deliveries {
     fn check_message(&mut self, read: &crate::driver::subscriptions::Message) -> Result<(), Violation> {
         let payload = read.payload.escape_ascii();
         match self.due.pop_front() {
-            _ if self.owed > 0 => violated(format!("{} messages before {payload} are not counted", self.owed)),
+            _ if self.owed > 0 => {
+                violated(format!("{} messages before {payload} are not counted", self.owed))
+            }
             Some(Due::Message(due))
-                if due.payload == read.payload && due.channel == read.channel && due.pattern == read.pattern =>
+                if due.payload == read.payload
+                    && due.channel == read.channel
+                    && due.pattern == read.pattern =>
             {
                 Ok(())
             }
@@ -93,7 +101,11 @@ impl Deliveries {
         while let Some(more) = left.filter(|left| *left > 0) {
             match self.due.pop_front() {
                 Some(Due::Message(_)) => left = Some(more - 1),
-                due => return violated(format!("{count} messages are told to be missed, {more} of them before {due:?}")),
+                due => {
+                    return violated(format!(
+                        "{count} messages are told to be missed, {more} of them before {due:?}"
+                    ));
+                }
             }
         }
         match left {

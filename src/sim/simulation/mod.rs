@@ -79,6 +79,8 @@ pub(in crate::sim) struct Simulation<'a> {
     server_timer: Option<Instant>,
     /// The number of the newest password, after the first rotation.
     password: Option<u32>,
+    /// A driver reads: what ends now has drained.
+    is_reading: bool,
     /// The faults have ended.
     is_recovering: bool,
     tally: Tally,
@@ -202,6 +204,7 @@ impl<'a> Simulation<'a> {
             dns: Dns::default(),
             server_timer: None,
             password: None,
+            is_reading: false,
             is_recovering: false,
             tally: Tally::default(),
         }
@@ -291,6 +294,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn handle(&mut self, event: SimEvent) -> Result<(), Violation> {
+        self.is_reading = matches!(event, SimEvent::ToClient { .. } | SimEvent::Write { .. });
         match event {
             SimEvent::Timer { shard } => {
                 let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };

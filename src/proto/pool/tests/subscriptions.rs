@@ -111,6 +111,23 @@ fn ps_refused_channel_named() {
 }
 
 #[test]
+fn refusal_in_one_read_with_later_confirmations_is_of_its_command() {
+    let (mut story, _, own) = Story::subscribed();
+    story.subscribe(SECOND_ONE, &["secret"]);
+    story.subscribe(FIRST, &["fine"]);
+    assert_eq!(story.written(own), "SUBSCRIBE secret SUBSCRIBE fine");
+    story.receive(
+        own,
+        "-NOPERM No permissions to access a channel\r\n".to_owned() + &confirmed("subscribe", "fine"),
+    );
+    assert_eq!(story.told(), ["2: no secret", "1: on fine"]);
+    story.subscribe(SECOND_ONE, &["later"]);
+    assert_eq!(story.written(own), "SUBSCRIBE later");
+    story.receive(own, confirmed("subscribe", "later") + &message("later", "a"));
+    assert_eq!(story.told(), ["2: on later", "2: later=a"]);
+}
+
+#[test]
 fn ps_gap_announced_on_reconnect() {
     let (mut story, _, own) = Story::subscribed();
     story.receive(own, message("news", "a"));
@@ -242,6 +259,7 @@ fn subscriptions_go_before_callers_that_wait() {
     story.written(first);
     story.receive(first, "+a\r\n");
     story.turn();
-    assert_eq!(story.pool.exclusive().waiting, 0);
-    let _ = story.written(first);
+    assert_eq!((story.written(first), story.pool.exclusive().waiting), ("SUBSCRIBE news".into(), 1));
+    story.close_subscription(FIRST);
+    assert_eq!(story.pool.exclusive().waiting, 1);
 }
