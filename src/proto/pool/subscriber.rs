@@ -85,7 +85,8 @@ impl Subscriber {
     pub(super) fn handle_active(&mut self, entry: &Entry, now: Instant, deliver: &mut impl Deliver) {
         if let Some(active) = entry.active.as_ref().filter(|active| self.is_on(entry.id) && active.is_ready())
         {
-            self.registry.handle_ready(link(active.id), now, &mut ToCallers(deliver));
+            // A predecessor whose successor was lost still delivers. It has one more successor then, and no message is missed.
+            self.registry.handle_successor(link(active.id), now, &mut ToCallers(deliver));
         }
     }
 

@@ -183,7 +183,8 @@ impl Simulation<'_> {
         for number in 0..self.subscriptions.len() {
             self.close_subscription(number)?;
         }
-        self.run_until(self.now.after(self.plan.parameters.exclusive.idle + PROBE_TIME))?;
+        // Then callers that wait may have its connection, which is closed in turn.
+        self.run_until(self.now.after((self.plan.parameters.exclusive.idle + PROBE_TIME) * 2))?;
         self.check_subscribers(&BTreeMap::new())
     }
 

@@ -164,6 +164,28 @@ fn mv_pubsub_no_gap_no_dup() {
 }
 
 #[test]
+fn predecessor_delivers_until_a_lost_successor_is_replaced() {
+    let (mut story, shared, own) = Story::subscribed();
+    let (_, successor) = story.handed_off(shared);
+    assert_eq!(story.written(successor), "SUBSCRIBE news");
+    story.close(successor);
+    story.receive(own, message("news", "1"));
+    let again = loop {
+        story.run(SECOND / 10);
+        if let Some(dial) = story.dial() {
+            break story.admit_dial(dial, 10);
+        }
+    };
+    assert_eq!((again.entry, story.written(again)), (own.entry, "SUBSCRIBE news".into()));
+    story.receive(again, confirmed("subscribe", "news") + &message("news", "2"));
+    assert_eq!(story.written(own), "UNSUBSCRIBE news");
+    story.receive(own, message("news", "2") + &confirmed("unsubscribe", "news"));
+    assert_eq!(story.written(again), "SUBSCRIBE news");
+    story.receive(again, confirmed("subscribe", "news") + &message("news", "3"));
+    assert_eq!(story.told(), ["1", "2", "3"].map(|number| format!("1: news={number}")));
+}
+
+#[test]
 fn next_handoff_of_subscriptions_waits_for_the_one_before() {
     let (mut story, shared, own) = Story::subscribed();
     let (next, successor) = story.handed_off(shared);
