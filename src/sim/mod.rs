@@ -62,8 +62,8 @@ mod tests {
         assert!(tally.handoffs_succeeded > wanted && tally.answered > 20 * wanted, "{tally:?}");
         assert!(tally.writes_returned > 20 * wanted, "{tally:?}");
         assert!(tally.taken > wanted && tally.transactions > wanted, "{tally:?}");
-        assert!(tally.messages > 100 * wanted && tally.subscribed > wanted, "{tally:?}");
-        assert!(tally.gaps > wanted && tally.duplicates > 0 && tally.lagged > 0, "{tally:?}");
+        assert!(tally.messages > 50 * wanted && tally.subscribed > wanted, "{tally:?}");
+        assert!(tally.gaps > wanted / 4 && tally.duplicates > 0 && tally.lagged > 0, "{tally:?}");
         assert!(tally.reissued > 0 && tally.orphaned > 0 && tally.stale > 0, "{tally:?}");
         assert!(tally.written_across_cut_overs > 0 && tally.written_across_closes > 0, "{tally:?}");
     }

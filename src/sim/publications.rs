@@ -107,6 +107,11 @@ pub(super) fn is_refused((_, name): &Name) -> bool {
     name.len() >= TOO_LONG
 }
 
+/// A text for readers: the refused name is thousands of bytes long.
+pub(super) fn shortened(text: &str) -> String {
+    text.replace(&"x".repeat(TOO_LONG), "x…")
+}
+
 /// The channels, and the command that publishes there.
 pub(super) const CHANNELS: [(&str, &str); 4] =
     [("PUBLISH", "news.a"), ("PUBLISH", "news.b"), ("PUBLISH", "talk"), ("SPUBLISH", "slot")];

@@ -9,7 +9,7 @@ use crate::proto::subscriptions::{
     Message, PubSubEvent, SubscriptionId, SubscriptionKind, SubscriptionStats,
 };
 use crate::proto::time::Instant;
-use crate::sim::publications::{Name, Publications, is_refused};
+use crate::sim::publications::{Name, Publications, is_refused, shortened};
 use crate::sim::violation::Violation;
 
 /// What the subscriptions of one shard want, and what they have got.
@@ -251,7 +251,7 @@ fn name_of(event: &PubSubEvent) -> Name {
 }
 
 fn violated(invariant: &'static str, what: String) -> Result<(), Violation> {
-    Err(Violation::new(invariant, what))
+    Err(Violation::new(invariant, shortened(&what)))
 }
 
 /// No overlap is cut earlier, unless it holds 10,000 messages.

@@ -53,8 +53,9 @@ use crate::sim::violation::Violation;
 ///
 /// [`run`](Self::run) takes one event at a time from the queue, sets the clock to its time and handles it. [`driver`]
 /// holds the methods of the shards, [`unlocked`] those of drivers that leave the pool to others while they write,
-/// [`servers`] those of the servers, and [`faults`] those of the faults. Every event of a shard ends with
-/// [`drive`](Self::drive), which runs the checkers: no event may leave a shard unchecked.
+/// [`subscribers`] those of subscriptions and publishers, [`servers`] those of the servers, and [`faults`] those of the
+/// faults. Every event of a shard ends with [`drive`](Self::drive), which runs the checkers: no event may leave a shard
+/// unchecked.
 pub(in crate::sim) struct Simulation<'a> {
     plan: &'a Plan,
     trace: &'a mut Trace,

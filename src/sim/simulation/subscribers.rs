@@ -12,7 +12,7 @@ use crate::sim::checkers::passwords::password;
 use crate::sim::event_queue::SimEvent;
 use crate::sim::outcomes::Call;
 use crate::sim::plan::NODES;
-use crate::sim::publications::{CHANNELS, NAMES, Name, name};
+use crate::sim::publications::{CHANNELS, NAMES, Name, name, shortened};
 use crate::sim::subscription_caller::{Change, SubscriptionCaller};
 use crate::sim::violation::Violation;
 
@@ -49,8 +49,9 @@ impl Simulation<'_> {
     }
 
     fn note_change(&mut self, shard: usize, change: Change) {
-        self.trace
-            .note(self.now, &[8, shard as u64], |line| line.push_str(&format!("shard {shard}: {change:?}")));
+        self.trace.note(self.now, &[8, shard as u64], |line| {
+            line.push_str(&shortened(&format!("shard {shard}: {change:?}")));
+        });
         let Some(SimShard { subscriptions, .. }) = self.shards.get_mut(shard) else { return };
         match change {
             Change::Added(id, names) => subscriptions.note_added(id, &names),
@@ -250,7 +251,7 @@ fn describe(event: &PubSubEvent) -> String {
                 pattern.escape_ascii()
             )
         }
-        event => format!("{event:?}"),
+        event => shortened(&format!("{event:?}")),
     }
 }
 
