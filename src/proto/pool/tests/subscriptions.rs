@@ -111,7 +111,7 @@ fn ps_refused_channel_named() {
 }
 
 #[test]
-fn refusal_in_one_read_with_later_confirmations_is_of_its_command() {
+fn refusal_read_with_later_confirmations_is_of_its_command() {
     let (mut story, _, own) = Story::subscribed();
     story.subscribe(SECOND_ONE, &["secret"]);
     story.subscribe(FIRST, &["fine"]);
