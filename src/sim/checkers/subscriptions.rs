@@ -118,6 +118,8 @@ impl SubscriptionChecks {
             );
         }
         if is_cut {
+            // Its predecessor may be dead, and what it has not delivered is missing.
+            self.note_loss();
             self.seen().for_each(|seen| seen.repeats_before = usize::MAX);
         }
         for (id, event) in events {
