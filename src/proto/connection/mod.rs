@@ -5,6 +5,7 @@ mod credentials;
 mod handshake;
 mod inflight;
 mod internal;
+mod messages;
 mod opt_in;
 mod push_meter;
 mod queue;
@@ -42,7 +43,7 @@ use self::internal::InternalCommands;
 use self::subscribing::Subscribing;
 use self::write_buffer::WriteBuffer;
 use super::error::{CloseReason, Failure, Outcome};
-use super::resp::{Decoder, Frame, Limits};
+use super::resp::{Decoder, Frame, Limits, Published};
 use super::subscriptions::{PubSubEvent, SubscriptionId};
 use super::time::Instant;
 
@@ -66,6 +67,12 @@ pub(crate) trait Deliver {
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool);
     /// Reports that this ticket gets no (further) reply.
     fn fail(&mut self, ticket: Ticket, failure: Failure);
+    /// Whether [`Deliver::message`] may take messages. Where it does not, the path of replies does not ask for them.
+    const TAKES_MESSAGES: bool = false;
+    /// Delivers a message of pub/sub; false if it has to be handled as the push that it is.
+    fn message(&mut self, _message: Published<'_>) -> bool {
+        false
+    }
     /// Offers a push to the application; false if it has no handler for it.
     fn push(&mut self, frame: Frame) -> bool;
     /// Delivers an event to a subscription.
@@ -178,20 +185,27 @@ impl Connection {
     ///
     /// # Errors
     /// The reason to close the connection.
-    pub(crate) fn handle_bytes(
+    pub(crate) fn handle_bytes<D: Deliver>(
         &mut self,
         now: Instant,
         mut input: &[u8],
-        deliver: &mut impl Deliver,
+        deliver: &mut D,
     ) -> Result<(), CloseReason> {
         self.last_received = now;
         self.bytes_received += input.len() as u64;
         let was_ready = matches!(self.phase, Phase::Ready { .. });
         let mut is_same_frame = true;
-        while let Some(mut frame) = self.decoder.decode(&mut input)? {
+        loop {
+            if D::TAKES_MESSAGES {
+                self.pass_messages(&mut input, deliver);
+            }
+            let Some(mut frame) = self.decoder.decode(&mut input)? else { break };
             is_same_frame = false;
             if self.internal.subscribing.has_subscribed() {
                 Subscribing::array_to_push(&mut frame);
+            }
+            if D::TAKES_MESSAGES && self.pass_decoded(&frame, deliver) {
+                continue;
             }
             if frame.is_push() {
                 self.internal.subscribing.note_push(&frame, &mut self.in_flight);

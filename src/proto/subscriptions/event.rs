@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::proto::resp::PublishedKind;
 use crate::proto::time::Instant;
 
 /// One live subscription object of the application.
@@ -19,6 +20,17 @@ pub(crate) enum SubscriptionKind {
     Pattern,
     /// `SSUBSCRIBE`
     Sharded,
+}
+
+impl From<PublishedKind> for SubscriptionKind {
+    #[inline]
+    fn from(kind: PublishedKind) -> Self {
+        match kind {
+            PublishedKind::Channel => SubscriptionKind::Channel,
+            PublishedKind::Pattern => SubscriptionKind::Pattern,
+            PublishedKind::Sharded => SubscriptionKind::Sharded,
+        }
+    }
 }
 
 /// Takes the events of all subscriptions. The order of its calls is the order of the events.

@@ -222,6 +222,28 @@ fn dead_subscriber_is_found_and_replaced() {
     assert!(!story.pool.connection(own).is_alive(), "it was silent although it was asked");
 }
 
+/// A message that arrives in one read takes a short path, and one that is cut does not.
+#[test]
+fn messages_are_delivered_and_counted_wherever_reads_end() {
+    let (mut story, _, own) = Story::subscribed();
+    let wire = [
+        message("news", "a"),
+        message("other", "b"),
+        message("news", "c"),
+        push('*', &["message", "news", "d"], ""),
+    ]
+    .concat();
+    for cut in 0..wire.len() {
+        let before = (story.pool.counters().pushes, story.pool.subscriptions());
+        story.receive(own, &wire[..cut]);
+        story.receive(own, &wire[cut..]);
+        assert_eq!(story.told(), ["1: news=a", "1: news=c", "1: news=d"], "cut at {cut}");
+        let after = story.pool.subscriptions();
+        assert_eq!(story.pool.counters().pushes, before.0 + 4);
+        assert_eq!((after.messages, after.strays), (before.1.messages + 3, before.1.strays + 1));
+    }
+}
+
 #[test]
 fn messages_that_no_subscription_wants_are_a_flood() {
     let (mut story, _, own) = Story::subscribed();
