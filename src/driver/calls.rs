@@ -1,7 +1,6 @@
 //! [`Calls`]: the callers that wait for replies, by ticket.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ pub(crate) use super::due::{Answer, Caller};
 use super::foreign::ForeignCall;
 use super::pushes::Pushes;
 use super::runtime::Runtime;
-use super::subscriptions::SubscriptionInbox;
+use super::subscriptions::SubscriptionOutbox;
 use crate::error::ErrorKind;
 use crate::observe::CommandStats;
 use crate::proto::connection::{Deliver, Position, Ticket};
@@ -52,7 +51,7 @@ pub(crate) struct Calls<R: Runtime> {
     forgotten_at: Instant,
     pub(crate) pushes: Pushes<R>,
     /// Where the events of each subscription go.
-    pub(crate) subscriptions: BTreeMap<SubscriptionId, Arc<SubscriptionInbox>>,
+    pub(crate) subscriptions: BTreeMap<SubscriptionId, SubscriptionOutbox>,
     clock: Clock,
     pub(crate) counts: CommandStats,
     /// How long the stall took that has just ended, if one has.
@@ -268,12 +267,17 @@ impl<R: Runtime> Calls<R> {
         if self.due.wakers.is_empty()
             && self.due.foreign.is_empty()
             && self.due.pushes.is_empty()
-            && self.due.inboxes.is_empty()
+            && self.due.subscriptions.is_empty()
             && self.due.guards.is_empty()
         {
             return None;
         }
-        Some(std::mem::take(&mut self.due))
+        let mut due = std::mem::take(&mut self.due);
+        for id in due.subscriptions.drain(..) {
+            let outbox = self.subscriptions.get_mut(&id);
+            due.inboxes.extend(outbox.and_then(SubscriptionOutbox::hand_over));
+        }
+        Some(due)
     }
 
     /// Takes back what [`Calls::take_due`] returned: the wakers, and the memory. Returns wakers to drop after the borrow.
@@ -291,6 +295,9 @@ impl<R: Runtime> Calls<R> {
         }
         if self.due.foreign.capacity() == 0 {
             self.due.foreign = due.foreign;
+        }
+        if self.due.subscriptions.capacity() == 0 {
+            (self.due.subscriptions, self.due.inboxes) = (due.subscriptions, due.inboxes);
         }
         left
     }
@@ -404,10 +411,10 @@ impl<R: Runtime> Deliver for Calls<R> {
     }
 
     fn event(&mut self, to: SubscriptionId, event: PubSubEvent) {
-        if let Some(inbox) = self.subscriptions.get(&to)
-            && inbox.deliver(event, self.clock)
+        if let Some(outbox) = self.subscriptions.get_mut(&to)
+            && outbox.deliver(event, self.clock)
         {
-            self.due.inboxes.push(inbox.clone());
+            self.due.subscriptions.push(to);
         }
     }
 }
