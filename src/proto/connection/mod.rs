@@ -205,8 +205,8 @@ impl Connection {
                 // the real reply would arrive there without a command, and shift all later replies.
                 return Err(CloseReason::UnaskedReply);
             } else {
-                if self.internal.subscribing.has_subscribed() && !matches!(frame, Frame::Error(_)) {
-                    self.pass_answered_subscribes();
+                if self.internal.subscribing.has_subscribed() {
+                    self.pass_answered_subscribes(&frame);
                 }
                 match self.in_flight.answer() {
                     ReplyMatch::Answers { ticket, last, at } => {
@@ -379,8 +379,13 @@ impl Connection {
         (self.bytes_received, self.outgoing.sent())
     }
 
-    /// Pushes have answered these commands. The reply belongs to the command behind them.
-    fn pass_answered_subscribes(&mut self) {
+    /// Pushes have answered the commands for subscriptions that are next, unless this reply refuses one. It belongs to the
+    /// command behind them.
+    #[inline(never)]
+    fn pass_answered_subscribes(&mut self, reply: &Frame) {
+        if matches!(reply, Frame::Error(_)) {
+            return;
+        }
         while self.in_flight.is_next(InternalCommand::Subscribe) {
             self.in_flight.answer();
             self.internal.subscribing.forget_oldest();
