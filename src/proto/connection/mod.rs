@@ -402,6 +402,10 @@ impl Connection {
             return;
         }
         let outgoing = self.outgoing.cleared();
+        if self.internal.is_idle() && queue.has_none() {
+            // So it is in two of the three calls of a turn. Taking nothing took 380 of the 4,000 instructions of a lone GET.
+            return;
+        }
         if self.draining && self.internal.is_due() {
             self.internal.write(now, outgoing, &mut self.in_flight);
         }

@@ -38,7 +38,7 @@ impl Connection {
     pub(crate) fn subscribe(&mut self, verb: &'static str, names: Vec<Bytes>) {
         if self.ready_since().is_some() {
             self.decoder.accept_large_pushes();
-            self.internal.subscribing.queue(verb, names);
+            self.internal.subscribe(verb, names);
         }
     }
 
