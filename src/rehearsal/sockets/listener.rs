@@ -25,7 +25,7 @@ use super::serving::{Clock, ListeningSocket, Shared, TaskGuard, run_deadlines};
 use super::stream::Stream;
 use super::tls::ServerTls;
 use super::upstream::UpstreamConfig;
-use crate::rehearsal::config::ServerConfig;
+use crate::rehearsal::config::{CLUSTER_NODES_MAX, ServerConfig};
 use crate::rehearsal::ids::NodeId;
 use crate::rehearsal::maintenance::node::Accept;
 use crate::rehearsal::server::Server;
@@ -77,6 +77,7 @@ impl Endpoints {
     /// If an address cannot be bound (the message names it), or if the kernel or the container forbids io_uring. If the
     /// executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
+        check_cluster(&config)?;
         raw::probe_io_uring()?;
         let sockets: Vec<StdListener> =
             config.listen.iter().map(|&address| raw::bind(address)).collect::<io::Result<_>>()?;
@@ -165,6 +166,19 @@ impl Drop for Endpoints {
             tracing::warn!(%error, "in-memory endpoints ended with an error");
         }
     }
+}
+
+fn check_cluster(config: &EndpointsConfig) -> io::Result<()> {
+    let Some(cluster) = config.server.cluster else { return Ok(()) };
+    let problem = match (config.upstream.is_some(), config.listen.len(), cluster.nodes()) {
+        (true, ..) => "a cluster is in memory, and has no upstream".to_owned(),
+        (_, _, nodes) if nodes > CLUSTER_NODES_MAX => format!("more than {CLUSTER_NODES_MAX} nodes"),
+        (_, listeners, nodes) if listeners != nodes => {
+            format!("{nodes} nodes need {nodes} listeners, not {listeners}")
+        }
+        _ => return Ok(()),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("cluster {cluster}: {problem}")))
 }
 
 /// A listening socket and its TLS.
