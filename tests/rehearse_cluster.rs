@@ -96,6 +96,15 @@ fn line(reply: &str, index: usize) -> String {
     reply.split("\r\n").nth(index).unwrap_or_default().to_owned()
 }
 
+/// Lines of a node and its command.
+fn script(text: &'static str) -> Vec<(usize, &'static str)> {
+    let line = |line: &'static str| {
+        let (node, words) = line.trim().split_once(": ").expect("a node and its command");
+        (node.parse().expect("a node"), words)
+    };
+    text.lines().map(line).collect()
+}
+
 #[track_caller]
 fn assert_alike(real: &mut Side, memory: &mut Side, script: &[(usize, &str)]) {
     for &(node, words) in script {
@@ -132,18 +141,7 @@ fn replies_equal_those_of_a_real_cluster() {
         for side in [&mut real, &mut memory] {
             side.clients.iter_mut().for_each(|client| drop(client.ask(hello)));
         }
-        let script: Vec<(usize, &str)> = SCRIPT
-            .lines()
-            .map(|line| {
-                let (node, words) = line.trim().split_once(": ").expect("a node and its command");
-                (node.parse().expect("a node"), words)
-            })
-            .collect();
-        assert_alike(&mut real, &mut memory, &script);
-        let [of_real, of_memory] =
-            [&mut real, &mut memory].map(|side| shards(&side.ask(0, "CLUSTER SHARDS")));
-        assert_eq!(of_memory, of_real);
-        // Without the times of pings, the epochs, and the length of the text.
+        assert_alike(&mut real, &mut memory, &script(OUTSIDE_MIGRATIONS));
         let [of_real, of_memory] = [&mut real, &mut memory].map(|side| {
             let nodes = side.ask(1, "CLUSTER NODES").replace("txt:", "\n").replacen("\r\n", "\n", 1);
             sorted(&nodes.replace("\r\n", ""), "\n", &[4, 5, 6])
@@ -153,7 +151,7 @@ fn replies_equal_those_of_a_real_cluster() {
 }
 
 /// Slots: foo is of node 2, bar and {bar}… of node 0.
-const SCRIPT: &str = "0: CLUSTER SLOTS
+const OUTSIDE_MIGRATIONS: &str = "0: CLUSTER SLOTS
     0: CLUSTER MYID
     0: CLUSTER KEYSLOT {bar}1
     0: CLUSTER COUNTKEYSINSLOT 5061
@@ -212,64 +210,15 @@ const SCRIPT: &str = "0: CLUSTER SLOTS
 fn a_classic_migration_equals_that_of_a_real_cluster() {
     let ((_servers, mut real), (cluster, mut memory)) = (real(), in_memory());
     assert_alike(&mut real, &mut memory, &[(0, "MSET {bar}1 v {bar}2 w {bar}3 x")]);
-    let [mut subscribed, mut blocked] = [&real, &memory]
-        .map(|side| {
-            let [mut subscribed, blocked] =
-                [(); 2].map(|()| Client::open(([127, 0, 0, 1], side.ports[0]).into()));
-            subscribed.ask("HELLO 3");
-            assert!(subscribed.ask("SSUBSCRIBE bar").starts_with(">3\r\n"));
-            [subscribed, blocked]
-        })
-        .map(|[subscribed, mut blocked]| {
-            blocked.send("BLPOP {bar}list 0");
-            [subscribed, blocked]
-        });
+    let mut waiting = [waiting(&real), waiting(&memory)];
     assert_eq!(real.ask(1, "CLUSTER SETSLOT 5061 IMPORTING ID0"), "+OK\r\n");
     assert_eq!(real.ask(0, "CLUSTER SETSLOT 5061 MIGRATING ID1"), "+OK\r\n");
     cluster.rehearse("MIGRATE 5061 0 1 CLASSIC HOLD").expect("a migration");
     let port = real.ports[1];
     assert_eq!(real.clients[0].ask(&format!("MIGRATE 127.0.0.1 {port} {{bar}}2 0 1000")), "+OK\r\n");
     cluster.rehearse("KEY {bar}2").expect("it is there");
-    let script: Vec<(usize, &str)> = [
-        "0: GET {bar}1",
-        "0: GET {bar}2",
-        "0: GET {bar}9",
-        "0: MGET {bar}1 {bar}2",
-        "0: MGET {bar}2 {bar}9",
-        "0: SET {bar}9 1",
-        "1: GET {bar}2",
-        "1: ASKING",
-        "1: GET {bar}2",
-        "1: GET {bar}2",
-        "1: ASKING",
-        "1: MGET {bar}1 {bar}2",
-        "1: ASKING",
-        "1: SET {bar}9 1",
-        "1: ASKING",
-        "1: MULTI",
-        "1: GET {bar}9",
-        "1: EXEC",
-        "1: MULTI",
-        "1: ASKING",
-        "1: GET {bar}9",
-        "1: EXEC",
-        "0: MULTI",
-        "0: GET {bar}9",
-        "0: EXEC",
-        "0: MULTI",
-        "0: GET {bar}1",
-        "0: EXEC",
-        "2: GET {bar}1",
-        "0: CLUSTER COUNTKEYSINSLOT 5061",
-        "0: SPUBLISH bar x",
-        "0: CLUSTER SLOTS",
-    ]
-    .iter()
-    .map(|line| line.split_once(": ").expect("a node"))
-    .map(|(node, words)| (node.parse().expect("a node"), words))
-    .collect();
-    assert_alike(&mut real, &mut memory, &script);
-    for [subscribed, _] in [&mut subscribed, &mut blocked] {
+    assert_alike(&mut real, &mut memory, &script(WHILE_OPEN));
+    for [subscribed, _] in &mut waiting {
         assert!(subscribed.frame().contains("smessage"), "of the SPUBLISH");
     }
     for node in 0..2 {
@@ -279,20 +228,67 @@ fn a_classic_migration_equals_that_of_a_real_cluster() {
         };
         assert_eq!(open(&mut memory), open(&mut real));
     }
-    let move_rest = format!("MIGRATE 127.0.0.1 {port}  0 1000 KEYS {{bar}}1 {{bar}}3");
-    assert_eq!(real.clients[0].ask(&move_rest), "+OK\r\n");
+    let rest = format!("MIGRATE 127.0.0.1 {port}  0 1000 KEYS {{bar}}1 {{bar}}3");
+    assert_eq!(real.clients[0].ask(&rest), "+OK\r\n");
     assert_eq!(real.ask(1, "CLUSTER SETSLOT 5061 NODE ID1"), "+OK\r\n");
     assert_eq!(real.ask(0, "CLUSTER SETSLOT 5061 NODE ID1"), "+OK\r\n");
     cluster.rehearse("FINISH").expect("its end");
-    let served = ["0: GET {bar}1", "1: MGET {bar}1 {bar}2 {bar}3", "0: SSUBSCRIBE bar", "0: CLUSTER SLOTS"];
-    let served = served.map(|line| line.split_once(": ").expect("a node"));
-    assert_alike(&mut real, &mut memory, &served.map(|(node, words)| (node.parse().expect("a node"), words)));
-    let frames = [subscribed, blocked].map(|clients| clients.map(|mut client| client.frame()));
-    assert_eq!(frames[1][0], frames[0][0]);
-    assert_eq!(frames[1][0], ">3\r\n$12\r\nsunsubscribe\r\n$3\r\nbar\r\n:0\r\n");
-    let told = [&real, &memory].map(|side| format!("-MOVED 5061 127.0.0.1:{}\r\n", side.ports[1]));
-    assert_eq!([&frames[0][1], &frames[1][1]], [&told[0], &told[1]]);
+    assert_alike(&mut real, &mut memory, &script(WHEN_MOVED));
+    let [of_real, of_memory] = waiting.map(|clients| clients.map(|mut client| client.frame()));
+    assert_eq!(of_memory[0], of_real[0]);
+    assert_eq!(of_memory[0], ">3\r\n$12\r\nsunsubscribe\r\n$3\r\nbar\r\n:0\r\n");
+    let moved = [&real, &memory].map(|side| format!("-MOVED 5061 127.0.0.1:{}\r\n", side.ports[1]));
+    assert_eq!([&of_real[1], &of_memory[1]], [&moved[0], &moved[1]]);
 }
+
+/// Two more connections to node 0: a subscriber of a shard channel, and one that waits for a list.
+fn waiting(side: &Side) -> [Client; 2] {
+    let open = || Client::open(([127, 0, 0, 1], side.ports[0]).into());
+    let (mut subscribed, mut blocked) = (open(), open());
+    assert!(subscribed.ask("HELLO 3").starts_with('%'));
+    assert!(subscribed.ask("SSUBSCRIBE bar").starts_with(">3\r\n"));
+    blocked.send("BLPOP {bar}list 0");
+    until(&mut open(), "INFO clients", |info| info.contains("blocked_clients:1"));
+    [subscribed, blocked]
+}
+
+const WHILE_OPEN: &str = "0: GET {bar}1
+    0: GET {bar}2
+    0: GET {bar}9
+    0: MGET {bar}1 {bar}2
+    0: MGET {bar}2 {bar}9
+    0: SET {bar}9 1
+    1: GET {bar}2
+    1: ASKING
+    1: GET {bar}2
+    1: GET {bar}2
+    1: ASKING
+    1: MGET {bar}1 {bar}2
+    1: ASKING
+    1: SET {bar}9 1
+    1: ASKING
+    1: MULTI
+    1: GET {bar}9
+    1: EXEC
+    1: MULTI
+    1: ASKING
+    1: GET {bar}9
+    1: EXEC
+    0: MULTI
+    0: GET {bar}9
+    0: EXEC
+    0: MULTI
+    0: GET {bar}1
+    0: EXEC
+    2: GET {bar}1
+    0: CLUSTER COUNTKEYSINSLOT 5061
+    0: SPUBLISH bar x
+    0: CLUSTER SLOTS";
+
+const WHEN_MOVED: &str = "0: GET {bar}1
+    1: MGET {bar}1 {bar}2 {bar}3
+    0: SSUBSCRIBE bar
+    0: CLUSTER SLOTS";
 
 #[test]
 fn a_killed_node_refuses_until_it_is_revived() {
