@@ -99,6 +99,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "proto::targets",
         ],
     ),
+    ("src/proto/cluster", &["proto::resp", "proto::time", "proto::endpoint", "proto::error"]),
+    // The test of the table includes this folder.
+    ("src/proto/cluster/commands", &[]),
     ("src/proto/subscriptions", &["proto::resp", "proto::time", "proto::error"]),
     ("src/proto/mod", &[]),
     ("src/error", &["proto"]),

@@ -11,6 +11,8 @@
 //! Time is an argument, a [`time::Instant`] that never goes backwards. After any `handle_*` call or mutator, the driver
 //! polls in this order: transmit, then actions, then the next timeout.
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no connection of a cluster uses it yet"))]
+pub(crate) mod cluster;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;
