@@ -130,6 +130,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("src/rehearsal", &[]),
+    // The table of commands, which is compared with real servers: a second one would have its own mistakes.
+    ("src/rehearsal/cluster/keys", &["proto::cluster::commands", "rehearsal"]),
     ("src/sim", &["proto", "rehearsal"]),
     (
         "src/load",

@@ -1,5 +1,9 @@
 //! Where a command has its keys, and whether it writes.
+//!
+//! This is the only file of the rehearsal that uses code of the client: its table of commands is generated from real
+//! servers, and `tests/command_table` compares it with them.
 
+use crate::proto::cluster::commands::{self, Flag, KeyAccess};
 use crate::rehearsal::wire::request::Args;
 
 /// What a command does with its keys.
@@ -12,19 +16,53 @@ pub(crate) struct KeyUse {
 
 /// Adds the positions of the keys in `args` to `positions`.
 pub(crate) fn find(args: Args<'_>, positions: &mut Vec<usize>) -> KeyUse {
-    let name = args.at(0).to_ascii_lowercase();
-    let all = 1..args.len();
-    match name.as_slice() {
-        b"mget" | b"del" | b"exists" | b"unlink" | b"touch" | b"watch" => positions.extend(all),
-        b"ssubscribe" => positions.extend(all),
-        b"mset" => positions.extend(all.step_by(2)),
-        b"blpop" | b"brpop" => positions.extend(1..args.len() - 1),
-        b"get" | b"set" | b"incr" | b"spublish" | b"rpush" | b"lpush" => positions.push(1),
-        _ => {}
-    }
+    let Some(spec) = commands::find(args.at(0), args.get(1)) else {
+        return KeyUse::default();
+    };
+    positions.extend(spec.keys(&args));
     KeyUse {
-        is_write: [&b"set"[..], b"incr", b"del", b"mset", b"rpush", b"lpush", b"blpop", b"flushall"]
-            .contains(&&*name),
-        is_shard_channel: matches!(name.as_slice(), b"ssubscribe" | b"spublish" | b"sunsubscribe"),
+        is_write: spec.flags.contains(Flag::Write),
+        is_shard_channel: spec.keys.iter().any(|keys| keys.access == KeyAccess::NotKey),
+    }
+}
+
+impl commands::Args for Args<'_> {
+    fn len(&self) -> usize {
+        Args::len(*self)
+    }
+
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        Args::get(*self, index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearsal::wire::request::{Parsed, Parser};
+
+    fn find_in(line: &str) -> (Vec<usize>, KeyUse) {
+        let (mut parser, line, mut positions) = (Parser::default(), format!("{line}\r\n"), Vec::new());
+        assert_eq!(parser.parse(line.as_bytes()), Parsed::Request(line.len()));
+        let usage = find(parser.args(line.as_bytes()), &mut positions);
+        (positions, usage)
+    }
+
+    #[test]
+    fn keys_and_writes_are_found() {
+        let write = KeyUse { is_write: true, is_shard_channel: false };
+        let channel = KeyUse { is_write: false, is_shard_channel: true };
+        let none = KeyUse::default();
+        assert_eq!(find_in("get k"), (vec![1], none));
+        assert_eq!(find_in("MSET a 1 b 2"), (vec![1, 3], write));
+        assert_eq!(find_in("BLMPOP 0 2 a b LEFT"), (vec![3, 4], write));
+        assert_eq!(find_in("SSUBSCRIBE a b"), (vec![1, 2], channel));
+        assert_eq!(find_in("SPUBLISH a b"), (vec![1], channel));
+        assert_eq!(find_in("FLUSHALL"), (vec![], write));
+        for keyless in
+            ["PING", "PUBLISH a b", "CLIENT LIST", "REHEARSE HELP", "NOSUCH a", "EXEC", "SUNSUBSCRIBE"]
+        {
+            assert_eq!(find_in(keyless).0, [0; 0], "{keyless}");
+        }
     }
 }
