@@ -36,7 +36,7 @@ pub(crate) struct RehearseArgs {
     listen: Vec<SocketAddr>,
     /// Serve a Redis Cluster in memory, e.g. 3x1: three primaries with one replica each. One --listen is the address of
     /// its first node, and the others follow on the next ports [default: 127.0.0.1:7001]; or repeat it for each node
-    #[arg(long, value_name = "PRIMARIES[xREPLICAS]", conflicts_with = "upstream")]
+    #[arg(long, value_name = "PRIMARIES[xREPLICAS]")]
     cluster: Option<ClusterConfig>,
     /// Nodes that do not belong to the cluster yet: REHEARSE JOIN adds one, and a MOVING to one moves a node there
     #[arg(long, value_name = "N", default_value_t = 0, requires = "cluster")]
@@ -80,6 +80,9 @@ impl RehearseArgs {
 pub(crate) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
     let cluster = args.cluster.map(|cluster| ClusterConfig { spares: args.spares, ..cluster });
+    if cluster.is_some() && args.upstream().is_some() {
+        return Err(usage("--cluster", "a cluster is in memory, so that --upstream cannot be used with it"));
+    }
     let listen = match &cluster {
         Some(cluster) => cluster::listeners(cluster, &args.listen)?,
         None => args.listen.clone(),
