@@ -91,8 +91,11 @@ fn keys_of_random_calls_are_those_of_getkeys() {
     let known = commands_of(&mut connection);
     let names = known.keys().filter(|name| in_table(name).is_some_and(|spec| spec.name == **name));
     let names: Vec<&String> = names.filter(|name| !OTHERWISE.contains(&&***name)).collect();
-    let calls: Vec<_> =
-        (0..20_000).map(|_| shapes::random(&mut random, random.choice(&names).unwrap())).collect();
+    let call = |_| {
+        let name = names[random.usize(..names.len())];
+        shapes::random(&mut random, name)
+    };
+    let calls: Vec<_> = (0..10_000).map(call).collect();
     let said = keys_of(&mut connection, &calls);
     let mut compared = 0;
     for (call, said) in calls.iter().zip(said) {
@@ -101,7 +104,7 @@ fn keys_of_random_calls_are_those_of_getkeys() {
             assert_eq!(keys_in_table(call), said, "{call:?}");
         }
     }
-    assert!(compared > 2_000, "{compared} calls");
+    assert!(compared > 1_000, "{compared} calls");
 }
 
 #[test]
@@ -146,5 +149,6 @@ fn keys_of(connection: &mut Connection, calls: &[Vec<String>]) -> Vec<Option<Vec
     replies.into_iter().map(Result::ok).collect()
 }
 
-/// Redis finds the keys behind both `STORE` and `STOREDIST`, as the table does, and Valkey only the last one.
-const OTHERWISE: [&str; 2] = ["GEORADIUS", "GEORADIUSBYMEMBER"];
+/// Commands of whose mistaken calls the servers find different keys. Behind both `STORE` and `STOREDIST`, Redis finds two keys as
+/// the table does, and Valkey one. With a key and `KEYS`, Redis 7.0 finds the key, and later servers find none.
+const OTHERWISE: [&str; 3] = ["GEORADIUS", "GEORADIUSBYMEMBER", "MIGRATE"];

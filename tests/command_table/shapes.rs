@@ -141,7 +141,6 @@ pub(crate) const CALLS: &[&str] = &[
     "PFCOUNT a b",
     "PFDEBUG ENCODING a",
     "PFMERGE d a b",
-    "PFMERGE d",
     "PSETEX a 1 v",
     "PTTL a",
     "RENAME a b",
