@@ -3,14 +3,13 @@
 mod common;
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
 
 use common::binary::{self, text};
 use common::rehearsal::{Client, Rehearsal};
-use common::{Redis, WAIT_MAX, free_port};
+use common::{eventually, servers};
 use hitless::rehearsal::{Cluster, ClusterConfig};
 
-/// Three primaries, in memory or real, with a connection to each.
+/// The nodes of a cluster, in memory or real, with a connection to each.
 struct Side {
     ports: Vec<u16>,
     ids: Vec<String>,
@@ -40,56 +39,47 @@ impl Side {
     }
 }
 
-/// A real cluster of three primaries.
-fn real() -> (Vec<Redis>, Side) {
-    let start = |_| {
-        let bus = free_port().to_string();
-        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000", "--cluster-port", &bus];
-        (Redis::start_with(&options), bus)
-    };
-    let (servers, buses): (Vec<Redis>, Vec<String>) = (0..3).map(start).unzip();
-    let addresses: Vec<SocketAddr> =
-        servers.iter().map(|server| ([127, 0, 0, 1], server.port()).into()).collect();
-    let mut side = Side::new(&addresses);
-    for (node, slots) in ["0 5460", "5461 10922", "10923 16383"].iter().enumerate() {
-        let client = &mut side.clients[node];
-        assert_eq!(client.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "+OK\r\n");
-        // As redis-cli does: nodes with one epoch dispute each other's slots.
-        assert_eq!(client.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", node + 1)), "+OK\r\n");
-        let first = format!("CLUSTER MEET 127.0.0.1 {} {}", side.ports[0], buses[0]);
-        assert_eq!(side.clients[node].ask(&first), "+OK\r\n");
+/// A real cluster and one in memory: three primaries with one replica each.
+fn both() -> [(Running, Side); 2] {
+    // Later servers tell more. The one in memory says that it is a Redis 7.
+    let redis_7 = servers::all().iter().find(|server| server.name.starts_with("Redis server v=7"));
+    let server = redis_7.unwrap_or_else(|| servers::with(&[]));
+    let real = common::cluster::Cluster::start_on(server, 3, 1, &[]);
+    let config = ClusterConfig { replicas: 1, ..ClusterConfig::default() };
+    let memory = Cluster::start(config).expect("a cluster");
+    // The real one has another remainder of the division by three.
+    memory.rehearse("ASSIGN 10922 2").expect("a slot");
+    let address = |node: usize| SocketAddr::from(([127, 0, 0, 1], real.port(node)));
+    let mut of_real = Side::new(&(0..real.len()).map(address).collect::<Vec<_>>());
+    for client in &mut of_real.clients {
+        // A replica whose offset is not known yet is left out, or said to be loading.
+        until(client, "CLUSTER SLOTS", |slots| of_real.ids.iter().all(|id| slots.contains(id)));
+        until(client, "CLUSTER SHARDS", |shards| !shards.contains("loading"));
     }
-    for client in &mut side.clients {
-        until(client, "CLUSTER INFO", |info| {
-            ["cluster_state:ok", "cluster_known_nodes:3"].iter().all(|line| info.contains(line))
-        });
-    }
-    for client in &mut side.clients {
-        until(client, "CLUSTER NODES", |nodes| {
-            !nodes.contains("handshake") && nodes.matches(" connected ").count() == 3
-        });
-    }
-    (servers, side)
+    let of_memory = Side::new(memory.addresses());
+    [(Running::Real(real), of_real), (Running::InMemory(memory), of_memory)]
 }
 
-fn in_memory() -> (Cluster, Side) {
-    let cluster = Cluster::start(ClusterConfig::default()).expect("a cluster");
-    let side = Side::new(cluster.addresses());
-    (cluster, side)
+/// What serves as long as it is not dropped.
+enum Running {
+    Real(#[expect(dead_code, reason = "dropped at the end of a test")] common::cluster::Cluster),
+    InMemory(Cluster),
+}
+
+impl Running {
+    #[track_caller]
+    fn rehearse(&self, words: &str) {
+        match self {
+            Running::InMemory(cluster) => drop(cluster.rehearse(words).expect(words)),
+            Running::Real(_) => panic!("a real cluster does not rehearse"),
+        }
+    }
 }
 
 /// Asks until the reply is as wanted.
 #[track_caller]
-fn until(client: &mut Client, words: &str, is_wanted: impl Fn(&str) -> bool) -> String {
-    let begin = Instant::now();
-    loop {
-        let reply = client.ask(words);
-        if is_wanted(&reply) {
-            return reply;
-        }
-        assert!(begin.elapsed() < WAIT_MAX, "{words}: still {reply}");
-        std::thread::yield_now();
-    }
+fn until(client: &mut Client, words: &str, is_wanted: impl Fn(&str) -> bool) {
+    eventually(words, || is_wanted(&client.ask(words)));
 }
 
 fn line(reply: &str, index: usize) -> String {
@@ -125,18 +115,20 @@ fn sorted(reply: &str, separator: &str, without: &[usize]) -> Vec<String> {
 
 /// `CLUSTER SHARDS`: the shards, without offsets.
 fn shards(reply: &str) -> Vec<String> {
-    let offset = |shard: &str| {
-        let (before, after) = shard.split_once("replication-offset\r\n:").expect("an offset");
-        format!("{before}{}", after.split_once("\r\n").expect("a number").1)
+    let reply = reply.replace("*4\r\n$5\r\nslots", "slots").replace("%2\r\n$5\r\nslots", "slots");
+    let shard = |shard: &str| {
+        let mut parts = shard.split("replication-offset\r\n:");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |all, part| all + part.split_once("\r\n").expect("a number").1)
     };
-    let mut shards: Vec<String> = reply.split("slots\r\n").skip(1).map(offset).collect();
+    let mut shards: Vec<String> = reply.split("slots\r\n").skip(1).map(shard).collect();
     shards.sort();
     shards
 }
 
 #[test]
 fn replies_equal_those_of_a_real_cluster() {
-    let ((_servers, mut real), (_cluster, mut memory)) = (real(), in_memory());
+    let [(_real, mut real), (_memory, mut memory)] = both();
     for hello in ["HELLO 2", "HELLO 3"] {
         for side in [&mut real, &mut memory] {
             side.clients.iter_mut().for_each(|client| drop(client.ask(hello)));
@@ -163,7 +155,7 @@ const OUTSIDE_MIGRATIONS: &str = "0: CLUSTER SLOTS
     0: CLUSTER
     0: CLUSTER KEYSLOT
     0: CLUSTER REPLICAS x
-    0: CLUSTER REPLICAS ID1
+    0: CLUSTER REPLICAS ID4
     0: CLUSTER FAILOVER
     0: CLUSTER FAILOVER x
     0: GET foo
@@ -187,7 +179,7 @@ const OUTSIDE_MIGRATIONS: &str = "0: CLUSTER SLOTS
     0: GET foo
     0: INFO cluster
     0: CONFIG GET cluster-enabled
-    0: WAIT 0 10
+    0: WAIT 1 0
     0: SPUBLISH foo x
     0: SSUBSCRIBE foo
     0: SSUBSCRIBE bar foo
@@ -203,20 +195,35 @@ const OUTSIDE_MIGRATIONS: &str = "0: CLUSTER SLOTS
     0: WATCH foo
     0: WATCH bar x
     0: UNWATCH
+    0: WAIT 1 0
+    3: GET bar
+    3: SET bar 1
+    3: READONLY
+    3: GET bar
+    3: SET bar 1
+    3: GET foo
+    3: FLUSHALL
+    3: CLUSTER FAILOVER x
+    3: WAIT 1 1
+    3: MULTI
+    3: GET bar
+    3: EXEC
+    3: READWRITE
+    3: GET bar
     0: FLUSHALL
     0: PING";
 
 #[test]
 fn a_classic_migration_equals_that_of_a_real_cluster() {
-    let ((_servers, mut real), (cluster, mut memory)) = (real(), in_memory());
+    let [(_real, mut real), (cluster, mut memory)] = both();
     assert_alike(&mut real, &mut memory, &[(0, "MSET {bar}1 v {bar}2 w {bar}3 x")]);
     let mut waiting = [waiting(&real), waiting(&memory)];
     assert_eq!(real.ask(1, "CLUSTER SETSLOT 5061 IMPORTING ID0"), "+OK\r\n");
     assert_eq!(real.ask(0, "CLUSTER SETSLOT 5061 MIGRATING ID1"), "+OK\r\n");
-    cluster.rehearse("MIGRATE 5061 0 1 CLASSIC HOLD").expect("a migration");
+    cluster.rehearse("MIGRATE 5061 0 1 CLASSIC HOLD");
     let port = real.ports[1];
     assert_eq!(real.clients[0].ask(&format!("MIGRATE 127.0.0.1 {port} {{bar}}2 0 1000")), "+OK\r\n");
-    cluster.rehearse("KEY {bar}2").expect("it is there");
+    cluster.rehearse("KEY {bar}2");
     assert_alike(&mut real, &mut memory, &script(WHILE_OPEN));
     for [subscribed, _] in &mut waiting {
         assert!(subscribed.frame().contains("smessage"), "of the SPUBLISH");
@@ -232,7 +239,7 @@ fn a_classic_migration_equals_that_of_a_real_cluster() {
     assert_eq!(real.clients[0].ask(&rest), "+OK\r\n");
     assert_eq!(real.ask(1, "CLUSTER SETSLOT 5061 NODE ID1"), "+OK\r\n");
     assert_eq!(real.ask(0, "CLUSTER SETSLOT 5061 NODE ID1"), "+OK\r\n");
-    cluster.rehearse("FINISH").expect("its end");
+    cluster.rehearse("FINISH");
     assert_alike(&mut real, &mut memory, &script(WHEN_MOVED));
     let [of_real, of_memory] = waiting.map(|clients| clients.map(|mut client| client.frame()));
     assert_eq!(of_memory[0], of_real[0]);
