@@ -119,7 +119,7 @@ impl Endpoints {
     }
 
     /// Calls `f` with the server on its thread, between two requests, and waits for the result. Pushes and closes by `f`
-    /// reach idle connections too.
+    /// reach idle connections too. A node that `f` has stopped from listening refuses connections when this returns.
     ///
     /// No client is served while `f` runs. Do not call this on a thread that an async runtime needs, because it blocks.
     ///
@@ -132,8 +132,10 @@ impl Endpoints {
     ) -> io::Result<R> {
         let (done, is_done) = mpsc::channel();
         let call = Box::new(move |server: &mut Server| {
+            let result = f(server);
             // The receiver below waits for this.
-            let _ = done.send(f(server));
+            let tell: Tell = Box::new(move || drop(done.send(result)));
+            tell
         });
         // When the thread has ended, the call is dropped together with its sender, and `recv` below fails.
         let _ = self.calls.unbounded_send(call);
@@ -184,7 +186,9 @@ fn check_cluster(config: &EndpointsConfig) -> io::Result<()> {
 /// A listening socket and its TLS.
 type BoundSocket = (StdListener, Option<ServerTls>);
 /// A call with the server, on its thread.
-type Call = Box<dyn FnOnce(&mut Server) + Send>;
+type Call = Box<dyn FnOnce(&mut Server) -> Tell + Send>;
+/// Tells the caller the result of its call, after the changes are carried out.
+type Tell = Box<dyn FnOnce() + Send>;
 
 /// Serves until `calls` is closed, then stops every task.
 async fn serve(
@@ -208,7 +212,9 @@ async fn serve(
     }
     glommio::spawn_local(run_deadlines(TaskGuard::new(&shared))).detach();
     while let Some(call) = calls.next().await {
-        shared.with_server(call);
+        let mut tell = None;
+        shared.with_server(|server| tell = Some(call(server)));
+        tell.into_iter().for_each(|tell| tell());
         glommio::executor().yield_if_needed().await;
     }
     shared.stop().await;

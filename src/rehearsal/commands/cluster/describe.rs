@@ -55,8 +55,7 @@ fn write_endpoint(
     reply.bulk(member.id.as_bytes());
     reply.map(more.len());
     for (name, value) in more {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
+        write_field(name, &value, reply);
     }
 }
 
@@ -88,27 +87,23 @@ pub(super) fn shards(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandRe
 fn write_node(cluster: &ClusterState, me: MemberId, id: MemberId, member: &Member, reply: &mut ReplyBuffer) {
     let hostname = cluster.hostname(id);
     reply.map(7 + usize::from(hostname.is_some()));
-    let mut text = |name: &str, value: &str| {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
-    };
-    text("id", &member.id);
+    write_field("id", &member.id, reply);
     reply.bulk(b"port");
     reply.integer(member.address.port().into());
-    let mut text = |name: &str, value: &str| {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
-    };
-    text("ip", &member.address.ip().to_string());
-    text("endpoint", &cluster.host(me, id, member.address).unwrap_or_default());
+    write_field("ip", &member.address.ip().to_string(), reply);
+    write_field("endpoint", &cluster.host(me, id, member.address).unwrap_or_default(), reply);
     if let Some(hostname) = hostname {
-        text("hostname", hostname);
+        write_field("hostname", hostname, reply);
     }
-    text("role", if member.primary.is_some() { "replica" } else { "master" });
+    write_field("role", if member.primary.is_some() { "replica" } else { "master" }, reply);
     reply.bulk(b"replication-offset");
     reply.integer(super::REPLICATION_OFFSET);
-    reply.bulk(b"health");
-    reply.bulk(if member.health == Health::Failed { b"fail" } else { b"online" });
+    write_field("health", if member.health == Health::Failed { "fail" } else { "online" }, reply);
+}
+
+fn write_field(name: &str, value: &str, reply: &mut ReplyBuffer) {
+    reply.bulk(name.as_bytes());
+    reply.bulk(value.as_bytes());
 }
 
 /// `CLUSTER NODES`: a line for each node.
@@ -211,7 +206,7 @@ pub(super) fn info(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResu
 
 /// The port on which nodes talk to each other. No node listens there.
 fn bus_port(port: u16) -> u16 {
-    port.checked_add(BUS_PORT_OFFSET).unwrap_or(port - BUS_PORT_OFFSET)
+    port.checked_add(BUS_PORT_OFFSET).unwrap_or_else(|| port - BUS_PORT_OFFSET)
 }
 
 const BUS_PORT_OFFSET: u16 = 10_000;
