@@ -134,6 +134,10 @@ fn replies_equal_those_of_a_real_cluster() {
             side.clients.iter_mut().for_each(|client| drop(client.ask(hello)));
         }
         assert_alike(&mut real, &mut memory, &script(OUTSIDE_MIGRATIONS));
+        let [of_real, of_memory] =
+            [&mut real, &mut memory].map(|side| shards(&side.ask(0, "CLUSTER SHARDS")));
+        assert_eq!(of_memory, of_real);
+        // Without the times of pings, the epochs, and the length of the text.
         let [of_real, of_memory] = [&mut real, &mut memory].map(|side| {
             let nodes = side.ask(1, "CLUSTER NODES").replace("txt:", "\n").replacen("\r\n", "\n", 1);
             sorted(&nodes.replace("\r\n", ""), "\n", &[4, 5, 6])
