@@ -16,26 +16,10 @@ pub(crate) fn slot_of(key: &[u8]) -> u16 {
 /// CRC-16/XMODEM. This server does not take it from the client, whose slots it has to check.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, &byte| {
-        let index = usize::from((crc >> 8) as u8 ^ byte);
-        crc << 8 ^ TABLE.get(index).copied().unwrap_or_default()
+        let first = crc ^ u16::from(byte) << 8;
+        (0..8).fold(first, |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 })
     })
 }
-
-const TABLE: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < table.len() {
-        let mut crc = (index as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-};
 
 /// Slots as ranges, in the order in which they were given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
