@@ -32,8 +32,16 @@ pub(crate) struct EncodedArgs<'a> {
     /// The arguments, each with its length in front.
     bytes: &'a [u8],
     count: usize,
-    /// The index of an argument, and its position.
-    known: Cell<(usize, usize)>,
+    /// The argument that was read last.
+    last: Cell<Option<Found>>,
+}
+
+/// An argument, and where its bytes are.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    index: usize,
+    start: usize,
+    end: usize,
 }
 
 impl<'a> Commands<'a> {
@@ -59,27 +67,39 @@ impl<'a> Iterator for Commands<'a> {
             (_, end) = argument(self.bytes, end)?;
         }
         self.position = end;
-        let args = EncodedArgs { bytes: self.bytes.get(first..end)?, count, known: Cell::new((0, 0)) };
+        let args = EncodedArgs { bytes: self.bytes.get(first..end)?, count, last: Cell::new(None) };
         Some(EncodedCommand { range: start..end, args })
     }
 }
 
 impl<'a> EncodedArgs<'a> {
+    /// The arguments of the command that these bytes begin with. Nothing is read but their number: if the command is incomplete
+    /// or malformed, the arguments from there on are `None`. [`Commands`] reads each command twice, so this is cheaper.
+    #[inline]
+    pub(crate) fn of_first(bytes: &'a [u8]) -> Option<Self> {
+        let (count, first) = header(bytes, 0, b'*')?;
+        Some(EncodedArgs { bytes: bytes.get(first..)?, count, last: Cell::new(None) })
+    }
+
     /// One argument, for as long as the bytes live.
     #[inline]
     pub(crate) fn argument(&self, index: usize) -> Option<&'a [u8]> {
         if index >= self.count {
             return None;
         }
-        let known = self.known.get();
-        let (mut at, mut position) = if known.0 <= index { known } else { (0, 0) };
+        let (mut next, mut position) = match self.last.get() {
+            Some(last) if last.index == index => return self.bytes.get(last.start..last.end),
+            Some(last) if last.index < index => (last.index + 1, last.end + 2),
+            _ => (0, 0),
+        };
         loop {
-            let (found, next) = argument(self.bytes, position)?;
-            if at == index {
-                self.known.set((at, position));
+            let (found, behind) = argument(self.bytes, position)?;
+            if next == index {
+                let end = behind - 2;
+                self.last.set(Some(Found { index, start: end - found.len(), end }));
                 return Some(found);
             }
-            (at, position) = (at + 1, next);
+            (next, position) = (next + 1, behind);
         }
     }
 }
@@ -100,28 +120,34 @@ impl Args for EncodedArgs<'_> {
 #[inline]
 fn argument(bytes: &[u8], position: usize) -> Option<(&[u8], usize)> {
     let (length, start) = header(bytes, position, b'$')?;
-    let end = start.checked_add(length)?;
-    let argument = bytes.get(start..end)?;
-    (bytes.get(end..)?.first_chunk() == Some(b"\r\n")).then_some((argument, end + 2))
+    let rest = bytes.get(start..)?;
+    let (argument, rest) = rest.split_at_checked(length)?;
+    (rest.first_chunk() == Some(b"\r\n")).then_some((argument, start + length + 2))
 }
 
 /// The number behind a type byte, and the position behind its line.
 #[inline]
 fn header(bytes: &[u8], position: usize, kind: u8) -> Option<(usize, usize)> {
     let line = bytes.get(position..)?;
-    match *line.first_chunk::<4>()? {
-        // Most counts and lengths have one digit.
-        [first, digit @ b'0'..=b'9', b'\r', b'\n'] if first == kind => {
-            Some((usize::from(digit - b'0'), position + 4))
+    // Most counts and lengths have one digit. The whole line is compared at once, and then its digit.
+    let short = u32::from_le_bytes(*line.first_chunk()?);
+    let digit = (short >> 8) as u8;
+    if short & 0xffff_00ff == u32::from_le_bytes([kind, 0, b'\r', b'\n']) && digit.is_ascii_digit() {
+        return Some((usize::from(digit - b'0'), position + 4));
+    }
+    match line.split_first()? {
+        (first, [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..]) if *first == kind => {
+            Some((usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), position + 5))
         }
-        [first, ..] if first == kind => {
-            long_number(line.get(1..)?).map(|(number, length)| (number, position + 1 + length))
+        (first, line) if *first == kind => {
+            long_number(line).map(|(number, length)| (number, position + 1 + length))
         }
         _ => None,
     }
 }
 
 /// A number and its line break, with their length.
+#[cold]
 fn long_number(line: &[u8]) -> Option<(usize, usize)> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number = line
@@ -174,6 +200,10 @@ mod tests {
             for command in read.by_ref() {
                 prop_assert_eq!(command.range.start, end);
                 end = command.range.end;
+                let first = EncodedArgs::of_first(&bytes[command.range.start..]).unwrap();
+                for index in 0..=command.args.len() {
+                    prop_assert_eq!(first.argument(index), command.args.argument(index));
+                }
                 prop_assert_eq!(decoded(&bytes[command.range]).len(), 1);
             }
             prop_assert_eq!((end, read.position()), (bytes.len(), bytes.len()));
@@ -213,6 +243,9 @@ mod tests {
                 }
             }
             prop_assert!(read.position() <= bytes.len());
+            if let Some(first) = EncodedArgs::of_first(&bytes) {
+                (0..first.len().min(9)).rev().for_each(|index| _ = first.get(index));
+            }
         }
     }
 
