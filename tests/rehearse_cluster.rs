@@ -5,7 +5,7 @@ mod common;
 use std::net::{SocketAddr, TcpStream};
 
 use common::binary::{self, text};
-use common::rehearsal::{Client, Rehearsal};
+use common::rehearsal::{Client, Rehearsal, redis_cli};
 use common::{eventually, servers};
 use hitless::rehearsal::{Cluster, ClusterConfig};
 
@@ -376,6 +376,24 @@ fn the_command_serves_a_cluster() {
     ] {
         assert!(log.contains(&line), "{line:?} is missing in {log}");
     }
+}
+
+#[test]
+fn redis_cli_reshards_the_cluster() {
+    let cluster = Cluster::start(ClusterConfig::default()).expect("a cluster");
+    let mut source = Client::open(cluster.addresses()[0]);
+    assert_eq!(source.ask("MSET {bar}1 v {bar}2 w"), "+OK\r\n");
+    // It takes the first slots of the source: the slot of the keys is the first one now.
+    cluster.rehearse("ASSIGN 0-5060 2").expect("slots");
+    let id = |node: usize| line(&Client::open(cluster.addresses()[node]).ask("CLUSTER MYID"), 1);
+    let (first, from, to) = (cluster.addresses()[0].to_string(), id(0), id(1));
+    let options = ["--cluster-from", &from, "--cluster-to", &to, "--cluster-slots", "3", "--cluster-yes"];
+    let (said, errors) = redis_cli(&[&["--cluster", "reshard", &first], &options[..]].concat());
+    assert!(said.contains("Moving slot 5061 from"), "{said}{errors}");
+    assert_eq!(source.ask("GET {bar}1"), format!("-MOVED 5061 {}\r\n", cluster.addresses()[1]));
+    assert_eq!(Client::open(cluster.addresses()[1]).ask("GET {bar}2"), "$1\r\nw\r\n");
+    let (said, errors) = redis_cli(&["--cluster", "check", &first]);
+    assert!(said.contains("All 16384 slots covered"), "{said}{errors}");
 }
 
 #[test]

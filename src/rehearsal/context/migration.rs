@@ -99,7 +99,8 @@ impl ServerContext<'_> {
         Some(self.move_keys(from, to, &[key.into()]) == 1)
     }
 
-    fn move_keys(&mut self, from: MemberId, to: MemberId, keys: &[Box<[u8]>]) -> usize {
+    /// Moves keys between two nodes, and returns how many there were.
+    pub(crate) fn move_keys(&mut self, from: MemberId, to: MemberId, keys: &[Box<[u8]>]) -> usize {
         let Some(cluster) = &self.state.cluster else { return 0 };
         let (from, to) = (cluster.database(from), cluster.database(to));
         let mut moved = 0;

@@ -1,8 +1,9 @@
-//! The commands of a cluster's node: `CLUSTER`, `ASKING`, `READONLY`, `READWRITE`, and `ROLE`.
+//! The commands of a cluster's node: `CLUSTER`, `ASKING`, `READONLY`, `READWRITE`, `MIGRATE`, and `ROLE`.
 
 pub(crate) mod route;
 
 mod describe;
+mod reshard;
 
 use super::command::{Command, CommandContext, CommandResult, fits, unknown_subcommand, wrong_arity};
 use super::options::integer;
@@ -23,6 +24,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::session("readonly", 1, |context, _| reads_replica(context, true)),
     Command::session("readwrite", 1, |context, _| reads_replica(context, false)),
     Command::session("role", 1, role),
+    Command::session("migrate", -6, reshard::migrate),
 ];
 
 /// The cluster, and the node that this session is connected to.
@@ -142,7 +144,7 @@ fn failover(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
 /// A subcommand: its name, its arity with the command's name, and its function.
 type Subcommand = (&'static str, i32, fn(&mut CommandContext<'_>, Args<'_>) -> CommandResult);
 
-const SUBCOMMANDS: [Subcommand; 13] = [
+const SUBCOMMANDS: [Subcommand; 14] = [
     ("slots", 2, describe::slots),
     ("shards", 2, describe::shards),
     ("nodes", 2, describe::nodes),
@@ -155,6 +157,7 @@ const SUBCOMMANDS: [Subcommand; 13] = [
     ("countkeysinslot", 3, count_keys_in_slot),
     ("getkeysinslot", 4, keys_in_slot),
     ("failover", -2, failover),
+    ("setslot", -4, reshard::set_slot),
     ("help", 2, |context, _| {
         let reply = &mut context.session.reply;
         reply.array(1 + SUBCOMMANDS.len());

@@ -146,6 +146,40 @@ fn a_classic_migration_asks_and_says_tryagain() {
 }
 
 #[test]
+fn setslot_and_migrate_move_a_slot() {
+    let mut nodes = Nodes::new("3", 0);
+    let ids: Vec<String> =
+        (0..3).map(|node| nodes.ask(node, "CLUSTER MYID").split("\r\n").nth(1).unwrap().to_owned()).collect();
+    let set = |what: &str, node: usize| format!("CLUSTER SETSLOT 5061 {what} {}", ids[node]);
+    nodes.expect(
+        0,
+        &[
+            ("MSET {bar}1 v {bar}2 w", "+OK"),
+            (&set("IMPORTING", 1), "-ERR I'm already the owner of hash slot 5061"),
+        ],
+    );
+    nodes.expect(
+        1,
+        &[(&set("MIGRATING", 0), "-ERR I'm not the owner of hash slot 5061"), (&set("IMPORTING", 0), "+OK")],
+    );
+    nodes.expect(0, &[
+        (&set("MIGRATING", 1), "+OK"),
+        (&set("NODE", 1), "-ERR Can't assign hashslot 5061 to a different node while I still hold keys for this hash slot."),
+        ("MIGRATE 127.0.0.1 7002 {bar}1 0 1000", "+OK"),
+        ("MIGRATE 127.0.0.1 7002 {bar}1 0 1000", "-ERR Target instance replied with error: BUSYKEY Target key name already exists."),
+        ("MIGRATE 127.0.0.1 7002 '' 0 1000 KEYS {bar}2 {bar}9", "+OK"),
+        ("MIGRATE 127.0.0.1 7002 {bar}9 0 1000", "+NOKEY"),
+        ("MIGRATE 127.0.0.1 7009 {bar}9 0 1000", "-IOERR error or timeout connecting to the client"),
+        ("GET {bar}1", "-ASK 5061 127.0.0.1:7002"),
+        ("CLUSTER SETSLOT 5061 NODE x", "-ERR Unknown node x"),
+        ("CLUSTER SETSLOT 5061 NODE", "-ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"),
+    ]);
+    nodes.expect(1, &[(&set("NODE", 1), "+OK"), ("GET {bar}2", "$1\r\nw")]);
+    nodes.expect(0, &[(&set("NODE", 1), "+OK"), ("GET {bar}2", "-MOVED 5061 127.0.0.1:7002")]);
+    nodes.expect(2, &[(&set("NODE", 1), "+OK"), ("CLUSTER SETSLOT 5061 STABLE", "+OK")]);
+}
+
+#[test]
 fn a_classic_migration_moves_its_keys_over_its_time() {
     let mut nodes = Nodes::new("2", 0);
     for key in 0..10 {
