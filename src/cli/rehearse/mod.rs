@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use self::scenario::{Scenario, Step};
 use crate::cli::exit::{FAILED, Failure, SUCCESS};
+use crate::cli::options::parse;
 use crate::cli::report::sink::{self, Sink};
 use crate::cli::terminal::stop;
 use crate::rehearsal::{
@@ -39,8 +40,9 @@ pub(crate) struct RehearseArgs {
     #[arg(long, value_name = "PRIMARIES[xREPLICAS]")]
     cluster: Option<ClusterConfig>,
     /// Nodes that do not belong to the cluster yet: REHEARSE JOIN adds one, and a MOVING to one moves a node there
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "cluster")]
-    spares: usize,
+    #[arg(long, value_name = "N", default_value = "0", requires = "cluster")]
+    #[arg(value_parser = |text: &str| parse::number(text, 0, SPARES_MAX))]
+    spares: u64,
     /// The Redis to forward commands to: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
     /// unix:///path [default: one keyspace in memory, behind all listeners]
     #[arg(long, value_name = "URL", env = "HITLESS_UPSTREAM", hide_env_values = true)]
@@ -79,7 +81,10 @@ impl RehearseArgs {
 /// Serves until Ctrl-C or until the scenario ends it, and returns the exit code.
 pub(crate) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
-    let cluster = args.cluster.map(|cluster| ClusterConfig { spares: args.spares, ..cluster });
+    let cluster = args.cluster.map(|cluster| ClusterConfig {
+        spares: usize::try_from(args.spares).unwrap_or(usize::MAX),
+        ..cluster
+    });
     if cluster.is_some() && args.upstream().is_some() {
         return Err(usage("--cluster", "a cluster is in memory, so that --upstream cannot be used with it"));
     }
@@ -350,6 +355,8 @@ fn address_options(address: &SocketAddr) -> String {
     }
 }
 
+/// Most spare nodes of a cluster.
+const SPARES_MAX: u64 = 100;
 /// A signal, or the end of the scenario, is noticed within this time.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the upstream may take to accept the first connection, and to answer on it.
