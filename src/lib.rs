@@ -56,6 +56,7 @@
 //! | their options | [`options`] |
 //! | any other | [`cmd`], except those that are [refused](mod@command) |
 //! | several in one write; several as one unit | [`Shard::pipeline`]; [`Shard::transaction`]; the same of [`Client`] |
+//! | `WATCH`, `SELECT` and others that change their connection | [`Shard::session`], [`Shard::optimistic`]; the same of [`Client`] |
 //! | scripts | [`command::Script`] |
 //! | all keys, or all elements of one key | [`Shard::scan`], [`Shard::hscan`], and so on: streams |
 //!

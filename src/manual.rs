@@ -12,6 +12,7 @@
 //! | [`subscriptions`] | publish and subscribe |
 //! | [`queues`] | commands that wait on the server |
 //! | [`transactions`] | transactions, sessions with `WATCH`, and scripts |
+//! | [`clusters`] | Redis Cluster and Valkey Cluster |
 //! | [`rehearsing`] | maintenance on your own machine, with this or any other client |
 //! | [`security`] | what a server can make the client do |
 //! | [`moving_over`] | from redis-rs, fred, deadpool and the like |
@@ -44,6 +45,9 @@ pub mod queues {}
 
 #[doc = include_str!("manual/transactions.md")]
 pub mod transactions {}
+
+#[doc = include_str!("manual/clusters.md")]
+pub mod clusters {}
 
 #[doc = include_str!("manual/rehearsing.md")]
 pub mod rehearsing {}

@@ -5,12 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Output;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use common::binary::{self, hitless, lines_about_the_run, number, text};
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use common::binary::{self, hitless, lines_about_the_run, number, read_log, text};
 use serde_json::Value;
 
 /// A short run at an endpoint in the command's own process.
@@ -21,21 +16,6 @@ fn run(arguments: &[&str]) -> Output {
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
-}
-
-/// The sum of all intervals of an HdrHistogram log, and their number.
-fn read_log(path: &Path) -> (Histogram<u64>, usize) {
-    let log = std::fs::read(path).expect("a file");
-    let (mut all, mut intervals) = (Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap(), 0);
-    for entry in IntervalLogIterator::new(&log) {
-        if let LogEntry::Interval(line) = entry.expect("a line of a log") {
-            let bytes = STANDARD.decode(line.encoded_histogram()).expect("base64");
-            let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).expect("a histogram");
-            all.add(one).expect("histograms of one shape");
-            intervals += 1;
-        }
-    }
-    (all, intervals)
 }
 
 #[test]

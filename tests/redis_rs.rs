@@ -1,6 +1,8 @@
 //! redis-rs code on a hitless client: from tokio, against a real server, and during moves.
 
 mod common;
+#[path = "redis_rs/ported.rs"]
+mod ported;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -3,15 +3,17 @@
 mod common;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use common::{Redis, run_on_executor};
+use futures_lite::future::{block_on, poll_once};
 use hitless::rehearsal::{Endpoints, EndpointsConfig};
-use hitless::{Config, Error, ErrorKind, Frame, Outcome, Shard, cmd};
+use hitless::{Client, Config, Error, ErrorKind, Frame, Outcome, Shard, cmd};
 
 /// Runs the same test against both servers.
 fn run_on_both<F: Future<Output = ()> + 'static>(test: impl Fn(Shard) -> F + Clone + Send + 'static) {
@@ -300,5 +302,108 @@ fn try_run_fails_when_full_and_run_waits() {
             reply.await.unwrap();
         }
         shard.try_run::<()>(&ping).unwrap().await.unwrap();
+    });
+}
+
+#[test]
+fn sessions_of_a_shard_report_conflicts() {
+    run_on_both(|shard| async move {
+        let session = shard.session().await.unwrap();
+        for is_disturbed in [false, true] {
+            session.watch(&["stock"]).await.unwrap();
+            if is_disturbed {
+                shard.incr("stock").await.unwrap();
+            }
+            let order = session.transaction();
+            order.incr("stock");
+            let sold: Option<(i64,)> = order.run().await.unwrap();
+            assert_eq!(sold.is_none(), is_disturbed, "{sold:?}");
+        }
+        let error = session.run::<Frame>(&cmd("MONITOR")).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Command, Outcome::Unsent), "{error}");
+    });
+}
+
+#[test]
+fn session_of_a_shard_is_reset_for_the_next_one() {
+    let redis = Redis::start();
+    let config = Config::from_url(&redis.url()).unwrap().exclusive_connections_max(1);
+    run_on_executor(move || async move {
+        let shard = Shard::connect(config).await.unwrap();
+        let id = || cmd("CLIENT").arg("ID");
+        let session = shard.session().await.unwrap();
+        let first: i64 = session.run(&id()).await.unwrap();
+        session.run::<()>(&cmd("MULTI")).await.unwrap();
+        assert_eq!(session.run::<String>(&cmd("SET").arg("a").arg(1)).await.unwrap(), "QUEUED");
+        // The only connection is in use, and the next caller waits for it.
+        let mut next = pin!(shard.session());
+        assert!(poll_once(&mut next).await.is_none());
+        drop(session);
+        let session = next.await.unwrap();
+        assert_eq!(session.run::<i64>(&id()).await.unwrap(), first);
+        assert_eq!(session.get::<Option<i64>>("a").await.unwrap(), None);
+    });
+}
+
+#[test]
+fn optimistic_tasks_of_a_shard_lose_no_update() {
+    run_on_both(|shard| async move {
+        shard.set("stock", 40).await.unwrap();
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let shard = shard.clone();
+                glommio::spawn_local(async move {
+                    for _ in 0..10 {
+                        let sold = shard.optimistic(&["stock"], async |session| {
+                            let stock: i64 = session.get("stock").await?;
+                            let order = session.transaction();
+                            order.set("stock", stock - 1).incr("orders");
+                            order.run::<((), i64)>().await
+                        });
+                        sold.await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await;
+        }
+        assert_eq!(shard.mget::<Vec<i64>>(&["stock", "orders"]).await.unwrap(), [0, 40]);
+    });
+}
+
+/// A client and the tasks on its shard use one pool, and number their sessions by themselves.
+#[test]
+fn sessions_of_a_client_and_of_its_shard_are_apart() {
+    let redis = Redis::start();
+    let client = Client::start(Config::from_url(&redis.url()).unwrap().shards(1)).unwrap();
+    let of_client: Vec<_> = (0..4).map(|_| block_on(client.session()).unwrap()).collect();
+    let of_shard = client.run_on(0, |shard| async move {
+        let (mut sessions, mut ids) = (Vec::new(), Vec::new());
+        for number in 0..4 {
+            let session = shard.session().await?;
+            session.watch(&["a"]).await?;
+            ids.push(session.run::<i64>(&cmd("CLIENT").arg("ID")).await?);
+            assert_eq!(ids.len(), number + 1);
+            sessions.push(session);
+        }
+        Ok::<_, Error>(ids)
+    });
+    let of_shard = block_on(of_shard).unwrap().unwrap();
+    let ids = of_client.iter().map(|session| block_on(session.run::<i64>(&cmd("CLIENT").arg("ID"))).unwrap());
+    let all: BTreeSet<i64> = ids.chain(of_shard).collect();
+    assert_eq!(all.len(), 8, "each has a connection for itself");
+}
+
+#[test]
+fn shard_lives_as_long_as_its_last_session() {
+    let redis = Redis::start();
+    let url = redis.url();
+    run_on_executor(move || async move {
+        let shard = Shard::connect(Config::from_url(&url).unwrap()).await.unwrap();
+        let session = shard.session().await.unwrap();
+        drop(shard);
+        session.set("a", 1).await.unwrap();
+        assert_eq!(session.get::<i64>("a").await.unwrap(), 1);
     });
 }

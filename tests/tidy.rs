@@ -68,7 +68,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/proto/time", &[]),
     ("src/proto/endpoint", &[]),
     ("src/proto/role", &[]),
-    ("src/proto/error", &["proto::resp"]),
+    ("src/proto/error", &["proto::resp", "proto::endpoint"]),
     ("src/proto/targets", &["proto::time", "proto::endpoint"]),
     (
         "src/proto/maint",
@@ -99,6 +99,36 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "proto::targets",
         ],
     ),
+    (
+        "src/proto/cluster",
+        &[
+            "proto::resp",
+            "proto::time",
+            "proto::endpoint",
+            "proto::error",
+            "proto::connection",
+            "proto::maint",
+            "proto::role",
+            "proto::subscriptions",
+            "proto::targets",
+            "proto::pool",
+        ],
+    ),
+    (
+        "src/proto/root",
+        &[
+            "proto::time",
+            "proto::error",
+            "proto::connection",
+            "proto::maint",
+            "proto::role",
+            "proto::subscriptions",
+            "proto::pool",
+            "proto::cluster",
+        ],
+    ),
+    // The test of the table includes this folder.
+    ("src/proto/cluster/commands", &[]),
     ("src/proto/subscriptions", &["proto::resp", "proto::time", "proto::error"]),
     ("src/proto/mod", &[]),
     ("src/error", &["proto"]),
@@ -127,7 +157,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("src/rehearsal", &[]),
-    ("src/sim", &["proto", "rehearsal"]),
+    // The simulator reads subscriptions as applications do: through the real inbox, which touches no socket.
+    ("src/sim", &["proto", "rehearsal", "driver::subscriptions", "driver::clock", "config"]),
+    // The table of commands, which is compared with real servers: a second one would have its own mistakes.
+    ("src/rehearsal/cluster/keys", &["proto::cluster::commands", "rehearsal"]),
     (
         "src/load",
         &[

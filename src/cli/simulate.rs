@@ -206,6 +206,14 @@ fn print(found: &Outcome, reproduction: Option<&str>) -> io::Result<()> {
         grouped(tally.answered),
         grouped(tally.failed)
     )?;
+    writeln!(
+        out,
+        "messages      {}, {} gaps; handoffs brought {} twice, which were dropped; full buffers dropped {}",
+        grouped(tally.messages),
+        grouped(tally.gaps),
+        grouped(tally.duplicates),
+        grouped(tally.lagged)
+    )?;
     match (&found.violation, reproduction) {
         (Some((seed, _)), Some(reproduction)) => {
             writeln!(out, "\nseed {seed} violates an invariant\n{reproduction}")
@@ -230,6 +238,13 @@ fn document(found: &Outcome, reproduction: Option<&str>) -> Value {
         "notifications": tally.notifications,
         "handoffs": { "started": tally.handoffs, "succeeded": tally.handoffs_succeeded },
         "commands": { "issued": tally.commands, "answered": tally.answered, "failed": tally.failed },
+        "messages": {
+            "delivered": tally.messages,
+            "gaps": tally.gaps,
+            "duplicates": tally.duplicates,
+            "overlaps_bounded": tally.bounded,
+            "lagged": tally.lagged,
+        },
         "violation": violation,
     })
 }

@@ -1,4 +1,4 @@
-//! Commands beyond single methods: [`Script`]s, [`Transaction`]s, [`Scan`]s, and [`Commands`] for code that runs on a
+//! Commands beyond single methods: [`Script`]s, [`Transaction`]s, [`Session`]s, [`Scan`]s, and [`Commands`] for code that runs on a
 //! [`Shard`](crate::Shard) and a [`Client`](crate::Client) alike.
 //!
 //! Typed methods send commands that every connection of a pool can carry. [`cmd`] sends any other command, except those that
@@ -30,6 +30,7 @@ mod reply;
 mod run;
 mod scan;
 mod script;
+mod session;
 mod sharing;
 pub(crate) mod sink;
 mod transaction;
@@ -46,12 +47,14 @@ pub use reply::FromReply;
 pub use run::Run;
 pub use scan::Scan;
 pub use script::Script;
+pub use session::Session;
 pub use transaction::{Transaction, TransactionReply};
 // The tests compare the list with the commands of real servers.
 #[doc(hidden)]
 pub use typed::TYPED;
 
 pub(crate) use scan::scans;
+pub(crate) use session::{CheckOut, SESSION, SessionCall, SessionRequest};
 #[cfg(feature = "redis-rs")]
 pub(crate) use sharing::{Conflict, SharingPolicy};
 

@@ -4,6 +4,8 @@
 //! derives all automatic values, once.
 
 mod cgroup;
+mod cluster;
+mod cluster_settings;
 mod cores;
 mod credentials;
 mod error;

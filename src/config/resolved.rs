@@ -17,6 +17,7 @@ use crate::proto::connection::{ConnectionConfig, HandshakeConfig, QueueBounds};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::maint::queue::HandoffLimits;
 use crate::proto::pool::PoolConfig;
+use crate::proto::root::RootConfig;
 
 /// A validated configuration with all automatic values. It prints one `name = value` per line, without secrets.
 #[derive(Clone, Debug)]
@@ -51,6 +52,12 @@ impl ResolvedConfig {
             ("shards", self.cores.len().to_string()),
             ("cores", cores::text(&self.cores)),
             ("connections_per_shard", config.connections_per_shard.to_string()),
+            ("cluster.seeds", config.cluster.text()),
+            ("cluster.connections_per_node", config.cluster.connections_per_node.to_string()),
+            (
+                "cluster.address_map",
+                if config.cluster.address_map.is_set() { "(set)".to_owned() } else { none() },
+            ),
             ("exclusive_connections_max", config.exclusive_connections_max.to_string()),
             ("exclusive_idle", format!("{:?}", config.exclusive_idle)),
             ("subscription_buffer", config.subscription_buffer.to_string()),
@@ -123,9 +130,12 @@ impl ResolvedConfig {
         (config.username.as_deref(), password, config.database)
     }
 
-    /// The number of connections per shard.
+    /// The number of shared connections per shard; in a cluster, of those to each node.
     pub fn connections_per_shard(&self) -> usize {
-        self.config.connections_per_shard
+        match self.config.cluster.is_on() {
+            true => self.config.cluster.connections_per_node,
+            false => self.config.connections_per_shard,
+        }
     }
 
     /// How much each subscription keeps.
@@ -135,7 +145,7 @@ impl ResolvedConfig {
 
     /// How many entries the pool of a shard has at most.
     pub(crate) fn entries_max(&self) -> usize {
-        self.config.connections_per_shard + self.config.exclusive_connections_max
+        self.connections_per_shard() + self.config.exclusive_connections_max
     }
 
     pub(crate) fn waiting_max(&self) -> usize {
@@ -220,6 +230,15 @@ impl ResolvedConfig {
         self.config.provider.get()
     }
 
+    /// The settings of what the driver of one shard holds.
+    pub(crate) fn root(&self, seed: u64) -> RootConfig {
+        let pool = self.pool(seed);
+        match self.config.cluster.resolve(&pool) {
+            Some(cluster) => RootConfig::Cluster(Box::new(cluster)),
+            None => RootConfig::Pool(Box::new(pool)),
+        }
+    }
+
     /// The settings of the pool of one shard.
     pub(crate) fn pool(&self, seed: u64) -> PoolConfig {
         let config = &self.config;
@@ -234,6 +253,8 @@ impl ResolvedConfig {
         };
         PoolConfig {
             endpoint: config.endpoint.clone(),
+            named: None,
+            generation: 0,
             connections: config.connections_per_shard,
             exclusive_connections_max: config.exclusive_connections_max,
             exclusive_idle: config.exclusive_idle,

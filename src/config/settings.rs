@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cluster_settings::ClusterSettings;
 use super::cores::ShardCount;
 use super::credentials::{CredentialsProvider, Provider};
 use super::hook::Hook;
@@ -67,6 +68,7 @@ pub struct Config {
     pub(super) tls: Option<Tls>,
     pub(super) provider: Provider,
     pub(super) idle_ping: Option<Duration>,
+    pub(super) cluster: ClusterSettings,
 }
 
 impl Config {
@@ -107,6 +109,7 @@ impl Config {
             tls: None,
             provider: Provider::default(),
             idle_ping: Some(Duration::from_secs(30)),
+            cluster: ClusterSettings::default(),
         }
     }
 

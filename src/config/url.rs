@@ -18,6 +18,8 @@ impl Config {
     /// |---|---|
     /// | `redis`, `valkey` | TCP |
     /// | `rediss`, `valkeys` | TLS, with the feature `tls` |
+    /// | `redis-cluster`, `valkey-cluster` | TCP, to a [cluster](Config::cluster); several hosts are separated by commas |
+    /// | `rediss-cluster`, `valkeys-cluster` | the same with TLS |
     /// | `unix`, `redis+unix`, `valkey+unix` | a unix socket |
     ///
     /// The user, the password, the path of a socket and the values of options are percent-decoded. The default host is
@@ -28,6 +30,7 @@ impl Config {
     /// | `db` | [`Config::database`], unless the path does | |
     /// | `client_name` | [`Config::client_name`] | |
     /// | `connections_per_shard` | [`Config::connections_per_shard`] | |
+    /// | `connections_per_node` | [`Config::connections_per_node`] | |
     /// | `command_timeout` | [`Config::command_timeout`] | `timeout` |
     /// | `reply_time_max` | [`Config::reply_time_max`] | |
     /// | `connect_timeout` | [`Config::connect_timeout`] | `dial_timeout` |
@@ -62,7 +65,7 @@ fn parse(url: &str) -> Result<Config, ConfigError> {
     let (scheme, rest) = url
         .split_once("://")
         .ok_or_else(|| ConfigError::new("url", "it has no scheme: expected redis://host:port/database"))?;
-    let scheme = Scheme::read(scheme)?;
+    let (scheme, is_cluster) = Scheme::read(scheme)?;
     let rest = match rest.split_once('#') {
         Some((_, "insecure")) => return Err(ConfigError::new("url, #insecure", options::INSECURE)),
         Some(_) => return Err(ConfigError::new("url", "a `#` must be written as %23")),
@@ -80,15 +83,22 @@ fn parse(url: &str) -> Result<Config, ConfigError> {
     let (user_info, address) = authority
         .rsplit_once('@')
         .map_or((None, authority), |(user_info, address)| (Some(user_info), address));
-    let (endpoint, database) = match scheme {
-        Scheme::Unix => (socket(address, path)?, None),
+    let (endpoint, database, seeds) = match scheme {
+        Scheme::Unix => (socket(address, path)?, None, None),
         Scheme::Tcp | Scheme::Tls => {
             let number = path.trim_start_matches('/');
             let database = (!number.is_empty()).then(|| database("url, database", number)).transpose()?;
-            (server(address)?, database)
+            let (first, others) = match address.split_once(',').filter(|_| is_cluster) {
+                Some((first, others)) => (first, others.split(',').map(server).collect::<Result<_, _>>()?),
+                None => (address, Vec::new()),
+            };
+            (server(first)?, database, is_cluster.then_some(others))
         }
     };
     let mut config = Config::new(endpoint);
+    if let Some(seeds) = seeds {
+        config = config.cluster(seeds);
+    }
     if let Some(user_info) = user_info {
         config = with_user_info(config, user_info)?;
     }

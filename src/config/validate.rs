@@ -78,6 +78,12 @@ impl Config {
             }
             tls.check()?;
         }
+        let seeds = self.cluster.more_seeds.iter().flatten();
+        if self.cluster.is_on() && seeds.chain([&self.endpoint]).any(|seed| seed.path().is_some()) {
+            let problem =
+                "the nodes of a cluster are known by host and port; give the TCP endpoint of a node";
+            return Err(ConfigError::new("cluster", problem));
+        }
         if self.endpoint.path().is_some() && self.maintenance.is_enabled() {
             let problem = "servers announce no maintenance on unix sockets; use `auto`, or a TCP endpoint";
             return Err(ConfigError::new("maintenance.mode", problem));
@@ -87,6 +93,7 @@ impl Config {
 
     fn check_bounds(&self) -> Result<(), ConfigError> {
         check_number("connections_per_shard", self.connections_per_shard, 1, 4096)?;
+        check_number("connections_per_node", self.cluster.connections_per_node, 1, 64)?;
         check_number("exclusive_connections_max", self.exclusive_connections_max, 1, 4096)?;
         check_number("in_flight_max", self.in_flight_max, 1, 1 << 20)?;
         check_number("queue_max", self.queue_max, 1, 1 << 20)?;

@@ -28,9 +28,9 @@ pub(crate) fn shake_hands<R: Runtime>(shared: &ShardState<R>) -> ConnectionId {
             false => "+OK\r\n",
         });
         let answers: String = answers.collect();
-        assert!(state.pool.connection(id).handle_bytes(answers.as_bytes(), now, &mut state.calls));
+        assert!(state.pool.handle_bytes(id, answers.as_bytes(), now, &mut state.calls));
     }
-    assert_eq!(state.pool.entries().ready(), (1, 1), "the handshake");
+    assert_eq!(state.pool.ready(), (1, 1), "the handshake");
     while state.pool.poll_action().is_some() || state.pool.poll_event().is_some() {}
     id.expect("the pool dials at once")
 }

@@ -1,10 +1,12 @@
 //! [`Calls`]: the callers that wait for replies, by ticket.
 
+mod slot;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use self::slot::{QueuedAt, Slot, SlotState};
 #[cfg(any(feature = "glommio", test))]
 pub(crate) use super::cancellation::CancelReason;
 pub(crate) use super::cancellation::Cancellation;
@@ -14,7 +16,7 @@ pub(crate) use super::due::{Answer, Caller};
 use super::foreign::ForeignCall;
 use super::pushes::Pushes;
 use super::runtime::Runtime;
-use super::subscriptions::SubscriptionInbox;
+use super::subscriptions::SubscriptionOutbox;
 use crate::error::ErrorKind;
 use crate::observe::CommandStats;
 use crate::proto::connection::{Deliver, Position, Ticket};
@@ -52,7 +54,7 @@ pub(crate) struct Calls<R: Runtime> {
     forgotten_at: Instant,
     pub(crate) pushes: Pushes<R>,
     /// Where the events of each subscription go.
-    pub(crate) subscriptions: BTreeMap<SubscriptionId, Arc<SubscriptionInbox>>,
+    pub(crate) subscriptions: BTreeMap<SubscriptionId, SubscriptionOutbox>,
     clock: Clock,
     pub(crate) counts: CommandStats,
     /// How long the stall took that has just ended, if one has.
@@ -62,43 +64,8 @@ pub(crate) struct Calls<R: Runtime> {
     due: Due<R>,
 }
 
-#[derive(Default)]
-pub(crate) struct Slot {
-    state: SlotState,
-    waker: Option<Waker>,
-    /// The replies so far to a batch; `None` for a single command.
-    gathered: Option<Vec<Frame>>,
-}
-
-/// ```text
-///            open            poll             answer               poll
-///  Vacant ──────────▶ Open ─────────▶ Awaited ─────────▶ Answered ─────────▶ Vacant
-///    │                 ├── answer ──────────────────────────▲
-///    │                 └── forget ──▶ Forgotten ── answer ─────────────────▶ Vacant
-///    └─ open_foreign ─▶ Foreign ── answer ─────────────────────────────────▶ Vacant
-/// ```
-///
-/// Awaited calls can be forgotten as well, and `leave` makes a slot of any state vacant.
-#[derive(Default)]
-enum SlotState {
-    #[default]
-    Vacant,
-    /// A task on this shard has called and does not wait yet.
-    Open,
-    /// A task on this shard waits. The waker in the slot is its own.
-    Awaited,
-    /// Another thread waits.
-    Foreign(Caller, QueuedAt),
-    /// No caller waits: the answer is dropped.
-    Forgotten,
-    Answered(Answer),
-}
-
 /// What a caller that wants no answer leaves with its call.
 type Guard = Option<Box<dyn Send + Sync>>;
-
-/// Where the command of a call is queued; `None` while it is being submitted.
-type QueuedAt = Option<(EntryId, Position)>;
 
 impl<R: Runtime> Calls<R> {
     /// An empty table, in which so many calls of other threads have room beyond [`CALLS_MAX`].
@@ -110,7 +77,8 @@ impl<R: Runtime> Calls<R> {
     ///
     /// # Errors
     /// If tasks of this shard have [`CALLS_MAX`] open.
-    #[inline]
+    // The call took 24 of the 1,620 instructions of a GET through a client.
+    #[inline(always)]
     pub(crate) fn open(&mut self, batch: Option<u32>) -> Result<Ticket, Failure> {
         // Where callers use the pool directly, it is the pool that they wait in.
         let most = CALLS_MAX + if R::IS_SHARED { self.waiting_max } else { 0 };
@@ -119,7 +87,7 @@ impl<R: Runtime> Calls<R> {
             return Err(Failure::Overloaded);
         }
         self.counts.issued += 1;
-        Ok(self.insert(SlotState::Open, batch))
+        Ok(self.insert(batch))
     }
 
     /// The same for a caller on another thread. `None` if it has left. `None` as well if [`CALLS_MAX`] are open and the
@@ -130,7 +98,7 @@ impl<R: Runtime> Calls<R> {
             self.due.foreign.push((caller, Err(Failure::Overloaded)));
             return None;
         }
-        let ticket = self.insert(SlotState::Open, batch);
+        let ticket = self.insert(batch);
         let slot = self.slots.get_mut(ticket.0 as usize)?;
         if caller.accept(ticket.0) {
             slot.state = SlotState::Foreign(caller, None);
@@ -268,12 +236,17 @@ impl<R: Runtime> Calls<R> {
         if self.due.wakers.is_empty()
             && self.due.foreign.is_empty()
             && self.due.pushes.is_empty()
-            && self.due.inboxes.is_empty()
+            && self.due.subscriptions.is_empty()
             && self.due.guards.is_empty()
         {
             return None;
         }
-        Some(std::mem::take(&mut self.due))
+        let mut due = std::mem::take(&mut self.due);
+        for id in due.subscriptions.drain(..) {
+            let outbox = self.subscriptions.get_mut(&id);
+            due.inboxes.extend(outbox.and_then(SubscriptionOutbox::hand_over));
+        }
+        Some(due)
     }
 
     /// Takes back what [`Calls::take_due`] returned: the wakers, and the memory. Returns wakers to drop after the borrow.
@@ -292,23 +265,29 @@ impl<R: Runtime> Calls<R> {
         if self.due.foreign.capacity() == 0 {
             self.due.foreign = due.foreign;
         }
+        if self.due.subscriptions.capacity() == 0 {
+            (self.due.subscriptions, self.due.inboxes) = (due.subscriptions, due.inboxes);
+        }
         left
     }
 
+    /// Opens a slot.
     #[inline]
-    fn insert(&mut self, state: SlotState, batch: Option<u32>) -> Ticket {
-        let gathered = batch.map(|replies| Vec::with_capacity(replies as usize));
-        if let Some(key) = self.vacant.pop()
-            && let Some(slot) = self.slots.get_mut(key as usize)
-        {
-            slot.state = state;
-            slot.gathered = gathered;
-            return Ticket(key);
+    fn insert(&mut self, batch: Option<u32>) -> Ticket {
+        let key = self.vacant.pop().unwrap_or_else(|| self.add_slot());
+        if let Some(slot) = self.slots.get_mut(key as usize) {
+            slot.state = SlotState::Open;
+            slot.gathered = batch.map(|replies| Vec::with_capacity(replies as usize));
         }
+        Ticket(key)
+    }
+
+    #[cold]
+    fn add_slot(&mut self) -> u32 {
         // It fits: there are at most CALLS_MAX slots of either kind, and those of calls that wait.
         let key = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { state, waker: None, gathered });
-        Ticket(key)
+        self.slots.push(Slot::default());
+        key
     }
 
     /// The slot, whose state has been taken, is free for another call.
@@ -323,7 +302,7 @@ impl<R: Runtime> Calls<R> {
         self.due.guards.extend(self.guards.remove(&ticket.0));
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
         let Some(slot) = self.slots.get_mut(ticket.0 as usize).filter(|slot| slot.is_open()) else { return };
         match &answer {
@@ -355,20 +334,9 @@ impl<R: Runtime> Calls<R> {
     }
 }
 
-impl Slot {
-    #[inline]
-    fn is_open(&self) -> bool {
-        !matches!(self.state, SlotState::Vacant | SlotState::Answered(_))
-    }
-
-    #[inline]
-    fn is_used(&self) -> bool {
-        !matches!(self.state, SlotState::Vacant)
-    }
-}
-
 impl<R: Runtime> Deliver for Calls<R> {
-    #[inline]
+    // With `answer` in the loop over replies: the two calls took 34 of the 1,380 instructions of a GET.
+    #[inline(always)]
     fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
         let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return };
         if let Frame::Error(_) = &frame {
@@ -404,10 +372,10 @@ impl<R: Runtime> Deliver for Calls<R> {
     }
 
     fn event(&mut self, to: SubscriptionId, event: PubSubEvent) {
-        if let Some(inbox) = self.subscriptions.get(&to)
-            && inbox.deliver(event, self.clock)
+        if let Some(outbox) = self.subscriptions.get_mut(&to)
+            && outbox.deliver(event, self.clock)
         {
-            self.due.inboxes.push(inbox.clone());
+            self.due.subscriptions.push(to);
         }
     }
 }

@@ -10,6 +10,7 @@ use super::subscriptions::SubscriptionInbox;
 use crate::proto::connection::Ticket;
 use crate::proto::error::Failure;
 use crate::proto::resp::Frame;
+use crate::proto::subscriptions::SubscriptionId;
 
 /// What a call ends with.
 pub(crate) type Answer = Result<Frame, Failure>;
@@ -21,7 +22,9 @@ pub(crate) struct Due<R: Runtime> {
     pub(super) wakers: Vec<(Ticket, Waker)>,
     pub(super) foreign: Vec<(Caller, Answer)>,
     pub(super) pushes: Vec<Collected<R>>,
-    /// The subscriptions with something new.
+    /// The subscriptions with something new, which they are handed when this is taken.
+    pub(super) subscriptions: Vec<SubscriptionId>,
+    /// Those whose subscribers wait for it.
     pub(super) inboxes: Vec<Arc<SubscriptionInbox>>,
     /// What callers have left with calls that are answered now.
     pub(super) guards: Vec<Box<dyn Send + Sync>>,
@@ -55,6 +58,7 @@ impl<R: Runtime> Default for Due<R> {
             wakers: Vec::new(),
             foreign: Vec::new(),
             pushes: Vec::new(),
+            subscriptions: Vec::new(),
             inboxes: Vec::new(),
             guards: Vec::new(),
         }

@@ -20,7 +20,8 @@ use crate::config::ResolvedConfig;
 use crate::error::{Error, Result};
 use crate::proto::connection::{Credentials, HandleId, Position, READ_MAX, Submission, Ticket};
 use crate::proto::error::{Failure, Outcome};
-use crate::proto::pool::{Action, ConnectionId, DeadlineId, EntryId, Pool};
+use crate::proto::pool::{Action, ConnectionId, DeadlineId, EntryId};
+use crate::proto::root::Root;
 use crate::proto::time::Instant;
 
 /// What the handles and tasks of one shard share.
@@ -62,7 +63,7 @@ impl<R: Runtime> Deref for Shared<R> {
 
 /// The part of a shard that changes: its pool, its callers, and the wakers of its tasks.
 pub(crate) struct State<R: Runtime> {
-    pub(crate) pool: Pool,
+    pub(crate) pool: Root,
     pub(crate) calls: Calls<R>,
     pub(crate) drivers: DriverWakers,
     pub(crate) supervisor: SupervisorWaker,
@@ -97,7 +98,7 @@ impl<R: Runtime> ShardState<R> {
     ) -> Self {
         let clock = Clock::of_process();
         let state = State {
-            pool: Pool::new(config.pool(fastrand::u64(..)), clock.now()),
+            pool: Root::new(config.root(fastrand::u64(..)), clock.now()),
             calls: Calls::with_waiting(config.waiting_max()),
             drivers: DriverWakers::new(config.entries_max()),
             supervisor: SupervisorWaker::default(),
@@ -332,10 +333,9 @@ impl<R: Runtime> State<R> {
         submission: Submission,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> std::result::Result<(Position, Option<Waker>), Failure> {
-        let entry = submission.entry;
-        let position = self.pool.submit(submission, encode)?;
+        let (position, entry) = self.pool.submit(submission, encode)?;
         // No connection has the generation 0: without a connection the supervisor notes the time of the command.
-        let generation = self.pool.entries().active_generation(entry).unwrap_or(0);
+        let generation = self.pool.active_generation(entry).unwrap_or(0);
         let driver = match self.drivers.notify(entry, generation) {
             Notify::Driver(waker) if R::IS_SHARED => Some(waker.clone()),
             Notify::Driver(waker) => {
@@ -382,6 +382,12 @@ impl<R: Runtime> State<R> {
             self.supervisor.wake();
         }
     }
+}
+
+/// The number of the session that has this handle for itself. Handles on other threads have the highest bit, which the entries
+/// of sessions have no room for, so it becomes the lowest.
+pub(crate) fn session_number(handle: HandleId) -> u32 {
+    handle.0.rotate_left(1)
 }
 
 /// Ordering keys with this bit belong to handles on other threads. Two handles with the same key are harmless: at a cut-over

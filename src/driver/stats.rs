@@ -67,11 +67,11 @@ pub(crate) fn collect<R: Runtime>(state: &mut State<R>) -> ShardStats {
     }
     let counters = state.pool.counters();
     let exclusive = state.pool.exclusive();
-    let (queued, in_flight) = state.pool.entries().depth();
+    let (queued, in_flight) = state.pool.depth();
     ShardStats {
         connections,
-        ready: state.pool.entries().ready().0,
-        roles: state.pool.entries().ready_by_role(),
+        ready: state.pool.ready().0,
+        roles: state.pool.ready_by_role(),
         exclusive_waiting: exclusive.waiting,
         blocking_reissued: exclusive.reissued,
         blocking_orphaned: exclusive.orphaned,

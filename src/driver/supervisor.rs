@@ -156,12 +156,12 @@ pub(crate) async fn wait_until_ready<R: Runtime>(shared: &Shared<R>, timeout: Du
         if state.supervisor.finished {
             return Poll::Ready(Err(Error::shut_down(Outcome::Unsent).at(shared.config.endpoint())));
         }
-        let (ready, wanted) = state.pool.entries().ready();
+        let (ready, wanted) = state.pool.ready();
         if ready == wanted {
             return Poll::Ready(Ok(()));
         }
-        let last_error = state.pool.entries().last_error();
-        let refused = state.pool.entries().is_any_rejected();
+        let last_error = state.pool.last_error();
+        let refused = state.pool.is_rejected();
         if !timed_out && !refused {
             state.watchers.push(context.waker().clone());
             return Poll::Pending;

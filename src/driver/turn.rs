@@ -237,8 +237,7 @@ fn read<R: Runtime>(
             let mut state = shared.state.lock();
             let state = &mut *state;
             let received = buffer.get(..count).unwrap_or_default();
-            let connection = state.pool.connection(id);
-            let alive = connection.handle_bytes(received, shared.clock.now(), &mut state.calls);
+            let alive = state.pool.handle_bytes(id, received, shared.clock.now(), &mut state.calls);
             due = state.take_due();
             Poll::Ready(Ok(Some(alive)))
         }),
@@ -280,8 +279,7 @@ fn read_directly<R: Runtime>(
     let Some(target) = state.pool.connection(id).read_buffer() else { return Err(state.read_max) };
     Ok(stream.poll_read(context, target).map_ok(|count| {
         (count > 0).then(|| {
-            let connection = state.pool.connection(id);
-            let alive = connection.handle_filled(count, shared.clock.now(), &mut state.calls);
+            let alive = state.pool.handle_filled(id, count, shared.clock.now(), &mut state.calls);
             *due = state.take_due();
             alive
         })
@@ -313,7 +311,7 @@ fn closed<R: Runtime>(shared: &ShardState<R>, id: ConnectionId, reason: CloseRea
     let due = {
         let mut state = shared.state.lock();
         let state = &mut *state;
-        state.pool.connection(id).handle_closed(reason, shared.clock.now(), &mut state.calls);
+        state.pool.handle_closed(id, reason, shared.clock.now(), &mut state.calls);
         state.supervisor.wake();
         state.calls.take_due()
     };

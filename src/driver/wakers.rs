@@ -89,7 +89,12 @@ impl DriverWakers {
     /// A driver runs: it sees every command that it could be notified of. Its next wake-up reaches it at this waker.
     #[inline]
     pub(crate) fn register(&mut self, id: ConnectionId, context: &Context<'_>) {
-        let Some(entry) = self.0.get_mut(id.entry.0 as usize) else { return };
+        let index = id.entry.0 as usize;
+        if index >= self.0.len() {
+            // A node has joined a cluster.
+            self.0.resize_with(index + 1, Entry::default);
+        }
+        let Some(entry) = self.0.get_mut(index) else { return };
         entry.acknowledge(id.generation);
         match entry.driver(id.generation) {
             Some(driver) => driver.waker.clone_from(context.waker()),

@@ -20,20 +20,25 @@ impl From<Failure> for Error {
                 Error::new(ErrorKind::of(&Failure::Stale(stale)), outcome, stale_text(stale))
             }
             Failure::Overloaded => Error::overloaded("too many calls are open on this shard already"),
+            Failure::Cluster(failure) => {
+                Error::new(ErrorKind::of_cluster_failure(&failure), outcome, failure.to_string())
+            }
         }
     }
 }
 
 impl From<TimedOut> for Error {
     fn from(timed_out: TimedOut) -> Self {
-        let TimedOut { outcome, after, last_error, maintenance, blocked } = timed_out;
+        let TimedOut { outcome, after, last_error, maintenance, blocked, node } = timed_out;
+        let node = node.map(|node| format!(" from node {node}")).unwrap_or_default();
         let blocked = blocked_text(blocked);
         let Some(last_error) = last_error else {
-            let detail = format!("no reply within {after:?}{blocked}");
+            let detail = format!("no reply{node} within {after:?}{blocked}");
             return Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance);
         };
-        let detail =
-            format!("not sent within {after:?}, because no connection was ready: {last_error}{blocked}");
+        let detail = format!(
+            "not sent within {after:?}, because no connection was ready: {last_error}{node}{blocked}"
+        );
         Error::new(ErrorKind::Timeout, outcome, detail).during(maintenance).caused_by(last_error)
     }
 }

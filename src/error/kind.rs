@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::proto::error::{CloseReason, Failure, Stale};
+use crate::proto::error::{CloseReason, ClusterFailure, Failure, Stale};
 
 /// The kinds of [`Error`](crate::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Encode,
     /// The command cannot run on a connection that other callers share: see [`command`](mod@crate::command).
     Command,
+    /// The keys of a command, or of a transaction, belong to different hash slots of a cluster. Nothing was sent.
+    CrossSlot,
     /// A key that a [`Session`](crate::Session) watches has changed, and its transaction was not run. Read the keys again.
     Conflict,
     /// The connection on which a [`Session`](crate::Session) watched keys, or began a transaction, is gone, in a handoff or by
@@ -65,12 +67,23 @@ impl ErrorKind {
             Failure::Overloaded => ErrorKind::Overloaded,
             Failure::Stale(Stale::Watch | Stale::Transaction) => ErrorKind::WatchStale,
             Failure::Stale(Stale::Connection) => ErrorKind::ConnectionLost,
+            Failure::Cluster(failure) => ErrorKind::of_cluster_failure(failure),
+        }
+    }
+
+    /// The kind of the error for a command that no node of a cluster can run.
+    pub(crate) fn of_cluster_failure(failure: &ClusterFailure) -> Self {
+        match failure {
+            ClusterFailure::CrossSlot { .. } => ErrorKind::CrossSlot,
+            ClusterFailure::Uncovered(_) | ClusterFailure::Unknown => ErrorKind::Connect,
+            ClusterFailure::Unsupported(_) => ErrorKind::Misuse,
         }
     }
 
     /// The kind of the error for a connection that closed, or was never ready, for this reason.
     pub(crate) fn of_close_reason(reason: &CloseReason) -> Self {
         match reason {
+            CloseReason::OfNode { reason, .. } => ErrorKind::of_close_reason(reason),
             CloseReason::Tls { .. } => ErrorKind::Tls,
             CloseReason::Auth(_) | CloseReason::Credentials(_) => ErrorKind::Auth,
             CloseReason::Resp3NotNegotiated => ErrorKind::Resp3NotNegotiated,
@@ -98,6 +111,7 @@ impl ErrorKind {
             ErrorKind::ReplyType => "reply-type",
             ErrorKind::Encode => "encode",
             ErrorKind::Command => "command",
+            ErrorKind::CrossSlot => "cross-slot",
             ErrorKind::Conflict => "conflict",
             ErrorKind::WatchStale => "watch-stale",
             ErrorKind::ShutDown => "shut-down",

@@ -73,7 +73,7 @@ pub use report::counts::{
     Audit, Cleanup, CommandCounts, HandoffCounts, LoopKind, MaintenanceReport, Moving, OfferedLoad,
     ServerReport, ShardReport, VerifyReport,
 };
-#[cfg(all(test, feature = "cli"))]
+#[cfg(feature = "cli")]
 pub(crate) use report::measured::Recorded;
 pub use report::phases::{MaintenanceWindow, ReportInterval};
 pub use report::verdict::{Problem, ProblemKind};

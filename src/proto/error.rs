@@ -1,6 +1,7 @@
 //! Why a command got no reply, and whether the server may have executed it.
 
 mod cause;
+mod cluster;
 mod other_protocol;
 #[cfg(feature = "glommio")]
 mod panic;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::cause::Cause;
+pub(crate) use self::cluster::{ClusterFailure, KeyOfSlot};
 pub(crate) use self::other_protocol::{OtherProtocol, recognize};
 #[cfg(feature = "glommio")]
 pub(crate) use self::panic::panic_text;
@@ -19,6 +21,7 @@ pub(crate) use self::redact::{log_text, redacted};
 pub(crate) use self::remedy::Remedy;
 pub(crate) use self::state::ServerState;
 
+use super::endpoint::Endpoint;
 use super::resp::DecodeError;
 
 /// Whether a failed command may have been executed. This alone decides whether sending it again is safe.
@@ -48,6 +51,8 @@ pub(crate) enum Failure {
     Overloaded,
     /// The connection of its session is not the one that it depends on. The command was not sent.
     Stale(Stale),
+    /// No node of the cluster can run the command. It was not sent.
+    Cluster(Box<ClusterFailure>),
 }
 
 /// What a session has lost with its connection.
@@ -72,6 +77,8 @@ pub(crate) struct TimedOut {
     pub(crate) maintenance: Option<&'static str>,
     /// For how long the driver could not run; only the driver fills it in.
     pub(crate) blocked: Option<Duration>,
+    /// The node that the command was sent to; only a cluster fills it in.
+    pub(crate) node: Option<Endpoint>,
 }
 
 impl Failure {
@@ -81,7 +88,14 @@ impl Failure {
         last_error: Option<Arc<CloseReason>>,
         maintenance: Option<&'static str>,
     ) -> Failure {
-        Failure::TimedOut(Box::new(TimedOut { outcome, after, last_error, maintenance, blocked: None }))
+        Failure::TimedOut(Box::new(TimedOut {
+            outcome,
+            after,
+            last_error,
+            maintenance,
+            blocked: None,
+            node: None,
+        }))
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -89,7 +103,9 @@ impl Failure {
             Failure::TimedOut(timed_out) => timed_out.outcome,
             Failure::ShutDown(outcome) => *outcome,
             Failure::Lost { .. } => Outcome::Ambiguous,
-            Failure::Refused(_) | Failure::Overloaded | Failure::Stale(_) => Outcome::Unsent,
+            Failure::Refused(_) | Failure::Overloaded | Failure::Stale(_) | Failure::Cluster(_) => {
+                Outcome::Unsent
+            }
         }
     }
 }
@@ -155,6 +171,11 @@ pub(crate) enum CloseReason {
     LeadsBack,
     #[error("replies were still due long after the server's grace period")]
     Undrained,
+    #[error("the node owns no slots of the cluster any more")]
+    NodeLeft,
+    /// The same for the connection of a node, which it names.
+    #[error("node {node}: {reason}")]
+    OfNode { node: Endpoint, reason: Arc<CloseReason> },
     #[error("the client closed it")]
     Local,
 }
@@ -177,6 +198,7 @@ impl CloseReason {
         match self {
             CloseReason::Dial(cause) | CloseReason::Io(cause) => cause.source(),
             CloseReason::Tls { problem, .. } => problem.source(),
+            CloseReason::OfNode { reason, .. } => reason.origin(),
             _ => None,
         }
     }
@@ -184,6 +206,7 @@ impl CloseReason {
     /// Whether dialing again soon is pointless, because a person has to fix the problem.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
+            CloseReason::OfNode { reason, .. } => reason.is_refusal(),
             CloseReason::Auth(_)
             | CloseReason::Tls { .. }
             | CloseReason::OtherProtocol(_)
@@ -201,6 +224,7 @@ impl CloseReason {
     /// How a person can fix the problem, if that is known.
     pub(crate) fn remedy(&self) -> Option<Remedy> {
         match self {
+            CloseReason::OfNode { reason, .. } => reason.remedy(),
             CloseReason::Tls { remedy, .. } => *remedy,
             CloseReason::OtherProtocol(_) => Some(Remedy::CheckAddress),
             CloseReason::Resp3NotNegotiated => Some(Remedy::NewerServer),
@@ -219,6 +243,7 @@ impl CloseReason {
     /// The reply of the server, if the reason is a reply.
     pub(crate) fn reply(&self) -> Option<&str> {
         match self {
+            CloseReason::OfNode { reason, .. } => reason.reply(),
             CloseReason::Auth(reply)
             | CloseReason::MaintRefused(reply)
             | CloseReason::MaintDenied(reply)

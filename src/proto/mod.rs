@@ -11,6 +11,7 @@
 //! Time is an argument, a [`time::Instant`] that never goes backwards. After any `handle_*` call or mutator, the driver
 //! polls in this order: transmit, then actions, then the next timeout.
 
+pub(crate) mod cluster;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;
@@ -18,6 +19,7 @@ pub(crate) mod maint;
 pub(crate) mod pool;
 pub(crate) mod resp;
 pub(crate) mod role;
+pub(crate) mod root;
 pub(crate) mod subscriptions;
 pub(crate) mod targets;
 pub(crate) mod time;

@@ -49,14 +49,8 @@ impl Connection {
     async fn run_in_session(&mut self, command: &redis::Cmd, place: Place) -> RedisResult<Value> {
         let bytes = command.get_packed_command();
         // A caller that drops this future keeps the session: it may go on with its transaction.
-        let shared = match &mut self.session {
-            Some(shared) => shared,
-            none => none.insert(Arc::new(SharedSession::new(self.client.session().await?))),
-        };
-        if place == Place::OwnSession {
-            shared.is_kept.store(true, Ordering::Relaxed);
-        }
-        let reply = shared.session.call::<Value>(command::name(command), bytes, None);
+        let shared = self.session_for(place).await?;
+        let reply = shared.session.call::<Value>(command::name(command), &bytes, None);
         let result = match command.is_no_response() {
             true => reply.fire_and_forget().map(|()| Value::Nil),
             false => reply.await,
@@ -68,20 +62,36 @@ impl Connection {
         Ok(result?)
     }
 
-    /// Sends a pipeline in the session of this handle. A transaction ends its watch.
+    /// Sends a pipeline in the session of this handle, which it opens and ends as the commands need it. A transaction ends
+    /// its watch.
     async fn run_all_in_session(
         &mut self,
         pipeline: &Pipeline,
+        place: Place,
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let Some(shared) = &self.session else { return Err(empty()) };
+        // Nothing is opened for a pipeline that is refused.
+        Session::check(pipeline)?;
+        let shared = self.session_for(place).await?;
         let result = send_all(&shared.session, pipeline, offset, count).await;
         if pipeline.is_transaction() || pipeline.cmd_iter().any(refused::ends_transaction) {
             shared.end();
         }
         self.leave_session();
         result
+    }
+
+    /// The session of this handle, which keeps it if its state is needed from then on.
+    async fn session_for(&mut self, place: Place) -> RedisResult<&mut Arc<SharedSession>> {
+        let shared = match &mut self.session {
+            Some(shared) => shared,
+            none => none.insert(Arc::new(SharedSession::new(self.client.session().await?))),
+        };
+        if place == Place::OwnSession {
+            shared.is_kept.store(true, Ordering::Relaxed);
+        }
+        Ok(shared)
     }
 
     /// Lets go of a session that this handle, or a clone, has ended.
@@ -137,9 +147,11 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         self.leave_session();
-        match self.session {
-            Some(_) => Box::pin(self.run_all_in_session(pipeline, offset, count)),
-            None => self.client.req_packed_commands(pipeline, offset, count),
+        match refused::place_of_all(pipeline, self.session.is_some()) {
+            place @ (Place::Session | Place::OwnSession) => {
+                Box::pin(self.run_all_in_session(pipeline, place, offset, count))
+            }
+            Place::Shared | Place::Exclusive => self.client.req_packed_commands(pipeline, offset, count),
         }
     }
 
@@ -169,7 +181,7 @@ impl Send for Client {
 
 impl Send for Session {
     fn send<T: FromReply>(&self, name: CommandName, bytes: Vec<u8>, batch: u32) -> ClientReply<T> {
-        self.call(name, bytes, Some(batch))
+        self.call(name, &bytes, Some(batch))
     }
 
     fn check(pipeline: &Pipeline) -> RedisResult<()> {

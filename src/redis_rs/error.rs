@@ -57,7 +57,7 @@ impl From<Error> for RedisError {
             (_, ErrorKind::Conflict | ErrorKind::WatchStale) => {
                 (RedisErrorKind::Client, "hitless", error.to_string()).into()
             }
-            (_, ErrorKind::Panicked | ErrorKind::Misuse | ErrorKind::Encode) => {
+            (_, ErrorKind::Panicked | ErrorKind::Misuse | ErrorKind::Encode | ErrorKind::CrossSlot) => {
                 (RedisErrorKind::Client, "hitless", error.to_string()).into()
             }
         }

@@ -47,7 +47,8 @@
 //!   through one handle. A pipeline is one batch on one connection, and a transaction is never split.
 //! - Connections are shared, and replaced while they are in use. Commands that concern one connection have one for themselves:
 //!   those that [block](crate::manual::queues) each by itself; and a [`Connection`] gets a [`Session`](crate::Session) at its
-//!   `WATCH` or `MULTI`, until the transaction ends, and at `SELECT`, `CLIENT TRACKING` and their like for good. So
+//!   `WATCH` or `MULTI`, until the transaction ends, and at `SELECT`, `CLIENT TRACKING` and their like for good, also in a
+//!   pipeline. So
 //!   [`redis::aio::transaction_async`] works on it. A [`Client`](crate::Client) has no session, and refuses these.
 //! - In place of redis-rs's `PubSub`, [`Connection::client`] has [`subscribe`](crate::Client::subscribe), a stream of messages.
 //! - Other commands are refused before they are sent, and the error names the alternative: `SUBSCRIBE`, `MONITOR`, `AUTH`,

@@ -36,6 +36,20 @@ pub(super) fn place(command: &redis::Cmd, has_session: bool) -> RedisResult<Plac
     }
 }
 
+/// The connection that a pipeline needs, of a handle that has a session or has none. A transaction of redis-rs is sent in one
+/// piece, so by itself it needs none.
+pub(super) fn place_of_all(pipeline: &redis::Pipeline, has_session: bool) -> Place {
+    let conflicts = || pipeline.cmd_iter().filter_map(conflict).filter(|_| !pipeline.is_transaction());
+    let changes = |conflict| matches!(conflict, Conflict::SelectsDatabase | Conflict::ChangesState);
+    if conflicts().any(changes) {
+        return Place::OwnSession;
+    }
+    match has_session || conflicts().any(|conflict| conflict == Conflict::Watches) {
+        true => Place::Session,
+        false => Place::Shared,
+    }
+}
+
 /// Whether a handle without a session of its own can send this command.
 ///
 /// # Errors
@@ -207,6 +221,20 @@ mod tests {
             assert_eq!(check(&command(text)).unwrap(), Carrier::Exclusive, "{text}");
             assert!(check_all(&pipeline(&["PING", text])).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn pipelines_have_a_session_if_one_of_their_commands_needs_it() {
+        for (texts, has_session, place) in [
+            (&["GET a", "CLIENT TRACKING ON"][..], false, Place::OwnSession),
+            (&["SELECT 3"], true, Place::OwnSession),
+            (&["WATCH a", "GET a"], false, Place::Session),
+            (&["GET a"], true, Place::Session),
+            (&["GET a", "MULTI", "EXEC", "UNWATCH"], false, Place::Shared),
+        ] {
+            assert_eq!(place_of_all(&pipeline(texts), has_session), place, "{texts:?}");
+        }
+        assert_eq!(place_of_all(pipeline(&["SELECT 3"]).atomic(), false), Place::Shared);
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The context in which all that changes several sessions at once is executed.
 
+mod failover;
+pub(crate) mod migration;
+mod topology;
+
 use std::collections::BTreeMap;
 
 use super::ending::Ending;

@@ -7,7 +7,7 @@
 //! The server has strings, counters, hashes, lists and sets, expiry, transactions with watches, publish and subscribe
 //! with patterns and shard channels, blocking commands on lists, and the commands with which clients and `redis-cli`
 //! inspect a server. It has no sorted sets, streams or scripts. `WAIT` and `WAITAOF` answer at once, because there are no
-//! replicas.
+//! replicas, or because they share the keys of their primary.
 //!
 //! Messages and blocked sessions belong to the server, as the keys do: a message published at one node reaches the
 //! subscribers at all nodes, and an element pushed at one node serves a session that is blocked at another.
@@ -24,8 +24,9 @@
 //! socket below TLS. A reset sends a RST, a truncated stream ends without a `close_notify` alert, and a stalled node
 //! does not complete the handshake.
 //!
-//! Nothing here shares code with the client. A mistake in the client's encoder or decoder must not be repeated by the
-//! server that is meant to reveal it.
+//! Nothing here shares code with the client, but for the table of the positions of keys in commands, which is compared
+//! with real servers. A mistake in the client's encoder or decoder must not be repeated by the server that is meant to
+//! reveal it.
 //!
 //! ```no_run
 //! use hitless::rehearsal::{Endpoints, EndpointsConfig};
@@ -38,12 +39,16 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! A [`Cluster`] is a Redis Cluster of such endpoints: nodes with slots, replicas, redirects, failover and migrations.
+//! `REHEARSE HELP` lists its verbs, such as `FAILOVER`, `KILL`, `MIGRATE` and `VIEW`.
+//!
 //! A file imports only files above it in this list:
 //!
 //! ```text
 //! ids, ending, config   names of nodes and sessions, endings, settings
 //! wire                  RESP: requests, replies, frame boundaries
 //! data                  databases, hash tables, key patterns, sessions that wait for lists, subscribers
+//! cluster               the nodes and slots of a cluster, and where it sends a command
 //! maintenance           nodes, faults, announcements, planned actions, audit
 //! session               the state of one connection
 //! state, context        the shared state; the server context of verbs and planned actions
@@ -54,6 +59,7 @@
 //! sockets               Endpoints
 //! ```
 
+mod cluster;
 mod commands;
 mod config;
 mod context;
@@ -69,11 +75,12 @@ mod sockets;
 mod state;
 mod wire;
 
-pub use config::ServerConfig;
+pub use config::{ClusterConfig, ServerConfig};
 pub use ending::Ending;
 pub use ids::{NodeId, SessionId};
 pub use maintenance::node::Accept;
 pub use server::Server;
+pub use sockets::cluster::Cluster;
 pub use sockets::listener::{Endpoints, EndpointsConfig};
 pub use sockets::tls::ServerTls;
 pub use sockets::upstream::{UpstreamConfig, UpstreamTls};

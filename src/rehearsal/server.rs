@@ -6,6 +6,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::commands::cluster::route;
 use super::commands::command::CommandContext;
 use super::commands::{dispatch, pubsub, unblocking};
 use super::config::ServerConfig;
@@ -56,6 +57,8 @@ impl Server {
         let id = SessionId(self.state.sessions_opened);
         let local = self.state.nodes.get(node.0).map_or(peer, |node| node.address);
         let mut session = Session::new(id, node, peer, local, now_us);
+        session.database = self.state.first_database(node);
+        session.cluster.is_node = self.state.cluster.is_some();
         session.upstream = self.state.config.upstream.then(Box::default);
         // Behind a proxy, upstream checks the client's credentials.
         session.authenticated = self.state.config.password.is_none() || session.upstream.is_some();
@@ -73,6 +76,7 @@ impl Server {
             session.unwatch_all(&mut self.state.keyspace);
             pubsub::unsubscribe_all(&mut self.state, &mut session);
             unblocking::stop_waiting(&mut self.state, &mut session);
+            route::stop_holding(&mut self.state, &session);
         }
     }
 
@@ -198,7 +202,9 @@ impl Server {
         if node.0 >= self.state.nodes.len() {
             return Err(format!("there is no node {node}"));
         }
-        verbs::rehearse(&mut self.context(now_us), Scope::of_node(node), words)
+        let result = verbs::rehearse(&mut self.context(now_us), Scope::of_node(node), words);
+        self.resume_sessions(now_us);
+        result
     }
 
     /// Plans a call of [`Server::rehearse`] at `at_us`, whose error is logged. At most 65,536 steps can wait. A further
@@ -300,6 +306,8 @@ impl Server {
             match parser.parse(rest) {
                 Parsed::Incomplete => break,
                 Parsed::Empty(used) => at += used,
+                // The request stays in the input.
+                Parsed::Request(_) if route::is_held(state, session, parser.args(rest)) => break,
                 Parsed::Request(used) => {
                     let mut context = CommandContext { state, others, session, now_us };
                     dispatch::execute(&mut context, parser.args(rest));

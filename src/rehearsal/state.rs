@@ -3,8 +3,10 @@
 pub(crate) mod blocked;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 use self::blocked::BlockedSessions;
+use super::cluster::state::ClusterState;
 use super::config::ServerConfig;
 use super::data::keyspace::Keyspace;
 use super::data::subscribers::Subscribers;
@@ -13,7 +15,7 @@ use super::maintenance::agenda::{Action, Agenda};
 use super::maintenance::audit::Audit;
 use super::maintenance::fault::Fault;
 use super::maintenance::node::{Node, endpoint_for};
-use super::maintenance::notification::{Notification, NotificationKind, Subject};
+use super::maintenance::notification::{Notification, NotificationKind, SmigratedShape, Subject};
 use super::session::Session;
 
 /// The state that all sessions share.
@@ -25,6 +27,8 @@ pub(crate) struct ServerState {
     pub(crate) subscribers: Subscribers,
     pub(crate) blocked: BlockedSessions,
     pub(crate) nodes: Vec<Node>,
+    /// Present if the nodes are those of a cluster. Each shard of it has a database of its own.
+    pub(crate) cluster: Option<Box<ClusterState>>,
     pub(crate) config: ServerConfig,
     pub(crate) random: fastrand::Rng,
     pub(crate) started_us: u64,
@@ -36,6 +40,8 @@ pub(crate) struct ServerState {
     pub(crate) dirty_nodes: Vec<NodeId>,
     /// The sequence number of the next maintenance notification of any kind.
     pub(crate) sequence: u64,
+    /// How SMIGRATED is written.
+    pub(crate) shape: SmigratedShape,
     /// The number of MOVINGs so far. Each planned close holds the number of its MOVING.
     pub(crate) moves: u64,
     pub(crate) agenda: Agenda,
@@ -47,8 +53,10 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     pub(crate) fn new(config: ServerConfig, nodes: Vec<SocketAddr>, now_us: u64) -> Self {
-        Self {
-            keyspace: Keyspace::new(config.databases),
+        let databases = NonZeroUsize::new(nodes.len()).filter(|_| config.cluster.is_some());
+        let mut state = Self {
+            keyspace: Keyspace::new(databases.unwrap_or(config.databases)),
+            cluster: None,
             subscribers: Subscribers::default(),
             blocked: BlockedSessions::default(),
             nodes: nodes.into_iter().map(Node::new).collect(),
@@ -60,12 +68,35 @@ impl ServerState {
             dirty_sessions: Vec::new(),
             dirty_nodes: Vec::new(),
             sequence: 0,
+            shape: SmigratedShape::default(),
             moves: 0,
             failed_steps: 0,
             agenda: Agenda::default(),
             audit: Audit::default(),
             now_us,
-        }
+        };
+        state.build_cluster();
+        state
+    }
+
+    /// Builds the cluster, if the server is one, as it was at the start.
+    pub(crate) fn build_cluster(&mut self) {
+        let addresses: Vec<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
+        let cluster =
+            self.config.cluster.map(|config| ClusterState::new(&config, &addresses, self.config.seed));
+        self.cluster = cluster.map(Box::new);
+    }
+
+    /// The database that a session at `node` uses first.
+    pub(crate) fn first_database(&self, node: NodeId) -> usize {
+        self.cluster.as_ref().map_or(0, |cluster| cluster.database(cluster.at(node)))
+    }
+
+    /// The listener of a spare node at this address.
+    pub(crate) fn spare_at(&self, address: &str) -> Option<NodeId> {
+        let cluster = self.cluster.as_ref()?;
+        let listener = NodeId(self.nodes.iter().position(|node| node.address.to_string() == address)?);
+        Some(listener).filter(|listener| !cluster.is_joined(cluster.at(*listener)))
     }
 
     /// Applies the output limit and the node's faults to new output of `session`. It must follow every change of a
@@ -97,7 +128,7 @@ impl ServerState {
             Subject::Target(None) | Subject::Text(_) | Subject::Moves(_) => None,
         };
         let mut frame = Vec::new();
-        notification.write(now_us, endpoint.as_deref(), &mut frame);
+        notification.write(now_us, endpoint.as_deref(), self.shape, &mut frame);
         let kind = NotificationKind::ALL.iter().position(|kind| *kind == notification.kind);
         self.push(session, &frame, kind.unwrap_or(NotificationKind::ALL.len()), now_us);
     }

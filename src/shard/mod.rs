@@ -25,6 +25,7 @@ pub(crate) mod mailbox;
 pub(crate) mod reactor;
 mod reply;
 mod runtime;
+mod session;
 mod subscribe;
 mod tenancy;
 pub(crate) mod tenant_queue;
@@ -202,7 +203,7 @@ impl Shard {
     /// # Errors
     /// [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded), at once, if it would.
     pub fn try_run<T: FromReply>(&self, command: &Cmd) -> Result<Reply<T>> {
-        let has_room = self.shared.state.lock().pool.entries().has_room(self.entry);
+        let has_room = self.shared.state.lock().pool.has_room(self.entry);
         if !has_room {
             let error = Error::overloaded("the queue of its connection is full");
             return Err(error.of(command.command_name()).at(self.shared.config.endpoint()));

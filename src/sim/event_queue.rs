@@ -33,6 +33,12 @@ pub(super) enum SimEvent {
     Blocker { number: usize },
     /// The next action of a caller with a session.
     Session { number: usize },
+    /// The next action of a caller with a subscription.
+    Subscription { number: usize },
+    /// A woken caller reads what its subscription has.
+    Read { number: usize },
+    /// The next messages of a publisher.
+    Publish { publisher: usize },
     /// The supervisor of a shard runs because a caller needs a connection for itself.
     Turn { shard: usize },
     /// A look-up ends.

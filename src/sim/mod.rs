@@ -1,9 +1,10 @@
 //! The simulator: pools, callers, a network and rehearsal servers in virtual time, decided by one seed.
 //!
-//! Callers submit commands, cancel them and set deadlines. Some block, and some have sessions with transactions. Connections are cut at any byte, stall and go silent. Servers
-//! announce maintenance of every kind: in any order, late, twice and contradictory. Half of the shards write while their
-//! pool is free for others, as inside tokio. After every event the [`checkers`] test the invariants, and when the faults end,
-//! they test that every command resolves. Nothing sleeps, and the seed is the only source of randomness, so the same seed
+//! Callers submit commands, cancel them and set deadlines. Some block, some have sessions with transactions, and some subscribe to
+//! what publishers stamp and count. Connections are cut at any byte, stall and go silent. Servers announce maintenance of every
+//! kind: in any order, late, twice and contradictory. Half of the shards write while their pool is free for others, as inside
+//! tokio. After every event the [`checkers`] test the invariants, and when the faults end, they test that every command resolves
+//! and that every subscription gets messages. Nothing sleeps, and the seed is the only source of randomness, so the same seed
 //! gives the same trace.
 //!
 //! ```text
@@ -18,10 +19,12 @@ mod event_queue;
 mod network;
 mod outcomes;
 mod plan;
+mod publications;
 mod run;
 mod session_caller;
 mod shrink;
 mod simulation;
+mod subscription_caller;
 mod tally;
 mod trace;
 mod transactions;
@@ -59,6 +62,8 @@ mod tests {
         assert!(tally.handoffs_succeeded > wanted && tally.answered > 20 * wanted, "{tally:?}");
         assert!(tally.writes_returned > 20 * wanted, "{tally:?}");
         assert!(tally.taken > wanted && tally.transactions > wanted, "{tally:?}");
+        assert!(tally.messages > 50 * wanted && tally.subscribed > wanted, "{tally:?}");
+        assert!(tally.gaps > wanted / 4 && tally.duplicates > 0 && tally.lagged > 0, "{tally:?}");
         assert!(tally.reissued > 0 && tally.orphaned > 0 && tally.stale > 0, "{tally:?}");
         assert!(tally.written_across_cut_overs > 0 && tally.written_across_closes > 0, "{tally:?}");
     }

@@ -8,6 +8,7 @@ use crate::proto::connection::{Deliver, HandleId, Position, Ticket};
 use crate::proto::error::{Failure, Outcome};
 use crate::proto::pool::{DeadlineId, EntryId};
 use crate::proto::resp::Frame;
+use crate::proto::subscriptions::{PubSubEvent, SubscriptionId};
 use crate::proto::time::Instant;
 
 /// A submitted command or batch.
@@ -76,6 +77,8 @@ pub(super) struct Outcomes {
     /// The calls that ended since the last check.
     pub(super) ended: Vec<(u32, Option<Failure>)>,
     pub(super) pushes: u64,
+    /// The events of subscriptions since the last check.
+    pub(super) events: Vec<(SubscriptionId, PubSubEvent)>,
 }
 
 impl Outcomes {
@@ -116,6 +119,10 @@ impl Deliver for Outcomes {
     fn push(&mut self, _frame: Frame) -> bool {
         self.pushes += 1;
         false
+    }
+
+    fn event(&mut self, to: SubscriptionId, event: PubSubEvent) {
+        self.events.push((to, event));
     }
 }
 

@@ -33,6 +33,19 @@ pub(super) struct Parameters {
     /// The longest time that a byte travels, except during stalls.
     pub(super) latency_us: u64,
     pub(super) exclusive: ExclusiveParameters,
+    pub(super) subscribers: SubscriberParameters,
+}
+
+/// The subscriptions, and those who publish to them.
+#[derive(Clone, Debug)]
+pub(super) struct SubscriberParameters {
+    /// The number of subscriptions on each shard.
+    pub(super) subscriptions: u32,
+    pub(super) publishers: usize,
+    /// How long a publisher pauses, mostly.
+    pub(super) pause_us: u64,
+    /// How many messages the buffers hold that are small.
+    pub(super) buffer: usize,
 }
 
 /// The callers that need connections for themselves.
@@ -99,6 +112,7 @@ impl Plan {
             queue_max: random.usize(1..20),
             latency_us: random.choice([50, 500, 5_000, 60_000]).unwrap_or(50),
             exclusive: ExclusiveParameters::draw(seed),
+            subscribers: SubscriberParameters::draw(seed),
         };
         let mut faults: Vec<Fault> = (0..random.usize(1..16)).flat_map(|_| faults(&mut random)).collect();
         if random.u32(..20) == 0 {
@@ -126,6 +140,20 @@ impl ExclusiveParameters {
         };
         let (connections_max, idle) = (random.usize(1..=4), Duration::from_millis(random.u64(50..3_000)));
         ExclusiveParameters { blockers, sessions, connections_max, idle }
+    }
+}
+
+impl SubscriberParameters {
+    /// As above, they have draws of their own.
+    fn draw(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed ^ SUBSCRIBER_SEED);
+        // Their messages cost most of the time of such a world, so most worlds have none.
+        let (subscriptions, publishers) = match random.u32(..4) {
+            0 => (random.u32(1..=3), random.usize(1..=2)),
+            _ => (0, 0),
+        };
+        let pause_us = random.choice([50_000, 200_000, 400_000, 800_000]).unwrap_or(20_000);
+        SubscriberParameters { subscriptions, publishers, pause_us, buffer: random.usize(1..30) }
     }
 }
 
@@ -292,6 +320,7 @@ pub(super) const NODES: usize = 3;
 /// The time of the last fault, at the latest.
 pub(super) const FAULTS_END: Duration = Duration::from_secs(8);
 const EXCLUSIVE_SEED: u64 = 0x5851_f42d_4c95_7f2d;
+const SUBSCRIBER_SEED: u64 = 0x2545_f491_4f6c_dd1d;
 /// A name that resolves to the client's own machine.
 pub(super) const HOSTILE_NAME: &str = "evil.sim";
 /// The targets of hostile moves. A client may dial only the last one, and no host answers there.

@@ -23,6 +23,16 @@ pub(crate) struct Tally {
     pub(crate) transactions: u64,
     /// Watches and transactions that ended with their connection.
     pub(crate) stale: u64,
+    /// Calls that subscribed to names, and what the subscriptions of all shards got and missed.
+    pub(crate) subscribed: u64,
+    pub(crate) messages: u64,
+    pub(crate) gaps: u64,
+    /// Messages that both connections of a handoff carried.
+    pub(crate) duplicates: u64,
+    /// Overlaps of handoffs that a bound has ended.
+    pub(crate) bounded: u64,
+    /// Messages that full buffers dropped.
+    pub(crate) lagged: u64,
     /// Writes of bytes that were taken out of the pool.
     pub(crate) writes_taken: u64,
     /// How many of them did not fit, and were given back in part.
@@ -51,6 +61,12 @@ impl Tally {
         self.orphaned += other.orphaned;
         self.transactions += other.transactions;
         self.stale += other.stale;
+        self.subscribed += other.subscribed;
+        self.messages += other.messages;
+        self.gaps += other.gaps;
+        self.duplicates += other.duplicates;
+        self.bounded += other.bounded;
+        self.lagged += other.lagged;
         self.writes_taken += other.writes_taken;
         self.writes_returned += other.writes_returned;
         self.written_across_cut_overs += other.written_across_cut_overs;

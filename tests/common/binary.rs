@@ -3,8 +3,14 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId};
 use serde_json::Value;
 
@@ -95,4 +101,19 @@ pub fn endpoint(fault: &str) -> (Endpoints, String) {
     done.expect("they run").expect("a fault");
     let url = format!("redis://{}", endpoints.addresses()[0]);
     (endpoints, url)
+}
+
+/// The sum of all intervals of an HdrHistogram log, and their number.
+pub fn read_log(path: &Path) -> (Histogram<u64>, usize) {
+    let log = std::fs::read(path).expect("a file");
+    let (mut all, mut intervals) = (Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap(), 0);
+    for entry in IntervalLogIterator::new(&log) {
+        if let LogEntry::Interval(line) = entry.expect("a line of a log") {
+            let bytes = STANDARD.decode(line.encoded_histogram()).expect("base64");
+            let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).expect("a histogram");
+            all.add(one).expect("histograms of one shape");
+            intervals += 1;
+        }
+    }
+    (all, intervals)
 }

@@ -3,8 +3,8 @@
 //! Nothing here sleeps: a test waits for an event, or for a state that the endpoints or the client report.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_lite::future::block_on;
 use hitless::net::Tls;
@@ -13,7 +13,7 @@ use hitless::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, Upstream
 use hitless::{Client, Config, Endpoint, Maintenance, ShardStats};
 use serde_json::Value;
 
-pub use super::WAIT_MAX;
+pub use super::{WAIT_MAX, eventually, pause};
 
 use super::authority::Authority;
 use super::drivers::start;
@@ -239,21 +239,4 @@ pub fn sum<T: std::iter::Sum>(client: &Client, number: impl Fn(&MaintenanceStats
 /// The number of connections to this peer, on all shards.
 pub fn connected_to(client: &Client, peer: SocketAddr) -> usize {
     stats(client).iter().filter_map(|stats| stats.connections.get(&peer.to_string())).sum()
-}
-
-/// Polls the condition until it holds.
-#[track_caller]
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < WAIT_MAX, "never happened: {what}");
-        pause();
-    }
-}
-
-/// Lets other threads run before the next poll.
-pub fn pause() {
-    let (_sender, nothing) = mpsc::channel::<()>();
-    // The channel stays empty; this waits a moment.
-    let _ = nothing.recv_timeout(Duration::from_millis(5));
 }

@@ -1,16 +1,23 @@
 //! Helpers of the test programs: a real server for each test, on a free port and without files, and sockets that are
 //! read to their end.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses only a part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test program uses only a part of this module"
+)]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 pub mod authority;
 #[cfg(feature = "cli")]
 pub mod binary;
+pub mod cluster;
 #[cfg(feature = "glommio")]
 pub mod drivers;
 #[cfg(feature = "cli")]
@@ -179,6 +186,23 @@ pub fn last_error(client: &Client, says: &str) -> Error {
         }
         assert!(begin.elapsed() < WAIT_MAX, "the error never contains {says:?}: {error}");
     }
+}
+
+/// Polls the condition until it holds.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < WAIT_MAX, "never happened: {what}");
+        pause();
+    }
+}
+
+/// Lets other threads run before the next poll.
+pub fn pause() {
+    let (_sender, nothing) = mpsc::channel::<()>();
+    // The channel stays empty; this waits a moment.
+    let _ = nothing.recv_timeout(Duration::from_millis(5));
 }
 
 /// A loopback port that was free a moment ago.

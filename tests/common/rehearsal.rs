@@ -18,8 +18,12 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     pub fn start(arguments: &[&str]) -> Rehearsal {
-        let two = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
-        let mut child = hitless(&[&["rehearse"], &two[..], arguments].concat())
+        Rehearsal::start_with(&[&["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    /// A run whose arguments say where it listens.
+    pub fn start_with(arguments: &[&str]) -> Rehearsal {
+        let mut child = hitless(&[&["rehearse"], arguments].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -38,9 +42,7 @@ impl Rehearsal {
     }
 
     pub fn connect(&self, listener: usize) -> Client {
-        let stream = TcpStream::connect(self.listeners[listener]).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        Client(BufReader::new(stream))
+        Client::open(self.listeners[listener])
     }
 
     /// Sends a REHEARSE command to a listener.
@@ -84,6 +86,12 @@ impl Drop for Rehearsal {
 pub struct Client(BufReader<TcpStream>);
 
 impl Client {
+    pub fn open(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        Client(BufReader::new(stream))
+    }
+
     pub fn send(&mut self, words: &str) {
         let words: Vec<&str> = words.split(' ').collect();
         let mut request = format!("*{}\r\n", words.len());

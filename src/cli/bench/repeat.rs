@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::options::parse;
-use crate::load::Report;
+use crate::cli::report::published::Published;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Comparison")]
@@ -37,9 +37,9 @@ pub(crate) fn turns(repeat: u64, has_versus: bool) -> impl Iterator<Item = Turn>
 }
 
 /// The run with the median throughput; of two in the middle, the slower one.
-pub(crate) fn median_run(reports: &[Report]) -> Option<&Report> {
-    let mut order: Vec<&Report> = reports.iter().collect();
-    order.sort_by(|one, other| one.throughput_per_second.total_cmp(&other.throughput_per_second));
+pub(crate) fn median_run<R: Published>(reports: &[R]) -> Option<&R> {
+    let mut order: Vec<&R> = reports.iter().collect();
+    order.sort_by(|one, other| one.throughput_per_second().total_cmp(&other.throughput_per_second()));
     order.get(order.len().saturating_sub(1) / 2).copied()
 }
 
@@ -49,6 +49,7 @@ const REPEAT_MAX: u64 = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Report;
 
     #[test]
     fn runs_alternate_in_abba_order() {

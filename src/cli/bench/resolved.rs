@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use serde_json::{Map, Value};
 
 use super::args::{BenchArgs, ViaArg};
 use super::cores::{CoreSplit, distribute, with_cores};
@@ -12,7 +13,6 @@ use crate::cli::options::config_error;
 use crate::cli::options::limits::count;
 use crate::cli::options::tls::GeneratedCertificate;
 use crate::cli::report::json;
-use crate::cli::report::output::RunDescription;
 use crate::cli::report::text::Heading;
 use crate::config::usable_cores;
 use crate::load::Workload;
@@ -94,8 +94,8 @@ impl Resolved {
         self.servers().flat_map(|(_, effective)| effective.shard_cores().to_vec()).collect()
     }
 
-    /// The description of the run that accompanies its measurements.
-    pub(super) fn description(&self) -> RunDescription {
+    /// The description of a run of commands, and every effective value of it.
+    pub(super) fn description(&self) -> (Heading, Map<String, Value>) {
         let Resolved { endpoint, moves, effective, .. } = self;
         let workload = &self.workload();
         let mut config = json::config(endpoint, workload, moves, effective);
@@ -110,7 +110,7 @@ impl Resolved {
         let tls = effective.tls().map(ToString::to_string);
         let each = effective.connections_per_shard();
         let heading = Heading::new(&endpoint, workload, self.cores().len(), each).tls(tls);
-        RunDescription { heading, config, repeats: Vec::new(), versus: None }
+        (heading, config)
     }
 
     pub(super) fn has_other_keys(&self) -> bool {

@@ -12,7 +12,8 @@ use crate::load::{DeliveryKind, QueueType};
 pub(crate) struct WorkloadArgs {
     /// What to send: kv (commands on keys), queue (elements through a list or a stream, each of which must be found once)
     /// or pubsub (messages to subscribers, which check each of them). --duration, --requests (a number of elements),
-    /// --warm-up, --rate (elements per second) and --key-prefix apply to all three
+    /// --warm-up, --rate (elements per second), --key-prefix, and the options of outputs and comparisons apply to all
+    /// three
     #[arg(long, value_name = "KIND", default_value = "kv")]
     workload: WorkloadArg,
     /// With --workload queue: tasks that push elements, over all shards [default: 4]
@@ -105,7 +106,8 @@ pub(crate) fn check(bench: &Command, matches: &ArgMatches) -> Result<(), String>
             let long = argument.get_long().unwrap_or(id);
             let names: Vec<&str> = goes_with.iter().map(|workload| workload.name()).collect();
             let (given, names) = (workload.name(), names.join(" or "));
-            return Err(format!("--{long}: it needs --workload {names}, and the workload is {given}"));
+            let why = why(id).map_or_else(String::new, |why| format!("; {why}"));
+            return Err(format!("--{long}: it needs --workload {names}, and the workload is {given}{why}"));
         }
     }
     Ok(())
@@ -128,11 +130,21 @@ fn workloads(id: &str, heading: Option<&str>) -> &'static [WorkloadArg] {
         ("producers" | "consumers" | "queue", _) => &[Queue],
         ("publishers" | "subscribers" | "channels", _) => &[Pubsub],
         ("cleanup", _) => &[Kv, Queue],
-        ("duration" | "requests" | "warm_up" | "rate" | "key_prefix" | "json" | "quiet", _) => {
-            &[Kv, Queue, Pubsub]
-        }
-        ("tasks", _) | (_, Some("Load" | "Keys" | "Output" | "Comparison")) => &[Kv],
+        ("duration" | "requests" | "warm_up" | "rate" | "key_prefix", _) => &[Kv, Queue, Pubsub],
+        ("tasks" | "memtier_json" | "live", _) | (_, Some("Load" | "Keys")) => &[Kv],
         _ => &[Kv, Queue, Pubsub],
+    }
+}
+
+/// Why an option that could be expected does not apply to every workload.
+fn why(id: &str) -> Option<&'static str> {
+    match id {
+        "memtier_json" => {
+            Some("memtier_benchmark's format has no place for elements or messages: give --json or --hdr")
+        }
+        "live" => Some("only runs of commands show progress"),
+        "verify" => Some("queues and subscribers are always checked"),
+        _ => None,
     }
 }
 
@@ -171,8 +183,8 @@ mod tests {
             (&["--workload", "queue", "--verify"], "--verify", "--workload kv"),
             (&["--workload", "queue", "--tasks", "8"], "--tasks", "--workload kv"),
             (&["--workload", "queue", "--ttl", "8s"], "--ttl", "--workload kv"),
-            (&["--workload", "pubsub", "--plot", "a.svg"], "--plot", "--workload kv"),
-            (&["--workload", "pubsub", "--repeat", "2"], "--repeat", "--workload kv"),
+            (&["--workload", "pubsub", "--memtier-json", "a"], "--memtier-json", "has no place for"),
+            (&["--workload", "pubsub", "--live"], "--live", "only runs of commands show progress"),
         ] {
             let error = checked(arguments).expect_err(option);
             assert!(error.starts_with(&format!("{option}: ")) && error.contains(needed), "{error}");
@@ -182,7 +194,8 @@ mod tests {
     #[test]
     fn common_options_go_with_every_workload() {
         let common = "--url redis://h --via client --shards 2 --connections 2 --duration 2s --warm-up 1s --rate 5k \
-                      --key-prefix a: --maint auto --json - --quiet";
+                      --key-prefix a: --maint auto --json - --quiet --hdr a.hlog --plot a.svg --plot-size 900x600 \
+                      --repeat 5 --compare a.json";
         let common: Vec<&str> = common.split(' ').collect();
         for workload in ["kv", "queue", "pubsub"] {
             assert_eq!(checked(&[&["--workload", workload], &common[..]].concat()), Ok(()));

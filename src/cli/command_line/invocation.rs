@@ -153,11 +153,7 @@ fn versus_args(
     let matches = command.clone().try_get_matches_from(&all).map_err(versus_error)?;
     check_workload(command, matches.subcommand_matches("bench")).map_err(&versus_error)?;
     let matches = matches.subcommand_matches("bench").cloned().unwrap_or_default();
-    let args = BenchArgs::from_arg_matches(&matches).map_err(versus_error)?;
-    match args.workload.delivery() {
-        None => Ok(args),
-        Some(_) => Err(refused("--versus: it compares runs of --workload kv only".to_owned())),
-    }
+    BenchArgs::from_arg_matches(&matches).map_err(versus_error)
 }
 
 /// Rejects options of `bench` that do not apply to its workload, wherever they come from. clap cannot: the options of a file

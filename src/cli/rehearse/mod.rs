@@ -1,5 +1,6 @@
 //! `hitless rehearse`: serves endpoints that announce maintenance, until Ctrl-C or the script ends them.
 
+mod cluster;
 mod scenario;
 
 use std::io::{self, Write};
@@ -16,9 +17,12 @@ use serde_json::Value;
 
 use self::scenario::{Scenario, Step};
 use crate::cli::exit::{FAILED, Failure, SUCCESS};
+use crate::cli::options::parse;
 use crate::cli::report::sink::{self, Sink};
 use crate::cli::terminal::stop;
-use crate::rehearsal::{Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls};
+use crate::rehearsal::{
+    ClusterConfig, Endpoints, EndpointsConfig, NodeId, ServerTls, UpstreamConfig, UpstreamTls,
+};
 use crate::shard::machine;
 use crate::{Config, ConfigError, ResolvedConfig};
 
@@ -31,6 +35,14 @@ pub(crate) struct RehearseArgs {
     #[arg(long, value_name = "ADDR", default_values = ["127.0.0.1:7001", "127.0.0.2:7001"])]
     #[arg(value_parser = listener)]
     listen: Vec<SocketAddr>,
+    /// Serve a Redis Cluster in memory, e.g. 3x1: three primaries with one replica each. One --listen is the address of
+    /// its first node, and the others follow on the next ports [default: 127.0.0.1:7001]; or repeat it for each node
+    #[arg(long, value_name = "PRIMARIES[xREPLICAS]")]
+    cluster: Option<ClusterConfig>,
+    /// Nodes that do not belong to the cluster yet: REHEARSE JOIN adds one, and a MOVING to one moves a node there
+    #[arg(long, value_name = "N", default_value = "0", requires = "cluster")]
+    #[arg(value_parser = |text: &str| parse::number(text, 0, SPARES_MAX))]
+    spares: u64,
     /// The Redis to forward commands to: redis://[user:password@]host[:port][/database], rediss:// with TLS, or
     /// unix:///path [default: one keyspace in memory, behind all listeners]
     #[arg(long, value_name = "URL", env = "HITLESS_UPSTREAM", hide_env_values = true)]
@@ -69,8 +81,20 @@ impl RehearseArgs {
 /// Serves until Ctrl-C or until the scenario ends it, and returns the exit code.
 pub(crate) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let stop = stop::on_signal().map_err(Failure::Failed)?;
-    check_listen(&args.listen)?;
-    let mut config = EndpointsConfig { listen: args.listen.clone(), ..EndpointsConfig::default() };
+    let cluster = args.cluster.map(|cluster| ClusterConfig {
+        spares: usize::try_from(args.spares).unwrap_or(usize::MAX),
+        ..cluster
+    });
+    if cluster.is_some() && args.upstream().is_some() {
+        return Err(usage("--cluster", "a cluster is in memory, so that --upstream cannot be used with it"));
+    }
+    let listen = match &cluster {
+        Some(cluster) => cluster::listeners(cluster, &args.listen)?,
+        None => args.listen.clone(),
+    };
+    check_listen(&listen)?;
+    let mut config = EndpointsConfig { listen, ..EndpointsConfig::default() };
+    config.server.cluster = cluster;
     config.tls = vec![server_tls(args)?];
     if let Some(url) = args.upstream() {
         config.upstream = Some(upstream(url)?);
@@ -93,7 +117,9 @@ pub(crate) fn run(args: &RehearseArgs) -> Result<u8, Failure> {
     let addresses = endpoints.addresses().to_vec();
     if !args.quiet {
         // A closed terminal must not end the service.
-        let banner = banner(args, &addresses, upstream.as_deref());
+        let nodes = cluster.as_ref().map(|_| cluster::nodes(&endpoints)).transpose();
+        let nodes = nodes.map_err(Failure::Failed)?;
+        let banner = banner(args, &addresses, upstream.as_deref(), nodes.as_deref());
         let _ = io::stderr().write_all(banner.as_bytes());
     }
     let steps = match &scenario {
@@ -270,10 +296,16 @@ fn report(endpoints: &Endpoints, mut out: Sink) -> anyhow::Result<()> {
 }
 
 /// The addresses and sample commands, for people.
-fn banner(args: &RehearseArgs, addresses: &[SocketAddr], upstream: Option<&str>) -> String {
-    let data = match upstream {
-        Some(upstream) => format!("in front of the Redis at {upstream}"),
-        None => "one keyspace in memory".to_owned(),
+fn banner(
+    args: &RehearseArgs,
+    addresses: &[SocketAddr],
+    upstream: Option<&str>,
+    nodes: Option<&str>,
+) -> String {
+    let data = match (upstream, nodes) {
+        (Some(upstream), _) => format!("in front of the Redis at {upstream}"),
+        (None, Some(_)) => "a cluster in memory".to_owned(),
+        (None, None) => "one keyspace in memory".to_owned(),
     };
     let tls = match (&args.tls_cert, &args.tls_client_ca) {
         (None, _) => "",
@@ -281,15 +313,20 @@ fn banner(args: &RehearseArgs, addresses: &[SocketAddr], upstream: Option<&str>)
         (Some(_), Some(_)) => " · TLS, and clients show a certificate",
     };
     let mut text = format!("listening on {} · {data}{tls}\n", listed(addresses));
+    text.push_str(nodes.unwrap_or_default());
     let Some(first) = addresses.first() else {
         return text;
     };
     let target = addresses.get(1).unwrap_or(first);
     text.push_str("drive it from another terminal:\n");
-    for words in [&format!("MOVING 15 {target}"), "FAILING_OVER 2", "STATS --pretty"] {
+    let examples = match nodes {
+        None => [format!("MOVING 15 {target}"), "FAILING_OVER 2".to_owned(), "STATS --pretty".to_owned()],
+        Some(_) => cluster::EXAMPLES.map(str::to_owned),
+    };
+    for words in &examples {
         let (address, tls) = (address_options(first), tls_options(args));
         // In RESP3, redis-cli prints a text with its line breaks.
-        let resp3 = if words.starts_with("STATS") { " -3" } else { "" };
+        let resp3 = if words.starts_with("STATS") || words == "NODES" { " -3" } else { "" };
         text.push_str(&format!("  redis-cli{resp3}{tls}{address} REHEARSE {words}\n"));
     }
     if let Some(certificate) = &args.tls_cert {
@@ -318,6 +355,8 @@ fn address_options(address: &SocketAddr) -> String {
     }
 }
 
+/// Most spare nodes of a cluster.
+const SPARES_MAX: u64 = 100;
 /// A signal, or the end of the scenario, is noticed within this time.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the upstream may take to accept the first connection, and to answer on it.
@@ -340,6 +379,13 @@ Examples:
   hitless rehearse --tls-cert server.pem --tls-key server-key.pem
       TLS on both listeners, with or without --upstream; from another terminal:
         redis-cli --tls --cacert ca.pem -p 7001 REHEARSE MOVING 15 127.0.0.2:7001
+  hitless rehearse --cluster 3x1
+      A Redis Cluster in memory on the ports 7001 to 7006: primaries, then replicas. From another terminal:
+        redis-cli -c -p 7001 SET a 1
+        redis-cli -p 7001 REHEARSE FAILOVER 7001
+        redis-cli -p 7001 REHEARSE MIGRATE 5461-5560 7002 7003 ATOMIC ANNOUNCE
+        redis-cli -p 7001 REHEARSE KILL 7003 ELECTION 2s
+        redis-cli -3 -p 7001 REHEARSE NODES
   hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0 --quiet
       Free ports; standard output names them, as \"ready: ADDR ADDR\".
 

@@ -2,74 +2,61 @@
 
 use std::fmt::Write;
 
-use crate::cli::report::text::{wrapped, write_cleanup, write_maintenance};
+use crate::cli::report::text::{Heading, wrapped, write_cleanup, write_maintenance};
 use crate::cli::units::{grouped, micros, plural};
 use crate::load::{
     Delivery, DeliveryKind, DeliveryReport, Latency, PubSubReport, QueueReport, QueueType, Via,
 };
 
 /// The description of a run above its report.
-#[derive(Debug)]
-pub(crate) struct DeliveryHeading {
-    endpoint: String,
-    load: String,
-}
-
-impl DeliveryHeading {
-    pub(crate) fn new(
-        endpoint: &str,
-        delivery: &Delivery,
-        shards: usize,
-        connections: usize,
-    ) -> DeliveryHeading {
-        let mut load = match delivery.kind {
-            DeliveryKind::Queue { producers, consumers, queue } => {
-                let queue = match queue {
-                    QueueType::List => "list",
-                    QueueType::Stream => "stream",
-                };
-                let (from, to) = (plural(producers, "producer"), plural(consumers, "consumer"));
-                format!("{from} → a {queue} → {to}")
-            }
-            DeliveryKind::PubSub { publishers, subscribers, channels } => {
-                let (from, to) = (plural(publishers, "publisher"), plural(subscribers, "subscriber"));
-                format!("{from} → {} → {to}", plural(channels, "channel"))
-            }
-        };
-        // Writing to a string cannot fail.
-        let _ = write!(load, " · {} × {}", plural(shards, "shard"), plural(connections, "connection"));
-        load.push_str(match delivery.via {
-            Via::Shard => "",
-            Via::Client => " · through Client",
-            Via::Tokio => " · in tokio",
-        });
-        if let Some(rate) = delivery.rate {
-            let _ = write!(load, " · {}/s wanted", grouped(rate));
+pub(crate) fn heading(endpoint: &str, delivery: &Delivery, shards: usize, connections: usize) -> Heading {
+    let mut load = match delivery.kind {
+        DeliveryKind::Queue { producers, consumers, queue } => {
+            let queue = match queue {
+                QueueType::List => "list",
+                QueueType::Stream => "stream",
+            };
+            let (from, to) = (plural(producers, "producer"), plural(consumers, "consumer"));
+            format!("{from} → a {queue} → {to}")
         }
-        if !delivery.warm_up.is_zero() {
-            let _ = write!(load, " · after {} of warm-up", humantime::format_duration(delivery.warm_up));
+        DeliveryKind::PubSub { publishers, subscribers, channels } => {
+            let (from, to) = (plural(publishers, "publisher"), plural(subscribers, "subscriber"));
+            format!("{from} → {} → {to}", plural(channels, "channel"))
         }
-        DeliveryHeading { endpoint: endpoint.to_owned(), load }
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(load, " · {} × {}", plural(shards, "shard"), plural(connections, "connection"));
+    load.push_str(match delivery.via {
+        Via::Shard => "",
+        Via::Client => " · through Client",
+        Via::Tokio => " · in tokio",
+    });
+    if let Some(rate) = delivery.rate {
+        let _ = write!(load, " · {}/s wanted", grouped(rate));
     }
+    if !delivery.warm_up.is_zero() {
+        let _ = write!(load, " · after {} of warm-up", humantime::format_duration(delivery.warm_up));
+    }
+    Heading::of(endpoint, load)
 }
 
 /// The whole report for a terminal with `width` columns; `None` does not limit the width.
-pub(crate) fn text(heading: &DeliveryHeading, report: &DeliveryReport, width: Option<usize>) -> String {
+pub(crate) fn text(heading: &Heading, report: &DeliveryReport, width: Option<usize>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write_report(&mut out, heading, report);
     wrapped(&out, width)
 }
 
-fn write_report(out: &mut String, heading: &DeliveryHeading, report: &DeliveryReport) -> std::fmt::Result {
+fn write_report(out: &mut String, heading: &Heading, report: &DeliveryReport) -> std::fmt::Result {
     for problem in &report.problems {
         writeln!(out, "{problem}\n")?;
     }
     if report.interrupted {
         writeln!(out, "Interrupted; the figures cover the time until then.\n")?;
     }
-    writeln!(out, "endpoint      {}", heading.endpoint)?;
-    writeln!(out, "load          {}\n", heading.load)?;
+    heading.write(out)?;
+    writeln!(out)?;
     let what = if report.queue.is_some() { "elements" } else { "messages" };
     let (rate, seconds) = (grouped(report.throughput_per_second.round() as u64), report.elapsed_seconds);
     writeln!(out, "delivered     {rate} {what}/s in {seconds:.2} s")?;
@@ -169,7 +156,7 @@ mod tests {
     use super::*;
     use crate::load::Limit;
 
-    fn heading(kind: DeliveryKind) -> DeliveryHeading {
+    fn heading(kind: DeliveryKind) -> Heading {
         let delivery = Delivery {
             kind,
             limit: Limit::Duration(Duration::from_secs(10)),
@@ -179,7 +166,7 @@ mod tests {
             key_prefix: String::new(),
             cleanup: false,
         };
-        DeliveryHeading::new("127.0.0.1:7001", &delivery, 1, 4)
+        super::heading("127.0.0.1:7001", &delivery, 1, 4)
     }
 
     #[test]

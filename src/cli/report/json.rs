@@ -7,19 +7,19 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ResolvedConfig;
-use crate::load::{Delivery, DeliveryKind, Limit, Mix, QueueType, Report, WeightedCommand, Workload};
+use crate::load::{Delivery, DeliveryKind, Limit, Mix, QueueType, WeightedCommand, Workload};
 
 /// The document that is written.
 #[derive(Debug, Serialize)]
-pub(crate) struct Document<'a> {
+pub(crate) struct Document<'a, R> {
     version: u32,
     config: Map<String, Value>,
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a R,
 }
 
-impl<'a> Document<'a> {
-    pub(crate) fn new(config: Map<String, Value>, report: &'a Report) -> Document<'a> {
+impl<'a, R> Document<'a, R> {
+    pub(crate) fn new(config: Map<String, Value>, report: &'a R) -> Document<'a, R> {
         Document { version: 1, config, report }
     }
 }
@@ -28,10 +28,10 @@ impl<'a> Document<'a> {
 ///
 /// # Errors
 /// An error of serialization, which no report causes.
-pub(crate) fn document(
+pub(crate) fn document<R: Serialize>(
     config: Map<String, Value>,
-    report: &Report,
-    repeats: &[Report],
+    report: &R,
+    repeats: &[R],
 ) -> anyhow::Result<Value> {
     let json = || -> serde_json::Result<Value> {
         let mut document = serde_json::to_value(Document::new(config, report))?;
@@ -158,7 +158,7 @@ fn typed(text: String) -> Value {
 mod tests {
     use super::*;
     use crate::cli::report::testing::full;
-    use crate::load::MaintenanceReport;
+    use crate::load::{MaintenanceReport, Report};
 
     #[test]
     fn the_document_has_the_published_shape() {

@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod machine;
 mod memtier;
 pub(crate) mod output;
+pub(crate) mod published;
 pub(crate) mod sink;
 mod tables;
 #[cfg(test)]

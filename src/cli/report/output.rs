@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 use crate::cli::exit::Failure;
 use crate::cli::report::compare::Baseline;
 use crate::cli::report::json;
-use crate::cli::report::memtier;
+use crate::cli::report::published::Published;
 use crate::cli::report::sink::{self, Sink};
-use crate::cli::report::tables;
+use crate::cli::report::tables::{self, RepeatedRun};
 use crate::cli::report::text::{self, Heading};
 use crate::cli::terminal::live;
 use crate::cli::terminal::style::Styles;
+use crate::load::hdr;
 use crate::load::plot::{self, Format, Size};
-use crate::load::{Report, hdr};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -71,11 +71,11 @@ enum ReportKind {
 }
 
 /// The description of a run that accompanies its measurements.
-pub(crate) struct RunDescription {
+pub(crate) struct RunDescription<R> {
     pub(crate) heading: Heading,
     pub(crate) config: Map<String, Value>,
     /// All repeats; the report is one of them.
-    pub(crate) repeats: Vec<Report>,
+    pub(crate) repeats: Vec<R>,
     /// The alternating runs with the options of `--versus`.
     pub(crate) versus: Option<Baseline>,
 }
@@ -109,7 +109,7 @@ impl Output {
     }
 
     /// Prints the report, then writes the files.
-    pub(crate) fn write(self, run: &RunDescription, report: &Report) -> anyhow::Result<()> {
+    pub(crate) fn write<R: Published>(self, run: &RunDescription<R>, report: &R) -> anyhow::Result<()> {
         let mut document = json::document(run.config.clone(), report, &run.repeats)?;
         let baseline = self.baseline.as_ref().or(run.versus.as_ref());
         if let Some(baseline) = baseline {
@@ -117,8 +117,9 @@ impl Output {
         }
         let mut written = Vec::new();
         if let Some(mut out) = self.text {
-            let mut text = text::report(&run.heading, report, self.width);
-            text.push_str(&tables::repeats(&run.repeats, self.width));
+            let mut text = report.text(&run.heading, self.width);
+            let rows: Vec<RepeatedRun<'_>> = run.repeats.iter().map(row).collect();
+            text.push_str(&tables::repeats(&rows, self.width));
             if let Some(baseline) = baseline {
                 text.push('\n');
                 let comparison = baseline.text(&document, self.width, self.styles);
@@ -130,17 +131,30 @@ impl Output {
         for (mut sink, content) in self.sinks {
             let content = match content {
                 ReportKind::Json => Ok(sink::pretty(&document)),
-                ReportKind::Memtier => memtier::document(&run.config, report).map(|json| sink::pretty(&json)),
-                ReportKind::Hdr => hdr::log(&report.recorded).map_err(|problem| anyhow!(problem)),
+                ReportKind::Memtier => report.memtier(&run.config).map(|json| sink::pretty(&json)),
+                ReportKind::Hdr => hdr::log(report.recorded()).map_err(|problem| anyhow!(problem)),
                 ReportKind::Plot(format) => {
-                    let picture =
-                        plot::run::picture(self.plot_size, run.heading.lines(), report, overlay.as_ref());
+                    let picture = plot::run::picture(
+                        self.plot_size,
+                        run.heading.lines(),
+                        report.drawn(),
+                        overlay.as_ref(),
+                    );
                     picture.encode(format).map_err(|problem| anyhow!(problem))
                 }
             };
             written.push(sink.write(content));
         }
         sink::combine(written)
+    }
+}
+
+fn row<R: Published>(report: &R) -> RepeatedRun<'_> {
+    RepeatedRun {
+        per_second: report.throughput_per_second(),
+        latency: report.latency(),
+        failed: report.failed(),
+        seconds: report.elapsed_seconds(),
     }
 }
 

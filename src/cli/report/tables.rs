@@ -132,28 +132,32 @@ fn write_coverage(out: &mut String, report: &Report) -> std::fmt::Result {
     }
 }
 
+/// The figures of one of several runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RepeatedRun<'a> {
+    pub(crate) per_second: f64,
+    pub(crate) latency: Option<&'a Latency>,
+    pub(crate) failed: u64,
+    pub(crate) seconds: f64,
+}
+
 /// A row for each repeat in the order of the runs; empty for a single run.
-pub(crate) fn repeats(reports: &[Report], width: Option<usize>) -> String {
+pub(crate) fn repeats(runs: &[RepeatedRun<'_>], width: Option<usize>) -> String {
     let mut out = String::new();
-    if reports.len() > 1 {
+    if runs.len() > 1 {
         // Writing to a string cannot fail.
-        let _ = write_repeats(&mut out, reports, width.unwrap_or(usize::MAX));
+        let _ = write_repeats(&mut out, runs, width.unwrap_or(usize::MAX));
     }
     out
 }
 
-fn write_repeats(out: &mut String, reports: &[Report], width: usize) -> std::fmt::Result {
+fn write_repeats(out: &mut String, runs: &[RepeatedRun<'_>], width: usize) -> std::fmt::Result {
     let kept = fitting(&INTERVALS, 12, width);
     writeln!(out, "\nAll runs; the report shows the one with the median throughput.")?;
     write_table_row(out, "", &INTERVALS, &kept, &names(&INTERVALS))?;
-    for (place, report) in reports.iter().enumerate() {
+    for (place, run) in runs.iter().enumerate() {
         let name = format!("run {}", place + 1);
-        let cells = cells(
-            report.throughput_per_second,
-            report.latency_us.as_ref(),
-            report.commands.failed,
-            report.elapsed_seconds,
-        );
+        let cells = cells(run.per_second, run.latency, run.failed, run.seconds);
         write_table_row(out, &name, &INTERVALS, &kept, &cells)?;
     }
     Ok(())
@@ -274,8 +278,14 @@ mod tests {
     #[test]
     fn every_repeat_has_a_line() {
         let report = crate::cli::report::testing::full();
-        assert_eq!(repeats(std::slice::from_ref(&report), None), "");
-        let text = repeats(&[report.clone(), report], Some(80));
+        let run = RepeatedRun {
+            per_second: report.throughput_per_second,
+            latency: report.latency_us.as_ref(),
+            failed: report.commands.failed,
+            seconds: report.elapsed_seconds,
+        };
+        assert_eq!(repeats(&[run], None), "");
+        let text = repeats(&[run, run], Some(80));
         assert!(
             text.contains("run 1               100 2.00 µs 4.00 µs") && text.contains("run 2  "),
             "{text}"

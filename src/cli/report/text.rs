@@ -18,7 +18,8 @@ pub(crate) struct Heading {
     /// `None` without TLS.
     tls: Option<String>,
     load: String,
-    keys: String,
+    /// `None` for a load without keys of its own.
+    keys: Option<String>,
 }
 
 impl Heading {
@@ -55,17 +56,31 @@ impl Heading {
         if let Some(compressible) = workload.compressible {
             let _ = write!(values, ", {} % compressible", compressible * 100.0);
         }
-        Heading {
-            endpoint: endpoint.to_owned(),
-            tls: None,
-            load,
-            keys: format!(
-                "{}{}, {} · values of {values} · seed {}",
-                grouped(workload.key_space),
-                key_names(workload),
-                workload.keys,
-                workload.seed,
-            ),
+        let keys = format!(
+            "{}{}, {} · values of {values} · seed {}",
+            grouped(workload.key_space),
+            key_names(workload),
+            workload.keys,
+            workload.seed,
+        );
+        Heading { keys: Some(keys), ..Heading::of(endpoint, load) }
+    }
+
+    /// For a load that this text describes.
+    pub(crate) fn of(endpoint: &str, load: String) -> Heading {
+        Heading { endpoint: endpoint.to_owned(), tls: None, load, keys: None }
+    }
+
+    /// A line for each part.
+    pub(super) fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "endpoint      {}", self.endpoint)?;
+        if let Some(tls) = &self.tls {
+            writeln!(out, "TLS           {tls}")?;
+        }
+        writeln!(out, "load          {}", self.load)?;
+        match &self.keys {
+            Some(keys) => writeln!(out, "keys          {keys}"),
+            None => Ok(()),
         }
     }
 
@@ -124,12 +139,7 @@ fn write_report(out: &mut String, heading: &Heading, report: &Report, width: usi
     if report.interrupted {
         writeln!(out, "Interrupted; the figures cover the time until then.\n")?;
     }
-    writeln!(out, "endpoint      {}", heading.endpoint)?;
-    if let Some(tls) = &heading.tls {
-        writeln!(out, "TLS           {tls}")?;
-    }
-    writeln!(out, "load          {}", heading.load)?;
-    writeln!(out, "keys          {}", heading.keys)?;
+    heading.write(out)?;
     writeln!(out)?;
     let throughput = grouped(report.throughput_per_second.round() as u64);
     writeln!(out, "throughput    {throughput} commands/s")?;

@@ -54,17 +54,17 @@ macro_rules! method {
             self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
         }
     };
-    ([blocking $reply:ident] any [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+    ([blocking $reply:tt] any [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
         $($doc)*
         pub fn $name<T: $crate::FromReply>(
             &self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*
-        ) -> $reply<T> {
+        ) -> $crate::command::typed::macros::reply!($reply T) {
             self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
         }
     };
-    ([blocking $reply:ident] ($answer:ty) [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+    ([blocking $reply:tt] ($answer:ty) [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
         $($doc)*
-        pub fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> $reply<$answer> {
+        pub fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> $crate::command::typed::macros::reply!($reply $answer) {
             self.run(&$crate::command::typed::macros::shape!(@cmd $words $last $($arg: $shape),*).blocking())
         }
     };
@@ -102,22 +102,28 @@ macro_rules! method {
             $owner::$name(self, $($arg),*)
         }
     };
-    ($reply:ident any [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+    ($reply:tt any [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
         $($doc)*
         #[inline]
         pub fn $name<T: $crate::FromReply>(
             &self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*
-        ) -> $reply<T> {
+        ) -> $crate::command::typed::macros::reply!($reply T) {
             $crate::command::typed::macros::shape!(@send self $words $last $($arg: $shape),*)
         }
     };
-    ($reply:ident ($answer:ty) [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
+    ($reply:tt ($answer:ty) [$($doc:tt)*] $name:ident [$($arg:ident: $shape:tt),*] $words:tt $last:tt) => {
         $($doc)*
         #[inline]
-        pub fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> $reply<$answer> {
+        pub fn $name(&self, $($arg: $crate::command::typed::macros::shape!(@type $shape)),*) -> $crate::command::typed::macros::reply!($reply $answer) {
             $crate::command::typed::macros::shape!(@send self $words $last $($arg: $shape),*)
         }
     };
+}
+
+/// The type of a reply: of `Reply`, a type of its own; of `{ H }`, what the handles of the type `H` reply.
+macro_rules! reply {
+    ({ $handle:ident } $answer:ty) => { $handle::Reply<$answer> };
+    ($reply:ident $answer:ty) => { $reply<$answer> };
 }
 
 /// The type of a shape, the number of its arguments, and the code that writes them.
@@ -203,4 +209,4 @@ macro_rules! shape {
     };
 }
 
-pub(crate) use {expand, method, shape};
+pub(crate) use {expand, method, reply, shape};

@@ -22,6 +22,8 @@ pub(crate) mod strings;
 ///
 /// - the type of a reply, such as `Reply`: public methods that return it, for an `impl` block of a type with a method
 ///   `send(name, arguments, write) -> Reply<T>`;
+/// - a type parameter in braces, such as `{ H }`: the same with the replies of `H`, which implements
+///   [`Run`](crate::command::Run);
 /// - `batch`: the same methods without replies, for a batch, whose `send` returns `&Self`;
 /// - `trait`: the methods of the trait [`Commands`](crate::command::Commands), which call `run`;
 /// - `(Type)`: the methods of that trait for a type that has them of its own.

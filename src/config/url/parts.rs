@@ -14,12 +14,16 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
-    pub(super) fn read(scheme: &str) -> Result<Scheme, ConfigError> {
-        const KNOWN: &str = "is none of redis, rediss, valkey, valkeys, unix, redis+unix, valkey+unix";
+    /// The transport, and whether the servers are a cluster.
+    pub(super) fn read(scheme: &str) -> Result<(Scheme, bool), ConfigError> {
+        const KNOWN: &str = "is none of redis, rediss, valkey, valkeys, unix, redis+unix, valkey+unix, \
+                             redis-cluster, rediss-cluster, valkey-cluster, valkeys-cluster";
         match scheme.to_ascii_lowercase().as_str() {
-            "redis" | "valkey" => Ok(Scheme::Tcp),
-            "rediss" | "valkeys" => Ok(Scheme::Tls),
-            "unix" | "redis+unix" | "valkey+unix" => Ok(Scheme::Unix),
+            "redis" | "valkey" => Ok((Scheme::Tcp, false)),
+            "rediss" | "valkeys" => Ok((Scheme::Tls, false)),
+            "redis-cluster" | "valkey-cluster" => Ok((Scheme::Tcp, true)),
+            "rediss-cluster" | "valkeys-cluster" => Ok((Scheme::Tls, true)),
+            "unix" | "redis+unix" | "valkey+unix" => Ok((Scheme::Unix, false)),
             // With other characters in it, the text is not a scheme, and may hold the password.
             _ if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) => {
                 Err(ConfigError::new("url, scheme", format!("it {KNOWN}")))

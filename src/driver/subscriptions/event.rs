@@ -30,6 +30,8 @@ pub enum PubSubEvent {
 }
 
 /// A published message. A clone shares its bytes. `Debug` shows their lengths.
+///
+/// Short messages that came together share a block of 1 KiB. One that is kept for long keeps its block: copy what you keep.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Message {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::batch::Batch;
 use super::event::{GapReason, Message, PubSubEvent};
 use crate::config::{Overflow, SubscriptionBuffer};
 use crate::driver::clock::Clock;
@@ -17,8 +18,8 @@ pub(crate) type Name = (SubscriptionKind, Bytes);
 
 /// What one subscription wants, and what has come for it.
 ///
-/// The shard puts events in, under a lock that only the subscriber shares, and wakes the subscriber once for all events of a
-/// read. The names stay here as well, so that a shard that begins again knows what is wanted.
+/// The shard puts events in, the messages of a read together, under a lock that only the subscriber shares. The names stay here as
+/// well, so that a shard that begins again knows what is wanted.
 #[derive(Debug)]
 pub(crate) struct SubscriptionInbox(Mutex<State>);
 
@@ -39,8 +40,6 @@ struct State {
     /// The subscription has ended: nothing follows the events.
     is_over: bool,
     subscriber: Option<Waker>,
-    /// The subscriber is to be woken at the end of this read.
-    is_due: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +50,7 @@ struct NameState {
 }
 
 impl SubscriptionInbox {
-    pub(super) fn new(buffer: SubscriptionBuffer) -> Self {
+    pub(crate) fn new(buffer: SubscriptionBuffer) -> Self {
         SubscriptionInbox(Mutex::new(State {
             names: BTreeMap::new(),
             unconfirmed: 0,
@@ -63,7 +62,6 @@ impl SubscriptionInbox {
             lagged: 0,
             is_over: false,
             subscriber: None,
-            is_due: false,
         }))
     }
 
@@ -72,7 +70,7 @@ impl SubscriptionInbox {
     }
 
     /// Wants these names. Returns those that it did not want before.
-    pub(super) fn want(&self, names: Vec<Name>) -> Vec<Name> {
+    pub(crate) fn want(&self, names: Vec<Name>) -> Vec<Name> {
         let mut state = self.lock();
         let mut new = Vec::new();
         for name in names {
@@ -86,7 +84,7 @@ impl SubscriptionInbox {
     }
 
     /// Gives these names up. Returns those that it wanted.
-    pub(super) fn leave(&self, names: Vec<Name>) -> Vec<Name> {
+    pub(crate) fn leave(&self, names: Vec<Name>) -> Vec<Name> {
         let mut state = self.lock();
         names.into_iter().filter(|name| state.forget(name)).collect()
     }
@@ -102,19 +100,16 @@ impl SubscriptionInbox {
         state.names.keys().cloned().collect()
     }
 
-    /// An event of the pool. True if the subscriber has to be woken at the end of this read, which holds for all of these.
-    pub(crate) fn deliver(&self, event: pool::PubSubEvent, clock: Clock) -> bool {
+    /// An event of the pool that is no message. True if the subscriber has to learn of it.
+    pub(super) fn deliver(&self, event: pool::PubSubEvent, clock: Clock) -> bool {
         match event {
-            pool::PubSubEvent::Message(pool::Message { channel, pattern, payload, .. }) => {
-                self.message(Message { channel, pattern, payload })
-            }
             pool::PubSubEvent::Gap { name, since, until, reason, .. } => {
                 self.gap(name, clock.std(since), clock.std(until), reason.into())
             }
             pool::PubSubEvent::Confirmed { kind, name } => self.confirm(&(kind, name), Instant::now()),
             pool::PubSubEvent::Refused { kind, name, reply } => self.refuse((kind, name), reply),
-            // The subscription has forgotten the name already.
-            pool::PubSubEvent::Unsubscribed { .. } => false,
+            // The subscription has forgotten the name already. Messages come in batches.
+            pool::PubSubEvent::Unsubscribed { .. } | pool::PubSubEvent::Message(_) => false,
         }
     }
 
@@ -130,7 +125,7 @@ impl SubscriptionInbox {
             let (name, reason) = (name.1.clone(), GapReason::ShardRestarted);
             state.events.push_back(PubSubEvent::Gap { name, since, until: now, reason });
         }
-        state.note_due()
+        true
     }
 
     fn refuse(&self, name: Name, reply: Bytes) -> bool {
@@ -138,47 +133,38 @@ impl SubscriptionInbox {
         if state.forget(&name) {
             state.refused.push((name.1, reply));
         }
-        state.note_due()
+        true
     }
 
     fn gap(&self, name: Bytes, since: Instant, until: Instant, reason: GapReason) -> bool {
         let mut state = self.lock();
         state.events.push_back(PubSubEvent::Gap { name, since, until, reason });
-        state.note_due()
+        true
     }
 
-    fn message(&self, message: Message) -> bool {
+    /// Takes the messages of a read out of `batch`, which is empty afterwards. Returns whether the subscriber waits.
+    pub(super) fn append(&self, batch: &mut Batch) -> bool {
         let mut state = self.lock();
-        state.take(message);
-        state.note_due()
+        state.append(batch);
+        state.subscriber.is_some()
     }
 
     /// Nothing follows.
     pub(super) fn end(&self) {
-        let subscriber = {
-            let mut state = self.lock();
-            state.is_over = true;
-            state.subscriber.take()
-        };
-        if let Some(subscriber) = subscriber {
-            subscriber.wake();
-        }
+        self.lock().is_over = true;
+        self.wake();
     }
 
-    /// The end of a read: wakes the subscriber for all that has come in it.
+    /// Wakes a subscriber that waits, for all that has come.
     pub(crate) fn wake(&self) {
-        let subscriber = {
-            let mut state = self.lock();
-            state.is_due = false;
-            state.subscriber.take()
-        };
+        let subscriber = self.lock().subscriber.take();
         if let Some(subscriber) = subscriber {
             subscriber.wake();
         }
     }
 
     /// The next event; `None` at the end.
-    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<PubSubEvent>> {
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<PubSubEvent>> {
         let mut state = self.lock();
         if let Some(event) = state.pop() {
             return Poll::Ready(Some(event));
@@ -191,7 +177,7 @@ impl SubscriptionInbox {
 
     /// Waits until each name is confirmed or refused: the refused ones, with the server's replies; `None` if the subscription
     /// is over.
-    pub(super) fn poll_confirmed(&self, context: &Context<'_>) -> Poll<Option<Vec<(Bytes, Bytes)>>> {
+    pub(crate) fn poll_confirmed(&self, context: &Context<'_>) -> Poll<Option<Vec<(Bytes, Bytes)>>> {
         let mut state = self.lock();
         if state.unconfirmed == 0 || !state.refused.is_empty() {
             return Poll::Ready(Some(std::mem::take(&mut state.refused)));
@@ -221,6 +207,28 @@ impl State {
         true
     }
 
+    /// Takes all messages of a batch together if they fit, and else one by one.
+    fn append(&mut self, batch: &mut Batch) {
+        let bytes = std::mem::take(&mut batch.bytes);
+        let (messages, bytes) = (self.messages + batch.events.len(), self.bytes + bytes);
+        if self.is_over || messages > self.buffer.messages || bytes > self.buffer.bytes {
+            for event in batch.events.drain(..) {
+                if let PubSubEvent::Message(message) = event {
+                    self.take(message);
+                }
+            }
+            return;
+        }
+        (self.messages, self.bytes) = (messages, bytes);
+        if self.events.is_empty() {
+            // The two exchange their memory: neither allocates any once both have room for a read.
+            std::mem::swap(&mut self.events, &mut batch.events);
+        } else {
+            self.events.append(&mut batch.events);
+        }
+    }
+
+    /// Takes one message, and makes room for it as the subscriber has chosen.
     fn take(&mut self, message: Message) {
         if self.is_over {
             return;
@@ -285,10 +293,6 @@ impl State {
         }
         Poll::Pending
     }
-
-    fn note_due(&mut self) -> bool {
-        self.subscriber.is_some() && !std::mem::replace(&mut self.is_due, true)
-    }
 }
 
 #[cfg(test)]
@@ -299,10 +303,18 @@ mod tests {
         Message { channel: Bytes::from_static(b"c"), pattern: None, payload: payload.to_owned().into() }
     }
 
+    /// A read brings these messages.
+    fn put(inbox: &SubscriptionInbox, payloads: &[&str]) {
+        let mut batch = Batch::default();
+        payloads.iter().for_each(|payload| batch.push(message(payload)));
+        inbox.append(&mut batch);
+        assert!(batch.events.is_empty() && batch.bytes == 0);
+    }
+
     fn inbox(buffer: SubscriptionBuffer, messages: &[&str]) -> SubscriptionInbox {
         let inbox = SubscriptionInbox::new(buffer);
         for payload in messages {
-            assert!(!inbox.message(message(payload)), "no subscriber waits");
+            put(&inbox, &[payload]);
         }
         inbox
     }
@@ -345,19 +357,28 @@ mod tests {
         let inbox = inbox(SubscriptionBuffer::new().messages(1), &["1"]);
         let now = Instant::now();
         inbox.gap(Bytes::from_static(b"c"), now, now, GapReason::ConnectionLost);
-        inbox.message(message("2"));
-        inbox.message(message("3"));
+        put(&inbox, &["2", "3"]);
         assert_eq!(rest(&inbox), ["gap", "2 lagged", "3"]);
     }
 
+    /// However reads divide the messages, the subscriber gets the same.
     #[test]
-    fn subscriber_is_woken_once_for_all_messages_of_a_read() {
-        let inbox = inbox(SubscriptionBuffer::new(), &[]);
-        assert!(inbox.poll_next(&Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!([inbox.message(message("1")), inbox.message(message("2"))], [true, false]);
-        inbox.wake();
-        assert!(!inbox.message(message("3")), "it does not wait");
-        assert_eq!(rest(&inbox), ["1", "2", "3"]);
+    fn batches_are_bounded_as_single_messages_are() {
+        let words: Vec<String> = (0..40).map(|number| "x".repeat(number % 7 + 1)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::Close] {
+            for (messages, bytes) in [(1, 1000), (7, 1000), (1000, 30), (30, 100), (1000, 1000)] {
+                let buffer = SubscriptionBuffer::new().messages(messages).bytes(bytes).overflow(overflow);
+                let expected = rest(&inbox(buffer, &words));
+                for size in 2..=words.len() {
+                    let batched = inbox(buffer, &[]);
+                    words.chunks(size).for_each(|words| put(&batched, words));
+                    assert_eq!(rest(&batched), expected, "{buffer}, {size} at once");
+                    let state = batched.lock();
+                    assert_eq!((state.messages, state.bytes, state.events.len()), (0, 0, 0));
+                }
+            }
+        }
     }
 
     #[test]

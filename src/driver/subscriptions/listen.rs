@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::hub::Request;
+use super::outbox::SubscriptionOutbox;
 use crate::driver::runtime::{Runtime, StateCell};
 use crate::driver::state::Shared;
 
@@ -28,7 +29,8 @@ fn handle<R: Runtime>(shared: &Shared<R>, request: Request) {
         let mut dropped = None;
         match request {
             Request::Want(id, inbox, names) => {
-                state.calls.subscriptions.insert(id, inbox);
+                let outbox = state.calls.subscriptions.entry(id);
+                outbox.or_insert_with(|| SubscriptionOutbox::new(inbox));
                 state.pool.subscribe(id, names, now, &mut state.calls);
             }
             Request::Leave(id, names) => state.pool.unsubscribe(id, names, now, &mut state.calls),

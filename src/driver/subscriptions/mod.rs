@@ -3,13 +3,15 @@
 //! ```text
 //!  Subscription ── asks ──▶ SubscriptionHub ──task──▶ pool
 //!       ▲                        │ keeps
-//!       └────── messages ── SubscriptionInbox ◀── events, batched by read ── pool
+//!       └── messages ── SubscriptionInbox ◀── batched by read ── SubscriptionOutbox ◀── events ── pool
 //! ```
 
+mod batch;
 mod event;
 mod hub;
 mod inbox;
 mod listen;
+mod outbox;
 mod subscription;
 
 pub use self::event::{GapReason, Message, PubSubEvent};
@@ -18,4 +20,5 @@ pub use self::subscription::{Messages, Subscription};
 pub(crate) use self::hub::SubscriptionHub;
 pub(crate) use self::inbox::SubscriptionInbox;
 pub(crate) use self::listen::listen;
+pub(crate) use self::outbox::SubscriptionOutbox;
 pub(crate) use self::subscription::Opening;

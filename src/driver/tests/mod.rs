@@ -172,7 +172,7 @@ fn shake_hands(shared: &State, id: ConnectionId) {
             false => "+OK\r\n",
         });
         let answers: String = answers.collect();
-        assert!(state.pool.connection(id).handle_bytes(answers.as_bytes(), now, &mut state.calls));
+        assert!(state.pool.handle_bytes(id, answers.as_bytes(), now, &mut state.calls));
     }
     panic!("the handshake does not end");
 }

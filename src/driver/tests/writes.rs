@@ -101,7 +101,7 @@ fn close_during_a_write_loses_what_was_taken() {
         let now = shared.clock.now();
         let state = &mut *shared.state.lock();
         // What the pool does with bytes that are no RESP, a timeout, or a shutdown.
-        assert!(!state.pool.connection(id).handle_bytes(b"?", now, &mut state.calls));
+        assert!(!state.pool.handle_bytes(id, b"?", now, &mut state.calls));
     }));
     rig.driver.far.say(bulk("a").as_bytes());
     assert!(rig.driver.turn().is_ready());

@@ -2,14 +2,13 @@
 
 use super::ledger::{Found, Ledger};
 use super::leftovers;
-use super::outcome::{Failures, Latencies};
+use super::outcome::Failures;
 use super::plan::{DeliveryKind, DeliveryPlan};
 use super::pubsub::{Heard, Published};
 use super::queue::{Pushed, Taken};
 use super::report::{PubSubReport, QueueReport};
 use super::sequence::Checked;
 use super::tasks::Done;
-use crate::load::recording::latency::Latency;
 use crate::{Client, Error};
 
 /// What all tasks returned, by kind.
@@ -27,7 +26,6 @@ pub(super) struct Accounted {
     pub(super) queue: Option<QueueReport>,
     pub(super) pubsub: Option<PubSubReport>,
     pub(super) failures: Failures,
-    pub(super) latencies: Latencies,
     /// Elements that the sources sent, and those that were due and never sent.
     pub(super) sent: u64,
     pub(super) unsent: u64,
@@ -79,7 +77,6 @@ fn queue(client: &Client, plan: &DeliveryPlan, mut pushed: Vec<Pushed>, taken: V
             }
         }
         accounted.failures.add(consumer.failures);
-        accounted.latencies.add(&consumer.latencies);
     }
     if let Err(error) = leftovers::read(client, plan, &mut ledger) {
         accounted.failures.note(&error);
@@ -93,7 +90,7 @@ fn queue(client: &Client, plan: &DeliveryPlan, mut pushed: Vec<Pushed>, taken: V
         lost: balance.lost,
         doubled: balance.doubled,
         unexpected: balance.unexpected,
-        latency_us: Latency::of(accounted.latencies.histogram()),
+        latency_us: None,
     });
     accounted
 }
@@ -118,7 +115,6 @@ fn pubsub(published: Vec<Published>, heard: Vec<Heard>) -> Accounted {
     }
     let sum = |count: fn(&Heard) -> u64| heard.iter().map(count).sum::<u64>();
     let lagged = sum(|heard| heard.lagged);
-    heard.iter().for_each(|heard| accounted.latencies.add(&heard.latencies));
     accounted.pubsub = Some(PubSubReport {
         published: confirmed,
         delivered: sum(|heard| heard.delivered),
@@ -131,7 +127,7 @@ fn pubsub(published: Vec<Published>, heard: Vec<Heard>) -> Accounted {
         reordered: checked.reordered,
         lagged,
         unexpected: sum(|heard| heard.unexpected),
-        latency_us: Latency::of(accounted.latencies.histogram()),
+        latency_us: None,
     });
     accounted
 }

@@ -8,7 +8,8 @@
 //! | `stamp` | what an element says: the run, its source, its number and its time |
 //! | `place` | where a task runs: on a shard, on another thread, or in tokio |
 //! | `pace` | when a source sends |
-//! | `outcome` | what the tasks return: failures and latencies |
+//! | `outcome` | what the tasks return of their failures |
+//! | `arrivals` | what the sinks record: when elements arrived, and how long they took |
 //! | `ledger`, `queue` | the accounts of a queue; its producers and consumers |
 //! | `sequence`, `pubsub` | the accounts of a subscriber; publishers and subscribers |
 //! | `tasks`, `account` | all tasks of a run, and the accounts from what they return |
@@ -17,6 +18,7 @@
 //! | `report` | what a run measured, as it is published |
 
 mod account;
+mod arrivals;
 mod ledger;
 mod leftovers;
 mod outcome;

@@ -103,7 +103,7 @@ mod tests {
             key_prefix: String::new(),
             cleanup: false,
         };
-        Pace::new(Arc::new(DeliveryPlan::new(delivery, Arc::default())), source)
+        Pace::new(Arc::new(DeliveryPlan::new(delivery, Arc::default(), 1, Duration::from_secs(1))), source)
     }
 
     #[test]

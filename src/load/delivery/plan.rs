@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::arrivals::Arrivals;
 use crate::load::workload::{Limit, Via};
 
 /// What a run sends, and who takes it.
@@ -65,6 +66,7 @@ pub(super) struct DeliveryPlan {
     confirmed: AtomicU64,
     /// Elements that the consumers of a queue have taken together.
     taken: AtomicU64,
+    pub(super) arrivals: Arrivals,
 }
 
 impl Delivery {
@@ -84,8 +86,16 @@ impl Delivery {
 }
 
 impl DeliveryPlan {
-    pub(super) fn new(delivery: Delivery, stop: Arc<AtomicBool>) -> DeliveryPlan {
+    /// For a run on so many threads, with intervals of this `width`.
+    pub(super) fn new(
+        delivery: Delivery,
+        stop: Arc<AtomicBool>,
+        threads: usize,
+        width: Duration,
+    ) -> DeliveryPlan {
+        let arrivals = Arrivals::new(delivery.sinks(), threads, width);
         DeliveryPlan {
+            arrivals,
             delivery,
             run: fastrand::u32(..),
             epoch: Instant::now(),
@@ -209,10 +219,21 @@ impl DeliveryPlan {
         u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The latency of an element with this stamp that arrives now; `None` if it was sent in the warm-up.
-    pub(super) fn latency(&self, stamp: u64) -> Option<Duration> {
-        let sent = self.epoch + Duration::from_nanos(stamp);
-        (sent >= self.measured_from()?).then(|| sent.elapsed())
+    /// An element with this stamp comes to this sink now. Elements of the warm-up are not measured.
+    pub(super) fn note_arrival(&self, sink: usize, stamp: u64) {
+        let Some(from) = self.measured_from() else { return };
+        let (sent, now) = (self.epoch + Duration::from_nanos(stamp), Instant::now());
+        if sent >= from {
+            let latency = now.saturating_duration_since(sent);
+            self.arrivals.note(sink, now.saturating_duration_since(from), latency);
+        }
+    }
+
+    /// A command fails now.
+    pub(super) fn note_failure(&self) {
+        if let Some(at) = self.measured_from().and_then(|from| Instant::now().checked_duration_since(from)) {
+            self.arrivals.note_failure(at);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use futures_lite::future::or;
 
-use super::outcome::{Failures, Latencies};
+use super::outcome::Failures;
 use super::pace::Pace;
 use super::place::Place;
 use super::plan::DeliveryPlan;
@@ -42,7 +42,6 @@ pub(super) struct Heard {
     pub(super) announced_gaps: u64,
     /// Messages that are not of this run, or not of its channels.
     pub(super) unexpected: u64,
-    pub(super) latencies: Latencies,
 }
 
 /// Publishes numbered messages to all channels in turn, until the end of the run.
@@ -66,6 +65,7 @@ pub(super) async fn publish<P: Place>(place: P, plan: Arc<DeliveryPlan>, publish
             Err(error) => {
                 failed.push(stamp.number);
                 published.failures.note(&error);
+                plan.note_failure();
                 place.sleep(FAILURE_PAUSE).await;
             }
         }
@@ -76,7 +76,7 @@ pub(super) async fn publish<P: Place>(place: P, plan: Arc<DeliveryPlan>, publish
 }
 
 /// Receives messages until the publishers have finished and all have come, or the time for it is over.
-pub(super) async fn subscribe<P: Place>(place: P, plan: Arc<DeliveryPlan>) -> Heard {
+pub(super) async fn subscribe<P: Place>(place: P, plan: Arc<DeliveryPlan>, subscriber: usize) -> Heard {
     let names = plan.channels();
     let mut heard = Heard::default();
     let mut subscription = match place.subscribe(names.clone()).await {
@@ -98,7 +98,7 @@ pub(super) async fn subscribe<P: Place>(place: P, plan: Arc<DeliveryPlan>) -> He
             None
         };
         match or(subscription.next(), drained).await {
-            Some(event) => heard.note(&plan, &channels, event),
+            Some(event) => heard.note(&plan, subscriber, &channels, event),
             None => break,
         }
     }
@@ -106,7 +106,13 @@ pub(super) async fn subscribe<P: Place>(place: P, plan: Arc<DeliveryPlan>) -> He
 }
 
 impl Heard {
-    fn note(&mut self, plan: &DeliveryPlan, channels: &BTreeMap<&[u8], usize>, event: PubSubEvent) {
+    fn note(
+        &mut self,
+        plan: &DeliveryPlan,
+        subscriber: usize,
+        channels: &BTreeMap<&[u8], usize>,
+        event: PubSubEvent,
+    ) {
         match event {
             PubSubEvent::Message(message) => {
                 let channel = channels.get(&message.channel[..]);
@@ -116,7 +122,7 @@ impl Heard {
                     return;
                 };
                 self.delivered += 1;
-                self.latencies.note(plan.latency(stamp.at));
+                plan.note_arrival(subscriber, stamp.at);
                 self.sequences.entry((stamp.source, *channel)).or_default().receive(stamp.number);
             }
             PubSubEvent::Gap { name, .. } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_lite::future::or;
 
 use super::ledger::{Fate, Push};
-use super::outcome::{Failures, Latencies};
+use super::outcome::Failures;
 use super::pace::Pace;
 use super::place::{Place, ReplyAt};
 use super::plan::{DeliveryPlan, QueueType};
@@ -32,7 +32,6 @@ pub(super) struct Taken {
     /// The elements, with `None` for one that is not of this run.
     pub(super) elements: Vec<(Option<Stamp>, Fate)>,
     pub(super) failures: Failures,
-    pub(super) latencies: Latencies,
 }
 
 /// What a list's `BLPOP` returns: the key and the element.
@@ -68,6 +67,7 @@ pub(super) async fn produce<P: Place>(
         });
         if let Err(error) = result {
             pushed.failures.note(&error);
+            plan.note_failure();
             place.sleep(FAILURE_PAUSE).await;
         }
     }
@@ -91,9 +91,10 @@ pub(super) async fn consume<P: Place>(
             QueueType::Stream => take_from_stream(&place, &plan, consumer, &mut taken.failures).await,
         };
         match result {
-            Ok((texts, fate)) => taken.note(&plan, texts, fate),
+            Ok((texts, fate)) => taken.note(&plan, consumer, texts, fate),
             Err(error) => {
                 taken.failures.note(&error);
+                plan.note_failure();
                 place.sleep(FAILURE_PAUSE).await;
             }
         }
@@ -113,11 +114,13 @@ pub(super) fn consumer_name(consumer: usize) -> String {
 }
 
 impl Taken {
-    fn note(&mut self, plan: &DeliveryPlan, texts: Vec<String>, fate: Fate) {
+    fn note(&mut self, plan: &DeliveryPlan, consumer: usize, texts: Vec<String>, fate: Fate) {
         plan.note_taken(texts.len());
         for text in texts {
             let stamp = Stamp::parse(text.as_bytes(), plan.run);
-            self.latencies.note(stamp.and_then(|stamp| plan.latency(stamp.at)));
+            if let Some(stamp) = stamp {
+                plan.note_arrival(consumer, stamp.at);
+            }
             self.elements.push((stamp, fate));
         }
     }

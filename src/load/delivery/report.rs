@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::load::recording::latency::Latency;
 use crate::load::report::counts::{Cleanup, MaintenanceReport, OfferedLoad};
+use crate::load::report::measured::Recorded;
+use crate::load::report::phases::{MaintenanceWindow, ReportInterval};
 use crate::load::report::verdict::Problem;
 
 /// The result of a delivery run. Counts cover the whole run with its warm-up; latencies and rates leave the warm-up out.
@@ -24,6 +26,9 @@ pub(crate) struct DeliveryReport {
     pub(crate) pubsub: Option<PubSubReport>,
     /// Elements or messages that arrived in a second.
     pub(crate) throughput_per_second: f64,
+    /// The latency of the queue or of the subscribers, where reports of all workloads have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_us: Option<Latency>,
     /// The load that `--rate` offered, with the warm-up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) offered: Option<OfferedLoad>,
@@ -37,8 +42,16 @@ pub(crate) struct DeliveryReport {
     /// Shared connections that did not follow a rehearsed `MOVING`.
     pub(crate) connections_left_behind: u64,
     pub(crate) connections: BTreeMap<String, usize>,
+    /// The run before, during and after each maintenance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) maintenance_windows: Vec<MaintenanceWindow>,
+    /// The run in at most 240 intervals. What is answered there is an element that arrived, or a message.
+    pub(crate) timeline: Vec<ReportInterval>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cleanup: Option<Cleanup>,
+    /// The recorded data, for the picture and the log.
+    #[serde(skip)]
+    pub(crate) recorded: Recorded,
 }
 
 /// Where the elements of a queue went: `pushed` is `popped` + `returned` + `left` + `lost`.
@@ -129,6 +142,7 @@ impl DeliveryReport {
             queue,
             pubsub,
             throughput_per_second: 100.0,
+            latency_us: None,
             offered: None,
             failed: 0,
             errors: BTreeMap::new(),
@@ -136,7 +150,10 @@ impl DeliveryReport {
             maintenance: MaintenanceReport::default(),
             connections_left_behind: 0,
             connections: BTreeMap::new(),
+            maintenance_windows: Vec::new(),
+            timeline: Vec::new(),
             cleanup: None,
+            recorded: Recorded::example(),
         }
     }
 }

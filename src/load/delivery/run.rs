@@ -11,12 +11,13 @@ use futures_lite::future::block_on;
 use super::account::{Accounted, Accounts};
 use super::leftovers;
 use super::plan::{Delivery, DeliveryPlan};
-use super::report::DeliveryReport;
+use super::report::{DeliveryReport, PubSubReport, QueueReport};
 use super::tasks::{self, Done};
 use crate::load::plan::Plan;
 use crate::load::recording::handoffs::HandoffWatch;
-use crate::load::recording::latency::{Spread, round};
+use crate::load::recording::latency::{Latency, Spread, round};
 use crate::load::report::counts::{HandoffCounts, MaintenanceReport, Moving, OfferedLoad};
+use crate::load::report::phases;
 use crate::load::report::verdict::{Problem, ProblemKind};
 use crate::load::run::moves::Moves;
 use crate::load::run::{LoadError, TokioRuntime};
@@ -35,11 +36,12 @@ pub(crate) fn deliver(
     moves: Option<&Moves<'_>>,
     stop: &Arc<AtomicBool>,
 ) -> Result<DeliveryReport, LoadError> {
-    let plan = Arc::new(DeliveryPlan::new(delivery.clone(), stop.clone()));
+    let schedule = schedule(delivery, stop);
+    let plan = DeliveryPlan::new(delivery.clone(), stop.clone(), client.shards(), schedule.tick());
+    let plan = Arc::new(plan);
     leftovers::prepare(client, &plan).map_err(LoadError::Preparing)?;
     let before = block_on(client.stats())?;
     let (begin, begins) = mpsc::channel();
-    let schedule = schedule(delivery, stop);
     let (done, movings) = thread::scope(|scope| {
         let schedule = &schedule;
         let moving = moves.map(|moves| scope.spawn(move || moves.announce_all(schedule, watch, &begins)));
@@ -69,9 +71,9 @@ pub(crate) fn deliver(
     let expected = if is_followed { shared * movings.len() as u64 } else { 0 };
     let after = settle(client, &before, expected)?;
     let accounted = accounts.settle(client, &plan);
-    let mut report = report(&plan, accounted);
-    report.cleanup = delivery.cleanup.then(|| leftovers::clean_up(client, &plan));
     let maintenance = maintenance(watch, movings, &before, &after);
+    let mut report = report(&plan, accounted, watch, &maintenance.movings);
+    report.cleanup = delivery.cleanup.then(|| leftovers::clean_up(client, &plan));
     report.connections_left_behind = expected.saturating_sub(maintenance.handoffs.succeeded);
     report.maintenance = maintenance;
     for (peer, count) in after.iter().flat_map(|stats| &stats.connections) {
@@ -136,19 +138,27 @@ fn maintenance(
     }
 }
 
-fn report(plan: &DeliveryPlan, accounted: Accounted) -> DeliveryReport {
+fn report(
+    plan: &DeliveryPlan,
+    accounted: Accounted,
+    watch: &HandoffWatch,
+    movings: &[Moving],
+) -> DeliveryReport {
     let from = plan.measured_from().unwrap_or_else(Instant::now);
     let elapsed = plan.sources_end().unwrap_or(from).saturating_duration_since(from);
-    let started = (SystemTime::now() - from.elapsed()).duration_since(UNIX_EPOCH).unwrap_or_default();
-    let arrived = accounted.latencies.histogram().len();
+    let began = SystemTime::now() - from.elapsed();
+    let started = began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let recorded = plan.arrivals.finish(began, elapsed);
+    let (arrived, latency_us) = (recorded.latency.len(), Latency::of(&recorded.latency));
     let per_second = arrived as f64 / elapsed.as_secs_f64().max(1e-3);
     DeliveryReport {
         started_at_unix_seconds: round(started.as_secs_f64(), 3),
         elapsed_seconds: round(elapsed.as_secs_f64(), 6),
         interrupted: plan.is_interrupted(),
         problems: problem(arrived, &accounted).into_iter().collect(),
-        queue: accounted.queue,
-        pubsub: accounted.pubsub,
+        queue: accounted.queue.map(|queue| QueueReport { latency_us, ..queue }),
+        pubsub: accounted.pubsub.map(|pubsub| PubSubReport { latency_us, ..pubsub }),
+        latency_us,
         throughput_per_second: round(per_second, 1),
         offered: plan
             .delivery
@@ -160,7 +170,16 @@ fn report(plan: &DeliveryPlan, accounted: Accounted) -> DeliveryReport {
         maintenance: MaintenanceReport::default(),
         connections_left_behind: 0,
         connections: BTreeMap::new(),
+        maintenance_windows: phases::windows(
+            &recorded.timeline,
+            plan.measured_from(),
+            &watch.windows(),
+            movings,
+            elapsed,
+        ),
+        timeline: phases::intervals(&recorded.timeline),
         cleanup: None,
+        recorded,
     }
 }
 

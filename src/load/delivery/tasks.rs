@@ -107,6 +107,8 @@ async fn run<P: Place>(place: P, plan: Arc<DeliveryPlan>, role: Role) -> Done {
         (DeliveryKind::PubSub { .. }, Role::Source(publisher)) => {
             Done::Published(pubsub::publish(place, plan, publisher).await)
         }
-        (DeliveryKind::PubSub { .. }, Role::Sink(_)) => Done::Heard(pubsub::subscribe(place, plan).await),
+        (DeliveryKind::PubSub { .. }, Role::Sink(subscriber)) => {
+            Done::Heard(pubsub::subscribe(place, plan, subscriber).await)
+        }
     }
 }

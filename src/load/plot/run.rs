@@ -10,8 +10,52 @@ use super::colors;
 use super::heading::{heading, title};
 use super::panel::Panel;
 use super::shapes::{Area, Color, Size};
+use crate::load::delivery::report::DeliveryReport;
 use crate::load::recording::timeline::Interval;
 use crate::load::report::Report;
+use crate::load::report::measured::Recorded;
+use crate::load::report::phases::MaintenanceWindow;
+
+/// What a picture shows of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drawn<'a> {
+    started_at_unix_seconds: f64,
+    seconds: f64,
+    /// What was counted, in the plural.
+    what: &'static str,
+    failed: u64,
+    maintenance_windows: &'a [MaintenanceWindow],
+    recorded: &'a Recorded,
+}
+
+impl<'a> From<&'a Report> for Drawn<'a> {
+    fn from(report: &'a Report) -> Self {
+        Drawn {
+            started_at_unix_seconds: report.started_at_unix_seconds,
+            seconds: report.elapsed_seconds,
+            what: "commands",
+            failed: report.commands.failed,
+            maintenance_windows: &report.maintenance_windows,
+            recorded: &report.recorded,
+        }
+    }
+}
+
+impl<'a> From<&'a DeliveryReport> for Drawn<'a> {
+    fn from(report: &'a DeliveryReport) -> Self {
+        // The last elements come after the last source has finished.
+        let whole = report.recorded.timeline.at_most(1).next();
+        let seconds = whole.map_or(0.0, |whole| whole.length.as_secs_f64());
+        Drawn {
+            started_at_unix_seconds: report.started_at_unix_seconds,
+            seconds: report.elapsed_seconds.max(seconds),
+            what: if report.queue.is_some() { "elements" } else { "messages" },
+            failed: report.failed,
+            maintenance_windows: &report.maintenance_windows,
+            recorded: &report.recorded,
+        }
+    }
+}
 
 /// An earlier run that is drawn under the present one for comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,15 +71,15 @@ pub(crate) struct Overlay {
 }
 
 /// Draws a run, over an earlier one if there is one. `lines` describe the run.
-pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report, earlier: Option<&Overlay>) -> Canvas {
+pub(crate) fn picture(size: Size, lines: [&str; 2], run: Drawn<'_>, earlier: Option<&Overlay>) -> Canvas {
     let nothing = Overlay::default();
     let earlier = earlier.unwrap_or(&nothing);
     let mut canvas = Canvas::new(size);
     let began =
-        UNIX_EPOCH + Duration::from_secs_f64(report.started_at_unix_seconds.clamp(0.0, UNIX_SECONDS_MAX));
+        UNIX_EPOCH + Duration::from_secs_f64(run.started_at_unix_seconds.clamp(0.0, UNIX_SECONDS_MAX));
     let mut top = heading(&mut canvas, &title("hitless bench", began), lines);
     let left = canvas.area().height - top - canvas.text_size() * 0.4;
-    let panels = [throughput(report, earlier), latency(report, earlier), percentiles(report, earlier)];
+    let panels = [throughput(run, earlier), latency(run, earlier), percentiles(run, earlier)];
     for (panel, share) in panels.iter().zip(SHARES) {
         let area = Area { left: 0.0, top, width: canvas.area().width, height: left * share };
         panel.draw(&mut canvas, area);
@@ -44,8 +88,8 @@ pub(crate) fn picture(size: Size, lines: [&str; 2], report: &Report, earlier: Op
     canvas
 }
 
-fn time(report: &Report, earlier: &Overlay, title: &str) -> Axis {
-    Axis::linear(title, Unit::Seconds, 0.0, report.elapsed_seconds.max(earlier.seconds))
+fn time(run: Drawn<'_>, earlier: &Overlay, title: &str) -> Axis {
+    Axis::linear(title, Unit::Seconds, 0.0, run.seconds.max(earlier.seconds))
 }
 
 /// Adds the line of the earlier run, if it has one.
@@ -62,8 +106,8 @@ fn widened(range: (f64, f64), points: &[(f64, Option<f64>)]) -> (f64, f64) {
     values.fold(range, |(least, most), value| (least.min(value), most.max(value)))
 }
 
-fn intervals(report: &Report) -> impl Iterator<Item = Interval> {
-    report.recorded.timeline.at_most(DRAWN_MAX)
+fn intervals(run: Drawn<'_>) -> impl Iterator<Item = Interval> {
+    run.recorded.timeline.at_most(DRAWN_MAX)
 }
 
 /// The middle of an interval.
@@ -72,27 +116,30 @@ fn middle(interval: &Interval) -> f64 {
 }
 
 /// Shades the maintenance in a panel with time as its x axis.
-fn shaded(mut panel: Panel, report: &Report) -> Panel {
-    for window in &report.maintenance_windows {
-        let to = window.to_seconds.unwrap_or(report.elapsed_seconds);
+fn shaded(mut panel: Panel, run: Drawn<'_>) -> Panel {
+    for window in run.maintenance_windows {
+        let to = window.to_seconds.unwrap_or(run.seconds);
         panel = panel.shade(window.from_seconds, to, window.kind);
     }
     panel
 }
 
-fn throughput(report: &Report, earlier: &Overlay) -> Panel {
+fn throughput(run: Drawn<'_>, earlier: &Overlay) -> Panel {
     let rate: Vec<(f64, Option<f64>)> =
-        intervals(report).map(|one| (middle(&one), Some(one.throughput_per_second))).collect();
+        intervals(run).map(|one| (middle(&one), Some(one.throughput_per_second))).collect();
     let (_, most) = widened(widened((0.0, 1.0), &rate), &earlier.throughput);
-    let failed = intervals(report).filter(|one| one.failed > 0).map(|one| middle(&one)).collect();
+    let failed = intervals(run).filter(|one| one.failed > 0).map(|one| middle(&one)).collect();
     let y = Axis::linear("", Unit::Count, 0.0, most * 1.08);
-    let panel =
-        Panel::new("throughput, commands/s", time(report, earlier, ""), y).line("", colors::BLUE, rate);
+    let panel = Panel::new(&format!("throughput, {}/s", run.what), time(run, earlier, ""), y).line(
+        "",
+        colors::BLUE,
+        rate,
+    );
     let panel = with_earlier(panel, "earlier", &earlier.throughput);
-    shaded(panel, report).marks(if report.commands.failed > 0 { "errors" } else { "" }, failed)
+    shaded(panel, run).marks(if run.failed > 0 { "errors" } else { "" }, failed)
 }
 
-fn latency(report: &Report, earlier: &Overlay) -> Panel {
+fn latency(run: Drawn<'_>, earlier: &Overlay) -> Panel {
     const LINES: [(&str, f64, Color); 4] = [
         ("p50", 0.5, colors::GREEN),
         ("p99", 0.99, colors::ORANGE),
@@ -101,7 +148,7 @@ fn latency(report: &Report, earlier: &Overlay) -> Panel {
     ];
     let (mut least, mut most) = (f64::MAX, 0f64);
     let mut lines = LINES.map(|_| Vec::new());
-    for interval in intervals(report) {
+    for interval in intervals(run) {
         for (line, (_, quantile, _)) in lines.iter_mut().zip(LINES) {
             // An interval without answers has no latency, so the line has a gap.
             let value = (!interval.latency.is_empty()).then(|| micros(&interval.latency, quantile));
@@ -113,18 +160,19 @@ fn latency(report: &Report, earlier: &Overlay) -> Panel {
     }
     let (least, most) = widened((least, most), &earlier.p99);
     let y = Axis::log("", Unit::Latency, least.min(most), most.max(1.0));
-    let mut panel = Panel::new("latency, logarithmic", time(report, earlier, "time since the start"), y);
+    let mut panel = Panel::new("latency, logarithmic", time(run, earlier, "time since the start"), y);
     for (points, (name, _, color)) in lines.into_iter().zip(LINES) {
         panel = panel.line(name, color, points);
     }
-    shaded(with_earlier(panel, "p99 earlier", &earlier.p99), report)
+    shaded(with_earlier(panel, "p99 earlier", &earlier.p99), run)
 }
 
-fn percentiles(report: &Report, earlier: &Overlay) -> Panel {
-    let recorded = &report.recorded;
+fn percentiles(run: Drawn<'_>, earlier: &Overlay) -> Panel {
+    let recorded = run.recorded;
+    let all = format!("all {}", run.what);
     let service = recorded.service.as_ref().map(|service| ("service time", service, colors::GREEN));
     let lines = [
-        Some(("all commands", &recorded.latency, colors::BLUE)),
+        Some((all.as_str(), &recorded.latency, colors::BLUE)),
         Some(("in handoffs", &recorded.in_handoff, colors::VIOLET)),
         service,
     ];

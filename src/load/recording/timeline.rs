@@ -52,6 +52,18 @@ impl Timeline {
 
     /// Adds the recording of one thread, with its start and end since the start of the run.
     pub(crate) fn add(&mut self, from: Duration, to: Duration, recording: &Recording) {
+        let counts = &recording.counts;
+        self.add_part((from, to), counts.answered, counts.failed, recording.latencies());
+    }
+
+    /// Adds what one thread recorded between two times: its answered and failed commands, and their latencies.
+    pub(crate) fn add_part<'a>(
+        &mut self,
+        (from, to): (Duration, Duration),
+        answered: u64,
+        failed: u64,
+        latencies: impl Iterator<Item = &'a Histogram<u64>>,
+    ) {
         // A recording that is handed in late still belongs to the interval in which it should have ended. The short
         // rest at the end of a run is not an interval of its own.
         let place =
@@ -69,13 +81,15 @@ impl Timeline {
         }
         let Some(bin) = self.bins.get_mut(place) else { return };
         bin.recorded += to.saturating_sub(from);
-        bin.answered += recording.counts.answered;
-        bin.failed += recording.counts.failed;
+        bin.answered += answered;
+        bin.failed += failed;
+        let mut latencies = latencies.filter(|latency| !latency.is_empty()).peekable();
         if place == self.open {
-            recording.latencies().for_each(|latency| add(&mut self.latency, latency));
-        } else {
-            let mut late = recording.latency();
+            latencies.for_each(|latency| add(&mut self.latency, latency));
+        } else if latencies.peek().is_some() {
+            let mut late = histogram();
             bin.latency.add_to(&mut late);
+            latencies.for_each(|latency| add(&mut late, latency));
             bin.latency = Packed::of(&late);
         }
     }

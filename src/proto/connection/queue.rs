@@ -92,6 +92,12 @@ impl Queue {
             && self.bytes.len() < self.bounds.bytes
     }
 
+    /// Whether there is nothing to take, awaited or not.
+    #[inline]
+    pub(crate) fn has_none(&self) -> bool {
+        self.items.is_empty() && self.waiting.is_empty()
+    }
+
     /// Whether no caller awaits any command here.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.len() == self.abandoned && self.waiting.is_empty()

@@ -38,14 +38,15 @@ impl Connection {
     pub(crate) fn subscribe(&mut self, verb: &'static str, names: Vec<Bytes>) {
         if self.ready_since().is_some() {
             self.decoder.accept_large_pushes();
-            self.internal.subscribing.queue(verb, names);
+            self.internal.subscribe(verb, names);
         }
     }
 
-    /// How many commands that end the waits of other connections are written and not answered.
+    /// How many commands are written and not answered that take no place in flight: those that end the waits of other connections,
+    /// and those for subscriptions.
     #[cfg(feature = "cli")]
-    pub(crate) fn unblocks_in_flight(&self) -> usize {
-        self.internal.unblocks_in_flight()
+    pub(crate) fn without_places(&self) -> usize {
+        self.internal.without_places()
     }
 
     /// Whether a login is due or awaits its reply.

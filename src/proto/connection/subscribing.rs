@@ -35,6 +35,12 @@ impl Subscribing {
         !self.due.is_empty()
     }
 
+    /// How many commands are written and not answered.
+    #[cfg(feature = "cli")]
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited.len()
+    }
+
     /// Appends the due commands to the write buffer.
     pub(super) fn write(&mut self, now: Instant, out: &mut Vec<u8>, in_flight: &mut InFlight) {
         while let Some((verb, names)) = self.due.pop_front() {
@@ -76,9 +82,15 @@ impl Subscribing {
         }
     }
 
-    /// The oldest command is answered, although not all of its pushes were counted, or it is refused.
+    /// The oldest command is answered, although not all of its pushes were counted.
     pub(super) fn forget_oldest(&mut self) {
         self.awaited.pop_front();
+    }
+
+    /// The oldest command has a reply. Returns the error if the server refuses it.
+    pub(super) fn answer_oldest(&mut self, reply: Frame) -> Option<Frame> {
+        self.forget_oldest();
+        Some(reply.without_attributes()).filter(|reply| matches!(reply, Frame::Error(_)))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::proto::resp::Encoder;
 
 /// Counts replies and failures.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     replies: usize,
     failures: usize,
 }
@@ -24,7 +24,7 @@ impl Deliver for Counts {
     }
 }
 
-const NOW: Instant = Instant::from_nanos(1_000_000_000);
+pub(super) const NOW: Instant = Instant::from_nanos(1_000_000_000);
 const IDLE: Duration = Duration::from_secs(30);
 
 fn config() -> ConnectionConfig {
@@ -39,7 +39,7 @@ fn config() -> ConnectionConfig {
     }
 }
 
-fn queue() -> Queue {
+pub(super) fn queue() -> Queue {
     Queue::new(QueueBounds { commands: 100, bytes: 1 << 30 })
 }
 
@@ -50,7 +50,7 @@ fn submit(queue: &mut Queue, ticket: u32, bytes: &[u8]) -> Position {
 }
 
 /// A connection whose handshake is over.
-fn ready() -> (Connection, Counts) {
+pub(super) fn ready() -> (Connection, Counts) {
     let (config, mut counts) = (config(), Counts::default());
     let mut connection = Connection::dialing(NOW, Duration::from_secs(2), &config);
     connection.handle_connected(None, None, NOW, &config);
@@ -63,7 +63,7 @@ fn ready() -> (Connection, Counts) {
 }
 
 /// Writes everything, and returns the number of bytes.
-fn write(connection: &mut Connection, queue: &mut Queue) -> usize {
+pub(super) fn write(connection: &mut Connection, queue: &mut Queue) -> usize {
     let count = connection.poll_transmit(NOW, queue, &[], &config()).len();
     connection.write_buffer().advance(count);
     count

@@ -82,10 +82,7 @@ impl Connection {
     /// When an idle connection pings its peer.
     #[inline]
     fn ping_at(&self) -> Option<Instant> {
-        let is_idle = self.in_flight.is_empty()
-            && !self.draining
-            && !self.internal.is_due()
-            && !self.internal.is_held();
+        let is_idle = self.in_flight.is_empty() && !self.draining && self.internal.is_idle();
         (is_idle && self.idle_ping < Duration::MAX).then(|| self.last_received.after(self.idle_ping))
     }
 

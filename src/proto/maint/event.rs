@@ -217,3 +217,31 @@ pub struct MaintenanceStats {
     /// Commands that were lost with a connection while maintenance was announced.
     pub orphaned: u64,
 }
+
+impl MaintenanceStats {
+    /// Adds the counts of another pool. Of times, the longer one counts.
+    pub(crate) fn add(&mut self, other: &MaintenanceStats) {
+        self.notifications += other.notifications;
+        self.duplicates += other.duplicates;
+        self.stale += other.stale;
+        self.conflicts += other.conflicts;
+        self.malformed += other.malformed;
+        self.oversized += other.oversized;
+        self.ignored += other.ignored;
+        self.targets_refused += other.targets_refused;
+        self.opted_in += other.opted_in;
+        self.refused += other.refused;
+        self.handoffs_started += other.handoffs_started;
+        self.handoffs_succeeded += other.handoffs_succeeded;
+        self.handoffs_failed += other.handoffs_failed;
+        self.handoffs_superseded += other.handoffs_superseded;
+        self.handoff_retries += other.handoff_retries;
+        self.handoffs_queued += other.handoffs_queued;
+        self.permits_in_use += other.permits_in_use;
+        self.permits_in_use_max += other.permits_in_use_max;
+        self.windows_open += other.windows_open;
+        self.draining += other.draining;
+        self.hold_max = self.hold_max.max(other.hold_max);
+        self.orphaned += other.orphaned;
+    }
+}

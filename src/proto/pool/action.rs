@@ -47,3 +47,27 @@ pub(crate) struct PoolCounters {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
 }
+
+impl PoolCounters {
+    /// Adds the counts of another pool.
+    pub(crate) fn add(&mut self, other: &PoolCounters) {
+        let PoolCounters {
+            connected,
+            lost,
+            dial_failures,
+            pushes,
+            floods,
+            given_up,
+            bytes_received,
+            bytes_sent,
+        } = other;
+        self.connected += connected;
+        self.lost += lost;
+        self.dial_failures += dial_failures;
+        self.pushes += pushes;
+        self.floods += floods;
+        self.given_up += given_up;
+        self.bytes_received += bytes_received;
+        self.bytes_sent += bytes_sent;
+    }
+}

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::action::PoolCounters;
 use super::effects::Effect;
 use super::entry::Role;
 use super::ids::ConnectionId;
 use super::parts::Parts;
+use super::subscriber::Subscriber;
 use crate::proto::connection::{Connection, Credentials, Deliver, Negotiated};
 use crate::proto::error::CloseReason;
 use crate::proto::time::Instant;
@@ -95,10 +97,21 @@ impl<'a> ConnectionMut<'a> {
     /// Handles what a socket received; false once the connection is over.
     #[inline]
     pub(crate) fn handle_bytes(self, input: &[u8], now: Instant, deliver: &mut impl Deliver) -> bool {
-        self.receive(now, deliver, |connection, deliver| {
-            let is_opening = connection.traffic().0 == 0;
-            let received = connection.handle_bytes(now, input, deliver);
-            received.map_err(|reason| if is_opening { reason.given_opening(input) } else { reason })
+        if self.parts.subscriber.is_on(self.id.entry) {
+            return self.handle_bytes_of_subscriber(input, now, deliver);
+        }
+        self.receive(now, deliver, |connection, _, _, deliver| received(connection, input, now, deliver))
+    }
+
+    /// The same for the connection that carries the subscriptions: messages are delivered as they are read.
+    #[inline(never)]
+    fn handle_bytes_of_subscriber(self, input: &[u8], now: Instant, deliver: &mut impl Deliver) -> bool {
+        let id = self.id;
+        self.receive(now, deliver, |connection, subscriber, counters, deliver| {
+            let mut deliver = subscriber.taking_messages(id, now, deliver);
+            let result = received(connection, input, now, &mut deliver);
+            counters.pushes += deliver.taken;
+            result
         })
     }
 
@@ -111,7 +124,7 @@ impl<'a> ConnectionMut<'a> {
 
     /// Handles `count` bytes that were read into [`ConnectionMut::read_buffer`]; false once the connection is over.
     pub(crate) fn handle_filled(self, count: usize, now: Instant, deliver: &mut impl Deliver) -> bool {
-        self.receive(now, deliver, |connection, deliver| connection.handle_filled(now, count, deliver))
+        self.receive(now, deliver, |connection, _, _, deliver| connection.handle_filled(now, count, deliver))
     }
 
     /// What this connection writes next, possibly nothing; then call [`ConnectionMut::handle_written`]. `None` once the
@@ -167,7 +180,12 @@ impl<'a> ConnectionMut<'a> {
         self,
         now: Instant,
         deliver: &mut D,
-        receive: impl FnOnce(&mut Connection, &mut D) -> Result<(), CloseReason>,
+        receive: impl FnOnce(
+            &mut Connection,
+            &mut Subscriber,
+            &mut PoolCounters,
+            &mut D,
+        ) -> Result<(), CloseReason>,
     ) -> bool {
         let (parts, id) = (self.parts, self.id);
         let Some(entry) = parts.entries.get_mut(id.entry) else { return false };
@@ -175,7 +193,8 @@ impl<'a> ConnectionMut<'a> {
         let is_alone = entry.predecessors.is_empty() && entry.successor.is_none();
         let Some(known) = entry.connection(id.generation) else { return false };
         let was_ready = known.is_ready();
-        let received = receive(&mut known.connection, deliver);
+        let counters = &mut parts.ctx.counters;
+        let received = receive(&mut known.connection, &mut parts.subscriber, counters, deliver);
         let is_plain = received.is_ok() && !known.connection.has_notices();
         if is_plain && was_ready && is_alone && parts.ctx.closing.is_none() {
             return true;
@@ -183,4 +202,17 @@ impl<'a> ConnectionMut<'a> {
         parts.handle_received(id, was_ready, received, now, deliver);
         parts.entries.role(id).is_some()
     }
+}
+
+/// Decodes what a socket received. What the peer sent first can tell which protocol it speaks.
+#[inline]
+fn received(
+    connection: &mut Connection,
+    input: &[u8],
+    now: Instant,
+    deliver: &mut impl Deliver,
+) -> Result<(), CloseReason> {
+    let is_opening = connection.traffic().0 == 0;
+    let received = connection.handle_bytes(now, input, deliver);
+    received.map_err(|reason| if is_opening { reason.given_opening(input) } else { reason })
 }

@@ -27,30 +27,30 @@ pub(crate) struct CallDeadline {
 
 /// The deadlines of single calls. There are never more of them than open calls, since each call clears its own.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(crate) struct Deadlines {
     table: BTreeMap<DeadlineId, CallDeadline>,
     next: u64,
 }
 
 impl Deadlines {
-    pub(super) fn set(&mut self, at: Instant, call: CallDeadline) -> DeadlineId {
+    pub(crate) fn set(&mut self, at: Instant, call: CallDeadline) -> DeadlineId {
         let id = DeadlineId { at, number: self.next };
         self.next += 1;
         self.table.insert(id, call);
         id
     }
 
-    pub(super) fn clear(&mut self, id: DeadlineId) {
+    pub(crate) fn clear(&mut self, id: DeadlineId) {
         self.table.remove(&id);
     }
 
     /// Takes out a deadline that has passed.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<CallDeadline> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<CallDeadline> {
         let first = self.table.first_entry()?;
         (first.key().at <= now).then(|| first.remove())
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.table.first_key_value().map(|(id, _)| id.at)
     }
 }

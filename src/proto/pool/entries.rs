@@ -24,14 +24,21 @@ pub(crate) struct Entries {
     next: usize,
     queue: QueueBounds,
     backoff: (Duration, Duration),
+    generation: u32,
 }
 
 impl Entries {
     pub(super) fn new(config: &PoolConfig) -> Self {
         let backoff = (config.backoff_first, config.backoff_max);
         let shared = config.connections;
-        let mut entries =
-            Entries { list: Vec::with_capacity(shared), shared, next: 0, queue: config.queue, backoff };
+        let mut entries = Entries {
+            list: Vec::with_capacity(shared),
+            shared,
+            next: 0,
+            queue: config.queue,
+            backoff,
+            generation: config.generation,
+        };
         for _ in 0..shared {
             let id = entries.add();
             if let Some(entry) = entries.get_mut(id) {
@@ -44,7 +51,7 @@ impl Entries {
     /// A further entry, without a connection.
     pub(super) fn add(&mut self) -> EntryId {
         let id = EntryId::of(self.list.len());
-        self.list.push(Entry::new(id, self.queue, self.backoff));
+        self.list.push(Entry::new(id, self.queue, self.backoff, self.generation));
         id
     }
 
@@ -89,6 +96,17 @@ impl Entries {
             let written: usize = entry.connections().map(|known| known.connection.in_flight()).sum();
             (queued + entry.queue.len(), in_flight + written)
         })
+    }
+
+    /// Commands in flight on shared connections. Those that block wait on others.
+    pub(crate) fn shared_in_flight(&self) -> usize {
+        self.shared().flat_map(Entry::connections).map(|known| known.connection.in_flight()).sum()
+    }
+
+    /// The address at the other end of a connection, if one is ready.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        let ready = self.list.iter().flat_map(Entry::connections).filter(|known| known.is_ready());
+        ready.filter_map(|known| known.peer).next()
     }
 
     /// The entry that the next handle is bound to: each in turn.

@@ -78,7 +78,12 @@ pub(crate) enum Role {
 }
 
 impl Entry {
-    pub(super) fn new(id: EntryId, queue: QueueBounds, backoff: (Duration, Duration)) -> Self {
+    pub(super) fn new(
+        id: EntryId,
+        queue: QueueBounds,
+        backoff: (Duration, Duration),
+        generation: u32,
+    ) -> Self {
         Entry {
             id,
             role: ConnectionRole::default(),
@@ -97,7 +102,7 @@ impl Entry {
             replaceable_at: Instant::default(),
             last_error: None,
             barrier: OrderBarrier::default(),
-            generation: 0,
+            generation,
             backoff: Backoff::new(backoff.0, backoff.1),
             relaxed: (None, None),
         }

@@ -50,7 +50,11 @@ impl Handoffs {
         {
             return Route { endpoint: to.clone(), follows: Some(newest.id), redirect: newest.redirect };
         }
-        Route { endpoint: ctx.config.endpoint.clone(), follows: None, redirect: None }
+        Route {
+            endpoint: ctx.config.endpoint.clone(),
+            follows: None,
+            redirect: ctx.config.named.as_ref().map(|named| named.by),
+        }
     }
 
     /// Queues an entry for a handoff if the peer of its connection moves.

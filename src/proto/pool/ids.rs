@@ -3,7 +3,7 @@
 pub(crate) use crate::proto::connection::EntryId;
 
 /// One connection of an entry; the next one has another generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionId {
     pub(crate) entry: EntryId,
     pub(crate) generation: u32,

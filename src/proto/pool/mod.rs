@@ -27,6 +27,7 @@ mod entry_lease;
 mod exclusive;
 mod handoffs;
 mod ids;
+mod in_cluster;
 mod maintenance;
 mod order_barrier;
 mod parts;
@@ -45,8 +46,9 @@ use bytes::Bytes;
 
 pub(crate) use self::action::{Action, PoolCounters};
 pub(crate) use self::auth::Renewal;
-pub(crate) use self::config::PoolConfig;
-pub(crate) use self::deadlines::{CallDeadline, DeadlineId};
+pub(crate) use self::config::{NamedEndpoint, PoolConfig};
+pub(crate) use self::connection_mut::ConnectionMut;
+pub(crate) use self::deadlines::{CallDeadline, DeadlineId, Deadlines};
 #[cfg(feature = "cli")]
 pub(crate) use self::entry::Role;
 pub(crate) use self::exclusive::ExclusiveCounts;
@@ -54,8 +56,6 @@ pub(crate) use self::ids::{ConnectionId, EntryId, LookupId};
 #[cfg(feature = "cli")]
 pub(crate) use self::snapshot::ConnectionSnapshot;
 
-use self::connection_mut::ConnectionMut;
-use self::deadlines::Deadlines;
 use self::entries::Entries;
 use self::parts::Parts;
 use super::connection::{Credentials, Deliver, Position, Submission, Ticket};

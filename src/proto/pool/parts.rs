@@ -102,10 +102,11 @@ impl Parts {
                 Effect::LeaseChanged(id) => self.exclusive.settle(id, &mut self.entries, ctx),
                 Effect::SuccessorMayServe(id) => self.cut_over_if_possible(id, deliver),
                 Effect::LeaseFree => {
-                    self.exclusive.dispatch(&mut self.entries, ctx, deliver);
+                    // First: callers that keep coming would leave nothing for the subscriptions.
                     if self.subscriber.needs_entry() {
                         self.serve_subscriptions(deliver);
                     }
+                    self.exclusive.dispatch(&mut self.entries, &mut self.ctx, deliver);
                 }
             }
         }
@@ -145,6 +146,9 @@ impl Parts {
         }
         if give_up {
             self.ctx.counters.given_up += self.exclusive.give_up(deliver);
+        }
+        if self.subscriber.needs_entry() {
+            self.serve_subscriptions(deliver);
         }
         self.exclusive.handle_timeout(&mut self.entries, &mut self.ctx, deliver);
         self.handle_subscriptions_timeout(deliver);

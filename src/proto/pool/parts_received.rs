@@ -6,6 +6,7 @@ use super::ids::ConnectionId;
 use super::parts::Parts;
 use crate::proto::connection::{Deliver, Push, PushUse, StateChange};
 use crate::proto::error::CloseReason;
+use crate::proto::resp::Frame;
 use crate::proto::time::Instant;
 
 impl Parts {
@@ -65,6 +66,12 @@ impl Parts {
         }
         let carries_subscriptions = self.subscriber.is_on(id.entry);
         for push in pushes {
+            if let Frame::Error(reply) = push.frame {
+                if carries_subscriptions {
+                    self.subscriber.handle_refusal(id, reply, self.ctx.now, deliver);
+                }
+                continue;
+            }
             self.ctx.counters.pushes += 1;
             if carries_subscriptions {
                 match self.subscriber.handle_push(id, &push.frame, self.ctx.now, deliver) {
@@ -120,9 +127,9 @@ impl Parts {
         let mut of_exclusive = Vec::new();
         for change in known.connection.take_state_changes() {
             match change {
-                change @ (StateChange::Answered(..)
-                | StateChange::Unblocked(..)
-                | StateChange::SubscriptionRefused(_)) => of_exclusive.push(change),
+                change @ (StateChange::Answered(..) | StateChange::Unblocked(..)) => {
+                    of_exclusive.push(change);
+                }
                 StateChange::LoggedIn(result) => self.auth.note_login(result, ctx),
                 StateChange::LoggedOut => self.auth.note_logged_out(ctx),
                 // During a move the connection is replaced in any case.
@@ -138,9 +145,6 @@ impl Parts {
                     self.exclusive.handle_reply(id.entry, reply, &mut self.entries, ctx, deliver);
                 }
                 StateChange::Unblocked(of, result) => self.exclusive.handle_unblocked(of, result, ctx),
-                StateChange::SubscriptionRefused(reply) => {
-                    self.subscriber.handle_refusal(id, reply, ctx.now, deliver);
-                }
                 _ => {}
             }
         }

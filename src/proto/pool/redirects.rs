@@ -19,7 +19,7 @@ pub(super) struct Redirects {
 
 impl Redirects {
     pub(super) fn new(config: &PoolConfig) -> Self {
-        Redirects { filter: TargetFilter::new(config.targets.clone(), config.endpoint.clone()) }
+        Redirects { filter: TargetFilter::new(config.targets.clone(), config.configured().clone()) }
     }
 
     /// Whether this target may be used; if not, counts and reports that.

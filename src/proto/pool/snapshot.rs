@@ -10,8 +10,8 @@ pub(crate) struct ConnectionSnapshot {
     pub(crate) id: ConnectionId,
     pub(crate) role: Role,
     pub(crate) in_flight: usize,
-    /// How many of them end the waits of other connections.
-    pub(crate) unblocks: usize,
+    /// How many of them take no place: a connection that drains sends them as well.
+    pub(crate) without_places: usize,
     /// It has a command of its own to send, which no caller submitted.
     pub(crate) has_internal: bool,
 }
@@ -25,8 +25,8 @@ impl Entries {
                 let Some(role) = entry.role(known.id.generation) else { continue };
                 let (in_flight, has_internal) =
                     (known.connection.in_flight(), known.connection.has_internal());
-                let unblocks = known.connection.unblocks_in_flight();
-                all.push(ConnectionSnapshot { id: known.id, role, in_flight, unblocks, has_internal });
+                let without_places = known.connection.without_places();
+                all.push(ConnectionSnapshot { id: known.id, role, in_flight, without_places, has_internal });
             }
         }
         all

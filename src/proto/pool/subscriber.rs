@@ -6,8 +6,9 @@ use super::action::Action;
 use super::context::Context;
 use super::entry::Entry;
 use super::ids::{ConnectionId, EntryId};
-use crate::proto::connection::{Deliver, PushUse};
-use crate::proto::resp::Frame;
+use crate::proto::connection::{Deliver, PushUse, Ticket};
+use crate::proto::error::Failure;
+use crate::proto::resp::{Frame, Published};
 use crate::proto::subscriptions::{
     Link, PubSubEvent, Receive, SubscriptionId, SubscriptionKind, SubscriptionStats, Subscriptions,
 };
@@ -85,7 +86,8 @@ impl Subscriber {
     pub(super) fn handle_active(&mut self, entry: &Entry, now: Instant, deliver: &mut impl Deliver) {
         if let Some(active) = entry.active.as_ref().filter(|active| self.is_on(entry.id) && active.is_ready())
         {
-            self.registry.handle_ready(link(active.id), now, &mut ToCallers(deliver));
+            // A predecessor whose successor was lost still delivers. It has one more successor then, and no message is missed.
+            self.registry.handle_successor(link(active.id), now, &mut ToCallers(deliver));
         }
     }
 
@@ -105,6 +107,16 @@ impl Subscriber {
 
     pub(super) fn note_bytes(&mut self, id: ConnectionId, now: Instant) {
         self.registry.note_bytes(link(id), now);
+    }
+
+    /// Takes messages of this connection as they are read, and leaves everything else to `deliver`.
+    pub(super) fn taking_messages<'a, D: Deliver>(
+        &'a mut self,
+        id: ConnectionId,
+        now: Instant,
+        deliver: &'a mut D,
+    ) -> TakingMessages<'a, D> {
+        TakingMessages { registry: &mut self.registry, link: link(id), now, deliver, taken: 0 }
     }
 
     /// What a push counts for; `None` if it is none of pub/sub.
@@ -189,6 +201,48 @@ impl<D: Deliver> Receive for ToCallers<'_, D> {
     #[inline]
     fn deliver(&mut self, to: SubscriptionId, event: PubSubEvent) {
         self.0.event(to, event);
+    }
+}
+
+/// Takes messages of one connection, and passes everything else on.
+pub(super) struct TakingMessages<'a, D> {
+    registry: &'a mut Subscriptions,
+    link: Link,
+    now: Instant,
+    deliver: &'a mut D,
+    /// How many messages it has taken.
+    pub(super) taken: u64,
+}
+
+impl<D: Deliver> Deliver for TakingMessages<'_, D> {
+    const TAKES_MESSAGES: bool = true;
+
+    #[inline]
+    fn message(&mut self, message: Published<'_>) -> bool {
+        let receive = &mut ToCallers(self.deliver);
+        let is_taken = self.registry.handle_published(self.link, message, self.now, receive);
+        self.taken += u64::from(is_taken);
+        is_taken
+    }
+
+    fn reply(&mut self, ticket: Ticket, frame: Frame, last: bool) {
+        self.deliver.reply(ticket, frame, last);
+    }
+
+    fn fail(&mut self, ticket: Ticket, failure: Failure) {
+        self.deliver.fail(ticket, failure);
+    }
+
+    fn push(&mut self, frame: Frame) -> bool {
+        self.deliver.push(frame)
+    }
+
+    fn event(&mut self, to: SubscriptionId, event: PubSubEvent) {
+        self.deliver.event(to, event);
+    }
+
+    fn took(&mut self, nanos: u64) {
+        self.deliver.took(nanos);
     }
 }
 

@@ -8,8 +8,9 @@ use super::aggregate::{Aggregate, attributed, pairs};
 use super::blob::Blob;
 use super::frame::Frame;
 use super::limits::{DecodeError, LINE_MAX, Limits, PUSH_LIMITS};
+use super::published::Published;
 use super::skip::Skip;
-use super::wire::{TYPES, count, double, integer, take_line};
+use super::wire::{TYPES, count, double, integer, take_line, whole_payload};
 
 /// A resumable decoder for one direction of one connection.
 ///
@@ -77,6 +78,17 @@ impl Decoder {
             return Ok(Some(frame));
         }
         self.decode_any(input)
+    }
+
+    /// The message of pub/sub that `input` begins with, and what follows it. `None` unless it has arrived in full, in the form
+    /// that servers send, and within the limits of pushes: then [`Decoder::decode`] decides.
+    #[inline]
+    pub(crate) fn published<'a>(&self, input: &'a [u8]) -> Option<(Published<'a>, &'a [u8])> {
+        let limits = self.push_limits;
+        if !self.is_between_frames() || limits.depth == 0 || limits.elements < Published::ELEMENTS_MAX {
+            return None;
+        }
+        Published::read(input).filter(|(message, _)| message.len() <= limits.bytes)
     }
 
     /// The memory for the next read, if the next bytes are the rest of a large payload: read into it, call
@@ -401,25 +413,10 @@ enum Element {
 /// The most common reply, a bulk string that has arrived in full. Skipping the general case is the hot path of a GET.
 #[inline(always)]
 fn whole_bulk(input: &mut &[u8], length_max: usize) -> Option<Frame> {
-    let rest = input.strip_prefix(b"$")?;
-    let mut length = 0usize;
-    let mut digits = 0;
-    for &byte in rest.iter().take(WHOLE_DIGITS_MAX) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        length = length * 10 + usize::from(digit);
-        digits += 1;
-    }
-    if digits == 0 || length > length_max {
-        return None;
-    }
-    let (payload, rest) = rest.get(digits..)?.strip_prefix(b"\r\n")?.split_at_checked(length)?;
-    let rest = rest.strip_prefix(b"\r\n")?;
-    let frame = Frame::Bulk(Bytes::copy_from_slice(payload));
+    let mut rest = *input;
+    let payload = whole_payload(&mut rest).filter(|payload| payload.len() <= length_max)?;
     *input = rest;
-    Some(frame)
+    Some(Frame::Bulk(Bytes::copy_from_slice(payload)))
 }
 
 fn blob_frame(kind: u8, payload: Bytes) -> Result<Frame, DecodeError> {
@@ -435,8 +432,6 @@ fn blob_frame(kind: u8, payload: Bytes) -> Result<Frame, DecodeError> {
     }
 }
 
-/// A string whose length has more digits does not fit into one read.
-const WHOLE_DIGITS_MAX: usize = 6;
 /// For how many elements memory is reserved before they arrive: a header that announces more must cost little.
 const RESERVED_ELEMENTS_MAX: usize = 1024;
 /// The length of the format and its colon.

@@ -8,6 +8,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod limits;
+mod published;
 mod skip;
 mod wire;
 
@@ -18,3 +19,4 @@ pub(crate) use encoder::Encoder;
 pub use frame::Frame;
 pub(crate) use limits::DecodeError;
 pub use limits::Limits;
+pub(crate) use published::{Published, PublishedKind};

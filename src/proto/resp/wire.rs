@@ -23,6 +23,28 @@ pub(super) fn count(line: &[u8]) -> Option<usize> {
     })
 }
 
+/// Takes a bulk string that has arrived in full out of `input`, and returns its payload. `None` leaves `input` as it is.
+#[inline(always)]
+pub(super) fn whole_payload<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let rest = input.strip_prefix(b"$")?;
+    let mut length = 0usize;
+    let mut digits = 0;
+    for &byte in rest.iter().take(WHOLE_DIGITS_MAX) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        length = length * 10 + usize::from(digit);
+        digits += 1;
+    }
+    if digits == 0 {
+        return None;
+    }
+    let (payload, rest) = rest.get(digits..)?.strip_prefix(b"\r\n")?.split_at_checked(length)?;
+    *input = rest.strip_prefix(b"\r\n")?;
+    Some(payload)
+}
+
 #[inline]
 pub(super) fn integer(line: &[u8]) -> Option<i64> {
     std::str::from_utf8(line).ok()?.parse().ok()
@@ -39,5 +61,7 @@ pub(super) fn double(line: &[u8]) -> Option<f64> {
 
 /// All bytes that an element can begin with.
 pub(super) const TYPES: &[u8] = b"$+-:*_#,(!=~%>|.;";
+/// A string whose length has more digits does not fit into one read.
+const WHOLE_DIGITS_MAX: usize = 6;
 /// No count with more digits is within any limit.
 const COUNT_DIGITS_MAX: usize = 18;

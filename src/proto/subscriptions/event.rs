@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::proto::resp::PublishedKind;
 use crate::proto::time::Instant;
 
 /// One live subscription object of the application.
@@ -19,6 +20,17 @@ pub(crate) enum SubscriptionKind {
     Pattern,
     /// `SSUBSCRIBE`
     Sharded,
+}
+
+impl From<PublishedKind> for SubscriptionKind {
+    #[inline]
+    fn from(kind: PublishedKind) -> Self {
+        match kind {
+            PublishedKind::Channel => SubscriptionKind::Channel,
+            PublishedKind::Pattern => SubscriptionKind::Pattern,
+            PublishedKind::Sharded => SubscriptionKind::Sharded,
+        }
+    }
 }
 
 /// Takes the events of all subscriptions. The order of its calls is the order of the events.
@@ -112,4 +124,21 @@ pub struct SubscriptionStats {
     pub unmatched_refusals: u64,
     /// Pub/sub pushes of a shape that no server sends.
     pub malformed: u64,
+}
+
+impl SubscriptionStats {
+    /// Adds the counts of another pool.
+    pub(crate) fn add(&mut self, other: &SubscriptionStats) {
+        self.messages += other.messages;
+        self.duplicates_dropped += other.duplicates_dropped;
+        self.strays += other.strays;
+        self.gaps += other.gaps;
+        self.overlaps_bounded += other.overlaps_bounded;
+        self.overlaps_unfenced += other.overlaps_unfenced;
+        self.retries += other.retries;
+        self.unsolicited_unsubscribes += other.unsolicited_unsubscribes;
+        self.refusals += other.refusals;
+        self.unmatched_refusals += other.unmatched_refusals;
+        self.malformed += other.malformed;
+    }
 }

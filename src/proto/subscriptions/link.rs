@@ -115,6 +115,7 @@ impl LinkState {
         }
     }
 
+    #[inline]
     pub(super) fn id(&self) -> Link {
         self.id
     }

@@ -13,6 +13,7 @@
 mod carriers;
 mod command;
 mod context;
+mod copies;
 mod event;
 mod link;
 mod name_state;
@@ -33,12 +34,13 @@ pub(crate) use self::link::Link;
 
 use self::command::Direction;
 use self::context::{Context, OverlapDeadline};
+use self::copies::Copies;
 use self::link::{LinkState, Links, Side};
 use self::name_state::NameState;
 use self::names::{Name, Names};
 use self::overlap::{EndCause, HeldBytes};
 use self::push::Push;
-use crate::proto::resp::Frame;
+use crate::proto::resp::{Frame, Published};
 use crate::proto::time::{Instant, earliest};
 
 /// What one shard is subscribed to, and the connections that carry it.
@@ -79,6 +81,7 @@ pub(crate) struct Subscriptions {
     /// The earliest first. Some may have become superfluous.
     deadlines: VecDeque<OverlapDeadline>,
     held: HeldBytes,
+    copies: Copies,
     stats: SubscriptionStats,
 }
 
@@ -214,6 +217,26 @@ impl Subscriptions {
             }
             Push::Malformed => self.stats.malformed += 1,
         }
+        true
+    }
+
+    /// A message has arrived, and no push was made of it. Returns false, and does nothing, unless its receivers get it as it is:
+    /// no handoff concerns the name, and its only connection has sent it. Else it has to come as a push.
+    #[inline]
+    pub(crate) fn handle_published(
+        &mut self,
+        link: Link,
+        published: Published<'_>,
+        now: Instant,
+        receive: &mut impl Receive,
+    ) -> bool {
+        let kind = published.kind.into();
+        let current = self.links.current.as_mut().filter(|current| current.id() == link);
+        let receivers = self.names.get_mut(kind, published.name).and_then(|state| state.direct_receivers());
+        let Some((current, receivers)) = current.zip(receivers) else { return false };
+        current.note_bytes(now);
+        self.stats.messages += 1;
+        receivers.deliver(self.copies.message(kind, published), receive);
         true
     }
 

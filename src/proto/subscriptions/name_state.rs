@@ -102,13 +102,19 @@ impl NameState {
             return;
         }
         let is_buffered = self.takes_over(side) && self.carriers.at(side).is_confirmed();
-        let Some(overlap) = self.overlap.as_mut().filter(|_| is_buffered) else {
-            ctx.stats.strays += 1;
-            return;
-        };
-        if !overlap.buffer(message, ctx.held) {
-            self.cut_overlap(ctx, receive);
+        let overlap = self.overlap.as_mut().filter(|_| is_buffered);
+        match overlap.map(|overlap| overlap.buffer(message, ctx.held)) {
+            Some(true) => {}
+            Some(false) => self.cut_overlap(ctx, receive),
+            None => ctx.stats.strays += 1,
         }
+    }
+
+    /// The receivers, if messages of the current connection go straight to them.
+    #[inline]
+    pub(super) fn direct_receivers(&self) -> Option<&Receivers> {
+        let is_direct = self.overlap.is_none() && self.carriers.source() == Side::Current;
+        Some(&self.receivers).filter(|receivers| is_direct && receivers.any_is_live())
     }
 
     pub(super) fn handle_subscribed(
@@ -436,10 +442,8 @@ impl NameState {
     pub(super) fn assert_consistent(&self, is_handoff: bool) {
         assert!(!self.is_unused(), "{self:?}");
         assert_eq!(self.carriers.source() == Side::Successor, is_handoff && !self.is_following(), "{self:?}");
-        assert!(
-            is_handoff || (!self.is_following() && self.carriers.at(Side::Successor).is_unused()),
-            "{self:?}"
-        );
+        let is_alone = !self.is_following() && self.carriers.at(Side::Successor).is_unused();
+        assert!(is_handoff || is_alone, "{self:?}");
         assert!(self.overlap.is_none() || !self.receivers.is_empty(), "{self:?}");
     }
 }

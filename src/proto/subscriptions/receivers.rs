@@ -34,6 +34,7 @@ impl Receivers {
     }
 
     /// Whether messages are delivered to any receiver.
+    #[inline]
     pub(super) fn any_is_live(&self) -> bool {
         self.list.iter().any(|receiver| receiver.state == State::Live)
     }

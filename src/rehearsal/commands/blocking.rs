@@ -6,6 +6,7 @@
 use super::command::{Command, CommandContext, CommandResult, DataContext, SYNTAX_ERROR};
 use super::lists::{end_named, move_element};
 use super::options::{integer, timeout_ms, timeout_s};
+use crate::rehearsal::cluster::topology::{Health, Member};
 use crate::rehearsal::data::keyspace::List;
 use crate::rehearsal::data::list_end::ListEnd;
 use crate::rehearsal::session::blocked::{BlockedRequest, Wanted};
@@ -124,11 +125,21 @@ fn block(
     Ok(())
 }
 
-/// `WAIT numreplicas timeout`. No replica can arrive, so the answer does not wait for the timeout.
+/// `WAIT numreplicas timeout`. Replicas share the keys of their primary, and none can arrive, so the answer does not wait
+/// for the timeout.
 fn wait(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     integer(args.at(1))?;
     timeout_ms(args.at(2), context.now_us)?;
-    context.session.reply.count(0);
+    let mut replicas = 0;
+    if let Some(cluster) = &context.state.cluster {
+        let me = cluster.at(context.session.node);
+        if cluster.is_replica(me) {
+            return Err(WAIT_AT_REPLICA.into());
+        }
+        let is_online = |member: &Member| member.health == Health::Online;
+        replicas = cluster.topology.replicas(me).filter(|(_, member)| is_online(member)).count();
+    }
+    context.session.reply.count(replicas);
     Ok(())
 }
 
@@ -155,6 +166,9 @@ fn waitaof(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
 const BLOCKED_KEYS_MAX: usize = 1 << 16;
 /// Most bytes of these keys (64 MiB).
 const BLOCKED_BYTES_MAX: usize = 64 << 20;
+
+const WAIT_AT_REPLICA: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a \
+    replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.";
 
 #[cfg(test)]
 mod tests {

@@ -152,7 +152,7 @@ fn unblock(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
             return Err(format!("ERR {problem} '{name}'. Try CLIENT HELP.").into());
         }
         b"timeout" => None,
-        b"error" => Some("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+        b"error" => Some("UNBLOCKED client unblocked via CLIENT UNBLOCK".into()),
         _ => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
     };
     let id = u64::try_from(integer(args.at(2))?).ok().map(SessionId);

@@ -17,9 +17,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::session("quit", -1, quit),
     Command::session("reset", 1, reset),
     Command::session("client", -2, client::client),
-    Command::session("readonly", 1, no_cluster),
-    Command::session("readwrite", 1, no_cluster),
-    Command::session("cluster", -2, no_cluster),
 ];
 
 fn ping(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
@@ -64,6 +61,10 @@ fn hello(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
         context.session.reply.protocol = protocol;
     }
     let id = context.session.id.0;
+    let cluster = context.state.cluster.as_ref();
+    let mode = if cluster.is_some() { "cluster" } else { "standalone" };
+    let is_replica = cluster.is_some_and(|cluster| cluster.is_replica(cluster.at(context.session.node)));
+    let role = if is_replica { "replica" } else { "master" };
     let reply = &mut context.session.reply;
     let version = if reply.protocol == Protocol::Resp3 { 3 } else { 2 };
     reply.map(7);
@@ -75,7 +76,7 @@ fn hello(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     reply.integer(version);
     reply.bulk(b"id");
     reply.integer(i64::try_from(id).unwrap_or(i64::MAX));
-    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+    for (field, value) in [("mode", mode), ("role", role)] {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
     }
@@ -111,15 +112,21 @@ fn is_authentic(context: &CommandContext<'_>, user: &[u8], password: &[u8]) -> b
 
 fn select(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     let index = integer(args.at(1)).map_err(|_| ErrorReply::from(NOT_AN_INTEGER))?;
+    if context.state.cluster.is_some() {
+        // The databases of a cluster are its shards.
+        return match index {
+            0 => {
+                context.session.reply.ok();
+                Ok(())
+            }
+            _ => Err("ERR SELECT is not allowed in cluster mode".into()),
+        };
+    }
     let databases = context.state.keyspace.databases().len();
     let index = usize::try_from(index).ok().filter(|&index| index < databases);
     context.session.database = index.ok_or("ERR DB index is out of range")?;
     context.session.reply.ok();
     Ok(())
-}
-
-fn no_cluster(_: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
-    Err("ERR This instance has cluster support disabled".into())
 }
 
 fn quit(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
@@ -133,7 +140,9 @@ fn reset(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
     session.transaction = None;
     session.unwatch_all(&mut context.state.keyspace);
     pubsub::unsubscribe_all(context.state, session);
-    session.database = 0;
+    session.database = context.state.first_database(session.node);
+    session.cluster.is_asking = false;
+    session.cluster.reads_replica = false;
     session.name.clear();
     session.opt_in = None;
     session.authenticated = context.state.config.password.is_none();

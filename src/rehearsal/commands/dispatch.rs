@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::cluster::route;
 use super::command::{Call, Command, CommandContext, CommandResult, fits, lossy, wrong_arity};
 use super::registry::find;
 use super::transactions::end_watches;
@@ -18,6 +19,9 @@ pub(crate) fn execute(context: &mut CommandContext<'_>, args: Args<'_>) {
     context.session.is_executing = true;
     execute_or_queue(context, args);
     context.session.is_executing = false;
+    if context.session.cluster.is_asking {
+        route::end_asking(context.session, args);
+    }
     context.session.release_pushes();
     if context.state.blocked.count() > 0 {
         serve_ready(context);
@@ -26,7 +30,9 @@ pub(crate) fn execute(context: &mut CommandContext<'_>, args: Args<'_>) {
 
 #[inline]
 fn execute_or_queue(context: &mut CommandContext<'_>, args: Args<'_>) {
-    match admit(context, args) {
+    let admitted = admit(context, args)
+        .and_then(|command| route::check(context.state, context.session, args).map(|()| command));
+    match admitted {
         Ok(command) => match &mut context.session.transaction {
             Some(transaction) if !command.is_immediate() => {
                 if transaction.queue(args) {
@@ -76,6 +82,7 @@ fn call(context: &mut CommandContext<'_>, command: &'static Command, args: Args<
 fn exec(context: &mut CommandContext<'_>) -> CommandResult {
     let transaction = context.session.transaction.take().ok_or("ERR EXEC without MULTI")?;
     let is_unchanged = end_watches(context);
+    route::check_transaction(context.state, context.session, &transaction)?;
     if transaction.is_aborted {
         return Err("EXECABORT Transaction discarded because of previous errors.".into());
     }

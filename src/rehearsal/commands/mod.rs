@@ -5,6 +5,7 @@
 //! as well, because they can block it; [`unblocking`] tells how it continues. [`registry`] lists all families, and
 //! [`dispatch`] finds and calls a command. The families know neither of these two.
 
+pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod dispatch;
 pub(crate) mod pubsub;

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use rustc_hash::FxBuildHasher;
 
 use super::command::{Command, CommandContext, CommandResult, unknown_subcommand};
-use super::{blocking, connection, expiry, hashes, keys, lists, pubsub};
+use super::{blocking, cluster, connection, expiry, hashes, keys, lists, pubsub};
 use super::{rehearse, server, sets, strings, transactions};
 use crate::rehearsal::wire::request::Args;
 
 /// All commands, family by family.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let families: [&'static [Command]; 13] = [
+    let families: [&'static [Command]; 14] = [
         strings::COMMANDS,
         keys::COMMANDS,
         expiry::COMMANDS,
@@ -21,6 +21,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         blocking::COMMANDS,
         sets::COMMANDS,
         connection::COMMANDS,
+        cluster::COMMANDS,
         transactions::COMMANDS,
         pubsub::COMMANDS,
         server::COMMANDS,

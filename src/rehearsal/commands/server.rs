@@ -32,7 +32,11 @@ fn info(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
 fn sections(context: &CommandContext<'_>) -> [(&'static str, String); 6] {
     let state = &context.state;
     let uptime_s = context.now_us.saturating_sub(state.started_us) / 1_000_000;
-    let keyspace: String = (state.keyspace.databases().iter().enumerate())
+    let mode = if state.cluster.is_some() { "cluster" } else { "standalone" };
+    // In a cluster, each shard has its own database, which clients know as number 0.
+    let first = if state.cluster.is_some() { context.session.database } else { 0 };
+    let shown = if state.cluster.is_some() { 1 } else { usize::MAX };
+    let keyspace: String = (state.keyspace.databases().iter().skip(first).take(shown).enumerate())
         .filter(|(_, db)| db.len() > 0)
         .map(|(index, db)| format!("db{index}:keys={},expires={},avg_ttl=0\r\n", db.len(), db.expiring()))
         .collect();
@@ -40,7 +44,7 @@ fn sections(context: &CommandContext<'_>) -> [(&'static str, String); 6] {
         (
             "server",
             format!(
-                "# Server\r\nredis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\n\
+                "# Server\r\nredis_version:{REDIS_VERSION}\r\nredis_mode:{mode}\r\n\
                  hitless_rehearsal:1\r\nos:Linux\r\narch_bits:{}\r\ntcp_port:{}\r\n\
                  uptime_in_seconds:{uptime_s}\r\n",
                 usize::BITS,
@@ -67,10 +71,29 @@ fn sections(context: &CommandContext<'_>) -> [(&'static str, String); 6] {
                 state.subscribers.names(SubscriptionKind::ShardChannel).len(),
             ),
         ),
-        ("replication", "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n".to_owned()),
-        ("cluster", "# Cluster\r\ncluster_enabled:0\r\n".to_owned()),
+        ("replication", replication(context)),
+        ("cluster", format!("# Cluster\r\ncluster_enabled:{}\r\n", u8::from(state.cluster.is_some()))),
         ("keyspace", format!("# Keyspace\r\n{keyspace}")),
     ]
+}
+
+fn replication(context: &CommandContext<'_>) -> String {
+    let mut text = "# Replication\r\n".to_owned();
+    let Some(cluster) = &context.state.cluster else {
+        return text + "role:master\r\nconnected_slaves:0\r\n";
+    };
+    let (me, topology) = (cluster.at(context.session.node), &cluster.topology);
+    let primary = topology.member(me).and_then(|member| topology.member(member.primary?));
+    match primary.map(|primary| primary.address) {
+        Some(address) => text.push_str(&format!(
+            "role:slave\r\nmaster_host:{}\r\nmaster_port:{}\r\nmaster_link_status:up\r\n",
+            address.ip(),
+            address.port()
+        )),
+        None => text.push_str("role:master\r\n"),
+    }
+    text.push_str(&format!("connected_slaves:{}\r\n", topology.replicas(me).count()));
+    text
 }
 
 fn config(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
@@ -80,7 +103,9 @@ fn config(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     if args.len() < 3 {
         return Err(wrong_arity("config|get"));
     }
-    let databases = context.state.keyspace.databases().len().to_string();
+    let is_cluster = context.state.cluster.is_some();
+    let databases = if is_cluster { 1 } else { context.state.keyspace.databases().len() };
+    let (databases, enabled) = (databases.to_string(), if is_cluster { "yes" } else { "no" });
     let reply = &mut context.session.reply;
     let is_wanted = |name: &str| {
         let mut patterns = args.from(2).iter().map(<[u8]>::to_ascii_lowercase);
@@ -90,7 +115,11 @@ fn config(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     reply.map(found.len());
     for (name, value) in found {
         reply.bulk(name.as_bytes());
-        reply.bulk(if *name == "databases" { databases.as_bytes() } else { value.as_bytes() });
+        reply.bulk(match *name {
+            "databases" => databases.as_bytes(),
+            "cluster-enabled" => enabled.as_bytes(),
+            _ => value.as_bytes(),
+        });
     }
     Ok(())
 }
@@ -105,14 +134,19 @@ fn time(context: &mut CommandContext<'_>, _: Args<'_>) -> CommandResult {
 
 fn flushall(context: &mut CommandContext<'_>, args: Args<'_>) -> CommandResult {
     keys::check_flush_mode(args)?;
-    context.state.keyspace.clear();
+    match context.state.cluster {
+        // The other databases belong to other shards.
+        Some(_) => context.state.keyspace.database(context.session.database).clear(),
+        None => context.state.keyspace.clear(),
+    }
     context.session.reply.ok();
     Ok(())
 }
 
 /// The settings that tools read at their start.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("appendonly", "no"),
+    ("cluster-enabled", "no"),
     ("databases", "16"),
     ("maxmemory", "0"),
     ("maxmemory-policy", "noeviction"),

@@ -1,6 +1,6 @@
 //! A client for the tests of the commands: a server, one session, and a clock that the tests advance.
 
-use crate::rehearsal::{NodeId, Server, ServerConfig, SessionId};
+use crate::rehearsal::{ClusterConfig, NodeId, Server, ServerConfig, SessionId};
 
 pub(crate) struct TestClient {
     pub(crate) server: Server,
@@ -17,6 +17,16 @@ impl TestClient {
         // The clock starts 1,000 s after 1970.
         let now_us = 1_000_000_000;
         let nodes = vec![([127, 0, 0, 2], 2).into(), ([127, 0, 0, 3], 2).into()];
+        let mut server = Server::new(config, nodes, now_us);
+        let id = server.open(NodeId(0), ([127, 0, 0, 1], 1).into(), now_us);
+        Self { server, id, now_us }
+    }
+
+    /// A client of the first node of a cluster, whose nodes are 127.0.0.1:7001 and the next ports.
+    pub(crate) fn of_cluster(cluster: ClusterConfig) -> Self {
+        let now_us = 1_000_000_000;
+        let nodes = (7001..).take(cluster.nodes()).map(|port| ([127, 0, 0, 1], port).into()).collect();
+        let config = ServerConfig { cluster: Some(cluster), ..ServerConfig::default() };
         let mut server = Server::new(config, nodes, now_us);
         let id = server.open(NodeId(0), ([127, 0, 0, 1], 1).into(), now_us);
         Self { server, id, now_us }

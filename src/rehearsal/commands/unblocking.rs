@@ -20,6 +20,7 @@ use crate::rehearsal::ids::SessionId;
 use crate::rehearsal::session::Session;
 use crate::rehearsal::session::blocked::BlockedRequest;
 use crate::rehearsal::state::ServerState;
+use crate::rehearsal::wire::reply::ErrorReply;
 
 /// Serves the sessions that wait for keys which the last command, or the last `EXEC`, has made lists. As in Redis 7.0,
 /// the key that became a list first is served first, and among its sessions the one that was blocked first.
@@ -34,14 +35,14 @@ pub(crate) fn serve_ready(context: &mut CommandContext<'_>) {
 pub(crate) fn unblock(
     state: &mut ServerState,
     session: &mut Session,
-    error: Option<&'static str>,
+    error: Option<ErrorReply>,
     now_us: u64,
 ) -> bool {
     if !session.is_open() || stop_waiting(state, session).is_none() {
         return false;
     }
     match error {
-        Some(error) => session.reply.error(&error.into()),
+        Some(error) => session.reply.error(&error),
         // Redis gives a null array for all blocking commands, while BLMOVE in a transaction gives a null string.
         None => session.reply.null_array(),
     }

@@ -5,12 +5,14 @@ use crate::rehearsal::context::{Scope, ServerContext};
 use crate::rehearsal::maintenance::close_policy::ClosePolicy;
 use crate::rehearsal::maintenance::notification::{NotificationKind, Subject};
 
-/// `MOVING`: announces that the nodes move, and plans their close. The reply tells how many connections got the push.
+/// `MOVING`: announces that the nodes move, and plans their close. The reply tells how many connections got the push. A
+/// node of a cluster that moves to a spare node serves there from now on.
 pub(super) fn moving(context: &mut ServerContext<'_>, scope: &Scope, args: &[&str]) -> VerbResult {
     let [grace, target, options @ ..] = args else {
         return Err(VerbError::Syntax);
     };
     let grace_us = micros("MOVING grace_s", grace)?;
+    let spare = context.state.spare_at(target);
     let target = (!target.eq_ignore_ascii_case("null")).then(|| target.as_bytes().to_vec());
     let mut plans = Vec::new();
     for node in &scope.nodes {
@@ -19,6 +21,9 @@ pub(super) fn moving(context: &mut ServerContext<'_>, scope: &Scope, args: &[&st
     }
     let until_us = time_after(context.now_us, grace_us);
     context.announce(scope, NotificationKind::Moving, Some(until_us), Subject::Target(target));
+    if let (Some(spare), [node]) = (spare, scope.nodes.as_slice()) {
+        context.move_endpoint(*node, spare);
+    }
     for (node, policy) in plans {
         context.plan_close(node, policy, u64::try_from(grace_us).unwrap_or(0));
     }

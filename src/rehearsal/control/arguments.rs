@@ -1,5 +1,8 @@
 //! Reads the arguments of verbs.
 
+use crate::rehearsal::ids::NodeId;
+use crate::rehearsal::maintenance::node::Node;
+
 /// The result of a verb: the text of its reply.
 pub(super) type VerbResult = Result<String, VerbError>;
 
@@ -82,12 +85,53 @@ pub(super) fn unescape(text: &str) -> Result<Vec<u8>, VerbError> {
     Ok(bytes)
 }
 
+/// Finds a node by its index, its address, or its port.
+pub(super) fn find_node(nodes: &[Node], wanted: &str) -> Result<NodeId, String> {
+    let index = wanted.parse().ok().filter(|&index: &usize| index < nodes.len());
+    let port = wanted.trim_start_matches(':').parse().ok();
+    let has_address = |node: &Node| node.address.to_string() == wanted;
+    let found = index.or_else(|| nodes.iter().position(has_address));
+    let mut at_port = nodes.iter().enumerate().filter(|(_, node)| Some(node.address.port()) == port);
+    match (found, at_port.next(), at_port.next()) {
+        (Some(index), ..) | (None, Some((index, _)), None) => Ok(NodeId(index)),
+        (None, Some((_, one)), Some((_, other))) => Err(format!(
+            "nodes {} and {} both have port '{wanted}'; name one of them",
+            one.address, other.address
+        )),
+        (None, None, _) => Err(format!("there is no node '{wanted}'")),
+    }
+}
+
+/// Reads a time: milliseconds, or a number with its unit, such as `500ms`, `2s` or `200us`. Returns microseconds.
+pub(super) fn duration_us(argument: &str, text: &str) -> Result<u64, VerbError> {
+    let lower = text.to_ascii_lowercase();
+    let units = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("", 1_000)];
+    let split = units.iter().find_map(|(unit, unit_us)| Some((lower.strip_suffix(unit)?, unit_us)));
+    let us = split.and_then(|(digits, unit_us)| digits.parse::<u64>().ok()?.checked_mul(*unit_us));
+    let us = us.filter(|us| *us <= DURATION_MAX_US);
+    us.ok_or_else(|| {
+        format!("{argument}: '{text}' is not a time such as 500, 500ms, 2s or 200us, up to a day").into()
+    })
+}
+
+/// Longest time of a duration: one day.
+const DURATION_MAX_US: u64 = 86_400_000_000;
 /// Longest time that can be announced or waited for, in seconds: about 30 years.
 const SECONDS_MAX: f64 = 1e9;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_with_or_without_a_unit() {
+        let read = |text| duration_us("x", text).ok();
+        assert_eq!(
+            [read("5"), read("5ms"), read("5S"), read("5us")].map(Option::unwrap),
+            [5_000, 5_000, 5_000_000, 5]
+        );
+        assert_eq!([read(""), read("s"), read("-1"), read("1.5s"), read("90000s")], [None; 5]);
+    }
 
     #[test]
     fn escapes_are_read() {

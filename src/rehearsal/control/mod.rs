@@ -2,9 +2,11 @@
 
 mod announcements;
 mod arguments;
+mod cluster;
 mod pretty;
 mod settings;
 mod stats;
+mod verb;
 pub(crate) mod verbs;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::rehearsal::maintenance::audit::Audit;
 use crate::rehearsal::maintenance::close_policy::ClosePolicy;
 use crate::rehearsal::maintenance::fault::Fault;
 use crate::rehearsal::maintenance::node::Node;
+use crate::rehearsal::maintenance::notification::SmigratedShape;
 use crate::rehearsal::maintenance::opt_in::OptInReply;
 use crate::rehearsal::session::Counts;
 
@@ -47,14 +48,18 @@ pub(super) fn reset(context: &mut ServerContext<'_>, _: &Scope, args: &[&str]) -
     let state = &mut *context.state;
     state.keyspace.clear();
     state.sequence = 0;
+    state.shape = SmigratedShape::default();
     state.commands = 0;
     state.agenda.clear();
     state.audit = Audit::default();
     for node in &mut state.nodes {
         *node = Node::new(node.address);
     }
+    state.build_cluster();
     let all: Vec<NodeId> = (0..state.nodes.len()).map(NodeId).collect();
     let scope = Scope { nodes: all, only: None };
+    // Sessions at the nodes of a cluster are at new ones.
+    context.change_topology(|_| {});
     context.for_each(&scope, |_, session| {
         session.reordered_push = None;
         session.counts = Counts::default();
@@ -116,6 +121,12 @@ pub(super) fn replay(context: &mut ServerContext<'_>, scope: &Scope, args: &[&st
 pub(super) fn name(context: &mut ServerContext<'_>, scope: &Scope, args: &[&str]) -> VerbResult {
     let [name] = exactly(args)?;
     let name = (!name.eq_ignore_ascii_case("off")).then(|| name.to_owned());
+    for id in &scope.nodes {
+        let cluster = context.state.cluster.as_mut();
+        if let Some(node) = cluster.and_then(|cluster| cluster.node_mut(cluster.at(*id))) {
+            node.hostname.clone_from(&name);
+        }
+    }
     for_nodes(context, scope, |node| node.name.clone_from(&name));
     done()
 }
@@ -125,6 +136,12 @@ pub(super) fn listen(context: &mut ServerContext<'_>, scope: &Scope, args: &[&st
     let is_on = on_or_off("LISTEN", how)?;
     for_nodes(context, scope, |node| node.listens = is_on);
     context.state.dirty_nodes.extend_from_slice(&scope.nodes);
+    done()
+}
+
+pub(super) fn shape(context: &mut ServerContext<'_>, _: &Scope, args: &[&str]) -> VerbResult {
+    let [name] = exactly(args)?;
+    context.state.shape = SmigratedShape::named(name).ok_or(VerbError::Syntax)?;
     done()
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::rehearsal::cluster::state::ClusterState;
+use crate::rehearsal::cluster::topology::Health;
 use crate::rehearsal::context::{Scope, ServerContext};
 use crate::rehearsal::ids::NodeId;
 use crate::rehearsal::maintenance::node::{Accept, Node};
@@ -25,6 +27,10 @@ pub(super) fn write(context: &mut ServerContext<'_>) -> String {
                 write_node(context, NodeId(index), json);
             }
         });
+        if let Some(cluster) = &context.state.cluster {
+            json.key("cluster");
+            json.object(|json| write_cluster(cluster, json));
+        }
         let found = context.state.audit.findings();
         json.key("audit");
         json.object(|json| {
@@ -37,6 +43,44 @@ pub(super) fn write(context: &mut ServerContext<'_>) -> String {
         });
     });
     json.text
+}
+
+/// The nodes of the cluster, what is changing, and how many commands were refused.
+fn write_cluster(cluster: &ClusterState, json: &mut Json) {
+    json.number("epoch", cluster.topology.epoch);
+    json.number("migrations", cluster.migrations.len() as u64);
+    json.number("pauses", cluster.pauses.len() as u64);
+    let answers = cluster.answers;
+    json.key("redirects");
+    json.object(|json| {
+        json.number("moved", answers.moved);
+        json.number("ask", answers.ask);
+        json.number("tryagain", answers.tryagain);
+        json.number("crossslot", answers.crossslot);
+        json.number("clusterdown", answers.clusterdown);
+        json.number("readonly", answers.readonly);
+    });
+    json.key("nodes");
+    json.array(|json| {
+        for (id, member) in cluster.topology.ids().filter_map(|id| Some((id, cluster.topology.member(id)?))) {
+            json.object(|json| {
+                json.number("node", id.0 as u64);
+                json.string("id", &member.id);
+                json.string("address", &member.address.to_string());
+                json.string(
+                    "role",
+                    match member.primary {
+                        _ if !member.is_joined => "spare",
+                        Some(_) => "replica",
+                        None => "primary",
+                    },
+                );
+                json.flag("online", member.health == Health::Online);
+                json.string("slots", &cluster.topology.slots_of(id).to_string());
+                json.string("view", cluster.node(id).map_or("live", |node| node.view.name()));
+            });
+        }
+    });
 }
 
 fn write_node(context: &mut ServerContext<'_>, id: NodeId, json: &mut Json) {

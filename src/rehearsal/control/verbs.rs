@@ -3,18 +3,19 @@
 //! A verb applies to the node that it is sent to, unless a prefix says otherwise.
 
 use super::announcements::{close_window, moving, open_window, push, smigrated, smigrating};
-use super::arguments::{VerbError, VerbResult};
+use super::arguments::{VerbError, VerbResult, find_node};
+use super::cluster::CLUSTER_VERBS;
 use super::pretty::pretty;
 use super::settings::{
-    close, closing, delay, fault, listen, maint, name, replay, reset, return_node, sequence,
+    close, closing, delay, fault, listen, maint, name, replay, reset, return_node, sequence, shape,
 };
 use super::stats;
+use super::verb::{Verb, verb};
 use crate::rehearsal::context::{Scope, ServerContext};
 use crate::rehearsal::ids::{NodeId, SessionId};
 use crate::rehearsal::maintenance::agenda::Action;
 use crate::rehearsal::maintenance::fault::SYNTAX as FAULT_SYNTAX;
-use crate::rehearsal::maintenance::node::Node;
-use crate::rehearsal::maintenance::notification::NotificationKind;
+use crate::rehearsal::maintenance::notification::{NotificationKind, SHAPE_SYNTAX};
 use crate::rehearsal::maintenance::opt_in::OptInReply;
 
 /// Executes the verb in `words` on `scope`, which prefixes can change. Returns the text of the reply, or the error.
@@ -48,9 +49,9 @@ pub(crate) fn rehearse(
         };
     }
     let (wanted, args) = rest.split_first().ok_or(VERB_MISSING)?;
-    let found = VERBS.iter().find(|verb| wanted.eq_ignore_ascii_case(verb.name()));
+    let found = verbs().find(|verb| wanted.eq_ignore_ascii_case(verb.name()));
     let verb = found.ok_or_else(|| {
-        let names: Vec<&str> = VERBS.iter().map(Verb::name).collect();
+        let names: Vec<&str> = verbs().map(Verb::name).collect();
         format!("unknown verb '{}'; there are {}", wanted.escape_debug(), names.join(", "))
     })?;
     log(&scope, rest);
@@ -58,25 +59,6 @@ pub(crate) fn rehearse(
         VerbError::Syntax => format!("syntax: REHEARSE {}", verb.syntax),
         VerbError::Text(text) => text,
     })
-}
-
-/// A verb: its name and arguments, its help text, and its function.
-struct Verb {
-    syntax: &'static str,
-    help: &'static str,
-    call: VerbFunction,
-}
-
-type VerbFunction = fn(&mut ServerContext<'_>, &Scope, &[&str]) -> VerbResult;
-
-impl Verb {
-    fn name(&self) -> &'static str {
-        self.syntax.split(' ').next().unwrap_or_default()
-    }
-}
-
-const fn verb(syntax: &'static str, help: &'static str, call: VerbFunction) -> Verb {
-    Verb { syntax, help, call }
 }
 
 fn log(scope: &Scope, words: &[&str]) {
@@ -125,25 +107,13 @@ fn schedule(
     }
 }
 
-/// `NODE n`: finds a node by its index, its address, or its port.
-fn find_node(nodes: &[Node], wanted: &str) -> Result<NodeId, String> {
-    let index = wanted.parse().ok().filter(|&index: &usize| index < nodes.len());
-    let port = wanted.trim_start_matches(':').parse().ok();
-    let has_address = |node: &Node| node.address.to_string() == wanted;
-    let found = index.or_else(|| nodes.iter().position(has_address));
-    let mut at_port = nodes.iter().enumerate().filter(|(_, node)| Some(node.address.port()) == port);
-    match (found, at_port.next(), at_port.next()) {
-        (Some(index), ..) | (None, Some((index, _)), None) => Ok(NodeId(index)),
-        (None, Some((_, one)), Some((_, other))) => Err(format!(
-            "nodes {} and {} both have port '{wanted}'; name one of them",
-            one.address, other.address
-        )),
-        (None, None, _) => Err(format!("there is no node '{wanted}'")),
-    }
+/// All verbs. Those of clusters are refused without a cluster.
+fn verbs() -> impl Iterator<Item = &'static Verb> {
+    VERBS.iter().chain(CLUSTER_VERBS)
 }
 
 fn help(_: &mut ServerContext<'_>, _: &Scope, _: &[&str]) -> VerbResult {
-    let verbs = VERBS.iter().map(|verb| (verb.syntax, verb.help));
+    let verbs = verbs().map(|verb| (verb.syntax, verb.help));
     let lines = verbs.chain(PREFIXES.map(|(syntax, help)| (syntax, help)));
     Ok(lines.map(|(syntax, help)| format!("REHEARSE {syntax}\n    {help}\n")).collect())
 }
@@ -169,6 +139,7 @@ const VERBS: &[Verb] = &[
     }),
     verb("SMIGRATING slots", "announce that slots start to move", smigrating),
     verb("SMIGRATED src dst slots [src dst slots ...]", "announce that slots have moved", smigrated),
+    verb(SHAPE_SYNTAX, "how SMIGRATED is written from now on, by any node (nested)", shape),
     verb("PUSH text", "send raw bytes to every connection here; escapes: \\r \\n \\t \\\\ \\xNN", push),
     verb(FAULT_SYNTAX, "add a fault to this node; faults of different kinds add up", fault),
     verb(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::rehearsal::cluster::step::ClusterStep;
 use crate::rehearsal::ids::{NodeId, SessionId};
 
 /// An action at a planned time.
@@ -13,6 +14,8 @@ pub(crate) enum Action {
     CloseNode { node: NodeId, move_id: u64 },
     /// Drops the unread output of sessions that are closing, and closes them.
     CloseUnread { sessions: Vec<SessionId> },
+    /// A step of the cluster.
+    Cluster(ClusterStep),
     /// Releases delayed output of a session.
     Release { session: SessionId },
 }
@@ -29,7 +32,7 @@ impl Agenda {
     /// Plans `action`. Returns whether there was room.
     pub(crate) fn plan(&mut self, at_us: u64, action: Action) -> bool {
         let max = match action {
-            Action::Step { .. } | Action::CloseNode { .. } => STEPS_MAX,
+            Action::Step { .. } | Action::CloseNode { .. } | Action::Cluster(_) => STEPS_MAX,
             Action::Release { .. } => ACTIONS_MAX,
             // The number of sessions bounds these, because each session ends once.
             Action::CloseUnread { .. } => usize::MAX,

@@ -74,6 +74,37 @@ pub(crate) enum Subject {
     Moves(Vec<[Vec<u8>; 3]>),
 }
 
+/// The shapes of SMIGRATED that servers and proxies have sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SmigratedShape {
+    /// `[[source, target, slots], ...]`, as today.
+    #[default]
+    Nested,
+    /// `[[target, slots], ...]`: the source is the node that announces.
+    Pairs,
+    /// `target slots ...`
+    Flat,
+    /// `source target slots ...`
+    Triples,
+    /// `count ["target slots", ...]`. SMIGRATING has an element for each range then.
+    Counted,
+}
+
+impl SmigratedShape {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "nested" => Some(Self::Nested),
+            "pairs" => Some(Self::Pairs),
+            "flat" => Some(Self::Flat),
+            "triples" => Some(Self::Triples),
+            "counted" => Some(Self::Counted),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) const SHAPE_SYNTAX: &str = "SHAPE nested|pairs|flat|triples|counted";
+
 impl Notification {
     /// The seconds until the announced time ends, rounded up. The number is negative once the end is at least one second
     /// ago.
@@ -84,9 +115,25 @@ impl Notification {
 
     /// Writes the push for one connection. `endpoint` replaces the target of a MOVING, because the form of the endpoint
     /// depends on the type that the connection requested.
-    pub(crate) fn write(&self, now_us: u64, endpoint: Option<&[u8]>, out: &mut Vec<u8>) {
+    pub(crate) fn write(
+        &self,
+        now_us: u64,
+        endpoint: Option<&[u8]>,
+        shape: SmigratedShape,
+        out: &mut Vec<u8>,
+    ) {
         let remaining_s = self.remaining_s(now_us);
-        header(b'>', if remaining_s.is_some() { 4 } else { 3 }, out);
+        let fields = match (&self.subject, shape) {
+            (Subject::Moves(moves), SmigratedShape::Flat) => 2 * moves.len(),
+            (Subject::Moves(moves), SmigratedShape::Triples) => 3 * moves.len(),
+            (Subject::Moves(_), SmigratedShape::Counted) => 2,
+            // One element for each range.
+            (Subject::Text(slots), SmigratedShape::Counted) if self.kind == NotificationKind::Smigrating => {
+                slots.split(|byte| *byte == b',').count()
+            }
+            _ => 1,
+        };
+        header(b'>', 2 + usize::from(remaining_s.is_some()) + fields, out);
         bulk(self.kind.name().as_bytes(), out);
         line(b':', &self.sequence.to_string(), out);
         if let Some(seconds) = remaining_s {
@@ -95,15 +142,33 @@ impl Notification {
         match (&self.subject, endpoint) {
             (Subject::Target(_), Some(endpoint)) => bulk(endpoint, out),
             (Subject::Target(_), None) => out.extend_from_slice(b"_\r\n"),
-            (Subject::Text(text), _) => bulk(text, out),
-            (Subject::Moves(moves), _) => {
-                header(b'*', moves.len(), out);
-                for parts in moves {
-                    header(b'*', parts.len(), out);
-                    parts.iter().for_each(|part| bulk(part, out));
-                }
+            (Subject::Text(slots), _) if fields > 1 => {
+                slots.split(|byte| *byte == b',').for_each(|range| bulk(range, out));
             }
+            (Subject::Text(text), _) => bulk(text, out),
+            (Subject::Moves(moves), _) => write_moves(moves, shape, out),
         }
+    }
+}
+
+/// Writes the moves of SMIGRATED.
+fn write_moves(moves: &[[Vec<u8>; 3]], shape: SmigratedShape, out: &mut Vec<u8>) {
+    if matches!(shape, SmigratedShape::Nested | SmigratedShape::Pairs | SmigratedShape::Counted) {
+        if shape == SmigratedShape::Counted {
+            line(b':', &moves.len().to_string(), out);
+        }
+        header(b'*', moves.len(), out);
+    }
+    for [source, target, slots] in moves {
+        let parts: &[&[u8]] = match shape {
+            SmigratedShape::Nested | SmigratedShape::Triples => &[source, target, slots],
+            SmigratedShape::Pairs | SmigratedShape::Flat => &[target, slots],
+            SmigratedShape::Counted => &[&[target, &b" "[..], slots].concat()],
+        };
+        if matches!(shape, SmigratedShape::Nested | SmigratedShape::Pairs) {
+            header(b'*', parts.len(), out);
+        }
+        parts.iter().for_each(|part| bulk(part, out));
     }
 }
 
@@ -195,9 +260,35 @@ mod tests {
                 Subject::Target(target) => target.as_deref(),
                 Subject::Text(_) | Subject::Moves(_) => None,
             };
-            notification.write(NOW_US, endpoint, &mut out);
+            notification.write(NOW_US, endpoint, SmigratedShape::Nested, &mut out);
             assert_eq!(out.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
         }
+    }
+
+    #[test]
+    fn smigrated_has_five_shapes() {
+        let moves = ["a:1 b:2 0-9,11", "a:1 c:3 12"].map(|text| {
+            let parts: Vec<&str> = text.split(' ').collect();
+            [parts[0], parts[1], parts[2]].map(Into::into)
+        });
+        let moves = notification(NotificationKind::Smigrated, 7, None, Subject::Moves(moves.into()));
+        let written = |notification: &Notification, shape: &str| {
+            let mut out = Vec::new();
+            notification.write(NOW_US, None, SmigratedShape::named(shape).unwrap(), &mut out);
+            String::from_utf8(out).unwrap().replace("\r\n", " ")
+        };
+        for (shape, expected) in [
+            ("nested", ">3 $9 SMIGRATED :7 *2 *3 $3 a:1 $3 b:2 $6 0-9,11 *3 $3 a:1 $3 c:3 $2 12 "),
+            ("pairs", ">3 $9 SMIGRATED :7 *2 *2 $3 b:2 $6 0-9,11 *2 $3 c:3 $2 12 "),
+            ("flat", ">6 $9 SMIGRATED :7 $3 b:2 $6 0-9,11 $3 c:3 $2 12 "),
+            ("triples", ">8 $9 SMIGRATED :7 $3 a:1 $3 b:2 $6 0-9,11 $3 a:1 $3 c:3 $2 12 "),
+            ("counted", ">4 $9 SMIGRATED :7 :2 *2 $10 b:2 0-9,11 $6 c:3 12 "),
+        ] {
+            assert_eq!(written(&moves, shape), expected);
+        }
+        let slots = notification(NotificationKind::Smigrating, 6, None, text("0-9,11"));
+        assert_eq!(written(&slots, "nested"), ">3 $10 SMIGRATING :6 $6 0-9,11 ");
+        assert_eq!(written(&slots, "counted"), ">4 $10 SMIGRATING :6 $3 0-9 $2 11 ");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::rehearsal::context::Scope;
 use crate::rehearsal::control::verbs;
 use crate::rehearsal::ids::SessionId;
 use crate::rehearsal::maintenance::agenda::Action;
+use crate::rehearsal::state::blocked::Interruption;
 
 impl Server {
     /// Executes the planned actions and the timeouts that are due by `now_us`, in the order of their times.
@@ -19,8 +20,15 @@ impl Server {
         self.resume_sessions(now_us);
     }
 
-    /// Handles the requests of the sessions that were unblocked. This can unblock other sessions.
+    /// Interrupts the sessions that wait in vain, and handles the requests of the sessions that were unblocked. This can
+    /// unblock other sessions.
     pub(super) fn resume_sessions(&mut self, now_us: u64) {
+        while let Some(Interruption { session, error, closes }) = self.state.blocked.take_interrupted() {
+            let Some(session) = self.sessions.get_mut(&session) else { continue };
+            if unblocking::unblock(&mut self.state, session, Some(error.into()), now_us) && closes {
+                session.close();
+            }
+        }
         while let Some(id) = self.state.blocked.take_resumed() {
             self.handle_session_bytes(id, now_us, &[]);
             self.state.dirty_sessions.push(id);
@@ -38,6 +46,7 @@ impl Server {
             }
             Action::CloseNode { node, move_id } => context.close_moved(node, move_id),
             Action::CloseUnread { sessions } => context.close_unread(&sessions),
+            Action::Cluster(step) => context.take_cluster_step(step),
             Action::Release { session } => self.release(session, now_us),
         }
     }

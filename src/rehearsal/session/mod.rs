@@ -82,6 +82,18 @@ pub(crate) struct Session {
     /// The connection has sent `REHEARSE`. A stall does not apply to it, so that it can end the stall.
     pub(crate) is_controller: bool,
     pub(crate) counts: Counts,
+    pub(crate) cluster: ClusterFlags,
+}
+
+/// What a session has asked of a cluster's node. Without a cluster, all is false.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClusterFlags {
+    /// The server is a node of a cluster.
+    pub(crate) is_node: bool,
+    /// `ASKING` came before this command.
+    pub(crate) is_asking: bool,
+    /// `READONLY` is on.
+    pub(crate) reads_replica: bool,
 }
 
 /// The traffic of a connection.
@@ -129,6 +141,7 @@ impl Session {
             data_error: None,
             is_controller: false,
             counts: Counts::default(),
+            cluster: ClusterFlags::default(),
         }
     }
 
@@ -296,7 +309,8 @@ impl Session {
             seconds_since(self.opened_us),
             seconds_since(self.last_us),
             self.flags(),
-            self.database,
+            // The databases of a cluster are its shards.
+            if self.cluster.is_node { 0 } else { self.database },
             subscribed(SubscriptionKind::Channel),
             subscribed(SubscriptionKind::Pattern),
             subscribed(SubscriptionKind::ShardChannel),

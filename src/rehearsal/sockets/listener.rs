@@ -25,7 +25,7 @@ use super::serving::{Clock, ListeningSocket, Shared, TaskGuard, run_deadlines};
 use super::stream::Stream;
 use super::tls::ServerTls;
 use super::upstream::UpstreamConfig;
-use crate::rehearsal::config::ServerConfig;
+use crate::rehearsal::config::{CLUSTER_NODES_MAX, ServerConfig};
 use crate::rehearsal::ids::NodeId;
 use crate::rehearsal::maintenance::node::Accept;
 use crate::rehearsal::server::Server;
@@ -77,6 +77,7 @@ impl Endpoints {
     /// If an address cannot be bound (the message names it), or if the kernel or the container forbids io_uring. If the
     /// executor cannot be created, for instance on a core that does not exist.
     pub fn start(config: EndpointsConfig) -> io::Result<Self> {
+        check_cluster(&config)?;
         raw::probe_io_uring()?;
         let sockets: Vec<StdListener> =
             config.listen.iter().map(|&address| raw::bind(address)).collect::<io::Result<_>>()?;
@@ -118,7 +119,7 @@ impl Endpoints {
     }
 
     /// Calls `f` with the server on its thread, between two requests, and waits for the result. Pushes and closes by `f`
-    /// reach idle connections too.
+    /// reach idle connections too. A node that `f` has stopped from listening refuses connections when this returns.
     ///
     /// No client is served while `f` runs. Do not call this on a thread that an async runtime needs, because it blocks.
     ///
@@ -131,8 +132,10 @@ impl Endpoints {
     ) -> io::Result<R> {
         let (done, is_done) = mpsc::channel();
         let call = Box::new(move |server: &mut Server| {
+            let result = f(server);
             // The receiver below waits for this.
-            let _ = done.send(f(server));
+            let tell: Tell = Box::new(move || drop(done.send(result)));
+            tell
         });
         // When the thread has ended, the call is dropped together with its sender, and `recv` below fails.
         let _ = self.calls.unbounded_send(call);
@@ -167,10 +170,25 @@ impl Drop for Endpoints {
     }
 }
 
+fn check_cluster(config: &EndpointsConfig) -> io::Result<()> {
+    let Some(cluster) = config.server.cluster else { return Ok(()) };
+    let problem = match (config.upstream.is_some(), config.listen.len(), cluster.nodes()) {
+        (true, ..) => "a cluster is in memory, and has no upstream".to_owned(),
+        (_, _, nodes) if nodes > CLUSTER_NODES_MAX => format!("more than {CLUSTER_NODES_MAX} nodes"),
+        (_, listeners, nodes) if listeners != nodes => {
+            format!("{nodes} nodes need {nodes} listeners, not {listeners}")
+        }
+        _ => return Ok(()),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("cluster {cluster}: {problem}")))
+}
+
 /// A listening socket and its TLS.
 type BoundSocket = (StdListener, Option<ServerTls>);
 /// A call with the server, on its thread.
-type Call = Box<dyn FnOnce(&mut Server) + Send>;
+type Call = Box<dyn FnOnce(&mut Server) -> Tell + Send>;
+/// Tells the caller the result of its call, after the changes are carried out.
+type Tell = Box<dyn FnOnce() + Send>;
 
 /// Serves until `calls` is closed, then stops every task.
 async fn serve(
@@ -194,7 +212,9 @@ async fn serve(
     }
     glommio::spawn_local(run_deadlines(TaskGuard::new(&shared))).detach();
     while let Some(call) = calls.next().await {
-        shared.with_server(call);
+        let mut tell = None;
+        shared.with_server(|server| tell = Some(call(server)));
+        tell.into_iter().for_each(|tell| tell());
         glommio::executor().yield_if_needed().await;
     }
     shared.stop().await;

@@ -1,6 +1,7 @@
 //! The sockets of the server. They move bytes and carry out the server's decisions.
 
-pub(crate) mod connection;
+pub(crate) mod cluster;
+mod connection;
 pub(crate) mod dial;
 pub(crate) mod listener;
 pub(crate) mod raw;

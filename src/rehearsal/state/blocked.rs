@@ -16,6 +16,16 @@ pub(crate) struct BlockedSessions {
     turns: u64,
     deadlines: BTreeSet<(u64, SessionId)>,
     resumed: VecDeque<SessionId>,
+    interrupted: VecDeque<Interruption>,
+}
+
+/// Why a blocked session stops waiting although its list has not come.
+#[derive(Debug)]
+pub(crate) struct Interruption {
+    pub(crate) session: SessionId,
+    pub(crate) error: String,
+    /// The connection closes after the error.
+    pub(crate) closes: bool,
 }
 
 impl BlockedSessions {
@@ -53,6 +63,15 @@ impl BlockedSessions {
     /// The waiting requests of `session` can be handled.
     pub(crate) fn resume(&mut self, session: SessionId) {
         self.resumed.push_back(session);
+    }
+
+    /// The server ends the wait of a session after the command or step that is being executed.
+    pub(crate) fn interrupt(&mut self, interruption: Interruption) {
+        self.interrupted.push_back(interruption);
+    }
+
+    pub(crate) fn take_interrupted(&mut self) -> Option<Interruption> {
+        self.interrupted.pop_front()
     }
 
     pub(crate) fn take_resumed(&mut self) -> Option<SessionId> {

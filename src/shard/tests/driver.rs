@@ -63,7 +63,7 @@ fn last_words_are_read_after_a_failed_write() {
     rig.is_woken();
     assert!(rig.turn().is_ready(), "the end is found in the same turn");
     assert_eq!(answer(&mut answered).unwrap().unwrap(), 1);
-    let last_error = rig.shard.shared.state.lock().pool.entries().last_error().unwrap().to_string();
+    let last_error = rig.shard.shared.state.lock().pool.last_error().unwrap().to_string();
     assert_eq!(last_error, "the server closed the connection", "and not a broken pipe");
     assert!(answer(&mut lost).is_none(), "no byte of it was written: it waits for the next connection");
 }

@@ -13,7 +13,8 @@ pub(in crate::sim) struct Bounds {
 }
 
 impl Bounds {
-    /// Commands that end the waits of other connections take no place, and draining connections send them as well.
+    /// Commands that end the waits of other connections, or are for subscriptions, take no place. Draining connections send them as
+    /// well.
     pub(in crate::sim) fn check(
         &mut self,
         all: &[ConnectionSnapshot],
@@ -21,8 +22,9 @@ impl Bounds {
     ) -> Result<(), Violation> {
         let mut draining = BTreeMap::new();
         let mut active = BTreeMap::new();
-        for ConnectionSnapshot { id, role, in_flight, unblocks, .. } in all.iter().copied() {
-            let (ConnectionId { entry, generation }, in_flight) = (id, in_flight.saturating_sub(unblocks));
+        for ConnectionSnapshot { id, role, in_flight, without_places, .. } in all.iter().copied() {
+            let (ConnectionId { entry, generation }, in_flight) =
+                (id, in_flight.saturating_sub(without_places));
             if in_flight > in_flight_max {
                 return Err(Violation::new(
                     "the in-flight bound holds",

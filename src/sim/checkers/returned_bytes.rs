@@ -13,11 +13,15 @@ impl ReturnedBytes {
     }
 
     /// Checks what the driver takes next. Of the returned bytes, whole commands at the end may have moved to a successor; then
-    /// no others follow, except those that end the waits of other connections.
+    /// no others follow, except those that a connection which drains sends as well: those that end the waits of other connections, and
+    /// those for subscriptions.
     pub(in crate::sim) fn check(&mut self, taken: &[u8]) -> Result<(), Violation> {
         let returned = std::mem::take(&mut self.0);
         let unblock = memchr::memmem::find(taken, UNBLOCK).unwrap_or(taken.len());
-        let is_moved = taken.get(..unblock).is_some_and(|rest| returned.starts_with(rest));
+        let subscribe =
+            memchr::memmem::find(taken, SUBSCRIBE).and_then(|at| memchr::memrchr(b'*', taken.get(..at)?));
+        let rest = taken.get(..subscribe.map_or(unblock, |at| at.min(unblock)));
+        let is_moved = rest.is_some_and(|rest| returned.starts_with(rest));
         if taken.starts_with(&returned) || is_moved {
             return Ok(());
         }
@@ -28,3 +32,5 @@ impl ReturnedBytes {
 }
 
 const UNBLOCK: &[u8] = b"*4\r\n$6\r\nCLIENT\r\n$7\r\nUNBLOCK\r\n";
+/// The end of all six commands.
+const SUBSCRIBE: &[u8] = b"SUBSCRIBE\r\n";

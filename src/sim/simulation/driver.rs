@@ -26,6 +26,7 @@ impl Simulation<'_> {
             self.perform(shard, action)?;
             self.transmit(shard);
         }
+        self.deliver_events(shard)?;
         let parameters = &self.plan.parameters;
         let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
         while let Some(event) = state.pool.poll_event() {
@@ -54,6 +55,7 @@ impl Simulation<'_> {
         let exclusive_max = parameters.exclusive.connections_max;
         let all = state.pool.entries().snapshot();
         state.bounds.check(&all, parameters.in_flight_max)?;
+        state.subscriptions.note_connections(&all, parameters.connections, self.now);
         exclusive_use::check_bound(&all, parameters.connections, exclusive_max)?;
         wakeups::check(shard, &all, &self.checks, parameters.in_flight_max)?;
         let is_open = |(id, wire): &(&WireId, &Wire)| id.shard == shard && !wire.client_closed;
@@ -162,8 +164,12 @@ impl Simulation<'_> {
         match action {
             Action::Dial { id, endpoint: dialed, .. } => self.dial(shard, id, &dialed)?,
             Action::Close { id, reason, .. } => {
-                if let Some(state) = self.shards.get(shard) {
+                if let Some(state) = self.shards.get_mut(shard) {
                     state.make_before_break.check_close(id, &reason)?;
+                    let has_drained = self.is_reading && matches!(*reason, CloseReason::Replaced);
+                    if id.entry.0 as usize >= self.plan.parameters.connections && !has_drained {
+                        state.subscriptions.note_loss();
+                    }
                 }
                 if let Some(checks) = self.checks.get(&WireId::new(shard, id)) {
                     checks.floods.check_close(&reason)?;

@@ -4,6 +4,7 @@ mod driver;
 mod exclusive;
 mod faults;
 mod servers;
+mod subscribers;
 mod unlocked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,12 +34,15 @@ use crate::sim::checkers::exclusive_use::Order;
 use crate::sim::checkers::handoff_ends::HandoffEnds;
 use crate::sim::checkers::make_before_break::MakeBeforeBreak;
 use crate::sim::checkers::rejections::Rejections;
+use crate::sim::checkers::subscriptions::SubscriptionChecks;
 use crate::sim::checkers::{dead_peers, exclusive_use, executions, liveness, passwords};
 use crate::sim::event_queue::{EventQueue, SimEvent};
 use crate::sim::network::{Network, WireId};
 use crate::sim::outcomes::{Call, Outcomes};
 use crate::sim::plan::{FAULTS_END, NODES, Parameters, Plan, address};
+use crate::sim::publications::Publications;
 use crate::sim::session_caller::SessionCaller;
+use crate::sim::subscription_caller::SubscriptionCaller;
 use crate::sim::tally::Tally;
 use crate::sim::trace::Trace;
 use crate::sim::transactions::Transactions;
@@ -49,8 +53,9 @@ use crate::sim::violation::Violation;
 ///
 /// [`run`](Self::run) takes one event at a time from the queue, sets the clock to its time and handles it. [`driver`]
 /// holds the methods of the shards, [`unlocked`] those of drivers that leave the pool to others while they write,
-/// [`servers`] those of the servers, and [`faults`] those of the faults. Every event of a shard ends with
-/// [`drive`](Self::drive), which runs the checkers: no event may leave a shard unchecked.
+/// [`subscribers`] those of subscriptions and publishers, [`servers`] those of the servers, and [`faults`] those of the
+/// faults. Every event of a shard ends with [`drive`](Self::drive), which runs the checkers: no event may leave a shard
+/// unchecked.
 pub(in crate::sim) struct Simulation<'a> {
     plan: &'a Plan,
     trace: &'a mut Trace,
@@ -63,6 +68,10 @@ pub(in crate::sim) struct Simulation<'a> {
     sessions: Vec<SessionCaller>,
     /// Draws for the callers that need connections for themselves.
     exclusive_random: fastrand::Rng,
+    subscriptions: Vec<SubscriptionCaller>,
+    publications: Publications,
+    /// Draws for the subscriptions and publishers.
+    subscriber_random: fastrand::Rng,
     network: Network,
     /// For each wire of the network, from its dial to its removal.
     checks: BTreeMap<WireId, ConnectionChecks>,
@@ -71,6 +80,8 @@ pub(in crate::sim) struct Simulation<'a> {
     server_timer: Option<Instant>,
     /// The number of the newest password, after the first rotation.
     password: Option<u32>,
+    /// A driver reads: what ends now has drained.
+    is_reading: bool,
     /// The faults have ended.
     is_recovering: bool,
     tally: Tally,
@@ -108,6 +119,7 @@ struct SimShard {
     elements: Elements,
     transactions: Transactions,
     order: Order,
+    subscriptions: SubscriptionChecks,
     /// How often the shard got new credentials.
     renewals: u64,
     next_ticket: u32,
@@ -134,6 +146,7 @@ impl SimShard {
             elements: Elements::default(),
             transactions: Transactions::default(),
             order: Order::default(),
+            subscriptions: SubscriptionChecks::default(),
             renewals: 0,
             next_ticket: 0,
             timer_at: None,
@@ -183,12 +196,16 @@ impl<'a> Simulation<'a> {
             blockers: Vec::new(),
             sessions: Vec::new(),
             exclusive_random: fastrand::Rng::with_seed(plan.seed ^ EXCLUSIVE_SEED),
+            subscriptions: Vec::new(),
+            publications: Publications::default(),
+            subscriber_random: fastrand::Rng::with_seed(plan.seed ^ SUBSCRIBER_SEED),
             network: Network::default(),
             checks: BTreeMap::new(),
             server,
             dns: Dns::default(),
             server_timer: None,
             password: None,
+            is_reading: false,
             is_recovering: false,
             tally: Tally::default(),
         }
@@ -198,6 +215,7 @@ impl<'a> Simulation<'a> {
     pub(in crate::sim) fn run(mut self) -> Result<Tally, Violation> {
         let begin = self.now;
         self.add_exclusive_callers();
+        self.add_subscribers();
         for shard in 0..self.shards.len() {
             self.drive(shard)?;
         }
@@ -207,6 +225,7 @@ impl<'a> Simulation<'a> {
         let outcomes = |shard: usize| self.shards.get(shard).map(|state| &state.outcomes);
         dead_peers::check_recovered(&self.network, &self.checks, outcomes)?;
         self.drop_dead();
+        self.check_subscriptions()?;
         for (shard, SimShard { pool, outcomes, is_shutting_down, .. }) in self.shards.iter_mut().enumerate() {
             match is_shutting_down {
                 true => liveness::check_shut_down(pool, outcomes)?,
@@ -235,11 +254,16 @@ impl<'a> Simulation<'a> {
             self.tally.connections += pool.counters().connected;
             self.tally.reissued += pool.exclusive().reissued;
             self.tally.stale += pool.exclusive().stale;
+            let subscriptions = pool.subscriptions();
+            self.tally.messages += subscriptions.messages;
+            self.tally.gaps += subscriptions.gaps;
+            self.tally.duplicates += subscriptions.duplicates_dropped;
+            self.tally.bounded += subscriptions.overlaps_bounded;
         }
         for shard in 0..self.shards.len() {
             self.shut_down(shard, SHUTDOWN_GRACE)?;
         }
-        self.run_until(begin.after(FAULTS_END + RECOVERY + SHUTDOWN_GRACE * 2))?;
+        self.run_until(self.now.after(SHUTDOWN_GRACE * 2))?;
         for SimShard { pool, outcomes, .. } in &mut self.shards {
             liveness::check_shut_down(pool, outcomes)?;
         }
@@ -271,6 +295,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn handle(&mut self, event: SimEvent) -> Result<(), Violation> {
+        self.is_reading = matches!(event, SimEvent::ToClient { .. } | SimEvent::Write { .. });
         match event {
             SimEvent::Timer { shard } => {
                 let Some(state) = self.shards.get_mut(shard) else { return Ok(()) };
@@ -301,6 +326,12 @@ impl<'a> Simulation<'a> {
             SimEvent::Caller { caller } => self.run_caller(caller),
             SimEvent::Blocker { number } => self.run_blocker(number),
             SimEvent::Session { number } => self.run_session(number),
+            SimEvent::Subscription { number } => self.run_subscription(number),
+            SimEvent::Read { number } => self.read_subscription(number),
+            SimEvent::Publish { publisher } => {
+                self.run_publisher(publisher);
+                Ok(())
+            }
             SimEvent::Turn { shard } => self.turn(shard),
             SimEvent::Resolved { shard, lookup } => self.resolved(shard, lookup),
             SimEvent::Renewed { shard } => self.renewed(shard),
@@ -367,6 +398,8 @@ fn config(parameters: &Parameters, seed: u64) -> PoolConfig {
     let seconds = Duration::from_secs;
     PoolConfig {
         endpoint: endpoint(parameters),
+        named: None,
+        generation: 0,
         connections: parameters.connections,
         exclusive_connections_max: parameters.exclusive.connections_max,
         exclusive_idle: parameters.exclusive.idle,
@@ -400,5 +433,6 @@ fn config(parameters: &Parameters, seed: u64) -> PoolConfig {
 const RECOVERY: Duration = Duration::from_secs(20);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 const EXCLUSIVE_SEED: u64 = 0xa076_1d64_78bd_642f;
+const SUBSCRIBER_SEED: u64 = 0xe703_7ed1_a0b4_28db;
 /// Far more events than a simulation of this length has.
 const EVENTS_MAX: u64 = 2_000_000;

@@ -157,6 +157,10 @@ const FIGURES: &[Figure] = &[
     latency("service time p99", "/service_time_us/p99"),
     latency("longest gap", "/longest_gap_us"),
     Figure { name: "failed", path: "/commands/failed", unit: Unit::Count, more_is_better: false },
+    // Where reports of queues and of subscribers have it.
+    Figure { name: "failed", path: "/failed", unit: Unit::Count, more_is_better: false },
+    Figure { name: "gaps", path: "/pubsub/gaps", unit: Unit::Count, more_is_better: false },
+    Figure { name: "lagged", path: "/pubsub/lagged", unit: Unit::Count, more_is_better: false },
     Figure { name: "reconnects", path: "/reconnects", unit: Unit::Count, more_is_better: false },
 ];
 

@@ -15,7 +15,9 @@ pub(super) fn of(report: &Value) -> Overlay {
         };
         intervals.iter().filter_map(point).collect()
     };
-    let answered = number(report, "/commands/answered").unwrap_or(0.0);
+    // Reports of queues and of subscribers count what arrived in the timeline only.
+    let arrived = || intervals.iter().filter_map(|interval| number(interval, "/answered")).sum();
+    let answered = number(report, "/commands/answered").unwrap_or_else(arrived);
     let percentile = |(name, share): (&str, f64)| {
         // With fewer commands, this percentile is the maximum under another name.
         let is_reached = answered * (1.0 - share) >= 1.0;
@@ -70,7 +72,7 @@ mod tests {
         let report = crate::cli::report::testing::full();
         let svg = |earlier: Option<&Overlay>| {
             let size = Size { width: 1200, height: 800 };
-            let picture = picture(size, ["here", "load"], &report, earlier).encode(Format::Svg);
+            let picture = picture(size, ["here", "load"], (&report).into(), earlier).encode(Format::Svg);
             String::from_utf8(picture.expect("a picture")).expect("text")
         };
         assert!(!svg(None).contains("earlier"), "nothing is drawn of no run");

@@ -71,6 +71,17 @@ pub(crate) struct ExclusiveCounts {
     pub(crate) stale: u64,
 }
 
+impl ExclusiveCounts {
+    /// Adds the counts of another pool.
+    pub(crate) fn add(&mut self, other: &ExclusiveCounts) {
+        self.waiting += other.waiting;
+        self.reissued += other.reissued;
+        self.orphaned += other.orphaned;
+        self.unblocks_refused += other.unblocks_refused;
+        self.stale += other.stale;
+    }
+}
+
 impl Exclusive {
     pub(super) fn new(config: &PoolConfig) -> Self {
         Exclusive {

@@ -75,6 +75,8 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) fn config() -> PoolConfig {
     PoolConfig {
         endpoint: "10.0.0.1:6379".parse().unwrap(),
+        named: None,
+        generation: 0,
         connections: 1,
         exclusive_connections_max: 2,
         exclusive_idle: Duration::from_secs(60),

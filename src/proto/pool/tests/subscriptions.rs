@@ -111,6 +111,23 @@ fn ps_refused_channel_named() {
 }
 
 #[test]
+fn refusal_read_with_later_confirmations_is_of_its_command() {
+    let (mut story, _, own) = Story::subscribed();
+    story.subscribe(SECOND_ONE, &["secret"]);
+    story.subscribe(FIRST, &["fine"]);
+    assert_eq!(story.written(own), "SUBSCRIBE secret SUBSCRIBE fine");
+    story.receive(
+        own,
+        "-NOPERM No permissions to access a channel\r\n".to_owned() + &confirmed("subscribe", "fine"),
+    );
+    assert_eq!(story.told(), ["2: no secret", "1: on fine"]);
+    story.subscribe(SECOND_ONE, &["later"]);
+    assert_eq!(story.written(own), "SUBSCRIBE later");
+    story.receive(own, confirmed("subscribe", "later") + &message("later", "a"));
+    assert_eq!(story.told(), ["2: on later", "2: later=a"]);
+}
+
+#[test]
 fn ps_gap_announced_on_reconnect() {
     let (mut story, _, own) = Story::subscribed();
     story.receive(own, message("news", "a"));
@@ -144,6 +161,28 @@ fn mv_pubsub_no_gap_no_dup() {
     assert!(!story.pool.connection(own).is_alive());
     story.receive(successor, message("news", "6"));
     assert_eq!(story.told(), ["1: news=6"]);
+}
+
+#[test]
+fn predecessor_delivers_until_a_lost_successor_is_replaced() {
+    let (mut story, shared, own) = Story::subscribed();
+    let (_, successor) = story.handed_off(shared);
+    assert_eq!(story.written(successor), "SUBSCRIBE news");
+    story.close(successor);
+    story.receive(own, message("news", "1"));
+    let again = loop {
+        story.run(SECOND / 10);
+        if let Some(dial) = story.dial() {
+            break story.admit_dial(dial, 10);
+        }
+    };
+    assert_eq!((again.entry, story.written(again)), (own.entry, "SUBSCRIBE news".into()));
+    story.receive(again, confirmed("subscribe", "news") + &message("news", "2"));
+    assert_eq!(story.written(own), "UNSUBSCRIBE news");
+    story.receive(own, message("news", "2") + &confirmed("unsubscribe", "news"));
+    assert_eq!(story.written(again), "SUBSCRIBE news");
+    story.receive(again, confirmed("subscribe", "news") + &message("news", "3"));
+    assert_eq!(story.told(), ["1", "2", "3"].map(|number| format!("1: news={number}")));
 }
 
 #[test]
@@ -222,6 +261,28 @@ fn dead_subscriber_is_found_and_replaced() {
     assert!(!story.pool.connection(own).is_alive(), "it was silent although it was asked");
 }
 
+/// A message that arrives in one read takes a short path, and one that is cut does not.
+#[test]
+fn messages_are_delivered_and_counted_wherever_reads_end() {
+    let (mut story, _, own) = Story::subscribed();
+    let wire = [
+        message("news", "a"),
+        message("other", "b"),
+        message("news", "c"),
+        push('*', &["message", "news", "d"], ""),
+    ]
+    .concat();
+    for cut in 0..wire.len() {
+        let before = (story.pool.counters().pushes, story.pool.subscriptions());
+        story.receive(own, &wire[..cut]);
+        story.receive(own, &wire[cut..]);
+        assert_eq!(story.told(), ["1: news=a", "1: news=c", "1: news=d"], "cut at {cut}");
+        let after = story.pool.subscriptions();
+        assert_eq!(story.pool.counters().pushes, before.0 + 4);
+        assert_eq!((after.messages, after.strays), (before.1.messages + 3, before.1.strays + 1));
+    }
+}
+
 #[test]
 fn messages_that_no_subscription_wants_are_a_flood() {
     let (mut story, _, own) = Story::subscribed();
@@ -242,6 +303,7 @@ fn subscriptions_go_before_callers_that_wait() {
     story.written(first);
     story.receive(first, "+a\r\n");
     story.turn();
-    assert_eq!(story.pool.exclusive().waiting, 0);
-    let _ = story.written(first);
+    assert_eq!((story.written(first), story.pool.exclusive().waiting), ("SUBSCRIBE news".into(), 1));
+    story.close_subscription(FIRST);
+    assert_eq!(story.pool.exclusive().waiting, 1);
 }

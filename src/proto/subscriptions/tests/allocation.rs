@@ -1,7 +1,7 @@
 //! A message allocates nothing: receivers share the bytes that the decoder has made.
 
 use super::*;
-use crate::proto::resp::peak_of;
+use crate::proto::resp::{PublishedKind, peak_of};
 
 /// Counts messages, and keeps none.
 #[derive(Default)]
@@ -30,6 +30,21 @@ fn message_path_allocates_nothing() {
         }
     });
     assert_eq!((count.0, peak), (3000, 0));
+}
+
+#[test]
+fn messages_of_a_read_share_memory() {
+    let mut fixture = Fixture::subscribed(&["a"]);
+    let payload = [b'x'; 64];
+    let message = Published { kind: PublishedKind::Channel, name: b"a", channel: b"a", payload: &payload };
+    let mut count = Count::default();
+    let ((), peak) = peak_of(|| {
+        for _ in 0..1000 {
+            assert!(fixture.subscriptions.handle_published(OLD, message, fixture.now, &mut count));
+        }
+    });
+    assert_eq!(count.0, 1000);
+    assert!(peak <= 2 * 1024 + 128, "two blocks at most: {peak} bytes");
 }
 
 #[test]

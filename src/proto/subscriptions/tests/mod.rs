@@ -7,6 +7,7 @@ mod handoff;
 mod loss;
 mod matching;
 mod model;
+mod published;
 
 use std::time::Duration;
 

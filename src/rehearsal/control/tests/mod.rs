@@ -1,6 +1,8 @@
 //! Tests of the verbs, in virtual time.
 
 mod closes;
+mod cluster;
+mod cluster_failover;
 mod faults;
 mod random;
 mod verbs;
