@@ -81,8 +81,10 @@ fn on_this_machine(text: &str, redis: u16, nothing: u16) -> String {
         rest = tail;
     }
     out.push_str(rest);
-    // Fixed ports would collide with a second test.
-    out.replace("hitless rehearse", "hitless rehearse --listen 127.0.0.1:0 --listen 127.0.0.1:0")
+    // Fixed ports would collide with a second test. A cluster counts its nodes from the first address.
+    let listen = " --listen 127.0.0.1:0";
+    let listens = if out.contains("--cluster") { listen.to_owned() } else { listen.repeat(2) };
+    out.replace("hitless rehearse", &format!("hitless rehearse{listens}"))
 }
 
 /// Prepares a folder with the files that the examples expect, and `hitless` in its `bin`.
