@@ -114,7 +114,16 @@ impl Cluster {
         let mut words = command.split(' ');
         let mut asked = redis::cmd(words.next().unwrap_or_default());
         words.for_each(|word| _ = asked.arg(word));
-        asked.query(&mut connect(&self.nodes[node].redis)?)
+        loop {
+            let answered =
+                connect(&self.nodes[node].redis).and_then(|mut connection| asked.query(&mut connection));
+            match answered {
+                // A signal has interrupted the read. What is asked here may be asked twice.
+                Err(error)
+                    if error.kind() == redis::ErrorKind::Io && error.to_string().contains("Interrupted") => {}
+                answered => return answered,
+            }
+        }
     }
 
     /// The node that has the slot, once exactly one running node says so.

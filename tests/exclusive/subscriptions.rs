@@ -62,6 +62,9 @@ fn ps_add_remove_live() {
     let mut news = block_on(client.subscribe(&["a"])).unwrap();
     block_on(news.add(&["b", "c"])).unwrap();
     assert_eq!(["a", "b", "c"].map(|channel| publish(&client, channel, "1")), [1, 1, 1]);
+    // A message that comes after its name was removed is dropped.
+    let first: BTreeSet<String> = (0..3).map(|_| next(&mut news)).collect();
+    assert_eq!(first, ["a=1", "b=1", "c=1"].map(str::to_owned).into());
     news.remove(&["a", "b"]);
     eventually("they are given up", || publish(&client, "a", "2") + publish(&client, "b", "2") == 0);
     publish(&client, "c", "3");
@@ -69,7 +72,6 @@ fn ps_add_remove_live() {
     while !seen.contains("c=3") {
         seen.insert(next(&mut news));
     }
-    assert!(seen.contains("a=1") && seen.contains("b=1") && seen.contains("c=1"), "{seen:?}");
 }
 
 #[test]

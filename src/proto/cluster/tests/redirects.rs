@@ -157,6 +157,24 @@ fn cl_order_per_handle_and_slot() {
 }
 
 #[test]
+fn redirect_holds_the_commands_of_other_handles_in_flight() {
+    let mut world = World::ready();
+    world.servers.give(slot("a"), 7001);
+    let first = world.send("INCR a");
+    let other = world.submit(1, &["INCR {a}other"]);
+    world.write_all();
+    // The client knows of the first redirect only. The other handle's command is at the old owner still.
+    world.read_line(7002);
+    world.act();
+    let behind = world.submit(1, &["SET {a}other 10"]);
+    world.write_all();
+    world.settle();
+    assert_eq!((world.reply(first), world.reply(other)), (Frame::Integer(1), Frame::Integer(1)));
+    assert_eq!(world.reply(behind), Frame::Simple("OK".into()));
+    assert_eq!(world.servers.data.get("{a}other"), Some(&10));
+}
+
+#[test]
 fn command_that_is_lost_is_not_sent_again() {
     let mut world = World::ready();
     let written = world.send("INCR a");

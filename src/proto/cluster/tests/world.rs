@@ -259,6 +259,16 @@ impl World {
         true
     }
 
+    /// The client reads the first line that this server has sent, and no more.
+    pub(super) fn read_line(&mut self, port: u16) {
+        let found = self.sockets.iter_mut().find(|(_, socket)| socket.port == port);
+        let (id, socket) = found.expect("a connection");
+        let end = socket.replies.windows(2).position(|end| end == b"\r\n").expect("a line") + 2;
+        let line: Vec<u8> = socket.replies.drain(..end).collect();
+        let id = *id;
+        self.cluster.handle_bytes(id, &line, self.now, &mut self.delivered);
+    }
+
     /// The server at this port is gone, with its connections.
     pub(super) fn kill(&mut self, port: u16) {
         self.servers.up.remove(&port);
