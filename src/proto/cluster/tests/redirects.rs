@@ -175,6 +175,29 @@ fn redirect_holds_the_commands_of_other_handles_in_flight() {
 }
 
 #[test]
+fn view_holds_the_commands_in_flight_at_the_old_owner() {
+    let mut world = World::ready();
+    world.advance_by_timeouts(2000);
+    world.servers.give(slot("a"), 7001);
+    let other = world.submit(1, &["INCR {a}other"]);
+    world.write_all();
+    // The client hears of the move by the views of the other nodes, before it reads the redirect.
+    script(&mut world, 7000, &["CLUSTERDOWN x"]);
+    world.send("INCR b");
+    for _ in 0..10 {
+        world.act();
+        world.write_all();
+        world.read_from(&[7000, 7001]);
+    }
+    let behind = world.submit(1, &["SET {a}other 10"]);
+    world.act();
+    world.write_all();
+    world.settle();
+    assert_eq!((world.reply(other), world.reply(behind)), (Frame::Integer(1), Frame::Simple("OK".into())));
+    assert_eq!(world.servers.data.get("{a}other"), Some(&10));
+}
+
+#[test]
 fn command_that_is_lost_is_not_sent_again() {
     let mut world = World::ready();
     let written = world.send("INCR a");

@@ -259,6 +259,14 @@ impl World {
         true
     }
 
+    /// The client reads what these servers have sent.
+    pub(super) fn read_from(&mut self, ports: &[u16]) {
+        let ids = self.sockets.iter().filter(|(_, socket)| ports.contains(&socket.port)).map(|(id, _)| *id);
+        for id in ids.collect::<Vec<_>>() {
+            self.read(id);
+        }
+    }
+
     /// The client reads the first line that this server has sent, and no more.
     pub(super) fn read_line(&mut self, port: u16) {
         let found = self.sockets.iter_mut().find(|(_, socket)| socket.port == port);
